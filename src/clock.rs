@@ -1,0 +1,45 @@
+//! Time as an argument. [`SystemClock`] is the only place that asks the machine what time it is.
+
+use std::sync::Mutex;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+/// A source of the current time, in UTC with millisecond precision (the precision of stored documents).
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// The current instant.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods)]
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(3)
+    }
+}
+
+/// A clock that stands still until it is told to move: for tests of expiry and deadlines.
+#[derive(Debug)]
+pub struct ManualClock(Mutex<DateTime<Utc>>);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn new(start: DateTime<Utc>) -> Self {
+        Self(Mutex::new(start.trunc_subsecs(3)))
+    }
+
+    /// Moves the clock forward (or back, with a negative `step`).
+    pub fn advance(&self, step: TimeDelta) {
+        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *now += step;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,97 @@
+//! The public error of the keystore. Its kind tells the caller what to do; it knows nothing of HTTP.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A specialised result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, said so that an operator can act on it. Never carries a secret.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is wrong: change it before trying again.
+    Invalid,
+    /// The request is larger than a stated bound: send less.
+    TooLarge,
+    /// There is no such key, tenant or session.
+    NotFound,
+    /// A live key of the tenant has this name already: choose another, or revoke that one.
+    DuplicateKeyName,
+    /// The tenant exists already.
+    DuplicateTenant,
+    /// The tenant was deleted; its id is not given again.
+    TenantDeleted,
+    /// The default tenant cannot be deleted.
+    TenantProtected,
+    /// The key is revoked, which is final: issue another.
+    KeyRevoked,
+    /// The object was changed since the caller read it: read it again.
+    PreconditionFailed,
+    /// The store cannot be reached or did not answer: try again later.
+    Unavailable,
+    /// A stored document cannot be read: repair or remove it by hand.
+    Corrupt,
+    /// A defect of ours.
+    Internal,
+}
+
+impl Error {
+    /// An error of `kind` with a message for people.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Shorthand for [`ErrorKind::Invalid`].
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Keeps the cause for logs; its text is never shown to clients.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message without its cause.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)?;
+        let mut cause = StdError::source(self);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,151 @@
+//! Reading a presented API key: a ladder of cheap checks with named errors, so that garbage costs neither a hash nor a
+//! lookup. `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more.
+
+use std::fmt;
+
+use super::secret::Digest;
+use super::KeyType;
+
+pub(super) const PREFIX_LEN: usize = 7;
+pub(super) const SECRET_LEN: usize = 43;
+pub(super) const CHECKSUM_LEN: usize = 6;
+pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
+pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A well-formed API key that somebody presented. Whether it is anybody's is for a lookup to say.
+#[derive(Clone, Copy)]
+pub struct Credential<'a> {
+    text: &'a str,
+    key_type: KeyType,
+}
+
+/// The first rung of the ladder that a text fell from. For logs and metrics; clients see one 401 for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCredential {
+    /// It starts with neither `kl_ing_` nor `kl_qry_`.
+    #[error("unknown prefix")]
+    Prefix,
+    /// It is not 56 bytes long.
+    #[error("wrong length")]
+    Length,
+    /// A character after the prefix is not base62.
+    #[error("character outside base62")]
+    Alphabet,
+    /// The CRC32 does not fit: a typing error, or a scanner's noise.
+    #[error("wrong checksum")]
+    Checksum,
+}
+
+impl<'a> Credential<'a> {
+    /// Climbs the ladder.
+    ///
+    /// ```
+    /// use keyloft::key::{Credential, KeyType, MalformedCredential, PlainSecret};
+    /// let secret = PlainSecret::generate(KeyType::Query)?;
+    /// assert!(Credential::parse(secret.expose()).is_ok());
+    /// assert_eq!(Credential::parse("hunter2").unwrap_err(), MalformedCredential::Prefix);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`MalformedCredential`] names the first check that failed.
+    pub fn parse(text: &'a str) -> Result<Self, MalformedCredential> {
+        let key_type = KeyType::ALL
+            .into_iter()
+            .find(|key_type| text.starts_with(key_type.prefix()))
+            .ok_or(MalformedCredential::Prefix)?;
+        if text.len() != LEN {
+            return Err(MalformedCredential::Length);
+        }
+        let (signed, sum) = text.as_bytes().split_at(PREFIX_LEN + SECRET_LEN);
+        if !signed[PREFIX_LEN..].iter().chain(sum).all(u8::is_ascii_alphanumeric) {
+            return Err(MalformedCredential::Alphabet);
+        }
+        if checksum(signed) != sum {
+            return Err(MalformedCredential::Checksum);
+        }
+        Ok(Self { text, key_type })
+    }
+
+    /// The type that the prefix claims.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// What a lookup searches for.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.text)
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({}..)", self.key_type.prefix())
+    }
+}
+
+/// The CRC32 (IEEE) of `signed`, in base62, most significant digit first.
+pub(super) fn checksum(signed: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut rest = crc32fast::hash(signed);
+    let mut digits = [b'0'; CHECKSUM_LEN];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::PlainSecret;
+    use super::*;
+
+    #[test]
+    fn each_rung_has_its_name() {
+        let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
+        let good = secret.expose();
+        let swapped = |at: usize, with: char| {
+            let mut text: Vec<char> = good.chars().collect();
+            text[at] = with;
+            text.into_iter().collect::<String>()
+        };
+        let other = if good.as_bytes()[20] == b'a' { 'b' } else { 'a' };
+        for (text, rung) in [
+            (String::new(), MalformedCredential::Prefix),
+            (good.to_uppercase(), MalformedCredential::Prefix),
+            (good[..55].to_owned(), MalformedCredential::Length),
+            (format!("{good}x"), MalformedCredential::Length),
+            (swapped(20, '-'), MalformedCredential::Alphabet),
+            (swapped(20, other), MalformedCredential::Checksum),
+        ] {
+            assert_eq!(Credential::parse(&text).unwrap_err(), rung);
+        }
+    }
+
+    #[test]
+    fn the_format_is_frozen() {
+        // Issued keys must parse for ever.
+        let golden = include_str!("../../fixtures/credential/v1.txt");
+        for line in golden.lines() {
+            assert!(Credential::parse(line).is_ok(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_without_a_panic(text in ".{0,80}") {
+            prop_assert!(Credential::parse(&text).is_err());
+        }
+
+        #[test]
+        fn a_changed_character_is_noticed(at in 7usize..56, with in "[0-9A-Za-z]") {
+            let secret = PlainSecret::generate(KeyType::Query).unwrap();
+            let mut text = secret.expose().to_owned();
+            prop_assume!(text[at..=at] != *with);
+            text.replace_range(at..=at, &with);
+            prop_assert_eq!(Credential::parse(&text).unwrap_err(), MalformedCredential::Checksum);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Keys as values: what they are called, what they may do, what their secret looks like. Pure: no clock, no store, no
+//! HTTP.
+//!
+//! 1. [`id`]: tenants, key ids, names and labels, each parsed once at the edge.
+//! 2. [`kind`]: what a key is for, and the state it is in.
+//! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
+//! 4. [`credential`]: reading a presented API key, by cheap checks first.
+//! 5. [`secret`]: making an API key, and the digest that is kept of it.
+//! 6. [`record`]: a key as the keystore knows it.
+
+pub mod credential;
+pub mod id;
+pub mod kind;
+pub mod record;
+pub mod secret;
+pub mod stream;
+
+pub use credential::{Credential, MalformedCredential};
+pub use id::{InvalidId, KeyId, KeyName, Label, TenantId};
+pub use kind::{KeyState, KeyType};
+pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
+pub use secret::{Digest, Hint, PlainSecret};
+pub use stream::{StreamName, StreamPattern, Streams};

@@ -1,0 +1,268 @@
+//! A key as the keystore knows it: everything but the secret.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, StreamPattern, Streams, TenantId};
+use crate::key::InvalidId;
+
+/// A key: who it belongs to, what it may do, until when. Laid out to be small, because every node holds them all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiKey {
+    /// The tenant whose streams it opens.
+    pub tenant: TenantId,
+    /// Its id, for ever.
+    pub key_id: KeyId,
+    /// Its name, unique among the live keys of the tenant.
+    pub name: KeyName,
+    /// What it is for.
+    pub key_type: KeyType,
+    /// What an operator decided; see [`ApiKey::standing`] for what that means now.
+    pub state: KeyState,
+    /// The digest of its secret.
+    pub digest: Digest,
+    /// The end of its secret, for lists.
+    pub hint: Hint,
+    /// The streams it may touch.
+    pub streams: Streams,
+    /// The sending system, stored with every event as `p_source_id`.
+    pub source_id: Option<Label>,
+    /// How far the operator trusts the source; `None` is `standard`.
+    pub trust_level: Option<Label>,
+    /// Who issued it; `None` when a file written by hand does not say.
+    pub created_by: Option<Label>,
+    /// When it was issued; `None` when a file written by hand does not say.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    pub modified_at: Option<DateTime<Utc>>,
+    /// The first instant at which it no longer works.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The operator's own notes.
+    pub metadata: Metadata,
+    /// Counts changes, from 1.
+    pub rev: u64,
+}
+
+/// What a key is worth at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It authenticates.
+    Good,
+    /// Its `expires_at` has come.
+    Expired,
+    /// An operator disabled it.
+    Disabled,
+    /// An operator revoked it.
+    Revoked,
+}
+
+impl ApiKey {
+    /// What the trust level is called when nobody set one.
+    pub const STANDARD_TRUST: &'static str = "standard";
+
+    /// What the key is worth at `now`.
+    pub fn standing(&self, now: DateTime<Utc>) -> Standing {
+        match self.state {
+            KeyState::Revoked => Standing::Revoked,
+            KeyState::Disabled => Standing::Disabled,
+            KeyState::Active if self.expires_at.is_some_and(|end| end <= now) => Standing::Expired,
+            KeyState::Active => Standing::Good,
+        }
+    }
+
+    /// Whether the key holds its name: every key that is not revoked does.
+    pub fn is_live(&self) -> bool {
+        self.state != KeyState::Revoked
+    }
+
+    /// The form lists show: prefix, `…`, last four characters.
+    pub fn masked(&self) -> String {
+        format!("{}…{}", self.key_type.prefix(), self.hint.as_str())
+    }
+}
+
+/// What an operator says when issuing a key.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// Its name, unique among the live keys of the tenant.
+    pub name: KeyName,
+    /// What it is for.
+    pub key_type: KeyType,
+    /// The streams it may touch.
+    pub streams: Streams,
+    /// The sending system.
+    pub source_id: Option<Label>,
+    /// How far the operator trusts the source.
+    pub trust_level: Option<Label>,
+    /// The first instant at which it no longer works.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The operator's own notes.
+    pub metadata: Metadata,
+}
+
+impl NewKey {
+    /// A key for every stream, without expiry or notes.
+    pub fn new(name: KeyName, key_type: KeyType) -> Self {
+        Self {
+            name,
+            key_type,
+            streams: Streams::All,
+            source_id: None,
+            trust_level: None,
+            expires_at: None,
+            metadata: Metadata::default(),
+        }
+    }
+}
+
+/// What an operator changes; `None` leaves a field as it is, `Some(None)` clears it. Name and type never change.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPatch {
+    /// The streams it may touch.
+    pub streams: Option<Streams>,
+    /// `true` makes it active, `false` disables it. Revoking is another operation, because it is final.
+    pub active: Option<bool>,
+    /// The sending system.
+    pub source_id: Option<Option<Label>>,
+    /// How far the operator trusts the source.
+    pub trust_level: Option<Option<Label>>,
+    /// The first instant at which it no longer works.
+    pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// The operator's own notes, replaced whole.
+    pub metadata: Option<Metadata>,
+}
+
+impl KeyPatch {
+    /// Makes the changes.
+    pub fn apply(self, key: &mut ApiKey) {
+        let Self { streams, active, source_id, trust_level, expires_at, metadata } = self;
+        set(&mut key.streams, streams);
+        set(&mut key.state, active.map(|active| if active { KeyState::Active } else { KeyState::Disabled }));
+        set(&mut key.source_id, source_id);
+        set(&mut key.trust_level, trust_level);
+        set(&mut key.expires_at, expires_at);
+        set(&mut key.metadata, metadata);
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// A JSON object of the operator's own, at most 4 KiB when written compactly.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Metadata(Option<Box<Map<String, Value>>>);
+
+impl Metadata {
+    /// The largest accepted size, in bytes of compact JSON.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// Whether nothing is noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The notes as a JSON object.
+    pub fn to_json(&self) -> Value {
+        Value::Object(self.0.as_deref().cloned().unwrap_or_default())
+    }
+}
+
+impl TryFrom<Map<String, Value>> for Metadata {
+    type Error = InvalidId;
+
+    /// # Errors
+    /// [`InvalidId`] above [`Metadata::MAX_BYTES`].
+    fn try_from(map: Map<String, Value>) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("metadata", "a JSON object of at most 4 KiB");
+        if map.is_empty() {
+            return Ok(Self(None));
+        }
+        let bytes = serde_json::to_vec(&map).map_err(|_| RULE)?.len();
+        if bytes <= Self::MAX_BYTES { Ok(Self(Some(Box::new(map)))) } else { Err(RULE) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Shorthand for the patterns of a key: every pattern must parse.
+impl std::str::FromStr for Streams {
+    type Err = InvalidId;
+
+    /// Reads comma-separated patterns.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.split(',')
+            .filter(|piece| !piece.trim().is_empty())
+            .map(|piece| StreamPattern::parse(piece.trim()))
+            .collect::<Result<Vec<_>, _>>()?
+            .try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn key() -> ApiKey {
+        ApiKey {
+            tenant: TenantId::default(),
+            key_id: KeyId::random(),
+            name: KeyName::parse("checkout").unwrap(),
+            key_type: KeyType::Ingestion,
+            state: KeyState::Active,
+            digest: Digest::of("x"),
+            hint: Hint::parse("x7Qa").unwrap(),
+            streams: Streams::All,
+            source_id: None,
+            trust_level: None,
+            created_by: None,
+            created_at: None,
+            modified_at: None,
+            expires_at: None,
+            metadata: Metadata::default(),
+            rev: 1,
+        }
+    }
+
+    #[test]
+    fn a_key_expires_at_the_very_instant() {
+        let end = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let key = ApiKey { expires_at: Some(end), ..key() };
+        assert_eq!(key.standing(end - TimeDelta::milliseconds(1)), Standing::Good);
+        assert_eq!(key.standing(end), Standing::Expired);
+    }
+
+    #[test]
+    fn a_decision_weighs_more_than_the_clock() {
+        let past = Some(DateTime::UNIX_EPOCH);
+        let now = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let disabled = ApiKey { expires_at: past, state: KeyState::Disabled, ..key() };
+        let revoked = ApiKey { expires_at: past, state: KeyState::Revoked, ..key() };
+        assert_eq!(disabled.standing(now), Standing::Disabled);
+        assert_eq!(revoked.standing(now), Standing::Revoked);
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_clears_what_it_nulls() {
+        let mut key = ApiKey { source_id: Label::parse("web").ok(), ..key() };
+        KeyPatch { active: Some(false), ..KeyPatch::default() }.apply(&mut key);
+        assert_eq!((key.state, key.source_id.is_some()), (KeyState::Disabled, true));
+        KeyPatch { source_id: Some(None), ..KeyPatch::default() }.apply(&mut key);
+        assert_eq!((key.state, key.source_id), (KeyState::Disabled, None));
+    }
+
+    #[test]
+    fn the_mask_shows_four_characters_at_most() {
+        assert_eq!(key().masked(), "kl_ing_…x7Qa");
+    }
+}

@@ -1,0 +1,228 @@
+//! The secret half of an API key. It exists in clear only between [`PlainSecret::generate`] and the answer that shows
+//! it; everything stored or cached is a [`Digest`]. The only user of the random generator, SHA-256 and `subtle`.
+//!
+//! API keys are 256 random bits, so one fast hash is enough: NIST SP 800-63B asks a look-up secret of at least 112 bits
+//! for an approved one-way function, not for a slow one.
+
+use std::fmt;
+
+use rand::{TryRng, rngs::SysRng};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::KeyType;
+use super::credential::{BASE62, CHECKSUM_LEN, LEN, PREFIX_LEN, SECRET_LEN, checksum};
+use super::id::InvalidId;
+
+/// An API key in clear text. Not `Clone`, not `Serialize`, silent in `Debug`, wiped when dropped.
+pub struct PlainSecret(Zeroizing<String>);
+
+/// The operating system's random generator did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system's random generator failed")]
+pub struct NoRandomness;
+
+impl PlainSecret {
+    /// A fresh API key with 256 bits from the operating system's random generator.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when the generator fails.
+    pub fn generate(key_type: KeyType) -> Result<Self, NoRandomness> {
+        let mut text = Zeroizing::new(String::with_capacity(LEN));
+        text.push_str(key_type.prefix());
+        push_random(&mut text)?;
+        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN);
+        let sum = checksum(text.as_bytes());
+        text.extend(sum.iter().map(|&b| char::from(b)));
+        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN);
+        Ok(Self(text))
+    }
+
+    /// A fresh bootstrap token for the admin plane: `kl_adm_` and 256 random bits.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when the generator fails.
+    pub fn generate_admin() -> Result<Self, NoRandomness> {
+        let mut text = Zeroizing::new(String::with_capacity(LEN));
+        text.push_str("kl_adm_");
+        push_random(&mut text)?;
+        Ok(Self(text))
+    }
+
+    /// What is kept of the secret.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.0)
+    }
+
+    /// The last four characters, which lists show so that people can tell keys apart.
+    pub fn hint(&self) -> Hint {
+        Hint::of(&self.0)
+    }
+
+    /// The secret itself, for the one answer that shows it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PlainSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainSecret(..)")
+    }
+}
+
+/// Appends 256 random bits as 43 base62 characters: 62^43 is just above 2^256, so nothing is lost.
+fn push_random(text: &mut String) -> Result<(), NoRandomness> {
+    let mut number = Zeroizing::new([0u8; 32]);
+    SysRng.try_fill_bytes(&mut *number).map_err(|_| NoRandomness)?;
+    for _ in 0..SECRET_LEN {
+        let mut remainder = 0u32;
+        for byte in number.iter_mut() {
+            let value = remainder << 8 | u32::from(*byte);
+            *byte = (value / 62) as u8;
+            remainder = value % 62;
+        }
+        text.push(char::from(BASE62[remainder as usize]));
+    }
+    Ok(())
+}
+
+/// The SHA-256 of a whole API key: all that is stored or cached of it.
+///
+/// It tells nothing about the key, yet stays out of logs: `Debug` is silent and there is no `Display`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a secret in clear text.
+    pub fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret.as_bytes()).into())
+    }
+
+    /// Compares in constant time, so that timing tells nothing about the stored digest.
+    pub fn verify(&self, presented: &Self) -> bool {
+        self.0.ct_eq(&presented.0).into()
+    }
+
+    /// A hash for in-memory tables. The digest is uniform already, so eight of its bytes serve.
+    pub(crate) fn table_hash(&self) -> u64 {
+        let mut head = [0; 8];
+        head.copy_from_slice(&self.0[..8]);
+        u64::from_le_bytes(head)
+    }
+
+    /// Reads `sha256:<64 lower-case hex>`, the form of stored documents.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("a digest", "sha256: and 64 hexadecimal digits in lower case");
+        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64).ok_or(RULE)?;
+        let mut bytes = [0u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            *byte = nibble(pair[0]).ok_or(RULE)? << 4 | nibble(pair[1]).ok_or(RULE)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The form of stored documents. Named for the only place it may go.
+    pub fn to_document(self) -> String {
+        use fmt::Write as _;
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
+        for byte in self.0 {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+/// Up to four visible ASCII characters from the end of an API key. A document written by hand may have none.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hint([u8; 4]);
+
+impl Hint {
+    fn of(secret: &str) -> Self {
+        secret.len().checked_sub(4).and_then(|at| secret.get(at..)).and_then(|tail| Self::parse(tail).ok()).unwrap_or_default()
+    }
+
+    /// Reads a stored hint.
+    ///
+    /// # Errors
+    /// [`InvalidId`] unless it is empty or four visible ASCII characters.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        match text.as_bytes() {
+            [] => Ok(Self::default()),
+            &[a, b, c, d] if text.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self([a, b, c, d])),
+            _ => Err(InvalidId::new("a hint", "four visible ASCII characters")),
+        }
+    }
+
+    /// The characters; empty when nothing is known.
+    pub fn as_str(&self) -> &str {
+        if self.0 == [0; 4] { "" } else { std::str::from_utf8(&self.0).unwrap_or_default() }
+    }
+}
+
+impl fmt::Debug for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hint({})", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Credential;
+    use super::*;
+
+    #[test]
+    fn a_fresh_secret_reads_back_as_a_credential_of_its_type() {
+        for key_type in KeyType::ALL {
+            let secret = PlainSecret::generate(key_type).unwrap();
+            let credential = Credential::parse(secret.expose()).unwrap();
+            assert_eq!(credential.key_type(), key_type);
+            assert!(credential.digest().verify(&secret.digest()));
+            assert!(secret.expose().ends_with(secret.hint().as_str()));
+        }
+    }
+
+    #[test]
+    fn two_secrets_differ() {
+        let [a, b] = [(); 2].map(|()| PlainSecret::generate(KeyType::Query).unwrap());
+        assert_ne!(a.expose(), b.expose());
+        assert!(!a.digest().verify(&b.digest()));
+    }
+
+    #[test]
+    fn neither_the_secret_nor_its_digest_shows_in_debug() {
+        let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
+        assert_eq!(format!("{secret:?} {:?}", secret.digest()), "PlainSecret(..) Digest(..)");
+    }
+
+    #[test]
+    fn a_digest_round_trips_through_its_document_form() {
+        // The example of FIPS 180-2, appendix B.1.
+        let digest = Digest::of("abc");
+        let text = digest.to_document();
+        assert_eq!(text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(Digest::parse(&text), Ok(digest));
+        for bad in ["", "sha256:", &text.to_uppercase(), &text[..70], &text.replace("sha256", "md5")] {
+            assert!(Digest::parse(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Stream names, and the patterns that say which streams a key may touch.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::id::{InvalidId, display_inner, is_segment, textual};
+
+/// The name of a stream: a table of events in a tenant.
+///
+/// - `[a-z0-9][a-z0-9_-]{0,62}`: safe as a path segment.
+/// - not `information_schema`, which SQL reserves.
+///
+/// ```
+/// use keyloft::key::StreamName;
+/// assert!(StreamName::parse("web-logs").is_ok());
+/// assert!(StreamName::parse("Web Logs").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamName(Box<str>);
+
+impl StreamName {
+    /// Reads a stream name.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the text breaks a rule listed on the type.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new(
+            "a stream name",
+            "1-63 of a-z, 0-9, _ and -, starting with a letter or digit, and not reserved",
+        );
+        if is_segment(text) && text != "information_schema" { Ok(Self(text.into())) } else { Err(RULE) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A stream name in which `*` stands for any run of characters, the empty one included.
+///
+/// - 1-64 of `a-z`, `0-9`, `_`, `-` and `*`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StreamPattern(Box<str>);
+
+impl StreamPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the text breaks a rule listed on the type.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("a stream pattern", "1-64 of a-z, 0-9, _, - and *");
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'*');
+        if (1..=64).contains(&text.len()) && text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(RULE) }
+    }
+
+    /// Whether `stream` is covered. Linear in the name times the number of `*`, so a hostile pattern stays cheap.
+    pub fn matches(&self, stream: &StreamName) -> bool {
+        let Some((head, rest)) = self.0.split_once('*') else { return *self.0 == *stream.0 };
+        let Some(mut name) = stream.0.strip_prefix(head) else { return false };
+        let mut pieces = rest.split('*').peekable();
+        while let Some(piece) = pieces.next() {
+            if pieces.peek().is_none() {
+                return name.ends_with(piece);
+            }
+            let Some(at) = name.find(piece) else { return false };
+            name = &name[at + piece.len()..];
+        }
+        true
+    }
+}
+
+display_inner!(StreamName, StreamPattern);
+textual!(StreamName, StreamPattern);
+
+/// The streams a key may touch: the union of its patterns.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub enum Streams {
+    /// Every stream of the tenant (`["*"]`).
+    #[default]
+    All,
+    /// Those that one of these patterns covers; none when empty.
+    Matching(Box<[StreamPattern]>),
+}
+
+impl Streams {
+    /// How many patterns one key may carry.
+    pub const MAX_PATTERNS: usize = 64;
+
+    /// Whether `stream` is covered.
+    pub fn allow(&self, stream: &StreamName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(stream)),
+        }
+    }
+}
+
+impl TryFrom<Vec<StreamPattern>> for Streams {
+    type Error = InvalidId;
+
+    /// # Errors
+    /// [`InvalidId`] when there are more than [`Streams::MAX_PATTERNS`].
+    fn try_from(patterns: Vec<StreamPattern>) -> Result<Self, InvalidId> {
+        if patterns.len() > Self::MAX_PATTERNS {
+            return Err(InvalidId::new("streams", "at most 64 patterns"));
+        }
+        if patterns.iter().any(|pattern| &*pattern.0 == "*") && patterns.len() == 1 {
+            return Ok(Self::All);
+        }
+        Ok(Self::Matching(patterns.into()))
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("[*]"),
+            Self::Matching(patterns) => f.debug_list().entries(patterns.iter().map(|p| &p.0)).finish(),
+        }
+    }
+}
+
+impl Serialize for Streams {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.collect_seq(["*"]),
+            Self::Matching(patterns) => serializer.collect_seq(patterns.iter()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Streams {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<StreamPattern>::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        StreamPattern::parse(pattern).unwrap().matches(&StreamName::parse(name).unwrap())
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (pattern, name) in
+            [("*", "a"), ("web", "web"), ("web-*", "web-"), ("web-*", "web-1"), ("*-log", "a-log"), ("a*b*c", "a-bb-c")]
+        {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("web", "webs"), ("web-*", "web"), ("*-log", "a-logs"), ("a*b*c", "acb"), ("a*a", "a")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_means_no_stream() {
+        let none = Streams::try_from(Vec::new()).unwrap();
+        assert!(!none.allow(&StreamName::parse("a").unwrap()));
+    }
+
+    /// The textbook definition, exponential but obvious.
+    fn reference(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|at| reference(rest, &name[at..])),
+            Some((byte, rest)) => name.first() == Some(byte) && reference(rest, &name[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_as_the_textbook_says(pattern in "[ab*]{1,7}", name in "[ab]{1,9}") {
+            prop_assert_eq!(matches(&pattern, &name), reference(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
+}
