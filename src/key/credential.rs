@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::secret::Digest;
 use super::KeyType;
+use super::secret::Digest;
 
 pub(super) const PREFIX_LEN: usize = 7;
 pub(super) const SECRET_LEN: usize = 43;

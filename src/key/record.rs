@@ -1,7 +1,7 @@
 //! A key as the keystore knows it: everything but the secret.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, StreamPattern, Streams, TenantId};
@@ -153,22 +153,17 @@ fn set<T>(field: &mut T, value: Option<T>) {
 }
 
 /// A JSON object of the operator's own, at most 4 KiB when written compactly.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metadata(Option<Box<Map<String, Value>>>);
 
 impl Metadata {
     /// The largest accepted size, in bytes of compact JSON.
     pub const MAX_BYTES: usize = 4096;
+}
 
-    /// Whether nothing is noted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// The notes as a JSON object.
-    pub fn to_json(&self) -> Value {
-        Value::Object(self.0.as_deref().cloned().unwrap_or_default())
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().flat_map(|map| map.iter()))
     }
 }
 

@@ -158,7 +158,12 @@ pub struct Hint([u8; 4]);
 
 impl Hint {
     fn of(secret: &str) -> Self {
-        secret.len().checked_sub(4).and_then(|at| secret.get(at..)).and_then(|tail| Self::parse(tail).ok()).unwrap_or_default()
+        secret
+            .len()
+            .checked_sub(4)
+            .and_then(|at| secret.get(at..))
+            .and_then(|tail| Self::parse(tail).ok())
+            .unwrap_or_default()
     }
 
     /// Reads a stored hint.

@@ -155,7 +155,8 @@ mod tests {
         {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("web", "webs"), ("web-*", "web"), ("*-log", "a-logs"), ("a*b*c", "acb"), ("a*a", "a")] {
+        for (pattern, name) in [("web", "webs"), ("web-*", "web"), ("*-log", "a-logs"), ("a*b*c", "acb"), ("a*a", "a")]
+        {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -1,0 +1,266 @@
+//! The versioned JSON of a key: camelCase, `version` first, unknown fields kept.
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
+
+/// The only version there is.
+const VERSION: u32 = 1;
+
+/// A key document. Four fields are enough for a file written by hand: `version`, `keyName`, `keyType` and `digest`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyDocument {
+    version: u32,
+    #[serde(default)]
+    key_id: Option<KeyId>,
+    key_name: KeyName,
+    key_type: KeyType,
+    digest: String,
+    #[serde(default)]
+    hint: String,
+    #[serde(default)]
+    state: KeyState,
+    #[serde(default)]
+    streams: Streams,
+    #[serde(default)]
+    source_id: Option<Label>,
+    #[serde(default)]
+    trust_level: Option<Label>,
+    #[serde(default)]
+    created_by: Option<Label>,
+    #[serde(default, serialize_with = "rfc3339")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(default, serialize_with = "rfc3339")]
+    modified_at: Option<DateTime<Utc>>,
+    #[serde(default, serialize_with = "rfc3339")]
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default = "first_rev")]
+    rev: u64,
+    /// Fresh in every body, so that a writer can tell its own from another's.
+    #[serde(default)]
+    write_id: Option<Uuid>,
+    /// What a later version, or an operator, added.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// Why a document is no usable key. Reported to operators; holds no secret, because it quotes no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Parseable's own format, with the API key in clear text.
+    #[error("a legacy Parseable key in clear text: import it to turn it into a digest")]
+    Legacy,
+    /// It is JSON, or should be, but not a key document.
+    #[error("not a key document ({category} at line {line})")]
+    Malformed {
+        /// `syntax`, `data` or `end of file`.
+        category: &'static str,
+        /// Where, counted from 1.
+        line: usize,
+    },
+    /// It was written by a later version of Keyloft.
+    #[error("version {0} is not understood")]
+    Version(u32),
+    /// A field holds what it must not.
+    #[error("the field {0} is not valid")]
+    Field(&'static str),
+    /// The id inside is not the name of the file.
+    #[error("keyId differs from the file name")]
+    WrongId,
+}
+
+impl KeyDocument {
+    /// The document of a key that is about to be written.
+    pub fn new(key: &ApiKey) -> Self {
+        Self {
+            version: VERSION,
+            key_id: Some(key.key_id),
+            key_name: key.name.clone(),
+            key_type: key.key_type,
+            digest: key.digest.to_document(),
+            hint: key.hint.as_str().to_owned(),
+            state: key.state,
+            streams: key.streams.clone(),
+            source_id: key.source_id.clone(),
+            trust_level: key.trust_level.clone().or_else(|| Label::parse(ApiKey::STANDARD_TRUST).ok()),
+            created_by: key.created_by.clone(),
+            created_at: key.created_at,
+            modified_at: key.modified_at,
+            expires_at: key.expires_at,
+            metadata: key.metadata.clone(),
+            rev: key.rev,
+            write_id: None,
+            unknown: Map::new(),
+        }
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when it is no key document of a version that is understood.
+    pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
+        let document: Self = serde_json::from_slice(body).map_err(|error| explain(body, &error))?;
+        if document.version == VERSION { Ok(document) } else { Err(Unreadable::Version(document.version)) }
+    }
+
+    /// The key that the document `file_id` of `tenant` describes.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when a field is wrong; nothing is guessed.
+    pub fn key(&self, tenant: &TenantId, file_id: KeyId) -> Result<ApiKey, Unreadable> {
+        if self.key_id.is_some_and(|id| id != file_id) {
+            return Err(Unreadable::WrongId);
+        }
+        let standard = |label: &Label| label.as_str() == ApiKey::STANDARD_TRUST;
+        Ok(ApiKey {
+            tenant: tenant.clone(),
+            key_id: file_id,
+            name: self.key_name.clone(),
+            key_type: self.key_type,
+            state: self.state,
+            digest: Digest::parse(&self.digest).map_err(|_| Unreadable::Field("digest"))?,
+            hint: Hint::parse(&self.hint).map_err(|_| Unreadable::Field("hint"))?,
+            streams: self.streams.clone(),
+            source_id: self.source_id.clone(),
+            trust_level: self.trust_level.clone().filter(|label| !standard(label)),
+            created_by: self.created_by.clone(),
+            created_at: self.created_at,
+            modified_at: self.modified_at,
+            expires_at: self.expires_at,
+            metadata: self.metadata.clone(),
+            rev: self.rev,
+        })
+    }
+
+    /// The document of the changed `key`, with everything in this one that the key does not know.
+    #[must_use]
+    pub fn rewritten(self, key: &ApiKey) -> Self {
+        Self { unknown: self.unknown, ..Self::new(key) }
+    }
+
+    /// The bytes to store, different at every call.
+    #[allow(clippy::disallowed_methods)]
+    pub fn to_bytes(&self) -> Bytes {
+        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
+        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+    }
+}
+
+/// Says what is wrong without quoting it: serde's own message repeats values.
+fn explain(body: &[u8], error: &serde_json::Error) -> Unreadable {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    if let Ok(Versioned { version }) = serde_json::from_slice(body)
+        && version != VERSION
+    {
+        return Unreadable::Version(version);
+    }
+    if let Ok(Value::Object(fields)) = serde_json::from_slice(body)
+        && fields.contains_key("apiKey")
+    {
+        return Unreadable::Legacy;
+    }
+    let category = match error.classify() {
+        serde_json::error::Category::Syntax => "syntax",
+        serde_json::error::Category::Data => "data",
+        serde_json::error::Category::Eof | serde_json::error::Category::Io => "end of file",
+    };
+    Unreadable::Malformed { category, line: error.line() }
+}
+
+fn first_rev() -> u64 {
+    1
+}
+
+/// RFC 3339 in UTC with milliseconds and `Z`.
+#[allow(clippy::ref_option)]
+pub(crate) fn rfc3339<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
+
+    fn key(body: &str) -> Result<ApiKey, Unreadable> {
+        KeyDocument::parse(body.as_bytes())?.key(&TenantId::default(), KeyId::parse(ID).unwrap())
+    }
+
+    #[test]
+    fn golden_documents_parse_for_ever() {
+        let full = key(include_str!("../../fixtures/key/v1/full.json")).unwrap();
+        assert_eq!((full.name.as_str(), full.key_type, full.rev), ("checkout-api", KeyType::Ingestion, 1));
+        assert_eq!(full.hint.as_str(), "x7Qa");
+        let minimal = key(include_str!("../../fixtures/key/v1/minimal.json")).unwrap();
+        assert_eq!((minimal.state, minimal.streams, minimal.rev), (KeyState::Active, Streams::All, 1));
+        let later = key(include_str!("../../fixtures/key/v1/unknown-fields.json")).unwrap();
+        assert_eq!(later.key_type, KeyType::Query);
+    }
+
+    #[test]
+    fn a_golden_document_is_written_as_it_was_read() {
+        let golden = include_str!("../../fixtures/key/v1/full.json");
+        let mut document = KeyDocument::parse(golden.as_bytes()).unwrap();
+        let read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
+        let write_id = document.write_id;
+        document = document.rewritten(&read);
+        document.write_id = write_id;
+        assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
+    }
+
+    #[test]
+    fn what_is_no_key_says_why_and_quotes_nothing() {
+        let legacy = r#"{"keyId":"01J","apiKey":"c0ffee","keyName":"old","createdBy":"me"}"#;
+        let minimal = include_str!("../../fixtures/key/v1/minimal.json");
+        for (body, reason) in [
+            (legacy.to_owned(), Unreadable::Legacy),
+            (String::new(), Unreadable::Malformed { category: "end of file", line: 1 }),
+            ("{\n\"version\":1".to_owned(), Unreadable::Malformed { category: "end of file", line: 2 }),
+            ("[]".to_owned(), Unreadable::Malformed { category: "data", line: 1 }),
+            (r#"{"version":2,"shape":"new"}"#.to_owned(), Unreadable::Version(2)),
+            (minimal.replace("\"version\": 1", "\"version\": 7"), Unreadable::Version(7)),
+            (minimal.replace("sha256:", "md5:"), Unreadable::Field("digest")),
+            (minimal.replacen('{', &format!("{{\"keyId\":\"{}\",", KeyId::random()), 1), Unreadable::WrongId),
+        ] {
+            let error = key(&body).unwrap_err();
+            assert_eq!(error, reason, "{body}");
+            assert!(!error.to_string().contains("c0ffee"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn unknown_fields_survive_a_read_modify_write(name in "x-[a-z]{1,8}", value in "[^\\x00-\\x1f]{0,20}") {
+            let mut fields: Map<String, Value> =
+                serde_json::from_str(include_str!("../../fixtures/key/v1/minimal.json")).unwrap();
+            fields.insert(name.clone(), Value::from(value.clone()));
+            let document = KeyDocument::parse(&serde_json::to_vec(&fields).unwrap()).unwrap();
+            let mut read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
+            read.state = KeyState::Disabled;
+            let written: Value = serde_json::from_slice(&document.rewritten(&read).to_bytes()).unwrap();
+            prop_assert_eq!(&written[&name], &Value::from(value));
+            prop_assert_eq!(&written["state"], "disabled");
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(KeyDocument::parse(&body).is_err());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Durable files: after a call returns, neither a crash nor a power cut loses or tears what was written.
+//!
+//! Every write goes to a staged file beside its target, is synced, moved into place in one step, and the folder is
+//! synced too. A staged file is called `<name>#<digits>`, which no object name can be, so a leftover is never listed.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// How a new file meets one that is there already.
+pub(crate) enum Placing<'a> {
+    /// Takes its place.
+    Overwrite,
+    /// Fails with [`io::ErrorKind::AlreadyExists`].
+    Create,
+    /// Takes its place if its tag is still this one, else fails with [`Stale`]; `lock` is what all writers lock.
+    Swap { tag: &'a str, lock: &'a Path },
+}
+
+/// The file changed since its tag was read.
+#[derive(Debug, thiserror::Error)]
+#[error("the file was changed by another writer")]
+pub(crate) struct Stale;
+
+/// Writes `body` to `target` durably and returns the tag of the new file.
+pub(crate) fn write(target: &Path, body: &[&[u8]], placing: &Placing<'_>) -> io::Result<String> {
+    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    create_folder(folder)?;
+    let staged = Staged::write(target, body)?;
+    match placing {
+        Placing::Overwrite => staged.rename(target)?,
+        // A hard link refuses to replace a file, atomically and on every local file system.
+        Placing::Create => fs::hard_link(&staged.0, target)?,
+        Placing::Swap { tag: expected, lock } => {
+            let _locked = lock_file(lock)?;
+            match fs::symlink_metadata(target) {
+                Ok(meta) if tag(&meta) == *expected => staged.rename(target)?,
+                Ok(_) => return Err(io::Error::other(Stale)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(io::Error::other(Stale)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let tag = tag(&fs::symlink_metadata(target)?);
+    sync_folder(folder)?;
+    Ok(tag)
+}
+
+/// A word that changes with the file: what HTTP servers use as its ETag, and `object_store` too.
+pub(crate) fn tag(meta: &fs::Metadata) -> String {
+    let modified = meta.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    format!("{:x}-{:x}-{:x}", meta.ino(), modified.unwrap_or_default().as_micros(), meta.len())
+}
+
+/// Creates a folder and its parents, each 0700 whatever the umask, each durable before it is used.
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_folder(parent)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => {
+            fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+            sync_folder(parent)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes staged files older than `age` below `folder`: what a crash left behind.
+pub(crate) fn sweep(folder: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
+        if meta.is_dir() {
+            sweep(&entry.path(), age);
+        } else if is_staged(&entry.file_name().to_string_lossy())
+            && meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|old| old >= age)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a file name is that of a staged file.
+pub(crate) fn is_staged(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Holds the lock until dropped. Blocks: for threads that may wait.
+fn lock_file(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        create_folder(folder)?;
+    }
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// A staged file, removed when dropped unless it was renamed.
+struct Staged(PathBuf);
+
+impl Staged {
+    fn write(target: &Path, body: &[&[u8]]) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let staged = Self(target.with_file_name(format!("{name}#{}{number:06}", std::process::id())));
+            let mut file = match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&staged.0) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    std::mem::forget(staged); // Another process's, not ours to remove.
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            for part in body {
+                file.write_all(part)?;
+            }
+            file.sync_all()?;
+            return Ok(staged);
+        }
+    }
+
+    fn rename(&self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.0, target)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_0600_and_folders_0700_and_nothing_is_left_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("a/b/c.json");
+        write(&target, &[b"one"], &Placing::Create).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&target), mode(&root.path().join("a")), mode(&root.path().join("a/b"))),
+            (0o600, 0o700, 0o700)
+        );
+        assert_eq!(fs::read_dir(root.path().join("a/b")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_swap_wants_the_tag_it_was_given() {
+        let root = tempfile::tempdir().unwrap();
+        let (target, lock) = (root.path().join("c.json"), root.path().join("lock"));
+        let first = write(&target, &[b"one"], &Placing::Create).unwrap();
+        let second = write(&target, &[b"three"], &Placing::Swap { tag: &first, lock: &lock }).unwrap();
+        assert_ne!(first, second);
+        let stale = write(&target, &[b"four"], &Placing::Swap { tag: &first, lock: &lock }).unwrap_err();
+        assert!(stale.get_ref().unwrap().is::<Stale>());
+        assert_eq!(fs::read(&target).unwrap(), b"three");
+    }
+
+    #[test]
+    fn only_old_staged_files_are_swept() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["x.json#12", "x.json", "y#z"] {
+            fs::write(root.path().join(name), b"").unwrap();
+        }
+        sweep(root.path(), Duration::from_secs(60));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 3);
+        sweep(root.path(), Duration::ZERO);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+    }
+}

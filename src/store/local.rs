@@ -1,0 +1,195 @@
+//! A local directory as an object store. `object_store`'s own `LocalFileSystem` reads for us; writes are ours, because
+//! version 0.13 never syncs and knows no conditional update, and lists are ours, because it follows symbolic links.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+use super::durable::{self, Placing, Stale};
+use crate::layout;
+
+const STORE: &str = "LocalStore";
+/// No write takes this long: a staged file older than this belongs to a process that died.
+const STAGED_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Durable objects in a directory; several processes may share it.
+#[derive(Debug)]
+pub(crate) struct LocalStore {
+    root: Arc<PathBuf>,
+    files: LocalFileSystem,
+}
+
+impl LocalStore {
+    /// Opens a directory, creating it (0700) if need be, and sweeps what a crash left behind.
+    pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
+        durable::create_folder(&root)?;
+        let root = root.canonicalize()?;
+        durable::sweep(&root, STAGED_MAX_AGE);
+        let files = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
+        Ok(Self { root: Arc::new(root), files })
+    }
+
+    fn file(&self, location: &Path) -> PathBuf {
+        self.root.join(location.as_ref())
+    }
+
+    /// A symbolic link could lead out of the directory, so none is followed, at any level below it.
+    async fn refuse_links(&self, location: &Path) -> Result<()> {
+        let (root, location) = (self.root.clone(), location.clone());
+        blocking(move || {
+            let mut file = root.to_path_buf();
+            for part in location.parts() {
+                file.push(part.as_ref());
+                match file.symlink_metadata() {
+                    Ok(meta) if meta.is_symlink() => {
+                        return Err(unreadable(io::Error::other("symbolic links are not followed")));
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.refuse_links(location).await?;
+        let (target, lock, path) =
+            (self.file(location), layout::lock_file().to_path(&*self.root), location.to_string());
+        blocking(move || {
+            let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
+            let placing = match &opts.mode {
+                PutMode::Overwrite => Placing::Overwrite,
+                PutMode::Create => Placing::Create,
+                PutMode::Update(version) => {
+                    let tag = version.e_tag.as_deref().ok_or_else(|| generic(io::Error::other("no ETag given")))?;
+                    Placing::Swap { tag, lock: &lock }
+                }
+            };
+            let tag = durable::write(&target, &parts, &placing).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: error.into() },
+                _ if error.get_ref().is_some_and(|inner| inner.is::<Stale>()) => {
+                    Error::Precondition { path, source: error.into() }
+                }
+                _ => generic(error),
+            })?;
+            Ok(PutResult { e_tag: Some(tag), version: None })
+        })
+        .await
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Err(unsupported("put_multipart"))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.refuse_links(location).await?;
+        self.files.get_opts(location, options).await.map_err(|error| match error {
+            Error::Generic { source, .. } => unreadable(source), // This file cannot be opened; others can.
+            other => other,
+        })
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.files.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (root, prefix) = (self.root.clone(), prefix.cloned().unwrap_or_default());
+        let walk = blocking(move || {
+            let mut found = Vec::new();
+            let mut folders = vec![prefix];
+            while let Some(folder) = folders.pop() {
+                let entries = read_folder(&root, &folder)?;
+                folders.extend(entries.common_prefixes);
+                found.extend(entries.objects);
+            }
+            Ok(found)
+        });
+        stream::once(walk)
+            .flat_map(|found| match found {
+                Ok(found) => stream::iter(found).map(Ok).boxed(),
+                Err(error) => stream::once(async { Err(error) }).boxed(),
+            })
+            .boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let (root, prefix) = (self.root.clone(), prefix.cloned().unwrap_or_default());
+        blocking(move || read_folder(&root, &prefix)).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(unsupported("copy"))
+    }
+}
+
+impl fmt::Display for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STORE}({})", self.root.display())
+    }
+}
+
+/// The objects and folders in one folder. A link is listed as an empty object, so that it can be reported; reading it
+/// is refused. Other things that are no file, staged files and files without a UTF-8 name are passed over.
+fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
+    let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
+    let entries = match std::fs::read_dir(root.join(folder.as_ref())) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(result);
+        }
+        Err(error) => return Err(generic(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(generic)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(meta) = entry.metadata() else { continue }; // Removed since; `metadata` does not follow links.
+        let Ok(location) = Path::parse(format!("{folder}/{name}").trim_start_matches('/')) else { continue };
+        if meta.is_dir() {
+            result.common_prefixes.push(location);
+        } else if (meta.is_file() || meta.is_symlink()) && !durable::is_staged(&name) {
+            let last_modified = meta.modified().unwrap_or(std::time::UNIX_EPOCH).into();
+            let size = if meta.is_file() { meta.len() } else { 0 };
+            result.objects.push(ObjectMeta {
+                location,
+                last_modified,
+                size,
+                e_tag: Some(durable::tag(&meta)),
+                version: None,
+            });
+        }
+    }
+    Ok(result)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+fn generic(error: io::Error) -> Error {
+    Error::Generic { store: STORE, source: error.into() }
+}
+
+fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::NotSupported { source: source.into() }
+}
+
+fn unsupported(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
+}

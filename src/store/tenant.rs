@@ -1,0 +1,83 @@
+//! The versioned JSON of a tenant.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::document::rfc3339;
+use crate::key::{KeyType, Label};
+
+const VERSION: u32 = 1;
+
+/// A tenant document: its name and what is suspended, or a tombstone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantDocument {
+    version: u32,
+    /// What people call the tenant.
+    #[serde(default)]
+    pub name: Option<Label>,
+    /// The kinds of use that are refused for now.
+    #[serde(default)]
+    pub suspended: BTreeSet<Suspension>,
+    /// When it was created.
+    #[serde(default, serialize_with = "rfc3339")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it was deleted: the document is then a tombstone, and the id is never given again.
+    #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    write_id: Option<Uuid>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// A kind of use that can be suspended: the words of [`KeyType`], in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspension {
+    /// Nothing is taken in.
+    Ingestion,
+    /// Nothing is answered.
+    Query,
+}
+
+impl From<KeyType> for Suspension {
+    fn from(key_type: KeyType) -> Self {
+        match key_type {
+            KeyType::Ingestion => Self::Ingestion,
+            KeyType::Query => Self::Query,
+        }
+    }
+}
+
+impl TenantDocument {
+    /// A tenant with nothing suspended.
+    pub fn new(name: Option<Label>, created_at: Option<DateTime<Utc>>) -> Self {
+        Self {
+            version: VERSION,
+            name,
+            suspended: BTreeSet::new(),
+            created_at,
+            deleted_at: None,
+            write_id: None,
+            unknown: Map::new(),
+        }
+    }
+
+    /// Reads a document; `None` when it is none, or of a version that is not understood.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().filter(|document: &Self| document.version == VERSION)
+    }
+
+    /// The bytes to store, different at every call.
+    #[allow(clippy::disallowed_methods)]
+    pub fn to_bytes(&self) -> Bytes {
+        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
+        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+    }
+}

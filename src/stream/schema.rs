@@ -1,0 +1,272 @@
+//! Which fields a stream has, and how it widens: new fields are added, whole numbers become floats, nothing else moves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// When an event arrived: UTC, in milliseconds.
+pub const TIMESTAMP: &str = "p_timestamp";
+/// The id of the key that sent it.
+pub const KEY_ID: &str = "p_key_id";
+/// The source that key stands for.
+pub const SOURCE_ID: &str = "p_source_id";
+/// Clients cannot set names that start like this.
+pub const RESERVED_PREFIX: &str = "p_";
+/// How many fields a stream may have, our own three not counted.
+pub const MAX_FIELDS: usize = 1000;
+
+const VERSION: u32 = 1;
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A whole number of 64 bits, some of which a float cannot hold exactly: it never becomes a [`FieldType::Float`].
+    #[serde(rename = "bigInteger")]
+    BigInteger,
+    /// An IEEE 754 double.
+    Float,
+    /// Text; arrays are kept as their JSON text.
+    Text,
+}
+
+impl FieldType {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Integer | Self::BigInteger => "integer",
+            Self::Float => "float",
+            Self::Text => "text",
+        }
+    }
+
+    /// The Arrow type of its column.
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Boolean => DataType::Boolean,
+            Self::Integer | Self::BigInteger => DataType::Int64,
+            Self::Float => DataType::Float64,
+            Self::Text => DataType::Utf8,
+        }
+    }
+
+    /// The type that holds everything both hold, exactly; `None` when there is none.
+    pub fn union(self, other: Self) -> Option<Self> {
+        use FieldType::{BigInteger, Float, Integer};
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Integer, BigInteger) | (BigInteger, Integer) => Some(BigInteger),
+            (Integer, Float) | (Float, Integer) => Some(Float),
+            _ => None,
+        }
+    }
+}
+
+/// A named field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// As it stands in the events, case and all.
+    pub name: Box<str>,
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub field_type: FieldType,
+}
+
+/// Why a batch does not fit a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A field holds something else in this stream.
+    #[error("the field `{name}` is {expected} in this stream, not {found}")]
+    Type {
+        /// Which field.
+        name: Box<str>,
+        /// What the stream holds.
+        expected: &'static str,
+        /// What the batch holds.
+        found: &'static str,
+    },
+    /// A whole number cannot be held exactly by a field of floats.
+    #[error("the field `{name}` holds floats in this stream, which cannot hold all of its whole numbers exactly")]
+    Inexact {
+        /// Which field.
+        name: Box<str>,
+    },
+    /// The stream would have more than [`MAX_FIELDS`].
+    #[error("a stream has at most 1000 fields, and the field `{name}` would be one too many")]
+    TooManyFields {
+        /// The first one too many.
+        name: Box<str>,
+    },
+}
+
+/// The fields of a stream, in the order in which they first came.
+#[derive(Debug, Clone, Default)]
+pub struct StreamSchema {
+    fields: Vec<Field>,
+    index: HashMap<Box<str>, usize>,
+}
+
+impl StreamSchema {
+    /// The schema with these fields; of two with one name the first counts.
+    pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
+        let mut schema = Self::default();
+        for field in fields {
+            if !schema.index.contains_key(&field.name) {
+                schema.push(field);
+            }
+        }
+        schema
+    }
+
+    fn push(&mut self, field: Field) {
+        self.index.insert(field.name.clone(), self.fields.len());
+        self.fields.push(field);
+    }
+
+    /// The clients' fields, without our own three.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// What the field `name` holds.
+    pub fn field_type(&self, name: &str) -> Option<FieldType> {
+        self.index.get(name).map(|&at| self.fields[at].field_type)
+    }
+
+    /// The schema that also holds `batch`; `None` when this one does already.
+    ///
+    /// # Errors
+    /// [`Conflict`] names the first field that does not fit.
+    pub fn widen(&self, batch: &[Field]) -> Result<Option<Self>, Conflict> {
+        let mut wider: Option<Self> = None;
+        for Field { name, field_type: found } in batch {
+            let current = wider.as_ref().unwrap_or(self);
+            match current.field_type(name) {
+                Some(expected) => {
+                    let Some(union) = expected.union(*found) else { return Err(conflict(name, expected, *found)) };
+                    if union != expected {
+                        let schema = wider.get_or_insert_with(|| self.clone());
+                        let at = schema.index[name];
+                        schema.fields[at].field_type = union;
+                    }
+                }
+                None if current.fields.len() >= MAX_FIELDS => {
+                    return Err(Conflict::TooManyFields { name: name.clone() });
+                }
+                None => {
+                    wider.get_or_insert_with(|| self.clone()).push(Field { name: name.clone(), field_type: *found })
+                }
+            }
+        }
+        Ok(wider)
+    }
+
+    /// The columns of the stream: our own three, then the clients'.
+    pub fn arrow(&self) -> SchemaRef {
+        let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let ours = [
+            ArrowField::new(TIMESTAMP, timestamp, false),
+            ArrowField::new(KEY_ID, DataType::Utf8, false),
+            ArrowField::new(SOURCE_ID, DataType::Utf8, true),
+        ];
+        let theirs = self.fields.iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
+        Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
+    }
+
+    /// Reads `schema.json`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when it is none, or of a version that is not understood.
+    pub fn parse(body: &[u8]) -> Result<Self> {
+        let document: Document = serde_json::from_slice(body)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, "a stream's schema cannot be read").caused_by(error))?;
+        if document.version != VERSION {
+            return Err(Error::new(ErrorKind::Corrupt, "a stream's schema has a version that is not understood"));
+        }
+        Ok(Self::new(document.fields))
+    }
+
+    /// The bytes of `schema.json`, different at every call.
+    #[allow(clippy::disallowed_methods)]
+    pub fn to_bytes(&self) -> Bytes {
+        let document = Document { version: VERSION, fields: self.fields.clone(), write_id: Uuid::new_v4() };
+        serde_json::to_vec_pretty(&document).unwrap_or_default().into()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    version: u32,
+    fields: Vec<Field>,
+    write_id: Uuid,
+}
+
+fn conflict(name: &str, expected: FieldType, found: FieldType) -> Conflict {
+    let name = name.into();
+    match (expected, found) {
+        (FieldType::Float, FieldType::BigInteger) | (FieldType::BigInteger, FieldType::Float) => {
+            Conflict::Inexact { name }
+        }
+        _ => Conflict::Type { name, expected: expected.as_str(), found: found.as_str() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, field_type: FieldType) -> Field {
+        Field { name: name.into(), field_type }
+    }
+
+    #[test]
+    fn a_stream_widens_by_new_fields_and_from_whole_numbers_to_floats() {
+        let schema = StreamSchema::new([field("n", FieldType::Integer)]);
+        assert!(schema.widen(&[field("n", FieldType::Integer)]).unwrap().is_none());
+        let wider = schema.widen(&[field("m", FieldType::Text), field("n", FieldType::Float)]).unwrap().unwrap();
+        assert_eq!(wider.fields(), [field("n", FieldType::Float), field("m", FieldType::Text)]);
+        assert!(wider.widen(&[field("n", FieldType::Integer)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_field_never_changes_its_type() {
+        let schema = StreamSchema::new([field("n", FieldType::Integer), field("t", FieldType::Text)]);
+        let error = schema.widen(&[field("n", FieldType::Text)]).unwrap_err();
+        assert_eq!(error.to_string(), "the field `n` is integer in this stream, not text");
+        assert!(schema.widen(&[field("t", FieldType::Boolean)]).is_err());
+    }
+
+    #[test]
+    fn a_whole_number_that_a_float_cannot_hold_keeps_the_field_from_becoming_one() {
+        let schema = StreamSchema::new([field("n", FieldType::Integer)]);
+        let big = schema.widen(&[field("n", FieldType::BigInteger)]).unwrap().unwrap();
+        assert!(big.widen(&[field("n", FieldType::Float)]).is_err());
+        let float = StreamSchema::new([field("n", FieldType::Float)]);
+        assert!(float.widen(&[field("n", FieldType::BigInteger)]).is_err());
+    }
+
+    #[test]
+    fn the_thousand_and_first_field_is_refused() {
+        let full = StreamSchema::new((0..MAX_FIELDS).map(|n| field(&format!("f{n}"), FieldType::Text)));
+        assert!(full.widen(&[field("f0", FieldType::Text)]).is_ok());
+        assert!(matches!(full.widen(&[field("x", FieldType::Text)]), Err(Conflict::TooManyFields { .. })));
+    }
+
+    #[test]
+    fn a_schema_reads_back() {
+        let schema = StreamSchema::new([field("b", FieldType::BigInteger), field("a", FieldType::Text)]);
+        assert_eq!(StreamSchema::parse(&schema.to_bytes()).unwrap().fields(), schema.fields());
+    }
+}
