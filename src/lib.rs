@@ -6,7 +6,14 @@ pub mod error;
 pub mod key;
 pub mod layout;
 pub mod store;
+pub mod cache;
+pub mod keystore;
+pub mod sync;
 #[cfg(feature = "server")]
 pub mod stream;
 
+pub use cache::KeyCache;
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Result};
+pub use keystore::Keystore;
+pub use store::Bucket;

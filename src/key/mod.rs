@@ -7,6 +7,7 @@
 //! 4. [`credential`]: reading a presented API key, by cheap checks first.
 //! 5. [`secret`]: making an API key, and the digest that is kept of it.
 //! 6. [`record`]: a key as the keystore knows it.
+//! 7. [`tenant`]: whose keys they are.
 
 pub mod credential;
 pub mod id;
@@ -14,6 +15,7 @@ pub mod kind;
 pub mod record;
 pub mod secret;
 pub mod stream;
+pub mod tenant;
 
 pub use credential::{Credential, MalformedCredential};
 pub use id::{InvalidId, KeyId, KeyName, Label, TenantId};
@@ -21,3 +23,4 @@ pub use kind::{KeyState, KeyType};
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
 pub use secret::{Digest, Hint, PlainSecret};
 pub use stream::{StreamName, StreamPattern, Streams};
+pub use tenant::Tenant;

@@ -81,6 +81,14 @@ impl Bucket {
         patiently(self.read_path(&location(&name.path())?)).await
     }
 
+    /// Reads an object that is not ours, to say what it is.
+    ///
+    /// # Errors
+    /// As for [`Bucket::read`].
+    pub async fn peek(&self, path: &RelativePath) -> Result<Option<Bytes>> {
+        Ok(patiently(self.read_path(&location(path)?)).await?.map(|stored| stored.body))
+    }
+
     async fn read_path(&self, path: &Path) -> Result<Option<Stored>> {
         let answer = match self.store.get_opts(path, GetOptions::default()).await {
             Ok(answer) => answer,

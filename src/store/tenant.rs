@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::document::rfc3339;
-use crate::key::{KeyType, Label};
+use crate::key::{KeyType, Label, Tenant, TenantId};
 
 const VERSION: u32 = 1;
 
@@ -23,7 +23,7 @@ pub struct TenantDocument {
     pub name: Option<Label>,
     /// The kinds of use that are refused for now.
     #[serde(default)]
-    pub suspended: BTreeSet<Suspension>,
+    pub suspended: BTreeSet<KeyType>,
     /// When it was created.
     #[serde(default, serialize_with = "rfc3339")]
     pub created_at: Option<DateTime<Utc>>,
@@ -34,25 +34,6 @@ pub struct TenantDocument {
     write_id: Option<Uuid>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
-}
-
-/// A kind of use that can be suspended: the words of [`KeyType`], in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Suspension {
-    /// Nothing is taken in.
-    Ingestion,
-    /// Nothing is answered.
-    Query,
-}
-
-impl From<KeyType> for Suspension {
-    fn from(key_type: KeyType) -> Self {
-        match key_type {
-            KeyType::Ingestion => Self::Ingestion,
-            KeyType::Query => Self::Query,
-        }
-    }
 }
 
 impl TenantDocument {
@@ -66,6 +47,17 @@ impl TenantDocument {
             deleted_at: None,
             write_id: None,
             unknown: Map::new(),
+        }
+    }
+
+    /// The tenant `id` that the document describes.
+    pub fn tenant(&self, id: TenantId) -> Tenant {
+        Tenant {
+            id,
+            name: self.name.clone(),
+            suspended: self.suspended.clone(),
+            created_at: self.created_at,
+            deleted: self.deleted_at.is_some(),
         }
     }
 

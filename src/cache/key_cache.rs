@@ -1,0 +1,193 @@
+//! The lock around the maps, and who is told of changes.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::table::{Table, Unclaimable, UnreadableDocuments};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{ApiKey, Digest, KeyId, KeyName, Tenant, TenantId};
+
+/// How many keys a scan looks at under one read lock, so that no authentication waits behind a long list.
+const SCAN: usize = 1024;
+
+/// All keys of all tenants. Reads take one short lock; nothing here waits for the store.
+#[derive(Default)]
+pub struct KeyCache {
+    table: RwLock<Table>,
+    watchers: RwLock<Vec<Watcher>>,
+    hydrated: AtomicBool,
+}
+
+type Watcher = Box<dyn Fn(&Change) + Send + Sync>;
+
+/// What a watcher is told, after the fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A key was issued, changed, revoked or removed.
+    Key {
+        /// Whose key.
+        tenant: TenantId,
+        /// Which key.
+        key_id: KeyId,
+    },
+    /// A tenant was created, changed, suspended or deleted.
+    Tenant {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+}
+
+/// What a lookup by digest finds.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The key, whatever its standing.
+    pub key: Arc<ApiKey>,
+    /// The tenant it belongs to.
+    pub tenant: Arc<Tenant>,
+}
+
+impl KeyCache {
+    /// The key with this digest.
+    pub fn find(&self, digest: &Digest) -> Option<Found> {
+        let table = self.read();
+        let (key, tenant) = table.find(digest)?;
+        Some(Found { key: key.clone(), tenant: tenant.clone() })
+    }
+
+    /// A key by its id.
+    pub fn key(&self, tenant: &TenantId, id: KeyId) -> Option<Arc<ApiKey>> {
+        self.read().key(tenant, id).cloned()
+    }
+
+    /// Up to `limit` keys that `wanted` accepts, in order of id, after the key `after`.
+    pub fn scan(
+        &self,
+        tenant: &TenantId,
+        mut after: Option<KeyId>,
+        limit: usize,
+        wanted: impl Fn(&ApiKey) -> bool,
+    ) -> Vec<Arc<ApiKey>> {
+        let mut found = Vec::new();
+        loop {
+            let keys = self.read().keys_after(tenant, after, SCAN);
+            let Some(last) = keys.last() else { return found };
+            after = Some(last.key_id);
+            let last_page = keys.len() < SCAN;
+            found.extend(keys.into_iter().filter(|key| wanted(key)).take(limit - found.len()));
+            if found.len() == limit || last_page {
+                return found;
+            }
+        }
+    }
+
+    /// A tenant by its id, tombstones included.
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.read().tenant(id).cloned()
+    }
+
+    /// All tenants sorted by id, tombstones included.
+    pub fn tenants(&self) -> Vec<Arc<Tenant>> {
+        self.read().tenants()
+    }
+
+    /// How many keys are held, revoked ones included.
+    pub fn key_count(&self) -> usize {
+        self.read().key_count()
+    }
+
+    /// Documents that cannot be used.
+    pub fn unreadable(&self) -> UnreadableDocuments {
+        self.read().unreadable().clone()
+    }
+
+    /// Whether all keys have been loaded once. Until then nobody can be told that a key is unknown.
+    pub fn is_hydrated(&self) -> bool {
+        self.hydrated.load(Ordering::Acquire)
+    }
+
+    /// Says that all keys have been loaded.
+    pub fn set_hydrated(&self) {
+        self.hydrated.store(true, Ordering::Release);
+    }
+
+    /// Calls `watcher` after every change, on the thread that made it, with no lock of the maps held.
+    pub fn watch(&self, watcher: impl Fn(&Change) + Send + Sync + 'static) {
+        self.watchers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
+    }
+
+    /// Puts a key in place of the one with its id, unless that is newer. Says whether anything changed.
+    pub fn put_key(&self, key: Arc<ApiKey>) -> bool {
+        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let changed = self.write().put_key(key);
+        if changed {
+            self.tell(&change);
+        }
+        changed
+    }
+
+    /// Forgets a key whose document is gone.
+    pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
+        self.write().remove_key(tenant, id);
+        self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
+    }
+
+    /// Puts a tenant's record in place.
+    pub fn put_tenant(&self, tenant: Tenant) {
+        let id = tenant.id.clone();
+        self.write().put_tenant(tenant);
+        self.tell(&Change::Tenant { tenant: id });
+    }
+
+    /// Replaces the list of documents that cannot be used.
+    pub fn set_unreadable(&self, documents: UnreadableDocuments) {
+        self.write().set_unreadable(documents);
+    }
+
+    /// Claims a name until the claim is dropped, so that two requests cannot both give it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when a live key or another claim
+    /// has the name.
+    pub fn claim_name(self: &Arc<Self>, tenant: &TenantId, name: &KeyName) -> Result<NameClaim> {
+        self.write().claim_name(tenant, name).map_err(|error| match error {
+            Unclaimable::NoTenant => Error::new(ErrorKind::NotFound, "there is no such tenant"),
+            Unclaimable::Taken => Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name"),
+        })?;
+        Ok(NameClaim { cache: self.clone(), tenant: tenant.clone(), name: name.clone() })
+    }
+
+    fn tell(&self, change: &Change) {
+        for watcher in self.watchers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            watcher(change);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyCache({} keys)", self.key_count())
+    }
+}
+
+/// A name that nobody else can give until this is dropped.
+#[derive(Debug)]
+pub struct NameClaim {
+    cache: Arc<KeyCache>,
+    tenant: TenantId,
+    name: KeyName,
+}
+
+impl Drop for NameClaim {
+    fn drop(&mut self) {
+        self.cache.write().release_name(&self.tenant, &self.name);
+    }
+}

@@ -1,0 +1,12 @@
+//! All keys of all tenants, in memory.
+//!
+//! 1. [`key_cache`]: the lock around them, and who is told of changes. Never held across `.await`.
+//! 2. `table`: the maps themselves, pure: by digest, by tenant and id, by name.
+//! 3. [`global`]: the one static of the crate.
+
+pub mod global;
+pub mod key_cache;
+mod table;
+
+pub use key_cache::{Change, Found, KeyCache, NameClaim};
+pub use table::{Unreadable, UnreadableDocuments};

@@ -1,0 +1,255 @@
+//! The maps of the cache. A key stands in three of them, behind one `Arc`: by digest, by id, and by name while it lives.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use crate::key::{ApiKey, Digest, KeyId, KeyName, Tenant, TenantId};
+use crate::layout::ObjectName;
+
+/// Documents that cannot be used, by tenant and object name.
+pub type UnreadableDocuments = BTreeMap<(TenantId, String), Unreadable>;
+
+/// Why a document cannot be used, in words for an operator.
+pub type Unreadable = String;
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    by_digest: HashTable<Arc<ApiKey>>,
+    tenants: HashMap<TenantId, Holdings>,
+    unreadable: UnreadableDocuments,
+    names: DefaultHashBuilder,
+}
+
+/// What one tenant holds.
+#[derive(Debug)]
+struct Holdings {
+    tenant: Arc<Tenant>,
+    by_id: BTreeMap<KeyId, Arc<ApiKey>>,
+    live_names: HashTable<Arc<ApiKey>>,
+    claimed_names: HashSet<KeyName>,
+}
+
+/// Why a name cannot be claimed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unclaimable {
+    NoTenant,
+    Taken,
+}
+
+impl Table {
+    /// The key with this digest, and its tenant. The last comparison takes constant time.
+    pub(super) fn find(&self, digest: &Digest) -> Option<(&Arc<ApiKey>, &Arc<Tenant>)> {
+        let key = self.by_digest.find(digest.table_hash(), |key| key.digest.verify(digest))?;
+        Some((key, &self.tenants.get(&key.tenant)?.tenant))
+    }
+
+    pub(super) fn key(&self, tenant: &TenantId, id: KeyId) -> Option<&Arc<ApiKey>> {
+        self.tenants.get(tenant)?.by_id.get(&id)
+    }
+
+    /// Keys with ids above `after`, in order of id, at most `limit`.
+    pub(super) fn keys_after(&self, tenant: &TenantId, after: Option<KeyId>, limit: usize) -> Vec<Arc<ApiKey>> {
+        let Some(holdings) = self.tenants.get(tenant) else { return Vec::new() };
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        holdings.by_id.range((start, Bound::Unbounded)).take(limit).map(|(_, key)| key.clone()).collect()
+    }
+
+    pub(super) fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id).map(|holdings| &holdings.tenant)
+    }
+
+    /// All tenants, sorted by id.
+    pub(super) fn tenants(&self) -> Vec<Arc<Tenant>> {
+        let mut tenants: Vec<_> = self.tenants.values().map(|holdings| holdings.tenant.clone()).collect();
+        tenants.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        tenants
+    }
+
+    pub(super) fn key_count(&self) -> usize {
+        self.by_digest.len()
+    }
+
+    /// Puts a tenant's record in place of the one that was known.
+    pub(super) fn put_tenant(&mut self, tenant: Tenant) {
+        let tenant = Arc::new(tenant);
+        self.tenants
+            .entry(tenant.id.clone())
+            .and_modify(|holdings| holdings.tenant = tenant.clone())
+            .or_insert_with(|| Holdings {
+                tenant,
+                by_id: BTreeMap::new(),
+                live_names: HashTable::new(),
+                claimed_names: HashSet::new(),
+            });
+    }
+
+    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Two keys with one digest are both
+    /// taken out: which of them a credential means is never guessed. Says whether anything changed.
+    pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
+        match self.key(&key.tenant, key.key_id) {
+            Some(known) if known.rev > key.rev || **known == *key => return false,
+            Some(_) => self.remove_key(&key.tenant, key.key_id),
+            None => {}
+        }
+        if !self.tenants.contains_key(&key.tenant) {
+            return false;
+        }
+        if let Some((twin, _)) = self.find(&key.digest) {
+            let twin = twin.clone();
+            self.remove_key(&twin.tenant, twin.key_id);
+            self.report(&twin, "its digest is also that of another key".into());
+            self.report(&key, "its digest is also that of another key".into());
+            return true;
+        }
+        let hash = self.names.hash_one(&key.name);
+        if let Some(holdings) = self.tenants.get_mut(&key.tenant) {
+            if key.is_live() {
+                let names = &self.names;
+                holdings.live_names.insert_unique(hash, key.clone(), |key| names.hash_one(&key.name));
+            }
+            holdings.by_id.insert(key.key_id, key.clone());
+            self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
+        }
+        true
+    }
+
+    pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
+        let Some(holdings) = self.tenants.get_mut(tenant) else { return };
+        let Some(key) = holdings.by_id.remove(&id) else { return };
+        let hash = self.names.hash_one(&key.name);
+        if let Ok(entry) = holdings.live_names.find_entry(hash, |other| other.key_id == id) {
+            entry.remove();
+        }
+        let hash = key.digest.table_hash();
+        if let Ok(entry) = self.by_digest.find_entry(hash, |other| Arc::ptr_eq(other, &key)) {
+            entry.remove();
+        }
+    }
+
+    /// Claims a name for a key that is about to be written.
+    pub(super) fn claim_name(&mut self, tenant: &TenantId, name: &KeyName) -> Result<(), Unclaimable> {
+        let hash = self.names.hash_one(name);
+        let holdings = self.tenants.get_mut(tenant).ok_or(Unclaimable::NoTenant)?;
+        if holdings.live_names.find(hash, |key| key.name == *name).is_some()
+            || !holdings.claimed_names.insert(name.clone())
+        {
+            return Err(Unclaimable::Taken);
+        }
+        Ok(())
+    }
+
+    pub(super) fn release_name(&mut self, tenant: &TenantId, name: &KeyName) {
+        if let Some(holdings) = self.tenants.get_mut(tenant) {
+            holdings.claimed_names.remove(name);
+        }
+    }
+
+    pub(super) fn unreadable(&self) -> &UnreadableDocuments {
+        &self.unreadable
+    }
+
+    pub(super) fn set_unreadable(&mut self, documents: UnreadableDocuments) {
+        self.unreadable = documents;
+    }
+
+    fn report(&mut self, key: &ApiKey, reason: Unreadable) {
+        let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
+        self.unreadable.insert((key.tenant.clone(), object.into_string()), reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Hint, KeyState, KeyType, Metadata, Streams};
+
+    fn key(name: &str, secret: &str) -> ApiKey {
+        ApiKey {
+            tenant: TenantId::default(),
+            key_id: KeyId::random(),
+            name: KeyName::parse(name).unwrap(),
+            key_type: KeyType::Query,
+            state: KeyState::Active,
+            digest: Digest::of(secret),
+            hint: Hint::default(),
+            streams: Streams::All,
+            source_id: None,
+            trust_level: None,
+            created_by: None,
+            created_at: None,
+            modified_at: None,
+            expires_at: None,
+            metadata: Metadata::default(),
+            rev: 1,
+        }
+    }
+
+    fn table() -> Table {
+        let mut table = Table::default();
+        table.put_tenant(Tenant::new(TenantId::default()));
+        table
+    }
+
+    #[test]
+    fn an_older_revision_never_replaces_a_newer_one() {
+        let mut table = table();
+        let old = key("a", "s");
+        let revoked = ApiKey { state: KeyState::Revoked, rev: 2, ..old.clone() };
+        assert!(table.put_key(Arc::new(revoked)));
+        assert!(!table.put_key(Arc::new(old)));
+        assert_eq!(table.find(&Digest::of("s")).unwrap().0.state, KeyState::Revoked);
+    }
+
+    #[test]
+    fn a_revoked_key_frees_its_name_and_stays_on_record() {
+        let mut table = table();
+        let first = key("a", "s");
+        table.put_key(Arc::new(first.clone()));
+        let name = first.name.clone();
+        assert_eq!(table.claim_name(&first.tenant, &name), Err(Unclaimable::Taken));
+        table.put_key(Arc::new(ApiKey { state: KeyState::Revoked, rev: 2, ..first.clone() }));
+        assert_eq!(table.claim_name(&first.tenant, &name), Ok(()));
+        assert_eq!(table.claim_name(&first.tenant, &name), Err(Unclaimable::Taken));
+        table.release_name(&first.tenant, &name);
+        assert_eq!(table.claim_name(&first.tenant, &name), Ok(()));
+        assert_eq!(table.keys_after(&first.tenant, None, 10).len(), 1);
+    }
+
+    #[test]
+    fn two_keys_with_one_digest_are_both_refused_and_listed() {
+        let mut table = table();
+        table.put_key(Arc::new(key("a", "same")));
+        table.put_key(Arc::new(key("b", "same")));
+        assert!(table.find(&Digest::of("same")).is_none());
+        assert_eq!((table.key_count(), table.unreadable().len()), (0, 2));
+    }
+
+    #[test]
+    fn a_changed_digest_takes_the_old_one_out() {
+        let mut table = table();
+        let old = key("a", "old");
+        table.put_key(Arc::new(old.clone()));
+        table.put_key(Arc::new(ApiKey { digest: Digest::of("new"), ..old.clone() }));
+        assert!(table.find(&Digest::of("old")).is_none());
+        assert!(table.find(&Digest::of("new")).is_some());
+        table.remove_key(&old.tenant, old.key_id);
+        assert_eq!(table.key_count(), 0);
+    }
+
+    #[test]
+    fn pages_follow_the_order_of_ids() {
+        let mut table = table();
+        for n in 0..10 {
+            table.put_key(Arc::new(key(&format!("k{n}"), &format!("s{n}"))));
+        }
+        let tenant = TenantId::default();
+        let first = table.keys_after(&tenant, None, 4);
+        let rest = table.keys_after(&tenant, Some(first[3].key_id), 100);
+        assert_eq!((first.len(), rest.len()), (4, 6));
+        assert!(first.iter().chain(&rest).map(|key| key.key_id).is_sorted());
+    }
+}

@@ -1,0 +1,106 @@
+//! Pages of keys.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Keystore;
+use crate::error::{Error, Result};
+use crate::key::{ApiKey, KeyId, KeyState, KeyType, TenantId};
+
+/// Which keys a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only keys of this type.
+    pub key_type: Option<KeyType>,
+    /// Only keys in this state; without it all but the revoked ones.
+    pub state: Option<KeyState>,
+    /// Only keys with exactly this name.
+    pub name: Option<String>,
+}
+
+impl Filter {
+    fn accepts(&self, key: &ApiKey) -> bool {
+        self.key_type.is_none_or(|wanted| wanted == key.key_type)
+            && self.state.map_or_else(|| key.is_live(), |wanted| wanted == key.state)
+            && self.name.as_ref().is_none_or(|wanted| wanted == key.name.as_str())
+    }
+}
+
+/// Some keys, in order of id, and where the next ones start.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The keys.
+    pub keys: Vec<Arc<ApiKey>>,
+    /// Where the next page starts; `None` after the last one.
+    pub next: Option<Cursor>,
+}
+
+/// Where a page starts: after a key of a tenant. Opaque to clients; one that was not issued is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(KeyId);
+
+impl Cursor {
+    /// The text given to clients.
+    pub fn encode(self, tenant: &TenantId) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}{:08x}", self.0, Self::check(self.0, tenant)))
+    }
+
+    /// Reads what [`Cursor::encode`] gave for the same tenant.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] for anything else.
+    pub fn decode(text: &str, tenant: &TenantId) -> Result<Self> {
+        let read = || {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            let (id, check) = std::str::from_utf8(&bytes).ok()?.split_at_checked(36)?;
+            let id = KeyId::parse(id).ok()?;
+            (format!("{:08x}", Self::check(id, tenant)) == check).then_some(Self(id))
+        };
+        read().ok_or_else(|| Error::invalid("the cursor was not issued for this list"))
+    }
+
+    fn check(id: KeyId, tenant: &TenantId) -> u32 {
+        crc32fast::hash(format!("{tenant}/{id}").as_bytes())
+    }
+}
+
+impl Keystore {
+    /// The largest page.
+    pub const MAX_PAGE: usize = 1000;
+
+    /// A page of the keys of a tenant, from memory.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] for a `limit` outside 1 to [`Keystore::MAX_PAGE`]; as for [`Keystore::tenant`]
+    /// otherwise.
+    pub fn list(&self, tenant: &TenantId, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
+        if !(1..=Self::MAX_PAGE).contains(&limit) {
+            return Err(Error::invalid("limit must be from 1 to 1000"));
+        }
+        self.tenant(tenant)?;
+        let mut keys = self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| filter.accepts(key));
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| more).map(|key| Cursor(key.key_id));
+        Ok(Page { keys, next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_for_its_own_tenant_only() {
+        let (acme, other) = (TenantId::parse("acme").unwrap(), TenantId::default());
+        let cursor = Cursor(KeyId::random());
+        let text = cursor.encode(&acme);
+        assert_eq!(Cursor::decode(&text, &acme).unwrap(), cursor);
+        assert!(Cursor::decode(&text, &other).is_err());
+        for bad in ["", "x", "AAAA", &text[1..]] {
+            assert!(Cursor::decode(bad, &acme).is_err());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Create, change and delete tenants.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{ATTEMPTS, Keystore, too_busy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{ApiKey, KeyState, KeyType, Label, Tenant, TenantId};
+use crate::layout::ObjectName;
+use crate::store::{TenantDocument, Written};
+
+/// What an operator changes of a tenant; `None` leaves a field as it is, `Some(None)` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct TenantPatch {
+    /// What people call it.
+    pub name: Option<Option<Label>>,
+    /// The kinds of use that are refused for now, replaced whole.
+    pub suspended: Option<BTreeSet<KeyType>>,
+}
+
+impl Keystore {
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DuplicateTenant`] or [`ErrorKind::TenantDeleted`] when the id is taken, [`ErrorKind::Unavailable`]
+    /// when the store does not answer.
+    pub async fn create_tenant(&self, id: TenantId, name: Option<Label>) -> Result<Arc<Tenant>> {
+        let this = self.clone();
+        Self::to_the_end(async move { this.create_tenant_now(id, name).await }).await
+    }
+
+    async fn create_tenant_now(&self, id: TenantId, name: Option<Label>) -> Result<Arc<Tenant>> {
+        match self.tenant(&id) {
+            Ok(_) => return Err(taken()),
+            Err(error) if error.kind() == ErrorKind::TenantDeleted => return Err(error),
+            Err(_) => {}
+        }
+        let document = TenantDocument::new(name, Some(self.clock.now()));
+        match self.bucket.create(&ObjectName::Tenant { tenant: id.clone() }, document.to_bytes()).await? {
+            Written::Done => Ok(self.remember(document.tenant(id))),
+            Written::Conflict => Err(taken()),
+        }
+    }
+
+    /// Changes a tenant. A suspension holds on this node from the next request on and ends its running queries.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::Corrupt`] when its record cannot be read,
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Arc<Tenant>> {
+        let (this, id) = (self.clone(), id.clone());
+        Self::to_the_end(async move {
+            this.change_tenant(id, move |document| {
+                if let Some(name) = patch.name.clone() {
+                    document.name = name;
+                }
+                if let Some(suspended) = patch.suspended.clone() {
+                    document.suspended = suspended;
+                }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
+    /// all its keys. Its events are left to the operator. Repeating it finishes what an interrupted call began.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
+    pub async fn delete_tenant(&self, id: &TenantId) -> Result<()> {
+        if id.is_default() {
+            return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
+        }
+        if self.cache.tenant(id).is_none() {
+            return Err(Error::new(ErrorKind::NotFound, "there is no such tenant"));
+        }
+        let (this, id) = (self.clone(), id.clone());
+        Self::to_the_end(async move { this.delete_tenant_now(id).await }).await
+    }
+
+    async fn delete_tenant_now(&self, id: TenantId) -> Result<()> {
+        if !self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
+            let now = self.clock.now();
+            // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
+            self.change_tenant(id.clone(), move |document| document.deleted_at = Some(now)).await?;
+        }
+        for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
+            let revoked = self.change_now(id.clone(), key.key_id, None, |key| {
+                key.state = KeyState::Revoked;
+                Ok(())
+            });
+            match revoked.await {
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: impl Fn(&mut TenantDocument) + Send + Sync,
+    ) -> Result<Arc<Tenant>> {
+        self.tenant(&id)?;
+        let object = ObjectName::Tenant { tenant: id.clone() };
+        for _ in 0..ATTEMPTS {
+            let stored = self.bucket.read(&object).await?;
+            let mut document = match &stored {
+                Some(stored) => TenantDocument::parse(&stored.body)
+                    .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record of the tenant cannot be read"))?,
+                None if id.is_default() => TenantDocument::new(None, None),
+                None => return Err(Error::new(ErrorKind::NotFound, "there is no such tenant")),
+            };
+            if document.deleted_at.is_some() {
+                return Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted"));
+            }
+            change(&mut document);
+            let written = match &stored {
+                Some(stored) => self.bucket.replace(&object, document.to_bytes(), &stored.version).await?,
+                None => self.bucket.create(&object, document.to_bytes()).await?,
+            };
+            if written == Written::Done {
+                return Ok(self.remember(document.tenant(id)));
+            }
+        }
+        Err(too_busy())
+    }
+
+    fn remember(&self, tenant: Tenant) -> Arc<Tenant> {
+        let known = Arc::new(tenant.clone());
+        self.cache.put_tenant(tenant);
+        known
+    }
+}
+
+fn taken() -> Error {
+    Error::new(ErrorKind::DuplicateTenant, "a tenant with that id exists")
+}
