@@ -8,6 +8,7 @@ pub mod layout;
 pub mod store;
 pub mod cache;
 pub mod keystore;
+pub mod auth;
 pub mod sync;
 #[cfg(feature = "server")]
 pub mod stream;

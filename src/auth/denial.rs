@@ -1,0 +1,88 @@
+//! Every reason to say no. Rich for logs and metrics; clients learn only what the HTTP layer makes of it.
+
+use crate::key::{KeyId, KeyType, MalformedCredential};
+
+/// Why a credential gives no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// No credential was presented.
+    #[error("no API key was presented")]
+    Missing,
+    /// More than one credential was presented, or one in an ambiguous way.
+    #[error("more than one credential was presented")]
+    Ambiguous,
+    /// It is not written as an API key is.
+    #[error("malformed: {0}")]
+    Malformed(#[from] MalformedCredential),
+    /// It is nobody's.
+    #[error("unknown")]
+    Unknown,
+    /// The keys are not loaded yet, so nobody can say whose it is: our fault, not the client's.
+    #[error("the keys are not loaded yet")]
+    NotHydrated,
+    /// The key has expired.
+    #[error("expired")]
+    Expired(KeyId),
+    /// The key is disabled.
+    #[error("disabled")]
+    Disabled(KeyId),
+    /// The key is revoked.
+    #[error("revoked")]
+    Revoked(KeyId),
+    /// The key's tenant was deleted.
+    #[error("tenant deleted")]
+    TenantDeleted(KeyId),
+    /// The key is good, but for the other use.
+    #[error("wrong key type")]
+    WrongKeyType {
+        /// Which key.
+        key_id: KeyId,
+        /// What the route needs.
+        needed: KeyType,
+    },
+    /// The key is good, but the client says it is another tenant's.
+    #[error("tenant mismatch")]
+    TenantMismatch(KeyId),
+    /// The key is good, but its tenant is suspended for this use.
+    #[error("tenant suspended")]
+    TenantSuspended(KeyId),
+    /// The key is good, but does not cover the stream.
+    #[error("stream not allowed")]
+    StreamNotAllowed(KeyId),
+}
+
+impl Denial {
+    /// The word of metrics and logs: one of a fixed set, whatever clients send.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Ambiguous => "ambiguous",
+            Self::Malformed(_) => "malformed",
+            Self::Unknown => "unknown",
+            Self::NotHydrated => "not_hydrated",
+            Self::Expired(_) => "expired",
+            Self::Disabled(_) => "disabled",
+            Self::Revoked(_) => "revoked",
+            Self::TenantDeleted(_) => "tenant_deleted",
+            Self::WrongKeyType { .. } => "wrong_key_type",
+            Self::TenantMismatch(_) => "tenant_mismatch",
+            Self::TenantSuspended(_) => "tenant_suspended",
+            Self::StreamNotAllowed(_) => "stream_not_allowed",
+        }
+    }
+
+    /// The key that was recognised, when one was.
+    pub const fn key_id(&self) -> Option<KeyId> {
+        match self {
+            Self::Missing | Self::Ambiguous | Self::Malformed(_) | Self::Unknown | Self::NotHydrated => None,
+            Self::Expired(id)
+            | Self::Disabled(id)
+            | Self::Revoked(id)
+            | Self::TenantDeleted(id)
+            | Self::WrongKeyType { key_id: id, .. }
+            | Self::TenantMismatch(id)
+            | Self::TenantSuspended(id)
+            | Self::StreamNotAllowed(id) => Some(*id),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Query sessions: opened for a permit, closed by a guard that travels with the response body, ended by everything that
+//! takes the permit away. Ending one stops its work and frees its place at once, even when nobody reads the body.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::{Permit, Query};
+use crate::cache::{Change, KeyCache};
+use crate::clock::Clock;
+use crate::key::{KeyId, KeyType, Standing, Streams, TenantId};
+
+/// The id of a query session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// Reads an id as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// Why a session ended before its body did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time was up.
+    Deadline,
+    /// Its key was revoked, disabled or removed, or has expired.
+    KeyWithdrawn,
+    /// Its tenant was suspended for queries, or deleted.
+    TenantSuspended,
+    /// An admin ended it.
+    Admin,
+}
+
+/// A running query: whose it is and what it may read.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose streams.
+    pub tenant: TenantId,
+    /// Which key.
+    pub key_id: KeyId,
+    /// The streams it may read.
+    pub streams: Streams,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// Its deadline.
+    pub expires_at: DateTime<Utc>,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+impl Session {
+    /// Waits until the session is ended from outside; for ever when it never is.
+    pub async fn ended(&self) -> Ending {
+        let mut ending = self.ending.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let ended = ending.wait_for(Option::is_some).await.map(|ending| *ending);
+        match ended {
+            Ok(Some(ending)) => ending,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// The tenant has as many queries running as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tenant has {limit} queries running, which is the most it may have")]
+pub struct TooManyQueries {
+    /// How many it may have.
+    pub limit: usize,
+}
+
+/// All query sessions of this node.
+#[derive(Debug)]
+pub struct Sessions {
+    cache: Arc<KeyCache>,
+    clock: Arc<dyn Clock>,
+    ttl: Duration,
+    max_per_tenant: usize,
+    open: Mutex<HashMap<SessionId, Arc<Session>>>,
+}
+
+impl Sessions {
+    /// Sessions that last `ttl` at most, of which a tenant may have `max_per_tenant` at once. They follow `cache`: what
+    /// happens to a key or a tenant there ends their sessions.
+    pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, ttl: Duration, max_per_tenant: usize) -> Arc<Self> {
+        let sessions = Arc::new(Self { cache, clock, ttl, max_per_tenant, open: Mutex::default() });
+        let weak = Arc::downgrade(&sessions);
+        sessions.cache.watch(move |change| {
+            if let Some(sessions) = weak.upgrade() {
+                sessions.follow(change);
+            }
+        });
+        sessions
+    }
+
+    /// Opens a session for a permit. It closes when the guard is dropped.
+    ///
+    /// # Errors
+    /// [`TooManyQueries`] when the tenant has no place left.
+    #[allow(clippy::disallowed_methods)]
+    pub fn open(self: &Arc<Self>, permit: &Permit<Query>) -> Result<SessionGuard, TooManyQueries> {
+        let key = permit.key();
+        let opened_at = self.clock.now();
+        let session = Arc::new(Session {
+            id: SessionId(Uuid::new_v4()),
+            tenant: key.tenant.clone(),
+            key_id: key.key_id,
+            streams: key.streams.clone(),
+            opened_at,
+            expires_at: opened_at + TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX),
+            ending: watch::Sender::new(None),
+        });
+        {
+            let mut open = self.lock();
+            if open.values().filter(|other| other.tenant == session.tenant).count() >= self.max_per_tenant {
+                return Err(TooManyQueries { limit: self.max_per_tenant });
+            }
+            open.insert(session.id, session.clone());
+        }
+        // A revocation between the permit and the insertion found no session to end: look again now.
+        if let Some(ending) = self.reason_to_end(&session) {
+            self.end(session.id, ending);
+        }
+        let (sessions, id, ttl) = (self.clone(), session.id, self.ttl);
+        let deadline = tokio::spawn(async move {
+            tokio::time::sleep(ttl).await;
+            sessions.end(id, Ending::Deadline);
+        });
+        Ok(SessionGuard { sessions: self.clone(), session, deadline: deadline.abort_handle() })
+    }
+
+    /// The sessions that are open now, oldest first.
+    pub fn list(&self) -> Vec<Arc<Session>> {
+        let mut open: Vec<_> = self.lock().values().cloned().collect();
+        open.sort_unstable_by_key(|session| (session.opened_at, session.id));
+        open
+    }
+
+    /// Ends a session; `false` when there is none with that id.
+    pub fn end(&self, id: SessionId, ending: Ending) -> bool {
+        let Some(session) = self.lock().remove(&id) else { return false };
+        session.ending.send_replace(Some(ending));
+        true
+    }
+
+    fn follow(&self, change: &Change) {
+        let concerned = |session: &&Arc<Session>| match change {
+            Change::Key { tenant, key_id } => session.key_id == *key_id && session.tenant == *tenant,
+            Change::Tenant { tenant } => session.tenant == *tenant,
+        };
+        let concerned: Vec<_> = self.lock().values().filter(concerned).cloned().collect();
+        for session in concerned {
+            if let Some(ending) = self.reason_to_end(&session) {
+                self.end(session.id, ending);
+            }
+        }
+    }
+
+    fn reason_to_end(&self, session: &Session) -> Option<Ending> {
+        let key = self.cache.key(&session.tenant, session.key_id);
+        if key.is_none_or(|key| key.standing(self.clock.now()) != Standing::Good) {
+            return Some(Ending::KeyWithdrawn);
+        }
+        let tenant = self.cache.tenant(&session.tenant);
+        let refused = tenant.is_none_or(|tenant| tenant.deleted || tenant.suspended.contains(&KeyType::Query));
+        refused.then_some(Ending::TenantSuspended)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a session open; closes it when dropped.
+#[derive(Debug)]
+pub struct SessionGuard {
+    sessions: Arc<Sessions>,
+    session: Arc<Session>,
+    deadline: AbortHandle,
+}
+
+impl SessionGuard {
+    /// The session.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.deadline.abort();
+        self.sessions.lock().remove(&self.session.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::authenticate;
+    use crate::clock::SystemClock;
+    use crate::key::{KeyName, KeyPatch, NewKey};
+    use crate::keystore::{Keystore, TenantPatch};
+    use crate::store::Bucket;
+
+    struct Fixture {
+        keystore: Keystore,
+        sessions: Arc<Sessions>,
+        permit: Permit<Query>,
+    }
+
+    async fn fixture(ttl: Duration) -> Fixture {
+        let clock = Arc::new(SystemClock);
+        let keystore = Keystore::new(Bucket::in_memory(), Arc::default(), clock.clone());
+        keystore.sync().await.unwrap();
+        let new = NewKey::new(KeyName::parse("q").unwrap(), KeyType::Query);
+        let issued = keystore.issue(&TenantId::default(), new, None).await.unwrap();
+        let permit = authenticate(keystore.cache(), issued.secret.expose(), None, keystore.now()).unwrap();
+        let sessions = Sessions::new(keystore.cache().clone(), clock, ttl, 2);
+        Fixture { keystore, sessions, permit }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_guard_closes_its_session() {
+        let Fixture { sessions, permit, .. } = fixture(Duration::from_secs(60)).await;
+        let guard = sessions.open(&permit).unwrap();
+        assert_eq!(sessions.list().len(), 1);
+        drop(guard);
+        assert!(sessions.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_deadline_frees_the_place_by_itself() {
+        let Fixture { sessions, permit, .. } = fixture(Duration::from_millis(20)).await;
+        let guard = sessions.open(&permit).unwrap();
+        assert_eq!(guard.session().ended().await, Ending::Deadline);
+        assert!(sessions.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_tenant_has_so_many_places_and_gets_them_back() {
+        let Fixture { sessions, permit, .. } = fixture(Duration::from_secs(60)).await;
+        let (first, _second) = (sessions.open(&permit).unwrap(), sessions.open(&permit).unwrap());
+        assert_eq!(sessions.open(&permit).unwrap_err(), TooManyQueries { limit: 2 });
+        drop(first);
+        assert!(sessions.open(&permit).is_ok());
+    }
+
+    #[tokio::test]
+    async fn whatever_takes_the_permit_away_ends_the_session() {
+        let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
+        let tenant = TenantId::default();
+        let guard = sessions.open(&permit).unwrap();
+        let suspended = Some([KeyType::Query].into());
+        keystore.update_tenant(&tenant, TenantPatch { suspended, ..TenantPatch::default() }).await.unwrap();
+        assert_eq!(guard.session().ended().await, Ending::TenantSuspended);
+        keystore
+            .update_tenant(&tenant, TenantPatch { suspended: Some([].into()), ..TenantPatch::default() })
+            .await
+            .unwrap();
+        let guard = sessions.open(&permit).unwrap();
+        let patch = KeyPatch { active: Some(false), ..KeyPatch::default() };
+        keystore.update(&tenant, permit.key().key_id, patch, None).await.unwrap();
+        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
+    }
+
+    #[tokio::test]
+    async fn a_key_revoked_between_permit_and_session_opens_none_that_lasts() {
+        let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
+        keystore.revoke(&TenantId::default(), permit.key().key_id, None).await.unwrap();
+        let guard = sessions.open(&permit).unwrap();
+        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
+    }
+}
