@@ -4,13 +4,16 @@
 //! 2. [`denial`]: every reason to say no.
 //! 3. [`permit`]: the proof that a key is good, and the one function that gives it.
 //! 4. [`session`]: a running query, what it may read, and everything that ends it.
+//! 5. [`operator`]: the admin token.
 
 pub mod action;
 pub mod denial;
+pub mod operator;
 pub mod permit;
 pub mod session;
 
 pub use action::{Action, AnyUse, Ingestion, Query};
 pub use denial::Denial;
+pub use operator::AdminToken;
 pub use permit::{Permit, authenticate};
 pub use session::{Ending, Session, SessionGuard, SessionId, Sessions, TooManyQueries};

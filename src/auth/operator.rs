@@ -1,0 +1,102 @@
+//! The admin token: given by the environment, or made at the first start and kept as a digest.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Digest, PlainSecret};
+use crate::layout::ObjectName;
+use crate::store::{Bucket, Written};
+
+const VERSION: u32 = 1;
+
+/// What an admin token is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminToken(Digest);
+
+impl AdminToken {
+    /// The shortest token that may be given by the environment, in characters.
+    pub const MIN_CHARACTERS: usize = 32;
+
+    /// A token given by the operator.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when it is shorter than [`AdminToken::MIN_CHARACTERS`].
+    pub fn given(token: &str) -> Result<Self> {
+        if token.chars().count() < Self::MIN_CHARACTERS {
+            return Err(Error::invalid("the admin token must have at least 32 characters"));
+        }
+        Ok(Self(Digest::of(token)))
+    }
+
+    /// The token whose digest the bucket keeps. When it keeps none, a fresh one is made, kept, and returned in clear text
+    /// to be shown once; of several nodes that start at once, one makes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when what it keeps cannot be
+    /// read: an operator must decide, so nothing is overwritten.
+    pub async fn kept(bucket: &Bucket) -> Result<(Self, Option<PlainSecret>)> {
+        if let Some(stored) = bucket.read(&ObjectName::Admin).await? {
+            return Ok((Self::parse(&stored.body)?, None));
+        }
+        let token = PlainSecret::generate_admin()
+            .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
+        let document = Document { version: VERSION, digest: token.digest().to_document() };
+        let body: Bytes = serde_json::to_vec_pretty(&document).unwrap_or_default().into();
+        match bucket.create(&ObjectName::Admin, body).await? {
+            Written::Done => Ok((Self(token.digest()), Some(token))),
+            Written::Conflict => match bucket.read(&ObjectName::Admin).await? {
+                Some(stored) => Ok((Self::parse(&stored.body)?, None)),
+                None => Err(Error::new(ErrorKind::Unavailable, "the admin token is being changed; start again")),
+            },
+        }
+    }
+
+    /// Whether `presented` is the token, in constant time.
+    pub fn verify(&self, presented: &str) -> bool {
+        self.0.verify(&Digest::of(presented))
+    }
+
+    fn parse(body: &[u8]) -> Result<Self> {
+        let unreadable = || Error::new(ErrorKind::Corrupt, format!("{} cannot be read", ObjectName::Admin.path()));
+        let document: Document = serde_json::from_slice(body).map_err(|_| unreadable())?;
+        if document.version != VERSION {
+            return Err(unreadable());
+        }
+        Digest::parse(&document.digest).map(Self).map_err(|_| unreadable())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    digest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_is_made_once_and_recognised_ever_after() {
+        let bucket = Bucket::in_memory();
+        let (made, shown) = AdminToken::kept(&bucket).await.unwrap();
+        let shown = shown.unwrap();
+        assert!(shown.expose().starts_with("kl_adm_") && made.verify(shown.expose()));
+        let (kept, again) = AdminToken::kept(&bucket).await.unwrap();
+        assert!(again.is_none() && kept.verify(shown.expose()) && !kept.verify("kl_adm_guess"));
+    }
+
+    #[tokio::test]
+    async fn a_broken_record_is_never_overwritten() {
+        let bucket = Bucket::in_memory();
+        assert_eq!(bucket.create(&ObjectName::Admin, Bytes::from_static(b"{}")).await.unwrap(), Written::Done);
+        assert_eq!(AdminToken::kept(&bucket).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_short_token_is_refused() {
+        assert!(AdminToken::given(&"x".repeat(31)).is_err());
+        assert!(AdminToken::given(&"x".repeat(32)).unwrap().verify(&"x".repeat(32)));
+    }
+}

@@ -1,0 +1,98 @@
+//! What every handler may need: one value, built once by the boot sequence, shared by all workers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::auth::{AdminToken, Sessions};
+use crate::ingest::Ingest;
+use crate::keystore::Keystore;
+use crate::stream::StreamCatalog;
+use crate::telemetry::metrics::{Levels, Metrics};
+
+/// The state of a node.
+pub struct App {
+    /// Keys and tenants.
+    pub keystore: Keystore,
+    /// Streams and their fields.
+    pub catalog: Arc<StreamCatalog>,
+    /// The query sessions of this node.
+    pub sessions: Arc<Sessions>,
+    /// Where events go.
+    pub ingest: Ingest,
+    /// Where SQL is answered.
+    #[cfg(feature = "query")]
+    pub engine: crate::query::Engine,
+    /// What opens the admin plane.
+    pub admin_token: AdminToken,
+    /// What this node counts.
+    pub metrics: Metrics,
+    /// The largest body of events, in bytes, before and after decompression.
+    pub max_body_bytes: usize,
+    /// How long a body of events may take to arrive.
+    pub body_timeout: Duration,
+    /// Who this node is, from start to stop.
+    pub node_id: Uuid,
+    /// Changes that this node has made since it started.
+    pub changes: AtomicU64,
+    /// Whether the node is shutting down.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    /// Whether the node is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Makes memory equal to the bucket: keys, tenants and streams.
+    ///
+    /// # Errors
+    /// As for [`Keystore::sync`].
+    pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
+        let counts = self.keystore.sync().await?;
+        for tenant in self.keystore.tenants() {
+            self.catalog.hydrate(&tenant.id).await?;
+        }
+        Ok(counts)
+    }
+
+    /// Syncs until it has worked once, with growing pauses: a node starts before its store does, and waits.
+    pub async fn hydrate(&self) {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(250);
+        loop {
+            match self.sync().await {
+                Ok(counts) => {
+                    let millis = start.elapsed().as_millis();
+                    let crate::sync::Counts { tenants, keys, unreadable, .. } = counts;
+                    tracing::info!(tenants, keys, unreadable, millis, "all keys are loaded");
+                    return;
+                }
+                Err(error) => tracing::error!("the keys cannot be loaded yet: {error:?}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    /// What is true now, for the metrics.
+    pub fn levels(&self) -> Levels {
+        let cache = self.keystore.cache();
+        Levels {
+            keys: cache.key_count(),
+            tenants: self.keystore.tenants().len(),
+            unreadable: cache.unreadable().len(),
+            sessions: self.sessions.list().len(),
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "App({})", self.node_id)
+    }
+}

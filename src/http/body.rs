@@ -1,0 +1,60 @@
+//! A response body that keeps its query session open until the last byte, and is cut when the session ends first.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::auth::{Ending, SessionGuard};
+
+/// Holds a session guard for as long as the body is being sent. However the body ends (sent whole, failed, or dropped
+/// because the client went away), dropping it drops the guard, which closes the session.
+pub struct RetainBody {
+    state: Option<State>,
+}
+
+struct State {
+    body: BoxBody,
+    ended: BoxFuture<'static, Ending>,
+    // Last, so that the work behind the body is gone before the session is.
+    _guard: SessionGuard,
+}
+
+/// The session ended before the body did. The connection is then cut, so that no client takes the rest for the end.
+#[derive(Debug, thiserror::Error)]
+#[error("the query session ended: {0:?}")]
+pub struct Cut(Ending);
+
+impl RetainBody {
+    /// Retains `guard` until `body` is done.
+    pub fn new(body: BoxBody, guard: SessionGuard) -> Self {
+        let session = guard.session().clone();
+        let ended = Box::pin(async move { session.ended().await });
+        Self { state: Some(State { body, ended, _guard: guard }) }
+    }
+}
+
+impl MessageBody for RetainBody {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.state.as_ref().map_or(BodySize::None, |state| state.body.size())
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let Some(state) = &mut self.state else { return Poll::Ready(None) };
+        let next = match state.ended.as_mut().poll(cx) {
+            Poll::Ready(ending) => Some(Err(Cut(ending).into())),
+            Poll::Pending => match Pin::new(&mut state.body).poll_next(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        if !matches!(next, Some(Ok(_))) {
+            self.state = None;
+        }
+        Poll::Ready(next)
+    }
+}

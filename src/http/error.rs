@@ -1,0 +1,269 @@
+//! The one map from what went wrong to what a client is told: `application/problem+json` (RFC 9457).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+
+use crate::auth::{Denial, Ending, TooManyQueries};
+use crate::error::{Error, ErrorKind};
+use crate::key::InvalidId;
+
+/// An answer that says no.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    retry_after_seconds: Option<u32>,
+}
+
+/// Why, in one word that programs can rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is documented by its title below and in the README's table.
+pub enum Code {
+    MissingApiKey,
+    InvalidApiKey,
+    InvalidAdminToken,
+    WrongKeyType,
+    StreamNotAllowed,
+    TenantMismatch,
+    TenantSuspended,
+    SessionClosed,
+    AmbiguousCredential,
+    InvalidRequest,
+    InvalidQuery,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    DuplicateKeyName,
+    DuplicateTenant,
+    TenantDeleted,
+    TenantGone,
+    TenantProtected,
+    KeyRevoked,
+    PreconditionFailed,
+    PayloadTooLarge,
+    HeadersTooLarge,
+    UnsupportedMediaType,
+    TooManyQueries,
+    StoreUnavailable,
+    NotReady,
+    ShuttingDown,
+    QueryTimeout,
+    DocumentUnreadable,
+    Internal,
+}
+
+impl Code {
+    /// The word, the status and the title of every code.
+    const fn describe(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::MissingApiKey => ("missing_api_key", StatusCode::UNAUTHORIZED, "An API key is needed"),
+            Self::InvalidApiKey => ("invalid_api_key", StatusCode::UNAUTHORIZED, "The API key is not valid"),
+            Self::InvalidAdminToken => ("invalid_admin_token", StatusCode::UNAUTHORIZED, "The admin token is needed"),
+            Self::WrongKeyType => ("wrong_key_type", StatusCode::FORBIDDEN, "The key is for another use"),
+            Self::StreamNotAllowed => ("stream_not_allowed", StatusCode::FORBIDDEN, "The key does not cover the stream"),
+            Self::TenantMismatch => ("tenant_mismatch", StatusCode::FORBIDDEN, "The key belongs to another tenant"),
+            Self::TenantSuspended => ("tenant_suspended", StatusCode::FORBIDDEN, "The tenant is suspended"),
+            Self::SessionClosed => ("session_closed", StatusCode::FORBIDDEN, "The query was ended"),
+            Self::AmbiguousCredential => {
+                ("ambiguous_credential", StatusCode::BAD_REQUEST, "Exactly one credential is needed")
+            }
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
+            Self::InvalidQuery => ("invalid_query", StatusCode::BAD_REQUEST, "The query is not valid"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route knows other methods")
+            }
+            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
+            Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "The name is taken"),
+            Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "The tenant exists"),
+            Self::TenantDeleted => ("tenant_deleted", StatusCode::CONFLICT, "The tenant was deleted"),
+            Self::TenantGone => ("tenant_deleted", StatusCode::GONE, "The tenant was deleted"),
+            Self::TenantProtected => ("tenant_protected", StatusCode::CONFLICT, "The tenant cannot be deleted"),
+            Self::KeyRevoked => ("key_revoked", StatusCode::CONFLICT, "The key is revoked"),
+            Self::PreconditionFailed => {
+                ("precondition_failed", StatusCode::PRECONDITION_FAILED, "The key was changed meanwhile")
+            }
+            Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::HeadersTooLarge => {
+                ("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large")
+            }
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of an unknown kind")
+            }
+            Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries are running"),
+            Self::StoreUnavailable => {
+                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used right now")
+            }
+            Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The keys are not loaded yet"),
+            Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down"),
+            Self::QueryTimeout => ("query_timeout", StatusCode::GATEWAY_TIMEOUT, "The query took too long"),
+            Self::DocumentUnreadable => {
+                ("document_unreadable", StatusCode::INTERNAL_SERVER_ERROR, "A stored document cannot be read")
+            }
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong with the server"),
+        }
+    }
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        self.describe().0
+    }
+
+    /// The HTTP status.
+    pub const fn status(self) -> StatusCode {
+        self.describe().1
+    }
+}
+
+impl Problem {
+    /// A problem with a detail for people. Never put into it what a client presented as a credential.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after_seconds = match code.status() {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(1),
+            _ => None,
+        };
+        Self { code, detail: detail.into(), retry_after_seconds }
+    }
+
+    /// A 400 `invalid_request`.
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The answer to send.
+    pub fn response(&self) -> HttpResponse {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            code: &'static str,
+        }
+        let (code, status, title) = self.code.describe();
+        let body = Body {
+            r#type: format!("urn:keyloft:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code,
+        };
+        let mut response = HttpResponseBuilder::new(status);
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        match self.code {
+            Code::MissingApiKey | Code::InvalidApiKey => {
+                let schemes = HeaderValue::from_static(r#"Bearer realm="keyloft", ApiKey realm="keyloft""#);
+                response.insert_header((header::WWW_AUTHENTICATE, schemes));
+            }
+            Code::InvalidAdminToken => {
+                let scheme = HeaderValue::from_static(r#"Bearer realm="keyloft-admin""#);
+                response.insert_header((header::WWW_AUTHENTICATE, scheme));
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        let mut response = response.body(serde_json::to_vec(&body).unwrap_or_default());
+        response.extensions_mut().insert(self.code);
+        response
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::Invalid => Code::InvalidRequest,
+            ErrorKind::TooLarge => Code::PayloadTooLarge,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::DuplicateKeyName => Code::DuplicateKeyName,
+            ErrorKind::DuplicateTenant => Code::DuplicateTenant,
+            ErrorKind::TenantDeleted => Code::TenantGone,
+            ErrorKind::TenantProtected => Code::TenantProtected,
+            ErrorKind::KeyRevoked => Code::KeyRevoked,
+            ErrorKind::PreconditionFailed => Code::PreconditionFailed,
+            ErrorKind::Unavailable => Code::StoreUnavailable,
+            ErrorKind::Corrupt => Code::DocumentUnreadable,
+            ErrorKind::Internal => Code::Internal,
+        };
+        if code.status().is_server_error() {
+            tracing::error!("{error:?}");
+        }
+        Self::new(code, error.message().to_owned())
+    }
+}
+
+impl From<InvalidId> for Problem {
+    fn from(error: InvalidId) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Missing => Self::new(Code::MissingApiKey, "Present an API key in X-API-KEY or Authorization."),
+            // One answer for all of these: what is wrong with a key is for its owner's admin to know.
+            Denial::Malformed(_)
+            | Denial::Unknown
+            | Denial::Expired(_)
+            | Denial::Disabled(_)
+            | Denial::Revoked(_)
+            | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, "The API key is not valid."),
+            Denial::Ambiguous => Self::new(Code::AmbiguousCredential, "Present exactly one credential, once."),
+            Denial::NotHydrated => Self::new(Code::NotReady, "The keys are not loaded yet."),
+            Denial::WrongKeyType { needed, .. } => {
+                Self::new(Code::WrongKeyType, format!("This route needs a key of type {needed}."))
+            }
+            Denial::TenantMismatch(_) => {
+                Self::new(Code::TenantMismatch, "The tenant stated in the header is not the tenant of the key.")
+            }
+            Denial::TenantSuspended(_) => Self::new(Code::TenantSuspended, "The tenant is suspended for this use."),
+            Denial::StreamNotAllowed(_) => Self::new(Code::StreamNotAllowed, "The key does not cover this stream."),
+        }
+    }
+}
+
+impl From<TooManyQueries> for Problem {
+    fn from(refusal: TooManyQueries) -> Self {
+        Self::new(Code::TooManyQueries, format!("{refusal}."))
+    }
+}
+
+impl From<Ending> for Problem {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
+            Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, "The API key is not valid."),
+            Ending::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
+            Ending::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
+        }
+    }
+}

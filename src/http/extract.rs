@@ -1,0 +1,143 @@
+//! What handlers ask for in their signatures.
+
+use std::future::{Ready, ready};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use bytes::{Bytes, BytesMut};
+use futures::future::LocalBoxFuture;
+use futures::{StreamExt, TryFutureExt};
+use serde::de::DeserializeOwned;
+
+use super::error::{Code, Problem};
+use crate::auth::{Action, Permit, Session};
+
+/// The largest JSON body of the admin plane and of queries, in bytes.
+pub const MAX_JSON_BYTES: usize = 128 * 1024;
+/// How long a JSON body may take to arrive.
+const JSON_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<A: Action> FromRequest for Permit<A> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    /// Gives what [`super::middleware::api_key::require`] put there.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let permit = request.extensions().get::<Self>().cloned();
+        ready(permit.ok_or_else(|| unprepared("a handler takes a Permit: wrap its route in from_fn(api_key::require)")))
+    }
+}
+
+/// Proof that the admin token was presented. Only the middleware makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(());
+
+impl Operator {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl FromRequest for Operator {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let operator = request.extensions().get::<Self>().copied();
+        ready(operator.ok_or_else(|| unprepared("a handler takes an Operator: wrap its route in operator::require")))
+    }
+}
+
+/// The query session of this request.
+#[derive(Debug, Clone)]
+pub struct RunningSession(Arc<Session>);
+
+impl Deref for RunningSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl FromRequest for RunningSession {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    /// Gives what [`super::middleware::query_session::hold`] put there.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let session = request.extensions().get::<Arc<Session>>().cloned().map(Self);
+        ready(session.ok_or_else(|| unprepared("a handler takes a session: wrap its route in query_session::hold")))
+    }
+}
+
+fn unprepared(how_to_fix: &str) -> Problem {
+    tracing::error!("{how_to_fix}");
+    Problem::new(Code::Internal, "The server is not set up.")
+}
+
+/// A JSON body of at most [`MAX_JSON_BYTES`]. A refusal names the line, and no value: a key pasted into the wrong field
+/// must not come back.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let content_type = request.content_type().to_owned();
+        let payload = payload.take();
+        Box::pin(async move {
+            if !matches!(content_type.as_str(), "" | "application/json") {
+                return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
+            }
+            read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).and_then(async |body| parse_json(&body)).await.map(Self)
+        })
+    }
+}
+
+fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        let reason = match text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason) {
+            // serde repeats the value it met: keep what it expected.
+            reason if reason.starts_with("invalid type") || reason.starts_with("invalid value") => {
+                reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!("expected {what}"))
+            }
+            reason if reason.starts_with("unknown variant") => {
+                reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!("expected {what}"))
+            }
+            reason if reason.starts_with("unknown field") => "unknown field".to_owned()
+                + &reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!(", expected {what}")),
+            reason => reason.to_owned(),
+        };
+        Problem::invalid(format!("Line {}, column {}: {reason}.", error.line(), error.column()))
+    })
+}
+
+/// Reads a whole body of at most `max_bytes` within `timeout`.
+///
+/// # Errors
+/// 413, 408, or 400 when the connection breaks.
+pub async fn read_body(mut payload: Payload, max_bytes: usize, timeout: Duration) -> Result<Bytes, Problem> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::invalid("The body could not be read to its end."))?;
+            if body.len() + chunk.len() > max_bytes {
+                return Err(Problem::new(
+                    Code::PayloadTooLarge,
+                    format!("The body is larger than {max_bytes} bytes."),
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    let too_slow = |_| Problem::new(Code::RequestTimeout, "The body did not arrive in time.");
+    tokio::time::timeout(timeout, read).await.map_err(too_slow)?
+}

@@ -1,0 +1,80 @@
+//! A credential becomes a permit, or the request ends here.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+
+use crate::auth::{self, Action, Denial, Permit};
+use crate::http::credential;
+use crate::http::error::Problem;
+use crate::keystore::Keystore;
+
+/// Lets a request through only with a good key for `A`; the handler finds the proof as a `Permit<A>` argument.
+///
+/// Needs `web::Data<Keystore>` in the application:
+///
+/// ```no_run
+/// use actix_web::{App, middleware::from_fn, web};
+/// use keyloft::auth::{Permit, Query};
+/// use keyloft::http::middleware::api_key;
+///
+/// async fn report(permit: Permit<Query>) -> String {
+///     format!("for {}", permit.tenant())
+/// }
+///
+/// # fn app(keystore: keyloft::Keystore) {
+/// let app = App::new()
+///     .app_data(web::Data::new(keystore))
+///     .service(web::resource("/report").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(report)));
+/// # let _ = app; }
+/// ```
+///
+/// # Errors
+/// Never: a refusal is an answer, so that outer middleware sees it.
+pub async fn require<A: Action>(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match permit::<A>(&request) {
+        Ok(permit) => {
+            request.extensions_mut().insert(permit);
+            Ok(next.call(request).await?.map_into_boxed_body())
+        }
+        Err(refusal) => {
+            let mut response = refusal.problem.response();
+            if let Some(denial) = refusal.denial {
+                response.extensions_mut().insert(denial);
+            }
+            Ok(request.into_response(response))
+        }
+    }
+}
+
+/// The answer for the client, and the reason for logs and metrics.
+struct Refusal {
+    problem: Problem,
+    denial: Option<Denial>,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self { problem: denial.into(), denial: Some(denial) }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, denial: None }
+    }
+}
+
+fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refusal> {
+    let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
+        tracing::error!("api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App");
+        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up.").into());
+    };
+    let presented = credential::presented(request.headers())?;
+    let stated = credential::stated_tenant(request.headers())?;
+    Ok(auth::authenticate(keystore.cache(), &presented, stated, keystore.now())?)
+}

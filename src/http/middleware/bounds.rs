@@ -1,0 +1,36 @@
+//! What no request may exceed, and when none is taken.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+
+/// The largest request head: target, header names and values, in bytes.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Refuses a head above [`MAX_HEAD_BYTES`] with 431, and everything but health checks with 503 while shutting down.
+///
+/// # Errors
+/// Never: a refusal is an answer.
+pub async fn check(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let target = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let head = request.headers().iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len());
+    if head > MAX_HEAD_BYTES {
+        let problem = Problem::new(Code::HeadersTooLarge, "The request head is larger than 16 KiB.");
+        return Ok(request.into_response(problem.response()));
+    }
+    let draining = request.app_data::<web::Data<App>>().is_some_and(|app| app.is_draining());
+    if draining && request.path() != "/api/v1/liveness" && request.path() != "/metrics" {
+        let problem = Problem::new(Code::ShuttingDown, "The server is shutting down.");
+        let mut response = problem.response();
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        return Ok(request.into_response(response));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}

@@ -1,0 +1,13 @@
+//! What happens around handlers: each middleware is one `async fn` in one file. Their order is stated in [`super`].
+//!
+//! - [`observe`]: request id, access log, metrics.
+//! - [`bounds`]: no request head above 16 KiB; nothing new while shutting down.
+//! - [`api_key`]: a credential becomes a permit. Usable in other actix applications.
+//! - [`query_session`]: a permit becomes a session, held by the response body. Usable in other actix applications.
+//! - [`operator`]: the admin token.
+
+pub mod api_key;
+pub mod bounds;
+pub mod observe;
+pub mod operator;
+pub mod query_session;

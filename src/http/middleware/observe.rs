@@ -1,0 +1,94 @@
+//! Request id, access log and metrics. Outermost, so that it sees every answer.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::auth::{AnyUse, Denial, Ingestion, Permit, Query};
+use crate::http::app::App;
+use crate::http::error::Code;
+use crate::key::ApiKey;
+use crate::telemetry::metrics::RequestLabels;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives every request an id (the client's, when it is 1-48 of letters, digits, `_`, `-` and `.`), answers with it, and
+/// records the outcome. The route is logged as its pattern: a path may hold anything, even a key somebody mistyped.
+///
+/// # Errors
+/// Never: an error of a handler becomes its answer here.
+#[allow(clippy::disallowed_methods)]
+pub async fn record(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let start = Instant::now();
+    let id = client_id(&request).unwrap_or_else(|| Uuid::new_v4().to_string());
+    let http_request = request.request().clone();
+    let span = tracing::info_span!("request", id = %id);
+    let mut response = match next.call(request).instrument(span.clone()).await {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) => ServiceResponse::new(http_request.clone(), error.error_response()),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let elapsed = start.elapsed();
+    let route = http_request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let status = response.status().as_u16();
+    let denial = response.response().extensions().get::<Denial>().copied();
+    let code = response.response().extensions().get::<Code>().map(|code| code.as_str());
+    if let Some(app) = http_request.app_data::<web::Data<App>>() {
+        let labels = RequestLabels::new(http_request.method().as_str(), &route, status);
+        app.metrics.requests.get_or_create(&labels).inc();
+        app.metrics.request_seconds.observe(elapsed.as_secs_f64());
+        if let Some(denial) = denial {
+            app.metrics.count_denial(denial.as_str());
+        }
+    }
+    let _entered = span.entered();
+    let extensions = http_request.extensions();
+    let key = extensions
+        .get::<Permit<Ingestion>>()
+        .map(Permit::key)
+        .or_else(|| extensions.get::<Permit<Query>>().map(Permit::key))
+        .or_else(|| extensions.get::<Permit<AnyUse>>().map(Permit::key))
+        .map(|key| &**key);
+    log(http_request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
+    drop(extensions);
+    Ok(response)
+}
+
+fn log(
+    method: &str,
+    route: &str,
+    status: u16,
+    millis: u128,
+    key: Option<&ApiKey>,
+    denial: Option<Denial>,
+    code: Option<&str>,
+) {
+    let tenant = key.map(|key| tracing::field::display(&key.tenant));
+    let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
+    let key_id = key_id.map(tracing::field::display);
+    let reason = denial.map(|denial| denial.as_str());
+    if status >= 500 {
+        tracing::error!(method, route, status, millis, tenant, key_id, reason, code, "answered");
+    } else {
+        tracing::info!(method, route, status, millis, tenant, key_id, reason, code, "answered");
+    }
+}
+
+fn client_id(request: &ServiceRequest) -> Option<String> {
+    let id = request.headers().get(X_REQUEST_ID)?.to_str().ok()?;
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    // An API key would pass for an id: 56 characters are too many for one, and a key must never be logged.
+    let fits = (1..=48).contains(&id.len()) && id.bytes().all(harmless);
+    fits.then(|| id.to_owned())
+}

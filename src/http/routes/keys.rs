@@ -1,0 +1,249 @@
+//! The keys of a tenant, for its admins.
+
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::receipt::{Receipt, Wait};
+use super::views::KeyView;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::extract::{Json, Operator};
+use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
+use crate::keystore::{Cursor, Filter};
+
+/// Who issues keys through this plane.
+const ADMIN: &str = "admin";
+
+/// The body of an issue. Fields that only the server sets are unknown here, and so refused.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Issue {
+    key_name: KeyName,
+    key_type: KeyType,
+    #[serde(default)]
+    streams: Streams,
+    source_id: Option<Label>,
+    trust_level: Option<Label>,
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// The body of a PATCH; a field that is not there stays, `null` clears it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Patch {
+    streams: Option<Streams>,
+    state: Option<Switch>,
+    #[serde(default, deserialize_with = "nullable")]
+    source_id: Option<Option<Label>>,
+    #[serde(default, deserialize_with = "nullable")]
+    trust_level: Option<Option<Label>>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires_at: Option<Option<DateTime<Utc>>>,
+    metadata: Option<Metadata>,
+}
+
+/// The states a PATCH may set: revoking is DELETE, because it is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    Active,
+    Disabled,
+}
+
+/// The query string of a list.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+    key_type: Option<KeyType>,
+    state: Option<KeyState>,
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<&'a str>,
+    receipt: Receipt,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    items: Vec<KeyView<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// Issues a key and shows its secret, this once.
+///
+/// # Errors
+/// 400, 404, 409 `duplicate_key_name`, 410, 503.
+pub async fn issue(
+    _: Operator,
+    app: web::Data<App>,
+    tenant: web::Path<String>,
+    wait: web::Query<Wait>,
+    Json(body): Json<Issue>,
+) -> Result<HttpResponse, Problem> {
+    let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
+    wait.check()?;
+    check_expiry(&app, body.expires_at)?;
+    let new = NewKey {
+        name: body.key_name,
+        key_type: body.key_type,
+        streams: body.streams,
+        source_id: body.source_id,
+        trust_level: body.trust_level,
+        expires_at: body.expires_at,
+        metadata: body.metadata,
+    };
+    let issued = app.keystore.issue(&tenant, new, Label::parse(ADMIN).ok()).await?;
+    let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", issued.key.key_id);
+    let body = Changed {
+        key: KeyView::new(&issued.key, app.keystore.now()),
+        api_key: Some(issued.secret.expose()),
+        receipt: Receipt::new(&app, start),
+    };
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, location))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ETAG, etag(&issued.key)))
+        .json(body))
+}
+
+/// A page of keys, without the revoked ones unless asked for.
+///
+/// # Errors
+/// 400, 404, 410.
+pub async fn list(
+    _: Operator,
+    app: web::Data<App>,
+    tenant: web::Path<String>,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (tenant, query) = (parse_tenant(&tenant)?, query.into_inner());
+    let after = query.cursor.map(|cursor| Cursor::decode(&cursor, &tenant)).transpose()?;
+    let filter = Filter { key_type: query.key_type, state: query.state, name: query.name };
+    let page = app.keystore.list(&tenant, &filter, after, query.limit.unwrap_or(100))?;
+    let now = app.keystore.now();
+    Ok(HttpResponse::Ok().json(Listed {
+        items: page.keys.iter().map(|key| KeyView::new(key, now)).collect(),
+        next_cursor: page.next.map(|cursor| cursor.encode(&tenant)),
+    }))
+}
+
+/// One key, with its revision as `ETag`.
+///
+/// # Errors
+/// 400, 404, 410.
+pub async fn show(
+    _: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (tenant, id) = parse_key(&path)?;
+    let key = app.keystore.find(&tenant, id)?;
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(KeyView::new(&key, app.keystore.now())))
+}
+
+/// Changes a key; with `If-Match` only the revision it names.
+///
+/// # Errors
+/// 400, 404, 409 `key_revoked`, 410, 412, 503.
+pub async fn update(
+    _: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+    wait: web::Query<Wait>,
+    request: HttpRequest,
+    Json(patch): Json<Patch>,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    let (tenant, id) = parse_key(&path)?;
+    wait.check()?;
+    check_expiry(&app, patch.expires_at.flatten())?;
+    let patch = KeyPatch {
+        streams: patch.streams,
+        active: patch.state.map(|state| state == Switch::Active),
+        source_id: patch.source_id,
+        trust_level: patch.trust_level,
+        expires_at: patch.expires_at,
+        metadata: patch.metadata,
+    };
+    let key = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
+    Ok(changed(&app, &key, start))
+}
+
+/// Revokes a key for ever. Repeating it is no error.
+///
+/// # Errors
+/// 400, 404, 410, 412, 503.
+pub async fn revoke(
+    _: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+    wait: web::Query<Wait>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    let (tenant, id) = parse_key(&path)?;
+    wait.check()?;
+    let key = app.keystore.revoke(&tenant, id, if_match(&request)?).await?;
+    Ok(changed(&app, &key, start))
+}
+
+fn changed(app: &App, key: &ApiKey, start: Instant) -> HttpResponse {
+    let body =
+        Changed { key: KeyView::new(key, app.keystore.now()), api_key: None, receipt: Receipt::new(app, start) };
+    HttpResponse::Ok().insert_header((header::ETAG, etag(key))).json(body)
+}
+
+/// Reads a tenant id out of a path.
+pub(super) fn parse_tenant(text: &str) -> Result<TenantId, Problem> {
+    Ok(TenantId::parse(text)?)
+}
+
+fn parse_key((tenant, id): &(String, String)) -> Result<(TenantId, KeyId), Problem> {
+    Ok((TenantId::parse(tenant)?, KeyId::parse(id)?))
+}
+
+fn check_expiry(app: &App, expires_at: Option<DateTime<Utc>>) -> Result<(), Problem> {
+    if expires_at.is_some_and(|end| end <= app.keystore.now()) {
+        return Err(Problem::invalid("expiresAt must be in the future."));
+    }
+    Ok(())
+}
+
+fn etag(key: &ApiKey) -> String {
+    format!("\"{}\"", key.rev)
+}
+
+/// The revision that `If-Match` names (RFC 9110, section 13.1.1): one strong tag, or `*` for any.
+fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok("*") => Ok(None),
+        Ok(tag) => match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).map(str::parse) {
+            Some(Ok(rev)) => Ok(Some(rev)),
+            _ => Err(Problem::new(Code::PreconditionFailed, "If-Match names no revision of this key.")),
+        },
+        Err(_) => Err(Problem::new(Code::PreconditionFailed, "If-Match names no revision of this key.")),
+    }
+}
+
+/// Tells `null` from a field that is not there.
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}

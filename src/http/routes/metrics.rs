@@ -1,0 +1,12 @@
+//! The metrics of this node.
+
+use actix_web::{HttpResponse, web};
+
+use crate::http::app::App;
+
+/// OpenMetrics text.
+pub async fn show(app: web::Data<App>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(app.metrics.render(app.levels()))
+}

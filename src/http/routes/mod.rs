@@ -1,0 +1,19 @@
+//! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
+//! [`tenants`], [`keys`], [`verify`], [`sessions`], [`unreadable`], [`nodes`], [`sync`]. Neither: [`health`], [`metrics`].
+
+pub mod health;
+pub mod ingest;
+pub mod keys;
+pub mod metrics;
+pub mod nodes;
+#[cfg(feature = "query")]
+pub mod query;
+pub mod receipt;
+pub mod sessions;
+pub mod streams;
+pub mod sync;
+pub mod tenants;
+pub mod unreadable;
+pub mod verify;
+pub mod views;
+pub mod whoami;

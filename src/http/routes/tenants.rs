@@ -1,0 +1,114 @@
+//! Tenants, for admins.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::keys::{nullable, parse_tenant};
+use super::receipt::{Receipt, Wait};
+use super::views::TenantView;
+use crate::error::ErrorKind;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::extract::{Json, Operator};
+use crate::key::{KeyType, Label, TenantId};
+use crate::keystore::TenantPatch;
+
+/// The body of a creation.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Create {
+    tenant_id: TenantId,
+    name: Option<Label>,
+}
+
+/// The body of a PATCH; a field that is not there stays, `null` clears it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Patch {
+    #[serde(default, deserialize_with = "nullable")]
+    name: Option<Option<Label>>,
+    suspended: Option<BTreeSet<KeyType>>,
+}
+
+#[derive(Serialize)]
+struct Changed<'a> {
+    #[serde(flatten)]
+    tenant: TenantView<'a>,
+    receipt: Receipt,
+}
+
+/// Creates a tenant.
+///
+/// # Errors
+/// 400, 409 `duplicate_tenant` or `tenant_deleted`, 503.
+pub async fn create(
+    _: Operator,
+    app: web::Data<App>,
+    wait: web::Query<Wait>,
+    Json(body): Json<Create>,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    wait.check()?;
+    let tenant = app.keystore.create_tenant(body.tenant_id, body.name).await.map_err(|error| match error.kind() {
+        ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
+        _ => error.into(),
+    })?;
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/api/v1/tenants/{}", tenant.id)))
+        .json(Changed { tenant: TenantView::new(&tenant), receipt: Receipt::new(&app, start) }))
+}
+
+/// All tenants that are not deleted.
+pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
+    let tenants = app.keystore.tenants();
+    let items: Vec<_> = tenants.iter().map(|tenant| TenantView::new(tenant)).collect();
+    HttpResponse::Ok().json(json!({"items": items}))
+}
+
+/// One tenant.
+///
+/// # Errors
+/// 400, 404, 410.
+pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let tenant = app.keystore.tenant(&parse_tenant(&id)?)?;
+    Ok(HttpResponse::Ok().json(TenantView::new(&tenant)))
+}
+
+/// Renames or suspends a tenant. A suspension for queries ends the running ones.
+///
+/// # Errors
+/// 400, 404, 410, 503.
+pub async fn update(
+    _: Operator,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    wait: web::Query<Wait>,
+    Json(patch): Json<Patch>,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    wait.check()?;
+    let patch = TenantPatch { name: patch.name, suspended: patch.suspended };
+    let tenant = app.keystore.update_tenant(&parse_tenant(&id)?, patch).await?;
+    Ok(HttpResponse::Ok().json(Changed { tenant: TenantView::new(&tenant), receipt: Receipt::new(&app, start) }))
+}
+
+/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay.
+///
+/// # Errors
+/// 400, 404, 409 `tenant_protected`, 503.
+pub async fn delete(
+    _: Operator,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    wait: web::Query<Wait>,
+) -> Result<HttpResponse, Problem> {
+    let (start, id) = (Instant::now(), parse_tenant(&id)?);
+    wait.check()?;
+    app.keystore.delete_tenant(&id).await?;
+    Ok(HttpResponse::Ok().json(json!({"tenantId": id, "deleted": true, "receipt": Receipt::new(&app, start)})))
+}

@@ -1,0 +1,17 @@
+//! Documents that could not be used.
+
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use crate::http::app::App;
+use crate::http::extract::Operator;
+
+/// All of them, by tenant and name.
+pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
+    let unreadable = app.keystore.cache().unreadable();
+    let items: Vec<_> = unreadable
+        .iter()
+        .map(|((tenant, object), reason)| json!({"tenant": tenant, "object": object, "reason": reason}))
+        .collect();
+    HttpResponse::Ok().json(json!({"items": items}))
+}

@@ -1,0 +1,51 @@
+//! What an API key is worth, with the real reason.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::views::KeyView;
+use crate::http::app::App;
+use crate::http::error::Problem;
+use crate::http::extract::{Json, Operator};
+use crate::key::{KeyType, StreamName};
+use crate::keystore::VerdictCode;
+
+/// The body of a question.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Question {
+    api_key: Zeroizing<String>,
+    action: Option<KeyType>,
+    stream: Option<StreamName>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    valid: bool,
+    code: &'static str,
+    #[serde(flatten)]
+    key: Option<KeyView<'a>>,
+}
+
+/// Judges an API key for an action and a stream. The answer is 200 whatever the verdict.
+///
+/// # Errors
+/// 400.
+pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
+    let verdict = app.keystore.verify(&body.api_key, body.action, body.stream.as_ref());
+    let now = app.keystore.now();
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Answer {
+        valid: verdict.code == VerdictCode::Valid,
+        code: verdict.code.as_str(),
+        key: verdict.key.as_deref().map(|key| KeyView::new(key, now)),
+    }))
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Question(..)")
+    }
+}

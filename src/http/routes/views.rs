@@ -1,0 +1,79 @@
+//! What answers show of keys and tenants: never a digest, and of a secret its last four characters.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::key::{ApiKey, KeyState, KeyType, Label, Metadata, Standing, Streams, Tenant, TenantId};
+use crate::store::document::rfc3339;
+
+/// A key, masked.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyView<'a> {
+    tenant: &'a TenantId,
+    key_id: String,
+    key_name: &'a str,
+    key_type: KeyType,
+    state: KeyState,
+    expired: bool,
+    api_key_hint: String,
+    streams: &'a Streams,
+    source_id: Option<&'a Label>,
+    trust_level: &'a str,
+    created_by: Option<&'a Label>,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    modified_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    expires_at: Option<DateTime<Utc>>,
+    metadata: &'a Metadata,
+    rev: u64,
+}
+
+impl<'a> KeyView<'a> {
+    /// The view of a key at `now`.
+    pub fn new(key: &'a ApiKey, now: DateTime<Utc>) -> Self {
+        Self {
+            tenant: &key.tenant,
+            key_id: key.key_id.to_string(),
+            key_name: key.name.as_str(),
+            key_type: key.key_type,
+            state: key.state,
+            expired: key.standing(now) == Standing::Expired,
+            api_key_hint: key.masked(),
+            streams: &key.streams,
+            source_id: key.source_id.as_ref(),
+            trust_level: key.trust_level.as_ref().map_or(ApiKey::STANDARD_TRUST, Label::as_str),
+            created_by: key.created_by.as_ref(),
+            created_at: key.created_at,
+            modified_at: key.modified_at,
+            expires_at: key.expires_at,
+            metadata: &key.metadata,
+            rev: key.rev,
+        }
+    }
+}
+
+/// A tenant.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantView<'a> {
+    tenant_id: &'a TenantId,
+    name: Option<&'a Label>,
+    suspended: Vec<KeyType>,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> TenantView<'a> {
+    /// The view of a tenant.
+    pub fn new(tenant: &'a Tenant) -> Self {
+        Self {
+            tenant_id: &tenant.id,
+            name: tenant.name.as_ref(),
+            suspended: tenant.suspended.iter().copied().collect(),
+            created_at: tenant.created_at,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Everything this node counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Answered requests.
+    pub requests: Family<RequestLabels, Counter>,
+    /// How long requests took until the head of their answer was ready.
+    pub request_seconds: Histogram,
+    denials: Family<DenialLabels, Counter>,
+    /// Events that were accepted.
+    pub events: Counter,
+    /// Bytes of accepted request bodies as they were sent.
+    pub ingested_bytes: Counter,
+    keys: Gauge,
+    tenants: Gauge,
+    unreadable: Gauge,
+    sessions: Gauge,
+}
+
+/// Labels of a request: a fixed set of words, whatever clients send.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    method: &'static str,
+    route: Arc<str>,
+    status: u16,
+}
+
+impl RequestLabels {
+    /// `route` must be a route's pattern, not a path.
+    pub fn new(method: &str, route: &str, status: u16) -> Self {
+        let known = ["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"];
+        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
+        Self { method, route: route.into(), status }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DenialLabels {
+    reason: &'static str,
+}
+
+/// What is true now, read when the metrics are.
+#[derive(Debug, Clone, Copy)]
+pub struct Levels {
+    /// Keys in memory.
+    pub keys: usize,
+    /// Tenants in memory.
+    pub tenants: usize,
+    /// Documents that cannot be used.
+    pub unreadable: usize,
+    /// Query sessions that are open.
+    pub sessions: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("keyloft"),
+            requests: Family::default(),
+            request_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
+            denials: Family::default(),
+            events: Counter::default(),
+            ingested_bytes: Counter::default(),
+            keys: Gauge::default(),
+            tenants: Gauge::default(),
+            unreadable: Gauge::default(),
+            sessions: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("http_requests", "Answered requests", metrics.requests.clone());
+        registry.register_with_unit(
+            "http_request",
+            "Time until the head of the answer was ready",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        registry.register("denials", "Credentials that gave no permit, by reason", metrics.denials.clone());
+        registry.register("ingested_events", "Events accepted, durably", metrics.events.clone());
+        registry.register_with_unit(
+            "ingested",
+            "Accepted request bodies, as they were sent",
+            Unit::Bytes,
+            metrics.ingested_bytes.clone(),
+        );
+        registry.register("keys", "Keys in memory, revoked ones included", metrics.keys.clone());
+        registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
+        registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
+        registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts a credential that gave no permit.
+    pub fn count_denial(&self, reason: &'static str) {
+        self.denials.get_or_create(&DenialLabels { reason }).inc();
+    }
+
+    /// The OpenMetrics text of everything counted, with `levels` as they are now.
+    pub fn render(&self, levels: Levels) -> String {
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.keys.set(signed(levels.keys));
+        self.tenants.set(signed(levels.tenants));
+        self.unreadable.set(signed(levels.unreadable));
+        self.sessions.set(signed(levels.sessions));
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

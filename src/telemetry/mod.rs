@@ -1,0 +1,7 @@
+//! What operators see: logs and metrics. Neither ever carries a secret, its digest, or anything a client chose freely.
+//!
+//! 1. [`metrics`]: a struct of counters, no statics.
+//! 2. [`log`]: text or JSON on standard error.
+
+pub mod log;
+pub mod metrics;
