@@ -87,7 +87,7 @@ mod tests {
             ("[session]\nttl = \"1m\"\nttk = 1\n", "keyloft.toml line 3: unknown key session.ttk"),
             ("stroe = \"x\"", "keyloft.toml line 1: unknown key stroe"),
             ("\nsession_ttl = \"1m\"", "keyloft.toml line 2: unknown key session_ttl: it is called session.ttl here"),
-            ("[session]\n\nttl = 0", "keyloft.toml line 3: session.ttl must be a duration such as 250ms, 30s or 5m"),
+            ("[session]\n\nttl = 5", "keyloft.toml line 3: session.ttl must be a duration such as 250ms, 30s or 5m"),
             ("[http]\nlisten = [\"a\"]", "keyloft.toml line 2: http.listen must be a text"),
             (
                 "[admin]\ntoken = \"hunter2\"",
