@@ -52,7 +52,9 @@ impl ClientArgs {
     pub fn connect(&self) -> Outcome<Client> {
         let token = admin::token(|name| std::env::var_os(name))?;
         let token = token.ok_or_else(|| {
-            Failure::usage("no admin token: set KEYLOFT_ADMIN_TOKEN, or KEYLOFT_ADMIN_TOKEN_FILE to a file that holds it")
+            Failure::usage(
+                "no admin token: set KEYLOFT_ADMIN_TOKEN, or KEYLOFT_ADMIN_TOKEN_FILE to a file that holds it",
+            )
         })?;
         Client::new(self.base()?, token)
     }

@@ -69,7 +69,8 @@ fn blank() -> Table {
 
 fn finished(table: &Table) -> String {
     // comfy-table pads every cell by one space on both sides.
-    let lines: Vec<String> = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
+    let lines: Vec<String> =
+        table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect();
     lines.join("\n")
 }
 

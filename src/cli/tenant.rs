@@ -69,7 +69,11 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
         }
         TenantCommand::List => {
             let page = key::list::all(&client, &["tenants"], &[], None)?;
-            output::print(&if args.json { output::json(&page) } else { output::table(COLUMNS, key::list::items(&page)) })
+            output::print(&if args.json {
+                output::json(&page)
+            } else {
+                output::table(COLUMNS, key::list::items(&page))
+            })
         }
         TenantCommand::Show { id } => show(args, &client.get(&["tenants", id.as_str()], &[])?),
         TenantCommand::Suspend { id, only } => {

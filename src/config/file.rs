@@ -38,7 +38,8 @@ fn unknown(at: &str, key: &str) -> InvalidConfig {
     if key.contains("token") {
         return InvalidConfig::new(at, format!("{key} has no place in a file: set KEYLOFT_ADMIN_TOKEN_FILE instead"));
     }
-    let flag = |option: &&OptionDoc| option.flag.is_some_and(|flag| flag.replace('-', "_") == key.replace(['-', '.'], "_"));
+    let flag =
+        |option: &&OptionDoc| option.flag.is_some_and(|flag| flag.replace('-', "_") == key.replace(['-', '.'], "_"));
     match options().find(flag).and_then(|option| option.key) {
         Some(meant) => InvalidConfig::new(at, format!("unknown key {key}: it is called {meant} here")),
         None => InvalidConfig::new(at, format!("unknown key {key}")),

@@ -23,17 +23,9 @@ pub struct OptionDoc {
 
 /// Every option of `keyloft serve`, in the order of the README's table.
 pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
-    [
-        super::OPTIONS,
-        http::OPTIONS,
-        admin::OPTIONS,
-        session::OPTIONS,
-        ingest::OPTIONS,
-        query::OPTIONS,
-        log::OPTIONS,
-    ]
-    .into_iter()
-    .flatten()
+    [super::OPTIONS, http::OPTIONS, admin::OPTIONS, session::OPTIONS, ingest::OPTIONS, query::OPTIONS, log::OPTIONS]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -53,7 +45,8 @@ mod tests {
 
     #[test]
     fn no_name_is_given_twice() {
-        let names: Vec<_> = options().flat_map(|option| [Some(option.env), option.flag, option.key]).flatten().collect();
+        let names: Vec<_> =
+            options().flat_map(|option| [Some(option.env), option.flag, option.key]).flatten().collect();
         let store = names.iter().filter(|name| **name == "store").count();
         assert_eq!(store, 2, "the flag and the key");
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len() - 1);

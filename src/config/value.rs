@@ -31,7 +31,8 @@ pub(super) fn count<T>(text: &str, bounds: RangeInclusive<T>) -> Result<T, Strin
 where
     T: FromStr + PartialOrd + Display,
 {
-    let read = text.parse().map_err(|_| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))?;
+    let read =
+        text.parse().map_err(|_| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))?;
     within(read, &bounds, T::to_string)
 }
 

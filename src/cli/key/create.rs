@@ -93,8 +93,21 @@ mod tests {
         let line = Line::parse_from(["", "--name", "checkout", "--type", "ingestion"]);
         assert_eq!(line.create.body(), json!({"keyName": "checkout", "keyType": "ingestion"}));
         let line = Line::parse_from([
-            "", "--name", "checkout", "--type", "query", "--streams", "web-*, audit", "--source-id", "web",
-            "--trust-level", "high", "--expires-at", "2027-01-01T01:00:00+01:00", "--metadata", "{\"a\":1}",
+            "",
+            "--name",
+            "checkout",
+            "--type",
+            "query",
+            "--streams",
+            "web-*, audit",
+            "--source-id",
+            "web",
+            "--trust-level",
+            "high",
+            "--expires-at",
+            "2027-01-01T01:00:00+01:00",
+            "--metadata",
+            "{\"a\":1}",
         ]);
         let body = json!({
             "keyName": "checkout", "keyType": "query", "streams": ["web-*", "audit"], "sourceId": "web",
