@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The one test command: format, lints, tests, docs, dependency audit. Installs what it needs, needs no service.
+#
+# Built files go to $CARGO_TARGET_DIR when that is set, else to a folder outside the clone when there is one
+# ($KEYLOFT_TARGET_DIR, by default keyloft/target in the user's cache), else to ./target.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/keyloft"
+shared="${KEYLOFT_TARGET_DIR:-$cache/target}"
+if [[ -z "${CARGO_TARGET_DIR:-}" && -d "$shared" ]]; then
+    export CARGO_TARGET_DIR="$shared"
+fi
+export CLIPPY_CONF_DIR="$PWD/.ci" CARGO_TERM_COLOR=never
+
+deny_version=0.20.2
+deny="$cache/tools/bin/cargo-deny"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# step <name> <command…>: one line when it goes well, everything it said when it does not.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '%-34s' "$name"
+    if "$@" >"$log" 2>&1; then
+        printf 'ok %5ss\n' $((SECONDS - start))
+    else
+        printf 'FAILED %5ss\n\n' $((SECONDS - start))
+        cat "$log"
+        exit 1
+    fi
+}
+
+rust_components() {
+    if cargo fmt --version && cargo clippy --version; then return; fi
+    rustup component add rustfmt clippy
+}
+
+cargo_deny() {
+    if [[ "$("$deny" --version 2>/dev/null)" == "cargo-deny $deny_version" ]]; then return; fi
+    # Its own target folder: its dependencies are not ours.
+    CARGO_TARGET_DIR="$cache/tools/target" \
+        cargo install cargo-deny --locked --version "$deny_version" --root "$cache/tools" --force
+    rm -rf "$cache/tools/target"
+}
+
+deny() {
+    "$deny" --config .ci/deny.toml "$@"
+}
+
+fetch_advisories() {
+    GIT_TERMINAL_PROMPT=0 GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=30 deny fetch db
+}
+
+# The advisory database comes by git. Where it cannot be fetched, an older copy is used and named as such; where there
+# is none, nothing is claimed.
+audit() {
+    local copy
+    unaudited=
+    if fetch_advisories >"$log" 2>&1; then
+        step "deny: advisories and the rest" deny check advisories bans licenses sources
+        return
+    fi
+    copy=$(find "${CARGO_HOME:-$HOME/.cargo}/advisory-dbs" -mindepth 2 -maxdepth 2 -name .git 2>/dev/null | head -n 1)
+    if [[ -n "$copy" ]]; then
+        step "deny: advisories of an older copy" deny --offline check advisories bans licenses sources
+        echo "    the database could not be fetched; the copy is of $(git -C "$copy/.." log -1 --format=%cs)"
+        return
+    fi
+    step "deny: bans, licenses, sources" deny --offline check bans licenses sources
+    unaudited="ADVISORIES WERE NOT CHECKED ON THIS MACHINE: the database cannot be fetched and there is no copy."
+    echo "    $unaudited"
+}
+
+tests() {
+    step "tests" cargo test --locked --no-fail-fast
+    passed=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
+}
+
+step "rustfmt and clippy are there" rust_components
+step "cargo-deny $deny_version is there" cargo_deny
+step "format" cargo fmt --check -- --config-path .ci
+audit
+step "clippy, everything" cargo clippy --locked --all-targets -- -D warnings
+step "clippy, keystore alone" cargo clippy --locked --no-default-features -- -D warnings
+step "clippy, server without query" cargo clippy --locked --no-default-features --features server,s3 -- -D warnings
+tests
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+if [[ -n "$unaudited" ]]; then echo "$unaudited"; fi
+echo "test result: ok. $passed passed"

@@ -1,0 +1,121 @@
+//! What can go wrong with a command, and the exit code of each.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use super::output;
+use crate::config::InvalidConfig;
+use crate::error::{Error, ErrorKind};
+
+/// What a command ends with.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// Why a command did not do what it was asked. Never carries a secret.
+#[derive(Debug)]
+pub struct Failure {
+    kind: FailureKind,
+    message: String,
+}
+
+/// What a script can do about a [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Something went wrong that has no class of its own.
+    Failed = 1,
+    /// The command was not understood: change it.
+    Usage = 2,
+    /// The server understood and said no (4xx), or the thing is not there.
+    Refused = 3,
+    /// The server cannot be reached, or cannot answer now (5xx): try again later.
+    Unavailable = 4,
+}
+
+impl Failure {
+    /// A failure without a class of its own.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Failed, message: message.into() }
+    }
+
+    /// The command has to be changed.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Usage, message: message.into() }
+    }
+
+    /// The server said no.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Refused, message: message.into() }
+    }
+
+    /// There was no answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unavailable, message: message.into() }
+    }
+
+    /// What a script can do.
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Failure {
+    /// In one piece that a terminal can show: the server's words may stand in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&output::escaped(&self.message))
+    }
+}
+
+impl From<InvalidConfig> for Failure {
+    fn from(error: InvalidConfig) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::Invalid | ErrorKind::TooLarge => FailureKind::Usage,
+            ErrorKind::Unavailable => FailureKind::Unavailable,
+            ErrorKind::Corrupt | ErrorKind::Internal => FailureKind::Failed,
+            ErrorKind::NotFound
+            | ErrorKind::DuplicateKeyName
+            | ErrorKind::DuplicateTenant
+            | ErrorKind::TenantDeleted
+            | ErrorKind::TenantProtected
+            | ErrorKind::KeyRevoked
+            | ErrorKind::PreconditionFailed => FailureKind::Refused,
+        };
+        Self { kind, message: error.message().to_owned() }
+    }
+}
+
+/// The exit code of a command; a failure is said on standard error.
+pub(super) fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(failure.kind as u8)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_exit_code() {
+        let code = |failure: Failure| failure.kind() as u8;
+        assert_eq!(code(Failure::failed("")), 1);
+        assert_eq!(code(Failure::usage("")), 2);
+        assert_eq!(code(Failure::refused("")), 3);
+        assert_eq!(code(Failure::unavailable("")), 4);
+        assert_eq!(code(Error::new(ErrorKind::Unavailable, "").into()), 4);
+        assert_eq!(code(Error::invalid("").into()), 2);
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_move_the_cursor() {
+        assert_eq!(Failure::refused("no\u{1b}[2J").to_string(), "no\\u{1b}[2J");
+    }
+}

@@ -1,0 +1,123 @@
+//! `keyloft key create`.
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::{ClientArgs, Failure, Outcome, output};
+use super::show::CARD;
+use super::{metadata, streams};
+use crate::key::{KeyName, KeyType, Label, Metadata, Streams};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft key create --name checkout --type ingestion
+  keyloft key create --name dashboards --type query --streams 'web-*,audit' --expires-at 2027-01-01T00:00:00Z
+  keyloft key create --name ci --type ingestion --json | jq -r .apiKey";
+
+/// What is said about a key that does not exist yet.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Its name, unique among the live keys of the tenant
+    #[arg(long, value_parser = KeyName::parse)]
+    pub(super) name: KeyName,
+    /// What it is for: ingestion (sends events) or query (reads them)
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) key_type: KeyType,
+    /// The streams it may touch: patterns with *, separated by commas [default: *]
+    #[arg(long, value_name = "PATTERNS", value_parser = streams)]
+    pub(super) streams: Option<Streams>,
+    /// The sending system, stored with every event as p_source_id
+    #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
+    pub(super) source_id: Option<Label>,
+    /// How far the source is trusted [default: standard]
+    #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
+    pub(super) trust_level: Option<Label>,
+    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z [default: never]
+    #[arg(long, value_name = "RFC 3339")]
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    /// Notes of your own: a JSON object of at most 4 KiB
+    #[arg(long, value_name = "JSON", value_parser = metadata)]
+    pub(super) metadata: Option<Metadata>,
+}
+
+impl CreateArgs {
+    fn body(&self) -> Value {
+        let mut body = json!({ "keyName": self.name, "keyType": self.key_type });
+        let optional = [
+            ("streams", self.streams.as_ref().map(|value| json!(value))),
+            ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
+            ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
+            ("expiresAt", self.expires_at.map(|value| json!(value))),
+            ("metadata", self.metadata.as_ref().map(|value| json!(value))),
+        ];
+        for (field, value) in optional {
+            if let Some(value) = value {
+                body[field] = value;
+            }
+        }
+        body
+    }
+}
+
+pub(super) fn run(args: &ClientArgs, create: CreateArgs) -> Outcome {
+    let client = args.connect()?;
+    let answer = client.post(&["tenants", args.tenant().as_str(), "apikeys"], &create.body())?;
+    let api_key = answer["apiKey"].as_str();
+    let api_key = api_key.ok_or_else(|| Failure::failed("the answer shows no API key: is this a Keyloft server?"))?;
+    let text = if args.json { output::json(&answer) } else { for_people(api_key, &output::card(CARD, &answer)) };
+    output::print_once(&text).map_err(|failure| {
+        let id = answer["keyId"].as_str().unwrap_or_default();
+        Failure::failed(format!("key {id} was issued, but its API key is lost ({failure}): revoke it"))
+    })
+}
+
+/// The API key first, because it is what cannot be had again.
+pub(super) fn for_people(api_key: &str, rest: &str) -> String {
+    format!("API key  {}\n\nKeep it now: it is not shown again.\n\n{rest}", output::escaped(api_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        create: CreateArgs,
+    }
+
+    #[test]
+    fn only_what_was_said_is_sent() {
+        let line = Line::parse_from(["", "--name", "checkout", "--type", "ingestion"]);
+        assert_eq!(line.create.body(), json!({"keyName": "checkout", "keyType": "ingestion"}));
+        let line = Line::parse_from([
+            "",
+            "--name",
+            "checkout",
+            "--type",
+            "query",
+            "--streams",
+            "web-*, audit",
+            "--source-id",
+            "web",
+            "--trust-level",
+            "high",
+            "--expires-at",
+            "2027-01-01T01:00:00+01:00",
+            "--metadata",
+            "{\"a\":1}",
+        ]);
+        let body = json!({
+            "keyName": "checkout", "keyType": "query", "streams": ["web-*", "audit"], "sourceId": "web",
+            "trustLevel": "high", "expiresAt": "2027-01-01T00:00:00Z", "metadata": {"a": 1},
+        });
+        assert_eq!(line.create.body(), body);
+    }
+
+    #[test]
+    fn a_key_for_no_stream_at_all_is_a_slip() {
+        assert!(Line::try_parse_from(["", "--name", "a", "--type", "query", "--streams", ""]).is_err());
+    }
+}

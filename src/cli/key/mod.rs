@@ -1,0 +1,68 @@
+//! `keyloft key`: the life of an API key.
+//!
+//! 1. [`create`]: issue one; it is shown once.
+//! 2. [`list`], [`show`]: what there is.
+//! 3. [`update`], [`revoke`]: change one, end one.
+//! 4. [`offline`]: make and check keys without a server.
+
+pub mod create;
+pub mod list;
+pub mod offline;
+pub mod revoke;
+pub mod show;
+pub mod update;
+
+use clap::Subcommand;
+use serde_json::{Map, Value};
+
+use super::{ClientArgs, Outcome};
+use crate::key::{InvalidId, Metadata, Streams};
+
+/// The commands on keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Issue an API key and show it, this one time
+    #[command(after_help = create::EXAMPLES)]
+    Create(create::CreateArgs),
+    /// List keys; revoked ones only with --state revoked
+    #[command(after_help = list::EXAMPLES)]
+    List(list::ListArgs),
+    /// Show one key, without its secret
+    Show(show::KeyRef),
+    /// Change what a key may do, or disable it for a while
+    #[command(after_help = update::EXAMPLES)]
+    Update(update::UpdateArgs),
+    /// Revoke a key for ever; it is refused from the next request on, and its name is free again
+    Revoke(show::KeyRef),
+    /// Make an API key and its document offline, to be put into the store by other means
+    #[command(after_help = offline::GENERATE_EXAMPLES)]
+    Generate(create::CreateArgs),
+    /// Tell whether the API key on standard input belongs to a digest, offline
+    #[command(after_help = offline::VALIDATE_EXAMPLES)]
+    Validate(offline::ValidateArgs),
+}
+
+/// Runs one of them.
+pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
+    match command {
+        KeyCommand::Create(create) => create::run(args, create),
+        KeyCommand::List(list) => list::run(args, &list),
+        KeyCommand::Show(key) => show::run(args, &key),
+        KeyCommand::Update(update) => update::run(args, &update),
+        KeyCommand::Revoke(key) => revoke::run(args, &key),
+        KeyCommand::Generate(create) => offline::generate(args, create),
+        KeyCommand::Validate(validate) => offline::validate(args, &validate),
+    }
+}
+
+/// At least one pattern: a key for no stream at all is a slip of the shell.
+fn streams(text: &str) -> Result<Streams, InvalidId> {
+    const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
+    let streams: Streams = text.parse()?;
+    if matches!(&streams, Streams::Matching(patterns) if patterns.is_empty()) { Err(NONE) } else { Ok(streams) }
+}
+
+fn metadata(text: &str) -> Result<Metadata, String> {
+    let map: Map<String, Value> = serde_json::from_str(text).map_err(|_| "must be a JSON object".to_owned())?;
+    Metadata::try_from(map).map_err(|error| error.to_string())
+}

@@ -1,0 +1,143 @@
+//! `keyloft key generate` and `keyloft key validate`: keys without a server.
+
+use std::io::{BufRead, IsTerminal, Read};
+
+use clap::Args;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::super::{ClientArgs, Failure, Outcome, output};
+use super::create::{CreateArgs, for_people};
+use crate::clock::{Clock, SystemClock};
+use crate::key::{ApiKey, Credential, Digest, KeyId, KeyState, Label, PlainSecret, TenantId};
+use crate::layout::ObjectName;
+use crate::store::KeyDocument;
+
+pub(super) const GENERATE_EXAMPLES: &str = "The document holds the digest of the API key, never the key: it may pass \
+through other hands.
+
+Example:
+  keyloft key generate --name ci --type ingestion --json > key.json
+  jq .document key.json | install -Dm600 /dev/stdin \"$STORE/$(jq -r .object key.json)\"";
+
+pub(super) const VALIDATE_EXAMPLES: &str = "Exit codes: 0 it belongs, 3 it does not, 2 it is no API key at all.
+
+Example:
+  keyloft key validate --digest sha256:9f86… < api-key.txt";
+
+/// The longest input that is read, in bytes: an API key has 56.
+const MAX_INPUT_BYTES: u64 = 4096;
+
+/// Which digest is meant.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The digest of a key document: sha256: and 64 hexadecimal digits
+    #[arg(long, value_parser = Digest::parse)]
+    digest: Digest,
+}
+
+pub(super) fn generate(args: &ClientArgs, create: CreateArgs) -> Outcome {
+    let secret = PlainSecret::generate(create.key_type).map_err(|error| Failure::failed(error.to_string()))?;
+    let key = described(args.tenant(), create, &secret);
+    let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
+    let document: Value = serde_json::from_slice(&KeyDocument::new(&key).to_bytes())
+        .map_err(|_| Failure::failed("the document could not be made"))?;
+    output::print_once(&if args.json {
+        output::json(&json!({ "apiKey": secret.expose(), "object": object.as_str(), "document": document }))
+    } else {
+        let rest = format!("Put this document into the store as {object}:\n\n{}", output::json(&document));
+        for_people(secret.expose(), &rest)
+    })
+}
+
+fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiKey {
+    let now = SystemClock.now();
+    ApiKey {
+        tenant,
+        key_id: KeyId::random(),
+        name: create.name,
+        key_type: create.key_type,
+        state: KeyState::Active,
+        digest: secret.digest(),
+        hint: secret.hint(),
+        streams: create.streams.unwrap_or_default(),
+        source_id: create.source_id,
+        trust_level: create.trust_level,
+        created_by: Label::parse("keyloft key generate").ok(),
+        created_at: Some(now),
+        modified_at: Some(now),
+        expires_at: create.expires_at,
+        metadata: create.metadata.unwrap_or_default(),
+        rev: 1,
+    }
+}
+
+pub(super) fn validate(args: &ClientArgs, validate: &ValidateArgs) -> Outcome {
+    let presented = presented()?;
+    let belongs = belongs(&presented, &validate.digest)?;
+    if args.json {
+        output::print(&output::json(&json!({ "valid": belongs })))?;
+    } else if belongs {
+        output::print("The API key belongs to this digest.")?;
+    }
+    if belongs { Ok(()) } else { Err(Failure::refused("the API key does not belong to this digest")) }
+}
+
+fn belongs(presented: &str, digest: &Digest) -> Outcome<bool> {
+    let credential = Credential::parse(presented)
+        .map_err(|rung| Failure::usage(format!("standard input holds no API key: {rung}")))?;
+    Ok(digest.verify(&credential.digest()))
+}
+
+/// Standard input without its final newline; from a terminal, one line of it.
+fn presented() -> Outcome<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT_BYTES as usize));
+    let stdin = std::io::stdin();
+    let mut input = stdin.lock().take(MAX_INPUT_BYTES);
+    let read = if stdin.is_terminal() {
+        output::complain(&"paste the API key and press Enter");
+        input.read_line(&mut text)
+    } else {
+        input.read_to_string(&mut text)
+    };
+    read.map_err(|error| Failure::usage(format!("cannot read an API key from standard input: {error}")))?;
+    let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
+    text.truncate(end);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::super::failure::FailureKind;
+    use super::*;
+    use crate::key::KeyType;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        create: CreateArgs,
+    }
+
+    #[test]
+    fn a_generated_document_is_a_key_and_holds_no_secret() {
+        let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
+        let line = Line::parse_from(["", "--name", "ci", "--type", "ingestion", "--streams", "web-*"]);
+        let key = described(TenantId::default(), line.create, &secret);
+        let bytes = KeyDocument::new(&key).to_bytes();
+        assert!(!String::from_utf8_lossy(&bytes).contains(&secret.expose()[7..]));
+        let read = KeyDocument::parse(&bytes).unwrap().key(&TenantId::default(), key.key_id).unwrap();
+        assert!(read.digest.verify(&secret.digest()));
+        assert_eq!(read.streams, key.streams);
+    }
+
+    #[test]
+    fn belonging_not_belonging_and_nonsense_differ() {
+        let secret = PlainSecret::generate(KeyType::Query).unwrap();
+        let other = PlainSecret::generate(KeyType::Query).unwrap();
+        assert!(belongs(secret.expose(), &secret.digest()).unwrap());
+        assert!(!belongs(other.expose(), &secret.digest()).unwrap());
+        assert_eq!(belongs("hunter2", &secret.digest()).unwrap_err().kind(), FailureKind::Usage);
+    }
+}

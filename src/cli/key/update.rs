@@ -1,0 +1,94 @@
+//! `keyloft key update`.
+
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args};
+use serde_json::{Map, Value, json};
+
+use super::super::{ClientArgs, Outcome};
+use super::show::{self, KeyRef};
+use super::{metadata, streams};
+use crate::key::{KeyState, Label, Metadata, Streams};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft key update checkout --disable
+  keyloft key update checkout --streams 'web-*' --no-expiry";
+
+/// What is to change; whatever is not said stays as it is. Name and type never change.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true))]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    key: KeyRef,
+    /// The streams it may touch: patterns with *, separated by commas
+    #[arg(long, group = "change", value_name = "PATTERNS", value_parser = streams)]
+    streams: Option<Streams>,
+    /// Accept it again
+    #[arg(long, group = "change", conflicts_with = "disable")]
+    enable: bool,
+    /// Refuse it until it is enabled again; ends its running queries
+    #[arg(long, group = "change")]
+    disable: bool,
+    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z
+    #[arg(long, group = "change", value_name = "RFC 3339", conflicts_with = "no_expiry")]
+    expires_at: Option<DateTime<Utc>>,
+    /// Let it work for ever
+    #[arg(long, group = "change")]
+    no_expiry: bool,
+    /// The sending system, stored with every event as p_source_id
+    #[arg(long, group = "change", value_name = "LABEL", value_parser = Label::parse)]
+    source_id: Option<Label>,
+    /// How far the source is trusted
+    #[arg(long, group = "change", value_name = "LABEL", value_parser = Label::parse)]
+    trust_level: Option<Label>,
+    /// Notes of your own, replaced whole: a JSON object of at most 4 KiB
+    #[arg(long, group = "change", value_name = "JSON", value_parser = metadata)]
+    metadata: Option<Metadata>,
+}
+
+impl UpdateArgs {
+    fn body(&self) -> Value {
+        let state = match (self.enable, self.disable) {
+            (true, _) => Some(KeyState::Active),
+            (_, true) => Some(KeyState::Disabled),
+            _ => None,
+        };
+        let expiry = if self.no_expiry { Some(Value::Null) } else { self.expires_at.map(|end| json!(end)) };
+        let changes = [
+            ("streams", self.streams.as_ref().map(|value| json!(value))),
+            ("state", state.map(|value| json!(value))),
+            ("expiresAt", expiry),
+            ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
+            ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
+            ("metadata", self.metadata.as_ref().map(|value| json!(value))),
+        ];
+        let said = changes.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
+        Value::Object(said.collect::<Map<_, _>>())
+    }
+}
+
+pub(super) fn run(args: &ClientArgs, update: &UpdateArgs) -> Outcome {
+    let client = args.connect()?;
+    let id = update.key.id(args, &client)?.to_string();
+    show::print(args, &client.patch(&["tenants", args.tenant().as_str(), "apikeys", &id], &update.body())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        update: UpdateArgs,
+    }
+
+    #[test]
+    fn only_what_was_said_is_changed() {
+        let body = |line: &[&str]| Line::parse_from([&["", "checkout"], line].concat()).update.body();
+        assert_eq!(body(&["--disable"]), json!({"state": "disabled"}));
+        assert_eq!(body(&["--enable", "--no-expiry"]), json!({"state": "active", "expiresAt": null}));
+        assert_eq!(body(&["--streams", "*", "--metadata", "{}"]), json!({"streams": ["*"], "metadata": {}}));
+    }
+}

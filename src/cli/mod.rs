@@ -1,0 +1,152 @@
+//! The command line: `keyloft serve` runs a server, everything else talks to one, or works offline.
+//!
+//! 1. [`args`]: what `serve` can be told, read off the table of options.
+//! 2. [`serve`]: the boot sequence.
+//! 3. [`key`], [`tenant`]: the commands of operators.
+//! 4. [`connection`]: where the server is and how requests reach it.
+//! 5. [`output`]: tables for people, JSON for programs.
+//! 6. [`failure`]: what can go wrong, and the exit code of each.
+
+pub mod args;
+pub mod connection;
+pub mod failure;
+pub mod key;
+pub mod output;
+pub mod serve;
+pub mod tenant;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use args::ServeArgs;
+pub use connection::{Client, ClientArgs};
+pub use failure::{Failure, Outcome};
+
+const ABOUT: &str = "An API-key keystore that lives in a bucket.
+
+`keyloft serve` starts a server: it keeps API keys, takes events in and answers SQL about them. The other commands
+issue and revoke keys on a running server, or make and check keys offline.
+
+Try it, in two terminals:
+  keyloft serve
+  export KEYLOFT_ADMIN_TOKEN=<what serve printed>
+  keyloft key create --name checkout --type ingestion
+  keyloft key create --name dashboards --type query
+  keyloft key list";
+
+/// Shown under every help page.
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 unavailable.
+
+The admin token is read from KEYLOFT_ADMIN_TOKEN, or from the file that KEYLOFT_ADMIN_TOKEN_FILE names; never from an
+argument, because arguments are visible to every process of the machine.";
+
+/// The arguments of `keyloft`.
+#[derive(Debug, Parser)]
+#[command(name = "keyloft", version, about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server
+    #[command(long_about = serve::ABOUT, after_help = AFTER_HELP)]
+    Serve(ServeArgs),
+    /// Issue, list, change and revoke API keys; make and check them offline
+    #[command(subcommand, after_help = AFTER_HELP)]
+    Key(key::KeyCommand),
+    /// Create, list, suspend and delete tenants
+    #[command(subcommand, after_help = AFTER_HELP)]
+    Tenant(tenant::TenantCommand),
+}
+
+/// The arguments of this process. A mistake in them ends it with exit code 2, `--help` and `--version` with 0.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+/// Runs the command and says on standard error what went wrong, if anything did.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Serve(args) => cli.client.refuse_for_serve().and_then(|()| serve::run(args)),
+        Command::Key(command) => key::run(&cli.client, command),
+        Command::Tenant(command) => tenant::run(&cli.client, command),
+    };
+    failure::exit_code(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::options;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_takes_every_option_of_the_table_and_no_other() {
+        let mut cli = Cli::command();
+        cli.build();
+        let serve = cli.find_subcommand("serve").unwrap();
+        let shared = ["help", "url", "tenant", "json"];
+        let mut flags: Vec<_> = serve.get_arguments().filter_map(clap::Arg::get_long).collect();
+        flags.retain(|flag| !shared.contains(flag));
+        let table: Vec<_> = options().filter_map(|option| option.flag).collect();
+        assert_eq!(flags, table);
+        let help = serve.clone().render_long_help().to_string();
+        for option in options().filter(|option| option.flag.is_some()) {
+            assert!(help.contains(option.env), "{}", option.env);
+            assert!(help.contains(option.default), "{}", option.default);
+        }
+    }
+
+    #[test]
+    fn no_argument_takes_a_secret() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(!name.contains("token") && !name.contains("secret") && !name.contains("api_key"), "{name}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn what_is_malformed_never_reaches_the_network() {
+        for line in [
+            "keyloft key create --name a --type both",
+            "keyloft key create --name a --type query --streams Web",
+            "keyloft key create --name a --type query --expires-at tomorrow",
+            "keyloft key create --name a --type query --metadata []",
+            "keyloft key list --limit 0",
+            "keyloft key update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
+            "keyloft key update x --enable --disable",
+            "keyloft --tenant ../x key list",
+            "keyloft --url ftp://example key list",
+            "keyloft key validate --digest md5:0",
+            "keyloft tenant create streams",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn shared_options_stand_before_or_after_the_command() {
+        for line in ["keyloft --tenant acme --json key list", "keyloft key list --tenant acme --json"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!((cli.client.tenant().as_str(), cli.client.json), ("acme", true));
+            assert!(cli.client.refuse_for_serve().is_err());
+        }
+    }
+}

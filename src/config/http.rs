@@ -1,0 +1,119 @@
+//! The listening side: where, how many, how long.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::OptionDoc;
+use super::value::{count, duration};
+
+/// How the server listens.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Worker threads; `None` for one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// Connections open at once, over all workers; more wait.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request.
+    pub request_head_timeout: Duration,
+    /// How long a client may take to send the body of a request.
+    pub request_body_timeout: Duration,
+    /// How long running requests may take to end after SIGTERM.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            workers: None,
+            max_connections: 10_000,
+            request_head_timeout: Duration::from_secs(5),
+            request_body_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc {
+        flag: Some("listen"),
+        env: "KEYLOFT_LISTEN",
+        key: Some("http.listen"),
+        default: "127.0.0.1:8000",
+        unit: "address:port",
+        doc: "The address to listen on.",
+        set: |config, text| {
+            let rule = "must be an IP address and a port, such as 127.0.0.1:8000 or [::]:8000";
+            config.http.listen = text.parse().map_err(|_| rule.to_owned())?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("workers"),
+        env: "KEYLOFT_WORKERS",
+        key: Some("http.workers"),
+        default: "auto",
+        unit: "threads",
+        doc: "Worker threads; auto is one per core.",
+        set: |config, text| {
+            let number = if text == "auto" { 0 } else { count(text, 1..=1024)? };
+            config.http.workers = NonZeroUsize::new(number);
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("max-connections"),
+        env: "KEYLOFT_MAX_CONNECTIONS",
+        key: Some("http.max_connections"),
+        default: "10000",
+        unit: "connections",
+        doc: "Connections open at once, over all workers; more wait.",
+        set: |config, text| {
+            config.http.max_connections = count(text, 1..=1_000_000)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("request-head-timeout"),
+        env: "KEYLOFT_REQUEST_HEAD_TIMEOUT",
+        key: Some("http.request_head_timeout"),
+        default: "5s",
+        unit: "duration",
+        doc: "How long a client may take to send the head of a request.",
+        set: |config, text| {
+            config.http.request_head_timeout = duration(text, TIMEOUTS)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("request-body-timeout"),
+        env: "KEYLOFT_REQUEST_BODY_TIMEOUT",
+        key: Some("http.request_body_timeout"),
+        default: "30s",
+        unit: "duration",
+        doc: "How long a client may take to send the body of a request.",
+        set: |config, text| {
+            config.http.request_body_timeout = duration(text, TIMEOUTS)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("shutdown-timeout"),
+        env: "KEYLOFT_SHUTDOWN_TIMEOUT",
+        key: Some("http.shutdown_timeout"),
+        default: "30s",
+        unit: "duration",
+        doc: "How long running requests may take to end after SIGTERM.",
+        set: |config, text| {
+            // actix counts the shutdown in whole seconds.
+            config.http.shutdown_timeout = duration(text, Duration::from_secs(1)..=Duration::from_secs(3600))?;
+            Ok(())
+        },
+    },
+];

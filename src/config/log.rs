@@ -1,0 +1,61 @@
+//! What is written to the log.
+
+use tracing_subscriber::EnvFilter;
+
+use super::OptionDoc;
+
+/// The log's form and volume.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Lines for people or for programs.
+    pub format: LogFormat,
+    /// What is logged, as `tracing_subscriber` filters: `info`, `warn,keyloft=debug`. Parses as one.
+    pub filter: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc {
+        flag: Some("log-format"),
+        env: "KEYLOFT_LOG_FORMAT",
+        key: Some("log.format"),
+        default: "text",
+        unit: "text or json",
+        doc: "Log lines for people (text), or one JSON object a line (json).",
+        set: |config, text| {
+            config.log.format = match text {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("must be text or json".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("log-filter"),
+        env: "KEYLOFT_LOG_FILTER",
+        key: Some("log.filter"),
+        default: "info",
+        unit: "filter",
+        doc: "What is logged: error, warn, info, debug or trace, also by module, such as warn,keyloft=debug.",
+        set: |config, text| {
+            EnvFilter::builder().parse(text).map_err(|_| "must be a filter such as info or warn,keyloft=debug")?;
+            text.clone_into(&mut config.log.filter);
+            Ok(())
+        },
+    },
+];

@@ -1,0 +1,227 @@
+//! Configuration: one struct per concern, and one table entry per option.
+//!
+//! Defaults < file < environment < flags. Every option is described once, as an [`OptionDoc`] next to the struct it
+//! sets; the command line, the environment, the file and the README's table are all read from [`options`].
+//!
+//! 1. [`option`]: what is said about an option, and the list of all.
+//! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
+//! 3. `file`: `keyloft.toml`.
+//! 4. [`admin`], [`http`], [`session`], [`ingest`], [`query`], [`log`]: the concerns.
+
+pub mod admin;
+mod file;
+pub mod http;
+pub mod ingest;
+pub mod log;
+pub mod option;
+pub mod query;
+pub mod session;
+mod value;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use admin::{AdminConfig, AdminToken};
+pub use http::HttpConfig;
+pub use ingest::IngestConfig;
+pub use log::{LogConfig, LogFormat};
+pub use option::{OptionDoc, options};
+pub use query::QueryConfig;
+pub use session::SessionConfig;
+
+use crate::store::StoreUrl;
+
+/// Everything that `serve` can be told. Plain data, checked: whoever holds one may rely on the bounds of each option.
+#[derive(Debug)]
+pub struct Config {
+    /// Where everything that must last is kept.
+    pub store: StoreUrl,
+    /// The listening side.
+    pub http: HttpConfig,
+    /// The admin plane.
+    pub admin: AdminConfig,
+    /// Query sessions.
+    pub session: SessionConfig,
+    /// Taking events in.
+    pub ingest: IngestConfig,
+    /// Answering SQL.
+    pub query: QueryConfig,
+    /// What is written to the log.
+    pub log: LogConfig,
+}
+
+/// Why the configuration is refused. Names the option and where it was set; never quotes the admin token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct InvalidConfig {
+    place: String,
+    reason: String,
+}
+
+impl InvalidConfig {
+    fn new(place: impl Into<String>, reason: impl ToString) -> Self {
+        Self { place: place.into(), reason: reason.to_string() }
+    }
+}
+
+/// The options given as flags: pairs of [`OptionDoc::flag`] and text.
+pub type Flags = [(&'static str, String)];
+
+const CONFIG_FLAG: &str = "config";
+const CONFIG_ENV: &str = "KEYLOFT_CONFIG";
+const STORE: &str = "./keyloft-data";
+
+/// The two options that belong to no concern.
+pub(crate) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc {
+        flag: Some(CONFIG_FLAG),
+        env: CONFIG_ENV,
+        key: None,
+        default: "none",
+        unit: "path",
+        doc: "A TOML file with options; the environment and the flags win over it.",
+        set: |_, _| Ok(()),
+    },
+    OptionDoc {
+        flag: Some("store"),
+        env: "KEYLOFT_STORE",
+        key: Some("store"),
+        default: STORE,
+        unit: "URL or path",
+        doc: "Where everything is kept: file:///path, a plain path, or s3://bucket/prefix (with the usual AWS_* variables).",
+        set: |config, text| {
+            config.store = text.parse().map_err(|error: crate::Error| error.message().to_owned())?;
+            Ok(())
+        },
+    },
+];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: StoreUrl::Directory(STORE.into()),
+            http: HttpConfig::default(),
+            admin: AdminConfig::default(),
+            session: SessionConfig::default(),
+            ingest: IngestConfig::default(),
+            query: QueryConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Defaults, then the file that `--config` or `KEYLOFT_CONFIG` names, then the environment, then `flags`.
+    /// `environment` answers like [`std::env::var_os`].
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] for the first option that cannot be read or is out of its bounds, an unknown key of the file,
+    /// an unreadable file, and an admin token of fewer than 32 characters.
+    pub fn load(flags: &Flags, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, InvalidConfig> {
+        let mut config = Self::default();
+        if let Some(path) = file_path(flags, &environment) {
+            file::apply(&mut config, &path)?;
+        }
+        for option in options() {
+            if let Some(text) = environment(option.env) {
+                let text = text.into_string().map_err(|_| InvalidConfig::new(option.env, "is not UTF-8"))?;
+                (option.set)(&mut config, &text).map_err(|reason| InvalidConfig::new(option.env, reason))?;
+            }
+        }
+        for (flag, text) in flags {
+            let option = options().find(|option| option.flag == Some(*flag));
+            let option = option.ok_or_else(|| InvalidConfig::new(format!("--{flag}"), "is no option"))?;
+            (option.set)(&mut config, text).map_err(|reason| InvalidConfig::new(format!("--{flag}"), reason))?;
+        }
+        if config.ingest.max_in_flight_bytes < config.ingest.max_body_bytes {
+            return Err(InvalidConfig::new("ingest-max-in-flight", "must be at least ingest-max-body"));
+        }
+        config.admin.token = admin::token(environment)?;
+        Ok(config)
+    }
+}
+
+fn file_path(flags: &Flags, environment: &impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let flag = flags.iter().find(|(flag, _)| *flag == CONFIG_FLAG);
+    flag.map(|(_, path)| path.into()).or_else(|| environment(CONFIG_ENV).map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).into())
+    }
+
+    fn written(body: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), body).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_file_gives_way_to_the_environment_and_both_to_flags() {
+        let file = written("[session]\nttl = \"1m\"\nmax_per_tenant = 3\n[query]\nmemory = \"64MiB\"\n");
+        let path = file.path().to_str().unwrap();
+        let environment =
+            [("KEYLOFT_CONFIG", path), ("KEYLOFT_SESSION_TTL", "2m"), ("KEYLOFT_SESSION_MAX_PER_TENANT", "4")];
+        let flags = [("session-ttl", "3m".to_owned())];
+        let config = Config::load(&flags, self::environment(&environment)).unwrap();
+        assert_eq!(config.session.ttl, Duration::from_secs(180));
+        assert_eq!(config.session.max_per_tenant, 4);
+        assert_eq!(config.query.memory_bytes, 64 << 20);
+        assert_eq!(config.ingest.max_body_bytes, 10 << 20);
+    }
+
+    #[test]
+    fn the_flag_names_the_file_before_the_environment_does() {
+        let file = written("store = \"s3://bucket/here\"\n");
+        let flags = [("config", file.path().to_str().unwrap().to_owned())];
+        let config = Config::load(&flags, environment(&[("KEYLOFT_CONFIG", "/nowhere")])).unwrap();
+        assert_eq!(config.store.to_string(), "s3://bucket/here");
+    }
+
+    #[test]
+    fn every_documented_default_is_the_default() {
+        let mut config = Config::default();
+        for option in options().filter(|option| option.default != "none") {
+            (option.set)(&mut config, option.default).unwrap();
+        }
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn every_option_that_is_out_of_bounds_is_named() {
+        let cases = [
+            ("session-ttl", "0s"),
+            ("session-ttl", "5"),
+            ("session-max-per-tenant", "0"),
+            ("ingest-max-body", "0"),
+            ("ingest-window", "2m"),
+            ("ingest-max-in-flight", "1TiB"),
+            ("query-memory", "lots"),
+            ("max-connections", "-1"),
+            ("workers", "0"),
+            ("listen", "localhost"),
+            ("log-format", "xml"),
+            ("log-filter", "a=b=c"),
+            ("store", "ftp://example"),
+        ];
+        for (flag, text) in cases {
+            let error = Config::load(&[(flag, text.to_owned())], environment(&[])).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("--{flag}: ")), "{error}");
+        }
+        let error = Config::load(&[], environment(&[("KEYLOFT_SESSION_TTL", "")])).unwrap_err();
+        assert!(error.to_string().starts_with("KEYLOFT_SESSION_TTL: "), "{error}");
+    }
+
+    #[test]
+    fn a_body_that_could_never_be_in_flight_is_refused() {
+        let flags = [("ingest-max-body", "4MiB".to_owned()), ("ingest-max-in-flight", "1MiB".to_owned())];
+        let error = Config::load(&flags, environment(&[])).unwrap_err();
+        assert!(error.to_string().starts_with("ingest-max-in-flight: "), "{error}");
+    }
+}

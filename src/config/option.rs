@@ -1,0 +1,61 @@
+//! What is said about an option, once for the command line, the environment, the file and the README.
+
+use super::{Config, admin, http, ingest, log, query, session};
+
+/// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionDoc {
+    /// The flag without its dashes, in kebab case; `None` for what may stand in the environment only.
+    pub flag: Option<&'static str>,
+    /// The environment variable.
+    pub env: &'static str,
+    /// The key in the file, with its section: `session.ttl`; `None` for what the file may not hold.
+    pub key: Option<&'static str>,
+    /// The default in the option's own notation; `none` where there is nothing.
+    pub default: &'static str,
+    /// The notation of the value: its unit, or its words.
+    pub unit: &'static str,
+    /// One sentence or two for people.
+    pub doc: &'static str,
+    /// Reads a text into the configuration, or says why not.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// Every option of `keyloft serve`, in the order of the README's table.
+pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
+    [super::OPTIONS, http::OPTIONS, admin::OPTIONS, session::OPTIONS, ingest::OPTIONS, query::OPTIONS, log::OPTIONS]
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_variable_mirrors_its_flag() {
+        for option in options() {
+            if let Some(flag) = option.flag {
+                assert_eq!(option.env, format!("KEYLOFT_{}", flag.replace('-', "_").to_uppercase()));
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let names: Vec<_> =
+            options().flat_map(|option| [Some(option.env), option.flag, option.key]).flatten().collect();
+        let store = names.iter().filter(|name| **name == "store").count();
+        assert_eq!(store, 2, "the flag and the key");
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len() - 1);
+    }
+
+    #[test]
+    fn no_secret_is_a_flag_or_a_key() {
+        for option in options().filter(|option| option.env.contains("TOKEN")) {
+            assert_eq!((option.flag, option.key), (None, None));
+        }
+    }
+}
