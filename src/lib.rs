@@ -5,6 +5,8 @@ pub mod clock;
 pub mod error;
 pub mod key;
 pub mod layout;
+#[cfg(feature = "query")]
+pub mod query;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod stream;
