@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Invalid,
     /// The request is larger than a stated bound: send less.
     TooLarge,
+    /// The work needs more memory than is left for it: ask for less at once, or try again when less is running.
+    Exhausted,
     /// There is no such key, tenant or session.
     NotFound,
     /// A live key of the tenant has this name already: choose another, or revoke that one.

@@ -9,6 +9,8 @@ pub mod config;
 pub mod error;
 pub mod key;
 pub mod layout;
+#[cfg(feature = "query")]
+pub mod query;
 pub mod store;
 pub mod cache;
 pub mod keystore;

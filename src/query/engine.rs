@@ -1,0 +1,235 @@
+//! Plans and runs queries on threads of their own, so that no SQL ever keeps an HTTP worker busy.
+
+use std::sync::Arc;
+
+use datafusion::common::{ResolvedTableReference, TableReference};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use datafusion::prelude::{SQLOptions, SessionConfig};
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+use super::encode::Encoder;
+use super::interrupt::{Interrupt, InterruptJoins};
+use super::request::{QueryRequest, Scope};
+use super::rows::{Format, Part, Rows, Stop};
+use super::tables::{self, Tables};
+use super::{failure, functions, growth, statement};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Bucket;
+use crate::stream::StreamCatalog;
+
+/// Debug builds plan 128 levels in less than this; it is address space until it is used.
+const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
+/// How many encoded batches may wait for a slow reader.
+const PARTS_AHEAD: usize = 2;
+
+/// What queries may use.
+#[derive(Debug, Clone)]
+pub struct QuerySettings {
+    /// Memory for the state of all running queries together, in bytes. Nothing is spilled to disk.
+    pub memory_bytes: usize,
+    /// Threads that plan and run queries.
+    pub threads: usize,
+    /// How deep a statement may be nested; chains of operators, joins and unions count.
+    pub max_levels: usize,
+    /// Rows per batch.
+    pub batch_rows: usize,
+    /// Memory for the footers of Parquet files, in bytes.
+    pub footer_cache_bytes: usize,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 * 1024 * 1024,
+            threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            max_levels: 128,
+            batch_rows: 4096,
+            footer_cache_bytes: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// The query engine. It can be dropped anywhere; what is still running then is stopped.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    bucket: Bucket,
+    streams: Arc<StreamCatalog>,
+    settings: QuerySettings,
+    environment: Arc<RuntimeEnv>,
+}
+
+impl Engine {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when they cannot be started.
+    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, settings: QuerySettings) -> Result<Self> {
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(settings.memory_bytes)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            .with_metadata_cache_limit(settings.footer_cache_bytes)
+            .build_arc()
+            .map_err(failure::of)?;
+        let url = ObjectStoreUrl::parse(tables::BUCKET_URL).map_err(failure::of)?;
+        environment.register_object_store(url.as_ref(), bucket.object_store());
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(settings.threads.max(1))
+            .thread_name("query")
+            .thread_stack_size(THREAD_STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the query threads").caused_by(error))?;
+        let shared = Shared { bucket, streams: catalog, settings, environment };
+        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+    }
+
+    /// Runs one query. Returns once the first rows, the end or an error are there. Dropping the future or the rows stops
+    /// the work.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the SQL is wrong or not allowed, [`ErrorKind::Exhausted`] when it needs more memory
+    /// than is left, [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a file of
+    /// events cannot be read, [`ErrorKind::Internal`] otherwise.
+    pub async fn run(&self, scope: Scope, request: QueryRequest, format: Format) -> Result<Rows> {
+        let Some(runtime) = &self.runtime else { return Err(failure::defect()) };
+        let (sender, parts) = mpsc::channel(PARTS_AHEAD);
+        let interrupt = Interrupt::default();
+        let query = Query { shared: self.shared.clone(), scope, request, format, interrupt: interrupt.clone() };
+        let task = runtime.spawn(async move {
+            let last = match query.send(&sender).await {
+                Ok(()) => Ok(Part::End),
+                Err(error) => Err(error),
+            };
+            // Fails when nobody listens any more.
+            let _ = sender.send(last).await;
+        });
+        Rows::start(format, parts, Stop::new(interrupt, task.abort_handle())).await
+    }
+
+    /// How many tasks are alive on the query threads: 0 when nothing runs.
+    pub fn live_tasks(&self) -> usize {
+        self.runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Waiting for the threads, as a plain drop does, would panic inside an async context.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// One running query.
+struct Query {
+    shared: Arc<Shared>,
+    scope: Scope,
+    request: QueryRequest,
+    format: Format,
+    interrupt: Interrupt,
+}
+
+impl Query {
+    async fn send(&self, sender: &mpsc::Sender<Result<Part>>) -> Result<()> {
+        let mut batches = self.plan().await?;
+        let mut encoder = Encoder::new(self.format, &batches.schema())?;
+        while let Some(batch) = batches.next().await {
+            let bytes = encoder.rows(&batch.map_err(failure::of)?)?;
+            if !bytes.is_empty() && sender.send(Ok(Part::Bytes(bytes))).await.is_err() {
+                return Ok(());
+            }
+        }
+        let bytes = encoder.end()?;
+        if !bytes.is_empty() {
+            let _ = sender.send(Ok(Part::Bytes(bytes))).await;
+        }
+        Ok(())
+    }
+
+    async fn plan(&self) -> Result<SendableRecordBatchStream> {
+        let statement = statement::read(self.request.text(), self.shared.settings.max_levels)?;
+        let tables = Arc::new(Tables {
+            bucket: self.shared.bucket.clone(),
+            streams: self.shared.streams.clone(),
+            scope: self.scope.clone(),
+            range: self.request.range(),
+        });
+        let state = self.state(tables.clone());
+        check_names(&state, &tables, &statement)?;
+        let planned = async {
+            let plan = state.statement_to_plan(statement).await?;
+            let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+            read_only.verify_plan(&plan)?;
+            growth::check(&plan)?;
+            self.interrupt.check()?;
+            let plan = state.optimize(&plan)?;
+            // Optimising cannot be interrupted; the rest need not begin when nobody waits for it.
+            self.interrupt.check()?;
+            let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
+            self.interrupt.check()?;
+            execute_stream(plan, state.task_ctx())
+        };
+        planned.await.map_err(failure::of)
+    }
+
+    fn state(&self, tables: Arc<Tables>) -> SessionState {
+        let settings = &self.shared.settings;
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(tables::CATALOG, tables::SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false)
+            .with_batch_size(settings.batch_rows)
+            .with_target_partitions(settings.threads.max(1));
+        let options = config.options_mut();
+        // Fields of events have mixed case.
+        options.sql_parser.enable_ident_normalization = false;
+        options.execution.enable_recursive_ctes = false;
+        // Reserves memory for as many groups as LIMIT says, outside the pool.
+        options.optimizer.enable_topk_aggregation = false;
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(self.shared.environment.clone())
+            .with_catalog_list(tables.into_catalogs())
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_scalar_functions(functions::scalar())
+            .with_aggregate_functions(functions::aggregate())
+            .with_window_functions(functions::window())
+            .with_physical_optimizer_rule(Arc::new(InterruptJoins(self.interrupt.clone())))
+            .build();
+        state.mark_start_execution();
+        state
+    }
+}
+
+/// Answers for a name that is no permitted stream, in words that do not tell whether there is such a stream.
+fn check_names(state: &SessionState, tables: &Tables, statement: &Statement) -> Result<()> {
+    for name in state.resolve_table_references(statement).map_err(failure::of)? {
+        if !is_permitted(&name, tables)? {
+            let name = name.to_string();
+            let name = &name[..name.floor_char_boundary(200)];
+            return Err(Error::invalid(format!("there is no stream `{name}` that this key may read")));
+        }
+    }
+    Ok(())
+}
+
+fn is_permitted(name: &TableReference, tables: &Tables) -> Result<bool> {
+    let ResolvedTableReference { catalog, schema, table } = name.clone().resolve(tables::CATALOG, tables::SCHEMA);
+    let ours = &*catalog == tables::CATALOG && &*schema == tables::SCHEMA;
+    Ok(ours && tables.find(&table).map_err(failure::of)?.is_some())
+}

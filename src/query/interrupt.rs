@@ -1,0 +1,153 @@
+//! Lets go of joins that compute for long without a pause.
+//!
+//! Dropping a task ends it where it next yields. A join may compare billions of pairs before it does. So every join is
+//! made to yield after so many batches, and its filter asks before each use whether anybody still waits for the answer.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::unnest::UnnestExec;
+
+/// Whether anybody still waits for the answer of one query. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Nobody waits any more.
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// Once [`Interrupt::raise`] was called. Nobody is left to read the message.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { exec_err!("the query was stopped") } else { Ok(()) }
+    }
+}
+
+/// Makes the joins of a plan heed an [`Interrupt`].
+#[derive(Debug)]
+pub(super) struct InterruptJoins(pub(super) Interrupt);
+
+impl PhysicalOptimizerRule for InterruptJoins {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| {
+            let plan = if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+                self.nested_loop(join)?.unwrap_or(plan)
+            } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+                self.hash(join)?.unwrap_or(plan)
+            } else if plan.is::<CrossJoinExec>() || plan.is::<UnnestExec>() {
+                plan
+            } else {
+                return Ok(Transformed::no(plan));
+            };
+            Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>))
+        })
+        .map(|done| done.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "interrupt_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+impl InterruptJoins {
+    fn nested_loop(&self, join: &NestedLoopJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(filter) = join.filter() else { return Ok(None) };
+        let join = NestedLoopJoinExec::try_new(
+            join.left().clone(),
+            join.right().clone(),
+            Some(self.watch(filter)),
+            join.join_type(),
+            join.projection().as_ref().map(|projection| projection.to_vec()),
+        )?;
+        Ok(Some(Arc::new(join)))
+    }
+
+    fn hash(&self, join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(filter) = join.filter() else { return Ok(None) };
+        Ok(Some(Arc::new(join.builder().with_filter(Some(self.watch(filter))).build()?)))
+    }
+
+    fn watch(&self, filter: &JoinFilter) -> JoinFilter {
+        let watched = Watched { inner: filter.expression().clone(), interrupt: self.0.clone() };
+        JoinFilter::new(Arc::new(watched), filter.column_indices().to_vec(), filter.schema().clone())
+    }
+}
+
+/// An expression that fails once its query was interrupted.
+#[derive(Debug)]
+struct Watched {
+    inner: Arc<dyn PhysicalExpr>,
+    interrupt: Interrupt,
+}
+
+impl PartialEq for Watched {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.eq(&other.inner)
+    }
+}
+
+impl Eq for Watched {}
+
+impl Hash for Watched {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.inner)
+    }
+}
+
+impl PhysicalExpr for Watched {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.inner.nullable(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        self.interrupt.check()?;
+        self.inner.evaluate(batch)
+    }
+
+    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
+        self.inner.return_field(schema)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.inner]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let inner = children.pop().unwrap_or_else(|| self.inner.clone());
+        Ok(Arc::new(Self { inner, interrupt: self.interrupt.clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_sql(f)
+    }
+}

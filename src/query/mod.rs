@@ -1,0 +1,29 @@
+//! SQL over the streams that one query session may read, and over nothing else.
+//!
+//! 1. [`request`]: what was asked, as a value: text and time range.
+//! 2. `statement`: the guard. One read-only statement of bounded depth, told from the syntax tree that is then planned.
+//! 3. `functions`: which functions exist, and why others do not.
+//! 4. `growth`: refuses plans in which a short text stands for a huge expression.
+//! 5. `tables`: the permitted streams as tables, and the files behind them.
+//! 6. `interrupt`: lets go of joins that compute for long without a pause.
+//! 7. [`engine`]: plans and runs queries on threads of their own.
+//! 8. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
+//! 9. `encode`: batches as bytes.
+//! 10. `failure`: what a client may learn of an error.
+
+mod encode;
+pub mod engine;
+mod failure;
+mod functions;
+mod growth;
+mod interrupt;
+pub mod request;
+pub mod rows;
+mod statement;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Engine, QuerySettings};
+pub use request::{QueryRequest, Scope, TimeRange};
+pub use rows::{Format, Rows};

@@ -1,0 +1,122 @@
+//! The answer: encoded rows as they come, and the end of the work when nobody reads them any more.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::failure;
+use super::interrupt::Interrupt;
+use crate::error::Result;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// One JSON array of objects; its closing bracket is the proof that nothing is missing.
+    #[default]
+    JsonArray,
+    /// One JSON object a line.
+    NdJson,
+    /// RFC 4180 with a header line.
+    Csv,
+}
+
+impl Format {
+    /// The media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::JsonArray => "application/json",
+            Self::NdJson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+}
+
+/// What the engine's threads send.
+pub(super) enum Part {
+    /// Encoded rows.
+    Bytes(Bytes),
+    /// All rows were sent. Without this the answer is not whole, whatever made the sender stop.
+    End,
+}
+
+/// Stops the work of a query when it is dropped.
+#[derive(Debug)]
+pub(super) struct Stop {
+    interrupt: Interrupt,
+    task: AbortHandle,
+}
+
+impl Stop {
+    pub(super) fn new(interrupt: Interrupt, task: AbortHandle) -> Self {
+        Self { interrupt, task }
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.interrupt.raise();
+        self.task.abort();
+    }
+}
+
+/// The encoded rows of one query. Dropping it stops the query. An `Err` item means that the answer is not whole: the
+/// body must be cut, not closed; nothing follows it.
+pub struct Rows {
+    format: Format,
+    first: Option<Part>,
+    parts: mpsc::Receiver<Result<Part>>,
+    done: bool,
+    _stop: Stop,
+}
+
+impl Rows {
+    pub(super) async fn start(format: Format, mut parts: mpsc::Receiver<Result<Part>>, stop: Stop) -> Result<Self> {
+        let first = parts.recv().await.unwrap_or_else(|| Err(failure::defect()))?;
+        Ok(Self { format, first: Some(first), parts, done: false, _stop: stop })
+    }
+
+    /// The media type of the bytes.
+    pub fn content_type(&self) -> &'static str {
+        self.format.content_type()
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").field("format", &self.format).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl Stream for Rows {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let next = match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => std::task::ready!(self.parts.poll_recv(context)),
+        };
+        Poll::Ready(match next {
+            Some(Ok(Part::Bytes(bytes))) => Some(Ok(bytes)),
+            Some(Ok(Part::End)) => {
+                self.done = true;
+                None
+            }
+            Some(Err(error)) => {
+                self.done = true;
+                Some(Err(error))
+            }
+            None => {
+                self.done = true;
+                Some(Err(failure::defect()))
+            }
+        })
+    }
+}

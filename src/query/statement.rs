@@ -1,0 +1,250 @@
+//! The guard: one read-only statement of bounded depth, told from the very syntax tree that is then planned.
+//!
+//! A text of 64 KiB can hold an expression of 30,000 levels. Parsing that is a loop, but dropping or visiting it is a
+//! recursion that would overflow an ordinary stack and end the process. So a statement is parsed, measured and, when it
+//! is refused, dropped on a stack of [`STACK_BYTES`]; what leaves this file is shallow.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{
+    DataType, DescribeAlias, Expr, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
+};
+
+use super::failure;
+use crate::error::{Error, Result};
+
+/// Address space, not memory: only what a text really needs of it is touched.
+const STACK_BYTES: usize = 256 * 1024 * 1024;
+/// Every level costs the parser one or two of these.
+const PARSER_RECURSIONS_PER_LEVEL: usize = 3;
+/// How many tables a statement may read once its common table expressions are written out.
+const MAX_TABLES: u64 = 64;
+/// `CUBE` of n columns groups 2^n times.
+const MAX_CUBE: usize = 8;
+
+const READ_ONLY: &str = "only one SELECT, WITH or VALUES query, or DESCRIBE <stream>, can be run";
+
+/// Reads the one statement of `text`, at most `max_levels` deep.
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] when it is not SQL, not one statement, not read-only, or too deep or too wide.
+pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
+    stacker::grow(STACK_BYTES, || {
+        let mut statements = DFParserBuilder::new(text)
+            .with_recursion_limit(max_levels * PARSER_RECURSIONS_PER_LEVEL)
+            .build()
+            .and_then(|mut parser| parser.parse_statements())
+            .map_err(failure::of)?;
+        let statement = statements.pop_front().ok_or_else(|| Error::invalid("the query is empty"))?;
+        if !statements.is_empty() {
+            return Err(Error::invalid("a query is one statement"));
+        }
+        let Statement::Statement(sql) = &statement else { return Err(Error::invalid(READ_ONLY)) };
+        match &**sql {
+            SqlStatement::Query(query) => match query.visit(&mut Guard::new(max_levels)) {
+                ControlFlow::Break(error) => Err(error),
+                ControlFlow::Continue(()) => Ok(statement),
+            },
+            SqlStatement::ExplainTable {
+                describe_alias: DescribeAlias::Describe | DescribeAlias::Desc,
+                hive_format: None,
+                ..
+            } => Ok(statement),
+            _ => Err(Error::invalid(READ_ONLY)),
+        }
+    })
+}
+
+/// What a query costs when its common table expressions are written out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    levels: usize,
+    tables: u64,
+}
+
+/// A query that is being visited.
+struct Frame {
+    /// The common table expressions of this query, by the address of their syntax.
+    common: HashMap<*const Query, String>,
+    /// The cost of those that have been visited.
+    known: HashMap<String, Cost>,
+    /// The level at which the query stands.
+    base: usize,
+    cost: Cost,
+}
+
+struct Guard {
+    max_levels: usize,
+    level: usize,
+    frames: Vec<Frame>,
+}
+
+impl Guard {
+    fn new(max_levels: usize) -> Self {
+        Self { max_levels, level: 0, frames: Vec::new() }
+    }
+
+    /// Goes `levels` down, and `below` further without staying there.
+    fn descend(&mut self, levels: usize, below: Cost) -> ControlFlow<Error> {
+        self.level += levels;
+        let reached = self.level + below.levels;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.cost.levels = frame.cost.levels.max(reached.saturating_sub(frame.base));
+            frame.cost.tables = frame.cost.tables.saturating_add(below.tables);
+            if frame.cost.tables > MAX_TABLES {
+                return refuse(format!(
+                    "a query reads at most {MAX_TABLES} tables, common table expressions written out"
+                ));
+            }
+        }
+        if reached > self.max_levels { refuse(self.too_deep()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn too_deep(&self) -> String {
+        format!(
+            "the query is nested deeper than {} levels; chains of operators, joins and unions count",
+            self.max_levels
+        )
+    }
+
+    /// The cost of a table of this name: that of a common table expression in sight, or one table.
+    fn cost_of(&self, name: &str) -> Cost {
+        let common = self.frames.iter().rev().find_map(|frame| frame.known.get(name)).copied();
+        let common = common.unwrap_or_default();
+        Cost { levels: common.levels, tables: common.tables.max(1) }
+    }
+}
+
+impl Visitor for Guard {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if !query.pipe_operators.is_empty() || !query.locks.is_empty() {
+            return refuse("pipe operators and locks are not available");
+        }
+        let with = query.with.as_ref();
+        if with.is_some_and(|with| with.recursive) {
+            return refuse("recursive common table expressions are not available");
+        }
+        let common = with.iter().flat_map(|with| &with.cte_tables);
+        let common = common.map(|cte| (&raw const *cte.query, cte.alias.name.value.clone())).collect();
+        let base = self.level;
+        self.frames.push(Frame { common, known: HashMap::new(), base, cost: Cost::default() });
+        self.descend(1 + union_levels(&query.body)?, Cost::default())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let Some(done) = self.frames.pop() else { return ControlFlow::Continue(()) };
+        self.level = done.base;
+        let Some(parent) = self.frames.last_mut() else { return ControlFlow::Continue(()) };
+        if let Some(name) = parent.common.get(&(query as *const Query)) {
+            parent.known.insert(name.clone(), done.cost);
+            return ControlFlow::Continue(());
+        }
+        self.descend(0, done.cost)
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        if select.into.is_some() {
+            return refuse(READ_ONLY);
+        }
+        self.descend(from_levels(select), Cost::default())
+    }
+
+    fn post_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        self.level -= from_levels(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        let (alias, below) = match factor {
+            TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, .. }
+                if with_hints.is_empty() && partitions.is_empty() =>
+            {
+                let name = name.0.last().and_then(|part| part.as_ident()).filter(|_| name.0.len() == 1);
+                (alias, name.map_or(Cost { levels: 0, tables: 1 }, |name| self.cost_of(&name.value)))
+            }
+            TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => (alias, Cost::default()),
+            TableFactor::NestedJoin { alias, .. } => (alias, Cost::default()),
+            _ => return refuse("table functions and the like are not available: name a stream or a subquery"),
+        };
+        if alias.iter().flat_map(|alias| &alias.columns).any(|column| column.data_type.is_some()) {
+            return refuse("an alias names columns without their types");
+        }
+        self.descend(factor_levels(factor), below)
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        self.level -= factor_levels(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Cube(sets) if sets.len() > MAX_CUBE => {
+                return refuse(format!("CUBE takes at most {MAX_CUBE} columns"));
+            }
+            Expr::Cast { data_type, .. } => plain(data_type)?,
+            Expr::Convert { data_type: Some(data_type), .. } => plain(data_type)?,
+            Expr::TypedString(typed) => plain(&typed.data_type)?,
+            _ => {}
+        }
+        self.descend(1, Cost::default())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.level -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// The height of a chain of set operations. A loop, because the chain may be as long as the text.
+fn union_levels(body: &SetExpr) -> ControlFlow<Error, usize> {
+    let mut highest = 0;
+    let mut rest = vec![(body, 0)];
+    while let Some((body, level)) = rest.pop() {
+        highest = highest.max(level);
+        match body {
+            SetExpr::SetOperation { left, right, .. } => rest.extend([(&**left, level + 1), (&**right, level + 1)]),
+            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => {}
+            _ => return ControlFlow::Break(Error::invalid(READ_ONLY)),
+        }
+    }
+    ControlFlow::Continue(highest)
+}
+
+/// Every table after the first is one join on top of the others.
+fn from_levels(select: &Select) -> usize {
+    select.from.iter().map(|from| 1 + from.joins.len()).sum::<usize>().saturating_sub(1)
+}
+
+fn factor_levels(factor: &TableFactor) -> usize {
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => 1 + table_with_joins.joins.len(),
+        _ => 1,
+    }
+}
+
+/// Refuses nested types: `INT[1000000000]` reserves as many values for each row.
+fn plain(data_type: &DataType) -> ControlFlow<Error> {
+    match data_type {
+        DataType::Array(_)
+        | DataType::Struct(..)
+        | DataType::Tuple(_)
+        | DataType::Map(..)
+        | DataType::Nested(_)
+        | DataType::Union(_)
+        | DataType::Nullable(_)
+        | DataType::LowCardinality(_)
+        | DataType::FixedString(_)
+        | DataType::Table(_)
+        | DataType::NamedTable { .. } => refuse("a value cannot be cast to a nested type or one of fixed length"),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+fn refuse<T>(why: impl Into<String>) -> ControlFlow<Error, T> {
+    ControlFlow::Break(Error::invalid(why))
+}

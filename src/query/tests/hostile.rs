@@ -1,0 +1,220 @@
+use std::time::Duration;
+
+use super::*;
+
+/// Refuses each within seconds, and is still there afterwards.
+async fn all_refused(house: &House, statements: impl IntoIterator<Item = String>) {
+    for sql in statements {
+        let shown: String = sql.chars().take(60).collect();
+        let start = std::time::Instant::now();
+        let refused = tokio::time::timeout(Duration::from_secs(30), house.refused(&sql)).await;
+        eprintln!("{:?} {shown}: {}", start.elapsed(), refused.as_ref().map_or("", |error| error.message()));
+        assert!(refused.is_ok(), "{shown} takes too long");
+    }
+    assert_eq!(house.json("SELECT 1 AS x").await, r#"[{"x":1}]"#);
+}
+
+#[tokio::test]
+async fn whatever_is_not_one_read_only_query_is_refused() {
+    let house = House::new();
+    house.cars().await;
+    let statements = [
+        "",
+        ";",
+        "SELECT 1; SELECT 2",
+        "EXPLAIN SELECT * FROM cars",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN cars",
+        "SHOW TABLES",
+        "SHOW ALL",
+        "SET datafusion.execution.batch_size = 1",
+        "RESET datafusion.execution.batch_size",
+        "CREATE TABLE t AS SELECT 1",
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        "CREATE VIEW v AS SELECT 1",
+        "DROP TABLE cars",
+        "INSERT INTO cars VALUES (1)",
+        "DELETE FROM cars",
+        "UPDATE cars SET Name = ''",
+        "COPY cars TO '/tmp/x.csv'",
+        "COPY (SELECT 1) TO 's3://x/y'",
+        "SELECT * INTO t FROM cars",
+        "WITH x AS (INSERT INTO cars VALUES (1)) SELECT 1",
+        "BEGIN",
+        "COMMIT",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "ANALYZE TABLE cars",
+        "TRUNCATE TABLE cars",
+        "USE x",
+        "ALTER TABLE cars RENAME TO c",
+        "DESCRIBE SELECT 1",
+        "CREATE FUNCTION f() RETURNS INT RETURN 1",
+        "GRANT SELECT ON cars TO x",
+        "SELECT * FROM generate_series(1, 10)",
+        "SELECT * FROM range(10)",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM TABLE(generate_series(1, 10))",
+        "SELECT * FROM LATERAL generate_series(1, 10)",
+        "TABLE cars",
+        "FROM cars |> WHERE true",
+        "SELECT generate_series(1, 1000000000)",
+        "SELECT repeat('a', 1000000000)",
+        "SELECT rpad('a', 1000000000, 'b')",
+        "SELECT lpad('a', 1000000000)",
+        "SELECT space(1000000000)",
+        "SELECT version()",
+        "SELECT current_setting('x')",
+        "SELECT input_file_name() FROM cars",
+        "SELECT arrow_cast(1, 'FixedSizeBinary(1000000000)')",
+        "SELECT file_row_index() FROM cars",
+        "SELECT CAST(NULL AS INT[1000000000])",
+        "SELECT NULL::INT[1000000000]",
+        "SELECT levenshtein('a', 'b')",
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+        "SELECT approx_percentile_cont(Miles_per_Gallon, 0.5, 1000000000000) FROM cars",
+        "SELECT count(*) FROM cars GROUP BY CUBE(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25)",
+        "SELECT $1",
+        "SELECT ?",
+        "SELECT @@version",
+        "SELECT FROM WHERE",
+        "SELECT 'unterminated",
+        "SELECT * FROM cars FOR UPDATE",
+    ];
+    all_refused(&house, statements.into_iter().filter(|sql| !sql.is_empty()).map(str::to_owned)).await;
+}
+
+#[tokio::test]
+async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
+    let house = House::new();
+    house.cars().await;
+    let chains = [
+        format!("SELECT {}1", "1+".repeat(30_000)),
+        format!("SELECT {}true", "true OR ".repeat(7_000)),
+        format!("SELECT {}true", "NOT ".repeat(15_000)),
+        format!("SELECT {}1", "- ".repeat(30_000)),
+        format!("SELECT {}1", "+".repeat(60_000)),
+        format!("SELECT {}1{}", "(".repeat(30_000), ")".repeat(30_000)),
+        format!("SELECT {}", "(".repeat(60_000)),
+        format!("SELECT 1{}", "::int".repeat(12_000)),
+        format!("SELECT 1{}", " IS NULL".repeat(7_000)),
+        format!("SELECT 'a'{}", "||'a'".repeat(12_000)),
+        format!("SELECT 1{}", " IN (1)".repeat(7_000)),
+        format!("SELECT 1{}", " BETWEEN 1 AND 1".repeat(3_000)),
+        format!("SELECT 'a'{}", " COLLATE x".repeat(5_000)),
+        format!("SELECT p_timestamp{} FROM cars", " AT TIME ZONE 'UTC'".repeat(3_000)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(2_000), " END".repeat(2_000)),
+        format!("SELECT {}", "CASE ".repeat(10_000)),
+        format!("SELECT {}1{}", "abs(".repeat(10_000), ")".repeat(10_000)),
+        format!("SELECT a{}", "[1]".repeat(20_000)),
+        format!("SELECT a{}", ".a".repeat(30_000)),
+        format!("SELECT CAST(1 AS INT{})", "[]".repeat(30_000)),
+        format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(8_000), ">".repeat(8_000)),
+        format!("SELECT {}1{}", "[".repeat(30_000), "]".repeat(30_000)),
+        format!("SELECT {}1{}", "(SELECT ".repeat(6_000), ")".repeat(6_000)),
+        format!("SELECT * FROM {}cars{}", "(".repeat(30_000), ")".repeat(30_000)),
+        format!("SELECT * FROM {}cars{}", "(".repeat(60), ")".repeat(59)),
+        format!("SELECT * FROM {}cars{}", "(SELECT * FROM ".repeat(3_000), ")".repeat(3_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(4_000)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000)),
+        format!("SELECT * FROM cars{}", " JOIN cars ON true".repeat(3_000)),
+        format!("SELECT * FROM cars{}", " CROSS JOIN cars".repeat(3_000)),
+        format!("SELECT * FROM cars{}", ",cars".repeat(10_000)),
+        format!("SELECT {}1{}", "EXISTS(SELECT ".repeat(4_000), ")".repeat(4_000)),
+        format!("SELECT {}1", "INTERVAL ".repeat(7_000)),
+        format!(
+            "WITH a0 AS (SELECT 1 AS x){} SELECT * FROM a1500",
+            (1..=1500).map(|n| format!(",a{n} AS (SELECT * FROM a{})", n - 1)).collect::<String>()
+        ),
+        format!("{}SELECT 1{}", "WITH x AS (".repeat(5_000), ") SELECT 1".repeat(5_000)),
+        format!("SELECT 1{}", " LIKE 'a'".repeat(6_000)),
+        format!("SELECT {}x", "x -> ".repeat(12_000)),
+        format!("SELECT {}", "not(".repeat(16_000)),
+        format!("SELECT {}", "case(".repeat(13_000)),
+        format!("SELECT {}1{}", "cast(".repeat(5_000), " as int)".repeat(5_000)),
+        format!("SELECT {}", "date ".repeat(12_000)),
+        format!("SELECT {}1{}", "{a:".repeat(10_000), "}".repeat(10_000)),
+        format!("SELECT {}", "prior ".repeat(10_000)),
+        format!("SELECT * FROM cars AS c(a INT{})", "[]".repeat(30_000)),
+        format!("SELECT {}", "extract(year from ".repeat(3_000)),
+        format!("SELECT {}", "current_date(".repeat(4_000)),
+        format!("SELECT {}", "map{1:".repeat(9_000)),
+        format!("SELECT {}", "lambda x : ".repeat(5_000)),
+    ];
+    all_refused(&house, chains).await;
+}
+
+#[tokio::test]
+async fn a_hundred_levels_still_work() {
+    let house = House::new();
+    house.cars().await;
+    for sql in [
+        format!("SELECT {}1{} AS x", "(".repeat(100), ")".repeat(100)),
+        format!("SELECT {}1 AS x", "1+".repeat(100)),
+        format!("SELECT {}1{} AS x", "abs(".repeat(50), ")".repeat(50)),
+        format!("SELECT x FROM {}SELECT 1 AS x{}", "(SELECT x FROM ".repeat(20) + "(", ")".repeat(21)),
+        format!("SELECT count(*) AS x FROM cars WHERE {}false", "Name = 'a' OR ".repeat(100)),
+        format!(
+            "SELECT count(*) AS x FROM cars WHERE {}false",
+            "(Name = 'a' AND Miles_per_Gallon = 1) OR ".repeat(100)
+        ),
+        format!("SELECT 1 AS x{}", " UNION ALL SELECT 1".repeat(50)),
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(60), house.json(&sql)).await;
+        assert!(answer.is_ok_and(|answer| answer.contains("\"x\"")), "{}", &sql[..60]);
+    }
+}
+
+#[tokio::test]
+async fn short_texts_that_stand_for_huge_plans_or_values_are_refused() {
+    let house = House::new();
+    house.cars().await;
+    let doubling = |what: &str, last: &str| {
+        format!("{}SELECT Name AS a FROM cars{}{last}", format!("SELECT {what} AS a FROM (").repeat(30), ")".repeat(30))
+    };
+    let ten = |n: usize| {
+        format!(
+            "SELECT {} AS a FROM ({})",
+            vec!["a"; 10].join("||"),
+            if n == 0 { "SELECT Name AS a FROM cars" } else { "%" }
+        )
+    };
+    let bombs = [
+        format!(
+            "WITH a0 AS (SELECT 1 AS x){} SELECT * FROM a40",
+            (1..=40).map(|n| format!(",a{n} AS (SELECT l.x FROM a{} l, a{} r)", n - 1, n - 1)).collect::<String>()
+        ),
+        format!(
+            "WITH a0 AS (SELECT * FROM cars){} SELECT 1",
+            (1..=40)
+                .map(|n| format!(",a{n} AS (SELECT * FROM a{} UNION ALL SELECT * FROM a{})", n - 1, n - 1))
+                .collect::<String>()
+        ),
+        doubling("a || a", ""),
+        doubling("concat(a, a)", ""),
+        doubling("a || a", " WHERE a <> ''"),
+        doubling("replace(a, 'a', 'aaaaaaaaaa')", ""),
+        doubling("concat_ws(a, a, a)", ""),
+        doubling("(SELECT x.a || x.a)", "").replace("FROM (", "FROM (").replace(") WHERE", ") x WHERE"),
+        doubling("regexp_replace(a, '.', 'aaaaaaaaaa', 'g')", ""),
+        doubling("CASE WHEN a = 'x' THEN a ELSE a END", " WHERE a <> ''"),
+        ten(1).replace('%', &ten(1).replace('%', &ten(1).replace('%', &ten(1).replace('%', &ten(0))))),
+        format!("SELECT replace('{0}', 'a', '{0}')", "a".repeat(30_000)),
+        "SELECT replace(Name, 'a', Name) AS x FROM cars".to_owned(),
+        format!("SELECT concat(s{}) AS x FROM (SELECT string_agg(Name, ',') AS s FROM cars)", ",s".repeat(1000)),
+        format!("SELECT concat_ws('{}'{}) AS x FROM cars", "a".repeat(30_000), ",Name".repeat(1000)),
+        format!("SELECT count(*) FROM {}", vec!["cars"; 100].join(",")),
+    ];
+    all_refused(&house, bombs).await;
+}
+
+#[tokio::test]
+async fn a_query_that_needs_too_much_memory_is_told_so() {
+    let house = House::with(QuerySettings { memory_bytes: 1024 * 1024, threads: 2, ..QuerySettings::default() });
+    house.store("default", "n", "2026-11-20T10:00:00Z", vec![("n", ints(&(0..2000).collect::<Vec<_>>()))]).await;
+    let sql = "SELECT count(DISTINCT a.n * 2000 + b.n) AS x FROM n a, n b";
+    let error = house.ask(everything("default"), request(sql), Format::JsonArray).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
+    let sql = "SELECT max(n) AS x FROM n GROUP BY n ORDER BY x DESC LIMIT 4000000000000000000";
+    assert!(house.ask(everything("default"), request(sql), Format::JsonArray).await.is_ok());
+}
