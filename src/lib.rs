@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod error;
+#[cfg(feature = "server")]
+pub mod ingest;
 pub mod key;
 pub mod layout;
 pub mod store;
