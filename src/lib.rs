@@ -7,6 +7,8 @@ pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod error;
+#[cfg(feature = "server")]
+pub mod ingest;
 pub mod key;
 pub mod layout;
 #[cfg(feature = "query")]

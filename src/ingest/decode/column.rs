@@ -1,0 +1,178 @@
+//! One column as it grows. A row that has no value costs nothing until a later row has one.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder};
+
+use super::refusal::{Refusal, quoted};
+use crate::stream::{Field, FieldType};
+
+const CAPACITY: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Column {
+    path: Box<str>,
+    /// The last event that had it, counted from 1.
+    pub(super) event: usize,
+    cells: Cells,
+}
+
+#[derive(Debug)]
+enum Cells {
+    /// Only `null` so far, which fits every type and is none.
+    Empty,
+    Boolean(BooleanBuilder),
+    Integer {
+        values: Int64Builder,
+        /// Whether a float can hold each of them.
+        exact: bool,
+    },
+    Float(Float64Builder),
+    Text(StringBuilder),
+}
+
+/// A value for a cell.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell<'v> {
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(&'v str),
+}
+
+impl Cell<'_> {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Boolean(_) => FieldType::Boolean.as_str(),
+            Self::Integer(_) => FieldType::Integer.as_str(),
+            Self::Float(_) => FieldType::Float.as_str(),
+            Self::Text(_) => FieldType::Text.as_str(),
+        }
+    }
+}
+
+macro_rules! pad {
+    ($values:expr, $rows:expr) => {{
+        let missing = $rows.saturating_sub(arrow::array::ArrayBuilder::len($values));
+        if missing > 0 {
+            $values.append_nulls(missing);
+        }
+    }};
+}
+
+impl Column {
+    pub(super) fn new(path: &str) -> Self {
+        Self { path: path.into(), event: 0, cells: Cells::Empty }
+    }
+
+    /// Whether no value has come yet.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.cells, Cells::Empty)
+    }
+
+    /// Sets the value of `row` (from 0); rows without one since the last are null.
+    pub(super) fn set(&mut self, row: usize, cell: Cell<'_>) -> Result<(), Refusal> {
+        if let (Cells::Integer { values, exact }, Cell::Float(_)) = (&mut self.cells, cell) {
+            if !*exact {
+                return Err(self.inexact());
+            }
+            self.cells = Cells::Float(widened(&values.finish()));
+        }
+        if self.is_empty() {
+            self.cells = Cells::of(cell);
+        }
+        match (&mut self.cells, cell) {
+            (Cells::Boolean(values), Cell::Boolean(value)) => {
+                pad!(values, row);
+                values.append_value(value);
+            }
+            (Cells::Integer { values, exact }, Cell::Integer(value)) => {
+                pad!(values, row);
+                values.append_value(value);
+                *exact &= fits_float(value);
+            }
+            (Cells::Float(values), Cell::Float(value)) => {
+                pad!(values, row);
+                values.append_value(value);
+            }
+            (Cells::Float(values), Cell::Integer(value)) if fits_float(value) => {
+                pad!(values, row);
+                values.append_value(value as f64);
+            }
+            (Cells::Float(_), Cell::Integer(_)) => return Err(self.inexact()),
+            (Cells::Text(values), Cell::Text(value)) => {
+                pad!(values, row);
+                values.append_value(value);
+            }
+            (cells, cell) => {
+                let (held, found) = (cells.as_str(), cell.as_str());
+                let name = quoted(&self.path);
+                return Err(Refusal::invalid(format!("the field {name} is {held} and {found} in one request")));
+            }
+        }
+        Ok(())
+    }
+
+    fn inexact(&self) -> Refusal {
+        let name = quoted(&self.path);
+        Refusal::invalid(format!(
+            "the field {name} has fractions in this request, and a whole number that a float cannot hold exactly"
+        ))
+    }
+
+    /// The field and its `rows` values; `None` when there was none but `null`.
+    pub(super) fn finish(self, rows: usize) -> Option<(Field, ArrayRef)> {
+        let (field_type, values): (_, ArrayRef) = match self.cells {
+            Cells::Empty => return None,
+            Cells::Boolean(mut values) => {
+                pad!(&mut values, rows);
+                (FieldType::Boolean, Arc::new(values.finish()))
+            }
+            Cells::Integer { mut values, exact } => {
+                pad!(&mut values, rows);
+                (if exact { FieldType::Integer } else { FieldType::BigInteger }, Arc::new(values.finish()))
+            }
+            Cells::Float(mut values) => {
+                pad!(&mut values, rows);
+                (FieldType::Float, Arc::new(values.finish()))
+            }
+            Cells::Text(mut values) => {
+                pad!(&mut values, rows);
+                (FieldType::Text, Arc::new(values.finish()))
+            }
+        };
+        Some((Field { name: self.path, field_type }, values))
+    }
+}
+
+impl Cells {
+    fn of(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Boolean(_) => Self::Boolean(BooleanBuilder::with_capacity(CAPACITY)),
+            Cell::Integer(_) => Self::Integer { values: Int64Builder::with_capacity(CAPACITY), exact: true },
+            Cell::Float(_) => Self::Float(Float64Builder::with_capacity(CAPACITY)),
+            Cell::Text(_) => Self::Text(StringBuilder::with_capacity(CAPACITY, CAPACITY * 16)),
+        }
+    }
+
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Empty => "null",
+            Self::Boolean(_) => FieldType::Boolean.as_str(),
+            Self::Integer { .. } => FieldType::Integer.as_str(),
+            Self::Float(_) => FieldType::Float.as_str(),
+            Self::Text(_) => FieldType::Text.as_str(),
+        }
+    }
+}
+
+fn widened(integers: &Int64Array) -> Float64Builder {
+    let mut floats = Float64Builder::with_capacity(integers.len());
+    integers.iter().for_each(|value| floats.append_option(value.map(|value| value as f64)));
+    floats
+}
+
+/// Whether a float holds `value` exactly. Compared in 128 bits, because a cast back to 64 saturates.
+fn fits_float(value: i64) -> bool {
+    (value as f64) as i128 == i128::from(value)
+}
