@@ -1,6 +1,48 @@
-//! Keyloft: an API-key keystore that lives in a bucket.
-#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+//! Keyloft: an API-key keystore that lives in a bucket. Keys are JSON objects in an object store, every node keeps them
+//! all in memory, and an `X-API-KEY` middleware authenticates requests against that memory. There is no database.
+//!
+//! # Two ways to use it
+//!
+//! - The `keyloft` binary: a server with built-in ingest and SQL, and the command line of its operators.
+//! - This crate: a [`Keystore`] to embed, with `default-features = false`; with the feature `server` also the actix
+//!   middleware `http::middleware::api_key`.
+//!
+//! # Code map
+//!
+//! Data flows one way: `http → auth → keystore → cache`, and writes go `http → keystore → store → cache`. The modules in
+//! reading order:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`error`], [`clock`] | the public error; time as an argument |
+//! | [`key`] | keys as values: ids, secrets, digests, credentials, patterns. Pure |
+//! | [`layout`] | every object name, both ways |
+//! | [`store`] | the bucket: conditional writes, durable local files, versioned documents |
+//! | [`cache`] | all keys in memory, behind one lock |
+//! | [`sync`] | making memory equal to the bucket |
+//! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
+//! | [`auth`] | from a credential to a permit; query sessions; the admin token |
+//! | `stream` | streams and their fields (feature `server`) |
+//! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
+//! | `query` | SQL over what one session may read (feature `query`) |
+//! | `telemetry` | logs and metrics (feature `server`) |
+//! | `config` | options, one struct per concern (feature `server`) |
+//! | `http` | every route on one page, middleware, answers (feature `server`) |
+//! | `cli` | the boot sequence, and the commands of operators (feature `server`) |
+//!
+//! # Invariants
+//!
+//! - **A secret exists in clear text only between [`key::PlainSecret::generate`] and the answer that shows it.**
+//!   Everything stored or cached is a [`key::Digest`].
+//! - **The tenant comes from the key**, never from a client's header.
+//! - **A permit is the only way to a handler**, and [`auth::authenticate`] the only way to a permit: no await, no store,
+//!   one short read lock.
+//! - **Nothing is acknowledged before it is durable**, and nothing is in memory before it is in the bucket.
+//! - **No lock is held across `.await`.** There is one static, in [`cache::global`], and only `keyloft serve` touches it.
+//! - Imports point downwards only; `tests/it/tidy.rs` checks it.
 
+pub mod auth;
+pub mod cache;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod clock;
@@ -8,18 +50,20 @@ pub mod clock;
 pub mod config;
 pub mod error;
 #[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
 pub mod ingest;
 pub mod key;
+pub mod keystore;
 pub mod layout;
 #[cfg(feature = "query")]
 pub mod query;
 pub mod store;
-pub mod cache;
-pub mod keystore;
-pub mod auth;
-pub mod sync;
 #[cfg(feature = "server")]
 pub mod stream;
+pub mod sync;
+#[cfg(feature = "server")]
+pub mod telemetry;
 
 pub use cache::KeyCache;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -14,6 +14,6 @@ pub mod session;
 
 pub use action::{Action, AnyUse, Ingestion, Query};
 pub use denial::Denial;
-pub use operator::AdminToken;
+pub use operator::AdminDigest;
 pub use permit::{Permit, authenticate};
 pub use session::{Ending, Session, SessionGuard, SessionId, Sessions, TooManyQueries};

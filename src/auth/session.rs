@@ -33,9 +33,11 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// Why a session ended before its body did.
+/// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
+    /// Its guard was dropped: the answer is complete, or its client has gone.
+    Closed,
     /// Its time was up.
     Deadline,
     /// Its key was revoked, disabled or removed, or has expired.
@@ -65,15 +67,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Waits until the session is ended from outside; for ever when it never is.
+    /// Waits until the session ends, however it does.
     pub async fn ended(&self) -> Ending {
-        let mut ending = self.ending.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let ended = ending.wait_for(Option::is_some).await.map(|ending| *ending);
-        match ended {
-            Ok(Some(ending)) => ending,
-            _ => std::future::pending().await,
-        }
+        let ending = self.ending.subscribe().wait_for(Option::is_some).await.ok().and_then(|ending| *ending);
+        ending.unwrap_or(Ending::Closed)
+    }
+
+    /// The first reason counts.
+    fn finish(&self, reason: Ending) {
+        self.ending.send_if_modified(|ending| ending.is_none() && ending.replace(reason).is_none());
     }
 }
 
@@ -155,7 +158,7 @@ impl Sessions {
     /// Ends a session; `false` when there is none with that id.
     pub fn end(&self, id: SessionId, ending: Ending) -> bool {
         let Some(session) = self.lock().remove(&id) else { return false };
-        session.ending.send_replace(Some(ending));
+        session.finish(ending);
         true
     }
 
@@ -206,6 +209,7 @@ impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.deadline.abort();
         self.sessions.lock().remove(&self.session.id);
+        self.session.finish(Ending::Closed);
     }
 }
 

@@ -1,6 +1,23 @@
 //! `keyloft serve`: the boot sequence, top to bottom.
 
-use super::{Failure, Outcome, ServeArgs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Outcome, ServeArgs, output};
+use crate::auth::{AdminDigest, Sessions};
+use crate::cache::global;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::app::App;
+use crate::http::server::Server;
+use crate::ingest::{Ingest, IngestSettings};
+use crate::key::PlainSecret;
+use crate::keystore::Keystore;
+use crate::store::Bucket;
+use crate::stream::StreamCatalog;
+use crate::telemetry::{self, metrics::Metrics};
 
 pub(super) const ABOUT: &str = "Run a server.
 
@@ -14,6 +31,107 @@ Examples:
 
 /// Runs a server until it is told to stop.
 pub(super) fn run(args: ServeArgs) -> Outcome {
-    args.load()?;
-    Err(Failure::failed("the server is not built yet"))
+    let config = args.load()?;
+    telemetry::log::start(config.log.format, &config.log.filter)?;
+    actix_web::rt::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Outcome {
+    let bucket = config.store.open()?;
+    let (admin, new_token) = admin(&config, &bucket).await?;
+    let app = Arc::new(app(&config, bucket, admin)?);
+    let server = Server::bind(app.clone(), &config.http)
+        .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", config.http.listen)))?;
+    let (address, stop) = (server.address(), server.stop());
+    let running = actix_web::rt::spawn(server.run());
+    output::print_once(&greeting(&config, address, new_token.as_ref()))?;
+    drop(new_token);
+    let hydration = actix_web::rt::spawn({
+        let app = app.clone();
+        async move { app.hydrate().await }
+    });
+
+    tracing::info!(%address, store = %config.store, node_id = %app.node_id, "listening");
+    stop_signal().await?;
+    tracing::info!("stopping: new requests are refused, running ones end");
+    hydration.abort();
+    stop.gracefully().await;
+    let ended = running.await.map_err(|error| Failure::failed(error.to_string()))?;
+    tracing::info!("stopped");
+    ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
+}
+
+/// The token of the environment wins; else the one in the bucket, which the first start makes.
+async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option<PlainSecret>)> {
+    if let Some(token) = &config.admin.token {
+        return Ok((AdminDigest::new(token.digest()), None));
+    }
+    Ok(AdminDigest::kept(bucket).await?)
+}
+
+fn app(config: &Config, bucket: Bucket, admin_token: AdminDigest) -> Outcome<App> {
+    let clock = Arc::new(SystemClock);
+    let cache = global::cache();
+    let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
+    let settings = IngestSettings {
+        max_body_bytes: config.ingest.max_body_bytes,
+        window: config.ingest.window,
+        max_in_flight_bytes: config.ingest.max_in_flight_bytes,
+        ..IngestSettings::default()
+    };
+    #[cfg(feature = "query")]
+    let engine = {
+        let settings =
+            crate::query::QuerySettings { memory_bytes: config.query.memory_bytes, ..Default::default() };
+        crate::query::Engine::new(bucket.clone(), catalog.clone(), settings)?
+    };
+    Ok(App {
+        sessions: Sessions::new(cache.clone(), clock.clone(), config.session.ttl, config.session.max_per_tenant),
+        ingest: Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), settings),
+        keystore: Keystore::new(bucket, cache, clock),
+        catalog,
+        #[cfg(feature = "query")]
+        engine,
+        admin_token,
+        metrics: Metrics::default(),
+        max_body_bytes: config.ingest.max_body_bytes,
+        body_timeout: config.http.request_body_timeout,
+        node_id: App::fresh_node_id(),
+        changes: AtomicU64::new(0),
+        draining: AtomicBool::new(false),
+    })
+}
+
+/// Printed once on standard output, never logged: it may hold the admin token.
+fn greeting(config: &Config, address: std::net::SocketAddr, new_token: Option<&PlainSecret>) -> String {
+    let mut text = format!("Keyloft listens on http://{address} and keeps everything in {}.\n\n", config.store);
+    let export = match (new_token, &config.admin.token) {
+        (Some(token), _) => {
+            text.push_str("This is the admin token. It is shown this once: keep it.\n\n");
+            format!("export KEYLOFT_ADMIN_TOKEN={}", token.expose())
+        }
+        (None, Some(_)) => "export KEYLOFT_ADMIN_TOKEN=…   # the one this server was given".to_owned(),
+        (None, None) => "export KEYLOFT_ADMIN_TOKEN=…   # the one the first start printed".to_owned(),
+    };
+    text.push_str("Next, in another terminal:\n\n");
+    text.push_str(&format!("  {export}\n"));
+    let port = address.port();
+    if port != 8000 {
+        text.push_str(&format!("  export KEYLOFT_URL=http://127.0.0.1:{port}\n"));
+    }
+    let keyloft = std::env::args().next().unwrap_or_else(|| "keyloft".to_owned());
+    text.push_str(&format!("  {keyloft} key create --name shipper --type ingestion\n"));
+    text.push_str(&format!("  {keyloft} key create --name dashboard --type query\n"));
+    text
+}
+
+/// Waits for SIGTERM (a service manager) or SIGINT (Ctrl-C).
+async fn stop_signal() -> Outcome {
+    let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::OptionDoc;
+pub use crate::telemetry::log::LogFormat;
 
 /// The log's form and volume.
 #[derive(Debug, Clone)]
@@ -11,15 +12,6 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// What is logged, as `tracing_subscriber` filters: `info`, `warn,keyloft=debug`. Parses as one.
     pub filter: String,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Default for LogConfig {
@@ -37,11 +29,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         unit: "text or json",
         doc: "Log lines for people (text), or one JSON object a line (json).",
         set: |config, text| {
-            config.log.format = match text {
-                "text" => LogFormat::Text,
-                "json" => LogFormat::Json,
-                _ => return Err("must be text or json".to_owned()),
-            };
+            config.log.format = text.parse().map_err(|error: crate::Error| error.message().to_owned())?;
             Ok(())
         },
     },

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::auth::{AdminToken, Sessions};
+use crate::auth::{AdminDigest, Sessions};
 use crate::ingest::Ingest;
 use crate::keystore::Keystore;
 use crate::stream::StreamCatalog;
@@ -27,7 +27,7 @@ pub struct App {
     #[cfg(feature = "query")]
     pub engine: crate::query::Engine,
     /// What opens the admin plane.
-    pub admin_token: AdminToken,
+    pub admin_token: AdminDigest,
     /// What this node counts.
     pub metrics: Metrics,
     /// The largest body of events, in bytes, before and after decompression.
@@ -46,6 +46,12 @@ impl App {
     /// Whether the node is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// An id for a node that starts.
+    #[allow(clippy::disallowed_methods)]
+    pub fn fresh_node_id() -> Uuid {
+        Uuid::new_v4()
     }
 
     /// Makes memory equal to the bucket: keys, tenants and streams.

@@ -49,6 +49,7 @@ pub enum Code {
     HeadersTooLarge,
     UnsupportedMediaType,
     TooManyQueries,
+    OutOfMemory,
     StoreUnavailable,
     NotReady,
     ShuttingDown,
@@ -96,6 +97,9 @@ impl Code {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of an unknown kind")
             }
             Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries are running"),
+            Self::OutOfMemory => {
+                ("out_of_memory", StatusCode::SERVICE_UNAVAILABLE, "The query needs more memory than is left")
+            }
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used right now")
             }
@@ -202,6 +206,7 @@ impl From<Error> for Problem {
         let code = match error.kind() {
             ErrorKind::Invalid => Code::InvalidRequest,
             ErrorKind::TooLarge => Code::PayloadTooLarge,
+            ErrorKind::Exhausted => Code::OutOfMemory,
             ErrorKind::NotFound => Code::NotFound,
             ErrorKind::DuplicateKeyName => Code::DuplicateKeyName,
             ErrorKind::DuplicateTenant => Code::DuplicateTenant,
@@ -263,6 +268,7 @@ impl From<Ending> for Problem {
             Ending::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
             Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, "The API key is not valid."),
             Ending::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
+            Ending::Closed => Self::new(Code::SessionClosed, "The query was ended."),
             Ending::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
         }
     }

@@ -103,20 +103,19 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
-        let reason = match text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason) {
-            // serde repeats the value it met: keep what it expected.
-            reason if reason.starts_with("invalid type") || reason.starts_with("invalid value") => {
-                reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!("expected {what}"))
-            }
-            reason if reason.starts_with("unknown variant") => {
-                reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!("expected {what}"))
-            }
-            reason if reason.starts_with("unknown field") => "unknown field".to_owned()
-                + &reason.rsplit_once(", expected ").map_or_else(String::new, |(_, what)| format!(", expected {what}")),
-            reason => reason.to_owned(),
-        };
+        let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
         Problem::invalid(format!("Line {}, column {}: {reason}.", error.line(), error.column()))
     })
+}
+
+/// serde repeats what it met: of such a message, only what it expected is kept.
+pub(super) fn without_values(reason: &str) -> String {
+    let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
+    let Some(kind) = kinds.into_iter().find(|kind| reason.starts_with(kind)) else { return reason.to_owned() };
+    match reason.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{kind}, expected {expected}"),
+        None => kind.to_owned(),
+    }
 }
 
 /// Reads a whole body of at most `max_bytes` within `timeout`.

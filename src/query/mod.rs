@@ -26,4 +26,4 @@ mod tests;
 
 pub use engine::{Engine, QuerySettings};
 pub use request::{QueryRequest, Scope, TimeRange};
-pub use rows::{Format, Rows};
+pub use rows::{Format, Rows, Stopper};

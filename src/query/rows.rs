@@ -44,23 +44,34 @@ pub(super) enum Part {
     End,
 }
 
-/// Stops the work of a query when it is dropped.
-#[derive(Debug)]
-pub(super) struct Stop {
+/// Stops the work of a query from outside.
+#[derive(Debug, Clone)]
+pub struct Stopper {
     interrupt: Interrupt,
     task: AbortHandle,
 }
 
+impl Stopper {
+    /// Stops it. Its rows then end with an error, unless all of them were sent.
+    pub fn stop(&self) {
+        self.interrupt.raise();
+        self.task.abort();
+    }
+}
+
+/// Stops the work of a query when it is dropped.
+#[derive(Debug)]
+pub(super) struct Stop(Stopper);
+
 impl Stop {
     pub(super) fn new(interrupt: Interrupt, task: AbortHandle) -> Self {
-        Self { interrupt, task }
+        Self(Stopper { interrupt, task })
     }
 }
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        self.interrupt.raise();
-        self.task.abort();
+        self.0.stop();
     }
 }
 
@@ -71,13 +82,18 @@ pub struct Rows {
     first: Option<Part>,
     parts: mpsc::Receiver<Result<Part>>,
     done: bool,
-    _stop: Stop,
+    stop: Stop,
 }
 
 impl Rows {
     pub(super) async fn start(format: Format, mut parts: mpsc::Receiver<Result<Part>>, stop: Stop) -> Result<Self> {
         let first = parts.recv().await.unwrap_or_else(|| Err(failure::defect()))?;
-        Ok(Self { format, first: Some(first), parts, done: false, _stop: stop })
+        Ok(Self { format, first: Some(first), parts, done: false, stop })
+    }
+
+    /// What stops the work even while nobody reads the rows.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.0.clone()
     }
 
     /// The media type of the bytes.

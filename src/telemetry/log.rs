@@ -23,7 +23,7 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(Error::invalid("a log format is `text` or `json`")),
+            _ => Err(Error::invalid("must be text or json")),
         }
     }
 }

@@ -23,11 +23,17 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
 }
 
 /// The path exists, the method does not.
-pub async fn method_not_allowed() -> Problem {
-    Problem::new(Code::MethodNotAllowed, "This route knows other methods.")
+///
+/// # Errors
+/// Always: 405.
+pub async fn method_not_allowed() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Code::MethodNotAllowed, "This route knows other methods."))
 }
 
 /// Nothing is here.
-pub async fn not_found() -> Problem {
-    Problem::new(Code::NotFound, "There is no such route.")
+///
+/// # Errors
+/// Always: 404.
+pub async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Code::NotFound, "There is no such route."))
 }

@@ -1,0 +1,120 @@
+//! Listening, limits and shutdown.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix_web::dev::{Server as Actix, ServerHandle};
+use actix_web::middleware::from_fn;
+use actix_web::{HttpServer, web};
+
+use super::app::App;
+use super::configure;
+use super::middleware::{bounds, observe};
+use super::routes::health;
+use crate::config::HttpConfig;
+
+/// A server that listens. It answers once [`Server::run`] is awaited.
+pub struct Server {
+    app: web::Data<App>,
+    address: SocketAddr,
+    actix: Actix,
+}
+
+/// Stops a running server from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    app: web::Data<App>,
+    actix: ServerHandle,
+}
+
+impl Server {
+    /// Listens on the configured address; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen)?;
+        let address = listener.local_addr()?;
+        let app = web::Data::from(app);
+        let keystore = web::Data::new(app.keystore.clone());
+        let sessions = web::Data::from(app.sessions.clone());
+        let shared = app.clone();
+        let workers = config.workers.map_or_else(cores, std::num::NonZero::get);
+        let actix = HttpServer::new(move || {
+            actix_web::App::new()
+                .app_data(shared.clone())
+                .app_data(keystore.clone())
+                .app_data(sessions.clone())
+                .app_data(query_string())
+                .configure(configure)
+                .default_service(web::to(health::not_found))
+                .wrap(from_fn(bounds::check)) // 2. nothing oversized goes further
+                .wrap(from_fn(observe::record)) // 1. sees every answer, refusals included
+        })
+        .workers(workers)
+        .max_connections((config.max_connections / workers).max(1))
+        .client_request_timeout(config.request_head_timeout)
+        .client_disconnect_timeout(Duration::from_secs(2))
+        .keep_alive(Duration::from_secs(75))
+        // A client that has closed its side gets no answer any more: notice it, and stop working for it.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(config.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        Ok(Self { app, address, actix })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What stops it.
+    pub fn stop(&self) -> Stop {
+        Stop { app: self.app.clone(), actix: self.actix.handle() }
+    }
+
+    /// Answers requests until it is stopped.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self) -> io::Result<()> {
+        self.actix.await
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.address)
+    }
+}
+
+impl Stop {
+    /// Stops in order: new requests get 503, events that were taken become durable and are acknowledged, running
+    /// requests end, then the server does.
+    pub async fn gracefully(&self) {
+        self.app.draining.store(true, Ordering::Release);
+        self.app.ingest.drain().await;
+        self.actix.stop(true).await;
+    }
+}
+
+/// A query string that cannot be read is a 400 like any other.
+fn query_string() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _| {
+        let reason = match error {
+            actix_web::error::QueryPayloadError::Deserialize(error) => super::extract::without_values(&error.to_string()),
+            _ => String::new(),
+        };
+        super::error::Problem::invalid(format!("The query string cannot be read: {reason}.")).into()
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
