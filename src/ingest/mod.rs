@@ -13,15 +13,15 @@
 //! durable. **Invariant**: a request that is refused has stored nothing.
 
 pub mod body;
-//mod budget;
-//pub mod commit;
+mod budget;
+pub mod commit;
 pub mod decode;
-//mod group;
-//mod lane;
+mod group;
+mod lane;
 pub mod settings;
-//pub mod write;
+pub mod write;
 
 pub use body::{ContentEncoding, inflate};
-//pub use commit::Ingest;
+pub use commit::Ingest;
 pub use decode::{Batch, MAX_EVENTS, decode};
 pub use settings::{IngestSettings, Origin};

@@ -97,7 +97,9 @@ fn objects(table: &mut Table<'_>, text: &str, first: Option<(usize, u8)>) -> Res
         if let Some((start, _)) = object
             && !text.as_bytes()[start - 1].is_ascii_whitespace()
         {
-            return Err(Refusal::invalid("something follows an event without a blank between").on_line(line_at(text, start)));
+            return Err(
+                Refusal::invalid("something follows an event without a blank between").on_line(line_at(text, start))
+            );
         }
     }
     Ok(())
