@@ -146,3 +146,6 @@ impl Shared {
         self.runtime.clone().unwrap_or_else(Handle::current)
     }
 }
+
+#[cfg(test)]
+mod tests;
