@@ -23,6 +23,8 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 const INLINE_BYTES: usize = 64 * 1024;
 /// The same for compressed bodies, which grow.
 const INLINE_COMPRESSED_BYTES: usize = 4 * 1024;
+/// What a request counts for at least: its own bookkeeping.
+const MIN_REQUEST_BYTES: usize = 1024;
 
 /// Takes in events. Cheap to clone; all clones share their groups and bounds.
 ///
@@ -84,7 +86,8 @@ impl Ingest {
         let arrival = Arrival { batch, key_id, source_id, arrived_at };
         let waiting = Waiting { arrival, answer, joined_at: Instant::now(), room, inside: inside.clone() };
         if shared.lanes.join(&destination, waiting) {
-            shared.runtime().spawn(shared.clone().run(destination));
+            let lane = LaneTask { shared: shared.clone(), destination, ended: false };
+            shared.runtime().spawn(lane.run());
         }
         answered.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the events were not stored")))
     }
@@ -111,12 +114,12 @@ impl Shared {
             ContentEncoding::Identity => (body.len().min(max_bytes), INLINE_BYTES),
             ContentEncoding::Gzip | ContentEncoding::Zstd => (max_bytes, INLINE_COMPRESSED_BYTES),
         };
-        let room = self.budget.take(expected).await?;
+        let room = self.budget.take(expected.max(MIN_REQUEST_BYTES)).await?;
         // The room goes along, so that it stays taken when the client hangs up in the middle.
         let compressed_bytes = body.len();
         let work = move || {
             let body = inflate(encoding, &body, max_bytes)?;
-            decode(&body).map(|batch| (body.len().max(batch.memory_bytes()), batch, room))
+            decode(&body).map(|batch| (body.len().max(batch.memory_bytes()).max(MIN_REQUEST_BYTES), batch, room))
         };
         let read = if compressed_bytes <= inline {
             work()
@@ -129,21 +132,41 @@ impl Shared {
         Ok((batch, room))
     }
 
-    /// The task of one stream: lives as long as requests for it come.
-    async fn run(self: Arc<Self>, destination: Destination) {
+    fn runtime(&self) -> Handle {
+        self.runtime.clone().unwrap_or_else(Handle::current)
+    }
+}
+
+/// The task of one stream: lives as long as requests for it come.
+struct LaneTask {
+    shared: Arc<Shared>,
+    destination: Destination,
+    ended: bool,
+}
+
+impl LaneTask {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
         loop {
-            self.lanes.ripe(&destination).await;
-            let Some(group) = self.lanes.take(&destination) else { return };
-            let commit = group::commit(self.bucket.clone(), self.catalog.clone(), destination.clone(), group);
+            shared.lanes.ripe(&self.destination).await;
+            let Some(group) = shared.lanes.take(&self.destination) else { break };
+            let (bucket, catalog) = (shared.bucket.clone(), shared.catalog.clone());
+            let commit = group::commit(bucket, catalog, self.destination.clone(), group);
             // A task of its own: if it panics, its members are answered and the lane goes on.
             if let Err(error) = tokio::spawn(commit).await {
                 tracing::error!("a group of events was lost to a defect, and refused: {error}");
             }
         }
+        self.ended = true;
     }
+}
 
-    fn runtime(&self) -> Handle {
-        self.runtime.clone().unwrap_or_else(Handle::current)
+impl Drop for LaneTask {
+    /// The runtime went away under the task: whoever waits is told rather than left waiting.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.lanes.abandon(&self.destination);
+        }
     }
 }
 

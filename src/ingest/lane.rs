@@ -128,6 +128,12 @@ impl Lanes {
         Some(group)
     }
 
+    /// Nobody will empty this lane any more: those who wait are refused.
+    pub(super) fn abandon(&self, destination: &Destination) {
+        let abandoned = self.state().lanes.remove(destination);
+        drop(abandoned); // Outside the lock: it wakes those who wait.
+    }
+
     /// From now on no group waits for others.
     pub(super) fn hurry(&self) {
         let mut state = self.state();

@@ -166,7 +166,7 @@ async fn requests_that_come_while_a_group_is_written_share_the_next_object() {
     let first = bench.send("web", "{}");
     bench.until(|bench| bench.puts() == 1).await;
     let rest: Vec<_> = (0..10).map(|_| bench.send("web", "{}")).collect();
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    tokio::task::yield_now().await; // On this runtime tasks run in the order in which they were spawned.
     assert!(!first.is_finished(), "an answer came before the object was durable");
     bench.store.passes.add_permits(2);
     assert_eq!(first.await.unwrap().unwrap(), 1);
@@ -178,7 +178,6 @@ async fn requests_that_come_while_a_group_is_written_share_the_next_object() {
 async fn a_request_that_does_not_fit_the_stream_is_refused_alone() {
     let bench = bench(OPEN, window(200));
     let good = [bench.send("web", r#"{"n":1}"#), bench.send("web", r#"{"n":2,"m":"x"}"#)];
-    tokio::time::sleep(Duration::from_millis(20)).await;
     let bad = bench.send("web", r#"{"n":"text"}"#).await.unwrap();
     assert_eq!(kind(&bad), Some(ErrorKind::Invalid));
     assert!(bad.unwrap_err().message().contains("`n`"));
@@ -205,7 +204,7 @@ async fn a_failing_store_refuses_every_member_and_the_next_request_succeeds() {
 async fn a_client_that_hangs_up_disturbs_nobody() {
     let bench = bench(OPEN, window(100));
     let sent: Vec<_> = (0..6).map(|_| bench.send("web", "{}")).collect();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    bench.until(|bench| bench.ingest.busy_streams() == 1).await;
     for (at, task) in sent.into_iter().enumerate() {
         if at % 2 == 0 {
             task.abort();
@@ -221,7 +220,6 @@ async fn what_was_taken_in_before_a_drain_is_durable_after_it_and_nothing_is_tak
     let bench = bench(0, window(60_000));
     let sent: Vec<_> = (0..3).map(|_| bench.send("web", "{}")).collect();
     bench.until(|bench| bench.ingest.busy_streams() == 1).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
     let ingest = bench.ingest.clone();
     let drain = tokio::spawn(async move { ingest.drain().await });
     bench.until(|bench| bench.puts() == 1).await;
@@ -299,4 +297,18 @@ async fn large_and_compressed_bodies_are_taken_in_and_bounded() {
     let bomb = accept(ContentEncoding::Zstd, zstd(&vec![b' '; 64 << 20])).await;
     assert_eq!(kind(&bomb), Some(ErrorKind::TooLarge));
     bench.ingest.drain().await;
+}
+
+#[test]
+fn requests_on_a_runtime_that_has_ended_are_refused_and_not_left_waiting() {
+    let ended = tokio::runtime::Runtime::new().unwrap();
+    let bench = {
+        let _entered = ended.enter();
+        bench(OPEN, window(1))
+    };
+    drop(ended);
+    let alive = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = alive.block_on(async { bench.send("web", "{}").await.unwrap() });
+    assert_eq!(kind(&answer), Some(ErrorKind::Unavailable));
+    alive.block_on(bench.ingest.drain());
 }
