@@ -4,12 +4,12 @@
 //! arrays are kept as JSON text, `null` fits everything and creates nothing. Whatever is wrong refuses the whole
 //! request, and the message names the line and the field, never a value.
 //!
-//! 1. [`refusal`]: why a request is refused.
-//! 2. [`names`]: names met before, as a tree.
-//! 3. [`column`]: one column as it grows.
-//! 4. [`literal`]: numbers as they were written.
-//! 5. [`table`]: all of that together.
-//! 6. [`event`], [`array`]: what serde_json drives.
+//! 1. `refusal`: why a request is refused.
+//! 2. `names`: names met before, as a tree.
+//! 3. `column`: one column as it grows.
+//! 4. `literal`: numbers as they were written.
+//! 5. `table`: all of that together.
+//! 6. `event`, `array`: what serde_json drives.
 
 mod array;
 mod column;
