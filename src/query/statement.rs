@@ -189,6 +189,11 @@ impl Visitor for Guard {
             Expr::Cast { data_type, .. } => plain(data_type)?,
             Expr::Convert { data_type: Some(data_type), .. } => plain(data_type)?,
             Expr::TypedString(typed) => plain(&typed.data_type)?,
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                return self
+                    .descend(0, Cost { levels: access_chain.len(), tables: 0 })
+                    .map_continue(|()| self.level += 1);
+            }
             _ => {}
         }
         self.descend(1, Cost::default())
