@@ -25,8 +25,9 @@ pub use failure::{Failure, Outcome};
 
 const ABOUT: &str = "An API-key keystore that lives in a bucket.
 
-`keyloft serve` starts a server: it keeps API keys, takes events in and answers SQL about them. The other commands
-issue and revoke keys on a running server, or make and check keys offline.
+`keyloft serve` starts a server: it keeps API keys, takes events in and answers SQL about
+them. The other commands issue and revoke keys on a running server, or make and check keys
+offline.
 
 Try it, in two terminals:
   keyloft serve
@@ -35,11 +36,12 @@ Try it, in two terminals:
   keyloft key create --name dashboards --type query
   keyloft key list";
 
-/// Shown under every help page.
+/// Shown under the help of every group of commands. Lines stay short: clap wraps at 100 columns.
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 unavailable.
 
-The admin token is read from KEYLOFT_ADMIN_TOKEN, or from the file that KEYLOFT_ADMIN_TOKEN_FILE names; never from an
-argument, because arguments are visible to every process of the machine.";
+The admin token is read from KEYLOFT_ADMIN_TOKEN, or from the file that
+KEYLOFT_ADMIN_TOKEN_FILE names; never from an argument, because every process of the machine
+can see those.";
 
 /// The arguments of `keyloft`.
 #[derive(Debug, Parser)]
@@ -106,6 +108,13 @@ mod tests {
         for option in options().filter(|option| option.flag.is_some()) {
             assert!(help.contains(option.env), "{}", option.env);
             assert!(help.contains(option.default), "{}", option.default);
+        }
+    }
+
+    #[test]
+    fn no_line_of_help_is_long_enough_to_be_broken() {
+        for text in [ABOUT, AFTER_HELP, serve::ABOUT] {
+            assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }
     }
 

@@ -21,8 +21,9 @@ use crate::telemetry::{self, metrics::Metrics};
 
 pub(super) const ABOUT: &str = "Run a server.
 
-It keeps everything in the store: keys, tenants and events. Every option can be a flag, an environment variable or a
-line of a TOML file; flags win over the environment, and the environment over the file.
+It keeps everything in the store: keys, tenants and events. Every option can be a flag, an
+environment variable or a line of a TOML file; flags win over the environment, and the
+environment over the file.
 
 Examples:
   keyloft serve

@@ -199,6 +199,8 @@ impl Query {
         // Fields of events have mixed case.
         options.sql_parser.enable_ident_normalization = false;
         options.execution.enable_recursive_ctes = false;
+        // So that now() is an instant, as `p_timestamp` is.
+        options.execution.time_zone = Some("UTC".to_owned());
         // Reserves memory for as many groups as LIMIT says, outside the pool.
         options.optimizer.enable_topk_aggregation = false;
         let mut state = SessionStateBuilder::new()

@@ -4,12 +4,17 @@ use std::error::Error as StdError;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind};
 
 /// Enough for the parser's complaint, too little for a list of a thousand columns.
 const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// What the library's layers put before a message.
+const LAYERS: &[&str] =
+    &["Error during planning: ", "Execution error: ", "Schema error: ", "Arrow error: ", "Compute error: "];
 
 /// The error of ours that an error of DataFusion stands for.
 pub(super) fn of(error: DataFusionError) -> Error {
@@ -42,8 +47,10 @@ fn kind(error: &DataFusionError) -> ErrorKind {
         | DataFusionError::Plan(_)
         | DataFusionError::SchemaError(..)
         | DataFusionError::NotImplemented(_)
-        | DataFusionError::Configuration(_)
-        | DataFusionError::Execution(_) => ErrorKind::Invalid,
+        | DataFusionError::Configuration(_) => ErrorKind::Invalid,
+        // What the library says of a task of its own that was cancelled or panicked.
+        DataFusionError::Execution(text) if text.contains("Panic Task error") => ErrorKind::Internal,
+        DataFusionError::Execution(_) => ErrorKind::Invalid,
         DataFusionError::ArrowError(error, _) => match &**error {
             ArrowError::ExternalError(_) | ArrowError::IoError(..) | ArrowError::ParquetError(_) => ErrorKind::Corrupt,
             ArrowError::MemoryError(_) => ErrorKind::Exhausted,
@@ -62,15 +69,19 @@ fn kind(error: &DataFusionError) -> ErrorKind {
 /// The first line of an error that the client's SQL caused, without what the library puts before it.
 fn message(error: &DataFusionError) -> String {
     let text = match error.find_root() {
-        DataFusionError::Collection(errors) => errors.first().map(|error| error.strip_backtrace()),
-        root => Some(root.strip_backtrace()),
+        DataFusionError::SQL(parser, _) => match &**parser {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+            ParserError::RecursionLimitExceeded => "the query is nested too deeply".to_owned(),
+        },
+        DataFusionError::Collection(errors) => {
+            errors.first().map_or_else(String::new, DataFusionError::strip_backtrace)
+        }
+        root => root.strip_backtrace(),
     };
-    let text = text.unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default();
-    let line = ["Error during planning: ", "SQL error: ", "Execution error: ", "Schema error: "]
-        .iter()
-        .find_map(|prefix| line.strip_prefix(prefix))
-        .unwrap_or(line);
+    let mut line = text.lines().next().unwrap_or_default();
+    while let Some(rest) = LAYERS.iter().find_map(|layer| line.strip_prefix(layer)) {
+        line = rest;
+    }
     // No message that we know of holds an object name; should one ever, it stays here.
     if line.contains(".parquet") || line.contains("streams/") || line.contains("://") {
         return "the query cannot be run".to_owned();

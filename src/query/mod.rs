@@ -2,15 +2,17 @@
 //!
 //! 1. [`request`]: what was asked, as a value: text and time range.
 //! 2. `statement`: the guard. One read-only statement of bounded depth, told from the syntax tree that is then planned.
-//! 3. `functions`: which functions exist, and why others do not.
-//! 4. `growth`: refuses plans in which a short text stands for a huge expression.
-//! 5. `tables`: the permitted streams as tables, and the files behind them.
-//! 6. `interrupt`: lets go of joins that compute for long without a pause.
-//! 7. [`engine`]: plans and runs queries on threads of their own.
-//! 8. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
-//! 9. `encode`: batches as bytes.
-//! 10. `failure`: what a client may learn of an error.
+//! 3. `dialect`: the parser's dialect, with a budget of steps.
+//! 4. `functions`: which functions exist, and why others do not.
+//! 5. `growth`: refuses plans in which a short text stands for a huge expression.
+//! 6. `tables`: the permitted streams as tables, and the files behind them.
+//! 7. `interrupt`: lets go of joins that compute for long without a pause.
+//! 8. [`engine`]: plans and runs queries on threads of their own.
+//! 9. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
+//! 10. `encode`: batches as bytes.
+//! 11. `failure`: what a client may learn of an error.
 
+mod dialect;
 mod encode;
 pub mod engine;
 mod failure;

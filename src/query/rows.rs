@@ -136,3 +136,31 @@ impl Stream for Rows {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    async fn rows(sent: Vec<Part>) -> Result<Vec<Result<Bytes>>> {
+        use futures::StreamExt;
+        let (sender, parts) = mpsc::channel(sent.len().max(1));
+        let task = tokio::spawn(async move {
+            for part in sent {
+                sender.send(Ok(part)).await.unwrap();
+            }
+            panic!("in the middle of the work");
+        });
+        let stop = Stop::new(Interrupt::default(), task.abort_handle());
+        Ok(Rows::start(Format::Csv, parts, stop).await?.collect().await)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_and_never_a_clean_end() {
+        assert_eq!(rows(Vec::new()).await.unwrap_err().kind(), ErrorKind::Internal);
+        let items = rows(vec![Part::Bytes(Bytes::from_static(b"x"))]).await.unwrap();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::Internal);
+        assert!(rows(vec![Part::End]).await.unwrap().is_empty());
+    }
+}

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     DataType, DescribeAlias, Expr, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
 
+use super::dialect::Budgeted;
 use super::failure;
 use crate::error::{Error, Result};
 
@@ -32,7 +33,9 @@ const READ_ONLY: &str = "only one SELECT, WITH or VALUES query, or DESCRIBE <str
 /// [`crate::ErrorKind::Invalid`] when it is not SQL, not one statement, not read-only, or too deep or too wide.
 pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
     stacker::grow(STACK_BYTES, || {
+        let dialect = Budgeted::new(text.len());
         let mut statements = DFParserBuilder::new(text)
+            .with_dialect(&dialect)
             .with_recursion_limit(max_levels * PARSER_RECURSIONS_PER_LEVEL)
             .build()
             .and_then(|mut parser| parser.parse_statements())
@@ -189,6 +192,11 @@ impl Visitor for Guard {
             Expr::Cast { data_type, .. } => plain(data_type)?,
             Expr::Convert { data_type: Some(data_type), .. } => plain(data_type)?,
             Expr::TypedString(typed) => plain(&typed.data_type)?,
+            Expr::CompoundFieldAccess { access_chain, .. } => {
+                return self
+                    .descend(0, Cost { levels: access_chain.len(), tables: 0 })
+                    .map_continue(|()| self.level += 1);
+            }
             _ => {}
         }
         self.descend(1, Cost::default())

@@ -11,7 +11,8 @@ use crate::key::{KeyName, KeyType, Label, Metadata, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
-  keyloft key create --name dashboards --type query --streams 'web-*,audit' --expires-at 2027-01-01T00:00:00Z
+  keyloft key create --name dashboards --type query --streams 'web-*,audit'
+  keyloft key create --name trial --type query --expires-at 2027-01-01T00:00:00Z
   keyloft key create --name ci --type ingestion --json | jq -r .apiKey";
 
 /// What is said about a key that does not exist yet.

@@ -3,7 +3,8 @@
 use std::io::{BufRead, IsTerminal, Read};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::{ClientArgs, Failure, Outcome, output};
@@ -13,8 +14,8 @@ use crate::key::{ApiKey, Credential, Digest, KeyId, KeyState, Label, PlainSecret
 use crate::layout::ObjectName;
 use crate::store::KeyDocument;
 
-pub(super) const GENERATE_EXAMPLES: &str = "The document holds the digest of the API key, never the key: it may pass \
-through other hands.
+pub(super) const GENERATE_EXAMPLES: &str = "The document holds the digest of the API key, never the key itself: it may
+pass through other hands.
 
 Example:
   keyloft key generate --name ci --type ingestion --json > key.json
@@ -40,14 +41,24 @@ pub(super) fn generate(args: &ClientArgs, create: CreateArgs) -> Outcome {
     let secret = PlainSecret::generate(create.key_type).map_err(|error| Failure::failed(error.to_string()))?;
     let key = described(args.tenant(), create, &secret);
     let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
-    let document: Value = serde_json::from_slice(&KeyDocument::new(&key).to_bytes())
-        .map_err(|_| Failure::failed("the document could not be made"))?;
+    let bytes = KeyDocument::new(&key).to_bytes();
+    let text = String::from_utf8_lossy(&bytes);
     output::print_once(&if args.json {
-        output::json(&json!({ "apiKey": secret.expose(), "object": object.as_str(), "document": document }))
+        let document = KeyDocument::parse(&bytes).map_err(|error| Failure::failed(error.to_string()))?;
+        let generated = Generated { api_key: secret.expose(), object: object.as_str(), document };
+        serde_json::to_string_pretty(&generated).map_err(|error| Failure::failed(error.to_string()))?
     } else {
-        let rest = format!("Put this document into the store as {object}:\n\n{}", output::json(&document));
-        for_people(secret.expose(), &rest)
+        for_people(secret.expose(), &format!("Put this document into the store as {object}:\n\n{text}"))
     })
+}
+
+/// What `--json` prints, with the document's fields in their own order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Generated<'a> {
+    api_key: &'a str,
+    object: &'a str,
+    document: KeyDocument,
 }
 
 fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiKey {

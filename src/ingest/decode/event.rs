@@ -77,7 +77,12 @@ impl<'de> Visitor<'de> for Event<'_, '_> {
 }
 
 /// The fields of an object at `depth`, the event itself being 1.
-fn object<'de, A: MapAccess<'de>>(table: &mut Table<'_>, name: NameId, depth: usize, mut map: A) -> Result<(), A::Error> {
+fn object<'de, A: MapAccess<'de>>(
+    table: &mut Table<'_>,
+    name: NameId,
+    depth: usize,
+    mut map: A,
+) -> Result<(), A::Error> {
     while let Some(name) = map.next_key_seed(Key { table, parent: name })? {
         map.next_value_seed(Value { table, name, depth })?;
     }

@@ -4,12 +4,12 @@
 //! arrays are kept as JSON text, `null` fits everything and creates nothing. Whatever is wrong refuses the whole
 //! request, and the message names the line and the field, never a value.
 //!
-//! 1. [`refusal`]: why a request is refused.
-//! 2. [`names`]: names met before, as a tree.
-//! 3. [`column`]: one column as it grows.
-//! 4. [`literal`]: numbers as they were written.
-//! 5. [`table`]: all of that together.
-//! 6. [`event`], [`array`]: what serde_json drives.
+//! 1. `refusal`: why a request is refused.
+//! 2. `names`: names met before, as a tree.
+//! 3. `column`: one column as it grows.
+//! 4. `literal`: numbers as they were written.
+//! 5. `table`: all of that together.
+//! 6. `event`, `array`: what serde_json drives.
 
 mod array;
 mod column;
@@ -97,7 +97,9 @@ fn objects(table: &mut Table<'_>, text: &str, first: Option<(usize, u8)>) -> Res
         if let Some((start, _)) = object
             && !text.as_bytes()[start - 1].is_ascii_whitespace()
         {
-            return Err(Refusal::invalid("something follows an event without a blank between").on_line(line_at(text, start)));
+            return Err(
+                Refusal::invalid("something follows an event without a blank between").on_line(line_at(text, start))
+            );
         }
     }
     Ok(())

@@ -95,7 +95,9 @@ impl Names {
         let path = if above.is_empty() { key.to_owned() } else { format!("{above}_{key}") };
         if path.len() > MAX_NAME_BYTES {
             let name = quoted(&path);
-            return Err(Refusal::invalid(format!("the name of the field {name} is longer than {MAX_NAME_BYTES} bytes")));
+            return Err(Refusal::invalid(format!(
+                "the name of the field {name} is longer than {MAX_NAME_BYTES} bytes"
+            )));
         }
         if path.chars().any(char::is_control) {
             return Err(Refusal::invalid(format!("the name of the field {} has control characters", quoted(&path))));

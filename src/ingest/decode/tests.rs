@@ -1,0 +1,243 @@
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, Int64Type};
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::stream::FieldType;
+
+fn read(body: &str) -> Batch {
+    decode(body.as_bytes()).unwrap()
+}
+
+fn refused(body: impl AsRef<[u8]>) -> String {
+    let error = decode(body.as_ref()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    error.to_string()
+}
+
+fn column(batch: &Batch, name: &str) -> (FieldType, ArrayRef) {
+    let at = batch.fields.iter().position(|field| &*field.name == name).unwrap();
+    (batch.fields[at].field_type, batch.columns[at].clone())
+}
+
+fn text(batch: &Batch, name: &str) -> Vec<Option<String>> {
+    column(batch, name).1.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
+}
+
+fn integers(batch: &Batch, name: &str) -> Vec<Option<i64>> {
+    column(batch, name).1.as_primitive::<Int64Type>().iter().collect()
+}
+
+#[test]
+fn an_object_an_array_and_a_line_each_are_events() {
+    for (body, rows) in [
+        (r#"{"a":1}"#, 1),
+        ("\u{feff} \r\n{\n  \"a\": 1,\n  \"b\": {\n \"c\": 2 }\n}\n", 1),
+        (r#"[{"a":1},{"a":2}]"#, 2),
+        ("{\"a\":1}\n\n  {\"a\":2}\r\n{\"a\":\n3} {\"a\":4}", 4),
+        ("{}", 1),
+    ] {
+        let batch = read(body);
+        assert_eq!(batch.rows, rows, "{body}");
+        assert!(batch.columns.iter().all(|column| column.len() == rows));
+        if body.contains('a') {
+            assert_eq!(integers(&batch, "a"), (1..=rows as i64).map(Some).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_body_without_events_is_refused() {
+    for body in ["", "  \n\r\n", "[]", "[ ]", "\u{feff}"] {
+        assert_eq!(refused(body), "the body holds no event");
+    }
+}
+
+#[test]
+fn what_is_no_object_is_refused_with_its_line_and_without_its_value() {
+    for body in ["{}\nsecret", "{}\n\"secret\"", "[{},\n\"secret\"]", "{}\n[{}]", "[{},\n[{}]]", "[{},\n7]", "{}\n,{}"]
+    {
+        assert_eq!(refused(body), "line 2: an event must be a JSON object", "{body}");
+    }
+    assert!(refused("{}{}").contains("without a blank"));
+}
+
+#[test]
+fn broken_json_is_refused_with_its_line_and_without_its_value() {
+    for body in [
+        "{\"a\":1}\n{\"a\":secret}",
+        "{\"a\":1}\n{\"a\":\"secret}",
+        "{\"a\":1}\n{\"a\" 1}",
+        "{\"a\":1}\n{\"a\":1,}",
+        "{\"a\":1}\n{\"a\":01}",
+        "[{\"a\":1},\n{\"a\":1}} ",
+        "[{\"a\":1}\n {\"a\":1}]",
+        "[{\"a\":1},\n]",
+        "[{}\n] {}",
+        "{}\n{\"a\":\"\t\"}",
+        "{}\n{\"a\":1e999}",
+    ] {
+        let message = refused(body);
+        assert!(message.starts_with("line 2: this is not JSON: "), "{body}: {message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
+fn a_lone_surrogate_and_what_is_not_utf8_are_refused() {
+    for body in [r#"{"a":"\ud800"}"#, r#"{"a":"\udc00"}"#, r#"{"\ud800":1}"#, r#"{"a":[{"b":"\ud800x"}]}"#] {
+        assert!(refused(body).starts_with("line 1: "), "{body}");
+    }
+    assert_eq!(refused(b"{}\n{\"a\":\"\xff\"}"), "line 2: the body is not UTF-8");
+    assert_eq!(text(&read(r#"{"a":"\ud83d\ude00"}"#), "a"), [Some("😀".into())]);
+}
+
+#[test]
+fn nesting_is_bounded_by_64_levels_in_objects_and_arrays() {
+    let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let arrays = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    assert_eq!(read(&objects(64)).rows, 1);
+    assert_eq!(read(&arrays(64)).rows, 1);
+    for body in [objects(65), arrays(65), arrays(5000), objects(5000).replace("\"a\"", "\"\\u0061\"")] {
+        assert_eq!(refused(body), "line 1: an event is nested deeper than 64 levels");
+    }
+}
+
+#[test]
+fn a_field_that_stands_twice_in_one_event_is_refused() {
+    for body in [
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":1,"\u0061":2}"#,
+        r#"{"a":null,"a":1}"#,
+        r#"{"a":{},"a":1}"#,
+        r#"{"a":{"b":1},"a":{"c":2}}"#,
+        r#"{"a":{"b":1},"a_b":2}"#,
+        r#"{"a_b":null,"a":{"b":1}}"#,
+        r#"{"x":[{"a":1,"a":2}]}"#,
+        r#"{"x":[{"a":1,"\u0061":2}]}"#,
+    ] {
+        let message = refused(format!("{{\"a\":null}}\n{body}"));
+        assert!(message.starts_with("line 2: the field `a") && message.ends_with("twice in one event"), "{message}");
+    }
+    assert_eq!(read("{\"a\":{\"b\":1}}\n{\"a_b\":2}").fields.len(), 1);
+}
+
+#[test]
+fn names_are_checked_after_flattening_and_quoted_with_care() {
+    assert!(refused(r#"{"p_time":1}"#).contains("`p_time` starts with p_"));
+    assert!(refused(r#"{"p":{"time":1}}"#).contains("`p_time` starts with p_"));
+    assert!(refused(r#"{"":1}"#).contains("an empty name"));
+    assert!(refused(r#"{"a":{"":1}}"#).contains("an empty name"));
+    assert!(refused(r#"{"a\u001b[1m":1}"#).contains(r"`a\u{1b}[1m`"));
+    let long = refused(format!("{{\"{}\":1}}", "x".repeat(257)));
+    assert!(long.contains("longer than 256 bytes") && long.len() < 200, "{long}");
+    assert_eq!(read(&format!("{{\"{}\":1,\"p\":1}}", "x".repeat(256))).fields.len(), 2);
+}
+
+#[test]
+fn integers_are_exact_and_minus_zero_is_zero() {
+    let batch = read(r#"[{"n":-9223372036854775808},{"n":-0},{"n":9223372036854775807}]"#);
+    assert_eq!(integers(&batch, "n"), [Some(i64::MIN), Some(0), Some(i64::MAX)]);
+    assert_eq!(column(&batch, "n").0, FieldType::BigInteger);
+    assert_eq!(column(&read(r#"{"n":9007199254740992}"#), "n").0, FieldType::Integer);
+    assert_eq!(column(&read(r#"{"n":9007199254740993}"#), "n").0, FieldType::BigInteger);
+    for literal in ["9223372036854775808", "-9223372036854775809", "99999999999999999999999"] {
+        let message = refused(format!("{{}}\n{{\"n\":{literal}}}"));
+        assert_eq!(message, "line 2: the field `n` holds an integer outside the range of 64 bits, signed");
+    }
+}
+
+#[test]
+fn floats_are_exact_whatever_their_size() {
+    let literals = ["1.0", "-0.0", "1e30", "-9223372036854775809.0", "5e-324", "0.1", "1.7976931348623157e308"];
+    let body: Vec<String> = literals.iter().map(|literal| format!("{{\"2\":[1],\"f\":{literal}}}")).collect();
+    let (field_type, values) = column(&read(&body.join("\n")), "f");
+    assert_eq!(field_type, FieldType::Float);
+    let bits = literals.map(|literal| literal.parse::<f64>().unwrap().to_bits());
+    assert_eq!(values.as_primitive::<Float64Type>().values().iter().map(|f| f.to_bits()).collect::<Vec<_>>(), bits);
+}
+
+#[test]
+fn a_field_has_one_type_in_a_request_and_whole_numbers_join_floats_only_exactly() {
+    assert_eq!(refused("{\"a\":1}\n{\"a\":\"x\"}"), "line 2: the field `a` is integer and text in one request");
+    assert!(refused(r#"[{"a":true},{"a":1.5}]"#).contains("boolean and float"));
+    assert!(refused(r#"[{"a":[]},{"a":false}]"#).contains("text and boolean"));
+    let (field_type, values) = column(&read(r#"[{"a":1},{},{"a":null},{"a":0.5},{"a":-0}]"#), "a");
+    assert_eq!(field_type, FieldType::Float);
+    let values: Vec<_> = values.as_primitive::<Float64Type>().iter().collect();
+    assert_eq!(values, [Some(1.0), None, None, Some(0.5), Some(0.0)]);
+    for body in ["{\"a\":9007199254740993}\n{\"a\":0.5}", "{\"a\":0.5}\n{\"a\":9007199254740993}"] {
+        assert!(refused(body).contains("cannot hold exactly"));
+    }
+}
+
+#[test]
+fn objects_are_flattened_arrays_stay_text_and_null_creates_nothing() {
+    let batch = read(
+        r#"{"a":{"b":{"c":true},"d":null},"e":[1, 1e+2 ,{"x" : [ ]}, "\u00e9\n", null, 99999999999999999999, -0]}"#,
+    );
+    let names: Vec<_> = batch.fields.iter().map(|field| &*field.name).collect();
+    assert_eq!(names, ["a_b_c", "e"]);
+    assert_eq!(text(&batch, "e"), [Some(r#"[1,1e+2,{"x":[]},"é\n",null,99999999999999999999,-0]"#.into())]);
+}
+
+#[test]
+fn fields_events_and_cells_are_bounded() {
+    let wide = |fields: usize| {
+        let fields: Vec<String> = (0..fields).map(|n| format!("\"f{n}\":1")).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    assert_eq!(read(&wide(1000)).fields.len(), 1000);
+    assert!(refused(wide(1001)).contains("at most 1000 fields"));
+    let kind = |body: String| decode(body.as_bytes()).unwrap_err().kind();
+    assert_eq!(read(&"{}\n".repeat(MAX_EVENTS)).rows, MAX_EVENTS);
+    assert_eq!(kind("{}\n".repeat(MAX_EVENTS + 1)), ErrorKind::TooLarge);
+    assert_eq!(kind(format!("{}\n{}", wide(1000), "{}\n".repeat(8000))), ErrorKind::TooLarge);
+    assert_eq!(kind(format!("{}\n{}", "{}\n".repeat(8000), wide(1000))), ErrorKind::TooLarge);
+}
+
+/// JSON-like noise goes deeper into the decoder than bytes at random.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let token = prop_oneof![
+        Just("{"),
+        Just("}"),
+        Just("["),
+        Just("]"),
+        Just(","),
+        Just(":"),
+        Just("\"a\""),
+        Just("\"b\""),
+        Just("{\"a\":"),
+        Just("-0"),
+        Just("1"),
+        Just("1.5"),
+        Just("1e20"),
+        Just("99999999999999999999"),
+        Just("null"),
+        Just("true"),
+        Just("\n"),
+        Just(" "),
+        Just("\"\\u0061\""),
+        Just("\"\\ud800\""),
+        Just("é"),
+    ];
+    proptest::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop_oneof![any::<Vec<u8>>(), noise()]) {
+        if let Ok(batch) = decode(&bytes) {
+            prop_assert!(batch.rows > 0);
+            prop_assert!(batch.columns.iter().all(|column| column.len() == batch.rows));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_as_one_object_is_json(bytes in noise()) {
+        if bytes.first() == Some(&b'[') && decode(&bytes).is_ok() {
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        }
+    }
+}

@@ -1,0 +1,314 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::join_all;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use relative_path::RelativePath;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::key::{KeyId, TenantId};
+use crate::layout::ObjectName;
+
+/// Counts the event objects, lets each through only with a pass, and fails on request.
+#[derive(Debug)]
+struct Watched {
+    inner: InMemory,
+    puts: AtomicUsize,
+    fails: AtomicBool,
+    passes: Semaphore,
+}
+
+impl std::fmt::Display for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("watched")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Watched {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
+        if path.as_ref().ends_with(".parquet") {
+            self.puts.fetch_add(1, Ordering::SeqCst);
+            if let Ok(pass) = self.passes.acquire().await {
+                pass.forget();
+            }
+        }
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(object_store::Error::Generic { store: "watched", source: "told to fail".into() });
+        }
+        self.inner.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+struct Bench {
+    store: Arc<Watched>,
+    bucket: Bucket,
+    clock: Arc<ManualClock>,
+    ingest: Ingest,
+}
+
+const OPEN: usize = 1 << 20;
+
+/// With this many passes for event objects.
+fn bench(passes: usize, settings: IngestSettings) -> Bench {
+    let store = Arc::new(Watched {
+        inner: InMemory::new(),
+        puts: AtomicUsize::new(0),
+        fails: AtomicBool::new(false),
+        passes: Semaphore::new(passes),
+    });
+    let bucket = Bucket::new(store.clone());
+    let clock = Arc::new(ManualClock::new(DateTime::<Utc>::from_timestamp(1_795_305_599, 0).unwrap()));
+    let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
+    let ingest = Ingest::new(bucket.clone(), catalog, clock.clone(), settings);
+    Bench { store, bucket, clock, ingest }
+}
+
+fn window(millis: u64) -> IngestSettings {
+    IngestSettings { window: Duration::from_millis(millis), ..IngestSettings::default() }
+}
+
+impl Bench {
+    fn send(&self, stream: &str, body: impl Into<Bytes>) -> JoinHandle<Result<usize>> {
+        let (ingest, stream, body) = (self.ingest.clone(), StreamName::parse(stream).unwrap(), body.into());
+        let origin = Origin { tenant: TenantId::default(), key_id: KeyId::random(), source_id: None };
+        tokio::spawn(async move { ingest.accept(origin, &stream, ContentEncoding::Identity, body).await })
+    }
+
+    fn puts(&self) -> usize {
+        self.store.puts.load(Ordering::SeqCst)
+    }
+
+    async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !condition(self) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    }
+
+    /// The days and numbers of rows of a stream's objects.
+    async fn stored(&self, stream: &str) -> Vec<(String, i64)> {
+        let folder = crate::layout::stream_folder(&TenantId::default(), &StreamName::parse(stream).unwrap());
+        let mut found = Vec::new();
+        for day in self.bucket.folders(&folder).await.unwrap() {
+            for object in self.bucket.list(&folder.join(&day)).await.unwrap() {
+                let name = ObjectName::parse(RelativePath::new(object.path.as_str())).unwrap();
+                let body = self.bucket.read(&name).await.unwrap().unwrap().body;
+                let rows = SerializedFileReader::new(body).unwrap().metadata().file_metadata().num_rows();
+                found.push((day.clone(), rows));
+            }
+        }
+        found
+    }
+}
+
+fn kind(answer: &Result<usize>) -> Option<ErrorKind> {
+    answer.as_ref().err().map(Error::kind)
+}
+
+#[tokio::test]
+async fn requests_of_one_window_share_one_object() {
+    let bench = bench(OPEN, window(200));
+    let sent: Vec<_> = (0..20).map(|n| bench.send("web", format!("{{\"n\":{n}}}\n{{}}"))).collect();
+    for answer in join_all(sent).await {
+        assert_eq!(answer.unwrap().unwrap(), 2);
+    }
+    assert_eq!(bench.puts(), 1);
+    assert_eq!(bench.stored("web").await, [("date=2026-11-21".to_owned(), 40)]);
+    bench.until(|bench| bench.ingest.busy_streams() == 0).await;
+}
+
+#[tokio::test]
+async fn requests_that_come_while_a_group_is_written_share_the_next_object() {
+    let bench = bench(0, window(1));
+    let first = bench.send("web", "{}");
+    bench.until(|bench| bench.puts() == 1).await;
+    let rest: Vec<_> = (0..10).map(|_| bench.send("web", "{}")).collect();
+    tokio::task::yield_now().await; // On this runtime tasks run in the order in which they were spawned.
+    assert!(!first.is_finished(), "an answer came before the object was durable");
+    bench.store.passes.add_permits(2);
+    assert_eq!(first.await.unwrap().unwrap(), 1);
+    assert!(join_all(rest).await.into_iter().all(|answer| answer.unwrap().is_ok()));
+    assert_eq!(bench.puts(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_fit_the_stream_is_refused_alone() {
+    let bench = bench(OPEN, window(200));
+    let good = [bench.send("web", r#"{"n":1}"#), bench.send("web", r#"{"n":2,"m":"x"}"#)];
+    let bad = bench.send("web", r#"{"n":"text"}"#).await.unwrap();
+    assert_eq!(kind(&bad), Some(ErrorKind::Invalid));
+    assert!(bad.unwrap_err().message().contains("`n`"));
+    for answer in join_all(good).await {
+        assert_eq!(answer.unwrap().unwrap(), 1);
+    }
+    assert_eq!(bench.stored("web").await[0].1, 2);
+}
+
+#[tokio::test]
+async fn a_failing_store_refuses_every_member_and_the_next_request_succeeds() {
+    let bench = bench(OPEN, window(50));
+    assert!(bench.send("web", "{}").await.unwrap().is_ok());
+    bench.store.fails.store(true, Ordering::SeqCst);
+    let sent: Vec<_> = ["{}", r#"{"new":1}"#, "{}"].into_iter().map(|body| bench.send("web", body)).collect();
+    for answer in join_all(sent).await {
+        assert_eq!(kind(&answer.unwrap()), Some(ErrorKind::Unavailable));
+    }
+    bench.store.fails.store(false, Ordering::SeqCst);
+    assert!(bench.send("web", r#"{"new":1}"#).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_disturbs_nobody() {
+    let bench = bench(OPEN, window(100));
+    let sent: Vec<_> = (0..6).map(|_| bench.send("web", "{}")).collect();
+    bench.until(|bench| bench.ingest.busy_streams() == 1).await;
+    for (at, task) in sent.into_iter().enumerate() {
+        if at % 2 == 0 {
+            task.abort();
+        } else {
+            assert!(task.await.unwrap().is_ok());
+        }
+    }
+    bench.ingest.drain().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_in_before_a_drain_is_durable_after_it_and_nothing_is_taken_in_later() {
+    let bench = bench(0, window(60_000));
+    let sent: Vec<_> = (0..3).map(|_| bench.send("web", "{}")).collect();
+    bench.until(|bench| bench.ingest.busy_streams() == 1).await;
+    let ingest = bench.ingest.clone();
+    let drain = tokio::spawn(async move { ingest.drain().await });
+    bench.until(|bench| bench.puts() == 1).await;
+    assert!(!drain.is_finished());
+    assert_eq!(kind(&bench.send("web", "{}").await.unwrap()), Some(ErrorKind::Unavailable));
+    bench.store.passes.add_permits(OPEN);
+    drain.await.unwrap();
+    assert!(sent.iter().all(JoinHandle::is_finished));
+    assert!(join_all(sent).await.into_iter().all(|answer| answer.unwrap().is_ok()));
+    assert_eq!(bench.stored("web").await[0].1, 3);
+    bench.ingest.drain().await;
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_room_is_refused_after_the_patience() {
+    let settings = IngestSettings { max_in_flight_bytes: 100, patience: Duration::from_millis(50), ..window(1) };
+    let bench = bench(0, settings);
+    let large = bench.send("web", format!("{{\"a\":\"{}\"}}", "x".repeat(200)));
+    bench.until(|bench| bench.puts() == 1).await;
+    assert_eq!(kind(&bench.send("other", "{}").await.unwrap()), Some(ErrorKind::Unavailable));
+    bench.store.passes.add_permits(OPEN);
+    assert!(large.await.unwrap().is_ok());
+    assert!(bench.send("other", "{}").await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_group_that_is_full_does_not_wait_for_its_window() {
+    let bench = bench(OPEN, IngestSettings { max_group_bytes: 100, ..window(60_000) });
+    let sent: Vec<_> = (0..4).map(|_| bench.send("web", format!("{{\"a\":\"{}\"}}", "x".repeat(90)))).collect();
+    assert!(join_all(sent).await.into_iter().all(|answer| answer.unwrap().is_ok()));
+}
+
+#[tokio::test]
+async fn events_of_two_days_lie_in_two_folders() {
+    let bench = bench(OPEN, window(100));
+    let before = bench.send("web", "{}");
+    bench.until(|bench| bench.ingest.busy_streams() == 1).await;
+    bench.clock.advance(TimeDelta::seconds(2));
+    let after = bench.send("web", "{}");
+    assert!(before.await.unwrap().is_ok() && after.await.unwrap().is_ok());
+    let expected = ["date=2026-11-21", "date=2026-11-22"].map(|day| (day.to_owned(), 1));
+    assert_eq!(bench.stored("web").await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_request_is_lost_or_left_hanging_when_lanes_come_and_go() {
+    let bench = bench(OPEN, window(0));
+    let senders = (0..8).map(|sender| {
+        let sends: Vec<_> = (0..100).map(|n| (format!("s{}", (sender + n) % 3), n)).collect();
+        let bench = &bench;
+        async move {
+            for (stream, _) in sends {
+                assert_eq!(bench.send(&stream, "{}\n{}").await.unwrap().unwrap(), 2);
+            }
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(60), join_all(senders)).await.unwrap();
+    bench.ingest.drain().await;
+    let mut rows = 0;
+    for stream in ["s0", "s1", "s2"] {
+        rows += bench.stored(stream).await.iter().map(|(_, rows)| rows).sum::<i64>();
+    }
+    assert_eq!(rows, 1600);
+}
+
+#[tokio::test]
+async fn large_and_compressed_bodies_are_taken_in_and_bounded() {
+    let bench = bench(OPEN, IngestSettings { max_body_bytes: 1 << 20, ..window(1) });
+    let (web, body) = (StreamName::parse("web").unwrap(), "{\"a\":\"xxxxxxxxxxxxxxxx\"}\n".repeat(10_000));
+    let origin = || Origin { tenant: TenantId::parse("acme").unwrap(), key_id: KeyId::random(), source_id: None };
+    let zstd = |data: &[u8]| Bytes::from(zstd::encode_all(data, 1).unwrap());
+    let accept = |encoding, body| bench.ingest.accept(origin(), &web, encoding, body);
+    assert_eq!(accept(ContentEncoding::Identity, body.clone().into()).await.unwrap(), 10_000);
+    assert_eq!(accept(ContentEncoding::Zstd, zstd(body.as_bytes())).await.unwrap(), 10_000);
+    let bomb = accept(ContentEncoding::Zstd, zstd(&vec![b' '; 64 << 20])).await;
+    assert_eq!(kind(&bomb), Some(ErrorKind::TooLarge));
+    bench.ingest.drain().await;
+}
+
+#[test]
+fn requests_on_a_runtime_that_has_ended_are_refused_and_not_left_waiting() {
+    let ended = tokio::runtime::Runtime::new().unwrap();
+    let bench = {
+        let _entered = ended.enter();
+        bench(OPEN, window(1))
+    };
+    drop(ended);
+    let alive = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = alive.block_on(async { bench.send("web", "{}").await.unwrap() });
+    assert_eq!(kind(&answer), Some(ErrorKind::Unavailable));
+    alive.block_on(bench.ingest.drain());
+}
