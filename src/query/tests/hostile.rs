@@ -190,7 +190,11 @@ async fn short_texts_that_stand_for_huge_plans_or_values_are_refused() {
     let house = House::new();
     house.cars().await;
     let doubling = |what: &str, last: &str| {
-        format!("{}SELECT Name AS a FROM cars{}{last}", format!("SELECT {what} AS a FROM (").repeat(11), ")".repeat(11))
+        format!(
+            "{}SELECT Name AS a FROM cars{}{last}",
+            format!("SELECT concat({what}, {what}, {what}) AS a FROM (").repeat(11),
+            ")".repeat(11)
+        )
     };
     let ten = |n: usize| {
         format!(
