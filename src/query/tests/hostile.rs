@@ -140,6 +140,26 @@ async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
         format!("SELECT {}", "current_date(".repeat(4_000)),
         format!("SELECT {}", "map{1:".repeat(9_000)),
         format!("SELECT {}", "lambda x : ".repeat(5_000)),
+        format!("SELECT * FROM {}", "(SELECT * FROM (".repeat(60)),
+        format!("SELECT * FROM {}SELECT * FROM cars UNION", "(".repeat(120)),
+        format!("SELECT * FROM {}VALUES", "(".repeat(120)),
+        format!("SELECT * FROM {}cars JOIN", "(cars JOIN ".repeat(100)),
+        format!("SELECT * FROM {}", "LATERAL (SELECT * FROM ".repeat(100)),
+        format!("SELECT * FROM cars WHERE x IN {}", "(SELECT * FROM cars WHERE x IN ".repeat(100)),
+        format!("SELECT {}", "EXISTS(SELECT * FROM (".repeat(100)),
+        format!("{}", "(".repeat(120)),
+        format!("{}SELECT", "(".repeat(120)),
+        format!("SELECT count(*) FROM cars GROUP BY {}", "(".repeat(120)),
+        format!("SELECT sum(1) OVER (PARTITION BY {}", "sum(1) OVER (PARTITION BY ".repeat(110)),
+        format!("SELECT {}", "a(DISTINCT ".repeat(110)),
+        format!("SELECT CAST(1 AS {}", "STRUCT<a ".repeat(300)),
+        format!("SELECT {}", "ARRAY[".repeat(110)),
+        format!("SELECT {}", "STRUCT(".repeat(110)),
+        format!("SELECT {}", "(1, ".repeat(110)),
+        format!("SELECT {}", "INTERVAL (".repeat(110)),
+        format!("SELECT {}", "TRIM(BOTH ".repeat(110)),
+        format!("SELECT {}", "x => ".repeat(110)),
+        format!("SELECT {}", "(x, y) -> ".repeat(110)),
     ];
     all_refused(&house, chains).await;
 }
@@ -152,7 +172,7 @@ async fn a_hundred_levels_still_work() {
         format!("SELECT {}1{} AS x", "(".repeat(100), ")".repeat(100)),
         format!("SELECT {}1 AS x", "1+".repeat(100)),
         format!("SELECT {}1{} AS x", "abs(".repeat(50), ")".repeat(50)),
-        format!("SELECT x FROM {}SELECT 1 AS x{}", "(SELECT x FROM ".repeat(20) + "(", ")".repeat(21)),
+        format!("SELECT x FROM {}SELECT 1 AS x{}", "(SELECT x FROM ".repeat(10) + "(", ")".repeat(11)),
         format!("SELECT count(*) AS x FROM cars WHERE {}false", "Name = 'a' OR ".repeat(100)),
         format!(
             "SELECT count(*) AS x FROM cars WHERE {}false",
@@ -170,7 +190,11 @@ async fn short_texts_that_stand_for_huge_plans_or_values_are_refused() {
     let house = House::new();
     house.cars().await;
     let doubling = |what: &str, last: &str| {
-        format!("{}SELECT Name AS a FROM cars{}{last}", format!("SELECT {what} AS a FROM (").repeat(30), ")".repeat(30))
+        format!(
+            "{}SELECT Name AS a FROM cars{}{last}",
+            format!("SELECT concat({what}, {what}, {what}) AS a FROM (").repeat(11),
+            ")".repeat(11)
+        )
     };
     let ten = |n: usize| {
         format!(
