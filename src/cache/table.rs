@@ -76,15 +76,9 @@ impl Table {
     /// Puts a tenant's record in place of the one that was known.
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {
         let tenant = Arc::new(tenant);
-        self.tenants
-            .entry(tenant.id.clone())
-            .and_modify(|holdings| holdings.tenant = tenant.clone())
-            .or_insert_with(|| Holdings {
-                tenant,
-                by_id: BTreeMap::new(),
-                live_names: HashTable::new(),
-                claimed_names: HashSet::new(),
-            });
+        self.tenants.entry(tenant.id.clone()).and_modify(|holdings| holdings.tenant = tenant.clone()).or_insert_with(
+            || Holdings { tenant, by_id: BTreeMap::new(), live_names: HashTable::new(), claimed_names: HashSet::new() },
+        );
     }
 
     /// Puts a key in place of the one with its id, unless that is newer (`rev`). Two keys with one digest are both

@@ -1,23 +1,19 @@
 //! `keyloft serve`: the boot sequence, top to bottom.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, ServeArgs, output};
-use crate::auth::{AdminDigest, Sessions};
+use crate::auth::AdminDigest;
 use crate::cache::global;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::app::App;
 use crate::http::server::Server;
-use crate::ingest::{Ingest, IngestSettings};
 use crate::key::PlainSecret;
-use crate::keystore::Keystore;
 use crate::store::Bucket;
-use crate::stream::StreamCatalog;
-use crate::telemetry::{self, metrics::Metrics};
+use crate::telemetry;
 
 pub(super) const ABOUT: &str = "Run a server.
 
@@ -40,7 +36,7 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
 async fn serve(config: Config) -> Outcome {
     let bucket = config.store.open()?;
     let (admin, new_token) = admin(&config, &bucket).await?;
-    let app = Arc::new(app(&config, bucket, admin)?);
+    let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
     let server = Server::bind(app.clone(), &config.http)
         .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", config.http.listen)))?;
     let (address, stop) = (server.address(), server.stop());
@@ -68,39 +64,6 @@ async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option
         return Ok((AdminDigest::new(token.digest()), None));
     }
     Ok(AdminDigest::kept(bucket).await?)
-}
-
-fn app(config: &Config, bucket: Bucket, admin_token: AdminDigest) -> Outcome<App> {
-    let clock = Arc::new(SystemClock);
-    let cache = global::cache();
-    let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
-    let settings = IngestSettings {
-        max_body_bytes: config.ingest.max_body_bytes,
-        window: config.ingest.window,
-        max_in_flight_bytes: config.ingest.max_in_flight_bytes,
-        ..IngestSettings::default()
-    };
-    #[cfg(feature = "query")]
-    let engine = {
-        let settings =
-            crate::query::QuerySettings { memory_bytes: config.query.memory_bytes, ..Default::default() };
-        crate::query::Engine::new(bucket.clone(), catalog.clone(), settings)?
-    };
-    Ok(App {
-        sessions: Sessions::new(cache.clone(), clock.clone(), config.session.ttl, config.session.max_per_tenant),
-        ingest: Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), settings),
-        keystore: Keystore::new(bucket, cache, clock),
-        catalog,
-        #[cfg(feature = "query")]
-        engine,
-        admin_token,
-        metrics: Metrics::default(),
-        max_body_bytes: config.ingest.max_body_bytes,
-        body_timeout: config.http.request_body_timeout,
-        node_id: App::fresh_node_id(),
-        changes: AtomicU64::new(0),
-        draining: AtomicBool::new(false),
-    })
 }
 
 /// Printed once on standard output, never logged: it may hold the admin token.

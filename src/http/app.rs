@@ -8,8 +8,14 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::auth::{AdminDigest, Sessions};
-use crate::ingest::Ingest;
+use crate::cache::KeyCache;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::{Ingest, IngestSettings};
 use crate::keystore::Keystore;
+#[cfg(feature = "query")]
+use crate::query::{Engine, QuerySettings};
+use crate::store::Bucket;
 use crate::stream::StreamCatalog;
 use crate::telemetry::metrics::{Levels, Metrics};
 
@@ -25,7 +31,7 @@ pub struct App {
     pub ingest: Ingest,
     /// Where SQL is answered.
     #[cfg(feature = "query")]
-    pub engine: crate::query::Engine,
+    pub engine: Engine,
     /// What opens the admin plane.
     pub admin_token: AdminDigest,
     /// What this node counts.
@@ -48,10 +54,43 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// An id for a node that starts.
+    /// The state of a node that starts. Must be called inside the runtime that lasts as long as the node: events are
+    /// written there.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] when the query threads cannot be started.
     #[allow(clippy::disallowed_methods)]
-    pub fn fresh_node_id() -> Uuid {
-        Uuid::new_v4()
+    pub fn new(
+        config: &Config,
+        bucket: Bucket,
+        cache: Arc<KeyCache>,
+        clock: Arc<dyn Clock>,
+        admin_token: AdminDigest,
+    ) -> crate::Result<Self> {
+        let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
+        let ingest = IngestSettings {
+            max_body_bytes: config.ingest.max_body_bytes,
+            window: config.ingest.window,
+            max_in_flight_bytes: config.ingest.max_in_flight_bytes,
+            ..IngestSettings::default()
+        };
+        #[cfg(feature = "query")]
+        let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
+        Ok(Self {
+            sessions: Sessions::new(cache.clone(), clock.clone(), config.session.ttl, config.session.max_per_tenant),
+            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), ingest),
+            #[cfg(feature = "query")]
+            engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
+            keystore: Keystore::new(bucket, cache, clock),
+            catalog,
+            admin_token,
+            metrics: Metrics::default(),
+            max_body_bytes: config.ingest.max_body_bytes,
+            body_timeout: config.http.request_body_timeout,
+            node_id: Uuid::new_v4(),
+            changes: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        })
     }
 
     /// Makes memory equal to the bucket: keys, tenants and streams.

@@ -66,7 +66,9 @@ impl Code {
             Self::InvalidApiKey => ("invalid_api_key", StatusCode::UNAUTHORIZED, "The API key is not valid"),
             Self::InvalidAdminToken => ("invalid_admin_token", StatusCode::UNAUTHORIZED, "The admin token is needed"),
             Self::WrongKeyType => ("wrong_key_type", StatusCode::FORBIDDEN, "The key is for another use"),
-            Self::StreamNotAllowed => ("stream_not_allowed", StatusCode::FORBIDDEN, "The key does not cover the stream"),
+            Self::StreamNotAllowed => {
+                ("stream_not_allowed", StatusCode::FORBIDDEN, "The key does not cover the stream")
+            }
             Self::TenantMismatch => ("tenant_mismatch", StatusCode::FORBIDDEN, "The key belongs to another tenant"),
             Self::TenantSuspended => ("tenant_suspended", StatusCode::FORBIDDEN, "The tenant is suspended"),
             Self::SessionClosed => ("session_closed", StatusCode::FORBIDDEN, "The query was ended"),

@@ -128,10 +128,7 @@ pub async fn read_body(mut payload: Payload, max_bytes: usize, timeout: Duration
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::invalid("The body could not be read to its end."))?;
             if body.len() + chunk.len() > max_bytes {
-                return Err(Problem::new(
-                    Code::PayloadTooLarge,
-                    format!("The body is larger than {max_bytes} bytes."),
-                ));
+                return Err(Problem::new(Code::PayloadTooLarge, format!("The body is larger than {max_bytes} bytes.")));
             }
             body.extend_from_slice(&chunk);
         }

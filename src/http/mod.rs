@@ -75,7 +75,9 @@ macro_rules! routes {
 
 /// The middleware of each kind of route. actix runs the last `wrap` first: read each stack from the bottom up.
 macro_rules! stack {
-    (None $service:ident $resource:expr) => { $service.service($resource) };
+    (None $service:ident $resource:expr) => {
+        $service.service($resource)
+    };
     (Ingestion $service:ident $resource:expr) => {
         $service.service($resource.wrap(from_fn(api_key::require::<auth::Ingestion>)))
     };
@@ -92,7 +94,9 @@ macro_rules! stack {
     (AnyKey $service:ident $resource:expr) => {
         $service.service($resource.wrap(from_fn(api_key::require::<auth::AnyUse>)))
     };
-    (Admin $service:ident $resource:expr) => { $service.service($resource.wrap(from_fn(operator::require))) };
+    (Admin $service:ident $resource:expr) => {
+        $service.service($resource.wrap(from_fn(operator::require)))
+    };
 }
 
 routes! {

@@ -102,13 +102,21 @@ impl Stop {
         self.app.ingest.drain().await;
         self.actix.stop(true).await;
     }
+
+    /// Stops without waiting for running requests; what was acknowledged is durable all the same.
+    pub async fn at_once(&self) {
+        self.app.draining.store(true, Ordering::Release);
+        self.actix.stop(false).await;
+    }
 }
 
 /// A query string that cannot be read is a 400 like any other.
 fn query_string() -> web::QueryConfig {
     web::QueryConfig::default().error_handler(|error, _| {
         let reason = match error {
-            actix_web::error::QueryPayloadError::Deserialize(error) => super::extract::without_values(&error.to_string()),
+            actix_web::error::QueryPayloadError::Deserialize(error) => {
+                super::extract::without_values(&error.to_string())
+            }
             _ => String::new(),
         };
         super::error::Problem::invalid(format!("The query string cannot be read: {reason}.")).into()

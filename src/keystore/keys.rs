@@ -126,7 +126,8 @@ impl Keystore {
                 }
                 return Err(Error::new(ErrorKind::NotFound, "there is no such key"));
             };
-            let corrupt = |error| Error::new(ErrorKind::Corrupt, "the document of the key cannot be read").caused_by(error);
+            let corrupt =
+                |error| Error::new(ErrorKind::Corrupt, "the document of the key cannot be read").caused_by(error);
             let document = KeyDocument::parse(&stored.body).map_err(corrupt)?;
             let before = document.key(&tenant, id).map_err(corrupt)?;
             if expected_rev.is_some_and(|rev| rev != before.rev) {

@@ -107,7 +107,9 @@ impl Keystore {
     /// Lets a change run to its end even if its caller stops waiting: a key must not be revoked in the bucket and go on
     /// working in memory.
     async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        tokio::spawn(work).await.map_err(|error| Error::new(ErrorKind::Internal, "the change failed").caused_by(error))?
+        tokio::spawn(work)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Internal, "the change failed").caused_by(error))?
     }
 }
 

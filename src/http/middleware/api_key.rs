@@ -71,7 +71,9 @@ impl From<Problem> for Refusal {
 
 fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refusal> {
     let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
-        tracing::error!("api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App");
+        tracing::error!(
+            "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
+        );
         return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up.").into());
     };
     let presented = credential::presented(request.headers())?;

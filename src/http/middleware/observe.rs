@@ -22,7 +22,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// records the outcome. The route is logged as its pattern: a path may hold anything, even a key somebody mistyped.
 ///
 /// # Errors
-/// Never: an error of a handler becomes its answer here.
+/// Never of its own: handlers answer with a response even when they refuse.
 #[allow(clippy::disallowed_methods)]
 pub async fn record(
     request: ServiceRequest,
@@ -30,22 +30,19 @@ pub async fn record(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let start = Instant::now();
     let id = client_id(&request).unwrap_or_else(|| Uuid::new_v4().to_string());
-    let http_request = request.request().clone();
     let span = tracing::info_span!("request", id = %id);
-    let mut response = match next.call(request).instrument(span.clone()).await {
-        Ok(response) => response.map_into_boxed_body(),
-        Err(error) => ServiceResponse::new(http_request.clone(), error.error_response()),
-    };
+    let mut response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let elapsed = start.elapsed();
-    let route = http_request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
     let denial = response.response().extensions().get::<Denial>().copied();
     let code = response.response().extensions().get::<Code>().map(|code| code.as_str());
-    if let Some(app) = http_request.app_data::<web::Data<App>>() {
-        let labels = RequestLabels::new(http_request.method().as_str(), &route, status);
+    if let Some(app) = request.app_data::<web::Data<App>>() {
+        let labels = RequestLabels::new(request.method().as_str(), &route, status);
         app.metrics.requests.get_or_create(&labels).inc();
         app.metrics.request_seconds.observe(elapsed.as_secs_f64());
         if let Some(denial) = denial {
@@ -53,14 +50,14 @@ pub async fn record(
         }
     }
     let _entered = span.entered();
-    let extensions = http_request.extensions();
+    let extensions = request.extensions();
     let key = extensions
         .get::<Permit<Ingestion>>()
         .map(Permit::key)
         .or_else(|| extensions.get::<Permit<Query>>().map(Permit::key))
         .or_else(|| extensions.get::<Permit<AnyUse>>().map(Permit::key))
         .map(|key| &**key);
-    log(http_request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
+    log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
     drop(extensions);
     Ok(response)
 }

@@ -203,8 +203,7 @@ pub async fn revoke(
 }
 
 fn changed(app: &App, key: &ApiKey, start: Instant) -> HttpResponse {
-    let body =
-        Changed { key: KeyView::new(key, app.keystore.now()), api_key: None, receipt: Receipt::new(app, start) };
+    let body = Changed { key: KeyView::new(key, app.keystore.now()), api_key: None, receipt: Receipt::new(app, start) };
     HttpResponse::Ok().insert_header((header::ETAG, etag(key))).json(body)
 }
 

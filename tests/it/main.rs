@@ -1,0 +1,6 @@
+//! Behaviour over real HTTP, one file per behaviour. One binary, because linking is what costs.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod smoke;

@@ -1,0 +1,122 @@
+//! Somebody who sends requests.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// A client with at most one credential.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    credential: Option<(&'static str, String)>,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: bytes::Bytes,
+}
+
+/// A key that was issued.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub id: String,
+    pub api_key: String,
+}
+
+impl Client {
+    pub fn new(url: &str, credential: Option<(&'static str, String)>) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { http, url: url.to_owned(), credential }
+    }
+
+    /// A request to be added to.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.credential {
+            Some((name, value)) => request.header(*name, value),
+            None => request,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request("GET", path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.request("POST", path).json(&body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.request("PATCH", path).json(&body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request("DELETE", path)).await
+    }
+
+    /// Issues a key (as an admin).
+    pub async fn issue(&self, tenant: &str, name: &str, key_type: &str) -> Issued {
+        self.issue_with(tenant, json!({"keyName": name, "keyType": key_type})).await
+    }
+
+    /// Issues a key with more to say about it (as an admin).
+    pub async fn issue_with(&self, tenant: &str, body: Value) -> Issued {
+        let answer = self.post(&format!("/api/v1/tenants/{tenant}/apikeys"), body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let view = answer.json();
+        Issued { id: view["keyId"].as_str().unwrap().into(), api_key: view["apiKey"].as_str().unwrap().into() }
+    }
+
+    /// Sends events (with an ingestion key).
+    pub async fn ingest(&self, stream: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.request("POST", "/api/v1/ingest").header("x-p-stream", stream);
+        Answer::of(request.header("content-type", "application/json").body(body)).await
+    }
+
+    /// Asks SQL (with a query key).
+    pub async fn query(&self, sql: &str) -> Answer {
+        self.post("/api/v1/query", json!({"query": sql})).await
+    }
+}
+
+impl Answer {
+    /// Sends a request and reads its answer to the end.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.bytes().await.unwrap() }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of a problem, with what every problem must be.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text());
+        let body = self.json();
+        let code = body["code"].as_str().unwrap().to_owned();
+        assert_eq!(body["status"], self.status.as_u16());
+        assert_eq!(body["type"], format!("urn:keyloft:problem:{code}"));
+        assert!(body["title"].is_string() && body["detail"].is_string());
+        (self.status.as_u16(), code)
+    }
+
+    /// Asserts that this is a problem with this status and code.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        assert_eq!(self.problem(), (status, code.to_owned()), "{}", self.text());
+    }
+}

@@ -1,0 +1,10 @@
+//! A real listening server, real clients, and the real binary.
+
+pub mod client;
+pub mod events;
+pub mod process;
+pub mod server;
+
+pub use client::{Answer, Client, Issued};
+pub use process::Process;
+pub use server::TestServer;

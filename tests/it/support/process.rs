@@ -1,0 +1,104 @@
+//! The real binary: a server that can be killed, and the commands of operators.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::Client;
+
+/// A `keyloft serve` of its own. Killed when dropped.
+pub struct Process {
+    child: Child,
+    url: String,
+    admin_token: Option<String>,
+    greeting: String,
+}
+
+impl Process {
+    /// Starts a server on a directory and waits until it greets.
+    pub fn serve(directory: &Path, options: &[&str]) -> Self {
+        let mut child = keyloft()
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--store", directory.to_str().unwrap()])
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(std::fs::File::create(directory.with_extension("log")).unwrap()))
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut greeting = String::new();
+        for line in lines.by_ref().map_while(Result::ok) {
+            greeting.push_str(&line);
+            greeting.push('\n');
+            if line.contains("--type query") {
+                break;
+            }
+        }
+        let words: Vec<&str> = greeting.split_whitespace().collect();
+        let url = words.iter().find(|word| word.starts_with("http://")).expect("an address").to_string();
+        let token = words.iter().find_map(|word| word.strip_prefix("KEYLOFT_ADMIN_TOKEN="));
+        let admin_token = token.filter(|token| token.starts_with("kl_adm_")).map(str::to_owned);
+        Self { child, url, admin_token, greeting: greeting.clone() }
+    }
+
+    /// The admin token that it printed, if it did.
+    pub fn admin_token(&self) -> Option<&str> {
+        self.admin_token.as_deref()
+    }
+
+    /// What it said when it started.
+    pub fn greeting(&self) -> &str {
+        &self.greeting
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Somebody with this admin token.
+    pub fn admin(&self, token: &str) -> Client {
+        Client::new(&self.url, Some(("authorization", format!("Bearer {token}"))))
+    }
+
+    /// Somebody with an API key.
+    pub fn with_key(&self, api_key: &str) -> Client {
+        Client::new(&self.url, Some(("x-api-key", api_key.to_owned())))
+    }
+
+    /// Sends a signal by its name, to this process only.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end and gives the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command without the environment of whoever runs the tests.
+pub fn keyloft() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyloft"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYLOFT_") || name.starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command of an operator with something on its standard input.
+pub fn run(command: &mut Command, input: &str) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let mut output = Output { status: child.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() };
+    child.stdout.take().unwrap().read_to_end(&mut output.stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut output.stderr).unwrap();
+    output
+}
