@@ -3,4 +3,10 @@
 
 mod support;
 
+mod credentials;
+mod key_changes;
+mod keys;
+mod routes;
 mod smoke;
+mod tenants;
+mod verify;
