@@ -82,6 +82,44 @@ async fn a_file_that_is_renamed_is_the_same_secret_with_another_id() {
 }
 
 #[tokio::test]
+async fn a_copy_of_a_key_whose_own_file_is_broken_is_reported_like_any_twin() {
+    let server = TestServer::spawn().await;
+    let shared = secret();
+    write(&server, &key_file(ID), minimal("k", &shared).to_string());
+    sync(&server).await;
+    write(&server, &key_file(ID), "{");
+    write(&server, &key_file(OTHER), minimal("copy", &shared).to_string());
+    assert_eq!(sync(&server).await["unreadable"], 2);
+    assert_eq!(whoami(&server, shared.expose()).await, 401);
+    assert_eq!(
+        unreadable(&server).await.iter().map(|(object, _)| object.clone()).collect::<Vec<_>>(),
+        [key_file(ID), key_file(OTHER)]
+    );
+}
+
+#[tokio::test]
+async fn a_revocation_holds_even_when_the_file_lost_its_revision() {
+    let server = TestServer::spawn().await;
+    let by_hand = secret();
+    let document = minimal("k", &by_hand);
+    write(&server, &key_file(ID), document.to_string());
+    sync(&server).await;
+    for round in 0..3 {
+        server.admin().patch(&path(ID), json!({"sourceId": format!("s{round}")})).await;
+    }
+    write(&server, &key_file(ID), document.to_string());
+    let revoked = server.admin().delete(&path(ID)).await;
+    assert_eq!((&revoked.json()["state"], &revoked.json()["rev"]), (&json!("revoked"), &json!(5)));
+    assert_eq!(whoami(&server, by_hand.expose()).await, 401);
+    // The same when the file itself says that the key is revoked.
+    let mut document = read(&server, &key_file(ID));
+    document["rev"] = json!(1);
+    write(&server, &key_file(ID), document.to_string());
+    assert_eq!(server.admin().delete(&path(ID)).await.json()["state"], "revoked");
+    assert_eq!(server.admin().get(&path(ID)).await.json()["state"], "revoked");
+}
+
+#[tokio::test]
 async fn a_file_that_is_edited_by_hand_counts_whatever_its_revision_says() {
     let server = TestServer::spawn().await;
     let by_hand = secret();

@@ -97,7 +97,11 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("00000000-0000-4000-8000-00000000000d.json", vec![b' '; 1024 * 1024 + 1], "larger than"),
         ("00000000-0000-4000-8000-00000000000e.json", format!("{}x", minimal("canary", &secret())).into(), "syntax"),
         ("notes.txt", b"canary".to_vec(), "its name is not"),
-        ("AAAAAAAA-0000-4000-8000-00000000000E.json", minimal("canary", &secret()).to_string().into(), "its name is not"),
+        (
+            "AAAAAAAA-0000-4000-8000-00000000000E.json",
+            minimal("canary", &secret()).to_string().into(),
+            "its name is not",
+        ),
         ("00000000-0000-4000-8000-00000000000f", minimal("canary", &secret()).to_string().into(), "its name is not"),
         (
             "01JQZV5K9M3X7T2B8C4D6E0F1G.json",

@@ -241,8 +241,21 @@ async fn a_list_is_filtered_by_type_state_and_name() {
 async fn a_list_that_is_asked_for_wrongly_is_refused() {
     let server = TestServer::spawn().await;
     for query in [
-        "limit=0", "limit=1001", "limit=-1", "limit=ten", "limit=", "cursor=", "cursor=AAAA", "cursor=%00", "cursor=1",
-        "keyType=admin", "state=expired", "state=", "page=2", "limit=5&limit=6", "wait=5s",
+        "limit=0",
+        "limit=1001",
+        "limit=-1",
+        "limit=ten",
+        "limit=",
+        "cursor=",
+        "cursor=AAAA",
+        "cursor=%00",
+        "cursor=1",
+        "keyType=admin",
+        "state=expired",
+        "state=",
+        "page=2",
+        "limit=5&limit=6",
+        "wait=5s",
     ] {
         let answer = server.admin().get(&format!("{KEYS}?{query}")).await;
         assert_eq!(answer.problem(), (400, "invalid_request".to_owned()), "{query}");

@@ -3,10 +3,14 @@
 
 mod support;
 
+mod canary;
 mod credentials;
+mod file_changes;
+mod files;
 mod key_changes;
 mod keys;
 mod routes;
 mod smoke;
 mod tenants;
+mod tidy;
 mod verify;

@@ -116,8 +116,15 @@ async fn where_there_is_no_route_there_is_a_problem() {
     let server = TestServer::spawn().await;
     for client in [server.anonymous(), server.admin()] {
         for path in [
-            "/", "/api/v1", "/api/v1/nothing", "/api/v2/query", "/api/v1/query/", "//api/v1/query", "/api/v1/Query",
-            "/api/v1/tenants/default/apikeys/a/b", "/api/v1/tenants/a%2fb/c",
+            "/",
+            "/api/v1",
+            "/api/v1/nothing",
+            "/api/v2/query",
+            "/api/v1/query/",
+            "//api/v1/query",
+            "/api/v1/Query",
+            "/api/v1/tenants/default/apikeys/a/b",
+            "/api/v1/tenants/a%2fb/c",
         ] {
             client.get(path).await.refused(404, "not_found");
         }
