@@ -169,6 +169,13 @@ async fn whole_run(format: &str) {
     drop(server);
     seen.0.push(("the log".to_owned(), std::fs::read_to_string(log_file).unwrap()));
 
+    // A run in which nothing works, or nothing is logged, would prove nothing.
+    for place in ["whoami (200 OK)", "ingest (200 OK)", "query (200 OK)", "verify (200 OK)", "patch (200 OK)"] {
+        assert!(seen.0.iter().any(|(seen, _)| seen == place), "no {place}");
+    }
+    let (_, log) = seen.0.last().unwrap();
+    let id = secrets[0].path.rsplit('/').next().unwrap();
+    assert!(log.contains("DEBUG") && log.contains("wrong_key_type") && log.contains(id), "{log}");
     for secret in &secrets {
         assert_eq!(seen.places(&secret.api_key), [""; 0], "the key of {}", secret.path);
         assert_eq!(seen.places(&secret.hex), [""; 0], "the digest of {}", secret.path);
