@@ -93,7 +93,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             if !matches!(content_type.as_str(), "" | "application/json") {
-                return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json (curl: -H 'Content-Type: application/json')."));
+                return Err(Problem::new(
+                    Code::UnsupportedMediaType,
+                    "Send application/json (curl: -H 'Content-Type: application/json').",
+                ));
             }
             read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).and_then(async |body| parse_json(&body)).await.map(Self)
         })
