@@ -5,12 +5,13 @@
 //! 3. `dialect`: the parser's dialect, with a budget of steps.
 //! 4. `functions`: which functions exist, and why others do not.
 //! 5. `growth`: refuses plans in which a short text stands for a huge expression.
-//! 6. `tables`: the permitted streams as tables, and the files behind them.
-//! 7. `interrupt`: lets go of joins that compute for long without a pause.
-//! 8. [`engine`]: plans and runs queries on threads of their own.
-//! 9. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
-//! 10. `encode`: batches as bytes.
-//! 11. `failure`: what a client may learn of an error.
+//! 6. `shadow`: keeps an optimiser rule from dropping what is not superfluous.
+//! 7. `tables`: the permitted streams as tables, and the files behind them.
+//! 8. `interrupt`: lets go of joins that compute for long without a pause.
+//! 9. [`engine`]: plans and runs queries on threads of their own.
+//! 10. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
+//! 11. `encode`: batches as bytes.
+//! 12. `failure`: what a client may learn of an error.
 
 mod dialect;
 mod encode;
@@ -21,6 +22,7 @@ mod growth;
 mod interrupt;
 pub mod request;
 pub mod rows;
+mod shadow;
 mod statement;
 mod tables;
 #[cfg(test)]
