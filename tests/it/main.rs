@@ -4,5 +4,16 @@
 
 mod support;
 
+mod canary;
+mod credentials;
+mod file_changes;
+mod files;
+mod key_changes;
+mod keys;
+mod readme;
+mod routes;
 mod smoke;
+mod tenants;
+mod tidy;
 mod tour;
+mod verify;
