@@ -1,6 +1,7 @@
 //! The keystore without any server: issue a key, authenticate with it, revoke it, and see it refused.
 //!
 //! `cargo run --example embed --no-default-features`
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! that lasts as long as its response body.
 //!
 //! `cargo run --example protect_app`, then the commands that it prints.
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::Duration;
