@@ -153,6 +153,14 @@ impl KeyCache {
         self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
     }
 
+    /// Puts the record that was read of a tenant in place of `known`, unless this node has changed it since.
+    pub fn restore_tenant(&self, known: Option<&Arc<Tenant>>, tenant: Tenant) {
+        let id = tenant.id.clone();
+        if self.write().restore_tenant(known, tenant) {
+            self.tell(&Change::Tenant { tenant: id });
+        }
+    }
+
     /// Puts a tenant's record in place.
     pub fn put_tenant(&self, tenant: Tenant) {
         let id = tenant.id.clone();

@@ -65,15 +65,15 @@ impl Pass<'_> {
     async fn tenant(&mut self, id: TenantId) -> Result<()> {
         // What is in memory now and not in the list later was removed; what is issued in between is not in question.
         let known = self.cache.scan(&id, None, usize::MAX, |_| true);
-        let was_tenant = self.cache.tenant(&id).is_some();
+        let held = self.cache.tenant(&id);
         let listed = self.bucket.list(&layout::keys(&id)).await?;
         match self.record(&id, &listed).await? {
             Some(tenant) => {
-                if self.cache.tenant(&id).as_deref() != Some(&tenant) {
-                    self.cache.put_tenant(tenant);
+                if held.as_deref() != Some(&tenant) {
+                    self.cache.restore_tenant(held.as_ref(), tenant);
                 }
             }
-            None if was_tenant => {
+            None if held.is_some() => {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 return Ok(());
