@@ -108,7 +108,7 @@ async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Sec
 async fn whole_run(format: &str) {
     let root = tempfile::tempdir().unwrap();
     let store = root.path().join("store");
-    let options = ["--log-filter", "debug", "--log-format", format];
+    let options = ["--log-filter", "trace", "--log-format", format];
     let server = Process::serve(&store, &options);
     let token = server.admin_token().unwrap().to_owned();
     assert_eq!(server.greeting().matches(&token).count(), 1);
@@ -160,22 +160,23 @@ async fn whole_run(format: &str) {
         seen.send("presented", server.with_key(presented).request("GET", "/api/v1/tenants")).await;
     }
     drop(server);
+    let log_file = store.with_extension("log");
+    seen.0.push(("the log".to_owned(), std::fs::read_to_string(&log_file).unwrap()));
     // Once more on what the first run left: the token is not shown again.
     let server = Process::serve(&store, &options);
     assert_eq!(server.admin_token(), None);
     seen.0.push(("the second greeting".to_owned(), server.greeting().to_owned()));
     seen.send("whoami", server.with_key(&secrets[0].api_key).request("GET", "/api/v1/whoami")).await;
-    let log_file = store.with_extension("log");
     drop(server);
-    seen.0.push(("the log".to_owned(), std::fs::read_to_string(log_file).unwrap()));
+    seen.0.push(("the second log".to_owned(), std::fs::read_to_string(log_file).unwrap()));
 
     // A run in which nothing works, or nothing is logged, would prove nothing.
     for place in ["whoami (200 OK)", "ingest (200 OK)", "query (200 OK)", "verify (200 OK)", "patch (200 OK)"] {
         assert!(seen.0.iter().any(|(seen, _)| seen == place), "no {place}");
     }
-    let (_, log) = seen.0.last().unwrap();
+    let (_, log) = seen.0.iter().find(|(place, _)| place == "the log").unwrap();
     let id = secrets[0].path.rsplit('/').next().unwrap();
-    assert!(log.contains("DEBUG") && log.contains("wrong_key_type") && log.contains(id), "{log}");
+    assert!(log.contains("TRACE") && log.contains("wrong_key_type") && log.contains(id), "{log}");
     for secret in &secrets {
         assert_eq!(seen.places(&secret.api_key), [""; 0], "the key of {}", secret.path);
         assert_eq!(seen.places(&secret.hex), [""; 0], "the digest of {}", secret.path);
