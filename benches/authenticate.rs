@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use keyloft::auth::{Ingestion, Query, authenticate};
-use keyloft::key::{
-    ApiKey, KeyId, KeyName, KeyState, KeyType, Metadata, PlainSecret, Streams, Tenant, TenantId,
-};
+use keyloft::key::{ApiKey, KeyId, KeyName, KeyState, KeyType, Metadata, PlainSecret, Streams, Tenant, TenantId};
 use keyloft::{Clock, KeyCache, SystemClock};
 
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];

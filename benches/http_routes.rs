@@ -9,7 +9,9 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use keyloft::auth::Query;
 use keyloft::http::middleware::api_key;
-use keyloft::key::{ApiKey, KeyId, KeyName, KeyState, KeyType, Label, Metadata, PlainSecret, Streams, Tenant, TenantId};
+use keyloft::key::{
+    ApiKey, KeyId, KeyName, KeyState, KeyType, Label, Metadata, PlainSecret, Streams, Tenant, TenantId,
+};
 use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
 
 async fn answer() -> &'static str {
@@ -42,9 +44,7 @@ fn main() -> std::io::Result<()> {
             App::new()
                 .app_data(keystore.clone())
                 .service(web::resource("/open").route(web::get().to(answer)))
-                .service(
-                    web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)),
-                )
+                .service(web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)))
         })
         .workers(2)
         .bind("127.0.0.1:0")?;

@@ -3,4 +3,6 @@
 
 mod support;
 
+mod session_places;
+mod sessions;
 mod smoke;

@@ -3,8 +3,12 @@
 pub mod client;
 pub mod events;
 pub mod process;
+pub mod raw;
+pub mod scene;
 pub mod server;
 
 pub use client::{Answer, Client, Issued};
 pub use process::Process;
+pub use raw::Raw;
+pub use scene::Scene;
 pub use server::TestServer;
