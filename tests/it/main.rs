@@ -3,6 +3,9 @@
 
 mod support;
 
+mod ingest;
+mod ingest_whole;
+mod query;
 mod session_places;
 mod sessions;
 mod smoke;

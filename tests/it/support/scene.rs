@@ -67,6 +67,13 @@ impl Scene {
     }
 }
 
+/// A sender and a reader of the default tenant.
+pub async fn people(server: &TestServer) -> (Client, Client) {
+    let sender = server.admin().issue("default", "shipper", "ingestion").await;
+    let reader = server.admin().issue("default", "dashboard", "query").await;
+    (server.with_key(&sender.api_key), server.with_key(&reader.api_key))
+}
+
 /// Reads the rest of an answer, which must break off before its end.
 pub async fn must_break_off(mut response: reqwest::Response) {
     loop {
