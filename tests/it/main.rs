@@ -3,9 +3,13 @@
 
 mod support;
 
+mod cli;
 mod ingest;
 mod ingest_whole;
+mod limits;
 mod query;
 mod session_places;
 mod sessions;
+mod shutdown;
 mod smoke;
+mod starting;
