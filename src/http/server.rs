@@ -37,7 +37,14 @@ impl Server {
     /// # Errors
     /// When the address cannot be had.
     pub fn bind(app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen)?;
+        Self::accept(TcpListener::bind(config.listen)?, app, config)
+    }
+
+    /// Answers what comes in on `listener`.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn accept(listener: TcpListener, app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let app = web::Data::from(app);
         let keystore = web::Data::new(app.keystore.clone());

@@ -5,14 +5,23 @@
 mod support;
 
 mod canary;
+mod cli;
 mod credentials;
 mod file_changes;
 mod files;
+mod ingest;
+mod ingest_whole;
 mod key_changes;
 mod keys;
+mod limits;
+mod query;
 mod readme;
 mod routes;
+mod session_places;
+mod sessions;
+mod shutdown;
 mod smoke;
+mod starting;
 mod tenants;
 mod tidy;
 mod tour;
