@@ -16,8 +16,11 @@ use crate::support::{Answer, TestServer};
 
 const WHOAMI: &str = "/api/v1/whoami";
 
-/// Presents header fields, which may hold any bytes and be repeated.
-async fn present(server: &TestServer, fields: &[(&str, &[u8])]) -> Answer {
+/// Header fields, whose values may be any bytes.
+type Fields<'a> = &'a [(&'a str, &'a [u8])];
+
+/// Presents header fields, which may be repeated.
+async fn present(server: &TestServer, fields: Fields<'_>) -> Answer {
     let request = fields.iter().fold(server.anonymous().request("GET", WHOAMI), |request, (name, value)| {
         request.header(*name, HeaderValue::from_bytes(value).unwrap())
     });
@@ -87,7 +90,7 @@ async fn a_tenant_statement_is_heard_only_after_the_key_is_good() {
     admin.post("/api/v1/tenants", json!({"tenantId": "beta"})).await;
     let key = admin.issue("acme", "k", "query").await;
     let unknown = PlainSecret::generate(KeyType::Query).unwrap();
-    let statements: &[(u16, &str, &[(&str, &[u8])])] = &[
+    let statements: &[(u16, &str, Fields)] = &[
         (200, "", &[("x-tenant-id", b"acme")]),
         (200, "", &[("x-p-tenant", b"acme")]),
         (200, "", &[("x-tenant-id", b" acme "), ("x-p-tenant", b"acme")]),
