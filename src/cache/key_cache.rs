@@ -126,6 +126,27 @@ impl KeyCache {
         changed
     }
 
+    /// Puts a key in place of `known` although its revision is lower, because the bucket says so. Says whether anything
+    /// changed.
+    pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
+        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let changed = self.write().restore_key(known, key);
+        if changed {
+            self.tell(&change);
+        }
+        changed
+    }
+
+    /// Forgets a tenant whose record is gone, and its keys.
+    pub fn remove_tenant(&self, id: &TenantId) {
+        let keys = self.scan(id, None, usize::MAX, |_| true);
+        self.write().remove_tenant(id);
+        for key in keys {
+            self.tell(&Change::Key { tenant: id.clone(), key_id: key.key_id });
+        }
+        self.tell(&Change::Tenant { tenant: id.clone() });
+    }
+
     /// Forgets a key whose document is gone.
     pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
         self.write().remove_key(tenant, id);

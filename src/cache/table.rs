@@ -85,10 +85,18 @@ impl Table {
     /// taken out: which of them a credential means is never guessed. Says whether anything changed.
     pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
         match self.key(&key.tenant, key.key_id) {
-            Some(known) if known.rev > key.rev || **known == *key => return false,
-            Some(_) => self.remove_key(&key.tenant, key.key_id),
-            None => {}
+            Some(known) if known.rev > key.rev || **known == *key => false,
+            _ => self.place(key),
         }
+    }
+
+    /// Puts a key in place of `known`, newer or not, unless that has made way already. Says whether anything changed.
+    pub(super) fn restore_key(&mut self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
+        self.key(&key.tenant, key.key_id).is_some_and(|held| Arc::ptr_eq(held, known)) && self.place(key)
+    }
+
+    fn place(&mut self, key: Arc<ApiKey>) -> bool {
+        self.remove_key(&key.tenant, key.key_id);
         if !self.tenants.contains_key(&key.tenant) {
             return false;
         }
@@ -109,6 +117,15 @@ impl Table {
             self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
         }
         true
+    }
+
+    /// Forgets a tenant and all its keys.
+    pub(super) fn remove_tenant(&mut self, id: &TenantId) {
+        let held: Vec<KeyId> = self.tenants.get(id).into_iter().flat_map(|held| held.by_id.keys().copied()).collect();
+        for key_id in held {
+            self.remove_key(id, key_id);
+        }
+        self.tenants.remove(id);
     }
 
     pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {

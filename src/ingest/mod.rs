@@ -19,6 +19,8 @@ pub mod decode;
 mod group;
 mod lane;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use body::{ContentEncoding, inflate};

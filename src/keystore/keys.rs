@@ -133,14 +133,16 @@ impl Keystore {
             if expected_rev.is_some_and(|rev| rev != before.rev) {
                 return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
             }
+            // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.
+            let held_rev = self.cache.key(&tenant, id).map_or(0, |held| held.rev);
             let mut after = before.clone();
             change(&mut after)?;
-            if after == before {
+            if after == before && held_rev <= before.rev {
                 let key = Arc::new(after);
                 self.cache.put_key(key.clone());
                 return Ok(key);
             }
-            after.rev = before.rev.saturating_add(1);
+            after.rev = before.rev.max(held_rev).saturating_add(1);
             after.modified_at = Some(self.clock.now());
             let body = document.rewritten(&after).to_bytes();
             if self.bucket.replace(&object, body, &stored.version).await? == Written::Done {

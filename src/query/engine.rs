@@ -20,7 +20,7 @@ use super::interrupt::{Interrupt, InterruptJoins};
 use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
 use super::tables::{self, Tables};
-use super::{failure, functions, growth, statement};
+use super::{failure, functions, growth, shadow, statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -211,6 +211,7 @@ impl Query {
             .with_scalar_functions(functions::scalar())
             .with_aggregate_functions(functions::aggregate())
             .with_window_functions(functions::window())
+            .with_optimizer_rules(shadow::rules())
             .with_physical_optimizer_rule(Arc::new(InterruptJoins(self.interrupt.clone())))
             .build();
         state.mark_start_execution();

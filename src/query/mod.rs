@@ -2,15 +2,17 @@
 //!
 //! 1. [`request`]: what was asked, as a value: text and time range.
 //! 2. `statement`: the guard. One read-only statement of bounded depth, told from the syntax tree that is then planned.
-//! 3. `dialect`: the parser's dialect, with a budget of steps.
-//! 4. `functions`: which functions exist, and why others do not.
-//! 5. `growth`: refuses plans in which a short text stands for a huge expression.
-//! 6. `tables`: the permitted streams as tables, and the files behind them.
-//! 7. `interrupt`: lets go of joins that compute for long without a pause.
-//! 8. [`engine`]: plans and runs queries on threads of their own.
-//! 9. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
-//! 10. `encode`: batches as bytes.
-//! 11. `failure`: what a client may learn of an error.
+//! 3. `tokens`: what is refused before it is parsed.
+//! 4. `dialect`: the parser's dialect, with a budget of steps.
+//! 5. `functions`: which functions exist, and why others do not.
+//! 6. `growth`: refuses plans in which a short text stands for a huge expression.
+//! 7. `shadow`: keeps an optimiser rule from dropping what is not superfluous.
+//! 8. `tables`: the permitted streams as tables, and the files behind them.
+//! 9. `interrupt`: lets go of joins that compute for long without a pause.
+//! 10. [`engine`]: plans and runs queries on threads of their own.
+//! 11. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
+//! 12. `encode`: batches as bytes.
+//! 13. `failure`: what a client may learn of an error.
 
 mod dialect;
 mod encode;
@@ -21,10 +23,12 @@ mod growth;
 mod interrupt;
 pub mod request;
 pub mod rows;
+mod shadow;
 mod statement;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use engine::{Engine, QuerySettings};
 pub use request::{QueryRequest, Scope, TimeRange};

@@ -11,11 +11,10 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
     DataType, DescribeAlias, Expr, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use super::dialect::Budgeted;
-use super::failure;
+use super::{failure, tokens};
 use crate::error::{Error, Result};
 
 /// Address space, not memory: only what a text really needs of it is touched.
@@ -26,9 +25,6 @@ const PARSER_RECURSIONS_PER_LEVEL: usize = 3;
 const MAX_TABLES: u64 = 64;
 /// `CUBE` of n columns groups 2^n times.
 const MAX_CUBE: usize = 8;
-
-/// The parser tries each of these twice, as a subquery and as a join, so a text that ends early costs 2^n attempts.
-const MAX_TABLE_PARENTHESES: usize = 12;
 
 const READ_ONLY: &str = "only one SELECT, WITH or VALUES query, or DESCRIBE <stream>, can be run";
 
@@ -41,9 +37,7 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
         let dialect = Budgeted::new(text.len());
         let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
         let tokens = tokens.map_err(|error| Error::invalid(error.to_string()))?;
-        if table_parentheses(&tokens) > MAX_TABLE_PARENTHESES {
-            return Err(Error::invalid(format!("FROM is nested deeper than {MAX_TABLE_PARENTHESES} parentheses")));
-        }
+        tokens::check(&tokens)?;
         let mut statements = DFParserBuilder::new(tokens)
             .with_dialect(&dialect)
             .with_recursion_limit(max_levels * PARSER_RECURSIONS_PER_LEVEL)
@@ -68,34 +62,6 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
             _ => Err(Error::invalid(READ_ONLY)),
         }
     })
-}
-
-/// How deep parentheses nest that may hold a table.
-fn table_parentheses(tokens: &[TokenWithSpan]) -> usize {
-    let (mut open, mut now, mut deepest) = (Vec::new(), 0, 0);
-    let mut before: Option<&Token> = None;
-    let tokens = tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)));
-    for token in tokens {
-        match token {
-            Token::LParen => {
-                let table = match before {
-                    Some(Token::Word(word)) => {
-                        matches!(word.keyword, Keyword::FROM | Keyword::JOIN | Keyword::LATERAL | Keyword::APPLY)
-                    }
-                    Some(Token::Comma) => true,
-                    Some(Token::LParen) => open.last().copied().unwrap_or(false),
-                    _ => false,
-                };
-                open.push(table);
-                now += usize::from(table);
-                deepest = deepest.max(now);
-            }
-            Token::RParen => now -= usize::from(open.pop().unwrap_or(false)),
-            _ => {}
-        }
-        before = Some(token);
-    }
-    deepest
 }
 
 /// What a query costs when its common table expressions are written out.

@@ -108,6 +108,7 @@ async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
         format!("SELECT {}1{}", "abs(".repeat(10_000), ")".repeat(10_000)),
         format!("SELECT a{}", "[1]".repeat(20_000)),
         format!("SELECT a{}", ".a".repeat(30_000)),
+        format!("SELECT a{}", ".a(1)".repeat(12_000)),
         format!("SELECT CAST(1 AS INT{})", "[]".repeat(30_000)),
         format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(8_000), ">".repeat(8_000)),
         format!("SELECT {}1{}", "[".repeat(30_000), "]".repeat(30_000)),
@@ -142,6 +143,9 @@ async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
         format!("SELECT {}", "lambda x : ".repeat(5_000)),
         format!("SELECT * FROM {}", "(SELECT * FROM (".repeat(60)),
         format!("SELECT * FROM {}SELECT * FROM cars UNION", "(".repeat(120)),
+        format!("SELECT * FROM {}{}", "((SELECT * FROM ".repeat(4), "(cars),".repeat(9_000)),
+        format!("SELECT * FROM {}{}", "(SELECT * FROM ".repeat(120), "(cars),".repeat(8_000)),
+        format!("SELECT * FROM {}{}", "cars JOIN (".repeat(120), "cars x,".repeat(8_000)),
         format!("SELECT * FROM {}VALUES", "(".repeat(120)),
         format!("SELECT * FROM {}cars JOIN", "(cars JOIN ".repeat(100)),
         format!("SELECT * FROM {}", "LATERAL (SELECT * FROM ".repeat(100)),
@@ -179,6 +183,12 @@ async fn a_hundred_levels_still_work() {
             "(Name = 'a' AND Miles_per_Gallon = 1) OR ".repeat(100)
         ),
         format!("SELECT 1 AS x{}", " UNION ALL SELECT 1".repeat(50)),
+        format!("SELECT x FROM {}SELECT 1 AS x{}", "(SELECT x + 1 AS x FROM ".repeat(60) + "(", ")".repeat(61)),
+        format!(
+            "SELECT x FROM {}SELECT 1 AS x{}",
+            "(SELECT max(l.x) AS x FROM cars JOIN ".repeat(20) + "(",
+            ") l ON Name = 'a' AND l.x > 0".repeat(20) + ")"
+        ),
     ] {
         let answer = tokio::time::timeout(Duration::from_secs(60), house.json(&sql)).await;
         assert!(answer.is_ok_and(|answer| answer.contains("\"x\"")), "{}", &sql[..60]);
