@@ -15,6 +15,18 @@ fn read(server: &TestServer, file: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_key_whose_file_was_broken_can_still_be_revoked() {
+    let server = TestServer::spawn().await;
+    let key = server.admin().issue("default", "k", "query").await;
+    write(&server, &key_file(&key.id), "{");
+    assert_eq!(server.admin().delete(&path(&key.id)).await.json()["state"], "revoked");
+    assert_eq!(whoami(&server, &key.api_key).await, 401);
+    let server = server.restart().await;
+    assert_eq!(whoami(&server, &key.api_key).await, 401);
+    assert_eq!(server.admin().get(&path(&key.id)).await.json()["state"], "revoked");
+}
+
+#[tokio::test]
 async fn a_good_key_outlives_its_broken_file_until_the_restart() {
     let server = TestServer::spawn().await;
     let key = server.admin().issue("default", "k", "query").await;

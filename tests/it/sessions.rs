@@ -76,11 +76,16 @@ async fn a_body_that_breaks_off_has_no_final_chunk() {
 
 #[tokio::test]
 async fn a_client_that_stops_reading_holds_nothing_beyond_the_deadline() {
-    let scene = with_ttl(1500).await;
+    let scene = Scene::with(|setup| {
+        setup.config.session.ttl = Duration::from_millis(1500);
+        setup.config.http.request_body_timeout = Duration::from_secs(2);
+    })
+    .await;
     let raw = Raw::query(scene.server.url(), &scene.reader.api_key, STREAMING);
+    assert!(!raw.is_abandoned());
     scene.until_computing().await;
     scene.until_idle().await;
-    drop(raw);
+    scene.server.until("the connection is given up", |_| raw.is_abandoned()).await;
 }
 
 #[tokio::test]

@@ -39,6 +39,18 @@ impl Raw {
         some
     }
 
+    /// Whether the server's end of the connection is gone: the kernel does not tell the other end of an abandoned one.
+    pub fn is_abandoned(&self) -> bool {
+        let (ours, theirs) = (self.0.local_addr().unwrap(), self.0.peer_addr().unwrap());
+        let ports = (format!(":{:04X}", theirs.port()), format!(":{:04X}", ours.port()));
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        !table.lines().skip(1).any(|line| {
+            let mut columns = line.split_whitespace().skip(1);
+            columns.next().is_some_and(|local| local.ends_with(&ports.0))
+                && columns.next().is_some_and(|remote| remote.ends_with(&ports.1))
+        })
+    }
+
     /// Reads until the server hangs up, in whatever manner.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
