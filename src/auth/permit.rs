@@ -17,6 +17,11 @@ pub struct Permit<A> {
 }
 
 impl<A> Permit<A> {
+    #[cfg(test)]
+    pub(super) fn of(key: Arc<ApiKey>) -> Self {
+        Self { key, action: PhantomData }
+    }
+
     /// The key that was presented.
     pub fn key(&self) -> &Arc<ApiKey> {
         &self.key

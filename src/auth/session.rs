@@ -120,13 +120,19 @@ impl Sessions {
     pub fn open(self: &Arc<Self>, permit: &Permit<Query>) -> Result<SessionGuard, TooManyQueries> {
         let key = permit.key();
         let opened_at = self.clock.now();
+        // Whichever comes first: the end of the session's time, or of its key's.
+        let of_key = key.expires_at.and_then(|end| (end - opened_at).to_std().ok()).filter(|left| *left < self.ttl);
+        let (left, at_the_end) = match of_key {
+            Some(left) => (left, Ending::KeyWithdrawn),
+            None => (self.ttl, Ending::Deadline),
+        };
         let session = Arc::new(Session {
             id: SessionId(Uuid::new_v4()),
             tenant: key.tenant.clone(),
             key_id: key.key_id,
             streams: key.streams.clone(),
             opened_at,
-            expires_at: opened_at + TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX),
+            expires_at: opened_at + TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX),
             ending: watch::Sender::new(None),
         });
         {
@@ -140,10 +146,10 @@ impl Sessions {
         if let Some(ending) = self.reason_to_end(&session) {
             self.end(session.id, ending);
         }
-        let (sessions, id, ttl) = (self.clone(), session.id, self.ttl);
+        let (sessions, id) = (self.clone(), session.id);
         let deadline = tokio::spawn(async move {
-            tokio::time::sleep(ttl).await;
-            sessions.end(id, Ending::Deadline);
+            tokio::time::sleep(left).await;
+            sessions.end(id, at_the_end);
         });
         Ok(SessionGuard { sessions: self.clone(), session, deadline: deadline.abort_handle() })
     }
@@ -254,6 +260,16 @@ mod tests {
         let guard = sessions.open(&permit).unwrap();
         assert_eq!(guard.session().ended().await, Ending::Deadline);
         assert!(sessions.list().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_expires_takes_its_sessions_with_it() {
+        let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
+        let expires_at = Some(Some(keystore.now() + TimeDelta::milliseconds(50)));
+        let patch = KeyPatch { expires_at, ..KeyPatch::default() };
+        let key = keystore.update(&TenantId::default(), permit.key().key_id, patch, None).await.unwrap();
+        let guard = sessions.open(&Permit::of(key)).unwrap();
+        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }
 
     #[tokio::test]

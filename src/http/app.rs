@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::auth::{AdminDigest, Sessions};
-use crate::cache::KeyCache;
+use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestSettings};
@@ -122,13 +122,20 @@ impl App {
         }
     }
 
+    /// The documents that cannot be used: keys, tenants and the schemas of streams.
+    pub fn unreadable(&self) -> UnreadableDocuments {
+        let mut documents = self.keystore.cache().unreadable();
+        documents.extend(self.catalog.unreadable());
+        documents
+    }
+
     /// What is true now, for the metrics.
     pub fn levels(&self) -> Levels {
         let cache = self.keystore.cache();
         Levels {
             keys: cache.key_count(),
             tenants: self.keystore.tenants().len(),
-            unreadable: cache.unreadable().len(),
+            unreadable: self.unreadable().len(),
             sessions: self.sessions.list().len(),
         }
     }

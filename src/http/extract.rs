@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures::future::LocalBoxFuture;
@@ -90,6 +91,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let content_type = request.content_type().to_owned();
+        let length = check_length(request, MAX_JSON_BYTES);
         let payload = payload.take();
         Box::pin(async move {
             if !matches!(content_type.as_str(), "" | "application/json") {
@@ -98,6 +100,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
                     "Send application/json (curl: -H 'Content-Type: application/json').",
                 ));
             }
+            length?;
             read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).and_then(async |body| parse_json(&body)).await.map(Self)
         })
     }
@@ -125,6 +128,20 @@ pub(super) fn without_values(reason: &str) -> String {
     }
 }
 
+/// Refuses at once what says that it is too large.
+///
+/// # Errors
+/// 413.
+pub fn check_length(request: &HttpRequest, max_bytes: usize) -> Result<(), Problem> {
+    let stated =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if stated.is_some_and(|stated| stated > max_bytes as u64) { Err(too_large(max_bytes)) } else { Ok(()) }
+}
+
+fn too_large(max_bytes: usize) -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("The body is larger than {max_bytes} bytes."))
+}
+
 /// Reads a whole body of at most `max_bytes` within `timeout`.
 ///
 /// # Errors
@@ -135,7 +152,7 @@ pub async fn read_body(mut payload: Payload, max_bytes: usize, timeout: Duration
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::invalid("The body could not be read to its end."))?;
             if body.len() + chunk.len() > max_bytes {
-                return Err(Problem::new(Code::PayloadTooLarge, format!("The body is larger than {max_bytes} bytes.")));
+                return Err(too_large(max_bytes));
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,7 +1,7 @@
 //! HTTP: every route and the order of the middleware, on this page.
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
-//! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.
+//! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
 //! 4. [`credential`]: where a client may put its key.  [`body`]: the body that holds a session.
 //! 5. [`error`]: the one map from what went wrong to an answer.
@@ -11,6 +11,7 @@ pub mod body;
 pub mod credential;
 pub mod error;
 pub mod extract;
+pub mod field;
 pub mod middleware;
 pub mod routes;
 pub mod server;
@@ -63,7 +64,7 @@ macro_rules! routes {
         /// Adds every route to an actix application.
         pub fn configure(service: &mut web::ServiceConfig) {
             $($(#[$attribute])* {
-                let resource = web::resource($path).guard(guard::Method(Method::$method));
+                let resource = web::resource($path).guard(method(Method::$method));
                 stack!($credential service resource.route(web::to($handler)));
             })*
             for route in ROUTES {
@@ -71,6 +72,14 @@ macro_rules! routes {
             }
         }
     };
+}
+
+/// Whoever may GET may also ask for the head alone (RFC 9110, section 9.3.2); actix leaves the body out.
+fn method(method: Method) -> impl guard::Guard {
+    guard::fn_guard(move |context| {
+        let asked = &context.head().method;
+        *asked == method || (*asked == Method::HEAD && method == Method::GET)
+    })
 }
 
 /// The middleware of each kind of route. actix runs the last `wrap` first: read each stack from the bottom up.

@@ -27,8 +27,8 @@ use crate::key::{ApiKey, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
 use crate::sync::{self, Counts};
 
-/// How often a compare-and-swap is tried before we say that too many are writing.
-const ATTEMPTS: usize = 8;
+/// How often a compare-and-swap is tried before we say that too many are writing: each round one of them gets through.
+const ATTEMPTS: usize = 100;
 
 /// Keys and tenants in a bucket, with all of them in memory. Cheap to clone.
 ///

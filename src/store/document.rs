@@ -1,7 +1,7 @@
 //! The versioned JSON of a key: camelCase, `version` first, unknown fields kept.
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -131,9 +131,9 @@ impl KeyDocument {
             source_id: self.source_id.clone(),
             trust_level: self.trust_level.clone().filter(|label| !standard(label)),
             created_by: self.created_by.clone(),
-            created_at: self.created_at,
-            modified_at: self.modified_at,
-            expires_at: self.expires_at,
+            created_at: self.created_at.map(|at| at.trunc_subsecs(3)),
+            modified_at: self.modified_at.map(|at| at.trunc_subsecs(3)),
+            expires_at: self.expires_at.map(|end| end.trunc_subsecs(3)),
             metadata: self.metadata.clone(),
             rev: self.rev,
         })

@@ -1,11 +1,12 @@
 //! Every stream of every tenant, in memory; what `schema.json` says is what counts.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use relative_path::RelativePath;
 
 use super::{Field, StreamSchema};
+use crate::cache::UnreadableDocuments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout::{self, ObjectName};
@@ -21,41 +22,55 @@ const ATTEMPTS: usize = 8;
 pub struct StreamCatalog {
     bucket: Bucket,
     streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Arc<StreamSchema>>>>,
+    unreadable: Mutex<UnreadableDocuments>,
 }
 
 impl StreamCatalog {
     /// A catalog that knows no stream yet.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, streams: RwLock::default() }
+        Self { bucket, streams: RwLock::default(), unreadable: Mutex::default() }
     }
 
-    /// Reads the streams of every tenant from the store. A schema that cannot be read is logged and passed over.
+    /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing; a
+    /// stream whose schema is gone is forgotten, so that its next event creates it anew.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn sync(&self) -> Result<()> {
-        self.sync_tenant(&TenantId::default()).await?;
+        let mut unreadable = UnreadableDocuments::new();
+        self.sync_tenant(TenantId::default(), &mut unreadable).await?;
         for folder in self.bucket.folders(RelativePath::new("")).await? {
             if let Ok(tenant) = TenantId::parse(&folder)
                 && !tenant.is_default()
             {
-                self.sync_tenant(&tenant).await?;
+                self.sync_tenant(tenant, &mut unreadable).await?;
             }
         }
+        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
         Ok(())
     }
 
-    async fn sync_tenant(&self, tenant: &TenantId) -> Result<()> {
-        for folder in self.bucket.folders(&layout::streams(tenant)).await? {
-            let Ok(stream) = StreamName::parse(&folder) else { continue };
-            match self.load(tenant, &stream).await {
+    /// The schemas that could not be read at the last sync.
+    pub fn unreadable(&self) -> UnreadableDocuments {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn sync_tenant(&self, tenant: TenantId, unreadable: &mut UnreadableDocuments) -> Result<()> {
+        let folders = self.bucket.folders(&layout::streams(&tenant)).await?;
+        let stored = folders.iter().filter_map(|folder| StreamName::parse(folder).ok());
+        let known = self.list(&tenant).into_iter().map(|(stream, _)| stream);
+        for stream in stored.chain(known).collect::<BTreeSet<_>>() {
+            match self.load(&tenant, &stream).await {
                 // What memory already holds may be newer than what was just read.
-                Ok(Some((schema, _))) if !self.holds(tenant, &stream, &schema) => {
-                    self.remember(tenant, &stream, Arc::new(schema));
+                Ok(Some((schema, _))) if self.holds(&tenant, &stream, &schema) => {}
+                Ok(Some((schema, _))) => {
+                    self.remember(&tenant, &stream, Arc::new(schema));
                 }
-                Ok(_) => {}
+                Ok(None) => self.forget(&tenant, &stream),
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%tenant, %stream, "the schema of a stream cannot be read: {error}");
+                    let object = name(&tenant, &stream).path().into_string();
+                    unreadable.insert((tenant.clone(), object), error.message().to_owned());
                 }
                 Err(error) => return Err(error),
             }
@@ -132,6 +147,11 @@ impl StreamCatalog {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.entry(tenant.clone()).or_default().insert(stream.clone(), schema.clone());
         schema
+    }
+
+    fn forget(&self, tenant: &TenantId, stream: &StreamName) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        streams.get_mut(tenant).map(|streams| streams.remove(stream));
     }
 
     fn holds(&self, tenant: &TenantId, stream: &StreamName, schema: &StreamSchema) -> bool {

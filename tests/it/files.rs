@@ -245,3 +245,26 @@ async fn everything_in_the_store_is_for_its_owner_only() {
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
+
+#[tokio::test]
+async fn a_stream_whose_schema_is_broken_is_listed_and_one_whose_schema_is_gone_comes_back_with_its_next_event() {
+    let server = TestServer::spawn().await;
+    let sender = server.admin().issue("default", "s", "ingestion").await;
+    let reader = server.admin().issue("default", "r", "query").await;
+    let (sending, reading) = (server.with_key(&sender.api_key), server.with_key(&reader.api_key));
+    assert_eq!(sending.ingest("web", r#"{"a":1}"#).await.status, 200);
+    let schema = server.path("streams/web/schema.json");
+    let good = std::fs::read(&schema).unwrap();
+    std::fs::write(&schema, "{").unwrap();
+    server.admin().post("/api/v1/sync", serde_json::json!({})).await;
+    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"][0]["object"], "streams/web/schema.json");
+    assert_eq!(reading.query("SELECT a FROM web").await.text(), r#"[{"a":1}]"#);
+    std::fs::write(&schema, good).unwrap();
+    std::fs::remove_file(&schema).unwrap();
+    server.admin().post("/api/v1/sync", serde_json::json!({})).await;
+    reading.query("SELECT a FROM web").await.refused(400, "invalid_query");
+    assert_eq!(sending.ingest("web", r#"{"a":2}"#).await.status, 200);
+    let server = server.restart().await;
+    let answer = server.with_key(&reader.api_key).query("SELECT sum(a) AS s FROM web").await;
+    assert_eq!(answer.text(), r#"[{"s":3}]"#);
+}

@@ -233,3 +233,32 @@ async fn a_wait_is_a_duration_of_at_most_a_minute() {
         assert_eq!(answer.status, status, "{wait}");
     }
 }
+
+#[tokio::test]
+async fn null_clears_what_can_be_empty_and_is_refused_elsewhere() {
+    let server = TestServer::spawn().await;
+    let body = json!({"keyName": "k", "keyType": "query", "metadata": {"team": "web"}, "sourceId": "s"});
+    let key = server.admin().issue_with("default", body).await;
+    let path = format!("/api/v1/tenants/default/apikeys/{}", key.id);
+    let view = server.admin().patch(&path, json!({"metadata": null, "sourceId": null})).await.json();
+    assert_eq!((&view["metadata"], &view["sourceId"]), (&json!({}), &json!(null)));
+    for field in ["streams", "state"] {
+        server.admin().patch(&path, json!({field: null})).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn sixty_changes_at_once_all_get_through() {
+    let server = TestServer::spawn().await;
+    let key = server.admin().issue("default", "k", "query").await;
+    let path = format!("/api/v1/tenants/default/apikeys/{}", key.id);
+    let admin = server.admin();
+    let change = |n| {
+        let (admin, path) = (admin.clone(), path.clone());
+        async move { admin.patch(&path, json!({"sourceId": format!("s{n}")})).await }
+    };
+    for answer in futures::future::join_all((0..60).map(change)).await {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(admin.get(&path).await.json()["rev"], 61);
+}

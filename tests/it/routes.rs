@@ -174,3 +174,19 @@ async fn before_the_keys_are_loaded_nobody_is_called_unknown() {
     client.get("/api/v1/whoami").await.refused(401, "invalid_api_key");
     assert_eq!(server.admin().get("/api/v1/tenants").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_method_that_is_not_known_is_told_which_are() {
+    let server = TestServer::spawn().await;
+    let answer = Answer::of(server.admin().request("PUT", "/api/v1/tenants/default")).await;
+    answer.refused(405, "method_not_allowed");
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, PATCH, DELETE"));
+}
+
+#[tokio::test]
+async fn the_head_alone_can_be_asked_for_where_the_whole_can() {
+    let server = TestServer::spawn().await;
+    let answer = Answer::of(server.anonymous().request("HEAD", "/api/v1/readiness")).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    assert_eq!(Answer::of(server.anonymous().request("HEAD", "/api/v1/whoami")).await.status, 401);
+}

@@ -16,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sync", &["cache", "error", "key", "layout", "store"]),
     ("keystore", &["cache", "clock", "error", "key", "layout", "store", "sync"]),
     ("auth", &["cache", "clock", "error", "key", "layout", "store"]),
-    ("stream", &["error", "key", "layout", "store"]),
+    ("stream", &["cache", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
     ("telemetry", &["error"]),

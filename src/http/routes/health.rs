@@ -1,8 +1,10 @@
 //! Is the process alive, and should it be sent requests; and what is said where there is no route.
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use crate::http::ROUTES;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 
@@ -23,11 +25,16 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
 }
 
 /// The path exists, the method does not.
-///
-/// # Errors
-/// Always: 405.
-pub async fn method_not_allowed() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Code::MethodNotAllowed, "This route knows other methods."))
+/// `Allow` names them (RFC 9110, section 15.5.6).
+pub async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    let pattern = request.match_pattern();
+    let known = ROUTES.iter().filter(|route| Some(route.path) == pattern.as_deref()).map(|route| route.method);
+    let allow: Vec<_> = known.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect();
+    let mut response = Problem::new(Code::MethodNotAllowed, "This route knows other methods.").response();
+    if let Ok(allow) = HeaderValue::from_str(&allow.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }
 
 /// Nothing is here.

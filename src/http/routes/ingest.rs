@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::auth::{Ingestion, Permit};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::read_body;
+use crate::http::extract::{check_length, read_body};
 use crate::ingest::{ContentEncoding, Origin};
 use crate::key::StreamName;
 
@@ -56,6 +56,7 @@ async fn accept(
     permit.check_stream(&stream)?;
     check_media_type(request)?;
     let encoding = encoding(request)?;
+    check_length(request, app.max_body_bytes)?;
     let body = read_body(payload.into_inner(), app.max_body_bytes, app.body_timeout).await?;
     let key = permit.key();
     let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };

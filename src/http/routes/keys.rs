@@ -5,13 +5,14 @@ use std::time::Instant;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::receipt::{Receipt, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
+use crate::http::field::{Rfc3339, given, nullable};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
 use crate::keystore::{Cursor, Filter};
 
@@ -28,7 +29,7 @@ pub struct Issue {
     streams: Streams,
     source_id: Option<Label>,
     trust_level: Option<Label>,
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Rfc3339>,
     #[serde(default)]
     metadata: Metadata,
 }
@@ -37,15 +38,18 @@ pub struct Issue {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Patch {
+    #[serde(default, deserialize_with = "given")]
     streams: Option<Streams>,
+    #[serde(default, deserialize_with = "given")]
     state: Option<Switch>,
     #[serde(default, deserialize_with = "nullable")]
     source_id: Option<Option<Label>>,
     #[serde(default, deserialize_with = "nullable")]
     trust_level: Option<Option<Label>>,
     #[serde(default, deserialize_with = "nullable")]
-    expires_at: Option<Option<DateTime<Utc>>>,
-    metadata: Option<Metadata>,
+    expires_at: Option<Option<Rfc3339>>,
+    #[serde(default, deserialize_with = "nullable")]
+    metadata: Option<Option<Metadata>>,
 }
 
 /// The states a PATCH may set: revoking is DELETE, because it is final.
@@ -97,14 +101,15 @@ pub async fn issue(
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
     wait.check()?;
-    check_expiry(&app, body.expires_at)?;
+    let expires_at = body.expires_at.map(|end| end.0);
+    check_expiry(&app, expires_at)?;
     let new = NewKey {
         name: body.key_name,
         key_type: body.key_type,
         streams: body.streams,
         source_id: body.source_id,
         trust_level: body.trust_level,
-        expires_at: body.expires_at,
+        expires_at,
         metadata: body.metadata,
     };
     let issued = app.keystore.issue(&tenant, new, Label::parse(ADMIN).ok()).await?;
@@ -171,14 +176,15 @@ pub async fn update(
     let start = Instant::now();
     let (tenant, id) = parse_key(&path)?;
     wait.check()?;
-    check_expiry(&app, patch.expires_at.flatten())?;
+    let expires_at = patch.expires_at.map(|end| end.map(|end| end.0));
+    check_expiry(&app, expires_at.flatten())?;
     let patch = KeyPatch {
         streams: patch.streams,
         active: patch.state.map(|state| state == Switch::Active),
         source_id: patch.source_id,
         trust_level: patch.trust_level,
-        expires_at: patch.expires_at,
-        metadata: patch.metadata,
+        expires_at,
+        metadata: patch.metadata.map(Option::unwrap_or_default),
     };
     let key = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
     Ok(changed(&app, &key, start))
@@ -238,11 +244,4 @@ fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
         },
         Err(_) => Err(Problem::new(Code::PreconditionFailed, "If-Match names no revision of this key.")),
     }
-}
-
-/// Tells `null` from a field that is not there.
-pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::<T>::deserialize(deserializer).map(Some)
 }

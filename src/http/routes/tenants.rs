@@ -8,13 +8,14 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::keys::{nullable, parse_tenant};
+use super::keys::parse_tenant;
 use super::receipt::{Receipt, Wait};
 use super::views::TenantView;
 use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
+use crate::http::field::{given, nullable};
 use crate::key::{KeyType, Label, TenantId};
 use crate::keystore::TenantPatch;
 
@@ -32,6 +33,7 @@ pub struct Create {
 pub struct Patch {
     #[serde(default, deserialize_with = "nullable")]
     name: Option<Option<Label>>,
+    #[serde(default, deserialize_with = "given")]
     suspended: Option<BTreeSet<KeyType>>,
 }
 

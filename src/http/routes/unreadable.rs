@@ -8,8 +8,8 @@ use crate::http::extract::Operator;
 
 /// All of them, by tenant and name.
 pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
-    let unreadable = app.keystore.cache().unreadable();
-    let items: Vec<_> = unreadable
+    let items: Vec<_> = app
+        .unreadable()
         .iter()
         .map(|((tenant, object), reason)| json!({"tenant": tenant, "object": object, "reason": reason}))
         .collect();
