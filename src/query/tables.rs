@@ -117,7 +117,11 @@ fn within(range: TimeRange) -> Option<Expr> {
     };
     // Times are stored in whole milliseconds: a bound between two of them means the later one.
     let up = |time: chrono::DateTime<chrono::Utc>| {
-        if time.timestamp_subsec_nanos() % 1_000_000 == 0 { time } else { time + chrono::TimeDelta::milliseconds(1) }
+        if time.timestamp_subsec_nanos().is_multiple_of(1_000_000) {
+            time
+        } else {
+            time + chrono::TimeDelta::milliseconds(1)
+        }
     };
     let start = range.start.map(|time| ident(TIMESTAMP).gt_eq(at(up(time))));
     let end = range.end.map(|time| ident(TIMESTAMP).lt(at(up(time))));

@@ -151,7 +151,7 @@ async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
         format!("SELECT * FROM {}", "LATERAL (SELECT * FROM ".repeat(100)),
         format!("SELECT * FROM cars WHERE x IN {}", "(SELECT * FROM cars WHERE x IN ".repeat(100)),
         format!("SELECT {}", "EXISTS(SELECT * FROM (".repeat(100)),
-        format!("{}", "(".repeat(120)),
+        "(".repeat(120),
         format!("{}SELECT", "(".repeat(120)),
         format!("SELECT count(*) FROM cars GROUP BY {}", "(".repeat(120)),
         format!("SELECT sum(1) OVER (PARTITION BY {}", "sum(1) OVER (PARTITION BY ".repeat(110)),
@@ -209,7 +209,7 @@ async fn short_texts_that_stand_for_huge_plans_or_values_are_refused() {
     let ten = |n: usize| {
         format!(
             "SELECT {} AS a FROM ({})",
-            vec!["a"; 10].join("||"),
+            ["a"; 10].join("||"),
             if n == 0 { "SELECT Name AS a FROM cars" } else { "%" }
         )
     };
