@@ -200,7 +200,7 @@ async fn answers_are_those_of_a_plain_engine_that_optimises_nothing() {
         // The same rows again, but behind a filter that every query is given.
         let day = (Some(at("2026-11-20T00:00:00Z")), Some(at("2026-11-21T00:00:00Z")));
         for (start, end) in [(None, None), day] {
-            let request = QueryRequest::new(&*sql, start, end).unwrap();
+            let request = QueryRequest::new(&sql, start, end).unwrap();
             let answer = house.ask(everything("default"), request, Format::NdJson).await;
             match answer.map(|text| sorted(text.lines().map(str::to_owned).collect())) {
                 Ok(answer) if answer == expected => {}
