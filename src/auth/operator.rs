@@ -84,4 +84,10 @@ mod tests {
         assert_eq!(bucket.create(&ObjectName::Admin, Bytes::from_static(b"{}")).await.unwrap(), Written::Done);
         assert_eq!(AdminDigest::kept(&bucket).await.unwrap_err().kind(), ErrorKind::Corrupt);
     }
+
+    #[test]
+    fn a_golden_record_parses_for_ever() {
+        let record = AdminDigest::parse(include_bytes!("../../fixtures/admin/v1/admin.json")).unwrap();
+        assert!(record.verify("test")); // The digest in the fixture is that of this word.
+    }
 }

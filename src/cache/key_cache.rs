@@ -126,10 +126,39 @@ impl KeyCache {
         changed
     }
 
+    /// Puts a key in place of `known` although its revision is lower, because the bucket says so. Says whether anything
+    /// changed.
+    pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
+        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let changed = self.write().restore_key(known, key);
+        if changed {
+            self.tell(&change);
+        }
+        changed
+    }
+
+    /// Forgets a tenant whose record is gone, and its keys.
+    pub fn remove_tenant(&self, id: &TenantId) {
+        let keys = self.scan(id, None, usize::MAX, |_| true);
+        self.write().remove_tenant(id);
+        for key in keys {
+            self.tell(&Change::Key { tenant: id.clone(), key_id: key.key_id });
+        }
+        self.tell(&Change::Tenant { tenant: id.clone() });
+    }
+
     /// Forgets a key whose document is gone.
     pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
         self.write().remove_key(tenant, id);
         self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
+    }
+
+    /// Puts the record that was read of a tenant in place of `known`, unless this node has changed it since.
+    pub fn restore_tenant(&self, known: Option<&Arc<Tenant>>, tenant: Tenant) {
+        let id = tenant.id.clone();
+        if self.write().restore_tenant(known, tenant) {
+            self.tell(&Change::Tenant { tenant: id });
+        }
     }
 
     /// Puts a tenant's record in place.

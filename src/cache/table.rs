@@ -81,14 +81,34 @@ impl Table {
         );
     }
 
+    /// Puts a tenant's record in place of `known`, unless that has made way already. Says whether anything changed.
+    pub(super) fn restore_tenant(&mut self, known: Option<&Arc<Tenant>>, tenant: Tenant) -> bool {
+        let unchanged = match (self.tenant(&tenant.id), known) {
+            (Some(held), Some(known)) => Arc::ptr_eq(held, known),
+            (held, known) => held.is_none() && known.is_none(),
+        };
+        if unchanged {
+            self.put_tenant(tenant);
+        }
+        unchanged
+    }
+
     /// Puts a key in place of the one with its id, unless that is newer (`rev`). Two keys with one digest are both
     /// taken out: which of them a credential means is never guessed. Says whether anything changed.
     pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
         match self.key(&key.tenant, key.key_id) {
-            Some(known) if known.rev > key.rev || **known == *key => return false,
-            Some(_) => self.remove_key(&key.tenant, key.key_id),
-            None => {}
+            Some(known) if known.rev > key.rev || **known == *key => false,
+            _ => self.place(key),
         }
+    }
+
+    /// Puts a key in place of `known`, newer or not, unless that has made way already. Says whether anything changed.
+    pub(super) fn restore_key(&mut self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
+        self.key(&key.tenant, key.key_id).is_some_and(|held| Arc::ptr_eq(held, known)) && self.place(key)
+    }
+
+    fn place(&mut self, key: Arc<ApiKey>) -> bool {
+        self.remove_key(&key.tenant, key.key_id);
         if !self.tenants.contains_key(&key.tenant) {
             return false;
         }
@@ -109,6 +129,15 @@ impl Table {
             self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
         }
         true
+    }
+
+    /// Forgets a tenant and all its keys.
+    pub(super) fn remove_tenant(&mut self, id: &TenantId) {
+        let held: Vec<KeyId> = self.tenants.get(id).into_iter().flat_map(|held| held.by_id.keys().copied()).collect();
+        for key_id in held {
+            self.remove_key(id, key_id);
+        }
+        self.tenants.remove(id);
     }
 
     pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
@@ -245,5 +274,47 @@ mod tests {
         let rest = table.keys_after(&tenant, Some(first[3].key_id), 100);
         assert_eq!((first.len(), rest.len()), (4, 6));
         assert!(first.iter().chain(&rest).map(|key| key.key_id).is_sorted());
+    }
+
+    #[test]
+    fn what_was_read_gives_way_to_what_this_node_wrote_since() {
+        let mut table = Table::default();
+        let acme = TenantId::parse("acme").unwrap();
+        table.put_tenant(Tenant::new(acme.clone()));
+        let known = table.tenant(&acme).unwrap().clone();
+        let suspended = Tenant { suspended: KeyType::ALL.into(), ..Tenant::new(acme.clone()) };
+        table.put_tenant(suspended.clone());
+        assert!(!table.restore_tenant(Some(&known), Tenant::new(acme.clone())));
+        assert!(!table.restore_tenant(None, Tenant::new(acme.clone())));
+        assert_eq!(**table.tenant(&acme).unwrap(), suspended);
+        let known = table.tenant(&acme).unwrap().clone();
+        assert!(table.restore_tenant(Some(&known), Tenant::new(acme.clone())));
+        assert!(table.tenant(&acme).unwrap().suspended.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_is_forgotten_with_its_keys_and_names() {
+        let mut table = Table::default();
+        let tenant = TenantId::default();
+        table.put_tenant(Tenant::new(tenant.clone()));
+        let key = key("k", "s");
+        let digest = key.digest;
+        assert!(table.put_key(Arc::new(key)));
+        table.remove_tenant(&tenant);
+        assert!(table.find(&digest).is_none() && table.tenant(&tenant).is_none() && table.key_count() == 0);
+    }
+
+    #[test]
+    fn a_lower_revision_counts_only_in_place_of_what_was_known() {
+        let mut table = Table::default();
+        table.put_tenant(Tenant::new(TenantId::default()));
+        let low = key("k", "s");
+        let high = ApiKey { rev: low.rev + 1, ..low.clone() };
+        table.put_key(Arc::new(high.clone()));
+        let known = table.key(&low.tenant, low.key_id).unwrap().clone();
+        assert!(!table.put_key(Arc::new(low.clone())));
+        assert!(!table.restore_key(&Arc::new(high), Arc::new(low.clone())), "another one than was known");
+        assert!(table.restore_key(&known, Arc::new(low.clone())));
+        assert_eq!(table.key(&low.tenant, low.key_id).unwrap().rev, low.rev);
     }
 }

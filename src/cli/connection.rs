@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of key and tenant")]
 pub struct ClientArgs {
-    /// The server to talk to [default: http://127.0.0.1:8000] [env: KEYLOFT_URL]
+    /// The server to talk to [default: <http://127.0.0.1:8000>] [env: `KEYLOFT_URL`]
     #[arg(long, global = true, value_parser = server_url)]
     url: Option<Url>,
     /// The tenant whose keys are meant [default: default]

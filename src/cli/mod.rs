@@ -60,10 +60,10 @@ enum Command {
     #[command(long_about = serve::ABOUT, after_help = AFTER_HELP)]
     Serve(ServeArgs),
     /// Issue, list, change and revoke API keys; make and check them offline
-    #[command(subcommand, after_help = AFTER_HELP)]
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", key::EXAMPLES))]
     Key(key::KeyCommand),
     /// Create, list, suspend and delete tenants
-    #[command(subcommand, after_help = AFTER_HELP)]
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", tenant::EXAMPLES))]
     Tenant(tenant::TenantCommand),
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_long_enough_to_be_broken() {
-        for text in [ABOUT, AFTER_HELP, serve::ABOUT] {
+        for text in [ABOUT, AFTER_HELP, serve::ABOUT, key::EXAMPLES, tenant::EXAMPLES] {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }
     }

@@ -25,7 +25,8 @@ pub(super) fn print_once(text: &str) -> Outcome {
 
 fn write(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
+    // In one piece: whoever has read the last line may hang up.
+    stdout.write_all(format!("{text}\n").as_bytes())?;
     stdout.flush()
 }
 

@@ -1,5 +1,6 @@
 //! `keyloft serve`: the boot sequence, top to bottom.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,11 +35,14 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
 }
 
 async fn serve(config: Config) -> Outcome {
+    let cannot_listen = |error| Failure::failed(format!("cannot listen on {}: {error}", config.http.listen));
+    // Before the admin token is made: a start that fails must not use up the one time that it is shown.
+    let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
+    let stop_signal = stop_signal()?;
     let bucket = config.store.open()?;
     let (admin, new_token) = admin(&config, &bucket).await?;
     let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
-    let server = Server::bind(app.clone(), &config.http)
-        .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", config.http.listen)))?;
+    let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
     let (address, stop) = (server.address(), server.stop());
     let running = actix_web::rt::spawn(server.run());
     output::print_once(&greeting(&config, address, new_token.as_ref()))?;
@@ -49,7 +53,7 @@ async fn serve(config: Config) -> Outcome {
     });
 
     tracing::info!(%address, store = %config.store, node_id = %app.node_id, "listening");
-    stop_signal().await?;
+    stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
     hydration.abort();
     stop.gracefully().await;
@@ -89,13 +93,14 @@ fn greeting(config: &Config, address: std::net::SocketAddr, new_token: Option<&P
     text
 }
 
-/// Waits for SIGTERM (a service manager) or SIGINT (Ctrl-C).
-async fn stop_signal() -> Outcome {
+/// Listens from now on for SIGTERM (a service manager) and SIGINT (Ctrl-C); the future waits for one of them.
+fn stop_signal() -> Outcome<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -7,6 +7,11 @@ use super::output::{self, Column};
 use super::{ClientArgs, Outcome, key};
 use crate::key::{KeyType, Label, TenantId};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft tenant create acme --name 'Acme Inc.'
+  keyloft tenant list
+  keyloft tenant suspend acme";
+
 /// The commands on tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
@@ -21,8 +26,10 @@ pub enum TenantCommand {
         name: Option<Label>,
     },
     /// List all tenants
+    #[command(after_help = "Example:\n  keyloft tenant list")]
     List,
     /// Show one tenant
+    #[command(after_help = "Example:\n  keyloft tenant show acme")]
     Show {
         /// Its id
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
@@ -39,12 +46,14 @@ pub enum TenantCommand {
         only: Option<KeyType>,
     },
     /// Accept a tenant's keys again
+    #[command(after_help = "Example:\n  keyloft tenant resume acme")]
     Resume {
         /// Its id
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
     },
     /// Delete a tenant for ever: revokes all its keys, and its id is not given again. Its events stay in the store
+    #[command(after_help = "Example:\n  keyloft tenant delete acme")]
     Delete {
         /// Its id
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]

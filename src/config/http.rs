@@ -19,7 +19,7 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
     pub request_head_timeout: Duration,
-    /// How long a client may take to send the body of a request.
+    /// How long a client may take to send the body of a request, or stop reading an answer.
     pub request_body_timeout: Duration,
     /// How long running requests may take to end after SIGTERM.
     pub shutdown_timeout: Duration,
@@ -97,7 +97,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("http.request_body_timeout"),
         default: "30s",
         unit: "duration",
-        doc: "How long a client may take to send the body of a request.",
+        doc: "How long a client may take to send the body of a request, or stop reading an answer.",
         set: |config, text| {
             config.http.request_body_timeout = duration(text, TIMEOUTS)?;
             Ok(())

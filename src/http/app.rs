@@ -98,11 +98,9 @@ impl App {
     /// # Errors
     /// As for [`Keystore::sync`].
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
-        let counts = self.keystore.sync().await?;
-        for tenant in self.keystore.tenants() {
-            self.catalog.hydrate(&tenant.id).await?;
-        }
-        Ok(counts)
+        // The streams first: once the keys are loaded, the node is ready.
+        self.catalog.sync().await?;
+        self.keystore.sync().await
     }
 
     /// Syncs until it has worked once, with growing pauses: a node starts before its store does, and waits.

@@ -1,5 +1,6 @@
 //! A response body that keeps its query session open until the last byte, and is cut when the session ends first.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -33,6 +34,12 @@ impl RetainBody {
         let session = guard.session().clone();
         let ended = Box::pin(async move { session.ended().await });
         Self { state: Some(State { body, ended, _guard: guard }) }
+    }
+}
+
+impl fmt::Debug for RetainBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RetainBody({})", if self.state.is_some() { "open" } else { "done" })
     }
 }
 

@@ -93,7 +93,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             if !matches!(content_type.as_str(), "" | "application/json") {
-                return Err(Problem::new(Code::UnsupportedMediaType, "Send application/json."));
+                return Err(Problem::new(
+                    Code::UnsupportedMediaType,
+                    "Send application/json (curl: -H 'Content-Type: application/json').",
+                ));
             }
             read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).and_then(async |body| parse_json(&body)).await.map(Self)
         })
@@ -101,6 +104,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        // serde would take the values of an array for those of the fields, in order.
+        return Err(Problem::invalid("Line 1: send a JSON object, not an array."));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));

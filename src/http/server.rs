@@ -1,5 +1,6 @@
 //! Listening, limits and shutdown.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use actix_web::dev::{Server as Actix, ServerHandle};
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
+use socket2::SockRef;
 
 use super::app::App;
 use super::configure;
@@ -37,12 +40,20 @@ impl Server {
     /// # Errors
     /// When the address cannot be had.
     pub fn bind(app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.listen)?;
+        Self::accept(TcpListener::bind(config.listen)?, app, config)
+    }
+
+    /// Answers what comes in on `listener`.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn accept(listener: TcpListener, app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let app = web::Data::from(app);
         let keystore = web::Data::new(app.keystore.clone());
         let sessions = web::Data::from(app.sessions.clone());
         let shared = app.clone();
+        let stall = config.request_body_timeout;
         let workers = config.workers.map_or_else(cores, std::num::NonZero::get);
         let actix = HttpServer::new(move || {
             actix_web::App::new()
@@ -55,6 +66,7 @@ impl Server {
                 .wrap(from_fn(bounds::check)) // 2. nothing oversized goes further
                 .wrap(from_fn(observe::record)) // 1. sees every answer, refusals included
         })
+        .on_connect(move |connection, _| bound_stall(connection, stall))
         .workers(workers)
         .max_connections((config.max_connections / workers).max(1))
         .client_request_timeout(config.request_head_timeout)
@@ -121,6 +133,16 @@ fn query_string() -> web::QueryConfig {
         };
         super::error::Problem::invalid(format!("The query string cannot be read: {reason}.")).into()
     })
+}
+
+/// A client that stops reading keeps its connection for ever, however long its query has been over: actix has no bound
+/// for that, so the kernel is given one (`TCP_USER_TIMEOUT`, which also counts while a closed window is probed).
+fn bound_stall(connection: &dyn Any, stall: Duration) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall))
+    {
+        tracing::debug!("a connection stays without a bound on stalled answers: {error}");
+    }
 }
 
 fn cores() -> usize {

@@ -169,6 +169,3 @@ impl Drop for LaneTask {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,8 +2,8 @@
 //!
 //! 1. [`settings`]: the bounds, and who sends.
 //! 2. [`body`]: gzip and zstd, never larger than allowed.
-//! 3. [`decode`]: JSON into columns; a request is taken whole or not at all.
-//! 4. [`write`]: the batches of a group as one Parquet object.
+//! 3. [`mod@decode`]: JSON into columns; a request is taken whole or not at all.
+//! 4. [`mod@write`]: the batches of a group as one Parquet object.
 //! 5. `budget`: how many bytes may be under way at once.
 //! 6. `group`: one group of requests made durable, each with its own answer.
 //! 7. `lane`: the waiting requests of one stream, and when they leave together.
@@ -19,6 +19,8 @@ pub mod decode;
 mod group;
 mod lane;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use body::{ContentEncoding, inflate};

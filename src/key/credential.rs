@@ -3,8 +3,7 @@
 
 use std::fmt;
 
-use super::KeyType;
-use super::secret::Digest;
+use super::{Digest, KeyType};
 
 pub(super) const PREFIX_LEN: usize = 7;
 pub(super) const SECRET_LEN: usize = 43;

@@ -4,12 +4,14 @@
 //! 1. [`id`]: tenants, key ids, names and labels, each parsed once at the edge.
 //! 2. [`kind`]: what a key is for, and the state it is in.
 //! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
-//! 4. [`credential`]: reading a presented API key, by cheap checks first.
-//! 5. [`secret`]: making an API key, and the digest that is kept of it.
-//! 6. [`record`]: a key as the keystore knows it.
-//! 7. [`tenant`]: whose keys they are.
+//! 4. [`digest`]: what is kept of a secret.
+//! 5. [`credential`]: reading a presented API key, by cheap checks first.
+//! 6. [`secret`]: making an API key.
+//! 7. [`record`]: a key as the keystore knows it.
+//! 8. [`tenant`]: whose keys they are.
 
 pub mod credential;
+pub mod digest;
 pub mod id;
 pub mod kind;
 pub mod record;
@@ -18,9 +20,10 @@ pub mod stream;
 pub mod tenant;
 
 pub use credential::{Credential, MalformedCredential};
+pub use digest::Digest;
 pub use id::{InvalidId, KeyId, KeyName, Label, TenantId};
 pub use kind::{KeyState, KeyType};
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
-pub use secret::{Digest, Hint, PlainSecret};
+pub use secret::{Hint, PlainSecret};
 pub use stream::{StreamName, StreamPattern, Streams};
 pub use tenant::Tenant;

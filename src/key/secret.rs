@@ -1,19 +1,14 @@
 //! The secret half of an API key. It exists in clear only between [`PlainSecret::generate`] and the answer that shows
-//! it; everything stored or cached is a [`Digest`]. The only user of the random generator, SHA-256 and `subtle`.
-//!
-//! API keys are 256 random bits, so one fast hash is enough: NIST SP 800-63B asks a look-up secret of at least 112 bits
-//! for an approved one-way function, not for a slow one.
+//! it; everything stored or cached is a [`Digest`]. The only user of the random generator.
 
 use std::fmt;
 
 use rand::{TryRng, rngs::SysRng};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::KeyType;
 use super::credential::{BASE62, CHECKSUM_LEN, LEN, PREFIX_LEN, SECRET_LEN, checksum};
 use super::id::InvalidId;
+use super::{Digest, KeyType};
 
 /// An API key in clear text. Not `Clone`, not `Serialize`, silent in `Debug`, wiped when dropped.
 pub struct PlainSecret(Zeroizing<String>);
@@ -88,70 +83,6 @@ fn push_random(text: &mut String) -> Result<(), NoRandomness> {
     Ok(())
 }
 
-/// The SHA-256 of a whole API key: all that is stored or cached of it.
-///
-/// It tells nothing about the key, yet stays out of logs: `Debug` is silent and there is no `Display`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of a secret in clear text.
-    pub fn of(secret: &str) -> Self {
-        Self(Sha256::digest(secret.as_bytes()).into())
-    }
-
-    /// Compares in constant time, so that timing tells nothing about the stored digest.
-    pub fn verify(&self, presented: &Self) -> bool {
-        self.0.ct_eq(&presented.0).into()
-    }
-
-    /// A hash for in-memory tables. The digest is uniform already, so eight of its bytes serve.
-    pub(crate) fn table_hash(&self) -> u64 {
-        let mut head = [0; 8];
-        head.copy_from_slice(&self.0[..8]);
-        u64::from_le_bytes(head)
-    }
-
-    /// Reads `sha256:<64 lower-case hex>`, the form of stored documents.
-    ///
-    /// # Errors
-    /// [`InvalidId`] for any other text.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("a digest", "sha256: and 64 hexadecimal digits in lower case");
-        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64).ok_or(RULE)?;
-        let mut bytes = [0u8; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            *byte = nibble(pair[0]).ok_or(RULE)? << 4 | nibble(pair[1]).ok_or(RULE)?;
-        }
-        Ok(Self(bytes))
-    }
-
-    /// The form of stored documents. Named for the only place it may go.
-    pub fn to_document(self) -> String {
-        use fmt::Write as _;
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in self.0 {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
-    }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Digest(..)")
-    }
-}
-
 /// Up to four visible ASCII characters from the end of an API key. A document written by hand may have none.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hint([u8; 4]);
@@ -217,17 +148,5 @@ mod tests {
     fn neither_the_secret_nor_its_digest_shows_in_debug() {
         let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
         assert_eq!(format!("{secret:?} {:?}", secret.digest()), "PlainSecret(..) Digest(..)");
-    }
-
-    #[test]
-    fn a_digest_round_trips_through_its_document_form() {
-        // The example of FIPS 180-2, appendix B.1.
-        let digest = Digest::of("abc");
-        let text = digest.to_document();
-        assert_eq!(text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(Digest::parse(&text), Ok(digest));
-        for bad in ["", "sha256:", &text.to_uppercase(), &text[..70], &text.replace("sha256", "md5")] {
-            assert!(Digest::parse(bad).is_err());
-        }
     }
 }

@@ -6,7 +6,29 @@ use super::{ATTEMPTS, Keystore, too_busy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, Label, NewKey, PlainSecret, TenantId};
 use crate::layout::ObjectName;
+use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
+
+/// What to do about a document that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// An operator must look at it.
+    Refuse,
+    /// Write the key as this node holds it: a key that still works must never be beyond revocation.
+    Overwrite,
+}
+
+/// Makes a key a revoked one.
+pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
+    key.state = KeyState::Revoked;
+    Ok(())
+}
+
+fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
+    let document = KeyDocument::parse(body)?;
+    let key = document.key(tenant, id)?;
+    Ok((document, key))
+}
 
 /// A key that was just issued, and the only sight of its secret.
 #[derive(Debug)]
@@ -76,7 +98,7 @@ impl Keystore {
         patch: KeyPatch,
         expected_rev: Option<u64>,
     ) -> Result<Arc<ApiKey>> {
-        self.change(tenant, id, expected_rev, move |key| {
+        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
             if key.state == KeyState::Revoked {
                 return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
             }
@@ -86,16 +108,13 @@ impl Keystore {
         .await
     }
 
-    /// Revokes a key for ever. This node refuses it from the next request on. Repeating it changes nothing.
+    /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the next
+    /// request on. Repeating it changes nothing.
     ///
     /// # Errors
     /// As for [`Keystore::update`], but a revoked key is no error.
     pub async fn revoke(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Arc<ApiKey>> {
-        self.change(tenant, id, expected_rev, |key| {
-            key.state = KeyState::Revoked;
-            Ok(())
-        })
-        .await
+        self.change(tenant, id, expected_rev, Broken::Overwrite, revoked).await
     }
 
     async fn change(
@@ -103,11 +122,12 @@ impl Keystore {
         tenant: &TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
+        broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Arc<ApiKey>> {
         self.tenant(tenant)?;
         let (this, tenant) = (self.clone(), tenant.clone());
-        Self::to_the_end(async move { this.change_now(tenant, id, expected_rev, change).await }).await
+        Self::to_the_end(async move { this.change_now(tenant, id, expected_rev, broken, change).await }).await
     }
 
     /// Reads, changes and swaps until no other writer came between. What is stored counts, not what is in memory.
@@ -116,6 +136,7 @@ impl Keystore {
         tenant: TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
+        broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Arc<ApiKey>> {
         let object = ObjectName::Key { tenant: tenant.clone(), key_id: id };
@@ -126,21 +147,27 @@ impl Keystore {
                 }
                 return Err(Error::new(ErrorKind::NotFound, "there is no such key"));
             };
-            let corrupt =
-                |error| Error::new(ErrorKind::Corrupt, "the document of the key cannot be read").caused_by(error);
-            let document = KeyDocument::parse(&stored.body).map_err(corrupt)?;
-            let before = document.key(&tenant, id).map_err(corrupt)?;
+            let (document, before) = match (parse(&stored.body, &tenant, id), self.cache.key(&tenant, id)) {
+                (Ok(read), _) => read,
+                (Err(_), Some(held)) if broken == Broken::Overwrite => (KeyDocument::new(&held), (*held).clone()),
+                (Err(error), _) => {
+                    let corrupt = Error::new(ErrorKind::Corrupt, "the document of the key cannot be read");
+                    return Err(corrupt.caused_by(error));
+                }
+            };
             if expected_rev.is_some_and(|rev| rev != before.rev) {
                 return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
             }
+            // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.
+            let held_rev = self.cache.key(&tenant, id).map_or(0, |held| held.rev);
             let mut after = before.clone();
             change(&mut after)?;
-            if after == before {
+            if after == before && held_rev <= before.rev {
                 let key = Arc::new(after);
                 self.cache.put_key(key.clone());
                 return Ok(key);
             }
-            after.rev = before.rev.saturating_add(1);
+            after.rev = before.rev.max(held_rev).saturating_add(1);
             after.modified_at = Some(self.clock.now());
             let body = document.rewritten(&after).to_bytes();
             if self.bucket.replace(&object, body, &stored.version).await? == Written::Done {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::keys::{Broken, revoked};
 use super::{ATTEMPTS, Keystore, too_busy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyState, KeyType, Label, Tenant, TenantId};
+use crate::key::{ApiKey, KeyType, Label, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{TenantDocument, Written};
 
@@ -86,11 +87,7 @@ impl Keystore {
             self.change_tenant(id.clone(), move |document| document.deleted_at = Some(now)).await?;
         }
         for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
-            let revoked = self.change_now(id.clone(), key.key_id, None, |key| {
-                key.state = KeyState::Revoked;
-                Ok(())
-            });
-            match revoked.await {
+            match self.change_now(id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
                 Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
                 _ => {}
             }

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind};
+use crate::key::KeyType;
 
 /// Enough for the parser's complaint, too little for a list of a thousand columns.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -85,6 +86,10 @@ fn message(error: &DataFusionError) -> String {
     // No message that we know of holds an object name; should one ever, it stays here.
     if line.contains(".parquet") || line.contains("streams/") || line.contains("://") {
         return "the query cannot be run".to_owned();
+    }
+    // Messages quote the client's SQL: a key that was pasted into it must not travel on in answers and their logs.
+    if KeyType::ALL.into_iter().any(|key_type| line.contains(key_type.prefix())) {
+        return "the query holds an API key: take it out".to_owned();
     }
     line[..line.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
 }

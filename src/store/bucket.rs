@@ -33,7 +33,7 @@ pub struct Stored {
     pub version: Version,
 }
 
-/// Which state of an object was read. A store may use the ETag, a generation, or both.
+/// Which state of an object was read. A store may use the `ETag`, a generation, or both.
 #[derive(Debug, Clone)]
 pub struct Version(UpdateVersion);
 

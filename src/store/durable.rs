@@ -49,7 +49,7 @@ pub(crate) fn write(target: &Path, body: &[&[u8]], placing: &Placing<'_>) -> io:
     Ok(tag)
 }
 
-/// A word that changes with the file: what HTTP servers use as its ETag, and `object_store` too.
+/// A word that changes with the file: what HTTP servers use as its `ETag`, and `object_store` too.
 pub(crate) fn tag(meta: &fs::Metadata) -> String {
     let modified = meta.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     format!("{:x}-{:x}-{:x}", meta.ino(), modified.unwrap_or_default().as_micros(), meta.len())

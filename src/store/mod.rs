@@ -8,6 +8,8 @@
 //! 6. [`tenant`]: the versioned JSON of a tenant.
 
 pub mod bucket;
+#[cfg(test)]
+mod contract;
 pub mod document;
 pub(crate) mod durable;
 pub(crate) mod local;

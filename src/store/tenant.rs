@@ -73,3 +73,27 @@ impl TenantDocument {
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_documents_parse_for_ever_and_are_written_as_they_were_read() {
+        for golden in [
+            include_str!("../../fixtures/tenant/v1/suspended.json"),
+            include_str!("../../fixtures/tenant/v1/tombstone.json"),
+        ] {
+            let document = TenantDocument::parse(golden.as_bytes()).unwrap();
+            assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
+        }
+    }
+
+    #[test]
+    fn a_tombstone_is_a_deleted_tenant() {
+        let golden = include_str!("../../fixtures/tenant/v1/tombstone.json");
+        let tenant = TenantDocument::parse(golden.as_bytes()).unwrap().tenant(TenantId::default());
+        assert!(tenant.deleted);
+        assert!(TenantDocument::parse(golden.replace("\"version\": 1", "\"version\": 2").as_bytes()).is_none());
+    }
+}

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use relative_path::RelativePath;
+
 use super::{Field, StreamSchema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
@@ -27,27 +29,38 @@ impl StreamCatalog {
         Self { bucket, streams: RwLock::default() }
     }
 
-    /// Reads the streams of `tenant` from the store. A schema that cannot be read is logged and passed over.
+    /// Reads the streams of every tenant from the store. A schema that cannot be read is logged and passed over.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn hydrate(&self, tenant: &TenantId) -> Result<usize> {
-        let mut found = 0;
+    pub async fn sync(&self) -> Result<()> {
+        self.sync_tenant(&TenantId::default()).await?;
+        for folder in self.bucket.folders(RelativePath::new("")).await? {
+            if let Ok(tenant) = TenantId::parse(&folder)
+                && !tenant.is_default()
+            {
+                self.sync_tenant(&tenant).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sync_tenant(&self, tenant: &TenantId) -> Result<()> {
         for folder in self.bucket.folders(&layout::streams(tenant)).await? {
             let Ok(stream) = StreamName::parse(&folder) else { continue };
             match self.load(tenant, &stream).await {
-                Ok(Some((schema, _))) => {
+                // What memory already holds may be newer than what was just read.
+                Ok(Some((schema, _))) if !self.holds(tenant, &stream, &schema) => {
                     self.remember(tenant, &stream, Arc::new(schema));
-                    found += 1;
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%tenant, %stream, "the schema of a stream cannot be read: {error}");
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The schema of a stream, if it exists.
@@ -119,6 +132,10 @@ impl StreamCatalog {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.entry(tenant.clone()).or_default().insert(stream.clone(), schema.clone());
         schema
+    }
+
+    fn holds(&self, tenant: &TenantId, stream: &StreamName, schema: &StreamSchema) -> bool {
+        self.get(tenant, stream).is_some_and(|known| matches!(known.widen(schema.fields()), Ok(None)))
     }
 
     fn count(&self, tenant: &TenantId) -> usize {

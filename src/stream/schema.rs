@@ -265,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_golden_schema_parses_for_ever() {
+        use FieldType::{BigInteger, Boolean, Float, Integer, Text};
+        let schema = StreamSchema::parse(include_bytes!("../../fixtures/stream/v1/schema.json")).unwrap();
+        let types: Vec<_> = schema.fields().iter().map(|field| field.field_type).collect();
+        assert_eq!(types, [Boolean, Integer, BigInteger, Float, Text]);
+        let write_id = |text: &str| text.lines().filter(|line| !line.contains("writeId")).collect::<String>();
+        let written = String::from_utf8(schema.to_bytes().to_vec()).unwrap();
+        assert_eq!(write_id(&written), write_id(include_str!("../../fixtures/stream/v1/schema.json")));
+    }
+
+    #[test]
     fn a_schema_reads_back() {
         let schema = StreamSchema::new([field("b", FieldType::BigInteger), field("a", FieldType::Text)]);
         assert_eq!(StreamSchema::parse(&schema.to_bytes()).unwrap().fields(), schema.fields());

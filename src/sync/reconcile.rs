@@ -1,6 +1,6 @@
 //! List, read, compare: one routine for the start, for repair and for changes made by hand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -37,14 +37,15 @@ pub struct Counts {
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer; nothing is removed then.
 pub async fn reconcile(bucket: &Bucket, cache: &KeyCache) -> Result<Counts> {
-    let mut pass = Pass { bucket, cache, unreadable: UnreadableDocuments::new(), keys: Vec::new(), gone: Vec::new() };
+    let mut pass =
+        Pass { bucket, cache, unreadable: UnreadableDocuments::new(), keys: Vec::new(), gone: Vec::new(), removed: 0 };
     pass.tenant(TenantId::default()).await?;
-    for folder in bucket.folders(RelativePath::new("")).await? {
-        if let Ok(tenant) = TenantId::parse(&folder)
-            && !tenant.is_default()
-        {
-            pass.tenant(tenant).await?;
-        }
+    // Tenants in memory too: the folder of one may have been removed.
+    let mut tenants: BTreeSet<TenantId> = cache.tenants().iter().map(|tenant| tenant.id.clone()).collect();
+    let folders = bucket.folders(RelativePath::new("")).await?;
+    tenants.extend(folders.iter().filter_map(|folder| TenantId::parse(folder).ok()));
+    for tenant in tenants.into_iter().filter(|tenant| !tenant.is_default()) {
+        pass.tenant(tenant).await?;
     }
     pass.finish().await
 }
@@ -57,18 +58,25 @@ struct Pass<'a> {
     unreadable: UnreadableDocuments,
     keys: Vec<Arc<ApiKey>>,
     gone: Vec<(TenantId, KeyId)>,
+    removed: usize,
 }
 
 impl Pass<'_> {
     async fn tenant(&mut self, id: TenantId) -> Result<()> {
         // What is in memory now and not in the list later was removed; what is issued in between is not in question.
         let known = self.cache.scan(&id, None, usize::MAX, |_| true);
+        let held = self.cache.tenant(&id);
         let listed = self.bucket.list(&layout::keys(&id)).await?;
         match self.record(&id, &listed).await? {
             Some(tenant) => {
-                if self.cache.tenant(&id).as_deref() != Some(&tenant) {
-                    self.cache.put_tenant(tenant);
+                if held.as_deref() != Some(&tenant) {
+                    self.cache.restore_tenant(held.as_ref(), tenant);
                 }
+            }
+            None if held.is_some() => {
+                self.removed += known.len();
+                self.cache.remove_tenant(&id);
+                return Ok(());
             }
             None => return Ok(()),
         }
@@ -112,34 +120,52 @@ impl Pass<'_> {
     }
 
     async fn finish(mut self) -> Result<Counts> {
-        let mut counts = Counts::default();
-        let mut owners: HashMap<u64, u32> = HashMap::with_capacity(self.keys.len());
-        for key in &self.keys {
-            *owners.entry(key.digest.table_hash()).or_default() += 1;
-        }
-        for key in self.keys {
-            if owners[&key.digest.table_hash()] > 1 {
-                let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
-                report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
-                self.cache.remove_key(&key.tenant, key.key_id);
-            } else {
-                counts.keys += 1;
-                counts.changed += usize::from(self.cache.put_key(key));
-            }
-        }
-        for (tenant, key_id) in self.gone {
+        // What is gone first: a file that was renamed is the same digest under another id.
+        for (tenant, key_id) in std::mem::take(&mut self.gone) {
             // A weak listing may miss an object: only a read that finds nothing takes a key out of memory.
             let object = ObjectName::Key { tenant: tenant.clone(), key_id };
             if matches!(self.bucket.read(&object).await, Ok(None)) {
                 self.cache.remove_key(&tenant, key_id);
-                counts.removed += 1;
+                self.removed += 1;
             }
         }
+        let mut counts = Counts { removed: self.removed, ..Counts::default() };
+        let mut owners: HashMap<u64, u32> = HashMap::with_capacity(self.keys.len());
+        for key in &self.keys {
+            *owners.entry(key.digest.table_hash()).or_default() += 1;
+        }
+        let twin = |key: &Arc<ApiKey>| owners[&key.digest.table_hash()] > 1;
+        let (twins, keys): (Vec<_>, Vec<_>) = std::mem::take(&mut self.keys).into_iter().partition(twin);
+        for key in twins {
+            let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+            report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
+            self.cache.remove_key(&key.tenant, key.key_id);
+        }
+        // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
+        self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
+        for key in keys {
+            counts.keys += 1;
+            counts.changed += usize::from(self.put(key).await?);
+        }
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
-        counts.unreadable = self.unreadable.len();
-        self.cache.set_unreadable(self.unreadable);
+        counts.unreadable = self.cache.unreadable().len();
         self.cache.set_hydrated();
         Ok(counts)
+    }
+
+    /// A lower revision than the one in memory was read before this node made a change, or was written by hand. What is
+    /// in memory was in the bucket first, so a second read tells: if that is still lower, it counts.
+    async fn put(&self, key: Arc<ApiKey>) -> Result<bool> {
+        let Some(known) = self.cache.key(&key.tenant, key.key_id).filter(|known| known.rev > key.rev) else {
+            return Ok(self.cache.put_key(key));
+        };
+        let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let Some(stored) = self.bucket.read(&object).await? else { return Ok(false) };
+        let again = KeyDocument::parse(&stored.body).and_then(|document| document.key(&key.tenant, key.key_id));
+        match again {
+            Ok(again) if again == *key => Ok(self.cache.restore_key(&known, key)),
+            _ => Ok(false), // It is changing right now: the next pass will see.
+        }
     }
 }
 

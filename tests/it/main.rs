@@ -1,6 +1,28 @@
 //! Behaviour over real HTTP, one file per behaviour. One binary, because linking is what costs.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub)] // Nothing here is anybody's API.
 
 mod support;
 
+mod canary;
+mod cli;
+mod credentials;
+mod file_changes;
+mod files;
+mod ingest;
+mod ingest_whole;
+mod key_changes;
+mod keys;
+mod limits;
+mod query;
+mod readme;
+mod routes;
+mod session_places;
+mod sessions;
+mod shutdown;
 mod smoke;
+mod starting;
+mod tenants;
+mod tidy;
+mod tour;
+mod verify;

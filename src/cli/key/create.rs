@@ -27,7 +27,7 @@ pub struct CreateArgs {
     /// The streams it may touch: patterns with *, separated by commas [default: *]
     #[arg(long, value_name = "PATTERNS", value_parser = streams)]
     pub(super) streams: Option<Streams>,
-    /// The sending system, stored with every event as p_source_id
+    /// The sending system, stored with every event as `p_source_id`
     #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
     pub(super) source_id: Option<Label>,
     /// How far the source is trusted [default: standard]

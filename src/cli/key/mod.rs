@@ -18,6 +18,11 @@ use serde_json::{Map, Value};
 use super::{ClientArgs, Outcome};
 use crate::key::{InvalidId, Metadata, Streams};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft key create --name checkout --type ingestion
+  keyloft key list
+  keyloft key revoke checkout";
+
 /// The commands on keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
@@ -28,11 +33,13 @@ pub enum KeyCommand {
     #[command(after_help = list::EXAMPLES)]
     List(list::ListArgs),
     /// Show one key, without its secret
+    #[command(after_help = show::EXAMPLES)]
     Show(show::KeyRef),
     /// Change what a key may do, or disable it for a while
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
     /// Revoke a key for ever; it is refused from the next request on, and its name is free again
+    #[command(after_help = revoke::EXAMPLES)]
     Revoke(show::KeyRef),
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]

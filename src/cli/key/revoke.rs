@@ -3,6 +3,10 @@
 use super::super::{ClientArgs, Outcome, output};
 use super::show::KeyRef;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft key revoke checkout
+  keyloft key revoke checkout --tenant acme";
+
 pub(super) fn run(args: &ClientArgs, key: &KeyRef) -> Outcome {
     let client = args.connect()?;
     let id = key.id(args, &client)?;

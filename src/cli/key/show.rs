@@ -10,6 +10,10 @@ use super::super::{Client, ClientArgs, Failure, Outcome};
 use super::list;
 use crate::key::{InvalidId, KeyId, KeyName};
 
+pub(super) const EXAMPLES: &str = "Examples:
+  keyloft key show checkout
+  keyloft key show 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10 --json";
+
 /// Which key is meant.
 #[derive(Debug, Args)]
 pub struct KeyRef {

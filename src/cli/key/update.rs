@@ -34,7 +34,7 @@ pub struct UpdateArgs {
     /// Let it work for ever
     #[arg(long, group = "change")]
     no_expiry: bool,
-    /// The sending system, stored with every event as p_source_id
+    /// The sending system, stored with every event as `p_source_id`
     #[arg(long, group = "change", value_name = "LABEL", value_parser = Label::parse)]
     source_id: Option<Label>,
     /// How far the source is trusted

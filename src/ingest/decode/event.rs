@@ -1,4 +1,4 @@
-//! Reading one event with serde_json, straight into the columns.
+//! Reading one event with `serde_json`, straight into the columns.
 
 use std::fmt;
 

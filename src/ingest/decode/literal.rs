@@ -1,4 +1,4 @@
-//! Numbers as they were written. serde_json turns `-0` and whole numbers beyond 64 bits into floats without saying so,
+//! Numbers as they were written. `serde_json` turns `-0` and whole numbers beyond 64 bits into floats without saying so,
 //! and rounds the last digit of some floats; where that matters, the text is asked.
 
 /// Finds the n-th number of a text. What was passed over is not looked at again, so a whole body costs one pass,

@@ -9,7 +9,7 @@
 //! 3. `column`: one column as it grows.
 //! 4. `literal`: numbers as they were written.
 //! 5. `table`: all of that together.
-//! 6. `event`, `array`: what serde_json drives.
+//! 6. `event`, `array`: what `serde_json` drives.
 
 mod array;
 mod column;
@@ -112,14 +112,14 @@ fn next(text: &str, at: usize) -> Option<(usize, u8)> {
     Some((at + blank, rest[blank]))
 }
 
-/// Where serde_json's line and column (both from 1, in bytes) are. As far as the text was read, so the cost of all
+/// Where `serde_json`'s line and column (both from 1, in bytes) are. As far as the text was read, so the cost of all
 /// calls together is one pass.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let before = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
     before + column.saturating_sub(1)
 }
 
-/// What serde_json stopped at when reading from `start` on: our own refusal, or JSON that is none.
+/// What `serde_json` stopped at when reading from `start` on: our own refusal, or JSON that is none.
 fn explain(table: &mut Table<'_>, text: &str, start: usize, error: &serde_json::Error) -> Error {
     let line = line_at(text, start) + error.line().saturating_sub(1);
     if let Some(refusal) = table.take_refusal() {

@@ -128,7 +128,7 @@ impl<'t> Table<'t> {
         self.literals.nth(place)
     }
 
-    /// What serde_json calls a float: a float indeed, `-0`, or a whole number beyond 64 bits.
+    /// What `serde_json` calls a float: a float indeed, `-0`, or a whole number beyond 64 bits.
     pub(super) fn set_float(&mut self, id: NameId, place: usize) -> Result<(), Refusal> {
         let literal = self.literal(place);
         if literal == "-0" {

@@ -2,13 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use super::Client;
 
 /// A `keyloft serve` of its own. Killed when dropped.
 pub struct Process {
     child: Child,
+    /// Kept open: a server that cannot finish its greeting does not start.
+    _stdout: BufReader<ChildStdout>,
     url: String,
     admin_token: Option<String>,
     greeting: String,
@@ -17,7 +19,13 @@ pub struct Process {
 impl Process {
     /// Starts a server on a directory and waits until it greets.
     pub fn serve(directory: &Path, options: &[&str]) -> Self {
+        Self::serve_with(directory, options, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn serve_with(directory: &Path, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = keyloft()
+            .envs(variables.iter().copied())
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--store", directory.to_str().unwrap()])
             .args(options)
@@ -25,20 +33,14 @@ impl Process {
             .stderr(Stdio::from(std::fs::File::create(directory.with_extension("log")).unwrap()))
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
-        for line in lines.by_ref().map_while(Result::ok) {
-            greeting.push_str(&line);
-            greeting.push('\n');
-            if line.contains("--type query") {
-                break;
-            }
-        }
+        while !greeting.contains("--type query\n") && stdout.read_line(&mut greeting).unwrap() > 0 {}
         let words: Vec<&str> = greeting.split_whitespace().collect();
         let url = words.iter().find(|word| word.starts_with("http://")).expect("an address").to_string();
         let token = words.iter().find_map(|word| word.strip_prefix("KEYLOFT_ADMIN_TOKEN="));
         let admin_token = token.filter(|token| token.starts_with("kl_adm_")).map(str::to_owned);
-        Self { child, url, admin_token, greeting: greeting.clone() }
+        Self { child, _stdout: stdout, url, admin_token, greeting: greeting.clone() }
     }
 
     /// The admin token that it printed, if it did.

@@ -88,11 +88,6 @@ impl TestServer {
         Self::spawn_with(move |setup| setup.directory = directory).await
     }
 
-    /// Stops the server in order: what was taken becomes durable, running requests end.
-    pub async fn stop_gracefully(&self) {
-        self.stop.gracefully().await;
-    }
-
     /// Where it listens, without a final slash.
     pub fn url(&self) -> &str {
         &self.url

@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use futures::stream::BoxStream;
@@ -18,8 +20,11 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::key::{KeyId, TenantId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyId, StreamName, TenantId};
 use crate::layout::ObjectName;
+use crate::store::Bucket;
+use crate::stream::StreamCatalog;
 
 /// Counts the event objects, lets each through only with a pass, and fails on request.
 #[derive(Debug)]

@@ -1,0 +1,77 @@
+//! From a presented credential to a permit or a denial: no await, no store, one short read lock, at any number of keys.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use keyloft::auth::{Ingestion, Query, authenticate};
+use keyloft::key::{ApiKey, KeyId, KeyName, KeyState, KeyType, Metadata, PlainSecret, Streams, Tenant, TenantId};
+use keyloft::{Clock, KeyCache, SystemClock};
+
+const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
+
+/// A cache of `count` query keys, and the API keys of up to 4,096 of them.
+fn filled(count: usize) -> (KeyCache, Vec<String>) {
+    let cache = KeyCache::default();
+    cache.put_tenant(Tenant::new(TenantId::default()));
+    let mut secrets = Vec::new();
+    for number in 0..count {
+        let secret = PlainSecret::generate(KeyType::Query).unwrap();
+        cache.put_key(Arc::new(key(number, &secret)));
+        if number % (count / 4096 + 1) == 0 {
+            secrets.push(secret.expose().to_owned());
+        }
+    }
+    cache.set_hydrated();
+    (cache, secrets)
+}
+
+fn key(number: usize, secret: &PlainSecret) -> ApiKey {
+    ApiKey {
+        tenant: TenantId::default(),
+        key_id: KeyId::random(),
+        name: KeyName::parse(&format!("key-{number}")).unwrap(),
+        key_type: KeyType::Query,
+        state: KeyState::Active,
+        digest: secret.digest(),
+        hint: secret.hint(),
+        streams: Streams::All,
+        source_id: None,
+        trust_level: None,
+        created_by: None,
+        created_at: None,
+        modified_at: None,
+        expires_at: None,
+        metadata: Metadata::default(),
+        rev: 1,
+    }
+}
+
+fn benchmark(criterion: &mut Criterion) {
+    let now = SystemClock.now();
+    let unknown = PlainSecret::generate(KeyType::Query).unwrap().expose().to_owned();
+    let malformed = unknown.replace("kl_qry_", "kl_qry_x");
+    for size in SIZES {
+        let (cache, secrets) = filled(size);
+        let mut group = criterion.benchmark_group("authenticate");
+        let mut turn = secrets.iter().cycle();
+        group.bench_function(BenchmarkId::new("hit", size), |bencher| {
+            bencher.iter(|| authenticate::<Query>(&cache, black_box(turn.next().unwrap()), None, now).is_ok());
+        });
+        group.bench_function(BenchmarkId::new("unknown", size), |bencher| {
+            bencher.iter(|| authenticate::<Query>(&cache, black_box(&unknown), None, now).is_ok());
+        });
+        group.bench_function(BenchmarkId::new("malformed", size), |bencher| {
+            bencher.iter(|| authenticate::<Query>(&cache, black_box(&malformed), None, now).is_ok());
+        });
+        let mut turn = secrets.iter().cycle();
+        group.bench_function(BenchmarkId::new("wrong_type", size), |bencher| {
+            bencher.iter(|| authenticate::<Ingestion>(&cache, black_box(turn.next().unwrap()), None, now).is_ok());
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, benchmark);
+criterion_main!(benches);

@@ -1,0 +1,89 @@
+//! The server that `scripts/bench-http.sh` loads: one handler behind two routes, open and with a key, over a cache of as
+//! many keys as asked for. Prints its address, one key and its memory, then serves until its standard input ends.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use keyloft::auth::Query;
+use keyloft::http::middleware::api_key;
+use keyloft::key::{
+    ApiKey, KeyId, KeyName, KeyState, KeyType, Label, Metadata, PlainSecret, Streams, Tenant, TenantId,
+};
+use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
+
+async fn answer() -> &'static str {
+    "ok"
+}
+
+fn main() -> std::io::Result<()> {
+    // `cargo test` and clippy run benches with other arguments: without a count there is nothing to serve.
+    let Some(count) = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok()) else {
+        return Ok(());
+    };
+    let before = resident_bytes();
+    let cache = Arc::new(KeyCache::default());
+    cache.put_tenant(Tenant::new(TenantId::default()));
+    let mut presented = String::new();
+    for number in 0..count {
+        let secret = PlainSecret::generate(KeyType::Query).unwrap();
+        cache.put_key(Arc::new(key(number, &secret)));
+        if number == count / 2 {
+            presented = secret.expose().to_owned();
+        }
+    }
+    cache.set_hydrated();
+    let unknown = PlainSecret::generate(KeyType::Query).unwrap();
+    let bytes_per_key = (resident_bytes() - before) / count;
+    let keystore = web::Data::new(Keystore::new(Bucket::in_memory(), cache, Arc::new(SystemClock)));
+
+    actix_web::rt::System::new().block_on(async move {
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(keystore.clone())
+                .service(web::resource("/open").route(web::get().to(answer)))
+                .service(web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)))
+        })
+        .workers(2)
+        .bind("127.0.0.1:0")?;
+        println!("{} {presented} {} {bytes_per_key}", server.addrs()[0], unknown.expose());
+        let server = server.run();
+        let handle = server.handle();
+        std::thread::spawn(move || {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            actix_web::rt::System::new().block_on(handle.stop(false));
+        });
+        server.await
+    })
+}
+
+/// A key as a real one is: with a name, a source, dates and an author.
+fn key(number: usize, secret: &PlainSecret) -> ApiKey {
+    let now = Some(SystemClock.now());
+    ApiKey {
+        tenant: TenantId::default(),
+        key_id: KeyId::random(),
+        name: KeyName::parse(&format!("shipper-of-host-{number}")).unwrap(),
+        key_type: KeyType::Query,
+        state: KeyState::Active,
+        digest: secret.digest(),
+        hint: secret.hint(),
+        streams: Streams::All,
+        source_id: Label::parse(&format!("host-{number}")).ok(),
+        trust_level: None,
+        created_by: Label::parse("admin").ok(),
+        created_at: now,
+        modified_at: now,
+        expires_at: None,
+        metadata: Metadata::default(),
+        rev: 1,
+    }
+}
+
+/// The resident set of this process, as Linux counts it.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

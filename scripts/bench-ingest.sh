@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Durable ingest: events per second over HTTP, in batches of 1,000 events of about 270 bytes, each batch acknowledged
+# only after it is in a synced file. Loopback only, SECONDS_EACH seconds (default 10) over CONNECTIONS connections
+# (default 32). Needs wrk (apt-get install wrk).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+seconds=${SECONDS_EACH:-10}; connections=${CONNECTIONS:-32}
+
+cargo build --quiet --release
+keyloft=$(cargo build --quiet --release --message-format json | sed -n 's/.*"executable":"\([^"]*keyloft\)".*/\1/p' | tail -n 1)
+work=$(mktemp -d); server=
+trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$work"' EXIT
+export KEYLOFT_ADMIN_TOKEN=bench-0123456789abcdef0123456789abcdef
+"$keyloft" serve --listen 127.0.0.1:0 --store "$work/store" --log-filter warn >"$work/greeting" & server=$!
+until grep -q 'http://' "$work/greeting"; do sleep 0.1; kill -0 "$server"; done
+KEYLOFT_URL=$(grep -o 'http://[0-9.:]*' "$work/greeting" | head -n 1); export KEYLOFT_URL
+until curl -fs "$KEYLOFT_URL/api/v1/readiness" >/dev/null; do sleep 0.1; done
+key=$("$keyloft" key create --name bench --type ingestion --json | sed -n 's/.*"apiKey": "\([^"]*\)".*/\1/p')
+
+head -n 1000 fixtures/events/earthquakes.ndjson >"$work/batch"
+bytes=$(($(wc -c <"$work/batch") / 1000))
+cat >"$work/load.lua" <<LUA
+local file = io.open("$work/batch"); local body = file:read("*a"); file:close()
+wrk.method = "POST"; wrk.body = body
+wrk.headers["X-API-KEY"] = "$key"; wrk.headers["X-P-Stream"] = "bench"; wrk.headers["Content-Type"] = "application/x-ndjson"
+LUA
+wrk -t 1 -c "$connections" -d "${seconds}s" --latency -s "$work/load.lua" "$KEYLOFT_URL/api/v1/ingest" >"$work/result"
+if grep -q 'Non-2xx' "$work/result"; then cat "$work/result"; exit 1; fi
+awk -v bytes="$bytes" '$1 == "99%" { p99 = $2 } $1 == "Requests/sec:" { rps = $2 }
+    END { printf "%d events/s of %d bytes in batches of 1000, durable; p99 of a batch %s\n", rps * 1000, bytes, p99 }' "$work/result"
+printf '%s objects, %s on disk\n' "$(find "$work/store" -name '*.parquet' | wc -l)" "$(du -sh "$work/store" | cut -f1)"

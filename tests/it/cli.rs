@@ -1,0 +1,220 @@
+//! The commands of operators, as they are typed.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+use crate::support::process::{keyloft, run};
+use crate::support::server::ADMIN_TOKEN;
+
+/// What a command ended with.
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn of(command: &mut Command, input: &str) -> Self {
+        let output = run(command, input);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn done(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        self.stdout
+    }
+
+    #[track_caller]
+    fn json(self) -> Value {
+        serde_json::from_str(&self.done()).unwrap()
+    }
+
+    /// Asserts the exit code, silence on standard output, and a word of the reason.
+    #[track_caller]
+    fn failed(self, code: i32, reason: &str) {
+        assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{}", self.stderr);
+        assert!(self.stderr.contains(reason), "{}", self.stderr);
+    }
+}
+
+/// Types a line for a server; words are separated by single spaces.
+fn typed(server: &TestServer, line: &str) -> Ended {
+    let mut command = keyloft();
+    command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
+    Ended::of(command.args(line.split(' ')), "")
+}
+
+#[tokio::test]
+async fn the_life_of_a_key_in_tables_for_people() {
+    let server = TestServer::spawn().await;
+    let created = typed(&server, "key create --name checkout --type query --streams web-*,audit").done();
+    let api_key = created.split_whitespace().find(|word| word.starts_with("kl_qry_")).unwrap().to_owned();
+    assert_eq!(created.matches(&api_key).count(), 1);
+    assert_eq!(server.with_key(&api_key).get("/api/v1/whoami").await.status, 200);
+    let list = typed(&server, "key list").done();
+    let [heading, row] = list.lines().collect::<Vec<_>>()[..] else { panic!("{list}") };
+    assert!(heading.starts_with("KEY ID") && heading.contains("STREAMS"), "{heading}");
+    for cell in ["checkout", "query", "active", "web-*,audit", &api_key[52..]] {
+        assert!(row.contains(cell), "{cell}: {row}");
+    }
+    let id = row.split_whitespace().next().unwrap();
+    let shown = typed(&server, "key show checkout").done();
+    assert_eq!(shown, typed(&server, &format!("key show {id}")).done());
+    assert!(shown.lines().any(|line| line.starts_with("State") && line.ends_with("active")), "{shown}");
+    let updated = typed(&server, "key update checkout --disable --streams *").done();
+    assert!(updated.contains("disabled"), "{updated}");
+    assert_eq!(server.with_key(&api_key).get("/api/v1/whoami").await.status, 401);
+    typed(&server, "key update checkout --enable").done();
+    assert_eq!(server.with_key(&api_key).get("/api/v1/whoami").await.status, 200);
+    assert_eq!(typed(&server, "key revoke checkout").done(), format!("Key {id} is revoked.\n"));
+    assert_eq!(server.with_key(&api_key).get("/api/v1/whoami").await.status, 401);
+    assert_eq!(typed(&server, "key list").done().lines().count(), 1);
+    assert!(typed(&server, "key list --state revoked").done().contains(id));
+    typed(&server, "key show checkout").failed(3, "no live key named checkout");
+    for secretless in [list, shown, updated] {
+        assert!(!secretless.contains(&api_key) && !secretless.contains("sha256:"), "{secretless}");
+    }
+}
+
+#[tokio::test]
+async fn keys_and_tenants_in_json_for_programs() {
+    let server = TestServer::spawn().await;
+    let tenant = typed(&server, "tenant create acme --name Acme --json").json();
+    assert_eq!((&tenant["tenantId"], &tenant["name"]), (&json!("acme"), &json!("Acme")));
+    let line =
+        "key create --tenant acme --name ci --type ingestion --source-id ci --expires-at 2999-01-01T00:00:00Z --json";
+    let created = typed(&server, line).json();
+    let key = server.with_key(created["apiKey"].as_str().unwrap());
+    assert_eq!(key.ingest("web", "{}").await.status, 200);
+    let listed = typed(&server, "--tenant acme --json key list --type ingestion --limit 5").json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!((&listed["items"][0]["keyId"], &listed["nextCursor"]), (&created["keyId"], &Value::Null));
+    assert_eq!(typed(&server, "key list --tenant acme --type query --json").json()["items"], json!([]));
+    let shown = typed(&server, "key show ci --tenant acme --json").json();
+    assert_eq!((&shown["sourceId"], shown.get("apiKey")), (&json!("ci"), None));
+    let updated = typed(&server, "key update ci --tenant acme --no-expiry --metadata {\"a\":1} --json").json();
+    assert_eq!((&updated["expiresAt"], &updated["metadata"]), (&Value::Null, &json!({"a": 1})));
+    let suspended = typed(&server, "tenant suspend acme --only ingestion --json").json();
+    assert_eq!(suspended["suspended"], json!(["ingestion"]));
+    key.ingest("web", "{}").await.refused(403, "tenant_suspended");
+    assert_eq!(typed(&server, "tenant resume acme --json").json()["suspended"], json!([]));
+    assert_eq!(key.ingest("web", "{}").await.status, 200);
+    let tenants = typed(&server, "tenant list --json").json();
+    let ids: Vec<_> = tenants["items"].as_array().unwrap().iter().map(|tenant| &tenant["tenantId"]).collect();
+    assert_eq!(ids, [&json!("acme"), &json!("default")]);
+    assert!(typed(&server, "tenant list").done().lines().any(|line| line.starts_with("acme")));
+    assert!(typed(&server, "tenant delete acme").done().starts_with("Tenant acme is deleted"));
+    assert_eq!(key.ingest("web", "{}").await.status, 401);
+    assert_eq!(typed(&server, "key revoke ci --tenant acme").code, 3);
+}
+
+#[tokio::test]
+async fn refusals_are_3_and_usage_is_2() {
+    let server = TestServer::spawn().await;
+    typed(&server, "key create --name a --type query").done();
+    typed(&server, "key create --name a --type query").failed(3, "duplicate_key_name");
+    typed(&server, "tenant create default").failed(3, "duplicate_tenant");
+    typed(&server, "tenant delete default").failed(3, "tenant_protected");
+    typed(&server, "tenant show nobody").failed(3, "not_found");
+    typed(&server, "key list --tenant nobody").failed(3, "not_found");
+    typed(&server, "key show 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10").failed(3, "not_found");
+    for usage in [
+        "key create --name a",
+        "key list --limit 0",
+        "key frob",
+        "tenant create ../x",
+        "key update a",
+        "--url nowhere key list",
+    ] {
+        typed(&server, usage).failed(2, "");
+    }
+    let wrong = |token: &str| {
+        Ended::of(keyloft().args(["key", "list", "--url", server.url()]).env("KEYLOFT_ADMIN_TOKEN", token), "")
+    };
+    wrong("kl_adm_somebody_elses_token_0123456789").failed(3, "invalid_admin_token");
+    wrong("hunter2").failed(2, "32");
+    Ended::of(keyloft().args(["key", "list", "--url", server.url()]), "").failed(2, "no admin token");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_or_not_ready_is_4() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = keyloft();
+    command.env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN).args(["key", "list", "--url", &format!("http://{closed}")]);
+    Ended::of(&mut command, "").failed(4, "cannot reach");
+    let server = TestServer::spawn_with(|setup| setup.hydrate = false).await;
+    typed(&server, "key list").failed(4, "not_ready");
+}
+
+#[tokio::test]
+async fn the_admin_token_may_stand_in_a_file_and_never_in_an_argument() {
+    let server = TestServer::spawn().await;
+    let file = server.path("token");
+    std::fs::write(&file, format!("{ADMIN_TOKEN}\n")).unwrap();
+    let mut command = keyloft();
+    command.env("KEYLOFT_ADMIN_TOKEN_FILE", &file).args(["tenant", "list", "--url", server.url()]);
+    assert!(Ended::of(&mut command, "").done().contains("default"));
+    for line in ["key list --admin-token x", "key list --token x", "key validate --api-key x", "serve --admin-token x"]
+    {
+        typed(&server, line).failed(2, "unexpected argument");
+    }
+}
+
+#[tokio::test]
+async fn a_key_generated_offline_works_once_its_document_is_in_the_store() {
+    let server = TestServer::spawn().await;
+    let line = ["key", "generate", "--name", "ci", "--type", "ingestion", "--streams", "web-*", "--json"];
+    let generated = Ended::of(keyloft().args(line), "").json();
+    let api_key = generated["apiKey"].as_str().unwrap();
+    assert!(!generated["document"].to_string().contains(api_key));
+    let object = server.path(generated["object"].as_str().unwrap());
+    std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+    std::fs::write(&object, generated["document"].to_string()).unwrap();
+    let sender = server.with_key(api_key);
+    assert_eq!(sender.ingest("web-1", "{}").await.status, 401, "not before the node has read it");
+    let synced = server.admin().post("/api/v1/sync", json!({})).await;
+    assert_eq!((synced.status.as_u16(), &synced.json()["keys"]), (200, &json!(1)));
+    assert_eq!(sender.ingest("web-1", "{}").await.status, 200);
+    sender.ingest("other", "{}").await.refused(403, "stream_not_allowed");
+    let people = Ended::of(keyloft().args(["key", "generate", "--name", "b", "--type", "query"]), "").done();
+    assert!(people.starts_with("API key  kl_qry_") && people.contains("\"digest\": \"sha256:"), "{people}");
+}
+
+#[test]
+fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
+    let generate =
+        || Ended::of(keyloft().args(["key", "generate", "--name", "a", "--type", "query", "--json"]), "").json();
+    let (one, other) = (generate(), generate());
+    let digest = one["document"]["digest"].as_str().unwrap();
+    let validate = |input: &str| Ended::of(keyloft().args(["key", "validate", "--digest", digest]), input);
+    let text = |generated: &Value| generated["apiKey"].as_str().unwrap().to_owned();
+    validate(&text(&one)).done();
+    validate(&format!("{}\r\n", text(&one))).done();
+    validate(&text(&other)).failed(3, "does not belong");
+    for nonsense in ["", "hunter2", &text(&one)[1..], &format!("{} ", text(&one))] {
+        let ended = validate(nonsense);
+        assert!(nonsense.is_empty() || !ended.stderr.contains(nonsense), "{}", ended.stderr);
+        ended.failed(2, "no API key");
+    }
+    let bad = Ended::of(keyloft().args(["key", "validate", "--digest", "md5:0"]), &text(&one));
+    bad.failed(2, "digest");
+}
+
+#[test]
+fn the_help_of_every_command_teaches_by_example() {
+    let key = ["create", "list", "show", "update", "revoke", "generate", "validate"];
+    let tenant = ["create", "list", "show", "suspend", "resume", "delete"];
+    let mut lines = vec![vec![], vec!["serve"], vec!["key"], vec!["tenant"]];
+    lines.extend(key.map(|command| vec!["key", command]));
+    lines.extend(tenant.map(|command| vec!["tenant", command]));
+    for line in lines {
+        let help = Ended::of(keyloft().args(&line).arg("--help"), "").done();
+        assert!(help.contains("Usage: keyloft"), "{help}");
+        let example = format!("\n  {}", [&["keyloft"], line.as_slice()].concat().join(" "));
+        assert!(help.contains(&example), "no example in the help of {line:?}:\n{help}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Key files as people and tools leave them: written by hand, broken, foreign. None of them stops a start.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use keyloft::key::{KeyType, PlainSecret};
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+
+pub const ID: &str = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
+pub const OTHER: &str = "6a1d3f0f-4c55-4c90-9f1f-8b3b5c7d9e21";
+
+/// Writes a file of the store, and its folders.
+pub fn write(server: &TestServer, path: &str, body: impl AsRef<[u8]>) {
+    let file = server.path(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, body).unwrap();
+}
+
+pub fn key_file(id: &str) -> String {
+    format!(".settings/apikeys/{id}.json")
+}
+
+pub async fn sync(server: &TestServer) -> Value {
+    let answer = server.admin().post("/api/v1/sync", json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// The status of a request with this key.
+pub async fn whoami(server: &TestServer, api_key: &str) -> u16 {
+    server.with_key(api_key).get("/api/v1/whoami").await.status.as_u16()
+}
+
+/// What cannot be used: pairs of object and reason.
+pub async fn unreadable(server: &TestServer) -> Vec<(String, String)> {
+    let items = server.admin().get("/api/v1/unreadable").await.json()["items"].take();
+    let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+    items.as_array().unwrap().iter().map(|item| (text(item, "object"), text(item, "reason"))).collect()
+}
+
+pub fn minimal(name: &str, secret: &PlainSecret) -> Value {
+    json!({"version": 1, "keyName": name, "keyType": "query", "digest": secret.digest().to_document()})
+}
+
+pub fn secret() -> PlainSecret {
+    PlainSecret::generate(KeyType::Query).unwrap()
+}
+
+#[tokio::test]
+async fn four_fields_written_by_hand_are_a_key() {
+    let server = TestServer::spawn().await;
+    let by_hand = secret();
+    write(&server, &key_file(ID), minimal("by hand", &by_hand).to_string());
+    assert_eq!(whoami(&server, by_hand.expose()).await, 401, "not before a sync");
+    let counts = sync(&server).await;
+    assert_eq!((&counts["keys"], &counts["changed"], &counts["unreadable"]), (&json!(1), &json!(1), &json!(0)));
+    let check = async |server: &TestServer| {
+        assert_eq!(server.with_key(by_hand.expose()).query("SELECT 1 AS one").await.json(), json!([{"one": 1}]));
+        let view = server.admin().get(&format!("/api/v1/tenants/default/apikeys/{ID}")).await.json();
+        assert_eq!((&view["keyName"], &view["state"], &view["rev"]), (&json!("by hand"), &json!("active"), &json!(1)));
+        assert_eq!((&view["streams"], &view["createdAt"]), (&json!(["*"]), &Value::Null));
+        assert_eq!(view["apiKeyHint"], "kl_qry_…");
+    };
+    check(&server).await;
+    assert_eq!(sync(&server).await["changed"], 0);
+    let server = server.restart().await;
+    check(&server).await;
+    let twin = json!({"keyName": "by hand", "keyType": "query"});
+    server.admin().post("/api/v1/tenants/default/apikeys", twin).await.refused(409, "duplicate_key_name");
+}
+
+/// Everything that is no usable key document: its name, its bytes, and a word of the reason.
+fn bad_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let with = |field: &str, value: Value| {
+        let mut document = minimal("canary", &secret());
+        document[field] = value;
+        document.to_string().into_bytes()
+    };
+    let mut without = minimal("canary", &secret());
+    without.as_object_mut().unwrap().remove("keyType");
+    vec![
+        ("00000000-0000-4000-8000-000000000000.json", b"{\"canary\": ".to_vec(), "end of file"),
+        ("00000000-0000-4000-8000-000000000001.json", b"{\"canary\" oops}".to_vec(), "syntax"),
+        ("00000000-0000-4000-8000-000000000002.json", Vec::new(), "end of file"),
+        ("00000000-0000-4000-8000-000000000003.json", b"\xff\xfecanary".to_vec(), "not a key document"),
+        ("00000000-0000-4000-8000-000000000004.json", b"[\"canary\"]".to_vec(), "not a key document"),
+        ("00000000-0000-4000-8000-000000000005.json", without.to_string().into(), "data"),
+        ("00000000-0000-4000-8000-000000000006.json", with("keyId", json!(OTHER)), "keyId differs"),
+        ("00000000-0000-4000-8000-000000000007.json", with("version", json!(2)), "version 2"),
+        ("00000000-0000-4000-8000-000000000008.json", with("digest", json!("canary")), "digest"),
+        ("00000000-0000-4000-8000-000000000009.json", with("keyType", json!("canary")), "data"),
+        ("00000000-0000-4000-8000-00000000000a.json", with("state", json!("canary")), "data"),
+        ("00000000-0000-4000-8000-00000000000b.json", with("streams", json!(["../canary"])), "data"),
+        ("00000000-0000-4000-8000-00000000000c.json", with("keyName", json!("a\ncanary")), "data"),
+        ("00000000-0000-4000-8000-00000000000d.json", vec![b' '; 1024 * 1024 + 1], "larger than"),
+        ("00000000-0000-4000-8000-00000000000e.json", format!("{}x", minimal("canary", &secret())).into(), "syntax"),
+        ("notes.txt", b"canary".to_vec(), "its name is not"),
+        (
+            "AAAAAAAA-0000-4000-8000-00000000000E.json",
+            minimal("canary", &secret()).to_string().into(),
+            "its name is not",
+        ),
+        ("00000000-0000-4000-8000-00000000000f", minimal("canary", &secret()).to_string().into(), "its name is not"),
+        (
+            "01JQZV5K9M3X7T2B8C4D6E0F1G.json",
+            json!({"keyId": "01JQZV5K9M3X7T2B8C4D6E0F1G", "apiKey": "canary", "keyName": "n", "keyType": "ingestion"})
+                .to_string()
+                .into(),
+            "legacy",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_listed_by_name_and_reason_and_stops_nobody() {
+    let server = TestServer::spawn().await;
+    let good = server.admin().issue("default", "good", "query").await;
+    let bad = bad_files();
+    for (name, body, _) in &bad {
+        write(&server, &format!(".settings/apikeys/{name}"), body);
+    }
+    let check = async |server: &TestServer| {
+        assert_eq!(whoami(server, &good.api_key).await, 200);
+        assert_eq!(whoami(server, "canary").await, 401);
+        let answer = server.admin().get("/api/v1/unreadable").await;
+        assert!(!answer.text().contains("canary") && !answer.text().contains("sha256"), "{}", answer.text());
+        let listed = unreadable(server).await;
+        for (name, _, reason) in &bad {
+            let found = listed.iter().find(|(object, _)| *object == format!(".settings/apikeys/{name}"));
+            assert!(found.is_some_and(|(_, said)| said.contains(reason)), "{name}: {found:?} says no {reason}");
+        }
+        assert_eq!(listed.len(), bad.len());
+        let metrics = server.anonymous().get("/metrics").await;
+        let line = format!("keyloft_unreadable_documents {}", bad.len());
+        assert!(metrics.text().lines().any(|said| said == line), "{}", metrics.text());
+        assert_eq!(server.anonymous().get("/api/v1/readiness").await.status, 200);
+    };
+    assert_eq!(sync(&server).await["unreadable"], bad.len());
+    check(&server).await;
+    let server = server.restart().await;
+    check(&server).await;
+    for (name, ..) in &bad {
+        std::fs::remove_file(server.path(&format!(".settings/apikeys/{name}"))).unwrap();
+    }
+    assert_eq!(sync(&server).await["unreadable"], 0);
+    assert_eq!(unreadable(&server).await, []);
+    assert_eq!(whoami(&server, &good.api_key).await, 200);
+}
+
+#[tokio::test]
+async fn documents_that_share_a_digest_are_both_refused() {
+    let server = TestServer::spawn().await;
+    let (shared, good) = (secret(), secret());
+    write(&server, &key_file(ID), minimal("one", &shared).to_string());
+    write(&server, &key_file("7b2e4a1a-5d66-4da1-8a2a-9c4c6d8e0f32"), minimal("good", &good).to_string());
+    sync(&server).await;
+    assert_eq!(whoami(&server, shared.expose()).await, 200);
+    write(&server, &key_file(OTHER), minimal("two", &shared).to_string());
+    let check = async |server: &TestServer| {
+        assert_eq!(whoami(server, shared.expose()).await, 401);
+        assert_eq!(whoami(server, good.expose()).await, 200);
+        let reason = "its digest is also that of another key".to_owned();
+        assert_eq!(unreadable(server).await, [(key_file(ID), reason.clone()), (key_file(OTHER), reason)]);
+    };
+    sync(&server).await;
+    check(&server).await;
+    let server = server.restart().await;
+    check(&server).await;
+    std::fs::remove_file(server.path(&key_file(ID))).unwrap();
+    sync(&server).await;
+    assert_eq!(whoami(&server, shared.expose()).await, 200, "one of them is a key again");
+    assert_eq!(unreadable(&server).await, []);
+}
+
+#[tokio::test]
+async fn a_digest_is_shared_across_tenants_too() {
+    let server = TestServer::spawn().await;
+    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    let shared = secret();
+    write(&server, &key_file(ID), minimal("one", &shared).to_string());
+    write(&server, &format!("acme/{}", key_file(ID)), minimal("one", &shared).to_string());
+    assert_eq!(sync(&server).await["unreadable"], 2);
+    assert_eq!(whoami(&server, shared.expose()).await, 401);
+}
+
+#[tokio::test]
+async fn a_symbolic_link_is_not_followed() {
+    let server = TestServer::spawn().await;
+    let outside = tempfile::tempdir().unwrap();
+    let (linked, beyond) = (secret(), secret());
+    let target = outside.path().join("key.json");
+    std::fs::write(&target, minimal("linked", &linked).to_string()).unwrap();
+    std::fs::create_dir_all(server.path(".settings/apikeys")).unwrap();
+    symlink(&target, server.path(&key_file(ID))).unwrap();
+    // A whole tenant behind a link.
+    let tenant = outside.path().join("acme");
+    std::fs::create_dir_all(tenant.join(".settings/apikeys")).unwrap();
+    std::fs::write(tenant.join(".settings/tenant.json"), json!({"version": 1}).to_string()).unwrap();
+    std::fs::write(tenant.join(key_file(ID)), minimal("beyond", &beyond).to_string()).unwrap();
+    symlink(&tenant, server.path("acme")).unwrap();
+    let check = async |server: &TestServer| {
+        for api_key in [linked.expose(), beyond.expose()] {
+            assert_eq!(whoami(server, api_key).await, 401);
+        }
+        let listed = unreadable(server).await;
+        assert!(listed.iter().any(|(object, said)| *object == key_file(ID) && said.contains("symbolic")), "{listed:?}");
+        server.admin().get("/api/v1/tenants/acme").await.refused(404, "not_found");
+    };
+    sync(&server).await;
+    check(&server).await;
+    let server = server.restart().await;
+    check(&server).await;
+    assert!(target.exists());
+}
+
+#[tokio::test]
+async fn everything_in_the_store_is_for_its_owner_only() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    for tenant in ["default", "acme"] {
+        let key = admin.issue(tenant, "k", "ingestion").await;
+        assert_eq!(server.with_key(&key.api_key).ingest("web", "{\"a\":1}").await.status, 200);
+        admin.patch(&format!("/api/v1/tenants/{tenant}/apikeys/{}", key.id), json!({"sourceId": "s"})).await;
+    }
+    admin.patch("/api/v1/tenants/acme", json!({"suspended": ["query"]})).await;
+    let mut seen = 0;
+    let mut folders = vec![server.directory().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode(&path), expected, "{}", path.display());
+            seen += 1;
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(seen >= 16, "only {seen} files and folders");
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

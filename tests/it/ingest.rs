@@ -1,0 +1,184 @@
+//! Events over HTTP: what is taken, how it is told apart, and what comes back out.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::support::scene::people;
+use crate::support::{Answer, Client, TestServer};
+
+async fn send(sender: &Client, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
+    let request = sender.request("POST", "/api/v1/ingest").body(body);
+    Answer::of(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn rows(reader: &Client, sql: &str) -> Value {
+    let answer = reader.query(sql).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn an_object_an_array_and_lines_are_taken_on_both_routes() {
+    let server = TestServer::spawn().await;
+    let (sender, reader) = people(&server).await;
+    let bodies = [
+        ("{\"n\":1}", 1),
+        ("[{\"n\":2},{\"n\":3}]", 2),
+        ("{\"n\":4}\n{\"n\":5}\n\n{\"n\":6}\r\n", 3),
+        ("\u{feff}{\"n\":7}", 1),
+        ("\n {\n \"n\": 8\n}\n", 1),
+    ];
+    for (body, accepted) in bodies {
+        let answer = sender.ingest("web", body).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"stream": "web", "accepted": accepted})));
+        let answer = Answer::of(sender.request("POST", "/api/v1/logstream/web-2").body(body)).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"stream": "web-2", "accepted": accepted})));
+    }
+    for stream in ["web", "\"web-2\""] {
+        let numbers = rows(&reader, &format!("SELECT n FROM {stream} ORDER BY n")).await;
+        assert_eq!(numbers, json!((1..=8).map(|n| json!({"n": n})).collect::<Vec<_>>()));
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_taken() {
+    let server = TestServer::spawn().await;
+    let (sender, reader) = people(&server).await;
+    let body = crate::support::events::EARTHQUAKES.as_bytes();
+    let zstd = zstd::encode_all(body, 1).unwrap();
+    let encoded = [("gzip", gzip(body)), ("GZIP", gzip(body)), ("zstd", zstd), ("identity", body.to_vec())];
+    for (encoding, body) in encoded {
+        let answer = send(&sender, &[("x-p-stream", "quakes"), ("content-encoding", encoding)], body).await;
+        assert_eq!(answer.status, 200, "{encoding}: {}", answer.text());
+    }
+    let count = rows(&reader, "SELECT count(*) AS n, count(DISTINCT event_id) AS d FROM quakes").await;
+    let quakes = crate::support::events::earthquakes();
+    assert_eq!(count, json!([{"n": 4 * quakes, "d": quakes}]));
+}
+
+#[tokio::test]
+async fn a_media_type_or_encoding_that_is_not_known_is_415_with_a_hint() {
+    let server = TestServer::spawn().await;
+    let (sender, _) = people(&server).await;
+    for known in ["application/json", "application/json; charset=utf-8", "application/x-ndjson", "application/jsonl"] {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{}").await;
+        assert_eq!(answer.status, 200, "{known}: {}", answer.text());
+    }
+    for unknown in ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream", "json"] {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", unknown)], "{}").await;
+        answer.refused(415, "unsupported_media_type");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("application/x-ndjson"));
+    }
+    for unknown in ["br", "gzip, gzip", "deflate", ""] {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-encoding", unknown)], "{}").await;
+        answer.refused(415, "unsupported_media_type");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("gzip and zstd"));
+    }
+    let twice = [("x-p-stream", "web"), ("content-encoding", "gzip"), ("content-encoding", "gzip")];
+    send(&sender, &twice, gzip(&gzip(b"{}"))).await.refused(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn the_stream_is_named_once_and_well() {
+    let server = TestServer::spawn().await;
+    let (sender, _) = people(&server).await;
+    send(&sender, &[], "{}").await.refused(400, "invalid_request");
+    send(&sender, &[("x-p-stream", "web"), ("x-p-stream", "web")], "{}").await.refused(400, "invalid_request");
+    let too_long = "a".repeat(64);
+    for bad in ["Web", "", "-a", "a b", "../x", "a/b", ".settings", "a,b", "naïve", &too_long, "information_schema"] {
+        send(&sender, &[("x-p-stream", bad)], "{}").await.refused(400, "invalid_request");
+    }
+    for bad in ["Web", ".settings", "a%2Fb", "information_schema", &too_long] {
+        let answer = Answer::of(sender.request("POST", &format!("/api/v1/logstream/{bad}")).body("{}")).await;
+        answer.refused(400, "invalid_request");
+    }
+    let at = |header| sender.request("POST", "/api/v1/logstream/web").header("x-p-stream", header).body("{}");
+    Answer::of(at("other")).await.refused(400, "invalid_request");
+    assert_eq!(Answer::of(at("web")).await.status, 200);
+    assert!(!server.path("streams/other").exists());
+}
+
+#[tokio::test]
+async fn a_key_writes_to_its_own_streams_only() {
+    let server = TestServer::spawn().await;
+    let key = json!({"keyName": "web", "keyType": "ingestion", "streams": ["web-*", "audit"]});
+    let issued = server.admin().issue_with("default", key).await;
+    let sender = server.with_key(&issued.api_key);
+    for stream in ["web-1", "audit"] {
+        assert_eq!(sender.ingest(stream, "{}").await.status, 200);
+    }
+    for stream in ["web", "audit-2", "other"] {
+        sender.ingest(stream, "{}").await.refused(403, "stream_not_allowed");
+        let by_path = sender.request("POST", &format!("/api/v1/logstream/{stream}")).body("{}");
+        Answer::of(by_path).await.refused(403, "stream_not_allowed");
+        assert!(!server.path(&format!("streams/{stream}")).exists());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_413_plain_or_compressed() {
+    let server = TestServer::spawn_with(|setup| setup.config.ingest.max_body_bytes = 64 * 1024).await;
+    let (sender, reader) = people(&server).await;
+    let of = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    assert_eq!(sender.ingest("web", of(64 * 1024)).await.status, 200);
+    sender.ingest("web", of(64 * 1024 + 1)).await.refused(413, "payload_too_large");
+    let bomb = of(4 << 20);
+    let (gzip, zstd) = (gzip(bomb.as_bytes()), zstd::encode_all(bomb.as_bytes(), 1).unwrap());
+    assert!(gzip.len() < 64 * 1024 && zstd.len() < 64 * 1024);
+    for (encoding, body) in [("gzip", gzip), ("zstd", zstd)] {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-encoding", encoding)], body).await;
+        answer.refused(413, "payload_too_large");
+    }
+    assert_eq!(rows(&reader, "SELECT count(*) AS n FROM web").await, json!([{"n": 1}]));
+}
+
+#[tokio::test]
+async fn every_row_says_when_and_from_whom() {
+    let server = TestServer::spawn().await;
+    let (_, reader) = people(&server).await;
+    let key = json!({"keyName": "web", "keyType": "ingestion", "sourceId": "web-prod"});
+    let sourced = server.admin().issue_with("default", key).await;
+    let plain = server.admin().issue("default", "plain", "ingestion").await;
+    let before = chrono::DateTime::from_timestamp_millis(chrono_now().timestamp_millis()).unwrap();
+    assert_eq!(server.with_key(&sourced.api_key).ingest("web", "{\"n\":1}").await.status, 200);
+    assert_eq!(server.with_key(&plain.api_key).ingest("web", "{\"n\":2}").await.status, 200);
+    let found = rows(&reader, "SELECT p_timestamp, p_key_id, p_source_id FROM web ORDER BY n").await;
+    assert_eq!((&found[0]["p_key_id"], &found[0]["p_source_id"]), (&json!(sourced.id), &json!("web-prod")));
+    assert_eq!((&found[1]["p_key_id"], &found[1]["p_source_id"]), (&json!(plain.id), &Value::Null));
+    for row in found.as_array().unwrap() {
+        let text = row["p_timestamp"].as_str().unwrap();
+        assert!(text.ends_with('Z') && text.len() == "2026-11-22T01:02:03.456Z".len(), "{text}");
+        let at = chrono::DateTime::parse_from_rfc3339(text).unwrap();
+        assert!((before..=chrono_now()).contains(&at.to_utc()), "{text}");
+    }
+}
+
+fn chrono_now() -> chrono::DateTime<chrono::Utc> {
+    keyloft::Clock::now(&keyloft::SystemClock)
+}
+
+#[tokio::test]
+async fn integers_come_back_exactly_and_whole_numbers_widen_to_floats() {
+    let server = TestServer::spawn().await;
+    let (sender, reader) = people(&server).await;
+    let exact = "[{\"n\":9007199254740993},{\"n\":-9223372036854775808},{\"n\":9223372036854775807}]";
+    assert_eq!(sender.ingest("exact", exact).await.status, 200);
+    let answer = reader.query("SELECT n FROM exact ORDER BY n").await;
+    let expected = "[{\"n\":-9223372036854775808},{\"n\":9007199254740993},{\"n\":9223372036854775807}]";
+    assert_eq!(answer.text().replace(['\n', ' '], ""), expected);
+    assert_eq!(sender.ingest("widening", "{\"n\":1}").await.status, 200);
+    assert_eq!(sender.ingest("widening", "{\"n\":0.5}").await.status, 200);
+    assert_eq!(sender.ingest("widening", "{\"n\":2,\"m\":\"new\"}").await.status, 200);
+    let found = rows(&reader, "SELECT n, m FROM widening ORDER BY n").await;
+    assert_eq!(found, json!([{"n": 0.5, "m": null}, {"n": 1.0, "m": null}, {"n": 2.0, "m": "new"}]));
+    let inexact = sender.ingest("widening", "{\"n\":9007199254740993}").await;
+    inexact.refused(400, "invalid_request");
+    assert!(inexact.json()["detail"].as_str().unwrap().contains("`n`"));
+}

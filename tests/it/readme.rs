@@ -1,0 +1,106 @@
+//! The README's tables, checked against the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyloft::config::options;
+use keyloft::http::ROUTES;
+use reqwest::StatusCode;
+
+const README: &str = include_str!("../../README.md");
+
+/// The rows of the table under this head, as trimmed cells. A `\|` is no border.
+fn table(head: &str) -> Vec<Vec<String>> {
+    let mut lines = README.lines().skip_while(|line| !line.starts_with(head));
+    assert!(lines.next().is_some(), "README.md has no table with the head {head}");
+    let rows: Vec<Vec<String>> = lines
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let inner = line.trim().trim_start_matches('|').strip_suffix('|').unwrap();
+            let hidden = inner.replace("\\|", "\u{1}");
+            hidden.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
+        })
+        .collect();
+    assert!(!rows.is_empty(), "the table under {head} is empty");
+    rows
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn plain(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+#[test]
+fn the_configuration_table_is_the_list_of_options() {
+    let said: Vec<Vec<String>> = table("| flag | environment | file | default | unit | what |")
+        .iter()
+        .map(|row| row.iter().map(|cell| plain(cell).to_owned()).collect())
+        .collect();
+    let is: Vec<Vec<String>> = options()
+        .map(|option| {
+            let flag = option.flag.map(|flag| format!("--{flag}")).unwrap_or_default();
+            [&*flag, option.env, option.key.unwrap_or_default(), option.default, option.unit, option.doc]
+                .map(str::to_owned)
+                .to_vec()
+        })
+        .collect();
+    for (said, is) in said.iter().zip(&is) {
+        assert_eq!(said, is, "README.md and src/config say different things of an option");
+    }
+    assert_eq!(said.len(), is.len(), "README.md has more or fewer options than src/config");
+}
+
+/// Every code of `src/http/error.rs`, with its statuses.
+fn codes() -> BTreeMap<String, BTreeSet<u16>> {
+    let source = include_str!("../../src/http/error.rs");
+    let numbers: BTreeMap<String, u16> = (100..600)
+        .filter_map(|number| Some((StatusCode::from_u16(number).ok()?.canonical_reason()?, number)))
+        .map(|(reason, number)| (reason.to_uppercase().replace([' ', '-'], "_"), number))
+        .collect();
+    let mut codes: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    let described = source.split("const fn describe").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    for (head, tail) in described.match_indices("StatusCode::").map(|(at, _)| described.split_at(at)) {
+        let Some(code) = head.trim_end().strip_suffix("\",").and_then(|head| head.rsplit('"').next()) else { continue };
+        let status = tail.trim_start_matches("StatusCode::").split(',').next().unwrap();
+        codes.entry(code.to_owned()).or_default().insert(numbers[status]);
+    }
+    assert!(codes.len() > 20, "src/http/error.rs is written in another way now: {codes:?}");
+    codes
+}
+
+#[test]
+fn the_table_of_codes_is_complete_and_right() {
+    let mut said: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for row in table("| code | status | when |") {
+        for code in quoted(&row[0]) {
+            let statuses = row[1].split(',').map(|status| status.trim().parse::<u16>().unwrap());
+            let before = said.insert(code.to_owned(), statuses.collect());
+            assert!(before.is_none(), "{code} stands in the table twice");
+        }
+    }
+    assert_eq!(said, codes());
+}
+
+#[test]
+fn the_routes_it_names_are_the_routes_there_are() {
+    let said: BTreeSet<String> = table("| route | credential | what |")
+        .iter()
+        .flat_map(|row| quoted(&row[0]).map(str::to_owned).collect::<Vec<_>>())
+        .filter(|route| route.contains('/'))
+        .collect();
+    let is: BTreeSet<String> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    assert_eq!(said, is);
+    // And those in the text, shortened or not, with values in place of patterns.
+    let methods = ["GET ", "POST ", "PATCH ", "DELETE "];
+    let mentioned = quoted(README).filter(|text| methods.iter().any(|method| text.starts_with(method)));
+    for text in mentioned {
+        let (method, path) = text.split_once(' ').unwrap();
+        let path = path.split(['?', ' ']).next().unwrap().trim_start_matches('…');
+        let known = ROUTES.iter().any(|route| route.method == method && route.path.ends_with(path));
+        assert!(known, "README.md speaks of {text}, which is no route");
+    }
+}

@@ -1,0 +1,176 @@
+//! One table: every route × every credential.
+
+use keyloft::http::ROUTES;
+use keyloft::key::{KeyType, PlainSecret};
+use serde_json::{Value, json};
+
+use crate::support::server::ADMIN_TOKEN;
+use crate::support::{Answer, Client, TestServer};
+
+/// The columns: nothing, garbage, an ingestion key, a query key, a revoked key, the admin token, a wrong admin token.
+/// Every credential is presented as `Authorization: Bearer`, which both planes read.
+type Statuses = [u16; 7];
+
+#[rustfmt::skip]
+const TABLE: &[(&str, &str, Statuses)] = &[
+    //                                                  none  junk  ingest query revoked admin wrong
+    ("GET",    "/api/v1/liveness",                     [ 200,  200,  200,  200,  200,  200,  200]),
+    ("GET",    "/api/v1/readiness",                    [ 200,  200,  200,  200,  200,  200,  200]),
+    ("GET",    "/metrics",                             [ 200,  200,  200,  200,  200,  200,  200]),
+    ("POST",   "/api/v1/ingest",                       [ 401,  401,  200,  403,  401,  401,  401]),
+    ("POST",   "/api/v1/logstream/{stream}",           [ 401,  401,  200,  403,  401,  401,  401]),
+    ("POST",   "/api/v1/query",                        [ 401,  401,  403,  200,  401,  401,  401]),
+    ("GET",    "/api/v1/logstream",                    [ 401,  401,  403,  200,  401,  401,  401]),
+    ("GET",    "/api/v1/whoami",                       [ 401,  401,  200,  200,  401,  401,  401]),
+    ("POST",   "/api/v1/tenants",                      [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",    "/api/v1/tenants",                      [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}",             [ 401,  401,  401,  401,  401,  200,  401]),
+    ("PATCH",  "/api/v1/tenants/{tenant}",             [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/tenants/{tenant}",             [ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys",     [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/apikeys",     [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
+    ("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),
+    ("GET",    "/api/v1/unreadable",                   [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/nodes",                        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",   "/api/v1/sync",                         [ 401,  401,  401,  401,  401,  200,  401]),
+];
+
+#[test]
+fn the_table_and_the_server_know_the_same_routes() {
+    for route in ROUTES {
+        let rows = TABLE.iter().filter(|(method, path, _)| (*method, *path) == (route.method, route.path)).count();
+        assert_eq!(
+            rows, 1,
+            "{} {} has {rows} rows in tests/it/routes.rs: give TABLE one, with the status for every credential",
+            route.method, route.path
+        );
+    }
+    for (method, path, _) in TABLE {
+        assert!(
+            ROUTES.iter().any(|route| (route.method, route.path) == (*method, *path)),
+            "{method} {path} is no route of src/http/mod.rs any more: take it out of TABLE in tests/it/routes.rs"
+        );
+    }
+}
+
+/// What makes the request a good one, so that only the credential decides.
+fn body(method: &str, path: &str, round: usize) -> Option<Value> {
+    Some(match (method, path) {
+        ("POST", "/api/v1/ingest" | "/api/v1/logstream/{stream}") => json!({"a": 1}),
+        ("POST", "/api/v1/query") => json!({"query": "SELECT 1 AS one"}),
+        ("POST", "/api/v1/tenants") => json!({"tenantId": format!("new-{round}")}),
+        ("POST", "/api/v1/tenants/{tenant}/apikeys") => json!({"keyName": format!("n{round}"), "keyType": "query"}),
+        ("POST", "/api/v1/apikeys/verify") => json!({"apiKey": "hunter2"}),
+        ("PATCH", _) => json!({}),
+        _ => return None,
+    })
+}
+
+#[tokio::test]
+async fn every_route_answers_every_credential_as_the_table_says() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let sender = admin.issue("default", "sender", "ingestion").await;
+    let reader = admin.issue("default", "reader", "query").await;
+    let revoked = admin.issue("default", "revoked", "ingestion").await;
+    admin.delete(&format!("/api/v1/tenants/default/apikeys/{}", revoked.id)).await;
+    let wrong_admin = PlainSecret::generate_admin().unwrap();
+    let credentials = [
+        ("nothing", None),
+        ("garbage", Some("hunter2")),
+        ("an ingestion key", Some(sender.api_key.as_str())),
+        ("a query key", Some(reader.api_key.as_str())),
+        ("a revoked key", Some(revoked.api_key.as_str())),
+        ("the admin token", Some(ADMIN_TOKEN)),
+        ("a wrong admin token", Some(wrong_admin.expose())),
+    ];
+    for (row, (method, path, statuses)) in TABLE.iter().enumerate() {
+        // A tenant and a key of its own for every row: some rows end them.
+        let tenant = format!("row-{row}");
+        admin.post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+        let key = admin.issue(&tenant, "k", "query").await;
+        let url = path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &key.id);
+        for (round, ((name, credential), status)) in credentials.iter().zip(statuses).enumerate() {
+            let credential = credential.map(|token| ("authorization", format!("Bearer {token}")));
+            let mut request = Client::new(server.url(), credential).request(method, &url).header("x-p-stream", "web");
+            if let Some(body) = body(method, path, round) {
+                request = request.json(&body);
+            }
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.status, *status, "{method} {path} with {name}: {}", answer.text());
+            if *status >= 400 {
+                answer.problem();
+            }
+            assert!(answer.header("x-request-id").is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_route_there_is_a_problem() {
+    let server = TestServer::spawn().await;
+    for client in [server.anonymous(), server.admin()] {
+        for path in [
+            "/",
+            "/api/v1",
+            "/api/v1/nothing",
+            "/api/v2/query",
+            "/api/v1/query/",
+            "//api/v1/query",
+            "/api/v1/Query",
+            "/api/v1/tenants/default/apikeys/a/b",
+            "/api/v1/tenants/a%2fb/c",
+        ] {
+            client.get(path).await.refused(404, "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_route_does_not_know_is_a_problem() {
+    let server = TestServer::spawn().await;
+    for route in ROUTES {
+        let url = route.path.replace("{tenant}", "default").replace("{stream}", "web").replace("{id}", "x");
+        let known: Vec<_> = ROUTES.iter().filter(|other| other.path == route.path).map(|other| other.method).collect();
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
+            if !known.contains(&method) {
+                let answer = Answer::of(server.anonymous().request(method, &url)).await;
+                assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()), "{method} {url}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn before_the_keys_are_loaded_nobody_is_called_unknown() {
+    let server = TestServer::spawn_with(|setup| setup.hydrate = false).await;
+    let unknown = PlainSecret::generate(KeyType::Query).unwrap();
+    let client = server.with_key(unknown.expose());
+    let later = [
+        client.get("/api/v1/whoami").await,
+        client.query("SELECT 1").await,
+        client.get("/api/v1/logstream").await,
+        server.anonymous().get("/api/v1/readiness").await,
+        server.admin().get("/api/v1/tenants").await,
+    ];
+    for answer in later {
+        answer.refused(503, "not_ready");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    // What can be judged without the keys is.
+    server.anonymous().get("/api/v1/whoami").await.refused(401, "missing_api_key");
+    server.with_key("hunter2").get("/api/v1/whoami").await.refused(401, "invalid_api_key");
+    server.anonymous().get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
+    for path in ["/api/v1/liveness", "/metrics"] {
+        assert_eq!(server.anonymous().get(path).await.status, 200);
+    }
+    server.app.sync().await.unwrap();
+    assert_eq!(server.anonymous().get("/api/v1/readiness").await.status, 200);
+    client.get("/api/v1/whoami").await.refused(401, "invalid_api_key");
+    assert_eq!(server.admin().get("/api/v1/tenants").await.status, 200);
+}

@@ -1,0 +1,89 @@
+//! The real binary when it starts, or says why it does not.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::Process;
+use crate::support::process::{keyloft, run};
+
+fn serve(store: &Path, listen: &str) -> Command {
+    let mut command = keyloft();
+    command.args(["serve", "--listen", listen, "--store"]).arg(store);
+    command
+}
+
+/// The exit code and the words of a server that must not start.
+fn refuses(command: &mut Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = run(command, "");
+    assert!(stdout.is_empty(), "{}", String::from_utf8_lossy(&stdout));
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// An address at which nobody can listen, so that a server that should have refused to start ends all the same.
+fn busy() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+#[test]
+fn an_admin_token_that_is_too_short_refuses_to_start_and_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, (_busy, address)) = (folder.path().join("store"), busy());
+    for token in ["", "hunter2", "kl_adm_0123456789012345678901"] {
+        let (code, stderr) = refuses(serve(&store, &address).env("KEYLOFT_ADMIN_TOKEN", token));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("KEYLOFT_ADMIN_TOKEN") && stderr.contains("32"), "{stderr}");
+        assert!(token.is_empty() || !stderr.contains(token), "{stderr}");
+    }
+    let file = folder.path().join("token");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let (code, stderr) = refuses(serve(&store, &address).env("KEYLOFT_ADMIN_TOKEN_FILE", &file));
+    assert_eq!((code, stderr.contains("hunter2")), (2, false), "{stderr}");
+    let missing = folder.path().join("missing");
+    assert_eq!(refuses(serve(&store, &address).env("KEYLOFT_ADMIN_TOKEN_FILE", missing)).0, 2);
+    assert!(!store.exists(), "nothing is written by a server that does not start");
+}
+
+#[tokio::test]
+async fn a_busy_port_is_said_and_does_not_use_up_the_admin_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, (_busy, address)) = (folder.path().join("store"), busy());
+    let (code, stderr) = refuses(&mut serve(&store, &address));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains(&format!("cannot listen on {address}")), "{stderr}");
+    let process = Process::serve(&store, &[]);
+    let token = process.admin_token().expect("the first server that starts shows the token");
+    assert_ne!(process.admin(token).get("/api/v1/tenants").await.status, 401);
+}
+
+#[test]
+fn options_that_make_no_sense_are_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, (_busy, address)) = (folder.path().join("store"), busy());
+    for (option, value) in [("--session-ttl", "5"), ("--ingest-max-body", "lots"), ("--workers", "0"), ("--nope", "1")]
+    {
+        let (code, stderr) = refuses(serve(&store, &address).args([option, value]));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(option), "{stderr}");
+    }
+    assert_eq!(refuses(serve(&store, &address).arg("--json")).0, 2);
+    assert!(!store.exists());
+}
+
+#[tokio::test]
+async fn the_token_of_a_file_wins_over_the_stored_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut first = Process::serve(&store, &[]);
+    let stored = first.admin_token().unwrap().to_owned();
+    first.signal("TERM");
+    assert_eq!(first.wait(), Some(0));
+    let given = "a-token-of-thirty-two-characters";
+    let file = folder.path().join("token");
+    std::fs::write(&file, format!("{given}\n")).unwrap();
+    let second = Process::serve_with(&store, &[], &[("KEYLOFT_ADMIN_TOKEN_FILE", file.to_str().unwrap())]);
+    assert!(!second.greeting().contains(given) && second.admin_token().is_none(), "{}", second.greeting());
+    assert_ne!(second.admin(given).get("/api/v1/tenants").await.status, 401);
+    second.admin(&stored).get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
+}

@@ -1,0 +1,82 @@
+//! A bare TCP connection, for clients that a well-behaved library cannot play.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// One connection. Hangs up when dropped.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    /// Connects to `http://address`. Reading gives up after 20 seconds.
+    pub fn connect(url: &str) -> Self {
+        let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self(stream)
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends a query and reads nothing.
+    pub fn query(url: &str, api_key: &str, sql: &str) -> Self {
+        let body = serde_json::json!({"query": sql}).to_string();
+        let mut raw = Self::connect(url);
+        raw.send(format!(
+            "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nx-api-key: {api_key}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        raw
+    }
+
+    /// Reads once: at least one byte, unless the server has hung up.
+    pub fn read_some(&mut self) -> Vec<u8> {
+        let mut some = vec![0; 64 * 1024];
+        let length = self.0.read(&mut some).unwrap();
+        some.truncate(length);
+        some
+    }
+
+    /// Whether the server's end of the connection is gone: the kernel does not tell the other end of an abandoned one.
+    pub fn is_abandoned(&self) -> bool {
+        let (ours, theirs) = (self.0.local_addr().unwrap(), self.0.peer_addr().unwrap());
+        let ports = (format!(":{:04X}", theirs.port()), format!(":{:04X}", ours.port()));
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        !table.lines().skip(1).any(|line| {
+            let mut columns = line.split_whitespace().skip(1);
+            columns.next().is_some_and(|local| local.ends_with(&ports.0))
+                && columns.next().is_some_and(|remote| remote.ends_with(&ports.1))
+        })
+    }
+
+    /// Reads until the server hangs up, in whatever manner.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match self.0.read_to_end(&mut all) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("the server has not hung up after {} bytes", all.len())
+            }
+            _ => all,
+        }
+    }
+
+    /// Reads one answer whose body has a length.
+    pub fn read_answer(&mut self) -> String {
+        let mut all = Vec::new();
+        loop {
+            let some = self.read_some();
+            all.extend_from_slice(&some);
+            let text = String::from_utf8_lossy(&all);
+            let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+                let length =
+                    head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                body.len() >= length.unwrap_or(0usize)
+            });
+            if whole || some.is_empty() {
+                return text.into_owned();
+            }
+        }
+    }
+}
