@@ -1,6 +1,7 @@
 //! The engine as its callers see it.
 
 mod answers;
+mod clauses;
 mod correct;
 mod hostile;
 mod stopping;
