@@ -8,12 +8,13 @@
 //! 6. `functions`: which functions exist, and why others do not.
 //! 7. `growth`: refuses plans in which a short text stands for a huge expression.
 //! 8. `shadow`: keeps an optimiser rule from dropping what is not superfluous.
-//! 9. `tables`: the permitted streams as tables, and the files behind them.
-//! 10. `interrupt`: lets go of joins that compute for long without a pause.
-//! 11. [`engine`]: plans and runs queries on threads of their own.
-//! 12. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
-//! 13. `encode`: batches as bytes.
-//! 14. `failure`: what a client may learn of an error.
+//! 9. `overflow`: an integer that is too large is an error.
+//! 10. `tables`: the permitted streams as tables, and the files behind them.
+//! 11. `interrupt`: lets go of joins that compute for long without a pause.
+//! 12. [`engine`]: plans and runs queries on threads of their own.
+//! 13. [`rows`]: the answer, streamed as JSON, NDJSON or CSV.
+//! 14. `encode`: batches as bytes.
+//! 15. `failure`: what a client may learn of an error.
 
 mod clauses;
 mod dialect;
@@ -23,6 +24,7 @@ mod failure;
 mod functions;
 mod growth;
 mod interrupt;
+mod overflow;
 pub mod request;
 pub mod rows;
 mod shadow;

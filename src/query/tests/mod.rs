@@ -4,6 +4,7 @@ mod answers;
 mod clauses;
 mod correct;
 mod hostile;
+mod overflow;
 mod stopping;
 mod walls;
 
