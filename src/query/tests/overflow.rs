@@ -11,6 +11,7 @@ async fn large() -> House {
 async fn an_integer_that_is_too_large_is_an_error_wherever_it_comes_up() {
     let house = large().await;
     let mut wrong = Vec::new();
+    let told = |error: &Error| ["too large", "out of range"].iter().any(|words| error.message().contains(words));
     for sql in [
         "SELECT 9223372036854775807 + 1 AS x",
         "SELECT -9223372036854775807 - 2 AS x",
@@ -33,7 +34,7 @@ async fn an_integer_that_is_too_large_is_an_error_wherever_it_comes_up() {
         "SELECT (SELECT sum(a) FROM nums) AS x",
     ] {
         match house.ask(everything("default"), request(sql), Format::JsonArray).await {
-            Err(error) if error.kind() == ErrorKind::Invalid => eprintln!("{sql}: {error}"),
+            Err(error) if error.kind() == ErrorKind::Invalid && told(&error) => {}
             other => wrong.push(format!("{sql}: {other:?}")),
         }
     }
