@@ -153,7 +153,6 @@ fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let (input, sums) = match &plan {
         LogicalPlan::Aggregate(aggregate) => (&aggregate.input, &aggregate.aggr_expr),
         LogicalPlan::Window(window) => (&window.input, &window.window_expr),
-        // What is below may have been rewritten.
         _ => return Ok(Transformed::no(plan)),
     };
     let widened = sums.iter().map(|sum| wide(sum, input.schema())).collect::<Result<Vec<_>>>()?;
