@@ -20,7 +20,7 @@ use super::interrupt::{Interrupt, InterruptJoins};
 use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
 use super::tables::{self, Tables};
-use super::{failure, functions, growth, shadow, statement};
+use super::{failure, functions, growth, overflow, shadow, statement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -203,6 +203,7 @@ impl Query {
         options.execution.time_zone = Some("UTC".to_owned());
         // Reserves memory for as many groups as LIMIT says, outside the pool.
         options.optimizer.enable_topk_aggregation = false;
+        let [check_operators, widen_sums] = overflow::rules();
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.shared.environment.clone())
@@ -211,6 +212,8 @@ impl Query {
             .with_scalar_functions(functions::scalar())
             .with_aggregate_functions(functions::aggregate())
             .with_window_functions(functions::window())
+            .with_analyzer_rule(check_operators)
+            .with_analyzer_rule(widen_sums)
             .with_optimizer_rules(shadow::rules())
             .with_physical_optimizer_rule(Arc::new(InterruptJoins(self.interrupt.clone())))
             .build();

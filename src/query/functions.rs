@@ -11,7 +11,8 @@
 //!
 //! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::growth`].
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
@@ -173,6 +174,22 @@ const WINDOW: &[&str] = &[
     "rank",
     "row_number",
 ];
+
+/// Whether a call of this name, in small letters, is one of a scalar function.
+pub(super) fn is_scalar(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let names = |function: &Arc<ScalarUDF>| {
+            function.aliases().iter().cloned().chain([function.name().to_owned()]).collect::<Vec<_>>()
+        };
+        scalar().iter().flat_map(names).collect()
+    });
+    NAMES.contains(name)
+}
+
+/// Whether a call of this name with `OVER` is one of a window function rather than an aggregate.
+pub(super) fn is_window(name: &str) -> bool {
+    WINDOW.contains(&name)
+}
 
 pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
     let mut functions = SessionStateDefaults::default_scalar_functions();

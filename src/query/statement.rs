@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use super::dialect::Budgeted;
-use super::{failure, tokens};
+use super::{clauses, failure, tokens};
 use crate::error::{Error, Result};
 
 /// Address space, not memory: only what a text really needs of it is touched.
@@ -128,14 +128,8 @@ impl Visitor for Guard {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
-        if !query.pipe_operators.is_empty() || !query.locks.is_empty() {
-            return refuse("pipe operators and locks are not available");
-        }
-        let with = query.with.as_ref();
-        if with.is_some_and(|with| with.recursive) {
-            return refuse("recursive common table expressions are not available");
-        }
-        let common = with.iter().flat_map(|with| &with.cte_tables);
+        clauses::query(query)?;
+        let common = query.with.iter().flat_map(|with| &with.cte_tables);
         let common = common.map(|cte| (&raw const *cte.query, cte.alias.name.value.clone())).collect();
         let base = self.level;
         self.frames.push(Frame { common, known: HashMap::new(), base, cost: Cost::default() });
@@ -157,6 +151,7 @@ impl Visitor for Guard {
         if select.into.is_some() {
             return refuse(READ_ONLY);
         }
+        clauses::select(select)?;
         self.descend(from_levels(select), Cost::default())
     }
 
@@ -166,20 +161,14 @@ impl Visitor for Guard {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
-        let (alias, below) = match factor {
-            TableFactor::Table { name, alias, args: None, with_hints, version: None, partitions, .. }
-                if with_hints.is_empty() && partitions.is_empty() =>
-            {
+        clauses::table(factor)?;
+        let below = match factor {
+            TableFactor::Table { name, .. } => {
                 let name = name.0.last().and_then(|part| part.as_ident()).filter(|_| name.0.len() == 1);
-                (alias, name.map_or(Cost { levels: 0, tables: 1 }, |name| self.cost_of(&name.value)))
+                name.map_or(Cost { levels: 0, tables: 1 }, |name| self.cost_of(&name.value))
             }
-            TableFactor::Derived { alias, .. } | TableFactor::UNNEST { alias, .. } => (alias, Cost::default()),
-            TableFactor::NestedJoin { alias, .. } => (alias, Cost::default()),
-            _ => return refuse("table functions and the like are not available: name a stream or a subquery"),
+            _ => Cost::default(),
         };
-        if alias.iter().flat_map(|alias| &alias.columns).any(|column| column.data_type.is_some()) {
-            return refuse("an alias names columns without their types");
-        }
         self.descend(factor_levels(factor), below)
     }
 
@@ -189,6 +178,7 @@ impl Visitor for Guard {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        clauses::expr(expr)?;
         match expr {
             Expr::Cube(sets) if sets.len() > MAX_CUBE => {
                 return refuse(format!("CUBE takes at most {MAX_CUBE} columns"));

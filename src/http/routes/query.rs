@@ -54,14 +54,53 @@ fn refusal(error: Error) -> Problem {
     }
 }
 
-/// The first media type in `Accept` that we can write; JSON when there is none.
+/// What `Accept` asks for; JSON when there is nothing of it that we can write.
 fn format(request: &HttpRequest) -> Format {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let known = accept.split(',').find_map(|range| match range.split(';').next().unwrap_or_default().trim() {
-        "application/json" | "*/*" | "application/*" => Some(Format::JsonArray),
-        "application/x-ndjson" | "application/jsonl" => Some(Format::NdJson),
-        "text/csv" => Some(Format::Csv),
-        _ => None,
-    });
-    known.unwrap_or_default()
+    let accept = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
+    preferred(&accept.collect::<Vec<_>>().join(","))
+}
+
+/// The format of the highest weight; the first of those that weigh the same.
+fn preferred(accept: &str) -> Format {
+    let mut best = None;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
+        let format = match parts.next().unwrap_or_default().as_str() {
+            "application/json" | "*/*" | "application/*" => Format::JsonArray,
+            "application/x-ndjson" | "application/jsonl" => Format::NdJson,
+            "text/csv" | "text/*" => Format::Csv,
+            _ => continue,
+        };
+        let weight = parts.find_map(|part| part.strip_prefix("q=").map(str::to_owned));
+        let weight = weight.map_or(1.0, |weight| weight.trim().parse().unwrap_or(0.0_f32));
+        if weight > best.map_or(0.0, |(heaviest, _)| heaviest) {
+            best = Some((weight, format));
+        }
+    }
+    best.map_or_else(Format::default, |(_, format)| format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_of_the_highest_weight_that_we_can_write_is_taken() {
+        for (accept, format) in [
+            ("", Format::JsonArray),
+            ("image/png", Format::JsonArray),
+            ("Text/CSV", Format::Csv),
+            ("text/*", Format::Csv),
+            ("APPLICATION/X-NDJSON; charset=utf-8", Format::NdJson),
+            ("application/*, text/csv", Format::JsonArray),
+            ("text/csv, application/json", Format::Csv),
+            ("text/csv;q=0.5, application/jsonl;q=0.9, */*;q=0.1", Format::NdJson),
+            ("text/csv;q=0, */*", Format::JsonArray),
+            ("text/csv; Q=0", Format::JsonArray),
+            ("text/html, text/csv;q=0.2", Format::Csv),
+            ("text/csv;q=nonsense, application/jsonl;q=0.001", Format::NdJson),
+        ] {
+            assert_eq!(preferred(accept), format, "{accept}");
+        }
+    }
 }

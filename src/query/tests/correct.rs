@@ -5,7 +5,6 @@ use datafusion::optimizer::Optimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::super::encode::Encoder;
-use super::super::request::TimeRange;
 use super::*;
 
 const NESTED: &[(&str, &str)] = &[
@@ -183,18 +182,25 @@ fn plain() -> SessionContext {
 }
 
 #[tokio::test]
+async fn every_level_of_a_deep_nest_is_computed() {
+    let house = House::new();
+    let sql = format!("{}SELECT 1 AS v{}", "SELECT v + 1 AS v FROM (".repeat(60), ")".repeat(60));
+    assert_eq!(house.json(&sql).await, r#"[{"v":61}]"#);
+}
+
+#[tokio::test]
 async fn answers_are_those_of_a_plain_engine_that_optimises_nothing() {
     let house = House::with(QuerySettings { batch_rows: 6, threads: 2, ..QuerySettings::default() });
     house.store("default", "m", "2026-11-20T10:00:00Z", trees()).await;
     let plain = plain();
-    // The same rows, but behind a filter that every query is given.
-    let day = TimeRange { start: Some(at("2026-11-20T00:00:00Z")), end: Some(at("2026-11-21T00:00:00Z")) };
     let mut wrong = Vec::new();
-    for sql in VARIED {
-        let expected = plain.sql(sql).await.unwrap().collect().await.unwrap();
+    for sql in VARIED.iter().map(|sql| (*sql).to_owned()).chain((0..30).map(nested)) {
+        let expected = plain.sql(&sql).await.unwrap().collect().await.unwrap();
         let expected = sorted(expected.iter().flat_map(lines).collect());
-        for range in [TimeRange::default(), day] {
-            let request = QueryRequest::new(sql, range.start, range.end).unwrap();
+        // The same rows again, but behind a filter that every query is given.
+        let day = (Some(at("2026-11-20T00:00:00Z")), Some(at("2026-11-21T00:00:00Z")));
+        for (start, end) in [(None, None), day] {
+            let request = QueryRequest::new(&sql, start, end).unwrap();
             let answer = house.ask(everything("default"), request, Format::NdJson).await;
             match answer.map(|text| sorted(text.lines().map(str::to_owned).collect())) {
                 Ok(answer) if answer == expected => {}
@@ -203,6 +209,44 @@ async fn answers_are_those_of_a_plain_engine_that_optimises_nothing() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The statement of this number, of several levels that all read and give `a` and `b`.
+fn nested(number: u64) -> String {
+    let mut state = number + 1;
+    let mut pick = |from: &[&'static str]| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        from[(state >> 33) as usize % from.len()]
+    };
+    let mut sql = "SELECT n AS a, n % 3 AS b FROM m".to_owned();
+    for _ in 0..1 + number % 3 {
+        let alias = pick(&["", "", "", " a", " t"]);
+        let select = pick(&[
+            "a + 1 AS a, b",
+            "a + 1 AS a, b",
+            "a + b AS a, b",
+            "b AS a, a AS b",
+            "b AS a, a AS b",
+            "a, a + b AS b",
+            "a + a AS a, b + b AS b",
+            "*",
+            "a, b, 1 AS c",
+            "DISTINCT a % 5 AS a, b",
+            "a, CAST(row_number() OVER (PARTITION BY b ORDER BY a, b) AS BIGINT) AS b",
+            "CASE WHEN a > b THEN a ELSE -b END AS a, b",
+        ]);
+        let rest = pick(&["", "", "", "", " WHERE a > 3", " WHERE b < a", " ORDER BY a, b LIMIT 9"]);
+        sql = match pick(&["plain", "plain", "plain", "plain", "group", "join", "union"]) {
+            "plain" => format!("SELECT {select} FROM ({sql}){alias}{rest}"),
+            "group" => format!("SELECT max(a) AS a, b % 4 AS b FROM ({sql}){alias} GROUP BY b % 4"),
+            "join" => {
+                format!("SELECT l.a + r.a AS a, l.b AS b FROM ({sql}) l JOIN (SELECT a, b FROM ({sql})) r ON l.a = r.b")
+            }
+            _ => format!("SELECT a, b FROM ({sql}) UNION ALL SELECT b AS a, a + 1 AS b FROM ({sql})"),
+        };
+        sql = format!("SELECT a, b FROM ({sql}){rest}");
+    }
+    sql
 }
 
 fn lines(batch: &RecordBatch) -> Vec<String> {

@@ -1,8 +1,10 @@
 //! The engine as its callers see it.
 
 mod answers;
+mod clauses;
 mod correct;
 mod hostile;
+mod overflow;
 mod stopping;
 mod walls;
 

@@ -1,0 +1,220 @@
+//! Refuses what the parser understands and the planner drops without a word: a clause is honoured or refused.
+//!
+//! Every struct of the syntax tree is taken apart field by field, so that a field that an update of the parser adds does
+//! not compile before it is judged.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, DuplicateTreatment, Function, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Join, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, WindowSpec, WindowType, visit_expressions,
+};
+use datafusion::sql::sqlparser::ast::{Expr, Visit};
+
+use super::functions;
+use crate::error::Error;
+
+/// Window functions that can leave nulls out.
+const TREAT_NULLS: &[&str] = &["first_value", "lag", "last_value", "lead", "nth_value"];
+/// Aggregates that would see every row in spite of `DISTINCT`.
+const NEVER_DISTINCT: &[&str] = &["approx_median", "corr", "covar", "nth_value", "regr_"];
+
+const ARRAYS: &str = "arrays are not supported";
+
+/// Checks the clauses of a query that stand around its body.
+pub(super) fn query(query: &Query) -> ControlFlow<Error> {
+    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } =
+        query;
+    refuse_if(with.as_ref().is_some_and(|with| with.recursive), "recursive common table expressions")?;
+    refuse_if(with.iter().flat_map(|with| &with.cte_tables).any(|cte| cte.from.is_some()), "FROM after WITH")?;
+    if let Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) = limit_clause {
+        refuse_if(!limit_by.is_empty(), "LIMIT BY")?;
+    }
+    refuse_if(fetch.is_some(), "FETCH")?;
+    refuse_if(!locks.is_empty(), "a lock (FOR UPDATE, FOR SHARE)")?;
+    refuse_if(for_clause.is_some(), "FOR (XML, JSON, BROWSE)")?;
+    refuse_if(settings.is_some(), "SETTINGS")?;
+    refuse_if(format_clause.is_some(), "FORMAT")?;
+    refuse_if(!pipe_operators.is_empty(), "a pipe operator")?;
+    let all = order_by.as_ref().is_some_and(|order| matches!(order.kind, OrderByKind::All(_)));
+    refuse_if(all && !matches!(**body, SetExpr::Select(_)), "ORDER BY ALL after UNION and the like")?;
+    order_by.as_ref().map_or(ControlFlow::Continue(()), names_no_window)
+}
+
+/// Checks the clauses of one `SELECT`.
+pub(super) fn select(select: &Select) -> ControlFlow<Error> {
+    let Select {
+        select_token: _,
+        optimizer_hints: _,
+        distinct: _,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        projection: _,
+        exclude,
+        into: _,
+        from,
+        lateral_views,
+        prewhere,
+        selection: _,
+        connect_by,
+        group_by,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having: _,
+        named_window,
+        qualify,
+        window_before_qualify: _,
+        value_table_mode,
+        flavor,
+    } = select;
+    if *flavor == SelectFlavor::FromFirstNoSelect {
+        return ControlFlow::Break(Error::invalid("FROM without SELECT is not available: write SELECT * FROM …"));
+    }
+    refuse_if(select_modifiers.is_some(), "a modifier between SELECT and the columns")?;
+    refuse_if(top.is_some(), "TOP")?;
+    refuse_if(exclude.is_some(), "EXCLUDE after the columns")?;
+    refuse_if(!lateral_views.is_empty(), "LATERAL VIEW")?;
+    refuse_if(prewhere.is_some(), "PREWHERE")?;
+    refuse_if(!connect_by.is_empty(), "CONNECT BY")?;
+    refuse_if(!cluster_by.is_empty(), "CLUSTER BY")?;
+    refuse_if(!distribute_by.is_empty(), "DISTRIBUTE BY")?;
+    refuse_if(!sort_by.is_empty(), "SORT BY")?;
+    refuse_if(value_table_mode.is_some(), "SELECT AS STRUCT or AS VALUE")?;
+    let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = group_by;
+    refuse_if(!modifiers.is_empty(), "a modifier of GROUP BY (WITH ROLLUP, CUBE or TOTALS)")?;
+    for NamedWindowDefinition(_, window) in named_window {
+        if let NamedWindowExpr::WindowSpec(spec) = window {
+            window_spec(spec)?;
+        }
+    }
+    from.iter().try_for_each(joins)?;
+    qualify.as_ref().map_or(ControlFlow::Continue(()), names_no_window)
+}
+
+/// Checks a table and its alias, and the joins in it.
+pub(super) fn table(factor: &TableFactor) -> ControlFlow<Error> {
+    let alias = match factor {
+        TableFactor::Table {
+            name: _,
+            alias,
+            args,
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+        } => {
+            refuse_if(args.is_some(), "a table function")?;
+            refuse_if(!with_hints.is_empty(), "a table hint")?;
+            refuse_if(version.is_some(), "a version of a table")?;
+            refuse_if(*with_ordinality, "WITH ORDINALITY")?;
+            refuse_if(!partitions.is_empty(), "PARTITION after a table")?;
+            refuse_if(json_path.is_some(), "a JSON path after a table")?;
+            refuse_if(sample.is_some(), "TABLESAMPLE")?;
+            refuse_if(!index_hints.is_empty(), "an index hint")?;
+            alias
+        }
+        TableFactor::Derived { lateral: _, subquery: _, alias, sample } => {
+            refuse_if(sample.is_some(), "TABLESAMPLE")?;
+            alias
+        }
+        TableFactor::NestedJoin { table_with_joins, alias } => {
+            joins(table_with_joins)?;
+            alias
+        }
+        TableFactor::UNNEST { .. } => return ControlFlow::Break(Error::invalid(ARRAYS)),
+        _ => {
+            let message = "table functions and the like are not available: name a stream or a subquery";
+            return ControlFlow::Break(Error::invalid(message));
+        }
+    };
+    let Some(TableAlias { explicit: _, name: _, columns, at }) = alias else { return ControlFlow::Continue(()) };
+    refuse_if(at.is_some(), "AT after an alias")?;
+    if columns.iter().any(|column| column.data_type.is_some()) {
+        return ControlFlow::Break(Error::invalid("an alias names columns without their types"));
+    }
+    ControlFlow::Continue(())
+}
+
+fn joins(table: &TableWithJoins) -> ControlFlow<Error> {
+    let TableWithJoins { relation: _, joins } = table;
+    joins.iter().try_for_each(|Join { relation: _, global, join_operator: _ }| refuse_if(*global, "GLOBAL JOIN"))
+}
+
+/// Checks the parts of an expression that would be dropped.
+pub(super) fn expr(expr: &Expr) -> ControlFlow<Error> {
+    match expr {
+        Expr::Array(_) => ControlFlow::Break(Error::invalid(ARRAYS)),
+        Expr::Function(called) => function(called),
+        Expr::Cast { data_type, .. } => cast(data_type),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+fn cast(data_type: &DataType) -> ControlFlow<Error> {
+    match data_type {
+        DataType::Varchar(Some(_)) | DataType::Char(Some(_)) | DataType::String(Some(_)) => {
+            ControlFlow::Break(Error::invalid("a cast to text cannot state a length: use left(text, length)"))
+        }
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+fn function(function: &Function) -> ControlFlow<Error> {
+    let Function { name, uses_odbc_syntax: _, parameters, args, filter, null_treatment, over, within_group } = function;
+    let name = name.to_string().to_lowercase();
+    if name == "unnest" || name == "unnest_outer" {
+        return ControlFlow::Break(Error::invalid(ARRAYS));
+    }
+    refuse_if(*parameters != FunctionArguments::None, "a second list of arguments")?;
+    let (mut distinct, mut ordered, mut nulls) = (false, !within_group.is_empty(), null_treatment.is_some());
+    match args {
+        FunctionArguments::None => {}
+        FunctionArguments::Subquery(_) => return refuse_if(true, "a subquery as the arguments of a function"),
+        FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args: _, clauses }) => {
+            distinct = *duplicate_treatment == Some(DuplicateTreatment::Distinct);
+            ordered |= clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
+            nulls |= clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_)));
+        }
+    }
+    if functions::is_scalar(&name) {
+        let aggregates = distinct || ordered || nulls || filter.is_some() || over.is_some();
+        return refuse_if(aggregates, "DISTINCT, FILTER, ORDER BY, NULLS or OVER with a function of single values");
+    }
+    refuse_if(distinct && NEVER_DISTINCT.iter().any(|start| name.starts_with(start)), "DISTINCT in this function")?;
+    if let Some(over) = over {
+        refuse_if(nulls && !TREAT_NULLS.contains(&&*name), "IGNORE or RESPECT NULLS in this function")?;
+        let only_window = functions::is_window(&name);
+        refuse_if(only_window && (distinct || filter.is_some()), "DISTINCT or FILTER in a window function")?;
+        if let WindowType::WindowSpec(spec) = over {
+            return window_spec(spec);
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn window_spec(spec: &WindowSpec) -> ControlFlow<Error> {
+    let WindowSpec { window_name, partition_by: _, order_by: _, window_frame: _ } = spec;
+    refuse_if(window_name.is_some(), "a window that extends a named one")
+}
+
+/// Windows are looked up by name in the columns only.
+fn names_no_window(clause: &impl Visit) -> ControlFlow<Error> {
+    visit_expressions(clause, |expr| {
+        let named = matches!(expr, Expr::Function(Function { over: Some(WindowType::NamedWindow(_)), .. }));
+        refuse_if(named, "a named window outside the columns of SELECT")
+    })
+}
+
+fn refuse_if(found: bool, what: &str) -> ControlFlow<Error> {
+    if found {
+        ControlFlow::Break(Error::invalid(format!("{what} is not available")))
+    } else {
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,199 @@
+//! An integer that is too large is an error, not another number: DataFusion's `+`, `-`, `*` and `sum` start again at the
+//! other end of the range, and no option of it changes that.
+//!
+//! Once types are settled, the operators on integers become functions that check, under the names that the operators
+//! have; `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast back.
+
+use std::sync::Arc;
+
+use arrow::compute::kernels::numeric;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::error::ArrowError;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, Window, WindowFunctionDefinition, cast,
+};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
+use datafusion::physical_expr_common::datum;
+
+/// Every integer of 64 bits.
+const WIDE: DataType = DataType::Decimal128(20, 0);
+
+/// The rules, in this order, behind the one that settles types.
+pub(super) fn rules() -> [Arc<dyn AnalyzerRule + Send + Sync>; 2] {
+    [Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(CheckOperators)])), Arc::new(WidenSums)]
+}
+
+/// Puts [`Checked`] in the place of operators on integers.
+#[derive(Debug)]
+struct CheckOperators;
+
+impl FunctionRewrite for CheckOperators {
+    fn name(&self) -> &'static str {
+        "check_operators"
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        let (operator, operands) = match &expr {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: op @ (Operator::Plus | Operator::Minus | Operator::Multiply),
+                right,
+            }) => (*op, vec![&**left, &**right]),
+            Expr::Negative(operand) => (Operator::Minus, vec![&**operand]),
+            _ => return Ok(Transformed::no(expr)),
+        };
+        let types = operands.iter().map(|operand| operand.get_type(schema)).collect::<Result<Vec<_>>>()?;
+        if !types.iter().all(|found| found.is_integer() && *found == types[0]) {
+            return Ok(Transformed::no(expr));
+        }
+        let function = Arc::new(ScalarUDF::from(Checked::new(operator, operands.len())));
+        let operands = operands.into_iter().cloned().collect();
+        Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, operands))))
+    }
+}
+
+/// An operator on integers of one type that fails when the result is not one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    operator: Operator,
+    signature: Signature,
+}
+
+impl Checked {
+    fn new(operator: Operator, operands: usize) -> Self {
+        Self { operator, signature: Signature::any(operands, Volatility::Immutable) }
+    }
+
+    /// The expression that this stands for.
+    fn written(&self, operands: &[Expr]) -> Expr {
+        match operands {
+            [left, right] => {
+                Expr::BinaryExpr(BinaryExpr::new(Box::new(left.clone()), self.operator, Box::new(right.clone())))
+            }
+            others => Expr::Negative(Box::new(others[0].clone())),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &'static str {
+        match self.operator {
+            Operator::Plus => "checked_add",
+            Operator::Minus => "checked_subtract",
+            _ => "checked_multiply",
+        }
+    }
+
+    fn display_name(&self, operands: &[Expr]) -> Result<String> {
+        Ok(self.written(operands).to_string())
+    }
+
+    fn schema_name(&self, operands: &[Expr]) -> Result<String> {
+        Ok(self.written(operands).schema_name().to_string())
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), args.arg_fields[0].data_type().clone(), nullable)))
+    }
+
+    fn is_nullable(&self, operands: &[Expr], schema: &dyn ExprSchema) -> bool {
+        operands.iter().any(|operand| operand.nullable(schema).unwrap_or(true))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let done = match (&*args.args, self.operator) {
+            ([left, right], Operator::Plus) => datum::apply(left, right, numeric::add),
+            ([left, right], Operator::Minus) => datum::apply(left, right, numeric::sub),
+            ([left, right], _) => datum::apply(left, right, numeric::mul),
+            (others, _) => datum::apply(&others[0], &others[0], |operand, _| numeric::neg(operand.get().0)),
+        };
+        done.map_err(|error| match &error {
+            DataFusionError::ArrowError(inner, _) => match &**inner {
+                ArrowError::ArithmeticOverflow(text) => {
+                    DataFusionError::Execution(format!("the result is too large for an integer: {text}"))
+                }
+                _ => error,
+            },
+            _ => error,
+        })
+    }
+}
+
+/// Lets `sum` add decimals where it would add integers.
+#[derive(Debug)]
+struct WidenSums;
+
+impl AnalyzerRule for WidenSums {
+    fn name(&self) -> &'static str {
+        "widen_sums"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(widen)?.data)
+    }
+}
+
+fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let (input, sums) = match &plan {
+        LogicalPlan::Aggregate(aggregate) => (&aggregate.input, &aggregate.aggr_expr),
+        LogicalPlan::Window(window) => (&window.input, &window.window_expr),
+        _ => return Ok(Transformed::no(plan)),
+    };
+    let widened = sums.iter().map(|sum| wide(sum, input.schema())).collect::<Result<Vec<_>>>()?;
+    if widened.iter().all(Option::is_none) {
+        return Ok(Transformed::no(plan));
+    }
+    let first = plan.schema().fields().len() - sums.len();
+    let given: Vec<Expr> = widened.iter().zip(sums).map(|(wide, sum)| wide.as_ref().unwrap_or(sum).clone()).collect();
+    let rewritten = match &plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            LogicalPlan::Aggregate(Aggregate::try_new(input.clone(), aggregate.group_expr.clone(), given)?)
+        }
+        _ => LogicalPlan::Window(Window::try_new(given, input.clone())?),
+    };
+    let columns = plan.schema().iter().enumerate().map(|(at, (qualifier, field))| {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        let widened = at.checked_sub(first).is_some_and(|at| widened[at].is_some());
+        if widened { cast(column, field.data_type().clone()).alias(field.name()) } else { column }
+    });
+    let columns = columns.collect();
+    Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(rewritten))?)))
+}
+
+/// The sum of decimals, under its old name, that stands for a sum of integers.
+fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let mut changed = sum.clone().unalias_nested().data;
+    let arguments = match &mut changed {
+        Expr::AggregateFunction(called) if called.func.name() == "sum" => &mut called.params.args,
+        Expr::WindowFunction(called) => match &called.fun {
+            // Over a window that moves, only integers can be told apart.
+            WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum" && !called.params.distinct => {
+                &mut called.params.args
+            }
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    let [argument] = &mut arguments[..] else { return Ok(None) };
+    if !matches!(argument.get_type(schema)?, DataType::Int64 | DataType::UInt64) {
+        return Ok(None);
+    }
+    *argument = cast(argument.clone(), WIDE);
+    Ok(Some(changed.alias(sum.schema_name().to_string())))
+}
