@@ -11,8 +11,7 @@
 //!
 //! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::growth`].
 
-use std::collections::HashSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
@@ -177,13 +176,7 @@ const WINDOW: &[&str] = &[
 
 /// Whether a call of this name, in small letters, is one of a scalar function.
 pub(super) fn is_scalar(name: &str) -> bool {
-    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
-        let names = |function: &Arc<ScalarUDF>| {
-            function.aliases().iter().cloned().chain([function.name().to_owned()]).collect::<Vec<_>>()
-        };
-        scalar().iter().flat_map(names).collect()
-    });
-    NAMES.contains(name)
+    scalar().iter().any(|function| function.name() == name || function.aliases().iter().any(|alias| alias == name))
 }
 
 /// Whether a call of this name with `OVER` is one of a window function rather than an aggregate.

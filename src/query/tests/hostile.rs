@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::stopping::is_idle_soon;
 use super::*;
 
 /// Refuses each within seconds, and is still there afterwards.
@@ -253,6 +254,8 @@ async fn a_query_that_needs_too_much_memory_is_told_so() {
     let sql = "SELECT count(DISTINCT a.n * 2000 + b.n) AS x FROM n a, n b";
     let error = house.ask(everything("default"), request(sql), Format::JsonArray).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error:?}");
+    // What failed gives its memory back when its last task ends.
+    assert!(is_idle_soon(&house.engine).await);
     let sql = "SELECT max(n) AS x FROM n GROUP BY n ORDER BY x DESC LIMIT 4000000000000000000";
     assert!(house.ask(everything("default"), request(sql), Format::JsonArray).await.is_ok());
 }

@@ -11,7 +11,7 @@ async fn numbers(count: i64) -> House {
 }
 
 /// The bound is generous because debug builds share few cores; a join that is not stopped runs for hours.
-async fn is_idle_soon(engine: &Engine) -> bool {
+pub(super) async fn is_idle_soon(engine: &Engine) -> bool {
     for _ in 0..400 {
         if engine.live_tasks() == 0 {
             return true;
