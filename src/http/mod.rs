@@ -20,7 +20,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{guard, http::Method, web};
 
 use crate::auth;
-use middleware::{api_key, operator, query_session};
+use middleware::{api_key, operator};
 use routes::{health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami};
 
 /// What a route wants to see.
@@ -96,7 +96,7 @@ macro_rules! stack {
     (Session $service:ident $resource:expr) => {
         $service.service(
             $resource
-                .wrap(from_fn(query_session::hold)) // 2. a session for the permit, and for as long as the body lasts
+                .wrap(from_fn(middleware::query_session::hold)) // 2. a session for the permit, and for as long as the body lasts
                 .wrap(from_fn(api_key::require::<auth::Query>)), // 1. nothing is opened without a permit
         )
     };
