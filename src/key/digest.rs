@@ -6,7 +6,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::id::InvalidId;
 
@@ -24,7 +24,13 @@ impl Digest {
 
     /// Compares in constant time, so that timing tells nothing about the stored digest.
     pub fn verify(&self, presented: &Self) -> bool {
-        self.0.ct_eq(&presented.0).into()
+        // By words: `subtle` compares slices byte by byte, which costs as much as the rest of a lookup.
+        let equal = self.words().zip(presented.words()).fold(Choice::from(1), |equal, (a, b)| equal & a.ct_eq(&b));
+        equal.into()
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        self.0.chunks_exact(8).map(|word| word.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     }
 
     /// A hash for in-memory tables. The digest is uniform already, so eight of its bytes serve.
