@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// A specialised result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,6 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -39,6 +41,11 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The store cannot be reached or did not answer: try again later.
     Unavailable,
+    /// The store cannot be relied on for what a change needs: an operator must choose another one, or a single writer.
+    StoreNotSafe,
+    /// The store cannot be reached. The key is refused on this node from now on all the same, and the revocation is tried
+    /// again until it is durable or the process ends.
+    RevokedHere,
     /// A stored document cannot be read: repair or remove it by hand.
     Corrupt,
     /// A defect of ours.
@@ -48,7 +55,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind` with a message for people.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), retry_after: None, source: None }
     }
 
     /// Shorthand for [`ErrorKind::Invalid`].
@@ -61,6 +68,18 @@ impl Error {
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says after how long the same may work.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// After how long the same may work, if that is known.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What the caller can do.

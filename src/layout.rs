@@ -7,16 +7,21 @@ use chrono::NaiveDate;
 use relative_path::{RelativePath, RelativePathBuf};
 use uuid::Uuid;
 
-use crate::key::{KeyId, StreamName, TenantId};
+use crate::key::{KeyId, NameHash, NodeId, StreamName, TenantId};
 
 const SETTINGS: &str = ".settings";
 const API_KEYS: &str = "apikeys";
+const API_KEY_NAMES: &str = "apikeys_names";
 const TENANT: &str = "tenant.json";
 const STREAMS: &str = "streams";
 const SCHEMA: &str = "schema.json";
 const KEYLOFT: &str = "keyloft";
 const ADMIN: &str = "admin.json";
 const LOCK: &str = "lock";
+const LOG: &str = "log";
+const NODES: &str = "nodes";
+const PROBE: &str = "probe";
+const SNAPSHOTS: &str = "snapshots";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +56,48 @@ pub enum ObjectName {
         /// Unique among all.
         id: Uuid,
     },
+    /// `<T>.settings/apikeys_names/<hash>/<gen:020>.json`: a claim on a key name.
+    NameClaim {
+        /// Whose name.
+        tenant: TenantId,
+        /// Which name.
+        name: NameHash,
+        /// Counted from 1; the highest one holds the name.
+        generation: u64,
+    },
     /// `.settings/keyloft/admin.json`: the digest of the bootstrap admin token.
     Admin,
+    /// `.settings/keyloft/log/<seq:020>.json`: an entry of the change log.
+    LogEntry {
+        /// Its number, counted from 1 without a gap.
+        seq: u64,
+    },
+    /// `.settings/keyloft/nodes/<node-id>.json`: what a node has applied.
+    Node {
+        /// Which node.
+        node_id: NodeId,
+    },
+    /// `.settings/keyloft/snapshots/<seq:020>/<id>.json`: the table of contents of a snapshot.
+    Snapshot {
+        /// What is in it is at least as new as this entry of the log.
+        seq: u64,
+        /// Which of those that may stand beside each other.
+        id: Uuid,
+    },
+    /// `.settings/keyloft/snapshots/<seq:020>/<id>-<part:04>.ndjson.zst`: some of its keys.
+    SnapshotPart {
+        /// As in the table of contents.
+        seq: u64,
+        /// As in the table of contents.
+        id: Uuid,
+        /// Counted from 0.
+        part: u16,
+    },
+    /// `.settings/keyloft/probe/<id>.json`: written and removed to learn what the store can do.
+    Probe {
+        /// Unique to the probe.
+        id: Uuid,
+    },
 }
 
 impl ObjectName {
@@ -65,7 +110,17 @@ impl ObjectName {
             Self::Events { tenant, stream, date, id } => {
                 day(tenant, stream, *date).join(format!("{}.parquet", id.as_hyphenated()))
             }
-            Self::Admin => RelativePathBuf::from(SETTINGS).join(KEYLOFT).join(ADMIN),
+            Self::NameClaim { tenant, name, generation } => {
+                name_claims(tenant, name).join(format!("{}.json", number(*generation)))
+            }
+            Self::Admin => keyloft(ADMIN),
+            Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
+            Self::Node { node_id } => nodes().join(format!("{node_id}.json")),
+            Self::Snapshot { seq, id } => snapshots().join(number(*seq)).join(format!("{}.json", id.as_hyphenated())),
+            Self::SnapshotPart { seq, id, part } => {
+                snapshots().join(number(*seq)).join(format!("{}-{part:04}.ndjson.zst", id.as_hyphenated()))
+            }
+            Self::Probe { id } => keyloft(PROBE).join(format!("{}.json", id.as_hyphenated())),
         }
     }
 
@@ -78,17 +133,20 @@ impl ObjectName {
             [] => return None,
         };
         match *rest {
-            [SETTINGS, KEYLOFT, ADMIN] if tenant.is_default() => Some(Self::Admin),
+            [SETTINGS, KEYLOFT, ref ours @ ..] if tenant.is_default() => parse_ours(ours),
             [SETTINGS, API_KEYS, file] => {
                 let key_id = KeyId::parse(file.strip_suffix(".json")?).ok()?;
                 Some(Self::Key { tenant, key_id })
+            }
+            [SETTINGS, API_KEY_NAMES, name, file] => {
+                let generation = parse_number(file.strip_suffix(".json")?)?;
+                Some(Self::NameClaim { tenant, name: NameHash::parse(name).ok()?, generation })
             }
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),
             [STREAMS, stream, day, file] => {
                 let stream = StreamName::parse(stream).ok()?;
-                let id = file.strip_suffix(".parquet")?;
-                let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.as_hyphenated().to_string() == id)?;
+                let id = parse_uuid(file.strip_suffix(".parquet")?)?;
                 Some(Self::Events { tenant, stream, date: parse_day(day)?, id })
             }
             _ => None,
@@ -96,9 +154,50 @@ impl ObjectName {
     }
 }
 
+/// What stands below `.settings/keyloft/`: the same for all tenants.
+fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
+    match *parts {
+        [ADMIN] => Some(ObjectName::Admin),
+        [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
+        [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
+        [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
+        [SNAPSHOTS, seq, file] => {
+            let seq = parse_number(seq)?;
+            if let Some(id) = file.strip_suffix(".json") {
+                return Some(ObjectName::Snapshot { seq, id: parse_uuid(id)? });
+            }
+            let (id, part) = file.strip_suffix(".ndjson.zst")?.rsplit_once('-')?;
+            let number: u16 = part.parse().ok()?;
+            (format!("{number:04}") == part).then_some(())?;
+            Some(ObjectName::SnapshotPart { seq, id: parse_uuid(id)?, part: number })
+        }
+        _ => None,
+    }
+}
+
 /// The folder of a tenant's key documents.
 pub fn keys(tenant: &TenantId) -> RelativePathBuf {
     settings(tenant).join(API_KEYS)
+}
+
+/// The folder of the claims on one key name.
+pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
+    settings(tenant).join(API_KEY_NAMES).join(name.to_string())
+}
+
+/// The folder of the change log.
+pub fn log() -> RelativePathBuf {
+    keyloft(LOG)
+}
+
+/// The folder of what each node has applied.
+pub fn nodes() -> RelativePathBuf {
+    keyloft(NODES)
+}
+
+/// The folder of the snapshots; each has a folder in it, named by its number.
+pub fn snapshots() -> RelativePathBuf {
+    keyloft(SNAPSHOTS)
 }
 
 /// The folder of a tenant's streams.
@@ -124,7 +223,24 @@ pub fn parse_day(segment: &str) -> Option<NaiveDate> {
 
 /// The file that processes sharing one local directory lock around a compare-and-swap.
 pub fn lock_file() -> RelativePathBuf {
-    RelativePathBuf::from(SETTINGS).join(KEYLOFT).join(LOCK)
+    keyloft(LOCK)
+}
+
+fn keyloft(name: &str) -> RelativePathBuf {
+    RelativePathBuf::from(SETTINGS).join(KEYLOFT).join(name)
+}
+
+/// Twenty digits: the order of names is the order of numbers.
+fn number(number: u64) -> String {
+    format!("{number:020}")
+}
+
+fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|read| number(*read) == text)
+}
+
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|uuid| uuid.as_hyphenated().to_string() == text)
 }
 
 fn settings(tenant: &TenantId) -> RelativePathBuf {
@@ -140,6 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::KeyName;
 
     fn names() -> impl Strategy<Value = ObjectName> {
         let tenant = prop_oneof![
@@ -147,7 +264,7 @@ mod tests {
             "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
         ];
         let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-        (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..5).prop_map(|(tenant, stream, number, days, which)| {
+        (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..10).prop_map(|(tenant, stream, number, days, which)| {
             let id = Uuid::from_u128(number);
             match which {
                 0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -157,6 +274,14 @@ mod tests {
                     let date = NaiveDate::from_num_days_from_ce_opt(700_000 + days).unwrap();
                     ObjectName::Events { tenant, stream, date, id }
                 }
+                4 => {
+                    let name = KeyName::parse(&format!("name {number}")).unwrap().hash();
+                    ObjectName::NameClaim { tenant, name, generation: number as u64 }
+                }
+                5 => ObjectName::LogEntry { seq: number as u64 },
+                6 => ObjectName::Node { node_id: NodeId::parse(&id.to_string()).unwrap() },
+                7 => ObjectName::Snapshot { seq: number as u64, id },
+                8 => ObjectName::SnapshotPart { seq: number as u64, id, part: number as u16 },
                 _ => ObjectName::Admin,
             }
         })
@@ -197,6 +322,13 @@ mod tests {
         let web = StreamName::parse("web").unwrap();
         assert_eq!(day(&acme, &web, date), "acme/streams/web/date=2026-11-22");
         assert_eq!(ObjectName::Admin.path(), ".settings/keyloft/admin.json");
+        assert_eq!(ObjectName::LogEntry { seq: 7 }.path(), ".settings/keyloft/log/00000000000000000007.json");
+        let claim =
+            ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
+        assert_eq!(
+            claim.path(),
+            "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"
+        );
         assert_eq!(ObjectName::parse(RelativePath::new("default/.settings/tenant.json")), None);
     }
 }

@@ -20,6 +20,12 @@ pub enum Denial {
     /// The keys are not loaded yet, so nobody can say whose it is: our fault, not the client's.
     #[error("the keys are not loaded yet")]
     NotHydrated,
+    /// It may have been issued elsewhere a moment ago, but the store does not answer: our fault, not the client's.
+    #[error("unknown, and the store cannot be asked")]
+    Unverifiable,
+    /// This node has been out of contact with the store for longer than it may be: our fault, not the client's.
+    #[error("the view of this node is too old")]
+    Stale,
     /// The key has expired.
     #[error("expired")]
     Expired(KeyId),
@@ -60,6 +66,8 @@ impl Denial {
             Self::Malformed(_) => "malformed",
             Self::Unknown => "unknown",
             Self::NotHydrated => "not_hydrated",
+            Self::Unverifiable => "unverifiable",
+            Self::Stale => "stale",
             Self::Expired(_) => "expired",
             Self::Disabled(_) => "disabled",
             Self::Revoked(_) => "revoked",
@@ -74,7 +82,13 @@ impl Denial {
     /// The key that was recognised, when one was.
     pub const fn key_id(&self) -> Option<KeyId> {
         match self {
-            Self::Missing | Self::Ambiguous | Self::Malformed(_) | Self::Unknown | Self::NotHydrated => None,
+            Self::Missing
+            | Self::Ambiguous
+            | Self::Malformed(_)
+            | Self::Unknown
+            | Self::NotHydrated
+            | Self::Unverifiable
+            | Self::Stale => None,
             Self::Expired(id)
             | Self::Disabled(id)
             | Self::Revoked(id)

@@ -59,7 +59,7 @@ impl<A> fmt::Debug for Permit<A> {
 /// before the key is known to be good.
 ///
 /// # Errors
-/// [`Denial`] says which check failed first: the ladder, the lookup, the key's standing, its type, the statement, the
+/// [`Denial`] says which check failed first: the ladder, the age of the view, the lookup, the key's standing, its type, the statement, the
 /// tenant's suspension.
 pub fn authenticate<A: Action>(
     cache: &KeyCache,
@@ -68,6 +68,9 @@ pub fn authenticate<A: Action>(
     now: DateTime<Utc>,
 ) -> Result<Permit<A>, Denial> {
     let credential = Credential::parse(presented)?;
+    if !cache.is_good_at(now) {
+        return Err(Denial::Stale);
+    }
     let Some(found) = cache.find(&credential.digest()) else {
         return Err(if cache.is_hydrated() { Denial::Unknown } else { Denial::NotHydrated });
     };
@@ -150,6 +153,18 @@ mod tests {
         assert_eq!(attempt(Some("other")), Denial::Disabled(key.key_id));
         keystore.revoke(&tenant, key.key_id, None).await.unwrap();
         assert_eq!(attempt(Some("other")), Denial::Revoked(key.key_id));
+    }
+
+    #[tokio::test]
+    async fn a_view_that_is_too_old_admits_nobody() {
+        let (keystore, clock) = keystore().await;
+        let (_, secret) = issue(&keystore, query_key()).await;
+        let attempt = || authenticate::<Query>(keystore.cache(), &secret, None, keystore.now());
+        keystore.cache().set_good_until(clock.now() + TimeDelta::seconds(60));
+        clock.advance(TimeDelta::seconds(60));
+        assert!(attempt().is_ok());
+        clock.advance(TimeDelta::seconds(1));
+        assert_eq!(attempt().unwrap_err(), Denial::Stale);
     }
 
     #[tokio::test]

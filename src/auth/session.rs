@@ -172,6 +172,7 @@ impl Sessions {
         let concerned = |session: &&Arc<Session>| match change {
             Change::Key { tenant, key_id } => session.key_id == *key_id && session.tenant == *tenant,
             Change::Tenant { tenant } => session.tenant == *tenant,
+            Change::Stream { .. } => false,
         };
         let concerned: Vec<_> = self.lock().values().filter(concerned).cloned().collect();
         for session in concerned {

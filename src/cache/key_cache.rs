@@ -1,12 +1,15 @@
 //! The lock around the maps, and who is told of changes.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::table::{Table, Unclaimable, UnreadableDocuments};
+use chrono::{DateTime, Utc};
+use relative_path::RelativePath;
+
+use super::table::{Table, Unreservable, UnreadableDocuments};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyId, KeyName, Tenant, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, KeyName, StreamName, Tenant, TenantId};
 
 /// How many keys a scan looks at under one read lock, so that no authentication waits behind a long list.
 const SCAN: usize = 1024;
@@ -17,6 +20,16 @@ pub struct KeyCache {
     table: RwLock<Table>,
     watchers: RwLock<Vec<Watcher>>,
     hydrated: AtomicBool,
+    good_until: GoodUntil,
+}
+
+/// Milliseconds of the epoch; for ever unless somebody bounds it.
+struct GoodUntil(AtomicI64);
+
+impl Default for GoodUntil {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
 }
 
 type Watcher = Box<dyn Fn(&Change) + Send + Sync>;
@@ -35,6 +48,13 @@ pub enum Change {
     Tenant {
         /// Which tenant.
         tenant: TenantId,
+    },
+    /// Another node created or widened a stream. Streams are not kept here; whoever keeps them reads it anew.
+    Stream {
+        /// Whose stream.
+        tenant: TenantId,
+        /// Which stream.
+        stream: StreamName,
     },
 }
 
@@ -111,6 +131,16 @@ impl KeyCache {
         self.hydrated.store(true, Ordering::Release);
     }
 
+    /// Bounds how long this view may be served from.
+    pub fn set_good_until(&self, end: DateTime<Utc>) {
+        self.good_until.0.store(end.timestamp_millis(), Ordering::Release);
+    }
+
+    /// Whether this view may still be served from.
+    pub fn is_good_at(&self, now: DateTime<Utc>) -> bool {
+        now.timestamp_millis() <= self.good_until.0.load(Ordering::Acquire)
+    }
+
     /// Calls `watcher` after every change, on the thread that made it, with no lock of the maps held.
     pub fn watch(&self, watcher: impl Fn(&Change) + Send + Sync + 'static) {
         self.watchers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
@@ -173,17 +203,50 @@ impl KeyCache {
         self.write().set_unreadable(documents);
     }
 
-    /// Claims a name until the claim is dropped, so that two requests cannot both give it.
+    /// Notes that a document cannot be used, beside those of the last [`KeyCache::set_unreadable`].
+    pub fn set_unusable(&self, tenant: &TenantId, object: &RelativePath, reason: String) {
+        self.write().note(tenant, object, Some(reason));
+    }
+
+    /// Forgets that a document could not be used.
+    pub fn set_readable(&self, tenant: &TenantId, object: &RelativePath) {
+        if self.read().is_noted(tenant, object) {
+            self.write().note(tenant, object, None);
+        }
+    }
+
+    /// Refuses a key from now on, whatever the bucket says of it, until [`KeyCache::stop_denying`].
+    pub fn deny(&self, tenant: &TenantId, id: KeyId) {
+        self.write().deny(tenant, id);
+        self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
+    }
+
+    /// Leaves a key to what the bucket says again. What is in memory stays until it is read anew.
+    pub fn stop_denying(&self, tenant: &TenantId, id: KeyId) {
+        self.write().stop_denying(tenant, id);
+    }
+
+    /// Tells watchers that another node created or widened a stream.
+    pub fn announce_stream(&self, tenant: &TenantId, stream: &StreamName) {
+        self.tell(&Change::Stream { tenant: tenant.clone(), stream: stream.clone() });
+    }
+
+    /// The live key that has a name.
+    pub fn named(&self, tenant: &TenantId, name: &KeyName) -> Option<Arc<ApiKey>> {
+        self.read().named(tenant, name).cloned()
+    }
+
+    /// Reserves a name on this node until the reservation is dropped, so that two requests cannot both give it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when a live key or another claim
-    /// has the name.
-    pub fn claim_name(self: &Arc<Self>, tenant: &TenantId, name: &KeyName) -> Result<NameClaim> {
-        self.write().claim_name(tenant, name).map_err(|error| match error {
-            Unclaimable::NoTenant => Error::new(ErrorKind::NotFound, "there is no such tenant"),
-            Unclaimable::Taken => Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name"),
+    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when a live key or another
+    /// reservation has the name.
+    pub fn reserve_name(self: &Arc<Self>, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
+        self.write().reserve_name(tenant, name).map_err(|error| match error {
+            Unreservable::NoTenant => Error::new(ErrorKind::NotFound, "there is no such tenant"),
+            Unreservable::Taken => Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name"),
         })?;
-        Ok(NameClaim { cache: self.clone(), tenant: tenant.clone(), name: name.clone() })
+        Ok(NameReservation { cache: self.clone(), tenant: tenant.clone(), name: name.clone() })
     }
 
     fn tell(&self, change: &Change) {
@@ -209,13 +272,13 @@ impl fmt::Debug for KeyCache {
 
 /// A name that nobody else can give until this is dropped.
 #[derive(Debug)]
-pub struct NameClaim {
+pub struct NameReservation {
     cache: Arc<KeyCache>,
     tenant: TenantId,
     name: KeyName,
 }
 
-impl Drop for NameClaim {
+impl Drop for NameReservation {
     fn drop(&mut self) {
         self.cache.write().release_name(&self.tenant, &self.name);
     }

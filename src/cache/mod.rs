@@ -8,5 +8,5 @@ pub mod global;
 pub mod key_cache;
 mod table;
 
-pub use key_cache::{Change, Found, KeyCache, NameClaim};
+pub use key_cache::{Change, Found, KeyCache, NameReservation};
 pub use table::{Unreadable, UnreadableDocuments};

@@ -6,8 +6,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use relative_path::RelativePath;
 
-use crate::key::{ApiKey, Digest, KeyId, KeyName, Tenant, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, KeyName, KeyState, Tenant, TenantId};
 use crate::layout::ObjectName;
 
 /// Documents that cannot be used, by tenant and object name.
@@ -22,6 +23,8 @@ pub(super) struct Table {
     tenants: HashMap<TenantId, Holdings>,
     unreadable: UnreadableDocuments,
     names: DefaultHashBuilder,
+    /// Keys that are refused whatever their document says.
+    denied: HashSet<(TenantId, KeyId)>,
 }
 
 /// What one tenant holds.
@@ -30,12 +33,12 @@ struct Holdings {
     tenant: Arc<Tenant>,
     by_id: BTreeMap<KeyId, Arc<ApiKey>>,
     live_names: HashTable<Arc<ApiKey>>,
-    claimed_names: HashSet<KeyName>,
+    reserved_names: HashSet<KeyName>,
 }
 
-/// Why a name cannot be claimed.
+/// Why a name cannot be reserved.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unclaimable {
+pub(super) enum Unreservable {
     NoTenant,
     Taken,
 }
@@ -77,7 +80,7 @@ impl Table {
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {
         let tenant = Arc::new(tenant);
         self.tenants.entry(tenant.id.clone()).and_modify(|holdings| holdings.tenant = tenant.clone()).or_insert_with(
-            || Holdings { tenant, by_id: BTreeMap::new(), live_names: HashTable::new(), claimed_names: HashSet::new() },
+            || Holdings { tenant, by_id: BTreeMap::new(), live_names: HashTable::new(), reserved_names: HashSet::new() },
         );
     }
 
@@ -108,6 +111,7 @@ impl Table {
     }
 
     fn place(&mut self, key: Arc<ApiKey>) -> bool {
+        let key = self.as_allowed(key);
         self.remove_key(&key.tenant, key.key_id);
         if !self.tenants.contains_key(&key.tenant) {
             return false;
@@ -129,6 +133,31 @@ impl Table {
             self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
         }
         true
+    }
+
+    /// The key, revoked if it is denied.
+    fn as_allowed(&self, key: Arc<ApiKey>) -> Arc<ApiKey> {
+        // Only a key that could be used needs the lookup, and that only while something is denied.
+        if self.denied.is_empty() || !key.is_live() || !self.denied.contains(&(key.tenant.clone(), key.key_id)) {
+            return key;
+        }
+        Arc::new(ApiKey { state: KeyState::Revoked, ..(*key).clone() })
+    }
+
+    pub(super) fn deny(&mut self, tenant: &TenantId, id: KeyId) {
+        self.denied.insert((tenant.clone(), id));
+        if let Some(key) = self.key(tenant, id).cloned() {
+            self.place(key);
+        }
+    }
+
+    pub(super) fn stop_denying(&mut self, tenant: &TenantId, id: KeyId) {
+        self.denied.remove(&(tenant.clone(), id));
+    }
+
+    /// The live key that has a name.
+    pub(super) fn named(&self, tenant: &TenantId, name: &KeyName) -> Option<&Arc<ApiKey>> {
+        self.tenants.get(tenant)?.live_names.find(self.names.hash_one(name), |key| key.name == *name)
     }
 
     /// Forgets a tenant and all its keys.
@@ -153,21 +182,21 @@ impl Table {
         }
     }
 
-    /// Claims a name for a key that is about to be written.
-    pub(super) fn claim_name(&mut self, tenant: &TenantId, name: &KeyName) -> Result<(), Unclaimable> {
+    /// Reserves a name for a key that is about to be written.
+    pub(super) fn reserve_name(&mut self, tenant: &TenantId, name: &KeyName) -> Result<(), Unreservable> {
         let hash = self.names.hash_one(name);
-        let holdings = self.tenants.get_mut(tenant).ok_or(Unclaimable::NoTenant)?;
+        let holdings = self.tenants.get_mut(tenant).ok_or(Unreservable::NoTenant)?;
         if holdings.live_names.find(hash, |key| key.name == *name).is_some()
-            || !holdings.claimed_names.insert(name.clone())
+            || !holdings.reserved_names.insert(name.clone())
         {
-            return Err(Unclaimable::Taken);
+            return Err(Unreservable::Taken);
         }
         Ok(())
     }
 
     pub(super) fn release_name(&mut self, tenant: &TenantId, name: &KeyName) {
         if let Some(holdings) = self.tenants.get_mut(tenant) {
-            holdings.claimed_names.remove(name);
+            holdings.reserved_names.remove(name);
         }
     }
 
@@ -179,6 +208,19 @@ impl Table {
         self.unreadable = documents;
     }
 
+    pub(super) fn is_noted(&self, tenant: &TenantId, object: &RelativePath) -> bool {
+        !self.unreadable.is_empty() && self.unreadable.contains_key(&(tenant.clone(), object.to_string()))
+    }
+
+    /// Notes why a document cannot be used, or that it can.
+    pub(super) fn note(&mut self, tenant: &TenantId, object: &RelativePath, reason: Option<Unreadable>) {
+        let name = (tenant.clone(), object.to_string());
+        match reason {
+            Some(reason) => _ = self.unreadable.insert(name, reason),
+            None => _ = self.unreadable.remove(&name),
+        }
+    }
+
     fn report(&mut self, key: &ApiKey, reason: Unreadable) {
         let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
         self.unreadable.insert((key.tenant.clone(), object.into_string()), reason);
@@ -188,7 +230,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Hint, KeyState, KeyType, Metadata, Streams};
+    use crate::key::{Hint, KeyType, Metadata, Streams};
 
     fn key(name: &str, secret: &str) -> ApiKey {
         ApiKey {
@@ -233,13 +275,28 @@ mod tests {
         let first = key("a", "s");
         table.put_key(Arc::new(first.clone()));
         let name = first.name.clone();
-        assert_eq!(table.claim_name(&first.tenant, &name), Err(Unclaimable::Taken));
+        assert_eq!(table.reserve_name(&first.tenant, &name), Err(Unreservable::Taken));
         table.put_key(Arc::new(ApiKey { state: KeyState::Revoked, rev: 2, ..first.clone() }));
-        assert_eq!(table.claim_name(&first.tenant, &name), Ok(()));
-        assert_eq!(table.claim_name(&first.tenant, &name), Err(Unclaimable::Taken));
+        assert_eq!(table.reserve_name(&first.tenant, &name), Ok(()));
+        assert_eq!(table.reserve_name(&first.tenant, &name), Err(Unreservable::Taken));
         table.release_name(&first.tenant, &name);
-        assert_eq!(table.claim_name(&first.tenant, &name), Ok(()));
+        assert_eq!(table.reserve_name(&first.tenant, &name), Ok(()));
         assert_eq!(table.keys_after(&first.tenant, None, 10).len(), 1);
+    }
+
+    #[test]
+    fn a_denied_key_stays_refused_until_it_is_left_to_the_bucket_again() {
+        let mut table = table();
+        let first = key("a", "s");
+        table.put_key(Arc::new(first.clone()));
+        table.deny(&first.tenant, first.key_id);
+        let state = |table: &Table| table.find(&first.digest).unwrap().0.state;
+        assert_eq!(state(&table), KeyState::Revoked);
+        table.put_key(Arc::new(ApiKey { rev: 2, ..first.clone() }));
+        assert_eq!(state(&table), KeyState::Revoked);
+        table.stop_denying(&first.tenant, first.key_id);
+        table.put_key(Arc::new(ApiKey { rev: 3, ..first.clone() }));
+        assert_eq!(state(&table), KeyState::Active);
     }
 
     #[test]

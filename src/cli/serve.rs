@@ -47,16 +47,20 @@ async fn serve(config: Config) -> Outcome {
     let running = actix_web::rt::spawn(server.run());
     output::print_once(&greeting(&config, address, new_token.as_ref()))?;
     drop(new_token);
-    let hydration = actix_web::rt::spawn({
+    let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
-        async move { app.hydrate().await }
+        async move { app.keep_up().await }
     });
 
-    tracing::info!(%address, store = %config.store, node_id = %app.node_id, "listening");
+    let node_id = app.keystore.replica().node_id();
+    tracing::info!(%address, store = %config.store, %node_id, "listening");
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
-    hydration.abort();
+    keeping_up.abort();
     stop.gracefully().await;
+    if let Err(error) = app.keystore.replica().withdraw().await {
+        tracing::warn!("other nodes take this one for live for three minutes: {error:?}");
+    }
     let ended = running.await.map_err(|error| Failure::failed(error.to_string()))?;
     tracing::info!("stopped");
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))

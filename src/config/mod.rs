@@ -6,7 +6,7 @@
 //! 1. [`option`]: what is said about an option, and the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.
-//! 4. [`admin`], [`http`], [`session`], [`ingest`], [`query`], [`log`]: the concerns.
+//! 4. [`admin`], [`http`], [`sync`], [`session`], [`ingest`], [`query`], [`log`]: the concerns.
 
 pub mod admin;
 mod file;
@@ -16,6 +16,7 @@ pub mod log;
 pub mod option;
 pub mod query;
 pub mod session;
+pub mod sync;
 mod value;
 
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ pub use log::{LogConfig, LogFormat};
 pub use option::{OptionDoc, options};
 pub use query::QueryConfig;
 pub use session::SessionConfig;
+pub use sync::SyncConfig;
 
 use crate::store::StoreUrl;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The admin plane.
     pub admin: AdminConfig,
+    /// Keeping up with other nodes.
+    pub sync: SyncConfig,
     /// Query sessions.
     pub session: SessionConfig,
     /// Taking events in.
@@ -102,6 +106,7 @@ impl Default for Config {
             store: StoreUrl::Directory(STORE.into()),
             http: HttpConfig::default(),
             admin: AdminConfig::default(),
+            sync: SyncConfig::default(),
             session: SessionConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),

@@ -1,6 +1,6 @@
 //! What is said about an option, once for the command line, the environment, the file and the README.
 
-use super::{Config, admin, http, ingest, log, query, session};
+use super::{Config, admin, http, ingest, log, query, session, sync};
 
 /// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,16 @@ pub struct OptionDoc {
 
 /// Every option of `keyloft serve`, in the order of the README's table.
 pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
-    [super::OPTIONS, http::OPTIONS, admin::OPTIONS, session::OPTIONS, ingest::OPTIONS, query::OPTIONS, log::OPTIONS]
+    [
+        super::OPTIONS,
+        http::OPTIONS,
+        admin::OPTIONS,
+        sync::OPTIONS,
+        session::OPTIONS,
+        ingest::OPTIONS,
+        query::OPTIONS,
+        log::OPTIONS,
+    ]
         .into_iter()
         .flatten()
 }

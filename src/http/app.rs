@@ -2,13 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use crate::auth::{AdminDigest, Sessions};
-use crate::cache::{KeyCache, UnreadableDocuments};
+use crate::cache::{Change, KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestSettings};
@@ -17,6 +15,7 @@ use crate::keystore::Keystore;
 use crate::query::{Engine, QuerySettings};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
+use crate::sync::SyncSettings;
 use crate::telemetry::metrics::{Levels, Metrics};
 
 /// The state of a node.
@@ -40,10 +39,6 @@ pub struct App {
     pub max_body_bytes: usize,
     /// How long a body of events may take to arrive.
     pub body_timeout: Duration,
-    /// Who this node is, from start to stop.
-    pub node_id: Uuid,
-    /// Changes that this node has made since it started.
-    pub changes: AtomicU64,
     /// Whether the node is shutting down.
     pub draining: AtomicBool,
 }
@@ -59,7 +54,6 @@ impl App {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Internal`] when the query threads cannot be started.
-    #[allow(clippy::disallowed_methods)]
     pub fn new(
         config: &Config,
         bucket: Bucket,
@@ -74,21 +68,27 @@ impl App {
             max_in_flight_bytes: config.ingest.max_in_flight_bytes,
             ..IngestSettings::default()
         };
+        let sync = SyncSettings {
+            poll_interval: config.sync.poll_interval,
+            reconcile_interval: config.sync.reconcile_interval,
+            max_stale: config.sync.max_stale,
+            revoked_retention: config.sync.revoked_retention,
+        };
+        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), sync);
+        share_streams(&keystore, &catalog);
         #[cfg(feature = "query")]
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         Ok(Self {
-            sessions: Sessions::new(cache.clone(), clock.clone(), config.session.ttl, config.session.max_per_tenant),
-            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), ingest),
+            sessions: Sessions::new(cache, clock.clone(), config.session.ttl, config.session.max_per_tenant),
+            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
             #[cfg(feature = "query")]
-            engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
-            keystore: Keystore::new(bucket, cache, clock),
+            engine: Engine::new(bucket, catalog.clone(), query)?,
+            keystore,
             catalog,
             admin_token,
             metrics: Metrics::default(),
             max_body_bytes: config.ingest.max_body_bytes,
             body_timeout: config.http.request_body_timeout,
-            node_id: Uuid::new_v4(),
-            changes: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         })
     }
@@ -122,6 +122,12 @@ impl App {
         }
     }
 
+    /// Loads everything, then keeps up with the other nodes, until dropped.
+    pub async fn keep_up(&self) {
+        self.hydrate().await;
+        self.keystore.follow(async || self.sync().await).await;
+    }
+
     /// The documents that cannot be used: keys, tenants and the schemas of streams.
     pub fn unreadable(&self) -> UnreadableDocuments {
         let mut documents = self.keystore.cache().unreadable();
@@ -137,12 +143,38 @@ impl App {
             tenants: self.keystore.tenants().len(),
             unreadable: self.unreadable().len(),
             sessions: self.sessions.list().len(),
+            applied_seq: self.keystore.replica().applied_seq(),
+            view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
         }
     }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "App({})", self.node_id)
+        write!(f, "App({})", self.keystore.replica().node_id())
     }
+}
+
+/// Other nodes are told of streams that this one widens, and this one reads what others widened.
+fn share_streams(keystore: &Keystore, catalog: &Arc<StreamCatalog>) {
+    let teller = keystore.clone();
+    catalog.on_widened(move |tenant, stream| {
+        let (teller, tenant, stream) = (teller.clone(), tenant.clone(), stream.clone());
+        tokio::spawn(async move {
+            if let Err(error) = teller.announce_stream(tenant, stream).await {
+                tracing::warn!("other nodes are told of a stream later: {error:?}");
+            }
+        });
+    });
+    let catalog = Arc::downgrade(catalog);
+    keystore.cache().watch(move |change| {
+        if let (Change::Stream { tenant, stream }, Some(catalog)) = (change, catalog.upgrade()) {
+            let (tenant, stream) = (tenant.clone(), stream.clone());
+            tokio::spawn(async move {
+                if let Err(error) = catalog.reload(&tenant, &stream).await {
+                    tracing::warn!(%tenant, %stream, "a stream is taken in later: {error:?}");
+                }
+            });
+        }
+    });
 }

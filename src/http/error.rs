@@ -18,6 +18,7 @@ pub struct Problem {
     code: Code,
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
+    applied_locally: bool,
 }
 
 /// Why, in one word that programs can rely on.
@@ -51,6 +52,7 @@ pub enum Code {
     TooManyQueries,
     OutOfMemory,
     StoreUnavailable,
+    StoreNotSafe,
     NotReady,
     ShuttingDown,
     QueryTimeout,
@@ -105,6 +107,9 @@ impl Code {
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used right now")
             }
+            Self::StoreNotSafe => {
+                ("store_not_safe", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be relied on for changes")
+            }
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The keys are not loaded yet"),
             Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down"),
             Self::QueryTimeout => ("query_timeout", StatusCode::GATEWAY_TIMEOUT, "The query took too long"),
@@ -133,7 +138,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(1),
             _ => None,
         };
-        Self { code, detail: detail.into(), retry_after_seconds }
+        Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false }
     }
 
     /// A 400 `invalid_request`.
@@ -150,20 +155,27 @@ impl Problem {
     pub fn response(&self) -> HttpResponse {
         #[derive(Serialize)]
         struct Body<'a> {
-            r#type: String,
+            r#type: fmt::Arguments<'a>,
             title: &'static str,
             status: u16,
             detail: &'a str,
             code: &'static str,
+            #[serde(rename = "appliedLocally", skip_serializing_if = "std::ops::Not::not")]
+            applied_locally: bool,
         }
         let (code, status, title) = self.code.describe();
-        let body = Body {
-            r#type: format!("urn:keyloft:problem:{code}"),
-            title,
-            status: status.as_u16(),
-            detail: &self.detail,
-            code,
-        };
+        let mut body = Vec::with_capacity(384); // A refusal is on the hot path too: one allocation for its body.
+        let _ = serde_json::to_writer(
+            &mut body,
+            &Body {
+                r#type: format_args!("urn:keyloft:problem:{code}"),
+                title,
+                status: status.as_u16(),
+                detail: &self.detail,
+                code,
+                applied_locally: self.applied_locally,
+            },
+        );
         let mut response = HttpResponseBuilder::new(status);
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -181,7 +193,7 @@ impl Problem {
         if let Some(seconds) = self.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
-        let mut response = response.body(serde_json::to_vec(&body).unwrap_or_default());
+        let mut response = response.body(body);
         response.extensions_mut().insert(self.code);
         response
     }
@@ -216,14 +228,21 @@ impl From<Error> for Problem {
             ErrorKind::TenantProtected => Code::TenantProtected,
             ErrorKind::KeyRevoked => Code::KeyRevoked,
             ErrorKind::PreconditionFailed => Code::PreconditionFailed,
-            ErrorKind::Unavailable => Code::StoreUnavailable,
+            ErrorKind::Unavailable | ErrorKind::RevokedHere => Code::StoreUnavailable,
+            ErrorKind::StoreNotSafe => Code::StoreNotSafe,
             ErrorKind::Corrupt => Code::DocumentUnreadable,
             ErrorKind::Internal => Code::Internal,
         };
         if code.status().is_server_error() {
             tracing::error!("{error:?}");
         }
-        Self::new(code, error.message().to_owned())
+        let mut problem = Self::new(code, error.message().to_owned());
+        problem.applied_locally = error.kind() == ErrorKind::RevokedHere;
+        if let Some(wait) = error.wait() {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            problem.retry_after_seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        }
+        problem
     }
 }
 
@@ -246,6 +265,10 @@ impl From<Denial> for Problem {
             | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, "The API key is not valid."),
             Denial::Ambiguous => Self::new(Code::AmbiguousCredential, "Present exactly one credential, once."),
             Denial::NotHydrated => Self::new(Code::NotReady, "The keys are not loaded yet."),
+            Denial::Unverifiable => {
+                Self::new(Code::StoreUnavailable, "The key is not known here, and the store cannot be asked.")
+            }
+            Denial::Stale => Self::new(Code::StoreUnavailable, "This node has been out of contact for too long."),
             Denial::WrongKeyType { needed, .. } => {
                 Self::new(Code::WrongKeyType, format!("This route needs a key of type {needed}."))
             }

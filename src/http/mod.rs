@@ -21,7 +21,7 @@ use actix_web::{guard, http::Method, web};
 
 use crate::auth;
 use middleware::{api_key, operator};
-use routes::{health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami};
+use routes::{changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami};
 
 /// What a route wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,5 +135,6 @@ routes! {
     Admin     DELETE "/api/v1/sessions/{id}"                   => sessions::end;
     Admin     GET    "/api/v1/unreadable"                      => unreadable::list;
     Admin     GET    "/api/v1/nodes"                           => nodes::list;
+    Admin     GET    "/api/v1/changes/{seq}"                   => changes::show;
     Admin     POST   "/api/v1/sync"                            => sync::run;
 }

@@ -19,7 +19,12 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of a secret in clear text.
     pub fn of(secret: &str) -> Self {
-        Self(Sha256::digest(secret.as_bytes()).into())
+        Self::of_bytes(secret.as_bytes())
+    }
+
+    /// The digest of anything: a checksum.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
     }
 
     /// Compares in constant time, so that timing tells nothing about the stored digest.
@@ -56,13 +61,16 @@ impl Digest {
 
     /// The form of stored documents. Named for the only place it may go.
     pub fn to_document(self) -> String {
+        format!("sha256:{}", self.hex())
+    }
+
+    /// Sixty-four hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
         use fmt::Write as _;
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in self.0 {
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
-        }
-        text
+            text
+        })
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::digest::Digest;
+
 /// Why a text is not the name it was meant to be. The message states the rule, never the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}")]
@@ -113,6 +115,59 @@ impl KeyName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What the claims on the name are filed under.
+    pub fn hash(&self) -> NameHash {
+        NameHash(Digest::of(&self.0).hex()[..NameHash::DIGITS].into())
+    }
+}
+
+/// The id of a node: a UUID, made anew at every start.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(Uuid);
+
+impl NodeId {
+    /// A fresh random id (UUID v4).
+    #[allow(clippy::disallowed_methods)]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// Reads the one accepted spelling of an id.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        KeyId::parse(text).map(|id| Self(id.0)).map_err(|_| InvalidId::new("a node id", "a UUID in lower case with dashes"))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// What the claims on a key name are filed under: the first 32 hexadecimal digits of the SHA-256 of the name, so that any
+/// name is a safe path segment.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct NameHash(Box<str>);
+
+impl NameHash {
+    const DIGITS: usize = 32;
+
+    /// Reads the hash as it stands in an object name.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for any other text.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() == Self::DIGITS && text.bytes().all(hex) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new("the hash of a name", "32 hexadecimal digits in lower case"))
+        }
+    }
 }
 
 /// A short free text an operator attaches to a key (its source, its trust level, who made it): 1-128 characters, none
@@ -189,8 +244,8 @@ macro_rules! display_inner {
 }
 pub(crate) use display_inner;
 
-display_inner!(TenantId, KeyName, Label);
-textual!(TenantId, KeyId, KeyName, Label);
+display_inner!(TenantId, KeyName, NameHash, Label);
+textual!(TenantId, KeyId, KeyName, NameHash, NodeId, Label);
 
 #[cfg(test)]
 mod tests {

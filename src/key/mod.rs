@@ -1,7 +1,7 @@
 //! Keys as values: what they are called, what they may do, what their secret looks like. Pure: no clock, no store, no
 //! HTTP.
 //!
-//! 1. [`id`]: tenants, key ids, names and labels, each parsed once at the edge.
+//! 1. [`id`]: tenants, keys, nodes, names and labels, each parsed once at the edge.
 //! 2. [`kind`]: what a key is for, and the state it is in.
 //! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
 //! 4. [`digest`]: what is kept of a secret.
@@ -21,7 +21,7 @@ pub mod tenant;
 
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
-pub use id::{InvalidId, KeyId, KeyName, Label, TenantId};
+pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
 pub use secret::{Hint, PlainSecret};

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use super::claim::duplicate;
 use super::{ATTEMPTS, Keystore, too_busy};
+use crate::cache::NameReservation;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, Label, NewKey, PlainSecret, TenantId};
+use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, Label, NewKey, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
+use crate::sync::Touched;
 
 /// What to do about a document that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,17 @@ pub struct Issued {
     pub key: Arc<ApiKey>,
     /// The API key in clear text.
     pub secret: PlainSecret,
+    /// The number of the change in the log, for [`Keystore::receipt`].
+    pub change_seq: u64,
+}
+
+/// A key or tenant that was just changed.
+#[derive(Debug, Clone)]
+pub struct Changed<T> {
+    /// What it is now.
+    pub value: Arc<T>,
+    /// The number of the change in the log, for [`Keystore::receipt`].
+    pub change_seq: u64,
 }
 
 impl Keystore {
@@ -44,23 +58,24 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when
-    /// a live key has the name, [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist, but
-    /// nobody knows its secret.
+    /// a live key has the name, here or on any other node, [`ErrorKind::Unavailable`] when the store does not answer: the
+    /// key may then exist, but nobody knows its secret.
     pub async fn issue(&self, tenant: &TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
         let (this, tenant) = (self.clone(), tenant.clone());
         Self::to_the_end(async move { this.issue_now(tenant, new, by).await }).await
     }
 
     async fn issue_now(&self, tenant: TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
-        self.tenant(&tenant)?;
-        let _claim = self.cache.claim_name(&tenant, &new.name)?;
+        self.known(&tenant).await?;
+        let _reserved = self.reserve_name(&tenant, &new.name).await?;
         let secret = PlainSecret::generate(new.key_type)
             .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
         let now = self.clock.now();
-        let key = ApiKey {
-            tenant,
-            key_id: KeyId::random(),
-            name: new.name,
+        let (tenant, name, key_id) = (&tenant, &new.name, KeyId::random());
+        let key = Arc::new(ApiKey {
+            tenant: tenant.clone(),
+            key_id,
+            name: name.clone(),
             key_type: new.key_type,
             state: KeyState::Active,
             digest: secret.digest(),
@@ -74,15 +89,36 @@ impl Keystore {
             expires_at: new.expires_at,
             metadata: new.metadata,
             rev: 1,
-        };
-        let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        });
+        let claim = self.claim(tenant, name, key_id).await?;
+        let object = ObjectName::Key { tenant: tenant.clone(), key_id };
         match self.bucket.create(&object, KeyDocument::new(&key).to_bytes()).await? {
             Written::Done => {}
             Written::Conflict => return Err(Error::new(ErrorKind::Internal, "a fresh key id was taken")),
         }
-        let key = Arc::new(key);
+        if !self.still_holds(&claim).await? {
+            self.bucket.remove(&object).await?; // Nobody has seen its secret.
+            return Err(duplicate());
+        }
         self.cache.put_key(key.clone());
-        Ok(Issued { key, secret })
+        let change_seq = self.replica.append(vec![Touched::Key { tenant: tenant.clone(), key_id }]).await?;
+        if let Err(error) = self.remove_older(&claim).await {
+            tracing::debug!("claims that are no longer needed stay: {error:?}");
+        }
+        Ok(Issued { key, secret, change_seq })
+    }
+
+    /// Reserves a name on this node. What another node did a moment ago may not be here yet, so a key that is in the way
+    /// is read once more before anybody is refused.
+    async fn reserve_name(&self, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
+        match self.cache.reserve_name(tenant, name) {
+            Err(error) if error.kind() == ErrorKind::DuplicateKeyName => {
+                let Some(key) = self.cache.named(tenant, name) else { return Err(error) };
+                self.replica.refresh(tenant, key.key_id).await?;
+                self.cache.reserve_name(tenant, name)
+            }
+            reserved => reserved,
+        }
     }
 
     /// Changes a key; with `expected_rev` only if nobody changed it since that revision was read.
@@ -97,7 +133,7 @@ impl Keystore {
         id: KeyId,
         patch: KeyPatch,
         expected_rev: Option<u64>,
-    ) -> Result<Arc<ApiKey>> {
+    ) -> Result<Changed<ApiKey>> {
         self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
             if key.state == KeyState::Revoked {
                 return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
@@ -109,12 +145,32 @@ impl Keystore {
     }
 
     /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the next
-    /// request on. Repeating it changes nothing.
+    /// request on, also while the store cannot be reached. Repeating it changes nothing.
     ///
     /// # Errors
-    /// As for [`Keystore::update`], but a revoked key is no error.
-    pub async fn revoke(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Arc<ApiKey>> {
-        self.change(tenant, id, expected_rev, Broken::Overwrite, revoked).await
+    /// As for [`Keystore::update`], but a revoked key is no error, and a store that does not answer is
+    /// [`ErrorKind::RevokedHere`] when this node holds the key.
+    pub async fn revoke(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
+        let held = self.cache.key(tenant, id).is_some_and(|key| expected_rev.is_none_or(|rev| rev == key.rev));
+        if held && expected_rev.is_none() {
+            self.cache.deny(tenant, id); // Before the store is asked: it may take seconds to fail.
+        }
+        match self.change(tenant, id, expected_rev, Broken::Overwrite, revoked).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && held => {
+                self.cache.deny(tenant, id);
+                self.owe(tenant, id);
+                let message = "the store cannot be reached: the key is refused here, and the revocation is tried again";
+                Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                self.undo_denial(tenant, id).await;
+                Err(error)
+            }
+            outcome => {
+                self.settled(tenant, id);
+                outcome
+            }
+        }
     }
 
     async fn change(
@@ -124,14 +180,29 @@ impl Keystore {
         expected_rev: Option<u64>,
         broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static,
-    ) -> Result<Arc<ApiKey>> {
-        self.tenant(tenant)?;
+    ) -> Result<Changed<ApiKey>> {
+        self.known(tenant).await?;
         let (this, tenant) = (self.clone(), tenant.clone());
         Self::to_the_end(async move { this.change_now(tenant, id, expected_rev, broken, change).await }).await
     }
 
-    /// Reads, changes and swaps until no other writer came between. What is stored counts, not what is in memory.
+    /// Changes the document, then tells the other nodes. An unchanged document is told of too: whoever changed it may have
+    /// ended before it could.
     pub(super) async fn change_now(
+        &self,
+        tenant: TenantId,
+        id: KeyId,
+        expected_rev: Option<u64>,
+        broken: Broken,
+        change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
+    ) -> Result<Changed<ApiKey>> {
+        let value = self.swap(tenant.clone(), id, expected_rev, broken, change).await?;
+        let change_seq = self.replica.append(vec![Touched::Key { tenant, key_id: id }]).await?;
+        Ok(Changed { value, change_seq })
+    }
+
+    /// Reads, changes and swaps until no other writer came between. What is stored counts, not what is in memory.
+    pub(super) async fn swap(
         &self,
         tenant: TenantId,
         id: KeyId,
@@ -170,6 +241,7 @@ impl Keystore {
             after.rev = before.rev.max(held_rev).saturating_add(1);
             after.modified_at = Some(self.clock.now());
             let body = document.rewritten(&after).to_bytes();
+            self.replica.about_to_write(&tenant, id);
             if self.bucket.replace(&object, body, &stored.version).await? == Written::Done {
                 let key = Arc::new(after);
                 self.cache.put_key(key.clone());

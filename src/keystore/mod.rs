@@ -1,21 +1,27 @@
 //! The keystore: the library's front door for everything that changes keys and tenants.
 //!
 //! 1. `keys`: issue, update, revoke.
-//! 2. `tenants`: create, change, delete.
-//! 3. [`listing`]: pages of keys.
-//! 4. [`verdict`]: what an API key is worth, with the real reason, for admins.
+//! 2. `claim`: why no name is given twice.
+//! 3. `tenants`: create, change, delete.
+//! 4. [`listing`]: pages of keys.
+//! 5. [`verdict`]: what an API key is worth, with the real reason, for admins.
+//! 6. `follow`: keeping up with what other nodes do.
 //!
-//! Every change is durable in the bucket before it is acknowledged, and in this node's memory before that too, so the
-//! next request already sees it. A caller that stops waiting does not stop a change half-way.
+//! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
+//! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
+//! change half-way.
 
+mod claim;
+mod follow;
 mod keys;
 pub mod listing;
 mod tenants;
 pub mod verdict;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
-pub use keys::Issued;
+pub use keys::{Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use tenants::TenantPatch;
 pub use verdict::{Verdict, VerdictCode};
@@ -23,9 +29,9 @@ pub use verdict::{Verdict, VerdictCode};
 use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, Tenant, TenantId};
+use crate::key::{ApiKey, Credential, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{self, Counts};
+use crate::sync::{Counts, Replica, SyncSettings, Touched};
 
 /// How often a compare-and-swap is tried before we say that too many are writing: each round one of them gets through.
 const ATTEMPTS: usize = 100;
@@ -52,12 +58,26 @@ pub struct Keystore {
     bucket: Bucket,
     cache: Arc<KeyCache>,
     clock: Arc<dyn Clock>,
+    replica: Arc<Replica>,
+    /// Revocations that hold on this node and are not durable yet.
+    owed: Arc<Mutex<BTreeSet<(TenantId, KeyId)>>>,
 }
 
 impl Keystore {
     /// A keystore over a bucket. It knows no key before the first [`Keystore::sync`].
     pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>) -> Self {
-        Self { bucket, cache, clock }
+        Self::with_settings(bucket, cache, clock, SyncSettings::default())
+    }
+
+    /// The same, with other settings for [`Keystore::follow`].
+    pub fn with_settings(
+        bucket: Bucket,
+        cache: Arc<KeyCache>,
+        clock: Arc<dyn Clock>,
+        settings: SyncSettings,
+    ) -> Self {
+        let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
+        Self { bucket, cache, clock, replica, owed: Arc::default() }
     }
 
     /// The keys in memory, for [`crate::auth::authenticate`].
@@ -75,7 +95,46 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer; what was known before stays.
     pub async fn sync(&self) -> Result<Counts> {
-        sync::reconcile(&self.bucket, &self.cache).await
+        let this = self.clone();
+        Self::to_the_end(async move { this.replica.reconcile().await }).await
+    }
+
+    /// Takes in what other nodes have changed since the last time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, or before the first [`Keystore::sync`].
+    pub async fn catch_up(&self) -> Result<()> {
+        let this = self.clone();
+        Self::to_the_end(async move { this.replica.catch_up().await }).await
+    }
+
+    /// Looks in the log for a key that is not in memory: another node may have issued it a moment ago. Many callers share
+    /// one look, and one key is looked for once in some seconds. Says whether it is worth authenticating again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
+    pub async fn look_for(&self, credential: &Credential<'_>) -> Result<bool> {
+        let digest = credential.digest();
+        if !self.replica.is_worth_looking(&digest) {
+            return Ok(false);
+        }
+        let this = self.clone();
+        Self::to_the_end(async move { this.replica.look_for(&digest).await }).await
+    }
+
+    /// This node's copy of the bucket: which nodes there are, and how far each has come.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Tells other nodes that a stream was created or widened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: they are told as soon as it does.
+    pub async fn announce_stream(&self, tenant: TenantId, stream: StreamName) -> Result<()> {
+        let this = self.clone();
+        Self::to_the_end(async move { this.replica.append(vec![Touched::Stream { tenant, stream }]).await }).await?;
+        Ok(())
     }
 
     /// A key by its id.
@@ -96,6 +155,17 @@ impl Keystore {
             None => Err(Error::new(ErrorKind::NotFound, "there is no such tenant")),
             Some(tenant) if tenant.deleted => Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted")),
             Some(tenant) => Ok(tenant),
+        }
+    }
+
+    /// The same for a change: another node may have created the tenant a moment ago.
+    async fn known(&self, id: &TenantId) -> Result<Arc<Tenant>> {
+        match self.tenant(id) {
+            Err(error) if error.kind() == ErrorKind::NotFound && self.cache.is_hydrated() => {
+                self.catch_up().await?;
+                self.tenant(id)
+            }
+            known => known,
         }
     }
 

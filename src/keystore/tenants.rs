@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::keys::{Broken, revoked};
-use super::{ATTEMPTS, Keystore, too_busy};
+use super::{ATTEMPTS, Changed, Keystore, too_busy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyType, Label, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{TenantDocument, Written};
+use crate::sync::Touched;
+use crate::sync::log::LogEntry;
 
 /// What an operator changes of a tenant; `None` leaves a field as it is, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +27,12 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::DuplicateTenant`] or [`ErrorKind::TenantDeleted`] when the id is taken, [`ErrorKind::Unavailable`]
     /// when the store does not answer.
-    pub async fn create_tenant(&self, id: TenantId, name: Option<Label>) -> Result<Arc<Tenant>> {
+    pub async fn create_tenant(&self, id: TenantId, name: Option<Label>) -> Result<Changed<Tenant>> {
         let this = self.clone();
         Self::to_the_end(async move { this.create_tenant_now(id, name).await }).await
     }
 
-    async fn create_tenant_now(&self, id: TenantId, name: Option<Label>) -> Result<Arc<Tenant>> {
+    async fn create_tenant_now(&self, id: TenantId, name: Option<Label>) -> Result<Changed<Tenant>> {
         match self.tenant(&id) {
             Ok(_) => return Err(taken()),
             Err(error) if error.kind() == ErrorKind::TenantDeleted => return Err(error),
@@ -38,7 +40,7 @@ impl Keystore {
         }
         let document = TenantDocument::new(name, Some(self.clock.now()));
         match self.bucket.create(&ObjectName::Tenant { tenant: id.clone() }, document.to_bytes()).await? {
-            Written::Done => Ok(self.remember(document.tenant(id))),
+            Written::Done => self.remember(document.tenant(id)).await,
             Written::Conflict => Err(taken()),
         }
     }
@@ -48,7 +50,7 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::Corrupt`] when its record cannot be read,
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Arc<Tenant>> {
+    pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Changed<Tenant>> {
         let (this, id) = (self.clone(), id.clone());
         Self::to_the_end(async move {
             this.change_tenant(id, move |document| {
@@ -65,11 +67,12 @@ impl Keystore {
     }
 
     /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
-    /// all its keys. Its events are left to the operator. Repeating it finishes what an interrupted call began.
+    /// all its keys. Its events are left to the operator. Repeating it finishes what an interrupted call began. Gives the
+    /// number of the last change in the log.
     ///
     /// # Errors
     /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
-    pub async fn delete_tenant(&self, id: &TenantId) -> Result<()> {
+    pub async fn delete_tenant(&self, id: &TenantId) -> Result<u64> {
         if id.is_default() {
             return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
         }
@@ -80,27 +83,32 @@ impl Keystore {
         Self::to_the_end(async move { this.delete_tenant_now(id).await }).await
     }
 
-    async fn delete_tenant_now(&self, id: TenantId) -> Result<()> {
+    async fn delete_tenant_now(&self, id: TenantId) -> Result<u64> {
         if !self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
             let now = self.clock.now();
             // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
             self.change_tenant(id.clone(), move |document| document.deleted_at = Some(now)).await?;
         }
+        let mut touched = vec![Touched::Tenant { tenant: id.clone() }];
         for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
-            match self.change_now(id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
+            match self.swap(id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
                 Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
-                _ => {}
+                _ => touched.push(Touched::Key { tenant: id.clone(), key_id: key.key_id }),
             }
         }
-        Ok(())
+        let mut change_seq = 0;
+        for part in touched.chunks(LogEntry::MAX_CHANGES) {
+            change_seq = self.replica.append(part.to_vec()).await?;
+        }
+        Ok(change_seq)
     }
 
     async fn change_tenant(
         &self,
         id: TenantId,
         change: impl Fn(&mut TenantDocument) + Send + Sync,
-    ) -> Result<Arc<Tenant>> {
-        self.tenant(&id)?;
+    ) -> Result<Changed<Tenant>> {
+        self.known(&id).await?;
         let object = ObjectName::Tenant { tenant: id.clone() };
         for _ in 0..ATTEMPTS {
             let stored = self.bucket.read(&object).await?;
@@ -119,16 +127,18 @@ impl Keystore {
                 None => self.bucket.create(&object, document.to_bytes()).await?,
             };
             if written == Written::Done {
-                return Ok(self.remember(document.tenant(id)));
+                return self.remember(document.tenant(id)).await;
             }
         }
         Err(too_busy())
     }
 
-    fn remember(&self, tenant: Tenant) -> Arc<Tenant> {
-        let known = Arc::new(tenant.clone());
+    /// Takes the record into memory, then tells the other nodes.
+    async fn remember(&self, tenant: Tenant) -> Result<Changed<Tenant>> {
+        let value = Arc::new(tenant.clone());
         self.cache.put_tenant(tenant);
-        known
+        let change_seq = self.replica.append(vec![Touched::Tenant { tenant: value.id.clone() }]).await?;
+        Ok(Changed { value, change_seq })
     }
 }
 

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use object_store::{
+    Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
+};
 use relative_path::{RelativePath, RelativePathBuf};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::Digest;
 use crate::layout::ObjectName;
 
 /// No document of ours is larger; whatever is, is not ours.
@@ -31,6 +36,19 @@ pub struct Stored {
     pub body: Bytes,
     /// What [`Bucket::replace`] wants to see.
     pub version: Version,
+    /// What a list shows of it as long as nobody changes it; `None` when the store has no such thing.
+    pub tag: Option<Tag>,
+}
+
+/// Which state of an object was listed or read: eight bytes of the SHA-256 of its `ETag`, quotes aside. Every body of ours
+/// is unique, so two states never share an `ETag`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag(u64);
+
+impl Tag {
+    fn of(e_tag: Option<&str>) -> Option<Self> {
+        e_tag.map(|e_tag| Self(Digest::of(e_tag.trim_matches('"')).table_hash()))
+    }
 }
 
 /// Which state of an object was read. A store may use the `ETag`, a generation, or both.
@@ -54,6 +72,21 @@ pub struct Listed {
     pub path: RelativePathBuf,
     /// Its size in bytes.
     pub size_bytes: u64,
+    /// Its state; `None` when the store does not list such a thing.
+    pub tag: Option<Tag>,
+    /// When it was written, by the clock of the store.
+    pub written_at: DateTime<Utc>,
+}
+
+impl From<ObjectMeta> for Listed {
+    fn from(meta: ObjectMeta) -> Self {
+        Self {
+            path: RelativePathBuf::from(meta.location.to_string()),
+            size_bytes: meta.size,
+            tag: Tag::of(meta.e_tag.as_deref()),
+            written_at: meta.last_modified,
+        }
+    }
 }
 
 impl Bucket {
@@ -100,8 +133,9 @@ impl Bucket {
             return Err(Error::new(ErrorKind::Corrupt, format!("{path} is larger than {MAX_DOCUMENT_BYTES} bytes")));
         }
         let version = UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
+        let tag = Tag::of(answer.meta.e_tag.as_deref());
         let body = answer.bytes().await.map_err(unavailable)?;
-        Ok(Some(Stored { body, version: Version(version) }))
+        Ok(Some(Stored { body, version: Version(version), tag }))
     }
 
     /// Writes an object that must not exist yet. Give every body something unique: after an unclear answer the object
@@ -143,11 +177,34 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
         let found = self.store.list(Some(&location(folder)?)).try_collect::<Vec<_>>().await.map_err(unavailable)?;
-        Ok(found
-            .into_iter()
-            .map(|meta| Listed { path: RelativePathBuf::from(meta.location.to_string()), size_bytes: meta.size })
-            .filter(|listed| listed.path.parent() == Some(folder))
-            .collect())
+        Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
+    }
+
+    /// Every object in a folder whose name comes after `after`, which need not exist; not those in its subfolders.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
+        let (folder_path, after) = (location(folder)?, location(&after.path())?);
+        let found = self.store.list_with_offset(Some(&folder_path), &after);
+        let found = found.try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
+    }
+
+    /// Removes an object; one that is gone already is no error. Never conditional: few stores can do that, so only what
+    /// nobody will write again is removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
+    pub async fn remove(&self, name: &ObjectName) -> Result<()> {
+        let path = location(&name.path())?;
+        patiently(async {
+            match self.store.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
     }
 
     /// The names of the folders in a folder, sorted.
@@ -164,7 +221,7 @@ impl Bucket {
         Ok(names)
     }
 
-    /// Writes an object with a name that is unique by itself (events), durably.
+    /// Writes an object that nobody else writes, durably, over what is there.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.

@@ -16,7 +16,7 @@ pub(crate) mod local;
 pub mod location;
 pub mod tenant;
 
-pub use bucket::{Bucket, Listed, Stored, Version, Written};
+pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
 pub use document::KeyDocument;
 pub use location::StoreUrl;
 pub use tenant::TenantDocument;

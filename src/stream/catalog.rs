@@ -1,7 +1,7 @@
 //! Every stream of every tenant, in memory; what `schema.json` says is what counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use relative_path::RelativePath;
 
@@ -23,12 +23,41 @@ pub struct StreamCatalog {
     bucket: Bucket,
     streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Arc<StreamSchema>>>>,
     unreadable: Mutex<UnreadableDocuments>,
+    widened: OnceLock<Widened>,
+}
+
+/// Who is told of a stream that was created or widened here.
+struct Widened(Box<dyn Fn(&TenantId, &StreamName) + Send + Sync>);
+
+impl std::fmt::Debug for Widened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Widened(..)")
+    }
 }
 
 impl StreamCatalog {
     /// A catalog that knows no stream yet.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, streams: RwLock::default(), unreadable: Mutex::default() }
+        Self { bucket, streams: RwLock::default(), unreadable: Mutex::default(), widened: OnceLock::new() }
+    }
+
+    /// Calls `told` after a stream was created or widened here, durably. The first call counts.
+    pub fn on_widened(&self, told: impl Fn(&TenantId, &StreamName) + Send + Sync + 'static) {
+        let _ = self.widened.set(Widened(Box::new(told)));
+    }
+
+    /// Takes in one stream as it stands in the store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
+    pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
+        match self.load(tenant, stream).await? {
+            // What memory already holds may be newer than what was just read.
+            Some((schema, _)) if self.holds(tenant, stream, &schema) => {}
+            Some((schema, _)) => _ = self.remember(tenant, stream, Arc::new(schema)),
+            None => self.forget(tenant, stream),
+        }
+        Ok(())
     }
 
     /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing; a
@@ -60,13 +89,8 @@ impl StreamCatalog {
         let stored = folders.iter().filter_map(|folder| StreamName::parse(folder).ok());
         let known = self.list(&tenant).into_iter().map(|(stream, _)| stream);
         for stream in stored.chain(known).collect::<BTreeSet<_>>() {
-            match self.load(&tenant, &stream).await {
-                // What memory already holds may be newer than what was just read.
-                Ok(Some((schema, _))) if self.holds(&tenant, &stream, &schema) => {}
-                Ok(Some((schema, _))) => {
-                    self.remember(&tenant, &stream, Arc::new(schema));
-                }
-                Ok(None) => self.forget(&tenant, &stream),
+            match self.reload(&tenant, &stream).await {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%tenant, %stream, "the schema of a stream cannot be read: {error}");
                     let object = name(&tenant, &stream).path().into_string();
@@ -118,6 +142,9 @@ impl StreamCatalog {
                 None => schema,
             };
             if self.save(tenant, stream, &wider, version.as_ref()).await? == Written::Done {
+                if let Some(Widened(told)) = self.widened.get() {
+                    told(tenant, stream);
+                }
                 return Ok(self.remember(tenant, stream, Arc::new(wider)));
             }
         }

@@ -1,7 +1,34 @@
-//! Keeping memory equal to the bucket.
+//! Keeping memory equal to the bucket, and nodes equal to each other.
 //!
-//! 1. [`reconcile`]: list, read, compare; one routine for the start, for repair and for changes made by hand.
+//! Every change is a document and a numbered entry of the change log that says where to look. Each node asks for the next
+//! number once a second; what was changed by hand is found by looking at everything.
+//!
+//! 1. [`replica`]: this node's copy, and how it keeps up. **The front door.**
+//! 2. [`touched`], [`log`], [`journal`]: what changed, the numbered entries, this node's place among them.
+//! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
+//! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
+//! 5. [`node`], [`receipt`]: what each node has applied, and what that proves.
+//! 6. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
+//! 7. [`settings`], `jitter`: periods, and chance for timers.
 
-mod reconcile;
+mod apply;
+mod jitter;
+pub mod journal;
+pub mod log;
+pub mod lookup;
+pub mod node;
+mod read;
+pub mod receipt;
+pub mod reconcile;
+pub mod replica;
+pub mod settings;
+mod tags;
+pub mod touched;
 
-pub use reconcile::{Counts, reconcile};
+pub(crate) use jitter::around;
+pub use node::NodeView;
+pub use receipt::Receipt;
+pub use reconcile::Counts;
+pub use replica::Replica;
+pub use settings::SyncSettings;
+pub use touched::Touched;

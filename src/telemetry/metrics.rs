@@ -1,6 +1,7 @@
 //! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -27,6 +28,8 @@ pub struct Metrics {
     tenants: Gauge,
     unreadable: Gauge,
     sessions: Gauge,
+    applied_seq: Gauge,
+    view_age: Gauge<f64, AtomicU64>,
 }
 
 /// Labels of a request: a fixed set of words, whatever clients send.
@@ -62,6 +65,10 @@ pub struct Levels {
     pub unreadable: usize,
     /// Query sessions that are open.
     pub sessions: usize,
+    /// Every entry of the change log up to this one is in memory.
+    pub applied_seq: u64,
+    /// Since when the store is not known to hold nothing newer.
+    pub view_age_seconds: f64,
 }
 
 impl Default for Metrics {
@@ -77,6 +84,8 @@ impl Default for Metrics {
             tenants: Gauge::default(),
             unreadable: Gauge::default(),
             sessions: Gauge::default(),
+            applied_seq: Gauge::default(),
+            view_age: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Answered requests", metrics.requests.clone());
@@ -98,6 +107,13 @@ impl Default for Metrics {
         registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
         registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
         registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
+        registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
+        registry.register_with_unit(
+            "sync_view_age",
+            "Time since the store was known to hold nothing newer",
+            Unit::Seconds,
+            metrics.view_age.clone(),
+        );
         metrics
     }
 }
@@ -115,6 +131,8 @@ impl Metrics {
         self.tenants.set(signed(levels.tenants));
         self.unreadable.set(signed(levels.unreadable));
         self.sessions.set(signed(levels.sessions));
+        self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
+        self.view_age.set(levels.view_age_seconds);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);

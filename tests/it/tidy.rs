@@ -13,7 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("layout", &["key"]),
     ("store", &["error", "key", "layout"]),
     ("cache", &["error", "key", "layout"]),
-    ("sync", &["cache", "error", "key", "layout", "store"]),
+    ("sync", &["cache", "clock", "error", "key", "layout", "store"]),
     ("keystore", &["cache", "clock", "error", "key", "layout", "store", "sync"]),
     ("auth", &["cache", "clock", "error", "key", "layout", "store"]),
     ("stream", &["cache", "error", "key", "layout", "store"]),

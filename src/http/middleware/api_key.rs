@@ -8,6 +8,7 @@ use actix_web::{Error, HttpMessage, web};
 use crate::auth::{self, Action, Denial, Permit};
 use crate::http::credential;
 use crate::http::error::Problem;
+use crate::key::Credential;
 use crate::keystore::Keystore;
 
 /// Lets a request through only with a good key for `A`; the handler finds the proof as a `Permit<A>` argument.
@@ -36,7 +37,15 @@ pub async fn require<A: Action>(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match permit::<A>(&request) {
+    let mut outcome = permit::<A>(&request);
+    if let Err(Refusal { denial: Some(Denial::Unknown), .. }) = outcome {
+        outcome = match issued_elsewhere(&request).await {
+            Ok(true) => permit::<A>(&request),
+            Ok(false) => outcome,
+            Err(denial) => Err(denial.into()),
+        };
+    }
+    match outcome {
         Ok(permit) => {
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
@@ -67,6 +76,17 @@ impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self { problem, denial: None }
     }
+}
+
+/// Whether to judge an unknown key again: it may have been issued on another node a moment ago.
+async fn issued_elsewhere(request: &ServiceRequest) -> Result<bool, Denial> {
+    let Some(keystore) = request.app_data::<web::Data<Keystore>>() else { return Ok(false) };
+    let presented = credential::presented(request.headers())?;
+    let looked = keystore.look_for(&Credential::parse(&presented)?).await;
+    looked.map_err(|error| {
+        tracing::debug!("an unknown key cannot be looked for: {error:?}");
+        Denial::Unverifiable
+    })
 }
 
 fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refusal> {

@@ -1,5 +1,7 @@
 //! Is the process alive, and should it be sent requests; and what is said where there is no route.
 
+use std::time::Duration;
+
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -13,7 +15,8 @@ pub async fn liveness() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "alive"}))
 }
 
-/// All keys are loaded and the node is not shutting down.
+/// All keys are loaded and the node is not shutting down. An outage of the store does not make a node unready: it serves
+/// from memory, and says how old its view is.
 ///
 /// # Errors
 /// 503 until then, and from then on.
@@ -21,7 +24,14 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     if !app.keystore.cache().is_hydrated() {
         return Err(Problem::new(Code::NotReady, "The keys are not loaded yet."));
     }
-    Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
+    let keystore = &app.keystore;
+    let age = keystore.replica().age().map_or(0, |age| age.num_milliseconds());
+    Ok(HttpResponse::Ok().json(json!({
+        "status": "ready",
+        "appliedSeq": keystore.replica().applied_seq(),
+        "viewAgeSeconds": Duration::from_millis(age.unsigned_abs()).as_secs_f64(),
+        "stale": !keystore.cache().is_good_at(keystore.now()),
+    })))
 }
 
 /// The path exists, the method does not.

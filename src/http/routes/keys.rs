@@ -1,20 +1,20 @@
 //! The keys of a tenant, for its admins.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::receipt::{Receipt, Wait};
+use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{Rfc3339, given, nullable};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
-use crate::keystore::{Cursor, Filter};
+use crate::keystore::{self, Cursor, Filter};
 
 /// Who issues keys through this plane.
 const ADMIN: &str = "admin";
@@ -78,7 +78,7 @@ struct Changed<'a> {
     key: KeyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<&'a str>,
-    receipt: Receipt,
+    receipt: ReceiptView,
 }
 
 #[derive(Serialize)]
@@ -99,8 +99,7 @@ pub async fn issue(
     wait: web::Query<Wait>,
     Json(body): Json<Issue>,
 ) -> Result<HttpResponse, Problem> {
-    let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
-    wait.check()?;
+    let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
     let expires_at = body.expires_at.map(|end| end.0);
     check_expiry(&app, expires_at)?;
     let new = NewKey {
@@ -117,7 +116,7 @@ pub async fn issue(
     let body = Changed {
         key: KeyView::new(&issued.key, app.keystore.now()),
         api_key: Some(issued.secret.expose()),
-        receipt: Receipt::new(&app, start),
+        receipt: ReceiptView::of(&app, issued.change_seq, patience, start).await.0,
     };
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
@@ -174,8 +173,7 @@ pub async fn update(
     Json(patch): Json<Patch>,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
-    let (tenant, id) = parse_key(&path)?;
-    wait.check()?;
+    let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
     let expires_at = patch.expires_at.map(|end| end.map(|end| end.0));
     check_expiry(&app, expires_at.flatten())?;
     let patch = KeyPatch {
@@ -186,14 +184,14 @@ pub async fn update(
         expires_at,
         metadata: patch.metadata.map(Option::unwrap_or_default),
     };
-    let key = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
-    Ok(changed(&app, &key, start))
+    let done = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
+    Ok(changed(&app, &done, patience, start).await)
 }
 
 /// Revokes a key for ever. Repeating it is no error.
 ///
 /// # Errors
-/// 400, 404, 410, 412, 503.
+/// 400, 404, 410, 412, 503; with `appliedLocally` when this node refuses the key although the store does not answer.
 pub async fn revoke(
     _: Operator,
     app: web::Data<App>,
@@ -202,15 +200,20 @@ pub async fn revoke(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
-    let (tenant, id) = parse_key(&path)?;
-    wait.check()?;
-    let key = app.keystore.revoke(&tenant, id, if_match(&request)?).await?;
-    Ok(changed(&app, &key, start))
+    let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
+    let done = app.keystore.revoke(&tenant, id, if_match(&request)?).await?;
+    Ok(changed(&app, &done, patience, start).await)
 }
 
-fn changed(app: &App, key: &ApiKey, start: Instant) -> HttpResponse {
-    let body = Changed { key: KeyView::new(key, app.keystore.now()), api_key: None, receipt: Receipt::new(app, start) };
-    HttpResponse::Ok().insert_header((header::ETAG, etag(key))).json(body)
+async fn changed(
+    app: &App,
+    done: &keystore::Changed<ApiKey>,
+    patience: Option<Duration>,
+    start: Instant,
+) -> HttpResponse {
+    let (receipt, status) = ReceiptView::of(app, done.change_seq, patience, start).await;
+    let body = Changed { key: KeyView::new(&done.value, app.keystore.now()), api_key: None, receipt };
+    HttpResponse::build(status).insert_header((header::ETAG, etag(&done.value))).json(body)
 }
 
 /// Reads a tenant id out of a path.

@@ -1,6 +1,8 @@
 //! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
-//! [`tenants`], [`keys`], [`verify`], [`sessions`], [`unreadable`], [`nodes`], [`sync`]. Neither: [`health`], [`metrics`].
+//! [`tenants`], [`keys`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
+//! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 
+pub mod changes;
 pub mod health;
 pub mod ingest;
 pub mod keys;

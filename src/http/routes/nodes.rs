@@ -1,22 +1,28 @@
-//! The nodes that share the bucket: so far, this one.
-
-use std::sync::atomic::Ordering;
+//! The nodes that share the bucket, and how far each has come.
 
 use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
 use serde_json::json;
 
 use crate::http::app::App;
+use crate::http::error::Problem;
 use crate::http::extract::Operator;
 
-/// This node and what it has applied.
-pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
-    let node = json!({
-        "nodeId": app.node_id.to_string(),
-        "appliedSeq": app.changes.load(Ordering::Relaxed),
-        "lagSeconds": 0,
-        "lastSeenAt": app.keystore.now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        "live": true,
-    });
-    HttpResponse::Ok().json(json!({"items": [node]}))
+/// Every node as it has described itself in the bucket; this one as it is.
+///
+/// # Errors
+/// 503 when the store does not answer.
+pub async fn list(_: Operator, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let replica = app.keystore.replica();
+    let mut items = Vec::new();
+    for node in replica.nodes().await? {
+        items.push(json!({
+            "nodeId": node.node_id,
+            "appliedSeq": node.applied_seq,
+            "lagSeconds": replica.lag_seconds(&node).await?,
+            "lastSeenAt": node.last_seen_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "live": node.live,
+        }));
+    }
+    Ok(HttpResponse::Ok().json(json!({"items": items})))
 }

@@ -1,12 +1,14 @@
 //! What an admin is told about how far a change has come.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use actix_web::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::http::app::App;
 use crate::http::error::Problem;
+use crate::key::NodeId;
+use crate::sync::Receipt;
 
 /// `?wait=5s`: how long the answer may wait until every live node has applied the change.
 #[derive(Debug, Default, Deserialize)]
@@ -15,19 +17,19 @@ pub struct Wait {
     wait: Option<String>,
 }
 
-impl Wait {
-    /// The longest wait.
-    pub const MAX: Duration = Duration::from_secs(60);
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-    /// Refuses a wait that is no duration or too long. This node is the only one, so nothing is left to wait for.
+impl Wait {
+    /// How long to wait; `None` when nobody asked for it.
     ///
     /// # Errors
-    /// 400 with the rule.
-    pub fn check(&self) -> Result<(), Problem> {
-        match self.wait.as_deref().map(humantime::parse_duration) {
-            Some(Ok(wait)) if wait > Self::MAX => Err(Problem::invalid("wait must be at most 60s.")),
-            Some(Err(_)) => Err(Problem::invalid("wait must be a duration such as 5s.")),
-            _ => Ok(()),
+    /// 400 for what is no duration or too long.
+    pub fn patience(&self) -> Result<Option<Duration>, Problem> {
+        match self.wait.as_deref().map(humantime::parse_duration).transpose() {
+            Ok(Some(wait)) if wait > MAX_WAIT => Err(Problem::invalid("wait must be at most 60s.")),
+            Err(_) => Err(Problem::invalid("wait must be a duration such as 5s.")),
+            Ok(wait) => Ok(wait),
         }
     }
 }
@@ -35,24 +37,36 @@ impl Wait {
 /// A change, and the nodes that have applied it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    /// The number of the change on this node since it started.
+pub struct ReceiptView {
     change_seq: u64,
     applied_on: usize,
     live_nodes: usize,
-    behind: Vec<String>,
+    behind: Vec<NodeId>,
     elapsed_millis: u64,
 }
 
-impl Receipt {
-    /// The receipt of a change that began at `start` and that this node has applied.
-    pub fn new(app: &App, start: Instant) -> Self {
-        Self {
-            change_seq: app.changes.fetch_add(1, Ordering::Relaxed) + 1,
-            applied_on: 1,
-            live_nodes: 1,
-            behind: Vec::new(),
-            elapsed_millis: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
+impl ReceiptView {
+    /// The receipt of a change that began at `start`, and the status that goes with it: 202 when somebody waited and not
+    /// every live node had applied it when the wait ran out.
+    pub async fn of(
+        app: &App,
+        change_seq: u64,
+        patience: Option<Duration>,
+        start: Instant,
+    ) -> (Self, StatusCode) {
+        let replica = app.keystore.replica();
+        let receipt = match patience {
+            Some(patience) => replica.wait_for(change_seq, patience).await,
+            None => replica.receipt(change_seq).await,
+        };
+        let late = patience.is_some() && !receipt.is_complete();
+        (Self::new(receipt, start), if late { StatusCode::ACCEPTED } else { StatusCode::OK })
+    }
+
+    /// A receipt, and how long it took since `start`.
+    pub fn new(receipt: Receipt, start: Instant) -> Self {
+        let Receipt { change_seq, applied_on, live_nodes, behind } = receipt;
+        let elapsed_millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { change_seq, applied_on, live_nodes, behind, elapsed_millis }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::keys::parse_tenant;
-use super::receipt::{Receipt, Wait};
+use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
 use crate::error::ErrorKind;
 use crate::http::app::App;
@@ -41,7 +41,7 @@ pub struct Patch {
 struct Changed<'a> {
     #[serde(flatten)]
     tenant: TenantView<'a>,
-    receipt: Receipt,
+    receipt: ReceiptView,
 }
 
 /// Creates a tenant.
@@ -54,15 +54,15 @@ pub async fn create(
     wait: web::Query<Wait>,
     Json(body): Json<Create>,
 ) -> Result<HttpResponse, Problem> {
-    let start = Instant::now();
-    wait.check()?;
-    let tenant = app.keystore.create_tenant(body.tenant_id, body.name).await.map_err(|error| match error.kind() {
+    let (start, patience) = (Instant::now(), wait.patience()?);
+    let created = app.keystore.create_tenant(body.tenant_id, body.name).await.map_err(|error| match error.kind() {
         ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
         _ => error.into(),
     })?;
+    let (receipt, _) = ReceiptView::of(&app, created.change_seq, patience, start).await;
     Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/api/v1/tenants/{}", tenant.id)))
-        .json(Changed { tenant: TenantView::new(&tenant), receipt: Receipt::new(&app, start) }))
+        .insert_header((header::LOCATION, format!("/api/v1/tenants/{}", created.value.id)))
+        .json(Changed { tenant: TenantView::new(&created.value), receipt }))
 }
 
 /// All tenants that are not deleted.
@@ -92,11 +92,11 @@ pub async fn update(
     wait: web::Query<Wait>,
     Json(patch): Json<Patch>,
 ) -> Result<HttpResponse, Problem> {
-    let start = Instant::now();
-    wait.check()?;
+    let (start, patience) = (Instant::now(), wait.patience()?);
     let patch = TenantPatch { name: patch.name, suspended: patch.suspended };
-    let tenant = app.keystore.update_tenant(&parse_tenant(&id)?, patch).await?;
-    Ok(HttpResponse::Ok().json(Changed { tenant: TenantView::new(&tenant), receipt: Receipt::new(&app, start) }))
+    let updated = app.keystore.update_tenant(&parse_tenant(&id)?, patch).await?;
+    let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;
+    Ok(HttpResponse::build(status).json(Changed { tenant: TenantView::new(&updated.value), receipt }))
 }
 
 /// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay.
@@ -109,8 +109,8 @@ pub async fn delete(
     id: web::Path<String>,
     wait: web::Query<Wait>,
 ) -> Result<HttpResponse, Problem> {
-    let (start, id) = (Instant::now(), parse_tenant(&id)?);
-    wait.check()?;
-    app.keystore.delete_tenant(&id).await?;
-    Ok(HttpResponse::Ok().json(json!({"tenantId": id, "deleted": true, "receipt": Receipt::new(&app, start)})))
+    let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
+    let change_seq = app.keystore.delete_tenant(&id).await?;
+    let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
+    Ok(HttpResponse::build(status).json(json!({"tenantId": id, "deleted": true, "receipt": receipt})))
 }

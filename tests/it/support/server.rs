@@ -70,6 +70,8 @@ impl TestServer {
                 let app = Arc::new(app);
                 if setup.hydrate {
                     app.sync().await.unwrap();
+                    let app = app.clone();
+                    actix_web::rt::spawn(async move { app.keep_up().await });
                 }
                 let server = Server::bind(app.clone(), &setup.config.http).unwrap();
                 sender.send((app, server.address(), server.stop())).unwrap();

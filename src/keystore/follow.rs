@@ -1,0 +1,118 @@
+//! Keeping up with the bucket for as long as the node runs.
+
+use std::sync::PoisonError;
+
+use chrono::{DateTime, Utc};
+
+use super::Keystore;
+use super::keys::{Broken, revoked};
+use crate::error::{ErrorKind, Result};
+use crate::key::{ApiKey, KeyId, TenantId};
+use crate::layout::ObjectName;
+use crate::sync::{self, Counts, Touched};
+
+impl Keystore {
+    /// Follows the bucket until dropped: asks for changes once per interval, tells the other nodes what was applied, and
+    /// looks at everything now and then by calling `reconcile`, which must call [`Keystore::sync`]. A store that does not
+    /// answer is asked again. Nothing happens before the first [`Keystore::sync`] has worked.
+    pub async fn follow(&self, reconcile: impl AsyncFn() -> Result<Counts>) {
+        let settings = self.replica.settings();
+        let mut next_look = tokio::time::Instant::now() + sync::around(settings.reconcile_interval);
+        let mut answered = true;
+        loop {
+            tokio::time::sleep(sync::around(settings.poll_interval)).await;
+            if !self.cache.is_hydrated() {
+                continue;
+            }
+            let kept_up = self.keep_up().await;
+            match &kept_up {
+                Err(error) if answered => tracing::warn!("out of contact with the store: {error:?}"),
+                Ok(()) if !answered => tracing::info!("in contact with the store again"),
+                _ => {}
+            }
+            answered = kept_up.is_ok();
+            if answered && tokio::time::Instant::now() >= next_look {
+                if let Err(error) = self.look_at_everything(&reconcile).await {
+                    tracing::warn!("the store could not be looked through: {error:?}");
+                }
+                next_look = tokio::time::Instant::now() + sync::around(settings.reconcile_interval);
+            }
+        }
+    }
+
+    /// One round: takes in changes, settles what an outage left open, and publishes what was applied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn keep_up(&self) -> Result<()> {
+        self.catch_up().await?;
+        self.settle().await?;
+        self.replica.publish().await
+    }
+
+    async fn look_at_everything(&self, reconcile: &impl AsyncFn() -> Result<Counts>) -> Result<()> {
+        let counts = reconcile().await?;
+        if counts.changed + counts.removed > 0 {
+            tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
+        }
+        self.purge().await?;
+        self.replica.sweep().await
+    }
+
+    /// Repeats the revocations that could not be made durable, and stops when the store does not answer.
+    async fn settle(&self) -> Result<()> {
+        let open: Vec<_> = self.owed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        for (tenant, id) in open {
+            match self.change_now(tenant.clone(), id, None, Broken::Overwrite, revoked).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => tracing::error!(%tenant, key_id = %id, "a revocation was given up: {error:?}"),
+                Ok(_) => tracing::info!(%tenant, key_id = %id, "a revocation is durable now"),
+            }
+            self.settled(&tenant, id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn owe(&self, tenant: &TenantId, id: KeyId) {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).insert((tenant.clone(), id));
+    }
+
+    pub(super) fn settled(&self, tenant: &TenantId, id: KeyId) {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant.clone(), id));
+        self.cache.stop_denying(tenant, id);
+    }
+
+    /// Leaves a key to the bucket again whose revocation was refused, unless an earlier one is still open.
+    pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
+        if !self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(tenant.clone(), id)) {
+            self.cache.stop_denying(tenant, id);
+            let _ = self.replica.refresh(tenant, id).await; // Else the next look at everything does it.
+        }
+    }
+
+    /// Removes the documents of keys that were revoked longer ago than their records are kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn purge(&self) -> Result<usize> {
+        let Some(retention) = self.replica.settings().revoked_retention else { return Ok(0) };
+        let now = self.clock.now();
+        let outlived = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age >= retention);
+        let due = |key: &ApiKey| !key.is_live() && key.modified_at.is_some_and(outlived);
+        let mut purged = Vec::new();
+        for tenant in self.cache.tenants() {
+            for key in self.cache.scan(&tenant.id, None, usize::MAX, due) {
+                let (tenant, key_id) = (tenant.id.clone(), key.key_id);
+                self.bucket.remove(&ObjectName::Key { tenant: tenant.clone(), key_id }).await?;
+                self.replica.about_to_write(&tenant, key_id);
+                self.cache.remove_key(&tenant, key_id);
+                purged.push(Touched::Key { tenant, key_id });
+            }
+        }
+        let count = purged.len();
+        for part in purged.chunks(crate::sync::log::LogEntry::MAX_CHANGES) {
+            self.replica.append(part.to_vec()).await?;
+        }
+        Ok(count)
+    }
+}

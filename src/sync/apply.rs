@@ -1,0 +1,93 @@
+//! Taking in what an entry of the log names. The document decides; the entry only says where to look.
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+
+use super::Touched;
+use super::read::{self, KeyRead, TenantRead};
+use super::tags::Tags;
+use crate::cache::KeyCache;
+use crate::error::Result;
+use crate::key::{KeyId, TenantId};
+use crate::layout::ObjectName;
+use crate::store::Bucket;
+
+/// How many documents are read at once.
+const READS: usize = 32;
+
+/// Takes in everything that was touched. Tenants first: a key is only kept for a tenant that is known.
+///
+/// # Errors
+/// [`crate::ErrorKind::Unavailable`] when the store does not answer: apply the same again later.
+pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, changes: &[Touched]) -> Result<()> {
+    for change in changes {
+        match change {
+            Touched::Tenant { tenant: id } => tenant(bucket, cache, tags, id).await?,
+            Touched::Key { tenant: id, .. } if cache.tenant(id).is_none() => tenant(bucket, cache, tags, id).await?,
+            Touched::Key { .. } | Touched::Stream { .. } => {}
+        }
+    }
+    let keys: Vec<_> = changes.iter().filter_map(Touched::key).collect();
+    let mut reads: Vec<BoxFuture<'_, Result<()>>> = Vec::with_capacity(keys.len());
+    for (tenant, key_id) in keys {
+        reads.push(key(bucket, cache, tags, tenant, key_id).boxed());
+    }
+    futures::stream::iter(reads).buffer_unordered(READS).try_collect::<()>().await?;
+    for change in changes {
+        if let Touched::Stream { tenant, stream } = change {
+            cache.announce_stream(tenant, stream);
+        }
+    }
+    Ok(())
+}
+
+/// Takes in the document of one key.
+pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: &TenantId, id: KeyId) -> Result<()> {
+    let object = || ObjectName::Key { tenant: tenant.clone(), key_id: id }.path();
+    match read::key(bucket, tenant, id).await? {
+        KeyRead::Key(key, tag) => {
+            cache.put_key(key.clone());
+            cache.set_readable(tenant, &object());
+            // Only the tag of what is in memory: a newer revision may have been there already.
+            tags.set(tenant, id, tag.filter(|_| cache.key(tenant, id).is_some_and(|held| *held == *key)));
+        }
+        KeyRead::Unusable(reason) => {
+            tracing::warn!(%tenant, object = %object(), %reason, "a document cannot be used");
+            cache.set_unusable(tenant, &object(), reason);
+            tags.set(tenant, id, None);
+        }
+        KeyRead::Gone => {
+            if cache.key(tenant, id).is_some() {
+                cache.remove_key(tenant, id);
+            }
+            tags.set(tenant, id, None);
+        }
+    }
+    Ok(())
+}
+
+async fn tenant(bucket: &Bucket, cache: &KeyCache, tags: &Tags, id: &TenantId) -> Result<()> {
+    let held = cache.tenant(id);
+    match read::tenant(bucket, id).await? {
+        TenantRead::Tenant(tenant) => {
+            if held.as_deref() != Some(&tenant) {
+                cache.restore_tenant(held.as_ref(), tenant);
+            }
+        }
+        TenantRead::Unusable(reason) => {
+            let object = ObjectName::Tenant { tenant: id.clone() }.path();
+            tracing::warn!(tenant = %id, %object, %reason, "a document cannot be used");
+            cache.set_unusable(id, &object, reason);
+            if held.is_none() {
+                cache.restore_tenant(None, read::in_place_of_unusable(cache, id));
+            }
+        }
+        TenantRead::Gone => {
+            if held.is_some() {
+                cache.remove_tenant(id);
+            }
+            tags.remove_tenant(id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The change log: numbered entries in the bucket, each written once, one number after the other. Who creates number `n`
+//! has seen all before it, so a reader needs to ask for one name only: the next.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use relative_path::RelativePath;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Touched;
+use crate::error::{ErrorKind, Result};
+use crate::key::NodeId;
+use crate::layout::{self, ObjectName};
+use crate::store::{Bucket, Listed};
+
+const VERSION: u32 = 1;
+
+/// An entry: what one node wrote in one go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogEntry {
+    version: u32,
+    /// Who wrote it.
+    pub node_id: NodeId,
+    /// When, by the clock of that node.
+    pub at: DateTime<Utc>,
+    /// What was written before it.
+    pub changes: Vec<Touched>,
+    /// Unique, so that a writer can tell its own entry from another's.
+    write_id: Uuid,
+}
+
+impl LogEntry {
+    /// The most changes in one entry; more take several.
+    pub const MAX_CHANGES: usize = 1000;
+
+    /// An entry that is about to be written.
+    #[allow(clippy::disallowed_methods)]
+    pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<Touched>) -> Self {
+        Self { version: VERSION, node_id, at, changes, write_id: Uuid::new_v4() }
+    }
+
+    /// The bytes to store.
+    pub fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads an entry; `None` when it is none, or of a version that is not understood.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok().filter(|entry: &Self| entry.version == VERSION)
+    }
+}
+
+/// What stands at a number.
+#[derive(Debug)]
+pub enum Slot {
+    /// Nothing, so far.
+    Free,
+    /// An entry.
+    Taken(LogEntry),
+    /// Something that was broken by hand, or written by a later version: what it touched is not known.
+    Unreadable,
+}
+
+/// Reads what stands at a number.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
+    match bucket.read(&ObjectName::LogEntry { seq }).await {
+        Ok(None) => Ok(Slot::Free),
+        Ok(Some(stored)) => Ok(LogEntry::parse(&stored.body).map_or(Slot::Unreadable, Slot::Taken)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Slot::Unreadable),
+        Err(error) => Err(error),
+    }
+}
+
+/// The highest number there is above `known`, or `known`. One listing: not for every second.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
+    let listed = bucket.list_after(&layout::log(), &ObjectName::LogEntry { seq: known }).await?;
+    Ok(listed.iter().filter_map(seq).max().unwrap_or(known).max(known))
+}
+
+/// Removes the entries up to `last` that were written before `before`, by the clock of the store.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer; what is left is removed another time.
+pub async fn trim(bucket: &Bucket, last: u64, before: DateTime<Utc>) -> Result<usize> {
+    let mut removed = 0;
+    for listed in bucket.list(&layout::log()).await? {
+        if let Some(seq) = seq(&listed).filter(|seq| *seq <= last)
+            && listed.written_at < before
+        {
+            bucket.remove(&ObjectName::LogEntry { seq }).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn seq(listed: &Listed) -> Option<u64> {
+    match ObjectName::parse(RelativePath::new(listed.path.as_str()))? {
+        ObjectName::LogEntry { seq } => Some(seq),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_entries_parse_for_ever_and_are_written_as_they_were_read() {
+        let golden = include_str!("../../fixtures/log/v1/entry.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        assert_eq!(entry.changes.len(), 3);
+        assert!(matches!(entry.changes[0], Touched::Key { .. }));
+        assert!(matches!(entry.changes[1], Touched::Tenant { .. }));
+        assert!(matches!(entry.changes[2], Touched::Stream { .. }));
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
+        assert!(LogEntry::parse(golden.replace("\"version\":1", "\"version\":2").as_bytes()).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_head_is_the_highest_number_there_is() {
+        let bucket = Bucket::in_memory();
+        assert_eq!(head(&bucket, 0).await.unwrap(), 0);
+        assert_eq!(head(&bucket, 7).await.unwrap(), 7);
+        for seq in 1..=12 {
+            let entry = LogEntry::new(NodeId::random(), DateTime::UNIX_EPOCH, Vec::new());
+            let _ = bucket.create(&ObjectName::LogEntry { seq }, entry.to_bytes()).await.unwrap();
+        }
+        assert_eq!((head(&bucket, 0).await.unwrap(), head(&bucket, 9).await.unwrap()), (12, 12));
+        let later = DateTime::<Utc>::MAX_UTC;
+        assert_eq!(trim(&bucket, 10, later).await.unwrap(), 10);
+        assert_eq!(trim(&bucket, 12, DateTime::UNIX_EPOCH).await.unwrap(), 0);
+        assert!(matches!(read(&bucket, 10).await.unwrap(), Slot::Free));
+        assert!(matches!(read(&bucket, 11).await.unwrap(), Slot::Taken(_)));
+    }
+}

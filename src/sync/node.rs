@@ -1,0 +1,206 @@
+//! What each node has applied, published where all can read it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt};
+use relative_path::RelativePath;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorKind, Result};
+use crate::key::NodeId;
+use crate::layout::{self, ObjectName};
+use crate::store::{Bucket, Tag};
+
+const VERSION: u32 = 1;
+/// A node that has nothing new to say says so this often.
+const HEARTBEAT: TimeDelta = TimeDelta::seconds(60);
+/// A node is live until it has been silent for three heartbeats.
+const SILENCE: TimeDelta = TimeDelta::seconds(180);
+/// A node that is not live for this long is forgotten.
+const FORGOTTEN: TimeDelta = TimeDelta::hours(24);
+/// How many documents are read at once.
+const READS: usize = 16;
+
+/// The document of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeDocument {
+    version: u32,
+    /// Which node.
+    pub node_id: NodeId,
+    /// Every entry of the change log up to this one is in its memory.
+    pub applied_seq: u64,
+    /// When it wrote this, by its own clock.
+    pub at: DateTime<Utc>,
+}
+
+/// A node as another sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// Which node.
+    pub node_id: NodeId,
+    /// What it has applied.
+    pub applied_seq: u64,
+    /// When it wrote so, by the clock of the store.
+    pub last_seen_at: DateTime<Utc>,
+    /// Whether it has been heard of within three heartbeats.
+    pub live: bool,
+}
+
+/// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is one
+/// for all nodes, so that a node with a wrong clock is neither taken for dead nor kept alive.
+#[derive(Debug)]
+pub struct Board {
+    node_id: NodeId,
+    published: Mutex<Option<(u64, DateTime<Utc>)>>,
+    known: Mutex<HashMap<NodeId, Known>>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    applied_seq: u64,
+    tag: Option<Tag>,
+    written_at: DateTime<Utc>,
+}
+
+impl Board {
+    /// The board of a node that has published nothing.
+    pub fn new(node_id: NodeId) -> Self {
+        Self { node_id, published: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// Publishes what this node has applied, if that is news or a heartbeat is due.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn publish(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<()> {
+        let stale = |(seq, at): (u64, DateTime<Utc>)| seq != applied_seq || now - at >= HEARTBEAT || now < at;
+        if !lock(&self.published).is_none_or(stale) {
+            return Ok(());
+        }
+        let document = NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        bucket.put(&ObjectName::Node { node_id: self.node_id }, body.into()).await?;
+        *lock(&self.published) = Some((applied_seq, now));
+        Ok(())
+    }
+
+    /// Takes this node off the board: it ends.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn withdraw(&self, bucket: &Bucket) -> Result<()> {
+        bucket.remove(&ObjectName::Node { node_id: self.node_id }).await
+    }
+
+    /// Reads the board: one listing, and the documents that changed since the last time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn read(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<Vec<NodeView>> {
+        let before = lock(&self.known).clone();
+        let listed = bucket.list(&layout::nodes()).await?.into_iter().filter_map(|listed| {
+            match ObjectName::parse(RelativePath::new(listed.path.as_str()))? {
+                ObjectName::Node { node_id } => Some((node_id, listed.tag, listed.written_at)),
+                _ => None,
+            }
+        });
+        let reads = futures::stream::iter(listed).map(|(node_id, tag, written_at)| {
+            let known = before.get(&node_id).filter(|known| tag.is_some() && known.tag == tag).cloned();
+            async move {
+                if let Some(known) = known {
+                    return Ok(Some((node_id, Known { written_at, ..known })));
+                }
+                let applied_seq = match bucket.read(&ObjectName::Node { node_id }).await {
+                    // A document that cannot be read belongs to a node all the same: one that has applied nothing.
+                    Ok(Some(stored)) => serde_json::from_slice(&stored.body)
+                        .map_or(0, |document: NodeDocument| document.applied_seq),
+                    Ok(None) => return Ok(None),
+                    Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+                    Err(error) => return Err(error),
+                };
+                Ok(Some((node_id, Known { applied_seq, tag, written_at })))
+            }
+        });
+        let read: Vec<_> = reads.buffer_unordered(READS).try_collect().await?;
+        *lock(&self.known) = read.into_iter().flatten().collect();
+        Ok(self.last_read(applied_seq, now))
+    }
+
+    /// The board as it was read last, this node as it is now.
+    pub fn last_read(&self, applied_seq: u64, now: DateTime<Utc>) -> Vec<NodeView> {
+        let known = lock(&self.known).clone();
+        let store_now = self.store_now(&known, now);
+        let mut views: Vec<NodeView> = known
+            .into_iter()
+            .filter(|(node_id, _)| *node_id != self.node_id)
+            .map(|(node_id, known)| NodeView {
+                node_id,
+                applied_seq: known.applied_seq,
+                last_seen_at: known.written_at,
+                live: store_now - known.written_at < SILENCE,
+            })
+            .collect();
+        views.push(NodeView { node_id: self.node_id, applied_seq, last_seen_at: store_now, live: true });
+        views.sort_unstable_by_key(|view| view.node_id);
+        views
+    }
+
+    /// Removes the documents of nodes that have been silent for a day.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn sweep(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<()> {
+        let views = self.read(bucket, applied_seq, now).await?;
+        let store_now = views.iter().map(|view| view.last_seen_at).max().unwrap_or(now);
+        for view in views.iter().filter(|view| store_now - view.last_seen_at >= FORGOTTEN) {
+            bucket.remove(&ObjectName::Node { node_id: view.node_id }).await?;
+        }
+        Ok(())
+    }
+
+    /// The time by the clock of the store: that of our last writing, and what has passed here since.
+    fn store_now(&self, known: &HashMap<NodeId, Known>, now: DateTime<Utc>) -> DateTime<Utc> {
+        let mine = known.get(&self.node_id).zip(*lock(&self.published));
+        let newest = known.values().map(|known| known.written_at).max();
+        mine.map(|(known, (_, at))| known.written_at + (now - at)).into_iter().chain(newest).max().unwrap_or(now)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_is_seen_with_what_it_has_applied() {
+        let bucket = Bucket::in_memory();
+        let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
+        let now = Utc::now();
+        a.publish(&bucket, 3, now).await.unwrap();
+        b.publish(&bucket, 5, now).await.unwrap();
+        let views = a.read(&bucket, 4, now).await.unwrap();
+        let of = |board: &Board| views.iter().find(|view| view.node_id == board.node_id).unwrap();
+        assert_eq!((of(&a).applied_seq, of(&b).applied_seq, of(&b).live), (4, 5, true));
+        b.withdraw(&bucket).await.unwrap();
+        assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_silent_node_counts_as_live_for_three_heartbeats() {
+        let bucket = Bucket::in_memory();
+        let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
+        let now = Utc::now();
+        a.publish(&bucket, 1, now).await.unwrap();
+        b.publish(&bucket, 1, now).await.unwrap();
+        a.read(&bucket, 1, now).await.unwrap();
+        let live = |at| a.last_read(1, at).iter().filter(|view| view.live).count();
+        assert_eq!(live(now + TimeDelta::seconds(170)), 2);
+        assert_eq!(live(now + TimeDelta::seconds(190)), 1);
+    }
+}

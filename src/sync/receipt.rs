@@ -1,0 +1,34 @@
+//! Who has applied a change, said so that it can be relied on.
+
+use crate::key::NodeId;
+
+use super::node::NodeView;
+
+/// How far a change has come: what the nodes themselves have published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The number of the change in the log.
+    pub change_seq: u64,
+    /// How many live nodes have applied it.
+    pub applied_on: usize,
+    /// How many nodes are live.
+    pub live_nodes: usize,
+    /// The live nodes that have not said so yet.
+    pub behind: Vec<NodeId>,
+}
+
+impl Receipt {
+    /// What the board says about a change.
+    pub(super) fn of(change_seq: u64, nodes: &[NodeView]) -> Self {
+        let live = nodes.iter().filter(|node| node.live);
+        let behind: Vec<NodeId> =
+            live.clone().filter(|node| node.applied_seq < change_seq).map(|node| node.node_id).collect();
+        let live_nodes = live.count();
+        Self { change_seq, applied_on: live_nodes - behind.len(), live_nodes, behind }
+    }
+
+    /// Whether every live node has applied the change.
+    pub fn is_complete(&self) -> bool {
+        self.behind.is_empty()
+    }
+}

@@ -1,0 +1,40 @@
+//! What a change touched, as the log names it: a hint where to look. What stands there decides.
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::{KeyId, StreamName, TenantId};
+
+/// A document that was written. One that a later version names besides these is read as its tenant, which is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum Touched {
+    /// A key: issued, changed, revoked or purged.
+    Key {
+        /// Whose key.
+        tenant: TenantId,
+        /// Which key.
+        key_id: KeyId,
+    },
+    /// The schema of a stream: created or widened.
+    Stream {
+        /// Whose stream.
+        tenant: TenantId,
+        /// Which stream.
+        stream: StreamName,
+    },
+    /// A tenant: created, changed or deleted.
+    Tenant {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+}
+
+impl Touched {
+    /// The key that was touched, if it was one.
+    pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
+        match self {
+            Self::Key { tenant, key_id } => Some((tenant, *key_id)),
+            Self::Stream { .. } | Self::Tenant { .. } => None,
+        }
+    }
+}
