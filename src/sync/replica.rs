@@ -127,7 +127,7 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
     pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
-        if !self.lookups.worthwhile(digest, self.clock.now()) {
+        if !self.is_worth_looking(digest) {
             return Ok(false);
         }
         self.lookups.share(async || self.read_on().await).await?;
@@ -139,7 +139,8 @@ impl Replica {
 
     /// Whether [`Replica::look_for`] would look.
     pub fn is_worth_looking(&self, digest: &Digest) -> bool {
-        self.lookups.worthwhile(digest, self.clock.now())
+        // A cache that was filled by other means follows no log.
+        self.contact.load(Ordering::Acquire) != NEVER && self.lookups.worthwhile(digest, self.clock.now())
     }
 
     /// Appends changes whose documents are durable to the change log, and gives their number.
