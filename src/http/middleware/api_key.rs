@@ -5,7 +5,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
-use crate::auth::{self, Action, Denial, Permit};
+use crate::auth::{self, Action, Permit};
 use crate::http::credential;
 use crate::http::error::Problem;
 use crate::keystore::Keystore;
@@ -41,40 +41,16 @@ pub async fn require<A: Action>(
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
-        Err(refusal) => {
-            let mut response = refusal.problem.response();
-            if let Some(denial) = refusal.denial {
-                response.extensions_mut().insert(denial);
-            }
-            Ok(request.into_response(response))
-        }
+        Err(problem) => Ok(request.into_response(problem.response())),
     }
 }
 
-/// The answer for the client, and the reason for logs and metrics.
-struct Refusal {
-    problem: Problem,
-    denial: Option<Denial>,
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self { problem: denial.into(), denial: Some(denial) }
-    }
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self { problem, denial: None }
-    }
-}
-
-fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refusal> {
+fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
     let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
         tracing::error!(
             "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
         );
-        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up.").into());
+        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up."));
     };
     let presented = credential::presented(request.headers())?;
     let stated = credential::stated_tenant(request.headers());
