@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use chrono::{DateTime, Utc};
 use relative_path::RelativePath;
 
-use super::table::{Table, Unreservable, UnreadableDocuments};
+use super::table::{Table, UnreadableDocuments, Unreservable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, KeyId, KeyName, StreamName, Tenant, TenantId};
 

@@ -80,7 +80,12 @@ impl Table {
     pub(super) fn put_tenant(&mut self, tenant: Tenant) {
         let tenant = Arc::new(tenant);
         self.tenants.entry(tenant.id.clone()).and_modify(|holdings| holdings.tenant = tenant.clone()).or_insert_with(
-            || Holdings { tenant, by_id: BTreeMap::new(), live_names: HashTable::new(), reserved_names: HashSet::new() },
+            || Holdings {
+                tenant,
+                by_id: BTreeMap::new(),
+                live_names: HashTable::new(),
+                reserved_names: HashSet::new(),
+            },
         );
     }
 

@@ -33,8 +33,8 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         query::OPTIONS,
         log::OPTIONS,
     ]
-        .into_iter()
-        .flatten()
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]

@@ -6,11 +6,19 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::auth::{Denial, Ending, TooManyQueries};
 use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
+
+const NOT_VALID: &str = "The API key is not valid.";
+/// What strangers can ask for most often is not made anew each time.
+const INVALID_API_KEY: &str = concat!(
+    r#"{"type":"urn:keyloft:problem:invalid_api_key","title":"The API key is not valid","status":401,"#,
+    r#""detail":"The API key is not valid.","code":"invalid_api_key"}"#
+);
 
 /// An answer that says no.
 #[derive(Debug, Clone)]
@@ -19,6 +27,16 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
     applied_locally: bool,
+    denial: Option<Denial>,
+}
+
+/// What logs and metrics are told of a problem, as an extension of its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Reason {
+    /// What the client is told.
+    pub code: Code,
+    /// Why a credential gave no permit, if that is what it is about. More than the client is told.
+    pub denial: Option<Denial>,
 }
 
 /// Why, in one word that programs can rely on.
@@ -138,7 +156,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(1),
             _ => None,
         };
-        Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false }
+        Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false, denial: None }
     }
 
     /// A 400 `invalid_request`.
@@ -151,8 +169,16 @@ impl Problem {
         self.code
     }
 
-    /// The answer to send.
-    pub fn response(&self) -> HttpResponse {
+    /// Why a credential gave no permit, if that is what it is about.
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial
+    }
+
+    fn body(&self) -> Bytes {
+        if self.code == Code::InvalidApiKey { Bytes::from_static(INVALID_API_KEY.as_bytes()) } else { self.render() }
+    }
+
+    fn render(&self) -> Bytes {
         #[derive(Serialize)]
         struct Body<'a> {
             r#type: fmt::Arguments<'a>,
@@ -164,7 +190,7 @@ impl Problem {
             applied_locally: bool,
         }
         let (code, status, title) = self.code.describe();
-        let mut body = Vec::with_capacity(384); // A refusal is on the hot path too: one allocation for its body.
+        let mut body = Vec::with_capacity(384);
         let _ = serde_json::to_writer(
             &mut body,
             &Body {
@@ -176,6 +202,12 @@ impl Problem {
                 applied_locally: self.applied_locally,
             },
         );
+        body.into()
+    }
+
+    /// The answer to send.
+    pub fn response(&self) -> HttpResponse {
+        let status = self.code.status();
         let mut response = HttpResponseBuilder::new(status);
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
@@ -193,8 +225,8 @@ impl Problem {
         if let Some(seconds) = self.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
-        let mut response = response.body(body);
-        response.extensions_mut().insert(self.code);
+        let mut response = response.body(self.body());
+        response.extensions_mut().insert(Reason { code: self.code, denial: self.denial });
         response
     }
 }
@@ -254,7 +286,7 @@ impl From<InvalidId> for Problem {
 
 impl From<Denial> for Problem {
     fn from(denial: Denial) -> Self {
-        match denial {
+        let problem = match denial {
             Denial::Missing => Self::new(Code::MissingApiKey, "Present an API key in X-API-KEY or Authorization."),
             // One answer for all of these: what is wrong with a key is for its owner's admin to know.
             Denial::Malformed(_)
@@ -262,7 +294,7 @@ impl From<Denial> for Problem {
             | Denial::Expired(_)
             | Denial::Disabled(_)
             | Denial::Revoked(_)
-            | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, "The API key is not valid."),
+            | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, NOT_VALID),
             Denial::Ambiguous => Self::new(Code::AmbiguousCredential, "Present exactly one credential, once."),
             Denial::NotHydrated => Self::new(Code::NotReady, "The keys are not loaded yet."),
             Denial::Unverifiable => {
@@ -277,7 +309,8 @@ impl From<Denial> for Problem {
             }
             Denial::TenantSuspended(_) => Self::new(Code::TenantSuspended, "The tenant is suspended for this use."),
             Denial::StreamNotAllowed(_) => Self::new(Code::StreamNotAllowed, "The key does not cover this stream."),
-        }
+        };
+        Self { denial: Some(denial), ..problem }
     }
 }
 
@@ -291,10 +324,22 @@ impl From<Ending> for Problem {
     fn from(ending: Ending) -> Self {
         match ending {
             Ending::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
-            Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, "The API key is not valid."),
+            Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
             Ending::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
             Ending::Closed => Self::new(Code::SessionClosed, "The query was ended."),
             Ending::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_kept_for_strangers_is_the_one_that_would_be_made() {
+        let problem = Problem::from(Denial::Unknown);
+        assert_eq!(problem.render(), INVALID_API_KEY);
+        assert_eq!(Problem::from(Ending::KeyWithdrawn).render(), problem.body());
     }
 }

@@ -21,7 +21,9 @@ use actix_web::{guard, http::Method, web};
 
 use crate::auth;
 use middleware::{api_key, operator};
-use routes::{changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami};
+use routes::{
+    changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami,
+};
 
 /// What a route wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -138,7 +138,9 @@ impl NodeId {
     /// # Errors
     /// [`InvalidId`] for any other text.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        KeyId::parse(text).map(|id| Self(id.0)).map_err(|_| InvalidId::new("a node id", "a UUID in lower case with dashes"))
+        KeyId::parse(text)
+            .map(|id| Self(id.0))
+            .map_err(|_| InvalidId::new("a node id", "a UUID in lower case with dashes"))
     }
 }
 

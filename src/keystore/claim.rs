@@ -72,7 +72,8 @@ impl Keystore {
         for _ in 0..ATTEMPTS {
             if self.bucket.create(&claim.object(claim.generation), body.clone()).await? == Written::Done {
                 // Only now is it certain that no lower claimant can write its key unseen.
-                if claim.generation > FIRST && self.standing(&claim, FIRST..claim.generation).await?.0 == Standing::Held {
+                if claim.generation > FIRST && self.standing(&claim, FIRST..claim.generation).await?.0 == Standing::Held
+                {
                     return Err(duplicate());
                 }
                 return Ok(claim);
@@ -104,9 +105,8 @@ impl Keystore {
         let generations = self.generations(claim).await?;
         let top = generations.iter().map(|(generation, _)| *generation).max().unwrap_or(0);
         let asked = generations.into_iter().filter(|(generation, _)| of.contains(generation));
-        let judged: FuturesUnordered<_> = asked
-            .map(async |(generation, at)| Ok((generation, self.judge(claim, generation, at).await?)))
-            .collect();
+        let judged: FuturesUnordered<_> =
+            asked.map(async |(generation, at)| Ok((generation, self.judge(claim, generation, at).await?))).collect();
         let judged: Vec<(u64, Standing)> = judged.try_collect().await?;
         if judged.iter().any(|(_, standing)| *standing == Standing::Held) {
             return Ok((Standing::Held, top));

@@ -70,12 +70,7 @@ impl Keystore {
     }
 
     /// The same, with other settings for [`Keystore::follow`].
-    pub fn with_settings(
-        bucket: Bucket,
-        cache: Arc<KeyCache>,
-        clock: Arc<dyn Clock>,
-        settings: SyncSettings,
-    ) -> Self {
+    pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
         Self { bucket, cache, clock, replica, owed: Arc::default() }
     }

@@ -115,8 +115,9 @@ impl Board {
                 }
                 let applied_seq = match bucket.read(&ObjectName::Node { node_id }).await {
                     // A document that cannot be read belongs to a node all the same: one that has applied nothing.
-                    Ok(Some(stored)) => serde_json::from_slice(&stored.body)
-                        .map_or(0, |document: NodeDocument| document.applied_seq),
+                    Ok(Some(stored)) => {
+                        serde_json::from_slice(&stored.body).map_or(0, |document: NodeDocument| document.applied_seq)
+                    }
                     Ok(None) => return Ok(None),
                     Err(error) if error.kind() == ErrorKind::Corrupt => 0,
                     Err(error) => return Err(error),

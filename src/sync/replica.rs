@@ -115,7 +115,10 @@ impl Replica {
         }
         let began = self.clock.now();
         if self.journal.read_on(self).await? == Reached::Unreadable {
-            tracing::warn!(seq = self.applied_seq() + 1, "an entry of the change log cannot be read: looking at everything");
+            tracing::warn!(
+                seq = self.applied_seq() + 1,
+                "an entry of the change log cannot be read: looking at everything"
+            );
             self.reconcile().await?;
         }
         self.in_contact(began);

@@ -95,7 +95,8 @@ async fn every_route_answers_every_credential_as_the_table_says() {
         let tenant = format!("row-{row}");
         admin.post("/api/v1/tenants", json!({"tenantId": tenant})).await;
         let key = admin.issue(&tenant, "k", "query").await;
-        let url = path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &key.id).replace("{seq}", "1");
+        let url =
+            path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &key.id).replace("{seq}", "1");
         for (round, ((name, credential), status)) in credentials.iter().zip(statuses).enumerate() {
             let credential = credential.map(|token| ("authorization", format!("Bearer {token}")));
             let mut request = Client::new(server.url(), credential).request(method, &url).header("x-p-stream", "web");
@@ -136,7 +137,12 @@ async fn where_there_is_no_route_there_is_a_problem() {
 async fn a_method_that_a_route_does_not_know_is_a_problem() {
     let server = TestServer::spawn().await;
     for route in ROUTES {
-        let url = route.path.replace("{tenant}", "default").replace("{stream}", "web").replace("{id}", "x").replace("{seq}", "x");
+        let url = route
+            .path
+            .replace("{tenant}", "default")
+            .replace("{stream}", "web")
+            .replace("{id}", "x")
+            .replace("{seq}", "x");
         let known: Vec<_> = ROUTES.iter().filter(|other| other.path == route.path).map(|other| other.method).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
             if !known.contains(&method) {

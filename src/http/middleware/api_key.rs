@@ -38,7 +38,7 @@ pub async fn require<A: Action>(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let mut outcome = permit::<A>(&request);
-    if let Err(Refusal { denial: Some(Denial::Unknown), .. }) = outcome {
+    if outcome.as_ref().is_err_and(|problem| problem.denial() == Some(Denial::Unknown)) {
         outcome = match issued_elsewhere(&request).await {
             Ok(true) => permit::<A>(&request),
             Ok(false) => outcome,
@@ -50,31 +50,7 @@ pub async fn require<A: Action>(
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
-        Err(refusal) => {
-            let mut response = refusal.problem.response();
-            if let Some(denial) = refusal.denial {
-                response.extensions_mut().insert(denial);
-            }
-            Ok(request.into_response(response))
-        }
-    }
-}
-
-/// The answer for the client, and the reason for logs and metrics.
-struct Refusal {
-    problem: Problem,
-    denial: Option<Denial>,
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self { problem: denial.into(), denial: Some(denial) }
-    }
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self { problem, denial: None }
+        Err(problem) => Ok(request.into_response(problem.response())),
     }
 }
 
@@ -89,12 +65,12 @@ async fn issued_elsewhere(request: &ServiceRequest) -> Result<bool, Denial> {
     })
 }
 
-fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refusal> {
+fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
     let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
         tracing::error!(
             "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
         );
-        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up.").into());
+        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up."));
     };
     let presented = credential::presented(request.headers())?;
     let stated = credential::stated_tenant(request.headers());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::auth::{AnyUse, Denial, Ingestion, Permit, Query};
 use crate::http::app::App;
-use crate::http::error::Code;
+use crate::http::error::Reason;
 use crate::key::ApiKey;
 use crate::telemetry::metrics::RequestLabels;
 
@@ -39,8 +39,8 @@ pub async fn record(
     let request = response.request();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
-    let denial = response.response().extensions().get::<Denial>().copied();
-    let code = response.response().extensions().get::<Code>().map(|code| code.as_str());
+    let reason = response.response().extensions().get::<Reason>().copied();
+    let (denial, code) = (reason.and_then(|reason| reason.denial), reason.map(|reason| reason.code.as_str()));
     if let Some(app) = request.app_data::<web::Data<App>>() {
         let labels = RequestLabels::new(request.method().as_str(), &route, status);
         app.metrics.requests.get_or_create(&labels).inc();

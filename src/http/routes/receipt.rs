@@ -48,12 +48,7 @@ pub struct ReceiptView {
 impl ReceiptView {
     /// The receipt of a change that began at `start`, and the status that goes with it: 202 when somebody waited and not
     /// every live node had applied it when the wait ran out.
-    pub async fn of(
-        app: &App,
-        change_seq: u64,
-        patience: Option<Duration>,
-        start: Instant,
-    ) -> (Self, StatusCode) {
+    pub async fn of(app: &App, change_seq: u64, patience: Option<Duration>, start: Instant) -> (Self, StatusCode) {
         let replica = app.keystore.replica();
         let receipt = match patience {
             Some(patience) => replica.wait_for(change_seq, patience).await,
