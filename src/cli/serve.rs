@@ -49,7 +49,10 @@ async fn serve(config: Config) -> Outcome {
     drop(new_token);
     let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
-        async move { app.keep_up().await }
+        async move {
+            app.hydrate().await;
+            app.follow().await;
+        }
     });
 
     let node_id = app.keystore.replica().node_id();

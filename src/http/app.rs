@@ -122,9 +122,8 @@ impl App {
         }
     }
 
-    /// Loads everything, then keeps up with the other nodes, until dropped.
-    pub async fn keep_up(&self) {
-        self.hydrate().await;
+    /// Keeps up with the other nodes, until dropped.
+    pub async fn follow(&self) {
         self.keystore.follow(async || self.sync().await).await;
     }
 

@@ -73,6 +73,11 @@ impl Keystore {
         Ok(())
     }
 
+    /// Whether every revocation that holds on this node is durable.
+    pub fn owes_nothing(&self) -> bool {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(super) fn owe(&self, tenant: &TenantId, id: KeyId) {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner).insert((tenant.clone(), id));
     }

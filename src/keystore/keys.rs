@@ -218,9 +218,9 @@ impl Keystore {
                 }
                 return Err(Error::new(ErrorKind::NotFound, "there is no such key"));
             };
-            let (document, before) = match (parse(&stored.body, &tenant, id), self.cache.key(&tenant, id)) {
-                (Ok(read), _) => read,
-                (Err(_), Some(held)) if broken == Broken::Overwrite => (KeyDocument::new(&held), (*held).clone()),
+            let (document, before, repairs) = match (parse(&stored.body, &tenant, id), self.cache.key(&tenant, id)) {
+                (Ok((document, key)), _) => (document, key, false),
+                (Err(_), Some(held)) if broken == Broken::Overwrite => (KeyDocument::new(&held), (*held).clone(), true),
                 (Err(error), _) => {
                     let corrupt = Error::new(ErrorKind::Corrupt, "the document of the key cannot be read");
                     return Err(corrupt.caused_by(error));
@@ -233,7 +233,7 @@ impl Keystore {
             let held_rev = self.cache.key(&tenant, id).map_or(0, |held| held.rev);
             let mut after = before.clone();
             change(&mut after)?;
-            if after == before && held_rev <= before.rev {
+            if after == before && held_rev <= before.rev && !repairs {
                 let key = Arc::new(after);
                 self.cache.put_key(key.clone());
                 return Ok(key);

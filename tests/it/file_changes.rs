@@ -1,5 +1,8 @@
 //! Files that change under a running server, and tenants whose files are not whole.
 
+use std::sync::Arc;
+
+use keyloft::ManualClock;
 use keyloft::key::KeyType;
 use serde_json::{Value, json};
 
@@ -61,6 +64,21 @@ async fn a_key_whose_file_is_removed_is_gone_after_a_sync() {
     assert_eq!(whoami(&server, &key.api_key).await, 401);
     assert_eq!(whoami(&server, &stays.api_key).await, 200);
     server.admin().get(&path(&key.id)).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn the_name_of_a_removed_key_is_free_after_two_minutes() {
+    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let server = TestServer::spawn_with(|setup| setup.clock = clock.clone()).await;
+    let key = server.admin().issue("default", "k", "query").await;
+    std::fs::remove_file(server.path(&key_file(&key.id))).unwrap();
+    sync(&server).await;
+    // It might be about to be written, as far as anybody can see.
+    let body = json!({"keyName": "k", "keyType": "query"});
+    let answer = server.admin().post("/api/v1/tenants/default/apikeys", body).await;
+    answer.refused(409, "duplicate_key_name");
+    assert_eq!(answer.header("retry-after"), Some("120"));
+    clock.advance(chrono::TimeDelta::seconds(121));
     server.admin().issue("default", "k", "query").await;
 }
 

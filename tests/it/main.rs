@@ -14,6 +14,7 @@ mod ingest_whole;
 mod key_changes;
 mod keys;
 mod limits;
+mod many_nodes;
 mod query;
 mod readme;
 mod routes;

@@ -22,6 +22,8 @@ pub struct Faults {
     pub schemas: AtomicBool,
     /// All reads and listings.
     pub reads: AtomicBool,
+    /// All writes.
+    pub writes: AtomicBool,
 }
 
 /// Memory, with faults.
@@ -53,6 +55,7 @@ impl fmt::Display for Faulty {
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.may(&self.faults.writes)?;
         if path.as_ref().ends_with(".parquet") {
             self.may(&self.faults.events)?;
         }

@@ -71,7 +71,7 @@ impl TestServer {
                 if setup.hydrate {
                     app.sync().await.unwrap();
                     let app = app.clone();
-                    actix_web::rt::spawn(async move { app.keep_up().await });
+                    actix_web::rt::spawn(async move { app.follow().await });
                 }
                 let server = Server::bind(app.clone(), &setup.config.http).unwrap();
                 sender.send((app, server.address(), server.stop())).unwrap();
@@ -88,6 +88,11 @@ impl TestServer {
         self.stop.gracefully().await;
         drop(self);
         Self::spawn_with(move |setup| setup.directory = directory).await
+    }
+
+    /// Its directory, for another server on it.
+    pub fn shared_directory(&self) -> Arc<tempfile::TempDir> {
+        self.directory.clone()
     }
 
     /// Where it listens, without a final slash.

@@ -1,0 +1,287 @@
+//! Nodes that share one store: what one does, the others do too, and say so.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use keyloft::key::{KeyType, PlainSecret};
+use keyloft::{Bucket, ManualClock};
+use serde_json::{Value, json};
+
+use crate::support::faulty::{Faults, Faulty};
+use crate::support::server::Setup;
+use crate::support::{Client, TestServer};
+
+/// Two servers over one directory that ask each other's news rarely, unless a test wants it otherwise.
+async fn two(change: impl Fn(&mut Setup)) -> (TestServer, TestServer) {
+    let a = TestServer::spawn_with(|setup| change(setup)).await;
+    let directory = a.shared_directory();
+    let b = TestServer::spawn_with(|setup| {
+        change(setup);
+        setup.directory = directory;
+    })
+    .await;
+    (a, b)
+}
+
+fn quick(setup: &mut Setup) {
+    setup.config.sync.poll_interval = Duration::from_millis(20);
+}
+
+fn slow(setup: &mut Setup) {
+    setup.config.sync.poll_interval = Duration::from_secs(600);
+}
+
+fn key(id: &str) -> String {
+    format!("/api/v1/tenants/default/apikeys/{id}")
+}
+
+async fn whoami(server: &TestServer, api_key: &str) -> u16 {
+    server.with_key(api_key).get("/api/v1/whoami").await.status.as_u16()
+}
+
+async fn until_status(server: &TestServer, api_key: &str, status: u16) {
+    for _ in 0..500 {
+        if whoami(server, api_key).await == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("five seconds passed and still not {status}");
+}
+
+/// A server whose store fails when it is told to.
+async fn faulty(change: impl FnOnce(&mut Setup)) -> (TestServer, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let bucket = Bucket::new(Arc::new(Faulty::new(faults.clone())));
+    let server = TestServer::spawn_with(|setup| {
+        change(setup);
+        setup.bucket = Some(bucket);
+    })
+    .await;
+    (server, faults)
+}
+
+fn down(faults: &Faults, down: bool) {
+    for fault in [&faults.reads, &faults.writes] {
+        fault.store(down, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_key_issued_on_one_node_works_at_once_on_another() {
+    let (a, b) = two(slow).await;
+    for round in 0..3 {
+        let issued = a.admin().issue("default", &format!("k{round}"), "query").await;
+        assert_eq!(whoami(&b, &issued.api_key).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_every_node_within_a_poll() {
+    let (a, b) = two(quick).await;
+    let issued = a.admin().issue("default", "k", "query").await;
+    assert_eq!(whoami(&b, &issued.api_key).await, 200);
+    a.admin().delete(&key(&issued.id)).await;
+    assert_eq!(whoami(&a, &issued.api_key).await, 401);
+    until_status(&b, &issued.api_key, 401).await;
+}
+
+#[tokio::test]
+async fn tenants_and_their_suspension_reach_every_node() {
+    let (a, b) = two(quick).await;
+    a.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    // The other node has not heard of the tenant yet, and issues all the same.
+    let issued = b.admin().issue("acme", "k", "query").await;
+    assert_eq!(whoami(&a, &issued.api_key).await, 200);
+    let query = async |server: &TestServer| server.with_key(&issued.api_key).query("SELECT 1").await.status;
+    a.admin().patch("/api/v1/tenants/acme", json!({"suspended": ["query"]})).await;
+    for _ in 0..500 {
+        if query(&b).await == 403 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((query(&a).await, query(&b).await), (403.try_into().unwrap(), 403.try_into().unwrap()));
+}
+
+#[tokio::test]
+async fn two_nodes_never_give_one_name_twice() {
+    let (a, b) = two(slow).await;
+    for round in 0..10 {
+        let body = json!({"keyName": format!("race-{round}"), "keyType": "query"});
+        let issue = |client: Client| {
+            let body = body.clone();
+            async move { client.post("/api/v1/tenants/default/apikeys", body).await.status.as_u16() }
+        };
+        let statuses = futures::future::join(issue(a.admin()), issue(b.admin())).await;
+        // Both may lose, when each sees the other: then nobody was told of a key.
+        assert!(matches!(statuses, (201, 409) | (409, 201) | (409, 409)), "{statuses:?}");
+    }
+    // A name that is given on one node is taken on the other, before it has asked for news.
+    a.admin().issue("default", "taken", "query").await;
+    let again =
+        b.admin().post("/api/v1/tenants/default/apikeys", json!({"keyName": "taken", "keyType": "query"})).await;
+    again.refused(409, "duplicate_key_name");
+}
+
+#[tokio::test]
+async fn a_name_revoked_on_one_node_is_free_on_another_at_once() {
+    let (a, b) = two(slow).await;
+    let first = a.admin().issue("default", "k", "query").await;
+    assert_eq!(whoami(&b, &first.api_key).await, 200);
+    a.admin().delete(&key(&first.id)).await;
+    let second = b.admin().issue("default", "k", "query").await;
+    assert_eq!(whoami(&a, &second.api_key).await, 200);
+}
+
+#[tokio::test]
+async fn a_receipt_names_the_nodes_that_have_not_applied_a_change_yet() {
+    let (a, b) = two(slow).await;
+    for server in [&a, &b] {
+        server.app.keystore.keep_up().await.unwrap();
+    }
+    let other = b.app.keystore.replica().node_id().to_string();
+    let issued = a.admin().issue("default", "k", "query").await;
+    let answer = a.admin().delete(&format!("{}?wait=300ms", key(&issued.id))).await;
+    assert_eq!(answer.status, 202);
+    let receipt = &answer.json()["receipt"];
+    assert_eq!((&receipt["appliedOn"], &receipt["liveNodes"]), (&json!(1), &json!(2)));
+    assert_eq!(receipt["behind"], json!([other]));
+    assert!(receipt["elapsedMillis"].as_u64().unwrap() >= 100);
+    let later = format!("/api/v1/changes/{}", receipt["changeSeq"]);
+    assert_eq!(a.admin().get(&later).await.json()["behind"], json!([other]));
+    for server in [&a, &b] {
+        server.app.keystore.keep_up().await.unwrap();
+    }
+    for server in [&a, &b] {
+        let receipt = server.admin().get(&later).await.json();
+        assert_eq!((&receipt["appliedOn"], &receipt["behind"]), (&json!(2), &json!([])));
+    }
+    a.admin().get("/api/v1/changes/999").await.refused(404, "not_found");
+    a.admin().get("/api/v1/changes/0").await.refused(404, "not_found");
+    a.admin().get("/api/v1/changes/x").await.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_change_that_waits_is_answered_once_every_node_has_applied_it() {
+    let (a, b) = two(quick).await;
+    b.until("b is on the board", |b| b.app.keystore.replica().age().is_some()).await;
+    let issued = a.admin().issue("default", "k", "query").await;
+    let answer = a.admin().patch(&format!("{}?wait=5s", key(&issued.id)), json!({"state": "disabled"})).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["receipt"]["behind"], json!([]));
+    assert_eq!(whoami(&b, &issued.api_key).await, 401);
+}
+
+#[tokio::test]
+async fn every_node_is_shown_with_what_it_has_applied() {
+    let (a, b) = two(slow).await;
+    for server in [&a, &b] {
+        server.app.keystore.keep_up().await.unwrap();
+    }
+    a.admin().issue("default", "k", "query").await;
+    let nodes = a.admin().get("/api/v1/nodes").await.json()["items"].take();
+    let of = |server: &TestServer| -> Value {
+        let id = json!(server.app.keystore.replica().node_id());
+        nodes.as_array().unwrap().iter().find(|node| node["nodeId"] == id).unwrap().clone()
+    };
+    assert_eq!(nodes.as_array().unwrap().len(), 2);
+    assert_eq!((&of(&a)["appliedSeq"], &of(&b)["appliedSeq"]), (&json!(1), &json!(0)));
+    assert!(of(&b)["live"] == true && of(&b)["lagSeconds"].is_i64() && of(&b)["lastSeenAt"].is_string());
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_no_401_while_the_store_cannot_be_asked() {
+    let (server, faults) = faulty(slow).await;
+    let issued = server.admin().issue("default", "k", "query").await;
+    let unknown = PlainSecret::generate(KeyType::Query).unwrap();
+    assert_eq!(whoami(&server, unknown.expose()).await, 401);
+    down(&faults, true);
+    let other = PlainSecret::generate(KeyType::Query).unwrap();
+    let answer = server.with_key(other.expose()).get("/api/v1/whoami").await;
+    answer.refused(503, "store_unavailable");
+    assert!(answer.header("retry-after").is_some());
+    // Also one that was looked for before: it may have been issued since.
+    assert_eq!(whoami(&server, unknown.expose()).await, 503);
+    assert_eq!(whoami(&server, &issued.api_key).await, 200);
+    assert_eq!(server.anonymous().get("/api/v1/readiness").await.status, 200);
+    down(&faults, false);
+    assert_eq!(whoami(&server, other.expose()).await, 401);
+}
+
+#[tokio::test]
+async fn a_revocation_during_an_outage_holds_here_at_once_and_becomes_durable_later() {
+    let (server, faults) = faulty(quick).await;
+    let issued = server.admin().issue("default", "k", "query").await;
+    down(&faults, true);
+    let answer = server.admin().delete(&key(&issued.id)).await;
+    answer.refused(503, "store_unavailable");
+    assert_eq!(answer.json()["appliedLocally"], true);
+    assert_eq!(whoami(&server, &issued.api_key).await, 401);
+    down(&faults, false);
+    server.until("the revocation is durable", |server| server.app.keystore.owes_nothing()).await;
+    assert_eq!(server.admin().get(&key(&issued.id)).await.json()["state"], "revoked");
+    assert_eq!(server.admin().get(&key(&issued.id)).await.json()["rev"], 2);
+    assert_eq!(whoami(&server, &issued.api_key).await, 401);
+}
+
+#[tokio::test]
+async fn a_node_that_is_out_of_contact_for_too_long_refuses_with_503() {
+    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let (server, faults) = faulty(|setup| {
+        slow(setup);
+        setup.config.sync.max_stale = Some(Duration::from_secs(60));
+        setup.clock = clock.clone();
+    })
+    .await;
+    let issued = server.admin().issue("default", "k", "query").await;
+    down(&faults, true);
+    clock.advance(chrono::TimeDelta::seconds(60));
+    assert_eq!(whoami(&server, &issued.api_key).await, 200);
+    clock.advance(chrono::TimeDelta::seconds(1));
+    server.with_key(&issued.api_key).get("/api/v1/whoami").await.refused(503, "store_unavailable");
+    let readiness = server.anonymous().get("/api/v1/readiness").await;
+    assert_eq!((readiness.status.as_u16(), &readiness.json()["stale"]), (200, &json!(true)));
+    down(&faults, false);
+    server.app.keystore.keep_up().await.unwrap();
+    assert_eq!(whoami(&server, &issued.api_key).await, 200);
+}
+
+#[tokio::test]
+async fn a_stream_made_on_one_node_can_be_queried_on_another() {
+    let (a, b) = two(quick).await;
+    let sender = a.admin().issue("default", "sender", "ingestion").await;
+    let reader = a.admin().issue("default", "reader", "query").await;
+    assert_eq!(a.with_key(&sender.api_key).ingest("web", r#"{"n": 1}"#).await.status, 200);
+    let mut answer = b.with_key(&reader.api_key).query("SELECT n FROM web").await;
+    for _ in 0..500 {
+        if answer.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        answer = b.with_key(&reader.api_key).query("SELECT n FROM web").await;
+    }
+    assert_eq!(answer.json(), json!([{"n": 1}]));
+}
+
+#[tokio::test]
+async fn the_record_of_a_revoked_key_is_kept_for_as_long_as_it_should() {
+    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let server = TestServer::spawn_with(|setup| {
+        slow(setup);
+        setup.config.sync.revoked_retention = Some(Duration::from_secs(3600));
+        setup.clock = clock.clone();
+    })
+    .await;
+    let revoked = server.admin().issue("default", "revoked", "query").await;
+    let live = server.admin().issue("default", "live", "query").await;
+    server.admin().delete(&key(&revoked.id)).await;
+    clock.advance(chrono::TimeDelta::minutes(59));
+    assert_eq!(server.app.keystore.purge().await.unwrap(), 0);
+    clock.advance(chrono::TimeDelta::minutes(1));
+    assert_eq!(server.app.keystore.purge().await.unwrap(), 1);
+    server.admin().get(&key(&revoked.id)).await.refused(404, "not_found");
+    assert_eq!(whoami(&server, &live.api_key).await, 200);
+    server.admin().issue("default", "revoked", "query").await;
+}
