@@ -14,7 +14,8 @@ use crate::key::TenantId;
 const URL_ENV: &str = "KEYLOFT_URL";
 const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the server waits for the other nodes.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// What the commands that talk to a server share.
 #[derive(Debug, Args)]
@@ -122,14 +123,14 @@ impl Client {
         self.send(self.request(Method::POST, path)?.json(body))
     }
 
-    /// `PATCH` with a JSON body.
-    pub(super) fn patch(&self, path: &[&str], body: &Value) -> Outcome<Value> {
-        self.send(self.request(Method::PATCH, path)?.json(body))
+    /// `PATCH` with query parameters and a JSON body.
+    pub(super) fn patch(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
+        self.send(self.request(Method::PATCH, path)?.query(parameters).json(body))
     }
 
-    /// `DELETE`.
-    pub(super) fn delete(&self, path: &[&str]) -> Outcome<Value> {
-        self.send(self.request(Method::DELETE, path)?)
+    /// `DELETE` with query parameters.
+    pub(super) fn delete(&self, path: &[&str], parameters: &[Parameter]) -> Outcome<Value> {
+        self.send(self.request(Method::DELETE, path)?.query(parameters))
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Outcome<RequestBuilder> {

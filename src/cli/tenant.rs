@@ -67,7 +67,7 @@ const COLUMNS: &[Column] =
 /// Runs one of them.
 pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
     let client = args.connect()?;
-    let tenant = |id: &TenantId, body: &Value| client.patch(&["tenants", id.as_str()], body);
+    let tenant = |id: &TenantId, body: &Value| client.patch(&["tenants", id.as_str()], &[], body);
     match command {
         TenantCommand::Create { id, name } => {
             let mut body = json!({ "tenantId": id });
@@ -91,7 +91,7 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
         }
         TenantCommand::Resume { id } => show(args, &tenant(&id, &json!({ "suspended": [] }))?),
         TenantCommand::Delete { id } => {
-            let answer = client.delete(&["tenants", id.as_str()])?;
+            let answer = client.delete(&["tenants", id.as_str()], &[])?;
             let words = format!("Tenant {id} is deleted and its keys are revoked. Its events stay in the store.");
             output::print(&if args.json { output::json(&answer) } else { words })
         }

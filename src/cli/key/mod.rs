@@ -3,7 +3,8 @@
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: what there is.
 //! 3. [`update`], [`revoke`]: change one, end one.
-//! 4. [`offline`]: make and check keys without a server.
+//! 4. [`wait`]: until every node has applied a change.
+//! 5. [`offline`]: make and check keys without a server.
 
 pub mod create;
 pub mod list;
@@ -11,6 +12,7 @@ pub mod offline;
 pub mod revoke;
 pub mod show;
 pub mod update;
+pub mod wait;
 
 use clap::Subcommand;
 use serde_json::{Map, Value};
@@ -40,7 +42,7 @@ pub enum KeyCommand {
     Update(update::UpdateArgs),
     /// Revoke a key for ever; it is refused from the next request on, and its name is free again
     #[command(after_help = revoke::EXAMPLES)]
-    Revoke(show::KeyRef),
+    Revoke(revoke::RevokeArgs),
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
@@ -56,7 +58,7 @@ pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
         KeyCommand::List(list) => list::run(args, &list),
         KeyCommand::Show(key) => show::run(args, &key),
         KeyCommand::Update(update) => update::run(args, &update),
-        KeyCommand::Revoke(key) => revoke::run(args, &key),
+        KeyCommand::Revoke(revoke) => revoke::run(args, &revoke),
         KeyCommand::Generate(create) => offline::generate(args, create),
         KeyCommand::Validate(validate) => offline::validate(args, &validate),
     }

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
-use super::super::{ClientArgs, Outcome};
+use super::super::{ClientArgs, Outcome, output};
 use super::show::{self, KeyRef};
+use super::wait::WaitArgs;
 use super::{metadata, streams};
 use crate::key::{KeyState, Label, Metadata, Streams};
 
@@ -43,6 +44,8 @@ pub struct UpdateArgs {
     /// Notes of your own, replaced whole: a JSON object of at most 4 KiB
     #[arg(long, group = "change", value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 impl UpdateArgs {
@@ -68,8 +71,14 @@ impl UpdateArgs {
 
 pub(super) fn run(args: &ClientArgs, update: &UpdateArgs) -> Outcome {
     let client = args.connect()?;
-    let id = update.key.id(args, &client)?.to_string();
-    show::print(args, &client.patch(&["tenants", args.tenant().as_str(), "apikeys", &id], &update.body())?)
+    let (tenant, id) = (args.tenant(), update.key.id(args, &client)?.to_string());
+    let path = ["tenants", tenant.as_str(), "apikeys", &id];
+    let answer = client.patch(&path, &update.wait.parameters(), &update.body())?;
+    show::print(args, &answer)?;
+    match update.wait.judge(&answer)? {
+        Some(applied) if !args.json => output::print(&applied),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
