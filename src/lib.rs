@@ -37,7 +37,9 @@
 //! - **The tenant comes from the key**, never from a client's header.
 //! - **A permit is the only way to a handler**, and [`auth::authenticate`] the only way to a permit: no await, no store,
 //!   one short read lock.
-//! - **Nothing is acknowledged before it is durable**, and nothing is in memory before it is in the bucket.
+//! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
+//!   in the bucket. One exception, towards safety: a revocation is in memory first.
+//! - **The document decides**; the change log only says where to look, and a snapshot only spares reading.
 //! - **No lock is held across `.await`.** There is one static, in [`cache::global`], and only `keyloft serve` touches it.
 //! - Imports point downwards only; `tests/it/tidy.rs` checks it.
 

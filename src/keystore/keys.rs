@@ -66,7 +66,7 @@ impl Keystore {
     }
 
     async fn issue_now(&self, tenant: TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
-        self.known(&tenant).await?;
+        self.tenant_anywhere(&tenant).await?;
         let _reserved = self.reserve_name(&tenant, &new.name).await?;
         let secret = PlainSecret::generate(new.key_type)
             .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
@@ -181,7 +181,7 @@ impl Keystore {
         broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Changed<ApiKey>> {
-        self.known(tenant).await?;
+        self.tenant_anywhere(tenant).await?;
         let (this, tenant) = (self.clone(), tenant.clone());
         Self::to_the_end(async move { this.change_now(tenant, id, expected_rev, broken, change).await }).await
     }

@@ -153,14 +153,29 @@ impl Keystore {
         }
     }
 
-    /// The same for a change: another node may have created the tenant a moment ago.
-    async fn known(&self, id: &TenantId) -> Result<Arc<Tenant>> {
-        match self.tenant(id) {
+    /// A tenant by its id, also one that another node created a moment ago.
+    ///
+    /// # Errors
+    /// As for [`Keystore::tenant`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
+    pub async fn tenant_anywhere(&self, id: &TenantId) -> Result<Arc<Tenant>> {
+        self.anywhere(|| self.tenant(id)).await
+    }
+
+    /// A key by its id, also one that another node issued a moment ago.
+    ///
+    /// # Errors
+    /// As for [`Keystore::find`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
+    pub async fn find_anywhere(&self, tenant: &TenantId, id: KeyId) -> Result<Arc<ApiKey>> {
+        self.anywhere(|| self.find(tenant, id)).await
+    }
+
+    async fn anywhere<T>(&self, find: impl Fn() -> Result<T>) -> Result<T> {
+        match find() {
             Err(error) if error.kind() == ErrorKind::NotFound && self.cache.is_hydrated() => {
                 self.catch_up().await?;
-                self.tenant(id)
+                find()
             }
-            known => known,
+            found => found,
         }
     }
 

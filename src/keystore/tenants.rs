@@ -108,7 +108,7 @@ impl Keystore {
         id: TenantId,
         change: impl Fn(&mut TenantDocument) + Send + Sync,
     ) -> Result<Changed<Tenant>> {
-        self.known(&id).await?;
+        self.tenant_anywhere(&id).await?;
         let object = ObjectName::Tenant { tenant: id.clone() };
         for _ in 0..ATTEMPTS {
             let stored = self.bucket.read(&object).await?;

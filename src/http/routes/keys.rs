@@ -156,7 +156,7 @@ pub async fn show(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
-    let key = app.keystore.find(&tenant, id)?;
+    let key = app.keystore.find_anywhere(&tenant, id).await?;
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(KeyView::new(&key, app.keystore.now())))
 }
 

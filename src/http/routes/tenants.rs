@@ -77,7 +77,7 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
 /// # Errors
 /// 400, 404, 410.
 pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let tenant = app.keystore.tenant(&parse_tenant(&id)?)?;
+    let tenant = app.keystore.tenant_anywhere(&parse_tenant(&id)?).await?;
     Ok(HttpResponse::Ok().json(TenantView::new(&tenant)))
 }
 

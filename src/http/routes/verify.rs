@@ -9,7 +9,7 @@ use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Json, Operator};
-use crate::key::{KeyType, StreamName};
+use crate::key::{Credential, KeyType, StreamName};
 use crate::keystore::VerdictCode;
 
 /// The body of a question.
@@ -33,9 +33,16 @@ struct Answer<'a> {
 /// Judges an API key for an action and a stream. The answer is 200 whatever the verdict.
 ///
 /// # Errors
-/// 400.
+/// 400; 503 when the key is not known here and the store cannot be asked.
 pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
-    let verdict = app.keystore.verify(&body.api_key, body.action, body.stream.as_ref());
+    let judge = || app.keystore.verify(&body.api_key, body.action, body.stream.as_ref());
+    let mut verdict = judge();
+    if verdict.code == VerdictCode::NotFound
+        && let Ok(credential) = Credential::parse(&body.api_key)
+        && app.keystore.look_for(&credential).await?
+    {
+        verdict = judge();
+    }
     let now = app.keystore.now();
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Answer {
         valid: verdict.code == VerdictCode::Valid,
