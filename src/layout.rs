@@ -200,6 +200,11 @@ pub fn snapshots() -> RelativePathBuf {
     keyloft(SNAPSHOTS)
 }
 
+/// The folder of what probes of the store leave for a moment.
+pub fn probes() -> RelativePathBuf {
+    keyloft(PROBE)
+}
+
 /// The folder of a tenant's streams.
 pub fn streams(tenant: &TenantId) -> RelativePathBuf {
     root(tenant).join(STREAMS)
@@ -323,8 +328,7 @@ mod tests {
         assert_eq!(day(&acme, &web, date), "acme/streams/web/date=2026-11-22");
         assert_eq!(ObjectName::Admin.path(), ".settings/keyloft/admin.json");
         assert_eq!(ObjectName::LogEntry { seq: 7 }.path(), ".settings/keyloft/log/00000000000000000007.json");
-        let claim =
-            ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
+        let claim = ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
         assert_eq!(
             claim.path(),
             "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"

@@ -269,7 +269,7 @@ mod tests {
         let expires_at = Some(Some(keystore.now() + TimeDelta::milliseconds(50)));
         let patch = KeyPatch { expires_at, ..KeyPatch::default() };
         let key = keystore.update(&TenantId::default(), permit.key().key_id, patch, None).await.unwrap();
-        let guard = sessions.open(&Permit::of(key)).unwrap();
+        let guard = sessions.open(&Permit::of(key.value)).unwrap();
         assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }
 

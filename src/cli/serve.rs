@@ -39,7 +39,11 @@ async fn serve(config: Config) -> Outcome {
     // Before the admin token is made: a start that fails must not use up the one time that it is shown.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
-    let bucket = config.store.open()?;
+    let bucket = config.store.open()?.with_single_writer(config.sync.single_writer);
+    // Before the first write of this node, which is the admin token's. A store that is away is asked again later.
+    if let Err(error) = bucket.probe().await {
+        tracing::warn!("the store cannot be probed yet: {error:?}");
+    }
     let (admin, new_token) = admin(&config, &bucket).await?;
     let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
     let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
@@ -49,7 +53,7 @@ async fn serve(config: Config) -> Outcome {
     drop(new_token);
     let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
-        async move { app.keep_up().await }
+        async move { tokio::join!(app.probe_store(), app.keep_up()) }
     });
 
     let node_id = app.keystore.replica().node_id();
