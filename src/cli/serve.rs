@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,6 +28,9 @@ Examples:
   keyloft serve --store s3://bucket/prefix --listen 0.0.0.0:8000
   keyloft serve --config keyloft.toml --log-format json";
 
+/// How long the greeting waits for the keys.
+const GREETING_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Runs a server until it is told to stop.
 pub(super) fn run(args: ServeArgs) -> Outcome {
     let config = args.load()?;
@@ -39,21 +43,27 @@ async fn serve(config: Config) -> Outcome {
     // Before the admin token is made: a start that fails must not use up the one time that it is shown.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
-    let bucket = config.store.open()?;
+    let bucket = config.store.open()?.with_single_writer(config.sync.single_writer);
+    // Before the first write of this node, which is the admin token's. A store that is away is asked again later.
+    if let Err(error) = bucket.probe().await {
+        tracing::warn!("the store cannot be probed yet: {error:?}");
+    }
     let (admin, new_token) = admin(&config, &bucket).await?;
     let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
     let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
     let (address, stop) = (server.address(), server.stop());
     let running = actix_web::rt::spawn(server.run());
-    output::print_once(&greeting(&config, address, new_token.as_ref()))?;
-    drop(new_token);
     let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
         async move {
-            app.hydrate().await;
+            tokio::join!(app.probe_store(), app.hydrate());
             app.follow().await;
         }
     });
+    // Whoever types the next commands at once should find the keys loaded. A store that is away keeps nobody waiting.
+    let _ = tokio::time::timeout(GREETING_PATIENCE, app.hydrated()).await;
+    output::print_once(&greeting(&config, address, new_token.as_ref()))?;
+    drop(new_token);
 
     let node_id = app.keystore.replica().node_id();
     tracing::info!(%address, store = %config.store, %node_id, "listening");
