@@ -60,6 +60,9 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon max pg per osd = 1000
 mon allow pool size one = true
+# A few megabytes are written: a disk that is nearly full is no reason to refuse.
+mon data avail crit = 0
+mon data avail warn = 0
 run dir = $dir/run
 admin socket = $dir/run/\$name.asok
 pid file = $dir/run/\$name.pid
