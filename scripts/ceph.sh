@@ -39,8 +39,12 @@ packages() {
     touch "$cache/complete"
 }
 
+# The Python that Ceph's own modules are built for.
+python=/usr/bin/python3
+[ -x "$python" ] || python="$root/usr/bin/python3"
+
 free_port() {
-    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 write_conf() {
@@ -62,6 +66,7 @@ mon max pg per osd = 1000
 mon allow pool size one = true
 run dir = $dir/run
 admin socket = $dir/run/\$name.asok
+mon cluster log file = $dir/log/cluster.log
 pid file = $dir/run/\$name.pid
 log file = $dir/log/\$name.log
 plugin dir = $libraries/ceph
@@ -97,7 +102,7 @@ daemon() {
 }
 
 ceph() {
-    timeout 30 /usr/bin/python3 "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out"
+    timeout 30 "$python" "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out"
 }
 
 is_alive() {
@@ -111,9 +116,13 @@ until_answers() {
         is_alive mon && is_alive osd && is_alive "$2" || break
         sleep 0.2
     done
-    tail -n 20 "$dir"/log/*.out >&2
-    echo "Ceph does not answer on port $1" >&2
-    exit 1
+    return 1
+}
+
+give_up() {
+    stop
+    tail -n 20 "$dir"/log/*.out >&2 || true
+    echo "Ceph cannot be started" >&2
 }
 
 start() {
@@ -123,7 +132,7 @@ start() {
     flock 3
     packages
     exec 3>&-
-    trap '[ -e "$dir/env" ] || stop' EXIT
+    trap '[ -e "$dir/env" ] || give_up' EXIT
     export LD_LIBRARY_PATH="$libraries:$root/lib/$(uname -m)-linux-gnu:$libraries/ceph" PATH="$root/usr/bin:$PATH"
     export PYTHONPATH="$root/usr/lib/python3/dist-packages"
     local mon gateway victim
