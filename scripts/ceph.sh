@@ -80,8 +80,6 @@ public network = 127.0.0.0/8
 mon data = $dir/data/mon
 [osd]
 osd data = $dir/data/osd0
-# An OSD that has yet to learn which cluster it is in is sent away.
-monmap = $dir/monmap
 osd objectstore = memstore
 memstore device bytes = 2147483648
 [client.rgw]
@@ -101,12 +99,27 @@ daemon() {
     echo $! >"$dir/$name.pid"
 }
 
+# Whoever meets a young monitor may be sent away or kept waiting, so it is asked again.
 ceph() {
-    timeout 30 "$python" "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out"
+    for _ in $(seq 20); do
+        timeout 5 "$python" "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out" && return
+        sleep 0.3
+    done
+    return 1
 }
 
 is_alive() {
     kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null
+}
+
+# steady NAME COMMAND…: a daemon that is started again when it is sent away.
+steady() {
+    for _ in 1 2 3 4 5; do
+        daemon "$@"
+        sleep 1
+        if is_alive "$1"; then return; fi
+    done
+    return 1
 }
 
 # until_answers PORT NAME
@@ -142,16 +155,17 @@ start() {
     ceph-authtool --create-keyring "$dir/keyring" --gen-key -n mon. --cap mon 'allow *' >/dev/null
     ceph-mon -c "$conf" --mkfs -i a --monmap "$dir/monmap" --keyring "$dir/keyring"
     daemon mon ceph-mon -i a
+    ceph mon stat
     local osd
     osd=$(cat /proc/sys/kernel/random/uuid)
     ceph osd new "$osd"
     ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd" >"$dir/log/mkfs.out" 2>&1
-    daemon osd ceph-osd -i 0
+    steady osd ceph-osd -i 0
     ceph osd crush add osd.0 1.0 host=here root=default
-    daemon rgw radosgw -n client.rgw
+    steady rgw radosgw -n client.rgw
     until_answers "$gateway" rgw
     # Only now: two gateways that make their pools at once get in each other's way.
-    daemon victim radosgw -n client.victim
+    steady victim radosgw -n client.victim
     radosgw-admin -c "$conf" -n client.rgw user create --uid=keyloft --display-name=keyloft \
         --access-key=KEYLOFT --secret-key=KEYLOFTKEYLOFT >/dev/null 2>>"$dir/log/admin.out"
     until_answers "$victim" victim
@@ -171,6 +185,7 @@ stop() {
         pid=$(cat "$dir/$name.pid")
         # The number may belong to somebody else by now.
         if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$conf"; then
+            disown -a
             kill -KILL "$pid" 2>/dev/null || true # Nothing of it is kept; this ends a paused one too.
             while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
         fi
