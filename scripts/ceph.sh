@@ -39,8 +39,12 @@ packages() {
     touch "$cache/complete"
 }
 
+# The Python that Ceph's own modules are built for.
+python=/usr/bin/python3
+[ -x "$python" ] || python="$root/usr/bin/python3"
+
 free_port() {
-    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 write_conf() {
@@ -65,6 +69,7 @@ mon data avail crit = 0
 mon data avail warn = 0
 run dir = $dir/run
 admin socket = $dir/run/\$name.asok
+mon cluster log file = $dir/log/cluster.log
 pid file = $dir/run/\$name.pid
 log file = $dir/log/\$name.log
 plugin dir = $libraries/ceph
@@ -78,8 +83,6 @@ public network = 127.0.0.0/8
 mon data = $dir/data/mon
 [osd]
 osd data = $dir/data/osd0
-# An OSD that has yet to learn which cluster it is in is sent away.
-monmap = $dir/monmap
 osd objectstore = memstore
 memstore device bytes = 2147483648
 [client.rgw]
@@ -99,12 +102,27 @@ daemon() {
     echo $! >"$dir/$name.pid"
 }
 
+# Whoever meets a young monitor may be sent away or kept waiting, so it is asked again.
 ceph() {
-    timeout 30 /usr/bin/python3 "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out"
+    for _ in $(seq 20); do
+        timeout 5 "$python" "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out" && return
+        sleep 0.3
+    done
+    return 1
 }
 
 is_alive() {
     kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null
+}
+
+# steady NAME COMMAND…: a daemon that is started again when it is sent away.
+steady() {
+    for _ in 1 2 3 4 5; do
+        daemon "$@"
+        sleep 1
+        if is_alive "$1"; then return; fi
+    done
+    return 1
 }
 
 # until_answers PORT NAME
@@ -114,9 +132,13 @@ until_answers() {
         is_alive mon && is_alive osd && is_alive "$2" || break
         sleep 0.2
     done
-    tail -n 20 "$dir"/log/*.out >&2
-    echo "Ceph does not answer on port $1" >&2
-    exit 1
+    return 1
+}
+
+give_up() {
+    stop
+    tail -n 20 "$dir"/log/*.out >&2 || true
+    echo "Ceph cannot be started" >&2
 }
 
 start() {
@@ -126,7 +148,7 @@ start() {
     flock 3
     packages
     exec 3>&-
-    trap '[ -e "$dir/env" ] || stop' EXIT
+    trap '[ -e "$dir/env" ] || give_up' EXIT
     export LD_LIBRARY_PATH="$libraries:$root/lib/$(uname -m)-linux-gnu:$libraries/ceph" PATH="$root/usr/bin:$PATH"
     export PYTHONPATH="$root/usr/lib/python3/dist-packages"
     local mon gateway victim
@@ -136,16 +158,17 @@ start() {
     ceph-authtool --create-keyring "$dir/keyring" --gen-key -n mon. --cap mon 'allow *' >/dev/null
     ceph-mon -c "$conf" --mkfs -i a --monmap "$dir/monmap" --keyring "$dir/keyring"
     daemon mon ceph-mon -i a
+    ceph mon stat
     local osd
     osd=$(cat /proc/sys/kernel/random/uuid)
     ceph osd new "$osd"
     ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd" >"$dir/log/mkfs.out" 2>&1
-    daemon osd ceph-osd -i 0
+    steady osd ceph-osd -i 0
     ceph osd crush add osd.0 1.0 host=here root=default
-    daemon rgw radosgw -n client.rgw
+    steady rgw radosgw -n client.rgw
     until_answers "$gateway" rgw
     # Only now: two gateways that make their pools at once get in each other's way.
-    daemon victim radosgw -n client.victim
+    steady victim radosgw -n client.victim
     radosgw-admin -c "$conf" -n client.rgw user create --uid=keyloft --display-name=keyloft \
         --access-key=KEYLOFT --secret-key=KEYLOFTKEYLOFT >/dev/null 2>>"$dir/log/admin.out"
     until_answers "$victim" victim
@@ -165,6 +188,7 @@ stop() {
         pid=$(cat "$dir/$name.pid")
         # The number may belong to somebody else by now.
         if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$conf"; then
+            disown -a
             kill -KILL "$pid" 2>/dev/null || true # Nothing of it is kept; this ends a paused one too.
             while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
         fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The one test command: format, lints, tests, docs, dependency audit. Installs what it needs, needs no service.
+# The one test command: format, lints, tests, docs, dependency audit. Installs what it needs; the stores that the tests
+# run on are started for them on loopback (scripts/with-stores.sh), with nothing installed system-wide.
 #
 # Built files go to $CARGO_TARGET_DIR when that is set, else to a folder outside the clone when there is one
 # ($KEYLOFT_TARGET_DIR, by default keyloft/target in the user's cache), else to ./target.
@@ -74,7 +75,7 @@ audit() {
 }
 
 tests() {
-    step "tests" cargo test --locked --no-fail-fast
+    step "tests" scripts/with-stores.sh cargo test --locked --no-fail-fast
     passed=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
 }
 

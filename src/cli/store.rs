@@ -22,7 +22,7 @@ pub enum StoreCommand {
                             1 not safe, 2 usage, 4 the store does not answer.\n\n\
                             Example:\n  keyloft store check --store s3://bucket/prefix")]
     Check {
-        /// The store: s3://bucket/prefix, file:///path or a plain path
+        /// The store: `s3://bucket/prefix`, `file:///path` or a plain path
         #[arg(long, env = "KEYLOFT_STORE", value_name = "URL or path")]
         store: StoreUrl,
     },

@@ -1,6 +1,8 @@
 //! What a store really does: many accept a condition and ignore it, or check it and are not atomic. Some hundred small
 //! requests tell, on objects of our own that are removed afterwards.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures::TryStreamExt;
@@ -21,6 +23,8 @@ const REPLACERS: usize = 8;
 /// A probe takes seconds: what is older was left behind by one that was killed.
 const LEFT_BEHIND: TimeDelta = TimeDelta::hours(1);
 
+const CLEANING: Duration = Duration::from_secs(5);
+
 /// What came out, and what was seen.
 type Seen = (Verdict, String);
 
@@ -30,10 +34,13 @@ type Seen = (Verdict, String);
 /// [`ErrorKind::Unavailable`] when it does not answer: then nothing is known.
 pub(super) async fn run(store: Store) -> Result<Report> {
     let probe = Probe { store, single: fresh()?, raced: (0..ROUNDS).map(|_| fresh()).collect::<Result<_>>()? };
+    // A store that hangs is found out before there is anything to remove.
+    object::read(&probe.store, &probe.single, MAX_DOCUMENT_BYTES).await?;
     // A task of its own: whoever waits for it may stop waiting, the objects are removed all the same.
     let outcome = tokio::spawn(async move {
         let report = probe.ask().await;
-        probe.clean_up().await;
+        // What is not removed in time is removed by a later probe.
+        let _ = tokio::time::timeout(CLEANING, probe.clean_up()).await;
         report
     });
     outcome.await.map_err(|error| Error::new(ErrorKind::Internal, "the probe of the store failed").caused_by(error))?
@@ -82,7 +89,6 @@ impl Probe {
         Ok(Report { findings, unquoted })
     }
 
-    /// Nobody waits for these, and what stays is removed by a later probe.
     async fn clean_up(&self) {
         let left = self.left_behind().await.unwrap_or_default();
         let paths = self.raced.iter().chain([&self.single]).chain(&left);
@@ -138,7 +144,10 @@ impl Probe {
 
     /// Whether it took an `ETag` without quotes, and what was seen.
     async fn replace(&self, version: &Version) -> Result<(bool, Seen)> {
-        for (quoted, detail) in [(true, "the ETag that was read is accepted"), (false, "… without its quotes")] {
+        for (quoted, detail) in [
+            (true, "the ETag that was read is accepted"),
+            (false, "the ETag that was read is accepted without its quotes only"),
+        ] {
             match self.write(&self.single, body("replace", quoted.into()), &version.condition(quoted)).await? {
                 None => return Ok((false, not_there())),
                 Some(Written::Done) => return Ok((!quoted, judged(true, detail))),
@@ -198,6 +207,7 @@ fn race(runners: usize, winners: &[Option<usize>]) -> Seen {
     let Some(winners) = winners.iter().copied().collect::<Option<Vec<_>>>() else { return not_there() };
     let rounds = winners.len();
     match winners.into_iter().find(|winners| *winners != 1) {
+        None if rounds == 1 => judged(true, format!("{runners} at once: one winner")),
         None => judged(true, format!("{runners} at once, {rounds} times: one winner each")),
         Some(other) => judged(false, format!("{runners} at once: {other} winners")),
     }

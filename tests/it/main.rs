@@ -25,6 +25,7 @@ mod smoke;
 mod starting;
 mod store_check;
 mod store_contract;
+mod store_faults;
 mod store_modes;
 mod tenants;
 mod tidy;

@@ -9,7 +9,7 @@ use keyloft::layout::{self, ObjectName};
 use keyloft::store::{Stored, Written};
 use keyloft::{Bucket, ErrorKind};
 
-use crate::support::TestStore;
+use crate::support::{TestStore, Victim};
 
 /// How many writers race.
 const WRITERS: usize = 16;
@@ -221,7 +221,8 @@ async fn ceph_keeps_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_of_ceph_keep_the_contract() {
     let store = TestStore::ceph();
-    all(&store.open(), &store.through_victim().open()).await;
+    let victim = Victim::get().await;
+    all(&store.open(), &store.through(&victim).open()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

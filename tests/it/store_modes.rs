@@ -1,7 +1,7 @@
 //! What a store can be relied on for, found out by asking it, and what a node does about it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use keyloft::key::{KeyName, KeyType, NewKey, TenantId};
 use keyloft::layout;
@@ -61,7 +61,7 @@ async fn a_store_that_fails_during_the_probe_is_neither_safe_nor_unsafe_and_is_a
     let store = Faulty::memory(faults.clone());
     let bucket = Bucket::unproven(Arc::new(store));
     let name = layout::ObjectName::Admin;
-    for number in [1, 2, 5, 40, 70] {
+    for number in [1, 2, 3, 6, 40, 70] {
         faults.set(move |call| (call.number >= number && call.kind != Kind::Delete).then_some(Fault::ErrorBefore));
         assert_eq!(bucket.probe().await.unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(bucket.create(&name, "{}".into()).await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -158,5 +158,5 @@ async fn a_store_that_hangs_is_reported_in_about_four_seconds() {
     assert!(seconds.contains(&start.elapsed().as_secs_f64()), "a list: {:?}", start.elapsed());
     let start = Instant::now();
     assert_eq!(bucket.create(&name, "{}".into()).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    assert!(start.elapsed() < Duration::from_secs(7), "a create: {:?}", start.elapsed());
+    assert!(seconds.contains(&start.elapsed().as_secs_f64()), "a create: {:?}", start.elapsed());
 }

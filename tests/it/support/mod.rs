@@ -11,10 +11,10 @@ pub mod server;
 pub mod stores;
 
 pub use client::{Answer, Client, Issued};
-pub use faults::{Fault, Faults, Kind};
+pub use faults::{Fault, Faults, Kind, Odds};
 pub use faulty::Faulty;
 pub use process::Process;
 pub use raw::Raw;
 pub use scene::Scene;
 pub use server::TestServer;
-pub use stores::TestStore;
+pub use stores::{TestStore, Victim};

@@ -25,11 +25,6 @@ impl TestStore {
         Self::s3("KEYLOFT_TEST_CEPH")
     }
 
-    /// The gateway of Ceph that a test may pause or kill: the process of [`victim_pid`].
-    pub fn ceph_victim() -> Self {
-        Self::s3("KEYLOFT_TEST_CEPH_VICTIM")
-    }
-
     /// moto.
     pub fn moto() -> Self {
         Self::s3("KEYLOFT_TEST_MOTO")
@@ -53,10 +48,10 @@ impl TestStore {
         Self { url: format!("s3://keyloft/{prefix}").parse().unwrap(), variables, _directory: None }
     }
 
-    /// The same place on the other gateway of Ceph.
+    /// The same place through the gateway of Ceph that may be paused.
     #[must_use]
-    pub fn through_victim(&self) -> Self {
-        Self { variables: Self::ceph_victim().variables, ..self.clone() }
+    pub fn through(&self, victim: &Victim) -> Self {
+        Self { variables: victim.variables.clone(), ..self.clone() }
     }
 
     pub fn open(&self) -> Bucket {
@@ -74,9 +69,41 @@ impl TestStore {
     }
 }
 
-/// The process behind [`TestStore::ceph_victim`].
-pub fn victim_pid() -> u32 {
-    started("KEYLOFT_TEST_CEPH_VICTIM_PID").parse().unwrap()
+/// The gateway of Ceph that a test may pause; one test has it at a time. It goes on when this is dropped.
+pub struct Victim {
+    variables: Vec<(String, String)>,
+    pid: String,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl Victim {
+    /// Waits for a turn.
+    pub async fn get() -> Self {
+        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let turn = TURN.lock().await;
+        let pid = started("KEYLOFT_TEST_CEPH_VICTIM_PID");
+        Self { variables: TestStore::s3("KEYLOFT_TEST_CEPH_VICTIM").variables, pid, _turn: turn }
+    }
+
+    /// It accepts connections and answers nothing.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = std::process::Command::new("kill").args(["-s", name, &self.pid]).status().unwrap();
+        assert!(status.success(), "the gateway {} is gone", self.pid);
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill").args(["-s", "CONT", &self.pid]).status();
+    }
 }
 
 fn started(variable: &str) -> String {
