@@ -180,6 +180,12 @@ pub fn keys(tenant: &TenantId) -> RelativePathBuf {
     settings(tenant).join(API_KEYS)
 }
 
+/// Reads the name of a document in `folder`, one of [`keys`], back. Cheaper than [`ObjectName::parse`], for a million names.
+pub fn key_in(folder: &RelativePath, path: &RelativePath) -> Option<KeyId> {
+    let file = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
+    KeyId::parse(file.strip_suffix(".json")?).ok()
+}
+
 /// The folder of the claims on one key name.
 pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
     settings(tenant).join(API_KEY_NAMES).join(name.to_string())
@@ -323,8 +329,7 @@ mod tests {
         assert_eq!(day(&acme, &web, date), "acme/streams/web/date=2026-11-22");
         assert_eq!(ObjectName::Admin.path(), ".settings/keyloft/admin.json");
         assert_eq!(ObjectName::LogEntry { seq: 7 }.path(), ".settings/keyloft/log/00000000000000000007.json");
-        let claim =
-            ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
+        let claim = ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
         assert_eq!(
             claim.path(),
             "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"

@@ -268,8 +268,8 @@ mod tests {
         let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
         let expires_at = Some(Some(keystore.now() + TimeDelta::milliseconds(50)));
         let patch = KeyPatch { expires_at, ..KeyPatch::default() };
-        let key = keystore.update(&TenantId::default(), permit.key().key_id, patch, None).await.unwrap();
-        let guard = sessions.open(&Permit::of(key)).unwrap();
+        let changed = keystore.update(&TenantId::default(), permit.key().key_id, patch, None).await.unwrap();
+        let guard = sessions.open(&Permit::of(changed.value)).unwrap();
         assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }
 

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<dyn ObjectStore>,
+    directory: bool,
 }
 
 /// A document as it was read.
@@ -92,7 +93,17 @@ impl From<ObjectMeta> for Listed {
 impl Bucket {
     /// Any object store that honours `PutMode::Create` and `PutMode::Update`.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self { store, directory: false }
+    }
+
+    /// A local directory: nothing is far away, and a listing comes in no order.
+    pub(crate) fn of_directory(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, directory: true }
+    }
+
+    /// Whether this is a local directory.
+    pub fn is_directory(&self) -> bool {
+        self.directory
     }
 
     /// A store that lasts as long as the process: for tests and examples.
@@ -236,11 +247,11 @@ pub(crate) fn location(path: &RelativePath) -> Result<Path> {
     Path::parse(path.as_str()).map_err(|error| Error::new(ErrorKind::Internal, "not an object name").caused_by(error))
 }
 
-async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let timeout = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
     tokio::time::timeout(PATIENCE, work).await.map_err(timeout)?
 }
 
-fn unavailable(error: StoreError) -> Error {
+pub(super) fn unavailable(error: StoreError) -> Error {
     Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error)
 }

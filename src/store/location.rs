@@ -43,7 +43,7 @@ impl StoreUrl {
                 let store = LocalStore::open(path.clone()).map_err(|error| {
                     Error::new(ErrorKind::Unavailable, format!("cannot use {}: {error}", path.display()))
                 })?;
-                Ok(Bucket::new(std::sync::Arc::new(store)))
+                Ok(Bucket::of_directory(std::sync::Arc::new(store)))
             }
             #[cfg(feature = "s3")]
             Self::S3 { bucket, prefix } => open_s3(bucket, prefix),

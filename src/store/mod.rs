@@ -6,15 +6,18 @@
 //! 4. `durable`: the file-system calls under that.
 //! 5. [`document`]: the versioned JSON of a key.
 //! 6. [`tenant`]: the versioned JSON of a tenant.
+//! 7. `walk`: listings as streams. `large`: objects that are no documents.
 
 pub mod bucket;
 #[cfg(test)]
 mod contract;
 pub mod document;
 pub(crate) mod durable;
+mod large;
 pub(crate) mod local;
 pub mod location;
 pub mod tenant;
+mod walk;
 
 pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
 pub use document::KeyDocument;
