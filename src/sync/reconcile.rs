@@ -148,8 +148,9 @@ impl<'a> Pass<'a> {
             let reason = foreign(self.bucket, &listed).await;
             report(&mut self.unreadable, &id, &listed.path, reason);
         }
-        // Both are in order of id.
+        // All three are in order of id.
         let mut known = known.into_iter().peekable();
+        let mut candidates = self.candidates.take(&id).into_iter().peekable();
         for (at, (key_id, tag)) in listing.keys.into_iter().enumerate() {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
@@ -157,12 +158,15 @@ impl<'a> Pass<'a> {
             while let Some(missed) = known.next_if(|key| key.key_id < key_id) {
                 self.missed.push((id.clone(), missed.key_id));
             }
+            while candidates.next_if(|candidate| candidate.key.key_id < key_id).is_some() {}
             let in_memory = known.next_if(|key| key.key_id == key_id);
             if tag.is_some() && in_memory.is_some_and(|key| self.tags.of(&key) == tag) {
                 self.unchanged += 1;
-            } else if let Some(candidate) = self.candidates.find(&id, key_id, tag) {
+            } else if let Some(candidate) =
+                candidates.next_if(|spare| spare.key.key_id == key_id && Some(spare.tag) == tag)
+            {
                 self.spared += 1;
-                self.read.push((candidate.key.clone(), tag));
+                self.read.push((candidate.key, tag));
             } else {
                 self.to_read.push((id.clone(), key_id));
             }

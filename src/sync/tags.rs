@@ -26,8 +26,8 @@ pub(super) struct Held {
 
 impl Tags {
     /// Remembers the tag of a document that was read, if what it says is what is in memory.
-    pub(super) fn note(&self, cache: &KeyCache, read: &ApiKey, tag: Option<Tag>) {
-        let held = cache.key(&read.tenant, read.key_id).filter(|held| **held == *read);
+    pub(super) fn note(&self, cache: &KeyCache, read: &Arc<ApiKey>, tag: Option<Tag>) {
+        let held = cache.key(&read.tenant, read.key_id).filter(|held| Arc::ptr_eq(held, read) || **held == **read);
         match held.zip(tag) {
             Some((key, tag)) => self.set(Held { tag, key }),
             None => self.forget(&read.tenant, read.key_id),

@@ -209,3 +209,41 @@ pub(super) fn unpack(body: &[u8], part: &Part) -> Result<Vec<Candidate>, &'stati
     }
     if keys.len() as u64 == part.keys { Ok(keys) } else { Err("it holds another number of keys") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part_of(body: &[u8], keys: u64) -> Part {
+        Part { part: 0, keys, bytes: body.len() as u64, sha256: Digest::of_bytes(body).hex() }
+    }
+
+    #[test]
+    fn a_table_of_contents_is_read_as_it_was_written_and_only_under_its_own_name() {
+        let part = part_of(b"abc", 7);
+        let at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap_or_default();
+        let manifest = Manifest::new(5, Uuid::nil(), vec![part.clone(), part], NodeId::random(), at);
+        let body = manifest.to_bytes();
+        assert!(body.starts_with(b"{\"version\":1,\"seq\":5,\"id\":"));
+        assert_eq!((manifest.keys, Manifest::parse(&body, 5, Uuid::nil())), (14, Some(manifest.clone())));
+        assert_eq!(Manifest::parse(&body, 6, Uuid::nil()), None);
+        assert_eq!(Manifest::parse(&body, 5, Uuid::max()), None);
+        let later = String::from_utf8(body.to_vec()).unwrap().replace("\"version\":1", "\"version\":2");
+        assert_eq!(Manifest::parse(later.as_bytes(), 5, Uuid::nil()), None);
+        let huge = Manifest { parts: vec![Part { bytes: MAX_PACKED_BYTES + 1, ..part_of(b"", 1) }], ..manifest };
+        assert_eq!(Manifest::parse(&huge.to_bytes(), 5, Uuid::nil()), None);
+    }
+
+    #[test]
+    fn a_part_that_is_not_what_it_says_does_not_count() {
+        let refused = |lines: &[u8], keys| {
+            let body = zstd::bulk::compress(lines, LEVEL).unwrap();
+            unpack(&body, &part_of(&body, keys)).unwrap_err()
+        };
+        assert_eq!(unpack(b"plain", &part_of(b"plain", 0)).unwrap_err(), "it cannot be unpacked");
+        assert_eq!(unpack(b"plain", &part_of(b"other", 0)).unwrap_err(), "its checksum is wrong");
+        assert_eq!(refused(b"{}\n", 1), "a line of it is no key");
+        assert_eq!(refused(b"", 1), "it holds another number of keys");
+        assert_eq!(refused(&vec![b'\n'; MAX_UNPACKED_BYTES + 1], 0), "it is larger than a part can be");
+    }
+}

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::format::{MAX_PACKED_BYTES, Manifest, Part, unpack};
 use super::shelf::{Shelf, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, TenantId};
+use crate::key::{ApiKey, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Tag};
 
@@ -34,11 +34,9 @@ pub(in crate::sync) struct Candidates {
 }
 
 impl Candidates {
-    /// The key of a document in this state.
-    pub(in crate::sync) fn find(&self, tenant: &TenantId, id: KeyId, tag: Option<Tag>) -> Option<&Candidate> {
-        let keys = self.keys.get(tenant)?;
-        let at = keys.binary_search_by_key(&id, |candidate| candidate.key.key_id).ok()?;
-        Some(&keys[at]).filter(|candidate| Some(candidate.tag) == tag)
+    /// Those of a tenant, in order of id.
+    pub(in crate::sync) fn take(&mut self, tenant: &TenantId) -> Vec<Candidate> {
+        self.keys.remove(tenant).unwrap_or_default()
     }
 
     fn add(&mut self, part: Vec<Candidate>) {

@@ -29,26 +29,11 @@ pub(in crate::sync) async fn write(
     at: DateTime<Utc>,
 ) -> Result<u64> {
     let mut writing = Writing { bucket, seq, id: Uuid::new_v4(), parts: Vec::new() };
-    let mut keys = Vec::with_capacity(PART_KEYS);
-    for tenant in cache.tenants() {
-        let mut after = None;
-        loop {
-            let page = cache.scan(&tenant.id, after, STEP, |_| true);
-            let Some(last) = page.last() else { break };
-            after = Some(last.key_id);
-            keys.extend(page.into_iter().filter_map(|key| Some(Candidate { tag: tags.of(&key)?, key })));
-            if keys.len() + STEP > PART_KEYS {
-                writing.part(std::mem::take(&mut keys)).await?;
-            }
-            tokio::task::yield_now().await;
-        }
+    let written = writing.whole(cache, tags, written_by, at).await;
+    if written.is_err() {
+        writing.give_up().await;
     }
-    writing.part(keys).await?;
-    let manifest = Manifest::new(seq, writing.id, writing.parts, written_by, at);
-    match bucket.create(&ObjectName::Snapshot { seq, id: writing.id }, manifest.to_bytes()).await? {
-        Written::Done => Ok(manifest.keys),
-        Written::Conflict => Err(Error::new(ErrorKind::Unavailable, "a snapshot of this name is there already")),
-    }
+    written
 }
 
 struct Writing<'a> {
@@ -59,6 +44,40 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    async fn whole(&mut self, cache: &KeyCache, tags: &Tags, written_by: NodeId, at: DateTime<Utc>) -> Result<u64> {
+        let mut keys = Vec::with_capacity(PART_KEYS);
+        for tenant in cache.tenants() {
+            let mut after = None;
+            loop {
+                let page = cache.scan(&tenant.id, after, STEP, |_| true);
+                let Some(last) = page.last() else { break };
+                after = Some(last.key_id);
+                keys.extend(page.into_iter().filter_map(|key| Some(Candidate { tag: tags.of(&key)?, key })));
+                if keys.len() + STEP > PART_KEYS {
+                    self.part(std::mem::take(&mut keys)).await?;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        self.part(keys).await?;
+        let manifest = Manifest::new(self.seq, self.id, self.parts.clone(), written_by, at);
+        match self.bucket.create(&ObjectName::Snapshot { seq: self.seq, id: self.id }, manifest.to_bytes()).await? {
+            Written::Done => Ok(manifest.keys),
+            Written::Conflict => Err(Error::new(ErrorKind::Unavailable, "a snapshot of this name is there already")),
+        }
+    }
+
+    /// Parts without a table of contents are of no use, and one that is there without its parts misleads. Whatever cannot
+    /// be removed now is removed as an orphan.
+    async fn give_up(&self) {
+        if self.bucket.remove(&ObjectName::Snapshot { seq: self.seq, id: self.id }).await.is_err() {
+            return;
+        }
+        for &Part { part, .. } in &self.parts {
+            let _ = self.bucket.remove(&ObjectName::SnapshotPart { seq: self.seq, id: self.id, part }).await;
+        }
+    }
+
     async fn part(&mut self, keys: Vec<Candidate>) -> Result<()> {
         let failed = |reason: String| Error::new(ErrorKind::Internal, "a snapshot cannot be packed").caused_by(reason);
         let packed =

@@ -33,6 +33,7 @@ struct Liar {
     hidden: Mutex<HashSet<Path>>,
     hides_all: std::sync::atomic::AtomicBool,
     fails: std::sync::atomic::AtomicBool,
+    refuses_snapshots: std::sync::atomic::AtomicBool,
     gets: AtomicUsize,
     lists: AtomicUsize,
 }
@@ -62,6 +63,10 @@ impl fmt::Display for Liar {
 #[async_trait]
 impl ObjectStore for Liar {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let snapshot = matches!(ObjectName::parse(path.as_ref().into()), Some(ObjectName::Snapshot { .. }));
+        if snapshot && self.refuses_snapshots.load(Ordering::SeqCst) {
+            return Err(failure());
+        }
         self.inner.put_opts(path, payload, options).await
     }
 

@@ -144,6 +144,18 @@ async fn what_this_node_wrote_since_the_last_pass_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_cannot_be_finished_leaves_nothing_behind() {
+    let scene = Scene::new();
+    scene.fill(MANY).await;
+    let node = scene.started().await;
+    scene.store.refuses_snapshots.store(true, Ordering::SeqCst);
+    assert!(node.replica.compact().await.is_err());
+    assert!(objects(&scene).await.is_empty());
+    scene.store.refuses_snapshots.store(false, Ordering::SeqCst);
+    assert!(node.replica.compact().await.unwrap());
+}
+
+#[tokio::test]
 async fn keys_by_the_ten_thousand_are_listed_by_ranges() {
     let scene = Scene::new();
     let keys: Vec<_> = (0..10_000).map(plain).collect();
