@@ -63,7 +63,10 @@ impl fmt::Display for Liar {
 #[async_trait]
 impl ObjectStore for Liar {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let snapshot = matches!(ObjectName::parse(path.as_ref().into()), Some(ObjectName::Snapshot { .. }));
+        let snapshot = matches!(
+            ObjectName::parse(relative_path::RelativePath::new(path.as_ref())),
+            Some(ObjectName::Snapshot { .. })
+        );
         if snapshot && self.refuses_snapshots.load(Ordering::SeqCst) {
             return Err(failure());
         }
