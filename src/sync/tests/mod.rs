@@ -21,7 +21,7 @@ use object_store::{
 
 use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, KeyDocument};
@@ -191,7 +191,7 @@ fn key(number: usize) -> ApiKey {
         state: KeyState::Active,
         digest: Digest::of(&key_id.to_string()),
         hint: Hint::parse("x7Qa").unwrap(),
-        streams: if number % 3 == 0 { Streams::All } else { "web*,checkout".parse().unwrap() },
+        streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
         source_id: Label::parse("web-prod").ok(),
         trust_level: Label::parse("low").ok(),
         created_by: Label::parse("admin").ok(),
@@ -220,7 +220,6 @@ fn plain(number: usize) -> ApiKey {
     }
 }
 
-#[allow(clippy::disallowed_methods)]
 fn an_instant() -> chrono::DateTime<Utc> {
-    Utc::now()
+    SystemClock.now()
 }
