@@ -180,6 +180,12 @@ pub fn keys(tenant: &TenantId) -> RelativePathBuf {
     settings(tenant).join(API_KEYS)
 }
 
+/// Reads the name of a document in `folder`, one of [`keys`], back. Cheaper than [`ObjectName::parse`], for a million names.
+pub fn key_in(folder: &RelativePath, path: &RelativePath) -> Option<KeyId> {
+    let file = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
+    KeyId::parse(file.strip_suffix(".json")?).ok()
+}
+
 /// The folder of the claims on one key name.
 pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
     settings(tenant).join(API_KEY_NAMES).join(name.to_string())

@@ -1,6 +1,7 @@
 //! Keeping up with the bucket for as long as the node runs.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -11,6 +12,11 @@ use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
 use crate::sync::{self, Counts, Touched};
 
+/// Within this after the start, a snapshot is there if it is worth it; with chance, so that not every node writes one.
+const FIRST_SNAPSHOT: Duration = Duration::from_secs(20);
+/// Within this after the log has grown long, a node looks at everything and writes a snapshot.
+const NEXT_SNAPSHOT: Duration = Duration::from_secs(30);
+
 impl Keystore {
     /// Follows the bucket until dropped: asks for changes once per interval, tells the other nodes what was applied, and
     /// looks at everything now and then by calling `reconcile`, which must call [`Keystore::sync`]. A store that does not
@@ -18,6 +24,7 @@ impl Keystore {
     pub async fn follow(&self, reconcile: impl AsyncFn() -> Result<Counts>) {
         let settings = self.replica.settings();
         let mut next_look = tokio::time::Instant::now() + sync::around(settings.reconcile_interval);
+        let mut first_snapshot = Some(tokio::time::Instant::now() + sync::up_to(FIRST_SNAPSHOT));
         let mut answered = true;
         loop {
             tokio::time::sleep(sync::around(settings.poll_interval)).await;
@@ -31,6 +38,12 @@ impl Keystore {
                 _ => {}
             }
             answered = kept_up.is_ok();
+            if answered && first_snapshot.take_if(|due| tokio::time::Instant::now() >= *due).is_some() {
+                self.compact().await;
+            }
+            if self.replica.needs_snapshot_soon() && next_look > tokio::time::Instant::now() + NEXT_SNAPSHOT {
+                next_look = tokio::time::Instant::now() + sync::up_to(NEXT_SNAPSHOT);
+            }
             if answered && tokio::time::Instant::now() >= next_look {
                 if let Err(error) = self.look_at_everything(&reconcile).await {
                     tracing::warn!("the store could not be looked through: {error:?}");
@@ -56,7 +69,15 @@ impl Keystore {
             tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
         }
         self.purge().await?;
+        self.compact().await;
         self.replica.sweep().await
+    }
+
+    /// Writes a snapshot if one is worth it. A node that cannot goes on without.
+    async fn compact(&self) {
+        if let Err(error) = self.replica.compact().await {
+            tracing::warn!("no snapshot could be written: {error:?}");
+        }
     }
 
     /// Repeats the revocations that could not be made durable, and stops when the store does not answer.

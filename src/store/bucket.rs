@@ -27,7 +27,7 @@ pub const MAX_DOCUMENT_BYTES: u64 = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same for objects of many megabytes.
-const LARGE_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An object store seen through our object names. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -120,6 +120,11 @@ impl Bucket {
     /// One store through two clients. Without a mode to assume, it is probed before the first conditional write.
     pub(super) fn trusting(documents: Store, data: Store, assumed: Option<StoreMode>) -> Self {
         Self { documents, data, trust: Arc::new(Trust::new(assumed)), single_writer: false }
+    }
+
+    /// Whether this is a local directory: nothing is far away, and a listing comes in no order.
+    pub fn is_directory(&self) -> bool {
+        self.trust.is_directory()
     }
 
     /// A store that lasts as long as the process: for tests and examples.
@@ -333,7 +338,7 @@ async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     within(PATIENCE, work).await
 }
 
-async fn within<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     let timeout = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
     tokio::time::timeout(patience, work).await.map_err(timeout)?
 }

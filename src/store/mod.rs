@@ -2,13 +2,14 @@
 //!
 //! 1. [`bucket`]: the operations we need, with the meaning we need, over any `object_store`.
 //! 2. `object`: one object under that: a conditional write whose outcome can be trusted.
-//! 3. [`mode`]: what a store can be relied on for; `probe` finds out, [`report`] says what was found, `trust` keeps it.
-//! 4. [`location`]: which store a URL names.
-//! 5. `s3`: the clients of an S3 service, and how long each waits.
-//! 6. `local`: a local directory as an object store with durable writes and real compare-and-swap.
-//! 7. `durable`: the file-system calls under that.
-//! 8. [`document`]: the versioned JSON of a key.
-//! 9. [`tenant`]: the versioned JSON of a tenant.
+//! 3. `walk`: listings as streams.
+//! 4. [`mode`]: what a store can be relied on for; `probe` finds out, [`report`] says what was found, `trust` keeps it.
+//! 5. [`location`]: which store a URL names.
+//! 6. `s3`: the clients of an S3 service, and how long each waits.
+//! 7. `local`: a local directory as an object store with durable writes and real compare-and-swap.
+//! 8. `durable`: the file-system calls under that.
+//! 9. [`document`]: the versioned JSON of a key.
+//! 10. [`tenant`]: the versioned JSON of a tenant.
 
 pub mod bucket;
 pub mod document;
@@ -23,6 +24,7 @@ pub mod report;
 mod s3;
 pub mod tenant;
 mod trust;
+mod walk;
 
 pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
 pub use document::KeyDocument;

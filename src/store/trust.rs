@@ -29,6 +29,10 @@ impl Trust {
         Self { assumed, probed: OnceCell::new(), writing: Mutex::new(()) }
     }
 
+    pub(super) fn is_directory(&self) -> bool {
+        self.assumed == Some(StoreMode::Local)
+    }
+
     /// What is known without asking.
     pub(super) fn known(&self) -> Option<StoreMode> {
         self.probed.get().map(|probed| probed.mode).or(self.assumed)

@@ -48,19 +48,18 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
         KeyRead::Key(key, tag) => {
             cache.put_key(key.clone());
             cache.set_readable(tenant, &object());
-            // Only the tag of what is in memory: a newer revision may have been there already.
-            tags.set(tenant, id, tag.filter(|_| cache.key(tenant, id).is_some_and(|held| *held == *key)));
+            tags.note(cache, &key, tag); // A newer revision may have been there already.
         }
         KeyRead::Unusable(reason) => {
             tracing::warn!(%tenant, object = %object(), %reason, "a document cannot be used");
             cache.set_unusable(tenant, &object(), reason);
-            tags.set(tenant, id, None);
+            tags.forget(tenant, id);
         }
         KeyRead::Gone => {
             if cache.key(tenant, id).is_some() {
                 cache.remove_key(tenant, id);
             }
-            tags.set(tenant, id, None);
+            tags.forget(tenant, id);
         }
     }
     Ok(())

@@ -3,6 +3,8 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,6 +16,8 @@ use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Listed};
 
 const VERSION: u32 = 1;
+/// How many entries are removed at once.
+const REMOVALS: usize = 16;
 
 /// An entry: what one node wrote in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,16 +93,12 @@ pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer; what is left is removed another time.
 pub async fn trim(bucket: &Bucket, last: u64, before: DateTime<Utc>) -> Result<usize> {
-    let mut removed = 0;
-    for listed in bucket.list(&layout::log()).await? {
-        if let Some(seq) = seq(&listed).filter(|seq| *seq <= last)
-            && listed.written_at < before
-        {
-            bucket.remove(&ObjectName::LogEntry { seq }).await?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
+    let old = |listed: &Listed| seq(listed).filter(|seq| *seq <= last && listed.written_at < before);
+    let old: Vec<u64> = bucket.list(&layout::log()).await?.iter().filter_map(old).collect();
+    let removals =
+        stream::iter(old.clone()).map(|seq| async move { bucket.remove(&ObjectName::LogEntry { seq }).await }.boxed());
+    removals.buffer_unordered(REMOVALS).try_collect::<()>().await?;
+    Ok(old.len())
 }
 
 fn seq(listed: &Listed) -> Option<u64> {

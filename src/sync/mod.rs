@@ -6,14 +6,17 @@
 //! 1. [`replica`]: this node's copy, and how it keeps up. **The front door.**
 //! 2. [`touched`], [`log`], [`journal`]: what changed, the numbered entries, this node's place among them.
 //! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
-//! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
-//! 5. [`node`], [`receipt`]: what each node has applied, and what that proves.
-//! 6. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
-//! 7. [`settings`], `jitter`: periods, and chance for timers.
+//! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand. `survey`,
+//!    `listing`: what it compares.
+//! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
+//! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
+//! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
+//! 8. [`settings`], `jitter`: periods, and chance for timers.
 
 mod apply;
 mod jitter;
 pub mod journal;
+mod listing;
 pub mod log;
 pub mod lookup;
 pub mod node;
@@ -22,10 +25,14 @@ pub mod receipt;
 pub mod reconcile;
 pub mod replica;
 pub mod settings;
+mod snapshot;
+mod survey;
 mod tags;
+#[cfg(test)]
+mod tests;
 pub mod touched;
 
-pub(crate) use jitter::around;
+pub(crate) use jitter::{around, up_to};
 pub use node::NodeView;
 pub use receipt::Receipt;
 pub use reconcile::Counts;

@@ -1,22 +1,29 @@
 //! List, compare, read: one routine for the start, for repair and for changes made by hand.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
 
 use super::read::{self, KeyRead, TenantRead, report};
+use super::snapshot::Candidates;
+use super::survey::{Survey, survey};
 use super::tags::Tags;
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, TenantId};
-use crate::layout::{self, ObjectName};
+use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{Bucket, KeyDocument, Listed, Tag};
 
 /// How many documents are read at once.
 const READS: usize = 64;
+/// How many tenants are listed at once.
+const TENANTS: usize = 8;
+/// How many keys are compared or taken in between two chances for others to run.
+const STEP: usize = 512;
 const SHARED_DIGEST: &str = "its digest is also that of another key";
 
 /// What a pass found.
@@ -34,173 +41,221 @@ pub struct Counts {
     pub unreadable: usize,
 }
 
-/// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, drops what is gone. A
-/// document that cannot be used is reported and never takes a good key out of memory.
+/// What a pass found, and what it did not have to read.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) counts: Counts,
+    /// Keys that were taken from a snapshot.
+    pub(super) spared: usize,
+}
+
+/// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, unless it is among the
+/// `candidates` in that very state, and drops what is gone. A document that cannot be used is reported and never takes a
+/// good key out of memory.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Unavailable`] when the store does not answer; nothing is removed then.
-pub(super) async fn run(bucket: &Bucket, cache: &KeyCache, tags: &Tags) -> Result<Counts> {
-    let mut pass = Pass {
-        bucket,
-        cache,
-        tags,
-        unreadable: UnreadableDocuments::new(),
-        read: Vec::new(),
-        gone: Vec::new(),
-        unchanged: 0,
-        removed: 0,
-    };
-    pass.tenant(TenantId::default()).await?;
+/// [`crate::ErrorKind::Unavailable`] when the store does not answer; no key is changed then.
+pub(super) async fn run(
+    bucket: &Bucket,
+    cache: &KeyCache,
+    tags: &Tags,
+    candidates: impl Future<Output = Candidates>,
+) -> Result<Outcome> {
     // Tenants in memory too: the folder of one may have been removed.
     let mut tenants: BTreeSet<TenantId> = cache.tenants().iter().map(|tenant| tenant.id.clone()).collect();
     let folders = bucket.folders(RelativePath::new("")).await?;
     tenants.extend(folders.iter().filter_map(|folder| TenantId::parse(folder).ok()));
-    for tenant in tenants.into_iter().filter(|tenant| !tenant.is_default()) {
-        pass.tenant(tenant).await?;
+    tenants.insert(TenantId::default());
+    let surveys = stream::iter(tenants).map(|id| survey(bucket, cache, id).boxed()).buffered(TENANTS);
+    let (surveys, candidates) = futures::join!(surveys.try_collect::<Vec<_>>(), candidates);
+    let mut pass = Pass::new(bucket, cache, tags, candidates);
+    for survey in surveys? {
+        pass.compare(survey).await;
     }
+    pass.candidates = Candidates::default();
+    pass.read_all().await?;
     pass.finish().await
 }
 
-/// One pass over the bucket. Everything is read before anything is changed, so that keys which share a digest are
-/// recognised before either of them is let in.
+/// One pass over the bucket. Everything is read before any key is changed, so that keys which share a digest are recognised
+/// before either of them is let in.
 struct Pass<'a> {
     bucket: &'a Bucket,
     cache: &'a KeyCache,
     tags: &'a Tags,
+    candidates: Candidates,
     unreadable: UnreadableDocuments,
+    /// Documents in another state than memory.
+    to_read: Vec<(TenantId, KeyId)>,
+    /// Keys in memory that were not listed. A weak listing may miss an object: only a read that finds nothing takes a key
+    /// out of memory.
+    missed: Vec<(TenantId, KeyId)>,
     read: Vec<(Arc<ApiKey>, Option<Tag>)>,
     gone: Vec<(TenantId, KeyId)>,
     unchanged: usize,
+    spared: usize,
     removed: usize,
 }
 
-impl Pass<'_> {
-    async fn tenant(&mut self, id: TenantId) -> Result<()> {
-        // What is in memory now and not in the list later was removed; what is issued in between is not in question.
-        let known: HashMap<KeyId, Arc<ApiKey>> =
-            self.cache.scan(&id, None, usize::MAX, |_| true).into_iter().map(|key| (key.key_id, key)).collect();
-        let tags = self.tags.of(&id);
-        let held = self.cache.tenant(&id);
-        let listed = self.bucket.list(&layout::keys(&id)).await?;
-        match self.record(&id, &listed).await? {
-            Some(tenant) => {
-                if held.as_deref() != Some(&tenant) {
-                    self.cache.restore_tenant(held.as_ref(), tenant);
-                }
+impl<'a> Pass<'a> {
+    fn new(bucket: &'a Bucket, cache: &'a KeyCache, tags: &'a Tags, candidates: Candidates) -> Self {
+        Self {
+            bucket,
+            cache,
+            tags,
+            candidates,
+            unreadable: UnreadableDocuments::new(),
+            to_read: Vec::new(),
+            missed: Vec::new(),
+            read: Vec::new(),
+            gone: Vec::new(),
+            unchanged: 0,
+            spared: 0,
+            removed: 0,
+        }
+    }
+
+    /// Takes in the record of a tenant, and finds out which of its documents must be read.
+    async fn compare(&mut self, survey: Survey) {
+        let Survey { id, held, known, listing, record } = survey;
+        let tenant = match record {
+            TenantRead::Tenant(tenant) => tenant,
+            TenantRead::Unusable(reason) => {
+                let object = ObjectName::Tenant { tenant: id.clone() }.path();
+                report(&mut self.unreadable, &id, &object, reason);
+                read::in_place_of_unusable(self.cache, &id)
             }
-            None if held.is_some() => {
+            TenantRead::Gone if held.is_some() => {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 self.tags.remove_tenant(&id);
-                return Ok(());
+                return;
             }
-            None => return Ok(()),
+            TenantRead::Gone => {
+                let keys =
+                    listing.keys.iter().map(|(key_id, _)| ObjectName::Key { tenant: id.clone(), key_id: *key_id });
+                let others = listing.foreign.into_iter().map(|listed| listed.path);
+                for path in keys.map(|key| key.path()).chain(others) {
+                    report(&mut self.unreadable, &id, &path, "its tenant was never created".to_owned());
+                }
+                return;
+            }
+        };
+        if held.as_deref() != Some(&tenant) {
+            self.cache.restore_tenant(held.as_ref(), tenant);
         }
-        let mut present = HashSet::with_capacity(listed.len());
-        let mut to_read = Vec::new();
-        for listed in listed {
-            let Some(key_id) = key_id(&listed) else {
-                let reason = foreign(self.bucket, &listed).await;
-                report(&mut self.unreadable, &id, &listed.path, reason);
-                continue;
-            };
-            present.insert(key_id);
-            let in_memory = listed.tag.is_some() && listed.tag == tags.get(&key_id).copied();
-            if in_memory && known.contains_key(&key_id) {
+        for listed in listing.foreign {
+            let reason = foreign(self.bucket, &listed).await;
+            report(&mut self.unreadable, &id, &listed.path, reason);
+        }
+        // All three are in order of id.
+        let mut known = known.into_iter().peekable();
+        let mut candidates = self.candidates.take(&id).into_iter().peekable();
+        for (at, (key_id, tag)) in listing.keys.into_iter().enumerate() {
+            if at % STEP == STEP - 1 {
+                tokio::task::yield_now().await;
+            }
+            while let Some(missed) = known.next_if(|key| key.key_id < key_id) {
+                self.missed.push((id.clone(), missed.key_id));
+            }
+            while candidates.next_if(|candidate| candidate.key.key_id < key_id).is_some() {}
+            let in_memory = known.next_if(|key| key.key_id == key_id);
+            if tag.is_some() && in_memory.is_some_and(|key| self.tags.of(&key) == tag) {
                 self.unchanged += 1;
+            } else if let Some(candidate) =
+                candidates.next_if(|spare| spare.key.key_id == key_id && Some(spare.tag) == tag)
+            {
+                self.spared += 1;
+                self.read.push((candidate.key, tag));
             } else {
-                to_read.push(key_id);
+                self.to_read.push((id.clone(), key_id));
             }
         }
-        self.gone.extend(known.keys().filter(|key_id| !present.contains(key_id)).map(|key_id| (id.clone(), *key_id)));
+        self.missed.extend(known.map(|key| (id.clone(), key.key_id)));
+    }
+
+    async fn read_all(&mut self) -> Result<()> {
+        let missed = std::mem::take(&mut self.missed).into_iter().map(|key| (key, true));
+        let listed = std::mem::take(&mut self.to_read).into_iter().map(|key| (key, false));
         let bucket = self.bucket;
-        let mut documents = futures::stream::iter(to_read)
-            .map(|key_id| {
-                let id = &id;
-                async move { (key_id, read::key(bucket, id, key_id).await) }
+        let mut documents = stream::iter(listed.chain(missed))
+            .map(|((tenant, key_id), missed)| {
+                async move {
+                    let document = read::key(bucket, &tenant, key_id).await;
+                    (tenant, key_id, missed, document)
+                }
+                .boxed()
             })
             .buffer_unordered(READS);
-        while let Some((key_id, document)) = documents.next().await {
+        while let Some((tenant, key_id, missed, document)) = documents.next().await {
             match document? {
                 KeyRead::Key(key, tag) => self.read.push((key, tag)),
+                KeyRead::Gone if missed => self.gone.push((tenant, key_id)),
                 KeyRead::Gone => {} // Removed since it was listed.
                 KeyRead::Unusable(reason) => {
-                    let object = ObjectName::Key { tenant: id.clone(), key_id }.path();
-                    report(&mut self.unreadable, &id, &object, reason);
+                    let object = ObjectName::Key { tenant: tenant.clone(), key_id }.path();
+                    report(&mut self.unreadable, &tenant, &object, reason);
                 }
             }
         }
         Ok(())
     }
 
-    /// The tenant's own record; `None` when this is no tenant.
-    async fn record(&mut self, id: &TenantId, listed: &[Listed]) -> Result<Option<crate::key::Tenant>> {
-        match read::tenant(self.bucket, id).await? {
-            TenantRead::Tenant(tenant) => Ok(Some(tenant)),
-            TenantRead::Gone => {
-                for listed in listed {
-                    report(&mut self.unreadable, id, &listed.path, "its tenant was never created".to_owned());
-                }
-                Ok(None)
-            }
-            TenantRead::Unusable(reason) => {
-                let object = ObjectName::Tenant { tenant: id.clone() }.path();
-                report(&mut self.unreadable, id, &object, reason);
-                Ok(Some(read::in_place_of_unusable(self.cache, id)))
-            }
-        }
-    }
-
-    async fn finish(mut self) -> Result<Counts> {
+    async fn finish(mut self) -> Result<Outcome> {
         // What is gone first: a file that was renamed is the same digest under another id.
+        self.removed += self.gone.len();
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
-            // A weak listing may miss an object: only a read that finds nothing takes a key out of memory.
-            let object = ObjectName::Key { tenant: tenant.clone(), key_id };
-            if matches!(self.bucket.read(&object).await, Ok(None)) {
-                self.cache.remove_key(&tenant, key_id);
-                self.tags.set(&tenant, key_id, None);
-                self.removed += 1;
-            }
+            self.cache.remove_key(&tenant, key_id);
+            self.tags.forget(&tenant, key_id);
         }
         let mut counts = Counts { removed: self.removed, keys: self.unchanged, ..Counts::default() };
-        let mut owners: HashMap<u64, u32> = HashMap::with_capacity(self.read.len());
-        for (key, _) in &self.read {
-            *owners.entry(key.digest.table_hash()).or_default() += 1;
-        }
-        let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| owners[&key.digest.table_hash()] > 1;
-        let (twins, keys): (Vec<_>, Vec<_>) = std::mem::take(&mut self.read).into_iter().partition(twin);
+        let shared = shared(&self.read);
+        let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| shared.contains(&key.digest.table_hash());
+        let keys = std::mem::take(&mut self.read);
+        let (twins, keys): (Vec<_>, _) =
+            if shared.is_empty() { (Vec::new(), keys) } else { keys.into_iter().partition(twin) };
         for (key, _) in twins {
             let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
             report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
             self.cache.remove_key(&key.tenant, key.key_id);
+            self.tags.forget(&key.tenant, key.key_id);
         }
         // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
-        for (key, tag) in keys {
+        for (at, (key, tag)) in keys.into_iter().enumerate() {
+            if at % STEP == STEP - 1 {
+                tokio::task::yield_now().await;
+            }
             counts.keys += 1;
             counts.changed += usize::from(self.put(key, tag).await?);
         }
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         counts.unreadable = self.cache.unreadable().len();
         self.cache.set_hydrated();
-        Ok(counts)
+        Ok(Outcome { counts, spared: self.spared })
     }
 
     /// A lower revision than the one in memory was read before this node made a change, or was written by hand. What is
     /// in memory was in the bucket first, so a second read tells: if that is still lower, it counts.
     async fn put(&self, key: Arc<ApiKey>, tag: Option<Tag>) -> Result<bool> {
-        let (tenant, id) = (key.tenant.clone(), key.key_id);
-        let changed = match self.cache.key(&tenant, id).filter(|known| known.rev > key.rev) {
+        let (tenant, id) = (&key.tenant, key.key_id);
+        let changed = match self.cache.key(tenant, id).filter(|known| known.rev > key.rev) {
             None => self.cache.put_key(key.clone()),
-            Some(known) => match read::key(self.bucket, &tenant, id).await? {
+            Some(known) => match read::key(self.bucket, tenant, id).await? {
                 KeyRead::Key(again, _) if again == key => self.cache.restore_key(&known, key.clone()),
                 _ => false, // It is changing right now: the next pass will see.
             },
         };
-        // Only the tag of what is in memory: this node may have written a newer revision since.
-        self.tags.set(&tenant, id, tag.filter(|_| self.cache.key(&tenant, id).is_some_and(|held| *held == *key)));
+        self.tags.note(self.cache, &key, tag); // This node may have written a newer revision since.
         Ok(changed)
     }
+}
+
+/// The digests that more than one of these keys has.
+fn shared(keys: &[(Arc<ApiKey>, Option<Tag>)]) -> HashSet<u64> {
+    let mut digests: Vec<u64> = keys.iter().map(|(key, _)| key.digest.table_hash()).collect();
+    digests.sort_unstable();
+    digests.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
 }
 
 /// Parseable names its files by ULID; anything else is not ours at all.
@@ -209,12 +264,5 @@ async fn foreign(bucket: &Bucket, listed: &Listed) -> String {
     match KeyDocument::parse(&body) {
         Err(Unreadable::Legacy) => Unreadable::Legacy.to_string(),
         _ => "its name is not <key id>.json".to_owned(),
-    }
-}
-
-fn key_id(listed: &Listed) -> Option<KeyId> {
-    match ObjectName::parse(&listed.path)? {
-        ObjectName::Key { key_id, .. } => Some(key_id),
-        _ => None,
     }
 }

@@ -5,22 +5,25 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 
 use super::journal::{Apply, Journal, Reached};
 use super::lookup::Lookups;
 use super::node::{Board, NodeView};
+use super::snapshot::{self, Candidates, Need, Shelf};
 use super::tags::Tags;
 use super::{Counts, Receipt, SyncSettings, Touched, apply, log, reconcile};
 use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Digest, KeyId, NodeId, TenantId};
-use crate::layout;
 use crate::store::Bucket;
 
 /// After so long without contact the log may have been trimmed behind our back: only a look at everything helps.
 /// Entries are kept for twice as long.
 const SILENCE: TimeDelta = TimeDelta::minutes(30);
+/// So long, by the clock of the store.
+const LOG_KEPT: TimeDelta = TimeDelta::minutes(60);
 /// How often the board is read while somebody waits.
 const BOARD_PERIOD: Duration = Duration::from_millis(100);
 /// No contact yet.
@@ -37,6 +40,7 @@ pub struct Replica {
     journal: Journal,
     tags: Tags,
     board: Board,
+    need: Need,
     lookups: Lookups,
     /// When the bucket was last known to hold nothing newer, in milliseconds.
     contact: AtomicI64,
@@ -55,6 +59,7 @@ impl Replica {
             node_id,
             tags: Tags::default(),
             board: Board::new(node_id),
+            need: Need::default(),
             lookups: Lookups::default(),
             contact: AtomicI64::new(NEVER),
         }
@@ -89,11 +94,71 @@ impl Replica {
     pub async fn reconcile(&self) -> Result<Counts> {
         let began = self.clock.now();
         // Before the documents: what is written after this has a higher number, and is read on later.
-        let head = self.head().await?;
-        let counts = reconcile::run(&self.bucket, &self.cache, &self.tags).await?;
+        let mut shelf = self.shelf().await?;
+        let head = self.head(&shelf).await?;
+        let candidates = async {
+            // Later, nearly all is in memory; and a local directory is read as fast as a snapshot of it.
+            if self.age().is_some() || self.bucket.is_directory() {
+                Candidates::default()
+            } else {
+                self.load(&shelf).await
+            }
+        };
+        let pass = reconcile::run(&self.bucket, &self.cache, &self.tags, candidates).boxed().await?;
         self.journal.advance(head);
         self.in_contact(began);
-        Ok(counts)
+        shelf.set_aside(&self.need.bad());
+        self.need.note(shelf.newest_seq(), pass.counts.changed.saturating_sub(pass.spared));
+        Ok(pass.counts)
+    }
+
+    /// Writes a snapshot if one is worth it, for the next start, and removes the entries of the change log that nobody
+    /// needs then. Best after [`Replica::reconcile`]: what this node wrote since is left out. Says whether it did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: nothing is lost then.
+    pub async fn compact(&self) -> Result<bool> {
+        if !self.needs_snapshot() {
+            return Ok(false);
+        }
+        self.need.note(self.shelf().await?.newest_seq(), 0);
+        if !self.needs_snapshot() {
+            return Ok(false); // Another node was faster.
+        }
+        let (seq, now) = (self.applied_seq(), self.clock.now());
+        self.need.note_try(seq);
+        let keys = snapshot::write(&self.bucket, &self.cache, &self.tags, seq, self.node_id, now).await?;
+        self.need.note_written(seq);
+        let shelf = self.shelf().await?;
+        let trimmed = match shelf.previous_seq().zip(shelf.now()) {
+            Some((last, store_now)) => log::trim(&self.bucket, last, store_now - LOG_KEPT).await?,
+            None => 0,
+        };
+        shelf.tidy(&self.bucket).await?;
+        tracing::info!(seq, keys, trimmed, "a snapshot is written");
+        Ok(true)
+    }
+
+    fn needs_snapshot(&self) -> bool {
+        self.need.is_there(self.applied_seq(), self.cache.key_count(), self.bucket.is_directory())
+    }
+
+    /// Whether the change log has grown so much that a look at everything and [`Replica::compact`] should not wait. From
+    /// memory.
+    pub fn needs_snapshot_soon(&self) -> bool {
+        self.need.is_urgent(self.applied_seq(), self.cache.key_count(), self.bucket.is_directory())
+    }
+
+    async fn shelf(&self) -> Result<Shelf> {
+        let mut shelf = Shelf::read(&self.bucket).await?;
+        shelf.set_aside(&self.need.bad());
+        Ok(shelf)
+    }
+
+    async fn load(&self, shelf: &Shelf) -> Candidates {
+        let candidates = snapshot::load(&self.bucket, shelf).await;
+        self.need.note_bad(candidates.bad.clone());
+        candidates
     }
 
     /// Takes in what other nodes have written since: one request when there is nothing.
@@ -160,7 +225,7 @@ impl Replica {
 
     /// Forgets which state of a document is in memory: it is about to be written.
     pub fn about_to_write(&self, tenant: &TenantId, id: KeyId) {
-        self.tags.set(tenant, id, None);
+        self.tags.forget(tenant, id);
     }
 
     /// Takes in one key as it stands in the bucket.
@@ -243,10 +308,8 @@ impl Replica {
 
     /// The highest number there is. At the start, what other nodes have applied counts too: somebody may have removed
     /// the log by hand, and numbers must never be given twice.
-    async fn head(&self) -> Result<u64> {
-        let mut known = self.applied_seq();
-        let snapshots = self.bucket.folders(&layout::snapshots()).await?;
-        known = snapshots.iter().filter_map(|seq| seq.parse().ok()).fold(known, u64::max);
+    async fn head(&self, shelf: &Shelf) -> Result<u64> {
+        let mut known = self.applied_seq().max(shelf.highest_seq().unwrap_or(0));
         if self.age().is_none() {
             known = self.nodes().await?.iter().map(|node| node.applied_seq).fold(known, u64::max);
         }

@@ -1,37 +1,77 @@
 //! Which state of each key document is in memory, so that a listing tells what has to be read.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::key::{KeyId, TenantId};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::cache::KeyCache;
+use crate::key::{ApiKey, KeyId, TenantId};
 use crate::store::Tag;
 
-/// The tags of the documents that the cache was filled from. A tag is forgotten before its key is written, so a tag that
-/// is here was never overtaken by this node.
+/// The tags of the documents that the cache was filled from. Each stands beside the very key it belongs to: a key that was
+/// put in place of that one since, by whomever, has no tag until its document is read. Sixteen bytes per key.
 #[derive(Debug, Default)]
-pub(super) struct Tags(Mutex<HashMap<TenantId, HashMap<KeyId, Tag>>>);
+pub(super) struct Tags {
+    held: Mutex<HashTable<Held>>,
+    ids: DefaultHashBuilder,
+}
+
+/// A key, and the state of the document that it was read from.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) tag: Tag,
+    pub(super) key: Arc<ApiKey>,
+}
 
 impl Tags {
-    /// All tags of a tenant.
-    pub(super) fn of(&self, tenant: &TenantId) -> HashMap<KeyId, Tag> {
-        self.lock().get(tenant).cloned().unwrap_or_default()
+    /// Remembers the tag of a document that was read, if what it says is what is in memory.
+    pub(super) fn note(&self, cache: &KeyCache, read: &Arc<ApiKey>, tag: Option<Tag>) {
+        let held = cache.key(&read.tenant, read.key_id).filter(|held| Arc::ptr_eq(held, read) || **held == **read);
+        match held.zip(tag) {
+            Some((key, tag)) => self.set(Held { tag, key }),
+            None => self.forget(&read.tenant, read.key_id),
+        }
     }
 
-    /// Remembers what was read, or that it is not known.
-    pub(super) fn set(&self, tenant: &TenantId, id: KeyId, tag: Option<Tag>) {
-        let mut tags = self.lock();
-        match tag {
-            Some(tag) => _ = tags.entry(tenant.clone()).or_default().insert(id, tag),
-            None => _ = tags.get_mut(tenant).and_then(|tags| tags.remove(&id)),
+    fn set(&self, new: Held) {
+        let hash = self.hash(&new.key.tenant, new.key.key_id);
+        let mut held = self.lock();
+        match held.find_mut(hash, |held| is(held, &new.key.tenant, new.key.key_id)) {
+            Some(held) => *held = new,
+            None => _ = held.insert_unique(hash, new, |held| self.hash(&held.key.tenant, held.key.key_id)),
         }
+    }
+
+    /// Forgets the tag of a key whose document is about to be written, or is gone.
+    pub(super) fn forget(&self, tenant: &TenantId, id: KeyId) {
+        let hash = self.hash(tenant, id);
+        if let Ok(entry) = self.lock().find_entry(hash, |held| is(held, tenant, id)) {
+            entry.remove();
+        }
+    }
+
+    /// The tag of this very key.
+    pub(super) fn of(&self, key: &Arc<ApiKey>) -> Option<Tag> {
+        let hash = self.hash(&key.tenant, key.key_id);
+        let held = self.lock();
+        held.find(hash, |held| Arc::ptr_eq(&held.key, key)).map(|held| held.tag)
     }
 
     /// Forgets a tenant.
     pub(super) fn remove_tenant(&self, tenant: &TenantId) {
-        self.lock().remove(tenant);
+        self.lock().retain(|held| held.key.tenant != *tenant);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, HashMap<KeyId, Tag>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hash(&self, tenant: &TenantId, id: KeyId) -> u64 {
+        self.ids.hash_one((tenant, id))
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashTable<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is(held: &Held, tenant: &TenantId, id: KeyId) -> bool {
+    held.key.key_id == id && held.key.tenant == *tenant
 }

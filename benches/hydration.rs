@@ -1,0 +1,108 @@
+//! How long a node takes until it has all keys: fills a fresh folder of a store, then starts without a snapshot, writes
+//! one, and starts with it. On one thread, as `keyloft serve` does.
+//!
+//! usage: hydration STORE KEYS…   STORE is what `--store` takes; S3 settings come from `AWS_*`
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::stream::{self, StreamExt};
+use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
+use keyloft::layout::{self, ObjectName};
+use keyloft::store::{KeyDocument, StoreUrl, Written};
+use keyloft::{Bucket, Clock, Keystore, SystemClock};
+
+/// How many documents are written at once.
+const WRITES: usize = 64;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    // `cargo test` and clippy run benches with other arguments: without a store there is nothing to measure.
+    let Some(url) = arguments.next().filter(|argument| argument.contains("://")) else { return };
+    let counts: Vec<usize> = arguments.filter_map(|argument| argument.parse().ok()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    println!(
+        "{:<6} {:>9} {:>9} {:>12} {:>13} {:>11} {:>12} {:>10}",
+        "store", "keys", "fill_s", "start_s", "snapshot_s", "KiB", "start_snap_s", "bytes/key"
+    );
+    for count in counts {
+        runtime.block_on(measure(&url, count));
+    }
+}
+
+async fn measure(url: &str, count: usize) {
+    let url: StoreUrl = format!("{}/hydration-{}", url.trim_end_matches('/'), KeyId::random()).parse().unwrap();
+    let bucket = url.open().unwrap();
+    let start = Instant::now();
+    fill(&bucket, count).await;
+    let filled = start.elapsed();
+
+    let (first, without, bytes) = start_node(&bucket, count).await;
+    let start = Instant::now();
+    let written = first.replica().compact().await.unwrap();
+    let wrote = start.elapsed();
+    drop(first);
+    let kind = if bucket.is_directory() { "local" } else { "s3" };
+    print!("{kind:<6} {count:>9} {:>9.1} {:>12.2} ", filled.as_secs_f64(), without.as_secs_f64());
+    if !written {
+        println!("{:>13} {:>11} {:>12} {bytes:>10}", "needs none", "-", "-");
+        return;
+    }
+    let parts: Vec<_> = bucket.walk(&layout::snapshots()).collect().await;
+    let size: u64 = parts.into_iter().map(|listed| listed.unwrap().size_bytes).sum();
+    let (_, with, _) = start_node(&bucket, count).await;
+    println!("{:>13.2} {:>11} {:>12.2} {bytes:>10}", wrote.as_secs_f64(), size / 1024, with.as_secs_f64());
+}
+
+/// A node, how long it took to load everything, and what a key takes in memory.
+async fn start_node(bucket: &Bucket, count: usize) -> (Keystore, std::time::Duration, usize) {
+    let before = resident_bytes();
+    let start = Instant::now();
+    let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+    let counts = keystore.sync().await.unwrap();
+    assert_eq!((counts.keys, keystore.cache().key_count()), (count, count), "every key is there");
+    let taken = start.elapsed();
+    (keystore, taken, resident_bytes().saturating_sub(before) / count.max(1))
+}
+
+async fn fill(bucket: &Bucket, count: usize) {
+    let now = Some(SystemClock.now());
+    let mut writes = stream::iter(0..count)
+        .map(|number| async move {
+            let key = key(number, now);
+            let name = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+            let written = bucket.create(&name, KeyDocument::new(&key).to_bytes()).await.unwrap();
+            assert_eq!(written, Written::Done);
+        })
+        .buffer_unordered(WRITES);
+    while writes.next().await.is_some() {}
+}
+
+/// A key as a real one is: with a name, a source, dates and an author.
+fn key(number: usize, now: Option<chrono::DateTime<chrono::Utc>>) -> ApiKey {
+    ApiKey {
+        tenant: TenantId::default(),
+        key_id: KeyId::random(),
+        name: KeyName::parse(&format!("shipper-of-host-{number}")).unwrap(),
+        key_type: KeyType::ALL[number % 2],
+        state: KeyState::Active,
+        digest: Digest::of(&format!("secret {number}")),
+        hint: Hint::parse("x7Qa").unwrap(),
+        streams: Streams::All,
+        source_id: Label::parse(&format!("host-{number}")).ok(),
+        trust_level: None,
+        created_by: Label::parse("admin").ok(),
+        created_at: now,
+        modified_at: now,
+        expires_at: None,
+        metadata: Metadata::default(),
+        rev: 1,
+    }
+}
+
+/// The resident set of this process, as Linux counts it.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# How long a node takes until it has all keys, in a local directory and in S3: without a snapshot, and with one. Every
+# number of keys is measured in a fresh folder; the directory is removed afterwards. S3 is measured when KEYLOFT_BENCH_S3
+# names a store (s3://bucket/prefix, with the AWS_* variables), or when scripts/with-stores.sh started one; what is
+# written there stays. A million keys in S3 take long to write: only with S3_KEYS.
+#
+# usage: scripts/bench-hydration.sh [KEYS…]                             default 10000 100000 1000000
+#        S3_KEYS="10000 1000000" scripts/with-stores.sh scripts/bench-hydration.sh [KEYS…]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sizes=("$@"); [ ${#sizes[@]} -gt 0 ] || sizes=(10000 100000 1000000)
+read -r -a s3_sizes <<<"${S3_KEYS:-10000 100000}"
+
+if [ -z "${KEYLOFT_BENCH_S3:-}" ] && [ -n "${KEYLOFT_TEST_CEPH:-}" ]; then
+    KEYLOFT_BENCH_S3=s3://keyloft
+    export AWS_ENDPOINT="$KEYLOFT_TEST_CEPH" AWS_REGION=us-east-1 AWS_ALLOW_HTTP=true
+    export AWS_ACCESS_KEY_ID="$KEYLOFT_TEST_ACCESS_KEY" AWS_SECRET_ACCESS_KEY="$KEYLOFT_TEST_SECRET_KEY"
+fi
+
+cargo build --quiet --locked --release --bench hydration
+bench=$(cargo build --quiet --locked --release --bench hydration --message-format json |
+    sed -n 's/.*"executable":"\([^"]*hydration[^"]*\)".*/\1/p' | tail -n 1)
+work=$(mktemp -d "${TMPDIR:-/tmp}/keyloft-hydration.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# Each size in a process of its own, so that the memory of one says nothing about the next.
+for size in "${sizes[@]}"; do
+    "$bench" "file://$work" "$size"
+    rm -rf "${work:?}"/*
+done
+if [ -z "${KEYLOFT_BENCH_S3:-}" ]; then
+    echo "s3: not run, no store is named"
+    exit
+fi
+for size in "${s3_sizes[@]}"; do "$bench" "$KEYLOFT_BENCH_S3" "$size"; done
+for size in "${sizes[@]}"; do
+    [[ " ${s3_sizes[*]} " == *" $size "* ]] || echo "s3: $size keys not run, see S3_KEYS"
+done

@@ -1,0 +1,119 @@
+//! When a snapshot is worth writing.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+/// Without a snapshot, so many keys are read one by one.
+const FEW: u64 = 1_000;
+/// A local directory needs none for its start; only its change log must not grow for ever.
+const LONG_LOG: u64 = 10_000;
+
+/// What this node knows of how far behind the newest snapshot is.
+#[derive(Debug, Default)]
+pub(in crate::sync) struct Need {
+    known: Mutex<Known>,
+    /// Snapshots that are not whole.
+    bad: Mutex<HashSet<Uuid>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Known {
+    /// The number of the newest snapshot.
+    newest: Option<u64>,
+    /// How many keys it does not have in their present state although no entry of the log says so.
+    beside: u64,
+    /// How far the log had grown when this node last tried to write one.
+    tried: u64,
+}
+
+impl Need {
+    /// Notes the newest snapshot that can be used, and how many documents a pass read that it does not have.
+    pub(in crate::sync) fn note(&self, newest: Option<u64>, beside: usize) {
+        let mut known = lock(&self.known);
+        if newest > known.newest {
+            known.beside = 0;
+        }
+        known.newest = newest;
+        known.beside += beside as u64;
+    }
+
+    /// Notes that this node is about to write one.
+    pub(in crate::sync) fn note_try(&self, applied_seq: u64) {
+        lock(&self.known).tried = applied_seq;
+    }
+
+    /// Notes that this node has written one.
+    pub(in crate::sync) fn note_written(&self, seq: u64) {
+        *lock(&self.known) = Known { newest: Some(seq), beside: 0, tried: seq };
+    }
+
+    /// Whether a snapshot is worth writing.
+    pub(in crate::sync) fn is_there(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
+        let known = *lock(&self.known);
+        let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0));
+        if directory {
+            return grown > LONG_LOG;
+        }
+        let keys = keys as u64;
+        known.newest.is_none() && keys > FEW || grown + known.beside > FEW.max(keys / 20)
+    }
+
+    /// Whether the log has grown so much that the next look at everything should not wait. Not again before it has grown
+    /// as much again, so that a node that may not write does not look for ever.
+    pub(in crate::sync) fn is_urgent(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
+        let known = *lock(&self.known);
+        let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried));
+        grown > if directory { LONG_LOG } else { FEW.max(keys as u64 / 20) }
+    }
+
+    /// Remembers snapshots that are not whole: another node may go on listing them.
+    pub(in crate::sync) fn note_bad(&self, ids: Vec<Uuid>) {
+        lock(&self.bad).extend(ids);
+    }
+
+    /// The snapshots that are not whole.
+    pub(in crate::sync) fn bad(&self) -> HashSet<Uuid> {
+        lock(&self.bad).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_snapshot_is_worth_it_above_a_thousand_keys() {
+        let need = Need::default();
+        assert!(!need.is_there(0, 1_000, false) && need.is_there(0, 1_001, false));
+        assert!(!need.is_there(0, 1_000_000, true), "a local directory needs none for its start");
+    }
+
+    #[test]
+    fn a_next_one_is_worth_it_when_a_twentieth_has_changed() {
+        let need = Need::default();
+        need.note(Some(10), 0);
+        assert!(!need.is_there(5_010, 100_000, false) && need.is_there(5_011, 100_000, false));
+        assert!(!need.is_there(1_010, 10, false) && need.is_there(1_011, 10, false));
+        need.note(Some(10), 5_001);
+        assert!(need.is_there(10, 100_000, false), "what was changed by hand counts too");
+        need.note(Some(11), 0);
+        assert!(!need.is_there(11, 100_000, false), "another node has written one");
+        assert!(!need.is_there(10_011, 10, true) && need.is_there(10_012, 10, true));
+    }
+
+    #[test]
+    fn a_node_that_cannot_write_does_not_try_all_the_time() {
+        let need = Need::default();
+        assert!(need.is_urgent(1_001, 10, false));
+        need.note_try(1_001);
+        assert!(!need.is_urgent(2_000, 10, false) && need.is_urgent(2_002, 10, false));
+        need.note_written(2_002);
+        assert!(!need.is_there(2_002, 5_000, false) && !need.is_urgent(3_000, 10, false));
+    }
+}

@@ -1,0 +1,47 @@
+//! What stands in the bucket for a tenant, beside what was in memory when it was looked at.
+
+use std::sync::Arc;
+
+use super::listing::{self, Listing};
+use super::read::{self, TenantRead};
+use crate::cache::KeyCache;
+use crate::error::Result;
+use crate::key::{ApiKey, Tenant, TenantId};
+use crate::store::Bucket;
+
+/// How many keys are taken from memory between two chances for others to run.
+const STEP: usize = 1024;
+
+/// A tenant in memory and in the bucket.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) id: TenantId,
+    /// Its record in memory.
+    pub(super) held: Option<Arc<Tenant>>,
+    /// Its keys in memory, in order of id.
+    pub(super) known: Vec<Arc<ApiKey>>,
+    pub(super) listing: Listing,
+    pub(super) record: TenantRead,
+}
+
+/// Looks at a tenant. Memory first: what is there now and not in the bucket later was removed; what is issued in between is
+/// not in question. The record last: whoever has keys has one.
+///
+/// # Errors
+/// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+pub(super) async fn survey(bucket: &Bucket, cache: &KeyCache, id: TenantId) -> Result<Survey> {
+    let held = cache.tenant(&id);
+    let mut known: Vec<Arc<ApiKey>> = Vec::new();
+    loop {
+        let page = cache.scan(&id, known.last().map(|key| key.key_id), STEP, |_| true);
+        let end = page.len() < STEP;
+        known.extend(page);
+        if end {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let listing = listing::keys(bucket, &id).await?;
+    let record = read::tenant(bucket, &id).await?;
+    Ok(Survey { id, held, known, listing, record })
+}
