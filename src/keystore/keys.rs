@@ -40,7 +40,7 @@ pub struct Issued {
     pub key: Arc<ApiKey>,
     /// The API key in clear text.
     pub secret: PlainSecret,
-    /// The number of the change in the log, for [`Keystore::receipt`].
+    /// The number of the change in the log, for [`crate::sync::Replica::receipt`].
     pub change_seq: u64,
 }
 
@@ -49,7 +49,7 @@ pub struct Issued {
 pub struct Changed<T> {
     /// What it is now.
     pub value: Arc<T>,
-    /// The number of the change in the log, for [`Keystore::receipt`].
+    /// The number of the change in the log, for [`crate::sync::Replica::receipt`].
     pub change_seq: u64,
 }
 

@@ -27,7 +27,9 @@ pub struct StreamCatalog {
 }
 
 /// Who is told of a stream that was created or widened here.
-struct Widened(Box<dyn Fn(&TenantId, &StreamName) + Send + Sync>);
+struct Widened(Box<Told>);
+
+type Told = dyn Fn(&TenantId, &StreamName) + Send + Sync;
 
 impl std::fmt::Debug for Widened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

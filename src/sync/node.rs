@@ -177,12 +177,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     #[tokio::test]
     async fn a_node_is_seen_with_what_it_has_applied() {
         let bucket = Bucket::in_memory();
         let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
-        let now = Utc::now();
+        let now = SystemClock.now();
         a.publish(&bucket, 3, now).await.unwrap();
         b.publish(&bucket, 5, now).await.unwrap();
         let views = a.read(&bucket, 4, now).await.unwrap();
@@ -196,7 +197,7 @@ mod tests {
     async fn a_silent_node_counts_as_live_for_three_heartbeats() {
         let bucket = Bucket::in_memory();
         let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
-        let now = Utc::now();
+        let now = SystemClock.now();
         a.publish(&bucket, 1, now).await.unwrap();
         b.publish(&bucket, 1, now).await.unwrap();
         a.read(&bucket, 1, now).await.unwrap();

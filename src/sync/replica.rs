@@ -20,10 +20,9 @@ use crate::key::{Digest, KeyId, NodeId, TenantId};
 use crate::store::Bucket;
 
 /// After so long without contact the log may have been trimmed behind our back: only a look at everything helps.
-/// Entries are kept for twice as long.
 const SILENCE: TimeDelta = TimeDelta::minutes(30);
-/// So long, by the clock of the store.
-const LOG_KEPT: TimeDelta = TimeDelta::minutes(60);
+/// How long an entry of the log stays at least, by the clock of the store: far longer than that.
+const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
 /// How often the board is read while somebody waits.
 const BOARD_PERIOD: Duration = Duration::from_millis(100);
 /// No contact yet.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use keyloft::ManualClock;
 use keyloft::key::KeyType;
+use keyloft::{Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
@@ -68,7 +68,7 @@ async fn a_key_whose_file_is_removed_is_gone_after_a_sync() {
 
 #[tokio::test]
 async fn the_name_of_a_removed_key_is_free_after_two_minutes() {
-    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let server = TestServer::spawn_with(|setup| setup.clock = clock.clone()).await;
     let key = server.admin().issue("default", "k", "query").await;
     std::fs::remove_file(server.path(&key_file(&key.id))).unwrap();

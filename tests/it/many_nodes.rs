@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyloft::key::{KeyType, PlainSecret};
-use keyloft::{Bucket, ManualClock};
+use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::server::Setup;
@@ -224,7 +224,7 @@ async fn a_revocation_during_an_outage_holds_here_at_once_and_becomes_durable_la
 
 #[tokio::test]
 async fn a_node_that_is_out_of_contact_for_too_long_refuses_with_503() {
-    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let (server, faults) = faulty(|setup| {
         slow(setup);
         setup.config.sync.max_stale = Some(Duration::from_secs(60));
@@ -263,7 +263,7 @@ async fn a_stream_made_on_one_node_can_be_queried_on_another() {
 
 #[tokio::test]
 async fn the_record_of_a_revoked_key_is_kept_for_as_long_as_it_should() {
-    let clock = Arc::new(ManualClock::new(chrono::Utc::now()));
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
     let server = TestServer::spawn_with(|setup| {
         slow(setup);
         setup.config.sync.revoked_retention = Some(Duration::from_secs(3600));
