@@ -156,7 +156,8 @@ impl Keystore {
     /// The same for a change: another node may have created the tenant a moment ago.
     async fn known(&self, id: &TenantId) -> Result<Arc<Tenant>> {
         match self.tenant(id) {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.cache.is_hydrated() => {
+            // Before the keys are loaded this fails: nobody can say then that there is no such tenant.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.catch_up().await?;
                 self.tenant(id)
             }
