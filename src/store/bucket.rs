@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
@@ -176,7 +177,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
-        let found = self.store.list(Some(&location(folder)?)).try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        let found = all(self.store.list(Some(&location(folder)?))).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -186,8 +187,7 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
         let (folder_path, after) = (location(folder)?, location(&after.path())?);
-        let found = self.store.list_with_offset(Some(&folder_path), &after);
-        let found = found.try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        let found = all(self.store.list_with_offset(Some(&folder_path), &after)).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -239,6 +239,15 @@ pub(crate) fn location(path: &RelativePath) -> Result<Path> {
 async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let timeout = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
     tokio::time::timeout(PATIENCE, work).await.map_err(timeout)?
+}
+
+/// Everything of a listing. It may be long, so patience is for its next object and not for the whole.
+async fn all(mut listing: BoxStream<'_, Result<ObjectMeta, StoreError>>) -> Result<Vec<ObjectMeta>> {
+    let mut found = Vec::new();
+    while let Some(next) = patiently(async { listing.try_next().await.map_err(unavailable) }).await? {
+        found.push(next);
+    }
+    Ok(found)
 }
 
 fn unavailable(error: StoreError) -> Error {

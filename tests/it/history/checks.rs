@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures::TryStreamExt;
 use keyloft::key::{ApiKey, KeyId, KeyState, TenantId};
 use keyloft::layout::{self, ObjectName};
@@ -42,11 +43,13 @@ impl World {
     /// What a node says of the others can be relied on.
     pub async fn check_receipt(&self, node: &Node, wait: Option<Duration>) {
         let seq = node.keystore.replica().applied_seq();
+        // Whoever is on the board before the receipt is asked for must be named in it.
+        let views = node.keystore.replica().nodes().await.unwrap_or_default();
         let receipt = match wait {
             Some(wait) => node.keystore.replica().wait_for(seq, wait).await,
             None => node.keystore.replica().receipt(seq).await,
         };
-        let views = node.keystore.replica().nodes().await.unwrap_or_default();
+        let fresh = |at| self.start.wall() - at < TimeDelta::seconds(150);
         let lives = self.nodes().into_iter().map(|node| (node.keystore.replica().applied_seq(), node));
         let lives: Vec<(u64, _)> =
             lives.chain(self.dead().into_iter().map(|(node, applied)| (applied, node))).collect();
@@ -55,7 +58,7 @@ impl World {
             if view.is_some_and(|view| view.applied_seq > *applied) {
                 self.broken(format!("{} is said to have applied more than it has", other.id));
             }
-            let announced = view.is_some_and(|view| view.live && view.node_id != node.id);
+            let announced = view.is_some_and(|view| fresh(view.last_seen_at) && view.node_id != node.id);
             if announced && *applied < seq && !receipt.behind.contains(&other.id) {
                 self.broken(format!("{} has not applied {seq} and is not named", other.id));
             }
@@ -139,7 +142,7 @@ impl World {
 
 /// Why a node must not treat a key as it does.
 fn judge(node: &Node, promise: &Promise) -> Option<String> {
-    let knows = |at: Duration, by| node.id == by || node.kept_up().is_some_and(|kept_up| kept_up >= at);
+    let knows = |at: Duration, by| node.id == by || node.kept_up().is_some_and(|kept_up| kept_up > at);
     match node.authenticate(&promise.api_key) {
         Ok(permit) => {
             if *permit.tenant() != promise.tenant || permit.key().key_id != promise.key_id {

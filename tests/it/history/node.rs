@@ -68,7 +68,7 @@ impl Node {
     /// Waits until it has kept up with what is in the store now.
     pub async fn catch_up(&self) {
         let now = self.start.elapsed();
-        while self.kept_up().is_none_or(|at| at < now) {
+        while self.kept_up().is_none_or(|at| at <= now) {
             tokio::time::sleep(POLL / 10).await;
         }
     }

@@ -11,7 +11,7 @@ use super::node::Node;
 use super::world::World;
 
 /// So few that they clash.
-const NAMES: [&str; 5] = ["web", "checkout", "billing", "search", "mail"];
+const NAMES: [&str; 8] = ["web", "checkout", "billing", "search", "mail", "cart", "stock", "audit"];
 
 #[derive(Debug, Clone)]
 pub enum Step {
