@@ -103,11 +103,16 @@ impl Board {
         let before = lock(&self.known).clone();
         let listed = bucket.list(&layout::nodes()).await?.into_iter().filter_map(|listed| {
             match ObjectName::parse(RelativePath::new(listed.path.as_str()))? {
-                ObjectName::Node { node_id } => Some((node_id, listed.tag, listed.written_at)),
+                ObjectName::Node { node_id } => Some((node_id, (listed.tag, listed.written_at))),
                 _ => None,
             }
         });
-        let reads = futures::stream::iter(listed).map(|(node_id, tag, written_at)| {
+        let mut listed: HashMap<NodeId, (Option<Tag>, DateTime<Utc>)> = listed.collect();
+        // A weak listing may miss a node: only a read that finds nothing takes it off the board.
+        for (node_id, known) in &before {
+            listed.entry(*node_id).or_insert((None, known.written_at));
+        }
+        let reads = futures::stream::iter(listed).map(|(node_id, (tag, written_at))| {
             let known = before.get(&node_id).filter(|known| tag.is_some() && known.tag == tag).cloned();
             async move {
                 if let Some(known) = known {

@@ -88,8 +88,13 @@ impl Replica {
     /// [`ErrorKind::Unavailable`] when the store does not answer; nothing is removed then.
     pub async fn reconcile(&self) -> Result<Counts> {
         let began = self.clock.now();
-        // Before the documents: what is written after this has a higher number, and is read on later.
-        let head = self.head().await?;
+        // Before the documents: what is written after this has a higher number, and is read on later. A listing may miss
+        // what was written a moment ago, so a node that follows the log goes on to do so.
+        let follows = self.age().is_some() && !self.is_lost();
+        let head = match follows && self.journal.read_on(self).await? == Reached::Head {
+            true => self.applied_seq(),
+            false => self.head().await?,
+        };
         let counts = reconcile::run(&self.bucket, &self.cache, &self.tags).await?;
         self.journal.advance(head);
         self.in_contact(began);
@@ -107,10 +112,10 @@ impl Replica {
     }
 
     async fn read_on(&self) -> Result<()> {
-        let Some(age) = self.age() else {
+        if self.age().is_none() {
             return Err(Error::new(ErrorKind::Unavailable, "the keys are not loaded yet"));
-        };
-        if age >= SILENCE {
+        }
+        if self.is_lost() {
             self.reconcile().await?;
         }
         let began = self.clock.now();
@@ -151,7 +156,24 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: they are appended as soon as it does.
     pub async fn append(&self, changes: Vec<Touched>) -> Result<u64> {
-        self.journal.append(self, changes).await
+        loop {
+            if self.is_lost() {
+                // The number after ours may have been given and trimmed: nobody would look there again.
+                if let Err(error) = self.reconcile().await {
+                    self.journal.owe(changes);
+                    return Err(error);
+                }
+            }
+            let seq = self.journal.append(self, changes.clone()).await?;
+            if !self.is_lost() {
+                return Ok(seq);
+            }
+        }
+    }
+
+    /// Whether this node has been out of contact for so long that its place in the log means nothing.
+    fn is_lost(&self) -> bool {
+        self.age().is_some_and(|age| age >= SILENCE)
     }
 
     /// Forgets which state of a document is in memory: it is about to be written.
