@@ -86,6 +86,7 @@ impl Keystore {
     pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
         if !self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(tenant.clone(), id)) {
             self.cache.stop_denying(tenant, id);
+            self.replica.about_to_write(tenant, id); // What is in memory is not what was read.
             let _ = self.replica.refresh(tenant, id).await; // Else the next look at everything does it.
         }
     }

@@ -76,7 +76,8 @@ impl World {
         }
         let log = self.log().await;
         let head = log.last().copied().unwrap_or(0);
-        if !log.iter().copied().eq(1..=head) {
+        let first = log.first().copied().unwrap_or(1);
+        if !log.iter().copied().eq(first..=head) {
             self.broken(format!("the log has gaps: {log:?}"));
         }
         for node in self.nodes() {
@@ -128,7 +129,7 @@ impl World {
     }
 
     /// The numbers in the log.
-    async fn log(&self) -> Vec<u64> {
+    pub async fn log(&self) -> Vec<u64> {
         let names = self.names(&layout::log()).await.into_iter();
         let number = |name: RelativePathBuf| match ObjectName::parse(&name) {
             Some(ObjectName::LogEntry { seq }) => Some(seq),

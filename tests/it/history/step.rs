@@ -97,6 +97,12 @@ pub enum Step {
     Wait {
         millis: u64,
     },
+    /// A node sleeps while the others go on, and the log is trimmed.
+    Sleep {
+        node: usize,
+        minutes: u64,
+    },
+    Trim,
 }
 
 impl Step {
@@ -134,7 +140,9 @@ impl Step {
             937..941 => Self::RemoveFile { key },
             941..945 => Self::RestoreFile,
             945..985 => Self::Wait { millis: dice.below(3_000) },
-            985..997 => Self::Wait { millis: dice.below(40_000) },
+            985..994 => Self::Wait { millis: dice.below(40_000) },
+            994 => Self::Sleep { node, minutes: dice.below(200) },
+            995 => Self::Trim,
             _ => Self::Wait { millis: 130_000 + dice.below(400_000) },
         }
     }
@@ -199,10 +207,21 @@ impl Step {
             Self::Resume { node } => nodes[node].line.pause(false),
             Self::Cut { node } => nodes[node].line.cut(true),
             Self::Mend { node } => nodes[node].line.cut(false),
-            Self::Weather { node, faults, weak_lists } => nodes[node].line.weather(faults, weak_lists),
+            Self::Weather { node, faults, weak_lists } => {
+                // At the start there is nothing but the listing to go by.
+                let started = nodes[node].kept_up().is_some();
+                nodes[node].line.weather(faults, weak_lists && started);
+            }
             Self::Skew { node, millis } => nodes[node].clock.set(millis),
             Self::RemoveFile { key } => world.remove_file(key).await,
             Self::RestoreFile => world.restore_file().await,
+            Self::Sleep { node, minutes } => {
+                nodes[node].line.pause(true);
+                tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+                world.trim().await;
+                nodes[node].line.pause(false);
+            }
+            Self::Trim => world.trim().await,
             Self::Wait { millis } => tokio::time::sleep(Duration::from_millis(millis)).await,
         }
     }
@@ -232,6 +251,7 @@ impl Step {
                 | Self::Cut { .. }
                 | Self::Weather { .. }
                 | Self::Skew { .. }
+                | Self::Sleep { .. }
                 | Self::RemoveFile { .. }
         )
     }

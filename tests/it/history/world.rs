@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keyloft::ErrorKind;
+use chrono::TimeDelta;
 use keyloft::key::{Credential, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, PlainSecret, TenantId};
 use keyloft::layout::ObjectName;
+use keyloft::{Bucket, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::dice::Dice;
 use super::ledger::{Field, Ledger, Promise, Write};
 use super::node::Node;
-use super::store::Disk;
+use super::store::{Disk, Line};
 use super::time::Start;
 
 #[derive(Debug)]
@@ -228,5 +229,13 @@ impl World {
         if let Some((path, body)) = removed {
             self.disk.plain().put(&path, body).await.unwrap();
         }
+    }
+
+    /// Removes old entries of the log, as a node does that has written a snapshot. The last one stays.
+    pub async fn trim(&self) {
+        let Some(last) = self.log().await.last().copied() else { return };
+        let before = self.start.wall() - TimeDelta::hours(1);
+        let bucket = Bucket::new(Line::new(self.disk.clone(), 0).store());
+        keyloft::sync::log::trim(&bucket, last - 1, before).await.unwrap();
     }
 }
