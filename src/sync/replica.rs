@@ -90,8 +90,7 @@ impl Replica {
         let began = self.clock.now();
         // Before the documents: what is written after this has a higher number, and is read on later. A listing may miss
         // what was written a moment ago, so a node that follows the log goes on to do so.
-        let follows = self.age().is_some() && !self.is_lost();
-        let head = match follows && self.journal.read_on(self).await? == Reached::Head {
+        let head = match !self.is_lost() && self.journal.read_on(self).await? == Reached::Head {
             true => self.applied_seq(),
             false => self.head().await?,
         };
@@ -171,9 +170,9 @@ impl Replica {
         }
     }
 
-    /// Whether this node has been out of contact for so long that its place in the log means nothing.
+    /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.
     fn is_lost(&self) -> bool {
-        self.age().is_some_and(|age| age >= SILENCE)
+        self.age().is_none_or(|age| age >= SILENCE)
     }
 
     /// Forgets which state of a document is in memory: it is about to be written.

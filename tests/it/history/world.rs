@@ -1,5 +1,6 @@
 //! Some nodes, one store, and what people do to them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub struct World {
     dead: Mutex<Vec<(Arc<Node>, u64)>>,
     removed: Mutex<Vec<(Path, PutPayload)>>,
     words: Mutex<u64>,
+    trimmed: AtomicU64,
 }
 
 impl World {
@@ -43,9 +45,9 @@ impl World {
         for node in &nodes {
             node.catch_up().await;
         }
-        let (dead, removed, words) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (dead, removed, words, trimmed) = Default::default();
         let ledger = Ledger::default();
-        Arc::new(Self { start, disk, ledger, tenants, dice, nodes: Mutex::new(nodes), dead, removed, words })
+        Arc::new(Self { start, disk, ledger, tenants, dice, nodes: Mutex::new(nodes), dead, removed, words, trimmed })
     }
 
     pub fn now(&self) -> Duration {
@@ -233,9 +235,17 @@ impl World {
 
     /// Removes old entries of the log, as a node does that has written a snapshot. The last one stays.
     pub async fn trim(&self) {
-        let Some(last) = self.log().await.last().copied() else { return };
+        let log = self.log().await;
         let before = self.start.wall() - TimeDelta::hours(1);
         let bucket = Bucket::new(Line::new(self.disk.clone(), 0).store());
-        keyloft::sync::log::trim(&bucket, last - 1, before).await.unwrap();
+        keyloft::sync::log::trim(&bucket, log.last().map_or(0, |last| last - 1), before).await.unwrap();
+        let left = self.log().await;
+        let gone = log.into_iter().filter(|seq| !left.contains(seq)).max();
+        self.trimmed.fetch_max(gone.unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// The highest number that was trimmed.
+    pub fn trimmed(&self) -> u64 {
+        self.trimmed.load(Ordering::SeqCst)
     }
 }
