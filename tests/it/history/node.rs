@@ -46,6 +46,11 @@ impl Node {
         self.following.abort();
     }
 
+    /// Lets it ask for nothing by itself any more.
+    pub fn stop_following(&self) {
+        self.following.abort();
+    }
+
     /// Everything that was acknowledged before this is in its memory.
     pub fn kept_up(&self) -> Option<Duration> {
         *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner)
