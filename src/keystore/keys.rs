@@ -27,7 +27,7 @@ pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
     Ok(())
 }
 
-fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
+pub(super) fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
     let document = KeyDocument::parse(body)?;
     let key = document.key(tenant, id)?;
     Ok((document, key))

@@ -188,6 +188,14 @@ impl Replica {
         apply::key(&self.bucket, &self.cache, &self.tags, tenant, id).await
     }
 
+    /// Takes in the record of one tenant as it stands in the bucket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn refresh_tenant(&self, tenant: &TenantId) -> Result<()> {
+        apply::tenant(&self.bucket, &self.cache, &self.tags, tenant).await
+    }
+
     /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due.
     ///
     /// # Errors

@@ -6,8 +6,9 @@
 //! 4. [`ledger`]: what was promised.
 //! 5. [`world`], [`step`]: nodes, and what happens to them.
 //! 6. [`checks`]: what must hold.
-//! 7. [`crash`]: every point at which a node can die.
+//! 7. [`crash`], [`cases`]: every point at which a node can die, and single strokes of bad luck.
 
+mod cases;
 mod checks;
 mod crash;
 mod dice;

@@ -71,6 +71,9 @@ struct State {
     dead: bool,
     paused: bool,
     cut: bool,
+    /// Whether nothing is answered, and whether listings are empty.
+    hangs: bool,
+    lists_nothing: bool,
     /// How many operations of a thousand meet a fault.
     weather: u64,
     /// Whether listings may miss what is there.
@@ -115,6 +118,16 @@ impl Line {
 
     pub fn weather(&self, faults: u64, weak_lists: bool) {
         self.change(|state| (state.weather, state.weak_lists) = (faults, weak_lists));
+    }
+
+    /// Whether nothing is answered any more. What was asked meanwhile never is.
+    pub fn hang(&self, hangs: bool) {
+        self.change(|state| state.hangs = hangs);
+    }
+
+    /// Whether listings show nothing.
+    pub fn list_nothing(&self, lists_nothing: bool) {
+        self.change(|state| state.lists_nothing = lists_nothing);
     }
 
     /// Lets the node die at its operation `count` from now on, before or after the store has done it.
@@ -193,6 +206,9 @@ impl Line {
             state.weather
         };
         self.live().await;
+        if self.lock().hangs {
+            std::future::pending::<()>().await;
+        }
         if self.is_cut() {
             return Err(broken("cut off"));
         }
@@ -268,6 +284,9 @@ impl Remote {
         if weak && self.0.dice.in_a_thousand(500) {
             let keep = self.0.dice.index(found.len() + 1);
             found.truncate(keep);
+        }
+        if self.0.lock().lists_nothing {
+            found.clear();
         }
         self.0.arrive(fault, Ok(found)).await
     }
