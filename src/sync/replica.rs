@@ -266,13 +266,13 @@ impl Replica {
         self.board.sweep(&self.bucket, self.applied_seq(), self.clock.now()).await
     }
 
-    /// The highest number there is. At the start, what other nodes have applied counts too: somebody may have removed
+    /// The highest number there is. Without a place in the log, what other nodes have applied counts too: somebody may have removed
     /// the log by hand, and numbers must never be given twice.
     async fn head(&self) -> Result<u64> {
         let mut known = self.applied_seq();
         let snapshots = self.bucket.folders(&layout::snapshots()).await?;
         known = snapshots.iter().filter_map(|seq| seq.parse().ok()).fold(known, u64::max);
-        if self.age().is_none() {
+        if self.is_lost() {
             known = self.nodes().await?.iter().map(|node| node.applied_seq).fold(known, u64::max);
         }
         log::head(&self.bucket, known).await

@@ -56,6 +56,7 @@ fn history(seed: u64, steps: usize, liar: bool) -> Result<Tally, String> {
             }
             world.ledger.open().tell(world.now(), &format!("{number}: {step:?}"));
             step.begin(&world).await;
+            world.spare_the_lost();
             tokio::time::sleep(Duration::from_millis(dice.below(if dice.in_a_thousand(300) { 600 } else { 12 }))).await;
             world.check();
             verdict(&world, seed)?;

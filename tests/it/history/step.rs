@@ -220,6 +220,7 @@ impl Step {
                 nodes[node].line.pause(true);
                 tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
                 world.trim().await;
+                world.spare_the_lost();
                 nodes[node].line.pause(false);
             }
             Self::Trim => world.trim().await,

@@ -244,6 +244,14 @@ impl World {
         self.trimmed.fetch_max(gone.unwrap_or(0), Ordering::SeqCst);
     }
 
+    /// Whoever was away for long starts anew, and at the start there is nothing but the listing to go by.
+    pub fn spare_the_lost(&self) {
+        let lost = |node: &Node| node.kept_up().is_none_or(|at| self.now() - at > Duration::from_secs(1200));
+        for node in self.nodes().iter().filter(|node| lost(node)) {
+            node.line.weather(0, false);
+        }
+    }
+
     /// The highest number that was trimmed.
     pub fn trimmed(&self) -> u64 {
         self.trimmed.load(Ordering::SeqCst)
