@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Keystore;
-use super::keys::{Broken, revoked};
+use super::keys::{Broken, parse, revoked};
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
+use crate::sync::log::LogEntry;
 use crate::sync::{self, Counts, Touched};
 
 /// Within this after the start, a snapshot is there if it is worth it; with chance, so that not every node writes one.
@@ -84,12 +85,20 @@ impl Keystore {
     async fn settle(&self) -> Result<()> {
         let open: Vec<_> = self.owed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         for (tenant, id) in open {
-            match self.change_now(tenant.clone(), id, None, Broken::Overwrite, revoked).await {
+            let (this, owner) = (self.clone(), tenant.clone());
+            let again = async move { this.change_now(owner, id, None, Broken::Overwrite, revoked).await };
+            match Self::to_the_end(again).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                Err(error) => tracing::error!(%tenant, key_id = %id, "a revocation was given up: {error:?}"),
-                Ok(_) => tracing::info!(%tenant, key_id = %id, "a revocation is durable now"),
+                Err(error) => {
+                    tracing::error!(%tenant, key_id = %id, "a revocation was given up: {error:?}");
+                    self.owed.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant.clone(), id));
+                    self.undo_denial(&tenant, id).await;
+                }
+                Ok(_) => {
+                    tracing::info!(%tenant, key_id = %id, "a revocation is durable now");
+                    self.settled(&tenant, id);
+                }
             }
-            self.settled(&tenant, id);
         }
         Ok(())
     }
@@ -112,6 +121,7 @@ impl Keystore {
     pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
         if !self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(tenant.clone(), id)) {
             self.cache.stop_denying(tenant, id);
+            self.replica.about_to_write(tenant, id); // What is in memory is not what was read.
             let _ = self.replica.refresh(tenant, id).await; // Else the next look at everything does it.
         }
     }
@@ -121,24 +131,51 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn purge(&self) -> Result<usize> {
+        let this = self.clone();
+        Self::to_the_end(async move { this.purge_now().await }).await
+    }
+
+    async fn purge_now(&self) -> Result<usize> {
         let Some(retention) = self.replica.settings().revoked_retention else { return Ok(0) };
         let now = self.clock.now();
         let outlived = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age >= retention);
         let due = |key: &ApiKey| !key.is_live() && key.modified_at.is_some_and(outlived);
         let mut purged = Vec::new();
-        for tenant in self.cache.tenants() {
+        let mut outcome = Ok(());
+        'all: for tenant in self.cache.tenants() {
             for key in self.cache.scan(&tenant.id, None, usize::MAX, due) {
-                let (tenant, key_id) = (tenant.id.clone(), key.key_id);
-                self.bucket.remove(&ObjectName::Key { tenant: tenant.clone(), key_id }).await?;
-                self.replica.about_to_write(&tenant, key_id);
-                self.cache.remove_key(&tenant, key_id);
-                purged.push(Touched::Key { tenant, key_id });
+                outcome = self.purge_one(&tenant.id, key.key_id, due, &mut purged).await;
+                if outcome.is_err() {
+                    break 'all; // Those that are gone are told of all the same.
+                }
             }
         }
-        let count = purged.len();
-        for part in purged.chunks(crate::sync::log::LogEntry::MAX_CHANGES) {
+        for part in purged.chunks(LogEntry::MAX_CHANGES) {
             self.replica.append(part.to_vec()).await?;
         }
-        Ok(count)
+        outcome.map(|()| purged.len())
+    }
+
+    /// What is stored decides: memory also shows a key as revoked whose revocation is not durable yet.
+    async fn purge_one(
+        &self,
+        tenant: &TenantId,
+        key_id: KeyId,
+        due: impl Fn(&ApiKey) -> bool,
+        purged: &mut Vec<Touched>,
+    ) -> Result<()> {
+        let object = ObjectName::Key { tenant: tenant.clone(), key_id };
+        let stored = match self.bucket.read(&object).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
+            stored => stored?,
+        };
+        if stored.is_some_and(|stored| !parse(&stored.body, tenant, key_id).is_ok_and(|(_, key)| due(&key))) {
+            return Ok(());
+        }
+        self.bucket.remove(&object).await?;
+        self.replica.about_to_write(tenant, key_id);
+        self.cache.remove_key(tenant, key_id);
+        purged.push(Touched::Key { tenant: tenant.clone(), key_id });
+        Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
     Ok(())
 }
 
-fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
+pub(super) fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
     let document = KeyDocument::parse(body)?;
     let key = document.key(tenant, id)?;
     Ok((document, key))
@@ -151,6 +151,12 @@ impl Keystore {
     /// As for [`Keystore::update`], but a revoked key is no error, and a store that does not answer is
     /// [`ErrorKind::RevokedHere`] when this node holds the key.
     pub async fn revoke(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
+        let (this, tenant) = (self.clone(), tenant.clone());
+        // Whoever asked may hang up: a key that is refused here must then still be revoked everywhere, or let in again.
+        Self::to_the_end(async move { this.revoke_now(&tenant, id, expected_rev).await }).await
+    }
+
+    async fn revoke_now(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
         let held = self.cache.key(tenant, id).is_some_and(|key| expected_rev.is_none_or(|rev| rev == key.rev));
         if held && expected_rev.is_none() {
             self.cache.deny(tenant, id); // Before the store is asked: it may take seconds to fail.

@@ -171,7 +171,8 @@ impl Keystore {
 
     async fn anywhere<T>(&self, find: impl Fn() -> Result<T>) -> Result<T> {
         match find() {
-            Err(error) if error.kind() == ErrorKind::NotFound && self.cache.is_hydrated() => {
+            // Before the keys are loaded this fails: nobody can say then that there is no such thing.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.catch_up().await?;
                 find()
             }

@@ -136,7 +136,10 @@ impl Keystore {
     /// Takes the record into memory, then tells the other nodes.
     async fn remember(&self, tenant: Tenant) -> Result<Changed<Tenant>> {
         let value = Arc::new(tenant.clone());
-        self.cache.put_tenant(tenant);
+        // Our answer may come after that to a later change, and records have no revision: what is stored counts.
+        if self.replica.refresh_tenant(&value.id).await.is_err() {
+            self.cache.put_tenant(tenant);
+        }
         let change_seq = self.replica.append(vec![Touched::Tenant { tenant: value.id.clone() }]).await?;
         Ok(Changed { value, change_seq })
     }

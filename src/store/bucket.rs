@@ -325,10 +325,10 @@ pub(crate) fn location(path: &RelativePath) -> Result<Path> {
     Path::parse(path.as_str()).map_err(|error| Error::new(ErrorKind::Internal, "not an object name").caused_by(error))
 }
 
-/// All of a list. It may take long as long as it goes on.
+/// All of a list. It may be long, so patience is for its next object and not for the whole.
 async fn gathered(mut list: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
     let mut found = Vec::new();
-    while let Some(meta) = within(LARGE_PATIENCE, async { list.try_next().await.map_err(unavailable) }).await? {
+    while let Some(meta) = patiently(async { list.try_next().await.map_err(unavailable) }).await? {
         found.push(meta);
     }
     Ok(found)

@@ -65,7 +65,8 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
     Ok(())
 }
 
-async fn tenant(bucket: &Bucket, cache: &KeyCache, tags: &Tags, id: &TenantId) -> Result<()> {
+/// Takes in the record of one tenant.
+pub(super) async fn tenant(bucket: &Bucket, cache: &KeyCache, tags: &Tags, id: &TenantId) -> Result<()> {
     let held = cache.tenant(id);
     match read::tenant(bucket, id).await? {
         TenantRead::Tenant(tenant) => {

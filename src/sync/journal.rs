@@ -111,6 +111,11 @@ impl Journal {
         told.await.map_err(|error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error))?
     }
 
+    /// Keeps changes whose documents are durable until there is a number for them.
+    pub fn owe(&self, changes: Vec<Touched>) {
+        self.lock().push_back(Waiting { changes, told: None });
+    }
+
     /// Writes what waits, entry after entry. Only with the turn.
     async fn write_waiting(&self, apply: &impl Apply) {
         loop {

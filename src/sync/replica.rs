@@ -92,9 +92,13 @@ impl Replica {
     /// [`ErrorKind::Unavailable`] when the store does not answer; nothing is removed then.
     pub async fn reconcile(&self) -> Result<Counts> {
         let began = self.clock.now();
-        // Before the documents: what is written after this has a higher number, and is read on later.
         let mut shelf = self.shelf().await?;
-        let head = self.head(&shelf).await?;
+        // Before the documents: what is written after this has a higher number, and is read on later. A listing may miss
+        // what was written a moment ago, so a node that follows the log goes on to do so.
+        let head = match !self.is_lost() && self.journal.read_on(self).await? == Reached::Head {
+            true => self.applied_seq(),
+            false => self.head(&shelf).await?,
+        };
         let candidates = async {
             // Later, nearly all is in memory; and a local directory is read as fast as a snapshot of it.
             if self.age().is_some() || self.bucket.is_directory() {
@@ -171,10 +175,10 @@ impl Replica {
     }
 
     async fn read_on(&self) -> Result<()> {
-        let Some(age) = self.age() else {
+        if self.age().is_none() {
             return Err(Error::new(ErrorKind::Unavailable, "the keys are not loaded yet"));
-        };
-        if age >= SILENCE {
+        }
+        if self.is_lost() {
             self.reconcile().await?;
         }
         let began = self.clock.now();
@@ -215,11 +219,24 @@ impl Replica {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: they are appended as soon as it does.
     pub async fn append(&self, changes: Vec<Touched>) -> Result<u64> {
-        // A number that was trimmed behind our back must not be given again: nobody would read it.
-        if self.age().is_some_and(|age| age >= SILENCE) {
-            self.reconcile().await?;
+        loop {
+            if self.is_lost() {
+                // The number after ours may have been given and trimmed: nobody would look there again.
+                if let Err(error) = self.reconcile().await {
+                    self.journal.owe(changes);
+                    return Err(error);
+                }
+            }
+            let seq = self.journal.append(self, changes.clone()).await?;
+            if !self.is_lost() {
+                return Ok(seq);
+            }
         }
-        self.journal.append(self, changes).await
+    }
+
+    /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.
+    fn is_lost(&self) -> bool {
+        self.age().is_none_or(|age| age >= SILENCE)
     }
 
     /// Forgets which state of a document is in memory: it is about to be written.
@@ -233,6 +250,14 @@ impl Replica {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn refresh(&self, tenant: &TenantId, id: KeyId) -> Result<()> {
         apply::key(&self.bucket, &self.cache, &self.tags, tenant, id).await
+    }
+
+    /// Takes in the record of one tenant as it stands in the bucket.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn refresh_tenant(&self, tenant: &TenantId) -> Result<()> {
+        apply::tenant(&self.bucket, &self.cache, &self.tags, tenant).await
     }
 
     /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due.
@@ -305,11 +330,11 @@ impl Replica {
         self.board.sweep(&self.bucket, self.applied_seq(), self.clock.now()).await
     }
 
-    /// The highest number there is. At the start, what other nodes have applied counts too: somebody may have removed
+    /// The highest number there is. Without a place in the log, what other nodes have applied counts too: somebody may have removed
     /// the log by hand, and numbers must never be given twice.
     async fn head(&self, shelf: &Shelf) -> Result<u64> {
         let mut known = self.applied_seq().max(shelf.highest_seq().unwrap_or(0));
-        if self.age().is_none() {
+        if self.is_lost() {
             known = self.nodes().await?.iter().map(|node| node.applied_seq).fold(known, u64::max);
         }
         log::head(&self.bucket, known).await

@@ -9,6 +9,7 @@ mod cli;
 mod credentials;
 mod file_changes;
 mod files;
+mod history;
 mod ingest;
 mod ingest_whole;
 mod key_changes;

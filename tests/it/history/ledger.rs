@@ -1,0 +1,131 @@
+//! What was asked for and what was promised: the truth that the nodes are measured by.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keyloft::key::{KeyId, KeyState, NodeId, TenantId};
+
+/// A key that was promised.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    pub tenant: TenantId,
+    pub name: &'static str,
+    pub key_id: KeyId,
+    pub api_key: String,
+    pub issued: Duration,
+    pub issued_on: NodeId,
+    /// When somebody first asked to revoke it, and when that was promised, and by whom.
+    pub revoke_asked: Option<Duration>,
+    pub revoked: Option<(Duration, NodeId)>,
+    /// Nodes that refuse it for as long as they live.
+    pub refused_on: Vec<NodeId>,
+    /// Whether its file was removed or restored by hand: then what is there counts, and no promise.
+    pub by_hand: bool,
+    /// Whether somebody may have disabled it.
+    pub switched: bool,
+    pub writes: Vec<Write>,
+}
+
+/// Which field a change is about. Each is a register of its own: a change of one must not undo a change of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Source,
+    Trust,
+    State,
+}
+
+impl Field {
+    pub const ALL: [Self; 3] = [Self::Source, Self::Trust, Self::State];
+}
+
+/// A change that was asked for.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub field: Field,
+    pub value: String,
+    pub asked: Duration,
+    pub promised: Option<Duration>,
+    /// The revision it was told.
+    pub rev: Option<u64>,
+    /// Whether it is known to have changed nothing.
+    pub refused: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+pub struct Pages {
+    pub promises: Vec<Promise>,
+    /// What broke.
+    pub broken: Vec<String>,
+    /// What was done, in words.
+    pub told: Vec<String>,
+    pub acknowledged: u64,
+    pub failed: u64,
+}
+
+impl Ledger {
+    pub fn open(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    pub fn tell(&mut self, at: Duration, words: &str) {
+        self.told.push(format!("{:>9.3}s  {words}", at.as_secs_f64()));
+    }
+
+    /// Notes a key that was promised. Nobody else may own its name.
+    pub fn issued(&mut self, promise: Promise) {
+        let owner = self.promises.iter().find(|other| {
+            (&other.tenant, other.name) == (&promise.tenant, promise.name)
+                && other.revoke_asked.is_none()
+                && !other.by_hand
+        });
+        if let Some(owner) = owner {
+            let (first, second) = (owner.key_id, promise.key_id);
+            self.broken.push(format!("{} belongs to {first} and was given to {second}", promise.name));
+        }
+        self.promises.push(promise);
+    }
+}
+
+impl Promise {
+    /// Whether it must work wherever it is known.
+    pub fn must_work(&self) -> bool {
+        self.revoke_asked.is_none() && !self.by_hand && !self.switched
+    }
+
+    /// Why what a field holds in the end cannot be: it must be the last value promised, or one written beside it.
+    pub fn lost_write(&self, field: Field, found: &str, at_first: &str) -> Option<String> {
+        let writes = || self.writes.iter().filter(|write| write.field == field);
+        let candidates: Vec<&Write> = writes().filter(|write| write.value == found && !write.refused).collect();
+        if candidates.is_empty() && found != at_first {
+            return Some(format!("{field:?} of {} is {found:?}, which nobody wrote", self.key_id));
+        }
+        // A write whose outcome is not known may come at any time.
+        if candidates.iter().any(|write| write.promised.is_none()) {
+            return None;
+        }
+        let settled = candidates.iter().filter_map(|write| write.promised).max().unwrap_or(self.issued);
+        let later = writes().find(|write| write.value != found && write.promised.is_some() && write.asked > settled)?;
+        Some(format!("{field:?} of {} is {found:?}: {:?} was promised later and is lost", self.key_id, later.value))
+    }
+
+    /// Two changes that were promised can never be the same revision.
+    pub fn twin_revisions(&self) -> Option<String> {
+        let mut revs: Vec<u64> = self.writes.iter().filter_map(|write| write.rev).collect();
+        revs.sort_unstable();
+        let twin = revs.windows(2).find(|pair| pair[0] == pair[1])?;
+        Some(format!("two changes of {} were promised as revision {}", self.key_id, twin[0]))
+    }
+}
+
+pub fn word(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Active => "active",
+        KeyState::Disabled => "disabled",
+        KeyState::Revoked => "revoked",
+    }
+}
