@@ -200,6 +200,11 @@ pub fn snapshots() -> RelativePathBuf {
     keyloft(SNAPSHOTS)
 }
 
+/// The folder of what probes of the store leave for a moment.
+pub fn probes() -> RelativePathBuf {
+    keyloft(PROBE)
+}
+
 /// The folder of a tenant's streams.
 pub fn streams(tenant: &TenantId) -> RelativePathBuf {
     root(tenant).join(STREAMS)

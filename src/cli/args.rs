@@ -28,7 +28,9 @@ impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {
         command.args(flags().map(|(flag, option)| {
             let help = format!("{} [default: {}] [env: {}]", option.doc, option.default, option.env);
-            Arg::new(flag).long(flag).value_name(option.unit).help(help)
+            let arg = Arg::new(flag).long(flag).value_name(option.unit).help(help);
+            // A switch may stand alone.
+            if option.is_switch() { arg.num_args(0..=1).default_missing_value("true") } else { arg }
         }))
     }
 

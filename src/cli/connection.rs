@@ -47,6 +47,14 @@ impl ClientArgs {
         Ok(())
     }
 
+    /// `store` talks to no server.
+    pub(super) fn refuse_for_store(&self) -> Outcome {
+        if self.url.is_some() || self.tenant.is_some() {
+            return Err(Failure::usage("--url and --tenant are for key and tenant, not for store"));
+        }
+        Ok(())
+    }
+
     /// A client of the server, with the admin token of the environment.
     ///
     /// # Errors

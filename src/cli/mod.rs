@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`]: what `serve` can be told, read off the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`]: the commands of operators.
+//! 3. [`key`], [`tenant`], [`store`]: the commands of operators.
 //! 4. [`connection`]: where the server is and how requests reach it.
 //! 5. [`output`]: tables for people, JSON for programs.
 //! 6. [`failure`]: what can go wrong, and the exit code of each.
@@ -13,6 +13,7 @@ pub mod failure;
 pub mod key;
 pub mod output;
 pub mod serve;
+pub mod store;
 pub mod tenant;
 
 use std::process::ExitCode;
@@ -65,6 +66,9 @@ enum Command {
     /// Create, list, suspend and delete tenants
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", tenant::EXAMPLES))]
     Tenant(tenant::TenantCommand),
+    /// Learn what a store can be relied on for
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", store::EXAMPLES))]
+    Store(store::StoreCommand),
 }
 
 /// The arguments of this process. A mistake in them ends it with exit code 2, `--help` and `--version` with 0.
@@ -78,6 +82,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => cli.client.refuse_for_serve().and_then(|()| serve::run(args)),
         Command::Key(command) => key::run(&cli.client, command),
         Command::Tenant(command) => tenant::run(&cli.client, command),
+        Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
     };
     failure::exit_code(outcome)
 }
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_long_enough_to_be_broken() {
-        for text in [ABOUT, AFTER_HELP, serve::ABOUT, key::EXAMPLES, tenant::EXAMPLES] {
+        for text in [ABOUT, AFTER_HELP, serve::ABOUT, key::EXAMPLES, tenant::EXAMPLES, store::EXAMPLES] {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }
     }

@@ -39,7 +39,11 @@ async fn serve(config: Config) -> Outcome {
     // Before the admin token is made: a start that fails must not use up the one time that it is shown.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
-    let bucket = config.store.open()?;
+    let bucket = config.store.open()?.with_single_writer(config.sync.single_writer);
+    // Before the first write of this node, which is the admin token's. A store that is away is asked again later.
+    if let Err(error) = bucket.probe().await {
+        tracing::warn!("the store cannot be probed yet: {error:?}");
+    }
     let (admin, new_token) = admin(&config, &bucket).await?;
     let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
     let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
@@ -50,8 +54,10 @@ async fn serve(config: Config) -> Outcome {
     let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
         async move {
-            app.hydrate().await;
-            app.follow().await;
+            tokio::join!(app.probe_store(), async {
+                app.hydrate().await;
+                app.follow().await;
+            });
         }
     });
 

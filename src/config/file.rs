@@ -46,11 +46,12 @@ fn unknown(at: &str, key: &str) -> InvalidConfig {
     }
 }
 
-/// Texts and whole numbers; options have no other form.
+/// Texts, whole numbers and switches; options have no other form.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
         DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Boolean(on) => Some(on.to_string()),
         _ => None,
     }
 }

@@ -21,6 +21,13 @@ pub struct OptionDoc {
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+impl OptionDoc {
+    /// Whether it is on or off.
+    pub fn is_switch(&self) -> bool {
+        self.unit == "true or false"
+    }
+}
+
 /// Every option of `keyloft serve`, in the order of the README's table.
 pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
     [

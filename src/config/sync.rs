@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::OptionDoc;
-use super::value::duration;
+use super::value::{duration, switch};
 
 /// How this node follows the bucket.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct SyncConfig {
     pub max_stale: Option<Duration>,
     /// How long the record of a revoked key is kept; `None` for ever.
     pub revoked_retention: Option<Duration>,
+    /// Whether this node, and no other, writes to a store that is not safe.
+    pub single_writer: bool,
 }
 
 impl Default for SyncConfig {
@@ -25,6 +27,7 @@ impl Default for SyncConfig {
             reconcile_interval: Duration::from_secs(600),
             max_stale: None,
             revoked_retention: Some(DAY * 365),
+            single_writer: false,
         }
     }
 }
@@ -77,6 +80,18 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         doc: "How long the record of a revoked key is kept; 0s is for ever.",
         set: |config, text| {
             config.sync.revoked_retention = optional(duration(text, Duration::ZERO..=DAY * 36_500)?);
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("sync-single-writer"),
+        env: "KEYLOFT_SYNC_SINGLE_WRITER",
+        key: Some("sync.single_writer"),
+        default: "false",
+        unit: "true or false",
+        doc: "Changes keys in a store without conditional writes all the same; only one node may do so.",
+        set: |config, text| {
+            config.sync.single_writer = switch(text)?;
             Ok(())
         },
     },

@@ -1,4 +1,4 @@
-//! Reading the text of an option: durations, sizes, counts, and their bounds. Messages state the rule.
+//! Reading the text of an option: durations, sizes, counts and switches, and their bounds. Messages state the rule.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -34,6 +34,11 @@ where
     let read =
         text.parse().map_err(|_| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))?;
     within(read, &bounds, T::to_string)
+}
+
+/// `true` or `false`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
 }
 
 fn within<T: PartialOrd>(read: T, bounds: &RangeInclusive<T>, show: impl Fn(&T) -> String) -> Result<T, String> {

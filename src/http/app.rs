@@ -13,13 +13,15 @@ use crate::ingest::{Ingest, IngestSettings};
 use crate::keystore::Keystore;
 #[cfg(feature = "query")]
 use crate::query::{Engine, QuerySettings};
-use crate::store::Bucket;
+use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
 use crate::sync::SyncSettings;
 use crate::telemetry::metrics::{Levels, Metrics};
 
 /// The state of a node.
 pub struct App {
+    /// Where everything is kept.
+    pub bucket: Bucket,
     /// Keys and tenants.
     pub keystore: Keystore,
     /// Streams and their fields.
@@ -82,7 +84,8 @@ impl App {
             sessions: Sessions::new(cache, clock.clone(), config.session.ttl, config.session.max_per_tenant),
             ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
             #[cfg(feature = "query")]
-            engine: Engine::new(bucket, catalog.clone(), query)?,
+            engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
+            bucket,
             keystore,
             catalog,
             admin_token,
@@ -122,6 +125,16 @@ impl App {
         }
     }
 
+    /// Learns what the store can be relied on for, with growing pauses while it does not answer.
+    pub async fn probe_store(&self) {
+        let mut pause = Duration::from_millis(250);
+        while let Err(error) = self.bucket.probe().await {
+            tracing::warn!("the store cannot be probed yet: {error:?}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
     /// Keeps up with the other nodes, until dropped.
     pub async fn follow(&self) {
         self.keystore.follow(async || self.sync().await).await;
@@ -144,6 +157,7 @@ impl App {
             sessions: self.sessions.list().len(),
             applied_seq: self.keystore.replica().applied_seq(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
+            store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),
         }
     }
 }

@@ -66,7 +66,7 @@ async fn store(
     let body =
         encoding.await.map_err(|error| Error::new(ErrorKind::Internal, "encoding failed").caused_by(error))??;
     let name = ObjectName::Events { tenant: tenant.clone(), stream: stream.clone(), date, id: Uuid::new_v4() };
-    bucket.put(&name, body.into()).await
+    bucket.write_large(&name, body.into()).await
 }
 
 fn fail(members: Vec<Waiting>, error: &Error) {

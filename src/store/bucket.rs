@@ -1,4 +1,4 @@
-//! The four operations the keystore needs of an object store, with the meaning it needs: read, create, replace, list.
+//! The operations the keystore needs of an object store, with the meaning it needs: read, create, replace, list.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,14 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{
-    Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
-};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, UpdateVersion};
 use relative_path::{RelativePath, RelativePathBuf};
 use serde::{Deserialize, Serialize};
 
+use super::mode::StoreMode;
+use super::object::{self, Condition, Store, unavailable};
+use super::report::{Property, Report};
+use super::trust::Trust;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Digest;
 use crate::layout::ObjectName;
@@ -20,13 +22,21 @@ use crate::layout::ObjectName;
 /// No document of ours is larger; whatever is, is not ours.
 pub const MAX_DOCUMENT_BYTES: u64 = 1024 * 1024;
 
-/// How long the store may take over one operation, its own retries included, before we call it unavailable.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the store may take over one document, its own retries included, before we call it unavailable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for objects of many megabytes.
+const LARGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An object store seen through our object names. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    store: Arc<dyn ObjectStore>,
+    /// Gives up in seconds: somebody waits for a document.
+    documents: Store,
+    /// Waits for as long as many megabytes take.
+    data: Store,
+    trust: Arc<Trust>,
+    single_writer: bool,
 }
 
 /// A document as it was read.
@@ -46,14 +56,20 @@ pub struct Stored {
 pub struct Tag(u64);
 
 impl Tag {
-    fn of(e_tag: Option<&str>) -> Option<Self> {
+    pub(super) fn of(e_tag: Option<&str>) -> Option<Self> {
         e_tag.map(|e_tag| Self(Digest::of(e_tag.trim_matches('"')).table_hash()))
     }
 }
 
 /// Which state of an object was read. A store may use the `ETag`, a generation, or both.
 #[derive(Debug, Clone)]
-pub struct Version(UpdateVersion);
+pub struct Version(pub(super) UpdateVersion);
+
+impl Version {
+    pub(super) fn e_tag(&self) -> Option<&str> {
+        self.0.e_tag.as_deref()
+    }
+}
 
 /// What became of a conditional write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,9 +106,19 @@ impl From<ObjectMeta> for Listed {
 }
 
 impl Bucket {
-    /// Any object store that honours `PutMode::Create` and `PutMode::Update`.
+    /// Any object store that honours `PutMode::Create` and `PutMode::Update`: it is taken at its word until it is probed.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store }
+        Self::trusting(store.clone(), store, Some(StoreMode::Cas))
+    }
+
+    /// Any object store. It is probed before the first conditional write.
+    pub fn unproven(store: Arc<dyn ObjectStore>) -> Self {
+        Self::trusting(store.clone(), store, None)
+    }
+
+    /// One store through two clients. Without a mode to assume, it is probed before the first conditional write.
+    pub(super) fn trusting(documents: Store, data: Store, assumed: Option<StoreMode>) -> Self {
+        Self { documents, data, trust: Arc::new(Trust::new(assumed)), single_writer: false }
     }
 
     /// A store that lasts as long as the process: for tests and examples.
@@ -100,9 +126,40 @@ impl Bucket {
         Self::new(Arc::new(object_store::memory::InMemory::new()))
     }
 
+    /// Says whether this bucket, and no other node, may write to a store that is not safe. On a safe store it changes
+    /// nothing.
+    #[must_use]
+    pub fn with_single_writer(self, single_writer: bool) -> Self {
+        Self { single_writer, ..self }
+    }
+
     /// The store itself, for those who read and write event files.
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
-        self.store.clone()
+        self.data.clone()
+    }
+
+    /// Learns what the store can be relied on for. It is asked once: later calls, and those of clones, answer the same.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: ask again.
+    pub async fn probe(&self) -> Result<Report> {
+        self.trust.probe(&self.documents).await
+    }
+
+    /// How documents are changed here; `None` before that is known.
+    pub fn mode(&self) -> Option<StoreMode> {
+        self.trust.known().map(|mode| self.allowed(mode))
+    }
+
+    async fn settled(&self) -> Result<StoreMode> {
+        Ok(self.allowed(self.trust.mode(&self.documents).await?))
+    }
+
+    fn allowed(&self, mode: StoreMode) -> StoreMode {
+        match mode {
+            StoreMode::Unsafe { missing } if self.single_writer => StoreMode::SingleWriter { missing },
+            other => other,
+        }
     }
 
     /// Reads an object; `None` when there is none.
@@ -111,7 +168,7 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the object is larger than
     /// [`MAX_DOCUMENT_BYTES`] or is something that must not be read, such as a symbolic link.
     pub async fn read(&self, name: &ObjectName) -> Result<Option<Stored>> {
-        patiently(self.read_path(&location(&name.path())?)).await
+        patiently(object::read(&self.documents, &location(&name.path())?, MAX_DOCUMENT_BYTES)).await
     }
 
     /// Reads an object that is not ours, to say what it is.
@@ -119,55 +176,49 @@ impl Bucket {
     /// # Errors
     /// As for [`Bucket::read`].
     pub async fn peek(&self, path: &RelativePath) -> Result<Option<Bytes>> {
-        Ok(patiently(self.read_path(&location(path)?)).await?.map(|stored| stored.body))
-    }
-
-    async fn read_path(&self, path: &Path) -> Result<Option<Stored>> {
-        let answer = match self.store.get_opts(path, GetOptions::default()).await {
-            Ok(answer) => answer,
-            Err(StoreError::NotFound { .. }) => return Ok(None),
-            Err(StoreError::NotSupported { source }) => return Err(Error::new(ErrorKind::Corrupt, source.to_string())),
-            Err(error) => return Err(unavailable(error)),
-        };
-        if answer.meta.size > MAX_DOCUMENT_BYTES {
-            return Err(Error::new(ErrorKind::Corrupt, format!("{path} is larger than {MAX_DOCUMENT_BYTES} bytes")));
-        }
-        let version = UpdateVersion { e_tag: answer.meta.e_tag.clone(), version: answer.meta.version.clone() };
-        let tag = Tag::of(answer.meta.e_tag.as_deref());
-        let body = answer.bytes().await.map_err(unavailable)?;
-        Ok(Some(Stored { body, version: Version(version), tag }))
+        let found = patiently(object::read(&self.documents, &location(path)?, MAX_DOCUMENT_BYTES)).await?;
+        Ok(found.map(|stored| stored.body))
     }
 
     /// Writes an object that must not exist yet. Give every body something unique: after an unclear answer the object
     /// is read back, and bytes equal to ours are taken as our own success.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
+    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt, [`ErrorKind::StoreNotSafe`] when the store has no
+    /// conditional writes to rely on.
     pub async fn create(&self, name: &ObjectName, body: Bytes) -> Result<Written> {
-        patiently(self.write(name, body, PutMode::Create)).await
+        self.write(name, body, Wanted::Absent).await
     }
 
     /// Writes an object in place of the version that was read; [`Written::Conflict`] when it has changed or gone since.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
+    /// As for [`Bucket::create`].
     pub async fn replace(&self, name: &ObjectName, body: Bytes, version: &Version) -> Result<Written> {
-        patiently(self.write(name, body, PutMode::Update(version.0.clone()))).await
+        self.write(name, body, Wanted::Unchanged(version)).await
     }
 
-    /// The client library repeats a PUT whose answer got lost and then reports our own success as a conflict, so
-    /// anything but success is settled by reading back.
-    async fn write(&self, name: &ObjectName, body: Bytes, mode: PutMode) -> Result<Written> {
-        let path = location(&name.path())?;
-        let Err(error) = self.store.put_opts(&path, body.clone().into(), PutOptions::from(mode)).await else {
-            return Ok(Written::Done);
+    async fn write(&self, name: &ObjectName, body: Bytes, wanted: Wanted<'_>) -> Result<Written> {
+        let (path, mode) = (location(&name.path())?, self.settled().await?);
+        let condition = match wanted {
+            Wanted::Absent => Condition::Absent,
+            Wanted::Unchanged(version) => version.condition(mode != StoreMode::CasUnquoted),
         };
-        match self.read_path(&path).await {
-            Ok(Some(stored)) if stored.body == body => Ok(Written::Done),
-            Ok(_) if matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
-                Ok(Written::Conflict)
+        let documents = &self.documents;
+        match mode {
+            StoreMode::Unsafe { missing } => Err(not_safe(missing)),
+            StoreMode::SingleWriter { .. } => {
+                patiently(async {
+                    let _alone = self.trust.writing.lock().await;
+                    object::write_alone(documents, &path, &body, &condition, MAX_DOCUMENT_BYTES).await
+                })
+                .await
             }
-            Ok(_) | Err(_) => Err(unavailable(error)),
+            _ => {
+                let write = object::write(documents, &path, &body, &condition, MAX_DOCUMENT_BYTES);
+                // A store that was trusted unseen, and says now that it knows no conditions.
+                patiently(write).await?.ok_or_else(|| not_safe(Property::CreateOnce))
+            }
         }
     }
 
@@ -176,7 +227,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
-        let found = self.store.list(Some(&location(folder)?)).try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        let found = self.documents.list(Some(&location(folder)?)).try_collect::<Vec<_>>().await.map_err(unavailable)?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -186,7 +237,7 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
         let (folder_path, after) = (location(folder)?, location(&after.path())?);
-        let found = self.store.list_with_offset(Some(&folder_path), &after);
+        let found = self.documents.list_with_offset(Some(&folder_path), &after);
         let found = found.try_collect::<Vec<_>>().await.map_err(unavailable)?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
@@ -199,7 +250,7 @@ impl Bucket {
     pub async fn remove(&self, name: &ObjectName) -> Result<()> {
         let path = location(&name.path())?;
         patiently(async {
-            match self.store.delete(&path).await {
+            match self.documents.delete(&path).await {
                 Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
                 Err(error) => Err(unavailable(error)),
             }
@@ -214,21 +265,53 @@ impl Bucket {
     pub async fn folders(&self, folder: &RelativePath) -> Result<Vec<String>> {
         let prefix = location(folder)?;
         let prefix = (!prefix.as_ref().is_empty()).then_some(&prefix);
-        let found = patiently(async { self.store.list_with_delimiter(prefix).await.map_err(unavailable) }).await?;
+        let found = patiently(async { self.documents.list_with_delimiter(prefix).await.map_err(unavailable) }).await?;
         let mut names: Vec<String> =
             found.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Writes an object that nobody else writes, durably, over what is there.
+    /// Writes a document that nobody else writes, durably, over what is there.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
     pub async fn put(&self, name: &ObjectName, body: Bytes) -> Result<()> {
         let path = location(&name.path())?;
-        patiently(async { self.store.put(&path, body.into()).await.map(drop).map_err(unavailable) }).await
+        patiently(async { self.documents.put(&path, body.into()).await.map(drop).map_err(unavailable) }).await
     }
+
+    /// Writes an object of any size, durably. Its name is unique: nothing is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt within a minute.
+    pub async fn write_large(&self, name: &ObjectName, body: Bytes) -> Result<()> {
+        let path = location(&name.path())?;
+        let write = async { self.data.put(&path, body.into()).await.map(drop).map_err(unavailable) };
+        within(LARGE_PATIENCE, write).await
+    }
+
+    /// Reads an object of at most `max_bytes`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer within a minute, [`ErrorKind::Corrupt`] when the object
+    /// is larger.
+    pub async fn read_large(&self, name: &ObjectName, max_bytes: u64) -> Result<Option<Bytes>> {
+        let path = location(&name.path())?;
+        let found = within(LARGE_PATIENCE, object::read(&self.data, &path, max_bytes)).await?;
+        Ok(found.map(|stored| stored.body))
+    }
+}
+
+/// When a document may be written.
+enum Wanted<'a> {
+    Absent,
+    Unchanged(&'a Version),
+}
+
+fn not_safe(missing: Property) -> Error {
+    let message = format!("the store is not safe for changes: it fails {missing} (see keyloft store check)");
+    Error::new(ErrorKind::StoreNotSafe, message)
 }
 
 /// Our names hold only characters that need no encoding, so parsing them cannot change them.
@@ -237,10 +320,10 @@ pub(crate) fn location(path: &RelativePath) -> Result<Path> {
 }
 
 async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let timeout = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
-    tokio::time::timeout(PATIENCE, work).await.map_err(timeout)?
+    within(PATIENCE, work).await
 }
 
-fn unavailable(error: StoreError) -> Error {
-    Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error)
+async fn within<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let timeout = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
+    tokio::time::timeout(patience, work).await.map_err(timeout)?
 }

@@ -1,13 +1,16 @@
 //! Which store a URL names.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use url::Url;
 
 use super::Bucket;
 use super::local::LocalStore;
+use super::mode::StoreMode;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where a store is: `file:///path`, a plain path, or `s3://bucket/prefix`.
@@ -32,53 +35,38 @@ pub enum StoreUrl {
 
 impl StoreUrl {
     /// Opens the store. A directory is created when it does not exist; of a bucket nothing is read yet. S3 settings come
-    /// from the usual `AWS_*` variables.
+    /// from the usual `AWS_*` variables of this process.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the directory cannot be used, [`ErrorKind::Invalid`] when the S3 settings are
     /// not complete or this build has no `s3` feature.
     pub fn open(&self) -> Result<Bucket> {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        self.open_with(std::env::vars_os().filter_map(text))
+    }
+
+    /// The same with these variables in place of those of the process.
+    ///
+    /// # Errors
+    /// As for [`StoreUrl::open`].
+    pub fn open_with(&self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Bucket> {
         match self {
             Self::Directory(path) => {
                 let store = LocalStore::open(path.clone()).map_err(|error| {
                     Error::new(ErrorKind::Unavailable, format!("cannot use {}: {error}", path.display()))
                 })?;
-                Ok(Bucket::new(std::sync::Arc::new(store)))
+                let store = Arc::new(store);
+                Ok(Bucket::trusting(store.clone(), store, Some(StoreMode::Local)))
             }
             #[cfg(feature = "s3")]
-            Self::S3 { bucket, prefix } => open_s3(bucket, prefix),
+            Self::S3 { bucket, prefix } => super::s3::open(bucket, prefix, variables),
             #[cfg(not(feature = "s3"))]
-            Self::S3 { .. } => Err(Error::invalid("this build of keyloft has no S3 support")),
+            Self::S3 { .. } => {
+                let _ = variables;
+                Err(Error::invalid("this build of keyloft has no S3 support"))
+            }
         }
     }
-}
-
-/// Refuses a hung store in seconds: the library's own defaults take three minutes.
-#[cfg(feature = "s3")]
-fn open_s3(bucket: &str, prefix: &str) -> Result<Bucket> {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder};
-
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(50), max_backoff: Duration::from_millis(500), base: 2.0 };
-    let client = ClientOptions::new()
-        .with_connect_timeout(Duration::from_secs(2))
-        .with_timeout(Duration::from_secs(10))
-        .with_allow_http(true);
-    let store = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_client_options(client)
-        .with_retry(RetryConfig { backoff, max_retries: 2, retry_timeout: Duration::from_secs(20) })
-        .build()
-        .map_err(|error| Error::invalid("the S3 settings are not complete").caused_by(error))?;
-    let store: Arc<dyn ObjectStore> = if prefix.is_empty() {
-        Arc::new(store)
-    } else {
-        Arc::new(object_store::prefix::PrefixStore::new(store, prefix))
-    };
-    Ok(Bucket::new(store))
 }
 
 impl FromStr for StoreUrl {

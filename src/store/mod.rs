@@ -1,22 +1,32 @@
 //! The bucket: where everything that must last is kept.
 //!
-//! 1. [`bucket`]: the four operations we need, with the meaning we need, over any `object_store`.
-//! 2. [`location`]: which store a URL names.
-//! 3. `local`: a local directory as an object store with durable writes and real compare-and-swap.
-//! 4. `durable`: the file-system calls under that.
-//! 5. [`document`]: the versioned JSON of a key.
-//! 6. [`tenant`]: the versioned JSON of a tenant.
+//! 1. [`bucket`]: the operations we need, with the meaning we need, over any `object_store`.
+//! 2. `object`: one object under that: a conditional write whose outcome can be trusted.
+//! 3. [`mode`]: what a store can be relied on for; `probe` finds out, [`report`] says what was found, `trust` keeps it.
+//! 4. [`location`]: which store a URL names.
+//! 5. `s3`: the clients of an S3 service, and how long each waits.
+//! 6. `local`: a local directory as an object store with durable writes and real compare-and-swap.
+//! 7. `durable`: the file-system calls under that.
+//! 8. [`document`]: the versioned JSON of a key.
+//! 9. [`tenant`]: the versioned JSON of a tenant.
 
 pub mod bucket;
-#[cfg(test)]
-mod contract;
 pub mod document;
 pub(crate) mod durable;
 pub(crate) mod local;
 pub mod location;
+pub mod mode;
+mod object;
+mod probe;
+pub mod report;
+#[cfg(feature = "s3")]
+mod s3;
 pub mod tenant;
+mod trust;
 
 pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
 pub use document::KeyDocument;
 pub use location::StoreUrl;
+pub use mode::StoreMode;
+pub use report::{Finding, Property, Report, Verdict};
 pub use tenant::TenantDocument;

@@ -30,6 +30,7 @@ pub struct Metrics {
     sessions: Gauge,
     applied_seq: Gauge,
     view_age: Gauge<f64, AtomicU64>,
+    store_mode: Family<ModeLabels, Gauge>,
 }
 
 /// Labels of a request: a fixed set of words, whatever clients send.
@@ -54,6 +55,11 @@ struct DenialLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModeLabels {
+    mode: &'static str,
+}
+
 /// What is true now, read when the metrics are.
 #[derive(Debug, Clone, Copy)]
 pub struct Levels {
@@ -69,6 +75,8 @@ pub struct Levels {
     pub applied_seq: u64,
     /// Since when the store is not known to hold nothing newer.
     pub view_age_seconds: f64,
+    /// How documents are changed in the store.
+    pub store_mode: &'static str,
 }
 
 impl Default for Metrics {
@@ -86,6 +94,7 @@ impl Default for Metrics {
             sessions: Gauge::default(),
             applied_seq: Gauge::default(),
             view_age: Gauge::default(),
+            store_mode: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("http_requests", "Answered requests", metrics.requests.clone());
@@ -114,6 +123,7 @@ impl Default for Metrics {
             Unit::Seconds,
             metrics.view_age.clone(),
         );
+        registry.register("store_mode", "How keys are changed in the store; always 1", metrics.store_mode.clone());
         metrics
     }
 }
@@ -133,6 +143,8 @@ impl Metrics {
         self.sessions.set(signed(levels.sessions));
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
         self.view_age.set(levels.view_age_seconds);
+        self.store_mode.clear();
+        self.store_mode.get_or_create(&ModeLabels { mode: levels.store_mode }).set(1);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);

@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# A real Ceph object store (RADOS gateway of Debian 12, 16.2.15) on loopback, with nothing installed system-wide: a
+# monitor, one OSD that keeps everything in memory, and two gateways over the same objects. The second, the victim, is for
+# tests that pause or kill it. Packages are fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/ceph.
+#
+# usage: scripts/ceph.sh start DIR   starts it; DIR/env then holds KEYLOFT_TEST_CEPH, …_VICTIM and …_VICTIM_PID
+#        scripts/ceph.sh stop DIR    stops what was started there; the objects are gone
+set -euo pipefail
+[ $# = 2 ] || { echo "usage: scripts/ceph.sh start|stop DIR" >&2; exit 2; }
+dir=$(realpath -m "$2")
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/ceph"
+root="$cache/root"
+libraries="$root/usr/lib/$(uname -m)-linux-gnu"
+conf="$dir/ceph.conf"
+fsid=11111111-2222-3333-4444-555555555555
+
+# What Ceph wants for disks, users and web pages that are not there.
+unneeded='^(sudo|lvm2|dmeventd|parted|smartmontools|nvme-cli|hdparm|gdisk|logrotate|cryptsetup-bin|dmidecode|xfsprogs'
+unneeded+='|uuid-runtime|python3-(requests|urllib3|chardet|certifi|idna|charset-normalizer))$'
+
+# Package lists of its own: those of the machine may be old or absent, and are not ours to renew.
+apt() {
+    mkdir -p "$cache"/{debs,lists/partial,archives/partial}
+    apt-get -q -o Dir::State::Lists="$cache/lists" -o Dir::Cache="$cache" -o APT::Sandbox::User=root "$@"
+}
+
+packages() {
+    [ ! -e "$cache/complete" ] || return 0
+    command -v apt-get >/dev/null || { echo "the packages of Ceph are those of Debian 12: there is no apt-get" >&2; exit 1; }
+    rm -rf "$root"
+    apt update >/dev/null
+    local wanted
+    wanted=$(apt install -s --no-install-recommends ceph-mon ceph-osd radosgw ceph-common |
+        awk '/^Inst/ { print $2 }' | grep -vE "$unneeded")
+    # shellcheck disable=SC2086
+    (cd "$cache/debs" && apt download $wanted >/dev/null)
+    for package in "$cache"/debs/*.deb; do dpkg -x "$package" "$root"; done
+    rm -rf "$cache"/{debs,lists,archives} "$cache"/*.bin
+    touch "$cache/complete"
+}
+
+free_port() {
+    /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+write_conf() {
+    cat >"$conf" <<CONF
+[global]
+fsid = $fsid
+mon host = v1:127.0.0.1:$1
+mon initial members = a
+auth cluster required = none
+auth service required = none
+auth client required = none
+osd pool default size = 1
+osd pool default min size = 1
+osd crush chooseleaf type = 0
+osd pool default pg num = 4
+osd pool default pgp num = 4
+osd pool default pg autoscale mode = off
+mon max pg per osd = 1000
+mon allow pool size one = true
+run dir = $dir/run
+admin socket = $dir/run/\$name.asok
+pid file = $dir/run/\$name.pid
+log file = $dir/log/\$name.log
+plugin dir = $libraries/ceph
+erasure code dir = $libraries/ceph/erasure-code
+osd class dir = $libraries/rados-classes
+osd class load list = *
+osd class default list = *
+ms bind ipv6 = false
+public network = 127.0.0.0/8
+[mon.a]
+mon data = $dir/data/mon
+[osd]
+osd data = $dir/data/osd0
+# An OSD that has yet to learn which cluster it is in is sent away.
+monmap = $dir/monmap
+osd objectstore = memstore
+memstore device bytes = 2147483648
+[client.rgw]
+rgw frontends = beast endpoint=127.0.0.1:$2
+rgw data = $dir/data/rgw
+[client.victim]
+rgw frontends = beast endpoint=127.0.0.1:$3
+rgw data = $dir/data/victim
+CONF
+}
+
+# daemon NAME COMMAND…: runs it in a session of its own, so that Ctrl-C in a terminal leaves it to `stop`.
+daemon() {
+    local name=$1
+    shift
+    setsid nohup "$@" -c "$conf" -f </dev/null >"$dir/log/$name.out" 2>&1 3>&- &
+    echo $! >"$dir/$name.pid"
+}
+
+ceph() {
+    timeout 30 /usr/bin/python3 "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out"
+}
+
+is_alive() {
+    kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null
+}
+
+# until_answers PORT NAME
+until_answers() {
+    for _ in $(seq 300); do
+        curl -fs -m 2 "http://127.0.0.1:$1/" >/dev/null && return
+        is_alive mon && is_alive osd && is_alive "$2" || break
+        sleep 0.2
+    done
+    tail -n 20 "$dir"/log/*.out >&2
+    echo "Ceph does not answer on port $1" >&2
+    exit 1
+}
+
+start() {
+    mkdir -p "$cache" "$dir"/{run,log,data/mon,data/osd0,data/rgw,data/victim}
+    # Two test runs may need the packages at once.
+    exec 3>"$cache/lock"
+    flock 3
+    packages
+    exec 3>&-
+    trap '[ -e "$dir/env" ] || stop' EXIT
+    export LD_LIBRARY_PATH="$libraries:$root/lib/$(uname -m)-linux-gnu:$libraries/ceph" PATH="$root/usr/bin:$PATH"
+    export PYTHONPATH="$root/usr/lib/python3/dist-packages"
+    local mon gateway victim
+    mon=$(free_port) gateway=$(free_port) victim=$(free_port)
+    write_conf "$mon" "$gateway" "$victim"
+    monmaptool --create --clobber --fsid "$fsid" --addv a "[v1:127.0.0.1:$mon]" "$dir/monmap" >/dev/null
+    ceph-authtool --create-keyring "$dir/keyring" --gen-key -n mon. --cap mon 'allow *' >/dev/null
+    ceph-mon -c "$conf" --mkfs -i a --monmap "$dir/monmap" --keyring "$dir/keyring"
+    daemon mon ceph-mon -i a
+    local osd
+    osd=$(cat /proc/sys/kernel/random/uuid)
+    ceph osd new "$osd"
+    ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$osd" >"$dir/log/mkfs.out" 2>&1
+    daemon osd ceph-osd -i 0
+    ceph osd crush add osd.0 1.0 host=here root=default
+    daemon rgw radosgw -n client.rgw
+    until_answers "$gateway" rgw
+    # Only now: two gateways that make their pools at once get in each other's way.
+    daemon victim radosgw -n client.victim
+    radosgw-admin -c "$conf" -n client.rgw user create --uid=keyloft --display-name=keyloft \
+        --access-key=KEYLOFT --secret-key=KEYLOFTKEYLOFT >/dev/null 2>>"$dir/log/admin.out"
+    until_answers "$victim" victim
+    curl -fsS -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user KEYLOFT:KEYLOFTKEYLOFT \
+        -H "x-amz-content-sha256: $(printf '' | sha256sum | cut -d' ' -f1)" "http://127.0.0.1:$gateway/keyloft"
+    cat >"$dir/env" <<ENV
+export KEYLOFT_TEST_CEPH=http://127.0.0.1:$gateway
+export KEYLOFT_TEST_CEPH_VICTIM=http://127.0.0.1:$victim
+export KEYLOFT_TEST_CEPH_VICTIM_PID=$(cat "$dir/victim.pid")
+ENV
+}
+
+stop() {
+    local pid name
+    for name in victim rgw osd mon; do
+        [ -e "$dir/$name.pid" ] || continue
+        pid=$(cat "$dir/$name.pid")
+        # The number may belong to somebody else by now.
+        if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$conf"; then
+            kill -KILL "$pid" 2>/dev/null || true # Nothing of it is kept; this ends a paused one too.
+            while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+        fi
+        rm -f "$dir/$name.pid"
+    done
+}
+
+case $1 in
+    start) start ;;
+    stop) stop ;;
+    *) echo "usage: scripts/ceph.sh start|stop DIR" >&2; exit 2 ;;
+esac
