@@ -60,6 +60,9 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon max pg per osd = 1000
 mon allow pool size one = true
+# A full disk of a developer is no reason not to start: the objects are in memory.
+mon data avail crit = 0
+mon data avail warn = 0
 run dir = $dir/run
 admin socket = $dir/run/\$name.asok
 pid file = $dir/run/\$name.pid
@@ -78,6 +81,8 @@ osd data = $dir/data/osd0
 # An OSD that has yet to learn which cluster it is in is sent away.
 monmap = $dir/monmap
 osd objectstore = memstore
+# Now and then the monitor refuses to be told twice, and the OSD gives up.
+osd class update on start = false
 memstore device bytes = 2147483648
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:$2

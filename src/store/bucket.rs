@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, UpdateVersion};
 use relative_path::{RelativePath, RelativePathBuf};
@@ -227,7 +228,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
-        let found = self.documents.list(Some(&location(folder)?)).try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        let found = gathered(self.documents.list(Some(&location(folder)?))).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -238,7 +239,7 @@ impl Bucket {
     pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
         let (folder_path, after) = (location(folder)?, location(&after.path())?);
         let found = self.documents.list_with_offset(Some(&folder_path), &after);
-        let found = found.try_collect::<Vec<_>>().await.map_err(unavailable)?;
+        let found = gathered(found).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -317,6 +318,15 @@ fn not_safe(missing: Property) -> Error {
 /// Our names hold only characters that need no encoding, so parsing them cannot change them.
 pub(crate) fn location(path: &RelativePath) -> Result<Path> {
     Path::parse(path.as_str()).map_err(|error| Error::new(ErrorKind::Internal, "not an object name").caused_by(error))
+}
+
+/// All of a list. It may take long as long as it goes on.
+async fn gathered(mut list: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
+    let mut found = Vec::new();
+    while let Some(meta) = within(LARGE_PATIENCE, async { list.try_next().await.map_err(unavailable) }).await? {
+        found.push(meta);
+    }
+    Ok(found)
 }
 
 async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,7 +1,6 @@
 //! A request is stored whole or not at all, durably, and often together with others.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -9,7 +8,7 @@ use keyloft::Bucket;
 use serde_json::json;
 
 use crate::support::scene::people;
-use crate::support::{Client, Faults, Faulty, TestServer};
+use crate::support::{Client, Fault, Faults, Faulty, TestServer};
 
 async fn count(reader: &Client, stream: &str) -> u64 {
     let answer = reader.query(&format!("SELECT count(*) AS n FROM {stream}")).await;
@@ -107,21 +106,21 @@ async fn in_a_group_only_the_request_that_conflicts_is_refused() {
 #[tokio::test]
 async fn events_that_a_store_refuses_are_503_and_not_there() {
     let faults = Arc::new(Faults::default());
-    let bucket = Bucket::new(Arc::new(Faulty::new(faults.clone())));
+    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     let server = TestServer::spawn_with(|setup| setup.bucket = Some(bucket)).await;
     let (sender, reader) = people(&server).await;
     assert_eq!(sender.ingest("web", "{\"n\":0}").await.status, 200);
-    faults.events.store(true, Ordering::SeqCst);
+    faults.inject(Fault::ErrorBefore, |call| call.is_write() && call.is_about(".parquet"));
     for answer in join_all((0..8).map(|_| sender.ingest("web", "{\"n\":1}"))).await {
         answer.refused(503, "store_unavailable");
         assert!(answer.header("retry-after").is_some());
         assert!(!answer.text().contains("told to fail"), "{}", answer.text());
     }
-    faults.schemas.store(true, Ordering::SeqCst);
+    let of_a_stream = [".parquet", "schema.json"];
+    faults.inject(Fault::ErrorBefore, move |call| call.is_write() && of_a_stream.iter().any(|end| call.is_about(end)));
     sender.ingest("fresh", "{\"n\":1}").await.refused(503, "store_unavailable");
     sender.ingest("web", "{\"new\":1}").await.refused(503, "store_unavailable");
-    faults.events.store(false, Ordering::SeqCst);
-    faults.schemas.store(false, Ordering::SeqCst);
+    faults.none();
     assert_eq!(count(&reader, "web").await, 1);
     assert_eq!(sender.ingest("web", "{\"n\":2,\"new\":1}").await.status, 200);
     assert_eq!(sender.ingest("fresh", "{\"n\":2}").await.status, 200);
@@ -131,16 +130,16 @@ async fn events_that_a_store_refuses_are_503_and_not_there() {
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_503_for_queries_and_never_a_refusal_of_the_key() {
     let faults = Arc::new(Faults::default());
-    let bucket = Bucket::new(Arc::new(Faulty::new(faults.clone())));
+    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     let server = TestServer::spawn_with(|setup| setup.bucket = Some(bucket)).await;
     let (sender, reader) = people(&server).await;
     assert_eq!(sender.ingest("web", "{\"n\":7}").await.status, 200);
-    faults.reads.store(true, Ordering::SeqCst);
+    faults.inject(Fault::ErrorBefore, |call| !call.is_write());
     let answer = reader.query("SELECT n FROM web").await;
     answer.refused(503, "store_unavailable");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(reader.get("/api/v1/whoami").await.status, 200);
     assert_eq!(reader.query("SELECT 1 AS x").await.status, 200);
-    faults.reads.store(false, Ordering::SeqCst);
+    faults.none();
     assert_eq!(reader.query("SELECT n FROM web").await.json(), json!([{"n": 7}]));
 }

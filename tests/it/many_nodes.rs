@@ -1,16 +1,14 @@
 //! Nodes that share one store: what one does, the others do too, and say so.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyloft::key::{KeyType, PlainSecret};
 use keyloft::{Bucket, ManualClock};
 use serde_json::{Value, json};
 
-use crate::support::faulty::{Faults, Faulty};
 use crate::support::server::Setup;
-use crate::support::{Client, TestServer};
+use crate::support::{Client, Fault, Faults, Faulty, TestServer};
 
 /// Two servers over one directory that ask each other's news rarely, unless a test wants it otherwise.
 async fn two(change: impl Fn(&mut Setup)) -> (TestServer, TestServer) {
@@ -53,7 +51,7 @@ async fn until_status(server: &TestServer, api_key: &str, status: u16) {
 /// A server whose store fails when it is told to.
 async fn faulty(change: impl FnOnce(&mut Setup)) -> (TestServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let bucket = Bucket::new(Arc::new(Faulty::new(faults.clone())));
+    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     let server = TestServer::spawn_with(|setup| {
         change(setup);
         setup.bucket = Some(bucket);
@@ -63,9 +61,7 @@ async fn faulty(change: impl FnOnce(&mut Setup)) -> (TestServer, Arc<Faults>) {
 }
 
 fn down(faults: &Faults, down: bool) {
-    for fault in [&faults.reads, &faults.writes] {
-        fault.store(down, Ordering::SeqCst);
-    }
+    if down { faults.inject(Fault::ErrorBefore, |_| true) } else { faults.none() }
 }
 
 #[tokio::test]

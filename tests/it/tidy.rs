@@ -102,7 +102,7 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                let is_test = path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "contract.rs"));
+                let is_test = path.split('/').any(|part| matches!(part, "tests" | "tests.rs"));
                 let code = if is_test { String::new() } else { code(&text) };
                 found.push(Source { path, text, code });
             }

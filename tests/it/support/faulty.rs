@@ -1,49 +1,75 @@
-//! An object store that fails on request.
+//! An object store that goes wrong on request, over any other.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// Which writes fail.
-#[derive(Debug, Default)]
-pub struct Faults {
-    /// Those of event files.
-    pub events: AtomicBool,
-    /// Those of schemas.
-    pub schemas: AtomicBool,
-    /// All reads and listings.
-    pub reads: AtomicBool,
-    /// All writes.
-    pub writes: AtomicBool,
-}
+use super::faults::{Fault, Faults, Kind};
 
-/// Memory, with faults.
-#[derive(Debug)]
+/// A store seen by one node, with its faults. Nodes that share a store get one each, over the same `inner`.
+#[derive(Debug, Clone)]
 pub struct Faulty {
-    inner: InMemory,
+    inner: Arc<dyn ObjectStore>,
     faults: Arc<Faults>,
+    /// The last honest list of each folder.
+    listed: Arc<Mutex<HashMap<Path, Vec<ObjectMeta>>>>,
 }
 
 impl Faulty {
-    pub fn new(faults: Arc<Faults>) -> Self {
-        Self { inner: InMemory::new(), faults }
+    pub fn new(inner: Arc<dyn ObjectStore>, faults: Arc<Faults>) -> Self {
+        Self { inner, faults, listed: Arc::default() }
     }
 
-    fn may(&self, fault: &AtomicBool) -> Result<()> {
-        if fault.load(Ordering::SeqCst) {
-            return Err(Error::Generic { store: "faulty", source: "told to fail".into() });
-        }
-        Ok(())
+    /// Memory, with faults.
+    pub fn memory(faults: Arc<Faults>) -> Self {
+        Self::new(Arc::new(InMemory::new()), faults)
     }
+
+    /// A store that accepts every condition and ignores it, as some do.
+    pub fn liar(inner: Arc<dyn ObjectStore>) -> Self {
+        let faults = Arc::new(Faults::default());
+        faults.inject(Fault::IgnoreCondition, |call| matches!(call.kind, Kind::Create | Kind::Replace));
+        Self::new(inner, faults)
+    }
+
+    /// Carries out `work` as the plan says.
+    async fn attempt<T>(&self, kind: Kind, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.faults.next(kind, path.clone()) {
+            Some(fault) => go_wrong(fault, path, work).await,
+            None => work.await,
+        }
+    }
+}
+
+async fn go_wrong<T>(fault: Fault, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match fault {
+        Fault::ErrorBefore => Err(told_to_fail()),
+        Fault::ErrorAfter => {
+            let _ = work.await;
+            Err(told_to_fail())
+        }
+        Fault::Hang => std::future::pending().await,
+        Fault::HangAfter => {
+            let _ = work.await;
+            std::future::pending().await
+        }
+        Fault::Conflict => Err(Error::AlreadyExists { path: path.to_string(), source: "told to refuse".into() }),
+        Fault::IgnoreCondition | Fault::Stale | Fault::Truncated => work.await,
+    }
+}
+
+fn told_to_fail() -> Error {
+    Error::Generic { store: "faulty", source: "told to fail".into() }
 }
 
 impl fmt::Display for Faulty {
@@ -54,44 +80,76 @@ impl fmt::Display for Faulty {
 
 #[async_trait]
 impl ObjectStore for Faulty {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.may(&self.faults.writes)?;
-        if path.as_ref().ends_with(".parquet") {
-            self.may(&self.faults.events)?;
+    async fn put_opts(&self, path: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        let kind = match options.mode {
+            PutMode::Create => Kind::Create,
+            PutMode::Update(_) => Kind::Replace,
+            PutMode::Overwrite => Kind::Put,
+        };
+        let fault = self.faults.next(kind, path.clone());
+        if fault == Some(Fault::IgnoreCondition) {
+            options.mode = PutMode::Overwrite;
         }
-        if path.as_ref().ends_with("schema.json") {
-            self.may(&self.faults.schemas)?;
+        let work = self.inner.put_opts(path, payload, options);
+        match fault {
+            Some(fault) => go_wrong(fault, path, work).await,
+            None => work.await,
         }
-        self.inner.put_opts(path, payload, options).await
     }
 
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.may(&self.faults.events)?;
-        self.inner.put_multipart_opts(path, options).await
+        self.attempt(Kind::Put, path, self.inner.put_multipart_opts(path, options)).await
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.may(&self.faults.reads)?;
-        self.inner.get_opts(path, options).await
+        self.attempt(Kind::Read, path, self.inner.get_opts(path, options)).await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(paths)
+        let this = self.clone();
+        let delete = move |path: Path| {
+            let this = this.clone();
+            async move {
+                let one = stream::once(futures::future::ready(Ok(path.clone()))).boxed();
+                let work = this.inner.delete_stream(one).try_collect::<Vec<_>>();
+                this.attempt(Kind::Delete, &path, work).await.map(|_| path.clone())
+            }
+        };
+        paths.and_then(delete).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.may(&self.faults.reads) {
-            Ok(()) => self.inner.list(prefix),
-            Err(error) => Box::pin(futures::stream::once(async { Err(error) })),
+        let (this, folder) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let fault = self.faults.next(Kind::List, folder.clone());
+        if fault == Some(Fault::Stale) {
+            let before = self.listed.lock().unwrap().get(&folder).cloned().unwrap_or_default();
+            return stream::iter(before).map(Ok).boxed();
         }
+        let inner = self.inner.list(prefix);
+        let work = async move {
+            let mut found: Vec<ObjectMeta> = inner.try_collect().await?;
+            if fault == Some(Fault::Truncated) {
+                found.truncate(found.len() / 2);
+            } else {
+                this.listed.lock().unwrap().insert(folder, found.clone());
+            }
+            Ok(found)
+        };
+        let work = async move {
+            match fault {
+                Some(fault) => go_wrong(fault, &Path::default(), work).await,
+                None => work.await,
+            }
+        };
+        stream::once(work).map_ok(|found| stream::iter(found).map(Ok)).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.may(&self.faults.reads)?;
-        self.inner.list_with_delimiter(prefix).await
+        let folder = prefix.cloned().unwrap_or_default();
+        self.attempt(Kind::List, &folder, self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        self.attempt(Kind::Put, to, self.inner.copy_opts(from, to, options)).await
     }
 }

@@ -2,15 +2,19 @@
 
 pub mod client;
 pub mod events;
+pub mod faults;
 pub mod faulty;
 pub mod process;
 pub mod raw;
 pub mod scene;
 pub mod server;
+pub mod stores;
 
 pub use client::{Answer, Client, Issued};
-pub use faulty::{Faults, Faulty};
+pub use faults::{Fault, Faults, Kind};
+pub use faulty::Faulty;
 pub use process::Process;
 pub use raw::Raw;
 pub use scene::Scene;
 pub use server::TestServer;
+pub use stores::TestStore;

@@ -1,0 +1,85 @@
+//! The stores of the contract: memory, a directory, and real S3 services that `scripts/with-stores.sh` started.
+
+use keyloft::Bucket;
+use keyloft::store::StoreUrl;
+
+/// A fresh place on some store. Every opening has clients of its own, as another node would.
+#[derive(Clone)]
+pub struct TestStore {
+    url: StoreUrl,
+    variables: Vec<(String, String)>,
+    /// Removed with the last clone.
+    _directory: Option<std::sync::Arc<tempfile::TempDir>>,
+}
+
+impl TestStore {
+    /// A local directory.
+    pub fn directory() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Directory(directory.path().to_owned());
+        Self { url, variables: Vec::new(), _directory: Some(directory.into()) }
+    }
+
+    /// The gateway of Ceph that nobody touches.
+    pub fn ceph() -> Self {
+        Self::s3("KEYLOFT_TEST_CEPH")
+    }
+
+    /// The gateway of Ceph that a test may pause or kill: the process of [`victim_pid`].
+    pub fn ceph_victim() -> Self {
+        Self::s3("KEYLOFT_TEST_CEPH_VICTIM")
+    }
+
+    /// moto.
+    pub fn moto() -> Self {
+        Self::s3("KEYLOFT_TEST_MOTO")
+    }
+
+    fn s3(variable: &str) -> Self {
+        let (key, secret) = (started("KEYLOFT_TEST_ACCESS_KEY"), started("KEYLOFT_TEST_SECRET_KEY"));
+        Self::at(&started(variable), &key, &secret)
+    }
+
+    /// A service of which nothing is known: maybe it is none.
+    pub fn at(endpoint: &str, access_key: &str, secret_key: &str) -> Self {
+        let prefix = keyloft::key::KeyId::random();
+        let variables = [
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_ACCESS_KEY_ID", access_key),
+            ("AWS_SECRET_ACCESS_KEY", secret_key),
+            ("AWS_REGION", "us-east-1"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { url: format!("s3://keyloft/{prefix}").parse().unwrap(), variables, _directory: None }
+    }
+
+    /// The same place on the other gateway of Ceph.
+    #[must_use]
+    pub fn through_victim(&self) -> Self {
+        Self { variables: Self::ceph_victim().variables, ..self.clone() }
+    }
+
+    pub fn open(&self) -> Bucket {
+        self.url.open_with(self.variables.clone()).unwrap()
+    }
+
+    /// What `--store` wants.
+    pub fn url(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// The variables that a process needs to open it.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
+    }
+}
+
+/// The process behind [`TestStore::ceph_victim`].
+pub fn victim_pid() -> u32 {
+    started("KEYLOFT_TEST_CEPH_VICTIM_PID").parse().unwrap()
+}
+
+fn started(variable: &str) -> String {
+    std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: run scripts/test.sh, or scripts/with-stores.sh cargo test"))
+}
