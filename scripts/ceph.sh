@@ -81,7 +81,8 @@ osd data = $dir/data/osd0
 # An OSD that has yet to learn which cluster it is in is sent away.
 monmap = $dir/monmap
 osd objectstore = memstore
-# Now and then the monitor refuses to be told twice, and the OSD gives up.
+# What it would tell the monitor is told below; it gives up when it asks before it knows its own cluster ("wrong fsid").
+osd crush update on start = false
 osd class update on start = false
 memstore device bytes = 2147483648
 [client.rgw]

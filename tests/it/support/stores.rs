@@ -79,7 +79,8 @@ pub fn victim_pid() -> u32 {
     started("KEYLOFT_TEST_CEPH_VICTIM_PID").parse().unwrap()
 }
 
-fn started(variable: &str) -> String {
+/// What `scripts/with-stores.sh` says about the stores that it started.
+pub fn started(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run scripts/test.sh, or scripts/with-stores.sh cargo test"))
 }

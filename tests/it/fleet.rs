@@ -1,0 +1,193 @@
+//! Three real nodes on a real object store under load, while nodes are killed and the store is paused and killed. Needs
+//! the stores of `scripts/with-stores.sh`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::{Fleet, Gateway, Ledger, TestStore};
+
+const POLL: Duration = Duration::from_secs(1); // the default
+
+/// What goes on until it is told to stop.
+pub struct Load {
+    tasks: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// On every node one client that presents keys, whatever became of them; and `admins` who issue and revoke.
+    pub fn start(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>, admins: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        for place in 0..fleet.len() {
+            let (fleet, ledger, stop) = (fleet.clone(), ledger.clone(), stop.clone());
+            tasks.spawn(async move {
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    // A stride without a common divisor comes by all of them in an order of its own.
+                    if let Some(key) = ledger.pick(number * 7919 + place) {
+                        fleet.present(place, &key, &ledger).await;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        }
+        for admin in 0..admins {
+            let (fleet, ledger, stop) = (fleet.clone(), ledger.clone(), stop.clone());
+            tasks.spawn(async move {
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let place = (number + admin) % fleet.len();
+                    if let Some(key) = fleet.issue(place, &format!("key-{admin}-{number}")).await {
+                        ledger.issued(key.clone());
+                        fleet.present((place + 1) % fleet.len(), &key, &ledger).await;
+                    }
+                    if let Some(key) = ledger.pick_good(number * 7919).filter(|_| number % 2 == 1) {
+                        fleet.revoke((place + 1) % fleet.len(), &key.id, &ledger).await;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+        Self { tasks, stop }
+    }
+
+    /// Stops it, and fails if anything in it has.
+    pub async fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+/// Takes the time of round trips to the store, so that a slow machine is not taken for a slow node.
+async fn pulse(url: String, ledger: Arc<Ledger>) {
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+    loop {
+        let began = Instant::now();
+        let _ = http.get(&url).send().await;
+        ledger.round_trip(began);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn seconds(seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_store_fail() {
+    let mut gateway = tokio::task::spawn_blocking(Gateway::start).await.unwrap();
+    let store = gateway.store();
+    let fleet = Fleet::start(3, &store.url(), store.variables(), &[]).await;
+    let ledger = Arc::new(Ledger::new(POLL));
+    let pulse = tokio::spawn(pulse(gateway.url(), ledger.clone()));
+    let load = Load::start(&fleet, &ledger, 2);
+    seconds(2.0).await;
+
+    for place in 0..3 {
+        fleet.kill(place);
+        seconds(0.3).await;
+        fleet.start_node(place).await;
+        seconds(2.0).await;
+        ledger.outage_begins();
+        match place {
+            // Shorter and longer than the clients of the store wait, and refused connections.
+            0 => {
+                gateway.pause();
+                seconds(1.0).await;
+                gateway.resume();
+            }
+            1 => {
+                gateway.kill();
+                seconds(1.0).await;
+                gateway = tokio::task::spawn_blocking(move || {
+                    gateway.restart();
+                    gateway
+                })
+                .await
+                .unwrap();
+            }
+            _ => {
+                gateway.pause();
+                fleet.kill(0);
+                fleet.start_node(0).await; // It greets, and admits nobody yet.
+                seconds(5.0).await;
+                gateway.resume();
+            }
+        }
+        ledger.outage_is_over();
+        seconds(3.5).await;
+    }
+
+    load.end().await;
+    pulse.abort();
+    fleet.until_ready().await;
+    fleet.assert_nothing_lost(&ledger).await;
+    ledger.assert_right();
+    receipts_name_only_the_dead(&fleet, &ledger).await;
+}
+
+/// A killed node counts as live until it has been silent for three heartbeats, and is named; nobody else is.
+async fn receipts_name_only_the_dead(fleet: &Fleet, ledger: &Ledger) {
+    let key = ledger.pick_good(0).unwrap();
+    let path = format!("/api/v1/tenants/default/apikeys/{}?wait=5s", key.id);
+    let (status, body) = fleet.admin(1, "DELETE", &path, None).await.unwrap();
+    let behind: BTreeSet<String> = serde_json::from_value(body["receipt"]["behind"].clone()).unwrap();
+    assert_eq!(status, if behind.is_empty() { 200 } else { 202 }, "{body}");
+    assert!(behind.is_subset(&fleet.dead()), "{behind:?} are behind, dead are {:?}", fleet.dead());
+    assert_eq!(body["receipt"]["appliedOn"].as_u64(), Some(fleet.len() as u64), "{body}");
+    for place in 0..fleet.len() {
+        assert_eq!(fleet.whoami(place, &key).await, Some(401), "node {place} is not behind, and admits");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_names_a_process_that_stands_still_until_it_goes_on() {
+    let store = TestStore::ceph();
+    let fleet = Fleet::start(3, &store.url(), store.variables(), &[]).await;
+    let ledger = Ledger::new(POLL);
+    let change = async |wait: &str| {
+        let key = fleet.issue(0, "k").await.unwrap();
+        ledger.issued(key.clone());
+        let path = format!("/api/v1/tenants/default/apikeys/{}?wait={wait}", key.id);
+        let (status, body) = fleet.admin(0, "DELETE", &path, None).await.unwrap();
+        (status, body["receipt"].clone(), key)
+    };
+    fleet
+        .until("all are on the board", async || {
+            let nodes = fleet.admin(0, "GET", "/api/v1/nodes", None).await;
+            nodes.is_some_and(|(_, nodes)| nodes["items"].as_array().is_some_and(|items| items.len() == 3))
+        })
+        .await;
+    let (status, receipt, _) = change("20s").await;
+    assert_eq!((status, &receipt["liveNodes"], &receipt["behind"]), (200, &json!(3), &json!([])));
+
+    let still = fleet.node_id(2).expect("its log names it");
+    fleet.signal(2, "STOP");
+    let (status, receipt, key) = change("5s").await;
+    assert_eq!((status, &receipt["appliedOn"], &receipt["behind"]), (202, &json!(2), &json!([still])), "{receipt}");
+    assert_eq!(fleet.whoami(1, &key).await, Some(401));
+
+    fleet.signal(2, "CONT");
+    let later = format!("/api/v1/changes/{}", receipt["changeSeq"]);
+    fleet
+        .until("it has caught up", async || {
+            let receipt = fleet.admin(1, "GET", &later, None).await;
+            receipt.is_some_and(|(status, receipt)| status == 200 && receipt["behind"] == json!([]))
+        })
+        .await;
+    assert_eq!(fleet.whoami(2, &key).await, Some(401));
+    let (status, receipt, _) = change("20s").await;
+    assert_eq!((status, &receipt["appliedOn"], &receipt["behind"]), (200, &json!(3), &json!([])));
+}
