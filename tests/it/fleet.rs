@@ -13,6 +13,11 @@ use crate::support::{Fleet, Gateway, Ledger, TestStore};
 
 const POLL: Duration = Duration::from_secs(1); // the default
 
+/// How long admins issue, and how long they then only revoke: a node that meets no new key and writes nothing hears of a
+/// revocation by its own poll only.
+const ISSUING: Duration = Duration::from_millis(1000);
+const REVOKING: Duration = Duration::from_millis(3500);
+
 /// What goes on until it is told to stop.
 pub struct Load {
     tasks: JoinSet<()>,
@@ -20,43 +25,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// On every node one client that presents keys, whatever became of them; and `admins` who issue and revoke.
-    pub fn start(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>, admins: usize) -> Self {
+    /// On every node one client that presents keys, whatever became of them; and two admins who issue, then revoke, all
+    /// on one node at a time.
+    pub fn start(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for place in 0..fleet.len() {
-            let (fleet, ledger, stop) = (fleet.clone(), ledger.clone(), stop.clone());
-            tasks.spawn(async move {
-                for number in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    // A stride without a common divisor comes by all of them in an order of its own.
-                    if let Some(key) = ledger.pick(number * 7919 + place) {
-                        fleet.present(place, &key, &ledger).await;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            });
+            tasks.spawn(present(fleet.clone(), ledger.clone(), stop.clone(), place));
         }
-        for admin in 0..admins {
-            let (fleet, ledger, stop) = (fleet.clone(), ledger.clone(), stop.clone());
-            tasks.spawn(async move {
-                for number in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let place = (number + admin) % fleet.len();
-                    if let Some(key) = fleet.issue(place, &format!("key-{admin}-{number}")).await {
-                        ledger.issued(key.clone());
-                        fleet.present((place + 1) % fleet.len(), &key, &ledger).await;
-                    }
-                    if let Some(key) = ledger.pick_good(number * 7919).filter(|_| number % 2 == 1) {
-                        fleet.revoke((place + 1) % fleet.len(), &key.id, &ledger).await;
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            });
+        let start = Instant::now();
+        for admin in 0..2 {
+            tasks.spawn(administer(fleet.clone(), ledger.clone(), stop.clone(), start, admin));
         }
         Self { tasks, stop }
     }
@@ -66,6 +45,44 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
+        }
+    }
+}
+
+async fn present(fleet: Arc<Fleet>, ledger: Arc<Ledger>, stop: Arc<AtomicBool>, place: usize) {
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        // A stride without a common divisor comes by all of them in an order of its own.
+        let any = ledger.pick(number * 7919 + place);
+        let key = if number % 2 == 0 { any } else { ledger.pick_lately_revoked(number / 2).or(any) };
+        if let Some(key) = key {
+            fleet.present(place, &key, &ledger).await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn administer(fleet: Arc<Fleet>, ledger: Arc<Ledger>, stop: Arc<AtomicBool>, start: Instant, admin: usize) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let turn = start.elapsed().as_millis();
+        let (round, within) = (turn / (ISSUING + REVOKING).as_millis(), turn % (ISSUING + REVOKING).as_millis());
+        number += 1;
+        if within < ISSUING.as_millis() {
+            let place = (number + admin) % fleet.len();
+            if let Some(key) = fleet.issue(place, &format!("key-{admin}-{number}")).await {
+                ledger.issued(key.clone());
+                fleet.present((place + 1) % fleet.len(), &key, &ledger).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        } else {
+            let place = usize::try_from(round).unwrap() % fleet.len();
+            if let Some(key) = ledger.pick_good(number * 7919) {
+                fleet.revoke(place, &key.id, &ledger).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
 }
@@ -92,14 +109,14 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
     let fleet = Fleet::start(3, &store.url(), store.variables(), &[]).await;
     let ledger = Arc::new(Ledger::new(POLL));
     let pulse = tokio::spawn(pulse(gateway.url(), ledger.clone()));
-    let load = Load::start(&fleet, &ledger, 2);
+    let load = Load::start(&fleet, &ledger);
     seconds(2.0).await;
 
     for place in 0..3 {
         fleet.kill(place);
-        seconds(0.3).await;
+        seconds(0.2).await;
         fleet.start_node(place).await;
-        seconds(2.0).await;
+        seconds(1.0).await;
         ledger.outage_begins();
         match place {
             // Shorter and longer than the clients of the store wait, and refused connections.
@@ -122,12 +139,12 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
                 gateway.pause();
                 fleet.kill(0);
                 fleet.start_node(0).await; // It greets, and admits nobody yet.
-                seconds(5.0).await;
+                seconds(4.5).await;
                 gateway.resume();
             }
         }
         ledger.outage_is_over();
-        seconds(3.5).await;
+        seconds(3.0).await;
     }
 
     load.end().await;

@@ -14,6 +14,9 @@ const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// What the clients of a store need to notice that it is back.
 const RECOVERY: Duration = Duration::from_secs(2);
 
+/// How many revoked keys are presented again and again.
+const LATELY: usize = 20;
+
 /// Shared by those who issue and revoke, those who present keys, and whoever disturbs the store.
 pub struct Ledger {
     poll: Duration,
@@ -72,6 +75,19 @@ impl Ledger {
         let keys = lock(&self.keys);
         let good: Vec<_> = keys.values().filter(|(_, standing)| *standing == Standing::Good).collect();
         good.get(number % good.len().max(1)).map(|(key, _)| key.clone())
+    }
+
+    /// One of the few that were revoked last.
+    pub fn pick_lately_revoked(&self, number: usize) -> Option<Issued> {
+        let mut revoked = Vec::new();
+        for (key, standing) in lock(&self.keys).values() {
+            if let Standing::Revoked(at) = standing {
+                revoked.push((*at, key.clone()));
+            }
+        }
+        revoked.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        revoked.truncate(LATELY);
+        revoked.get(number % revoked.len().max(1)).map(|(_, key)| key.clone())
     }
 
     /// The store is about to be out of reach.
