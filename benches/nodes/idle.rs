@@ -30,7 +30,7 @@ pub async fn run(minutes: u64, keys: u64) {
     let _curious = Node::start(&store.through(&curious.url()), &["--sync-reconcile-interval", "10s"]).await;
     tokio::time::sleep(SETTLING).await;
     let start = Instant::now();
-    (calm.take(), curious.take());
+    let _of_the_start = (calm.take(), curious.take());
     tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
     let (calm, curious, seconds) = (calm.take(), curious.take(), start.elapsed().as_secs_f64());
 

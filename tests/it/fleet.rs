@@ -18,6 +18,9 @@ const POLL: Duration = Duration::from_secs(1); // the default
 const ISSUING: Duration = Duration::from_millis(1000);
 const REVOKING: Duration = Duration::from_millis(3500);
 
+/// How many admins there are.
+const ADMINS: usize = 2;
+
 /// What goes on until it is told to stop.
 pub struct Load {
     tasks: JoinSet<()>,
@@ -25,16 +28,20 @@ pub struct Load {
 }
 
 impl Load {
-    /// On every node one client that presents keys, whatever became of them; and two admins who issue, then revoke, all
-    /// on one node at a time.
-    pub fn start(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>) -> Self {
+    /// On every node one client that presents keys, whatever became of them; and admins who issue, then revoke,
+    /// all on one node at a time. Some keys are there from the beginning.
+    pub async fn start(fleet: &Arc<Fleet>, ledger: &Arc<Ledger>) -> Self {
+        for number in 0..60 {
+            let key = fleet.issue(number % fleet.len(), &format!("early-{number}")).await;
+            ledger.issued(key.expect("all is well"));
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for place in 0..fleet.len() {
             tasks.spawn(present(fleet.clone(), ledger.clone(), stop.clone(), place));
         }
         let start = Instant::now();
-        for admin in 0..2 {
+        for admin in 0..ADMINS {
             tasks.spawn(administer(fleet.clone(), ledger.clone(), stop.clone(), start, admin));
         }
         Self { tasks, stop }
@@ -82,7 +89,7 @@ async fn administer(fleet: Arc<Fleet>, ledger: Arc<Ledger>, stop: Arc<AtomicBool
             if let Some(key) = ledger.pick_good(number * 7919) {
                 fleet.revoke(place, &key.id, &ledger).await;
             }
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }
@@ -109,7 +116,7 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
     let fleet = Fleet::start(3, &store.url(), store.variables(), &[]).await;
     let ledger = Arc::new(Ledger::new(POLL));
     let pulse = tokio::spawn(pulse(gateway.url(), ledger.clone()));
-    let load = Load::start(&fleet, &ledger);
+    let load = Load::start(&fleet, &ledger).await;
     seconds(2.0).await;
 
     for place in 0..3 {

@@ -15,7 +15,7 @@ async fn two_processes_on_one_directory_lose_nothing_and_give_no_name_twice() {
     let store = folder.path().join("store");
     let fleet = Fleet::start(2, store.to_str().unwrap(), &[], &["--sync-poll-interval", "200ms"]).await;
     let ledger = Arc::new(Ledger::new(POLL));
-    let load = Load::start(&fleet, &ledger);
+    let load = Load::start(&fleet, &ledger).await;
     let given = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     let race = tokio::spawn(race(fleet.clone(), ledger.clone(), given.clone()));
     for _ in 0..2 {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Gateway {
         let mut arguments = words("cmdline").split_off(1);
         let frontend = format!("--rgw-frontends=beast endpoint=127.0.0.1:{port}");
         arguments.extend([&frontend, "--admin-socket=", "--pid-file=", "--log-file="].map(OsString::from));
-        let variables = variables.collect();
+        let variables: Vec<_> = variables.collect();
         let child = spawn(&program, &arguments, &variables);
         let gateway = Self { program, arguments, variables, port, child };
         gateway.until_answers();
@@ -89,7 +89,7 @@ impl Gateway {
     }
 }
 
-fn spawn(program: &PathBuf, arguments: &[OsString], variables: &Vec<(OsString, OsString)>) -> Child {
+fn spawn(program: &Path, arguments: &[OsString], variables: &[(OsString, OsString)]) -> Child {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
