@@ -9,6 +9,8 @@ use keyloft::key::KeyId;
 use serde_json::{Value, json};
 
 const ADMIN_TOKEN: &str = "kl_adm_bench_0123456789abcdef0123456789";
+/// A node that is asked whether it is ready says each time that it is not.
+const LOG: &str = "warn,keyloft::http::middleware=off";
 const KEYS: &str = "/api/v1/tenants/default/apikeys";
 
 /// Where nodes keep everything.
@@ -72,7 +74,7 @@ impl Node {
         // Whatever whoever runs this has set for other stores and servers.
         let foreign = std::env::vars().filter(|(name, _)| name.starts_with("KEYLOFT_") || name.starts_with("AWS_"));
         foreign.for_each(|(name, _)| _ = command.env_remove(name));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-filter", "warn"]).args(options);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-filter", LOG]).args(options);
         command.env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN).arg("--store");
         match store {
             Store::Directory(path) => _ = command.arg(path),

@@ -1,4 +1,5 @@
 //! What admins were told about keys, and what the answer of a node means in the light of it.
+#![allow(clippy::print_stdout)] // What was asked is shown with --nocapture.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -157,13 +158,8 @@ impl Ledger {
         );
         let (admitted, refused) = (self.admitted.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
         let slowest = lock(&self.round_trips).iter().map(|(_, took)| *took).max().unwrap_or_default();
-        #[allow(clippy::print_stdout)] // For whoever asks with --nocapture.
-        {
-            println!(
-                "{} keys; {admitted} times admitted, {refused} times refused; slowest round trip to the store {slowest:?}",
-                lock(&self.keys).len()
-            );
-        }
+        let count = lock(&self.keys).len();
+        println!("{count} keys, {admitted} times admitted, {refused} times refused; slowest round trip {slowest:?}");
         assert!(admitted > 100 && refused > 100, "{admitted} times admitted, {refused} times refused: too little");
     }
 }
