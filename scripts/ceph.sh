@@ -85,11 +85,12 @@ osd objectstore = memstore
 osd crush update on start = false
 osd class update on start = false
 memstore device bytes = 2147483648
+# Without tcp_nodelay every answer with a body is 40 ms late: it waits for the client's delayed acknowledgement.
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:$2
+rgw frontends = beast endpoint=127.0.0.1:$2 tcp_nodelay=1
 rgw data = $dir/data/rgw
 [client.victim]
-rgw frontends = beast endpoint=127.0.0.1:$3
+rgw frontends = beast endpoint=127.0.0.1:$3 tcp_nodelay=1
 rgw data = $dir/data/victim
 CONF
 }

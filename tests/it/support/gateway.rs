@@ -38,7 +38,7 @@ impl Gateway {
         });
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut arguments = words("cmdline").split_off(1);
-        let frontend = format!("--rgw-frontends=beast endpoint=127.0.0.1:{port}");
+        let frontend = format!("--rgw-frontends=beast endpoint=127.0.0.1:{port} tcp_nodelay=1");
         arguments.extend([&frontend, "--admin-socket=", "--pid-file=", "--log-file="].map(OsString::from));
         let variables: Vec<_> = variables.collect();
         let child = spawn(&program, &arguments, &variables);
