@@ -64,7 +64,7 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon max pg per osd = 1000
 mon allow pool size one = true
-# A few megabytes are written: a disk that is nearly full is no reason to refuse.
+# A full disk of a developer is no reason not to start: the objects are in memory.
 mon data avail crit = 0
 mon data avail warn = 0
 run dir = $dir/run
@@ -84,12 +84,16 @@ mon data = $dir/data/mon
 [osd]
 osd data = $dir/data/osd0
 osd objectstore = memstore
+# What it would tell the monitor is told below; it gives up when it asks before it knows its own cluster ("wrong fsid").
+osd crush update on start = false
+osd class update on start = false
 memstore device bytes = 2147483648
+# Without tcp_nodelay every answer with a body is 40 ms late: it waits for the client's delayed acknowledgement.
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:$2
+rgw frontends = beast endpoint=127.0.0.1:$2 tcp_nodelay=1
 rgw data = $dir/data/rgw
 [client.victim]
-rgw frontends = beast endpoint=127.0.0.1:$3
+rgw frontends = beast endpoint=127.0.0.1:$3 tcp_nodelay=1
 rgw data = $dir/data/victim
 CONF
 }

@@ -56,8 +56,10 @@ async fn serve(config: Config) -> Outcome {
     let keeping_up = actix_web::rt::spawn({
         let app = app.clone();
         async move {
-            tokio::join!(app.probe_store(), app.hydrate());
-            app.follow().await;
+            tokio::join!(app.probe_store(), async {
+                app.hydrate().await;
+                app.follow().await;
+            });
         }
     });
     // Whoever types the next commands at once should find the keys loaded. A store that is away keeps nobody waiting.

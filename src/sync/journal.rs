@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::log::{self, LogEntry, Slot};
@@ -18,6 +19,10 @@ use crate::store::{Bucket, Written};
 
 /// How often a number may be lost to other writers before we say that too many are writing.
 const ATTEMPTS: usize = 200;
+/// How many entries are read at once behind one that is there.
+const WINDOW: u64 = 8;
+/// How many entries are read before they are taken in.
+const MAX_AHEAD: u64 = 256;
 
 /// Takes in what an entry names. It must be repeatable: after a failure the whole entry is applied again.
 pub trait Apply: Send + Sync {
@@ -31,6 +36,26 @@ pub enum Reached {
     /// The end of the log.
     Head,
     /// An entry that cannot be read: only a look at everything tells what it touched.
+    Unreadable,
+}
+
+/// Entries that were read and not taken in yet.
+#[derive(Debug)]
+struct Ahead {
+    changes: Vec<Touched>,
+    /// The number of the last one.
+    last: u64,
+    end: End,
+}
+
+/// Why reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is no next entry.
+    Head,
+    /// There may be more: enough for now.
+    More,
+    /// The next entry cannot be read.
     Unreadable,
 }
 
@@ -84,13 +109,14 @@ impl Journal {
     pub async fn read_on(&self, apply: &impl Apply) -> Result<Reached> {
         let _turn = self.turn().await?;
         loop {
-            let next = self.applied() + 1;
-            match log::read(&self.bucket, next).await? {
-                Slot::Free => break,
-                Slot::Unreadable => return Ok(Reached::Unreadable),
-                Slot::Taken(entry) => apply.apply(&entry.changes).await?,
+            let ahead = self.ahead(self.applied()).await?;
+            let end = ahead.end;
+            self.take_in(apply, ahead).await?;
+            match end {
+                End::Head => break,
+                End::Unreadable => return Ok(Reached::Unreadable),
+                End::More => {}
             }
-            self.advance(next);
         }
         self.write_waiting(apply).await;
         Ok(Reached::Head)
@@ -131,29 +157,68 @@ impl Journal {
         }
     }
 
+    /// Creates an entry at the first free number. What was written before it is looked at on the way and taken in
+    /// afterwards: others would take number after number from whoever did that first.
     async fn write(&self, apply: &impl Apply, changes: Vec<Touched>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
+        let mut skipped = Ahead { changes: Vec::new(), last: self.applied(), end: End::Head };
         for _ in 0..ATTEMPTS {
-            let seq = self.applied() + 1;
-            match self.bucket.create(&ObjectName::LogEntry { seq }, body.clone()).await? {
-                Written::Done => {
+            let seq = skipped.last + 1;
+            if self.bucket.create(&ObjectName::LogEntry { seq }, body.clone()).await? == Written::Done {
+                // The entry is durable in any case; one that cannot be taken in now is read on later.
+                if self.take_in(apply, skipped).await.is_ok() {
                     self.advance(seq);
-                    return Ok(seq);
                 }
-                Written::Conflict => match log::read(&self.bucket, seq).await? {
-                    Slot::Taken(entry) => {
-                        apply.apply(&entry.changes).await?;
-                        self.advance(seq);
-                    }
-                    Slot::Free => {} // A store may say "conflict, try again" (AWS answers 409 to a race).
-                    Slot::Unreadable => {
-                        return Err(Error::new(ErrorKind::Unavailable, "an entry of the change log cannot be read"));
-                    }
-                },
+                return Ok(seq);
             }
-            tokio::time::sleep(jitter::up_to(Duration::from_millis(20))).await;
+            let ahead = self.ahead(skipped.last).await?;
+            if ahead.end == End::Unreadable {
+                return Err(Error::new(ErrorKind::Unavailable, "an entry of the change log cannot be read"));
+            }
+            if ahead.last == skipped.last {
+                // A store may say "conflict, try again" (AWS answers 409 to a race).
+                tokio::time::sleep(jitter::up_to(Duration::from_millis(20))).await;
+            }
+            skipped.last = ahead.last;
+            skipped.changes.extend(ahead.changes);
+            if ahead.end == End::More {
+                let seen = std::mem::take(&mut skipped.changes);
+                self.take_in(apply, Ahead { changes: seen, ..skipped }).await?;
+            }
         }
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
+    }
+
+    /// Reads the entries behind number `last`: one request when there is none, several at once as soon as there are some.
+    async fn ahead(&self, last: u64) -> Result<Ahead> {
+        let mut ahead = Ahead { changes: Vec::new(), last, end: End::More };
+        let mut window = 1;
+        while ahead.last - last < MAX_AHEAD {
+            let numbers = (1..=window).map(|step| log::read(&self.bucket, ahead.last + step));
+            for slot in try_join_all(numbers).await? {
+                match slot {
+                    Slot::Taken(entry) => {
+                        ahead.changes.extend(entry.changes);
+                        ahead.last += 1;
+                    }
+                    Slot::Free => return Ok(Ahead { end: End::Head, ..ahead }),
+                    Slot::Unreadable => return Ok(Ahead { end: End::Unreadable, ..ahead }),
+                }
+            }
+            window = WINDOW;
+        }
+        Ok(ahead)
+    }
+
+    /// Takes in what entries name, each document once, and moves the cursor behind them.
+    async fn take_in(&self, apply: &impl Apply, ahead: Ahead) -> Result<()> {
+        let mut seen = HashSet::with_capacity(ahead.changes.len());
+        let changes: Vec<Touched> = ahead.changes.into_iter().filter(|change| seen.insert(change.clone())).collect();
+        if !changes.is_empty() {
+            apply.apply(&changes).await?;
+        }
+        self.advance(ahead.last);
+        Ok(())
     }
 
     /// As many of those who wait as fit into one entry, at least one.

@@ -24,13 +24,20 @@ impl Process {
 
     /// The same with variables of its environment.
     pub fn serve_with(directory: &Path, options: &[&str], variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let log = directory.with_extension("log");
+        Self::serve_store(directory.to_str().unwrap(), &log, options, &variables.collect::<Vec<_>>())
+    }
+
+    /// The same on any store, with its log in a file of its own.
+    pub fn serve_store(store: &str, log: &Path, options: &[&str], variables: &[(String, String)]) -> Self {
         let mut child = keyloft()
-            .envs(variables.iter().copied())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--store", directory.to_str().unwrap()])
+            .args(["--listen", "127.0.0.1:0", "--store", store])
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(std::fs::File::create(directory.with_extension("log")).unwrap()))
+            .stderr(Stdio::from(std::fs::File::create(log).unwrap()))
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -69,8 +76,7 @@ impl Process {
 
     /// Sends a signal by its name, to this process only.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+        send_signal(self.child.id(), name);
     }
 
     /// Waits for the end and gives the exit code.
@@ -84,6 +90,12 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal by its name to a process that the caller started.
+pub fn send_signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(status.success());
 }
 
 /// The command without the environment of whoever runs the tests.

@@ -106,7 +106,8 @@ impl Drop for Victim {
     }
 }
 
-fn started(variable: &str) -> String {
+/// What `scripts/with-stores.sh` says about the stores that it started.
+pub fn started(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run scripts/test.sh, or scripts/with-stores.sh cargo test"))
 }

@@ -1,0 +1,219 @@
+//! Several real processes on one store, each of which can be killed and started again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::ledger::Standing;
+use super::server::ADMIN_TOKEN;
+use super::{Issued, Ledger, Process};
+
+/// Nodes by their place. All methods may be called from many tasks.
+pub struct Fleet {
+    store: String,
+    variables: Vec<(String, String)>,
+    options: Vec<String>,
+    logs: tempfile::TempDir,
+    starts: AtomicUsize,
+    nodes: Vec<Mutex<Node>>,
+    /// Those that were killed, by their ids: others take them for live for three minutes.
+    dead: Mutex<BTreeSet<String>>,
+    http: reqwest::Client,
+}
+
+#[derive(Default)]
+struct Node {
+    process: Option<Process>,
+    url: String,
+    log: PathBuf,
+}
+
+impl Fleet {
+    /// Starts `count` nodes and waits until they are ready.
+    pub async fn start(count: usize, store: &str, variables: &[(String, String)], options: &[&str]) -> Arc<Self> {
+        let mut variables = variables.to_vec();
+        variables.push(("KEYLOFT_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()));
+        let fleet = Arc::new(Self {
+            store: store.to_owned(),
+            variables,
+            options: options.iter().map(ToString::to_string).collect(),
+            logs: tempfile::tempdir().unwrap(),
+            starts: AtomicUsize::new(0),
+            nodes: (0..count).map(|_| Mutex::default()).collect(),
+            dead: Mutex::default(),
+            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap(),
+        });
+        for place in 0..count {
+            fleet.start_node(place).await;
+        }
+        fleet.until_ready().await;
+        fleet
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Starts the node of a place, and waits for its greeting only.
+    pub async fn start_node(self: &Arc<Self>, place: usize) {
+        let this = self.clone();
+        let start = move || {
+            let log = this.logs.path().join(format!("{}.log", this.starts.fetch_add(1, Ordering::Relaxed)));
+            let options: Vec<&str> = this.options.iter().map(String::as_str).collect();
+            let process = Process::serve_store(&this.store, &log, &options, &this.variables);
+            let url = process.url().to_owned();
+            *this.nodes[place].lock().unwrap() = Node { process: Some(process), url, log };
+        };
+        tokio::task::spawn_blocking(start).await.unwrap();
+    }
+
+    /// kill -9.
+    pub fn kill(&self, place: usize) {
+        let id = self.node_id(place);
+        drop(self.nodes[place].lock().unwrap().process.take());
+        self.dead.lock().unwrap().extend(id);
+    }
+
+    /// Sends a signal to the process of a place.
+    pub fn signal(&self, place: usize, name: &str) {
+        self.nodes[place].lock().unwrap().process.as_ref().unwrap().signal(name);
+    }
+
+    /// What the node of a place calls itself, once it has said so in its log.
+    pub fn node_id(&self, place: usize) -> Option<String> {
+        let log = std::fs::read_to_string(&self.nodes[place].lock().unwrap().log).unwrap();
+        let id = log.split("node_id=").nth(1)?.split_whitespace().next()?;
+        Some(id.trim_matches('"').to_owned())
+    }
+
+    /// The ids of the nodes that were killed.
+    pub fn dead(&self) -> BTreeSet<String> {
+        self.dead.lock().unwrap().clone()
+    }
+
+    pub async fn until_ready(&self) {
+        for place in 0..self.len() {
+            self.until(&format!("node {place} is ready"), async || {
+                self.ask(place, "GET", "/api/v1/readiness", None, None).await.is_some_and(|(status, _)| status == 200)
+            })
+            .await;
+        }
+    }
+
+    /// Waits, at most half a minute, until something is so.
+    pub async fn until(&self, what: &str, so: impl AsyncFn() -> bool) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            if so().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("half a minute passed and still not: {what}");
+    }
+
+    /// A request to the node of a place; `None` when it hangs up or is not there.
+    async fn ask(
+        &self,
+        place: usize,
+        method: &str,
+        path: &str,
+        api_key: Option<&str>,
+        body: Option<Value>,
+    ) -> Option<(u16, Value)> {
+        let url = format!("{}{path}", self.nodes[place].lock().unwrap().url);
+        let request = self.http.request(method.parse().unwrap(), url);
+        let request = match api_key {
+            Some(key) => request.header("x-api-key", key),
+            None => request.bearer_auth(ADMIN_TOKEN),
+        };
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.ok()?;
+        Some((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// An admin's request.
+    pub async fn admin(&self, place: usize, method: &str, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
+        self.ask(place, method, path, None, body).await
+    }
+
+    /// Issues a key; `None` when nobody said that it was issued. A refusal of the name is no mistake.
+    pub async fn issue(&self, place: usize, name: &str) -> Option<Issued> {
+        let body = json!({"keyName": name, "keyType": "query"});
+        let (status, view) = self.admin(place, "POST", "/api/v1/tenants/default/apikeys", Some(body)).await?;
+        assert!(matches!(status, 201 | 409 | 503), "{status}: {view}");
+        let text = |field: &str| view[field].as_str().unwrap().to_owned();
+        (status == 201).then(|| Issued { id: text("keyId"), api_key: text("apiKey") })
+    }
+
+    /// Revokes a key, in the ledger too; says whether it was acknowledged.
+    pub async fn revoke(&self, place: usize, id: &str, ledger: &Ledger) -> bool {
+        ledger.set(id, Standing::Unclear);
+        let answer = self.admin(place, "DELETE", &format!("/api/v1/tenants/default/apikeys/{id}"), None).await;
+        let Some((status, body)) = answer else { return false };
+        assert!(matches!(status, 200 | 503) || status == 404, "{status}: {body}");
+        if status == 404 {
+            ledger.wrong(format!("node {place} does not know the key {id} that was issued"));
+        }
+        if status == 200 {
+            ledger.set(id, Standing::Revoked(Instant::now()));
+        }
+        status == 200
+    }
+
+    /// The status that a key gets.
+    pub async fn whoami(&self, place: usize, key: &Issued) -> Option<u16> {
+        Some(self.ask(place, "GET", "/api/v1/whoami", Some(&key.api_key), None).await?.0)
+    }
+
+    /// Presents a key and takes the answer down.
+    pub async fn present(&self, place: usize, key: &Issued, ledger: &Ledger) {
+        let sent = Instant::now();
+        if let Some(status) = self.whoami(place, key).await {
+            ledger.judge(&format!("node {place}"), &key.id, sent, status);
+        }
+    }
+
+    /// The names of all live keys, as the node of a place lists them.
+    pub async fn names(&self, place: usize) -> Vec<String> {
+        let (mut names, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/v1/tenants/default/apikeys?limit=1000{cursor}");
+            let (status, page) = self.admin(place, "GET", &path, None).await.unwrap();
+            assert_eq!(status, 200, "{page}");
+            let items = page["items"].as_array().unwrap();
+            names.extend(items.iter().map(|item| item["keyName"].as_str().unwrap().to_owned()));
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return names,
+            }
+        }
+    }
+
+    /// Asserts what must be so once everything has calmed down: every acknowledged issue and revocation is there on every
+    /// node, and no live name twice.
+    pub async fn assert_nothing_lost(&self, ledger: &Ledger) {
+        for (key, _) in ledger.keys().iter().filter(|(_, standing)| *standing == Standing::Unclear) {
+            assert!(self.revoke(0, &key.id, ledger).await, "{} cannot be revoked in peace", key.id);
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        for (key, standing) in ledger.keys() {
+            let expected = if standing == Standing::Good { 200 } else { 401 };
+            for place in 0..self.len() {
+                let status = self.whoami(place, &key).await;
+                assert_eq!(status, Some(expected), "key {} on node {place} in the end, {standing:?}", key.id);
+            }
+        }
+        for place in 0..self.len() {
+            let names = self.names(place).await;
+            let once: BTreeSet<_> = names.iter().collect();
+            assert_eq!(names.len(), once.len(), "a name twice: {names:?}");
+        }
+    }
+}
