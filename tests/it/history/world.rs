@@ -154,7 +154,7 @@ impl World {
             Field::Source => (word.clone(), KeyPatch { source_id: label(), ..KeyPatch::default() }),
             Field::Trust => (word.clone(), KeyPatch { trust_level: label(), ..KeyPatch::default() }),
             Field::State => {
-                let active = *words % 2 == 0;
+                let active = words.is_multiple_of(2);
                 let value = if active { "active" } else { "disabled" };
                 (value.to_owned(), KeyPatch { active: Some(active), ..KeyPatch::default() })
             }
