@@ -3,7 +3,7 @@
 # (KEYLOFT_TEST_CEPH; KEYLOFT_TEST_CEPH_VICTIM and …_PID for tests that pause or kill a gateway) and moto
 # (KEYLOFT_TEST_MOTO). Each has a bucket `keyloft`, open to KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
 #
-# usage: scripts/with-stores.sh COMMAND…    such as scripts/with-stores.sh cargo test --test it store
+# usage: scripts/with-stores.sh COMMAND…    such as scripts/with-stores.sh cargo test --features paused-time
 set -euo pipefail
 [ $# -gt 0 ] || { echo "usage: scripts/with-stores.sh COMMAND…" >&2; exit 2; }
 scripts=$(cd "$(dirname "$0")" && pwd)

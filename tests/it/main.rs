@@ -10,6 +10,7 @@ mod credentials;
 mod file_changes;
 mod files;
 mod fleet;
+#[cfg(feature = "paused-time")]
 mod history;
 mod ingest;
 mod ingest_whole;
@@ -34,3 +35,9 @@ mod tenants;
 mod tidy;
 mod tour;
 mod verify;
+
+#[cfg(not(feature = "paused-time"))]
+#[test]
+fn the_histories_of_many_nodes_are_run_too() {
+    panic!("they need time that can stand still: run scripts/test.sh, or add --features paused-time");
+}

@@ -108,6 +108,9 @@ impl Drop for Victim {
 
 /// What `scripts/with-stores.sh` says about the stores that it started.
 pub fn started(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: run scripts/test.sh, or scripts/with-stores.sh cargo test"))
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} is not set: run scripts/test.sh, or scripts/with-stores.sh cargo test --features paused-time"
+        )
+    })
 }
