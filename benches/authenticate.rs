@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use keyloft::auth::{Ingestion, Query, authenticate};
-use keyloft::key::{ApiKey, KeyId, KeyName, KeyState, KeyType, Metadata, PlainSecret, Streams, Tenant, TenantId};
+use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, Tenant, TenantId};
 use keyloft::{Clock, KeyCache, SystemClock};
 
 const SIZES: [usize; 3] = [1_000, 100_000, 1_000_000];
@@ -28,24 +28,8 @@ fn filled(count: usize) -> (KeyCache, Vec<String>) {
 }
 
 fn key(number: usize, secret: &PlainSecret) -> ApiKey {
-    ApiKey {
-        tenant: TenantId::default(),
-        key_id: KeyId::random(),
-        name: KeyName::parse(&format!("key-{number}")).unwrap(),
-        key_type: KeyType::Query,
-        state: KeyState::Active,
-        digest: secret.digest(),
-        hint: secret.hint(),
-        streams: Streams::All,
-        source_id: None,
-        trust_level: None,
-        created_by: None,
-        created_at: None,
-        modified_at: None,
-        expires_at: None,
-        metadata: Metadata::default(),
-        rev: 1,
-    }
+    let new = NewKey::new(KeyName::parse(&format!("key-{number}")).unwrap(), KeyType::Query);
+    new.into_key(TenantId::default(), secret.digest(), secret.hint())
 }
 
 fn benchmark(criterion: &mut Criterion) {

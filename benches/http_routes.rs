@@ -9,9 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use keyloft::auth::Query;
 use keyloft::http::middleware::api_key;
-use keyloft::key::{
-    ApiKey, KeyId, KeyName, KeyState, KeyType, Label, Metadata, PlainSecret, Streams, Tenant, TenantId,
-};
+use keyloft::key::{ApiKey, KeyName, KeyType, Label, NewKey, PlainSecret, Tenant, TenantId};
 use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
 
 async fn answer() -> &'static str {
@@ -62,24 +60,10 @@ fn main() -> std::io::Result<()> {
 /// A key as a real one is: with a name, a source, dates and an author.
 fn key(number: usize, secret: &PlainSecret) -> ApiKey {
     let now = Some(SystemClock.now());
-    ApiKey {
-        tenant: TenantId::default(),
-        key_id: KeyId::random(),
-        name: KeyName::parse(&format!("shipper-of-host-{number}")).unwrap(),
-        key_type: KeyType::Query,
-        state: KeyState::Active,
-        digest: secret.digest(),
-        hint: secret.hint(),
-        streams: Streams::All,
-        source_id: Label::parse(&format!("host-{number}")).ok(),
-        trust_level: None,
-        created_by: Label::parse("admin").ok(),
-        created_at: now,
-        modified_at: now,
-        expires_at: None,
-        metadata: Metadata::default(),
-        rev: 1,
-    }
+    let name = KeyName::parse(&format!("shipper-of-host-{number}")).unwrap();
+    let new = NewKey { source_id: Label::parse(&format!("host-{number}")).ok(), ..NewKey::new(name, KeyType::Query) };
+    let key = new.into_key(TenantId::default(), secret.digest(), secret.hint());
+    ApiKey { created_by: Label::parse("admin").ok(), created_at: now, modified_at: now, ..key }
 }
 
 /// The resident set of this process, as Linux counts it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt};
-use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
+use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyType, Label, NewKey, TenantId};
 use keyloft::layout::{self, ObjectName};
 use keyloft::store::{KeyDocument, StoreUrl, Written};
 use keyloft::{Bucket, Clock, Keystore, SystemClock};
@@ -81,24 +81,14 @@ async fn fill(bucket: &Bucket, count: usize) {
 
 /// A key as a real one is: with a name, a source, dates and an author.
 fn key(number: usize, now: Option<chrono::DateTime<chrono::Utc>>) -> ApiKey {
-    ApiKey {
-        tenant: TenantId::default(),
-        key_id: KeyId::random(),
-        name: KeyName::parse(&format!("shipper-of-host-{number}")).unwrap(),
-        key_type: KeyType::ALL[number % 2],
-        state: KeyState::Active,
-        digest: Digest::of(&format!("secret {number}")),
-        hint: Hint::parse("x7Qa").unwrap(),
-        streams: Streams::All,
+    let name = KeyName::parse(&format!("shipper-of-host-{number}")).unwrap();
+    let new = NewKey {
         source_id: Label::parse(&format!("host-{number}")).ok(),
-        trust_level: None,
-        created_by: Label::parse("admin").ok(),
-        created_at: now,
-        modified_at: now,
-        expires_at: None,
-        metadata: Metadata::default(),
-        rev: 1,
-    }
+        ..NewKey::new(name, KeyType::ALL[number % 2])
+    };
+    let digest = Digest::of(&format!("secret {number}"));
+    let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
+    ApiKey { created_by: Label::parse("admin").ok(), created_at: now, modified_at: now, ..key }
 }
 
 /// The resident set of this process, as Linux counts it.

@@ -235,27 +235,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Hint, KeyType, Metadata, Streams};
+    use crate::key::{Hint, KeyType, NewKey};
 
     fn key(name: &str, secret: &str) -> ApiKey {
-        ApiKey {
-            tenant: TenantId::default(),
-            key_id: KeyId::random(),
-            name: KeyName::parse(name).unwrap(),
-            key_type: KeyType::Query,
-            state: KeyState::Active,
-            digest: Digest::of(secret),
-            hint: Hint::default(),
-            streams: Streams::All,
-            source_id: None,
-            trust_level: None,
-            created_by: None,
-            created_at: None,
-            modified_at: None,
-            expires_at: None,
-            metadata: Metadata::default(),
-            rev: 1,
-        }
+        let new = NewKey::new(KeyName::parse(name).unwrap(), KeyType::Query);
+        new.into_key(TenantId::default(), Digest::of(secret), Hint::default())
     }
 
     fn table() -> Table {

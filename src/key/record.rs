@@ -114,6 +114,28 @@ impl NewKey {
             metadata: Metadata::default(),
         }
     }
+
+    /// The key that this becomes: active, with a fresh id, in its first revision, of nobody and no date yet.
+    pub fn into_key(self, tenant: TenantId, digest: Digest, hint: Hint) -> ApiKey {
+        ApiKey {
+            tenant,
+            key_id: KeyId::random(),
+            name: self.name,
+            key_type: self.key_type,
+            state: KeyState::Active,
+            digest,
+            hint,
+            streams: self.streams,
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            created_by: None,
+            created_at: None,
+            modified_at: None,
+            expires_at: self.expires_at,
+            metadata: self.metadata,
+            rev: 1,
+        }
+    }
 }
 
 /// What an operator changes; `None` leaves a field as it is, `Some(None)` clears it. Name and type never change.
@@ -209,24 +231,8 @@ mod tests {
     use super::*;
 
     fn key() -> ApiKey {
-        ApiKey {
-            tenant: TenantId::default(),
-            key_id: KeyId::random(),
-            name: KeyName::parse("checkout").unwrap(),
-            key_type: KeyType::Ingestion,
-            state: KeyState::Active,
-            digest: Digest::of("x"),
-            hint: Hint::parse("x7Qa").unwrap(),
-            streams: Streams::All,
-            source_id: None,
-            trust_level: None,
-            created_by: None,
-            created_at: None,
-            modified_at: None,
-            expires_at: None,
-            metadata: Metadata::default(),
-            rev: 1,
-        }
+        let new = NewKey::new(KeyName::parse("checkout").unwrap(), KeyType::Ingestion);
+        new.into_key(TenantId::default(), Digest::of("x"), Hint::parse("x7Qa").unwrap())
     }
 
     #[test]

@@ -71,25 +71,9 @@ impl Keystore {
         let secret = PlainSecret::generate(new.key_type)
             .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
         let now = self.clock.now();
-        let (tenant, name, key_id) = (&tenant, &new.name, KeyId::random());
-        let key = Arc::new(ApiKey {
-            tenant: tenant.clone(),
-            key_id,
-            name: name.clone(),
-            key_type: new.key_type,
-            state: KeyState::Active,
-            digest: secret.digest(),
-            hint: secret.hint(),
-            streams: new.streams,
-            source_id: new.source_id,
-            trust_level: new.trust_level,
-            created_by: by,
-            created_at: Some(now),
-            modified_at: Some(now),
-            expires_at: new.expires_at,
-            metadata: new.metadata,
-            rev: 1,
-        });
+        let key = new.into_key(tenant, secret.digest(), secret.hint());
+        let key = Arc::new(ApiKey { created_by: by, created_at: Some(now), modified_at: Some(now), ..key });
+        let (tenant, name, key_id) = (&key.tenant, &key.name, key.key_id);
         let claim = self.claim(tenant, name, key_id).await?;
         let object = ObjectName::Key { tenant: tenant.clone(), key_id };
         match self.bucket.create(&object, KeyDocument::new(&key).to_bytes()).await? {

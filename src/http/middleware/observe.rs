@@ -75,7 +75,9 @@ fn log(
     let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
     let key_id = key_id.map(tracing::field::display);
     let reason = denial.map(|denial| denial.as_str());
-    if status >= 500 {
+    if status == 503 {
+        tracing::warn!(method, route, status, millis, tenant, key_id, reason, code, "answered"); // The store, or a start.
+    } else if status >= 500 {
         tracing::error!(method, route, status, millis, tenant, key_id, reason, code, "answered");
     } else {
         tracing::info!(method, route, status, millis, tenant, key_id, reason, code, "answered");

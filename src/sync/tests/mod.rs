@@ -22,7 +22,7 @@ use object_store::{
 use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, KeyDocument};
 
@@ -205,18 +205,10 @@ fn key(number: usize) -> ApiKey {
 
 /// Like [`key`], with nothing that can be left out.
 fn plain(number: usize) -> ApiKey {
+    let full = key(number);
     ApiKey {
-        hint: Hint::default(),
-        streams: Streams::All,
-        source_id: None,
-        trust_level: None,
-        created_by: None,
-        created_at: None,
-        modified_at: None,
-        expires_at: None,
-        metadata: Metadata::default(),
-        rev: 1,
-        ..key(number)
+        key_id: full.key_id,
+        ..NewKey::new(full.name, full.key_type).into_key(full.tenant, full.digest, Hint::default())
     }
 }
 
