@@ -73,6 +73,9 @@ async fn serve(config: Config) -> Outcome {
     tracing::info!("stopping: new requests are refused, running ones end");
     keeping_up.abort();
     stop.gracefully().await;
+    if !app.keystore.owes_nothing() {
+        tracing::error!("a revocation that held here was never durable: revoke the key again");
+    }
     if let Err(error) = app.keystore.replica().withdraw().await {
         tracing::warn!("other nodes take this one for live for three minutes: {error:?}");
     }

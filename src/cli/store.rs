@@ -17,7 +17,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 /// The commands on a store.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
-    /// Probe a store as a server does when it starts: about a hundred small requests, nothing is left behind
+    /// Probe a store as a server does when it starts: about a hundred small requests, on objects that are removed again
     #[command(after_help = "S3 settings come from the usual AWS_* variables. Exit codes: 0 safe for several nodes, \
                             1 not safe, 2 usage, 4 the store does not answer.\n\n\
                             Example:\n  keyloft store check --store s3://bucket/prefix")]
@@ -33,6 +33,11 @@ const COLUMNS: &[Column] = &[("PROPERTY", "property"), ("RESULT", "result"), ("D
 /// Runs a command on a store.
 pub(super) fn run(json: bool, command: StoreCommand) -> Outcome {
     let StoreCommand::Check { store } = command;
+    if let StoreUrl::Directory(path) = &store
+        && !path.is_dir()
+    {
+        return Err(Failure::unavailable(format!("there is no directory {}", path.display())));
+    }
     let bucket = store.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("cannot set up the runtime: {error}")))?;

@@ -20,6 +20,7 @@ pub mod verdict;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use keys::{Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
@@ -32,6 +33,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Credential, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
 use crate::sync::{Counts, Replica, SyncSettings, Touched};
+
+/// How long a request waits to learn whether its key was issued elsewhere.
+const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 
 /// How often a compare-and-swap is tried before we say that too many are writing: each round one of them gets through.
 const ATTEMPTS: usize = 100;
@@ -114,7 +118,9 @@ impl Keystore {
             return Ok(false);
         }
         let this = self.clone();
-        Self::to_the_end(async move { this.replica.look_for(&digest).await }).await
+        let look = Self::to_the_end(async move { this.replica.look_for(&digest).await });
+        let late = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
+        tokio::time::timeout(LOOK_PATIENCE, look).await.map_err(late)?
     }
 
     /// This node's copy of the bucket: which nodes there are, and how far each has come.

@@ -162,18 +162,22 @@ impl Journal {
     async fn write(&self, apply: &impl Apply, changes: Vec<Touched>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
         let mut skipped = Ahead { changes: Vec::new(), last: self.applied(), end: End::Head };
+        let mut readable = true;
         for _ in 0..ATTEMPTS {
             let seq = skipped.last + 1;
             if self.bucket.create(&ObjectName::LogEntry { seq }, body.clone()).await? == Written::Done {
                 // The entry is durable in any case; one that cannot be taken in now is read on later.
-                if self.take_in(apply, skipped).await.is_ok() {
+                if readable && self.take_in(apply, skipped).await.is_ok() {
                     self.advance(seq);
                 }
                 return Ok(seq);
             }
             let ahead = self.ahead(skipped.last).await?;
             if ahead.end == End::Unreadable {
-                return Err(Error::new(ErrorKind::Unavailable, "an entry of the change log cannot be read"));
+                // It is passed over here, and the cursor stays before it: reading on will look at everything.
+                readable = false;
+                skipped = Ahead { last: ahead.last + 1, ..skipped };
+                continue;
             }
             if ahead.last == skipped.last {
                 // A store may say "conflict, try again" (AWS answers 409 to a race).
@@ -181,7 +185,7 @@ impl Journal {
             }
             skipped.last = ahead.last;
             skipped.changes.extend(ahead.changes);
-            if ahead.end == End::More {
+            if ahead.end == End::More && readable {
                 let seen = std::mem::take(&mut skipped.changes);
                 self.take_in(apply, Ahead { changes: seen, ..skipped }).await?;
             }

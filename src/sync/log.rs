@@ -55,6 +55,9 @@ impl LogEntry {
     }
 }
 
+/// No log grows so long; a number above was put there by hand.
+pub const MAX_SEQ: u64 = 1 << 53;
+
 /// What stands at a number.
 #[derive(Debug)]
 pub enum Slot {
@@ -79,13 +82,27 @@ pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     }
 }
 
-/// The highest number there is above `known`, or `known`. One listing: not for every second.
+/// The end of the unbroken row of numbers behind `known`; without any known, of the first row there is. What stands beyond
+/// a gap was put there by hand, and says nothing. One listing: not for every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
 pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
     let listed = bucket.list_after(&layout::log(), &ObjectName::LogEntry { seq: known }).await?;
-    Ok(listed.iter().filter_map(seq).max().unwrap_or(known).max(known))
+    let mut numbers: Vec<u64> = listed.iter().filter_map(seq).filter(|seq| *seq <= MAX_SEQ).collect();
+    numbers.sort_unstable();
+    let mut head = match numbers.first() {
+        Some(first) if known == 0 => first.saturating_sub(1), // What came before was trimmed.
+        _ => known,
+    };
+    for number in numbers.into_iter().filter(|number| *number > known) {
+        if number != head + 1 {
+            tracing::warn!(number, head, "an entry of the change log stands beyond a gap");
+            break;
+        }
+        head = number;
+    }
+    Ok(head)
 }
 
 /// Removes the entries up to `last` that were written before `before`, by the clock of the store.
@@ -134,6 +151,10 @@ mod tests {
             let _ = bucket.create(&ObjectName::LogEntry { seq }, entry.to_bytes()).await.unwrap();
         }
         assert_eq!((head(&bucket, 0).await.unwrap(), head(&bucket, 9).await.unwrap()), (12, 12));
+        for stray in [14, 99_999_999, u64::MAX] {
+            let _ = bucket.create(&ObjectName::LogEntry { seq: stray }, "x".into()).await.unwrap();
+        }
+        assert_eq!((head(&bucket, 0).await.unwrap(), head(&bucket, 12).await.unwrap()), (12, 12), "beyond a gap");
         let later = DateTime::<Utc>::MAX_UTC;
         assert_eq!(trim(&bucket, 10, later).await.unwrap(), 10);
         assert_eq!(trim(&bucket, 12, DateTime::UNIX_EPOCH).await.unwrap(), 0);

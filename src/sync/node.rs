@@ -9,6 +9,7 @@ use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::log;
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
 use crate::layout::{self, ObjectName};
@@ -131,7 +132,8 @@ impl Board {
                 let applied_seq = match bucket.read(&ObjectName::Node { node_id }).await {
                     // A document that cannot be read belongs to a node all the same: one that has applied nothing.
                     Ok(Some(stored)) => {
-                        serde_json::from_slice(&stored.body).map_or(0, |document: NodeDocument| document.applied_seq)
+                        let document = serde_json::from_slice::<NodeDocument>(&stored.body).ok();
+                        document.map(|document| document.applied_seq).filter(|seq| *seq <= log::MAX_SEQ).unwrap_or(0)
                     }
                     Ok(None) => return Ok((node_id, None)),
                     Err(error) if error.kind() == ErrorKind::Corrupt => 0,
@@ -170,12 +172,12 @@ impl Board {
         views
     }
 
-    /// Removes the documents of nodes that have been silent for a day.
+    /// Removes the documents of nodes that had been silent for a day when the board was read last.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn sweep(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<()> {
-        let views = self.read(bucket, applied_seq, now).await?;
+        let views = self.last_read(applied_seq, now);
         let store_now = views.iter().map(|view| view.last_seen_at).max().unwrap_or(now);
         for view in views.iter().filter(|view| store_now - view.last_seen_at >= FORGOTTEN) {
             bucket.remove(&ObjectName::Node { node_id: view.node_id }).await?;

@@ -11,8 +11,8 @@ pub struct Receipt {
     pub change_seq: u64,
     /// How many live nodes have applied it.
     pub applied_on: usize,
-    /// How many nodes are live.
-    pub live_nodes: usize,
+    /// How many nodes are live; `None` when the store could not be asked.
+    pub live_nodes: Option<usize>,
     /// The live nodes that have not said so yet.
     pub behind: Vec<NodeId>,
 }
@@ -24,11 +24,16 @@ impl Receipt {
         let behind: Vec<NodeId> =
             live.clone().filter(|node| node.applied_seq < change_seq).map(|node| node.node_id).collect();
         let live_nodes = live.count();
-        Self { change_seq, applied_on: live_nodes - behind.len(), live_nodes, behind }
+        Self { change_seq, applied_on: live_nodes - behind.len(), live_nodes: Some(live_nodes), behind }
+    }
+
+    /// What is known when the store cannot be asked: there may be nodes that nobody has heard of here.
+    pub(super) fn of_known(change_seq: u64, nodes: &[NodeView]) -> Self {
+        Self { live_nodes: None, ..Self::of(change_seq, nodes) }
     }
 
     /// Whether every live node has applied the change.
     pub fn is_complete(&self) -> bool {
-        self.behind.is_empty()
+        self.behind.is_empty() && self.live_nodes.is_some()
     }
 }

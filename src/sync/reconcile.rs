@@ -242,7 +242,12 @@ impl<'a> Pass<'a> {
         let changed = match self.cache.key(tenant, id).filter(|known| known.rev > key.rev) {
             None => self.cache.put_key(key.clone()),
             Some(known) => match read::key(self.bucket, tenant, id).await? {
-                KeyRead::Key(again, _) if again == key => self.cache.restore_key(&known, key.clone()),
+                KeyRead::Key(again, _) if again == key => {
+                    if key.is_live() && !known.is_live() {
+                        tracing::warn!(%tenant, key_id = %id, "a revoked key was put back by hand: it works again");
+                    }
+                    self.cache.restore_key(&known, key.clone())
+                }
                 _ => false, // It is changing right now: the next pass will see.
             },
         };

@@ -95,9 +95,10 @@ impl Replica {
         let mut shelf = self.shelf().await?;
         // Before the documents: what is written after this has a higher number, and is read on later. A listing may miss
         // what was written a moment ago, so a node that follows the log goes on to do so.
+        let furthest = self.furthest().await?;
         let head = match !self.is_lost() && self.journal.read_on(self).await? == Reached::Head {
-            true => self.applied_seq(),
-            false => self.head(&shelf).await?,
+            true => self.applied_seq().max(furthest), // Where others are further, an entry is missing.
+            false => log::head(&self.bucket, self.known_seq(&shelf).max(furthest)).await?,
         };
         let candidates = async {
             // Later, nearly all is in memory; and a local directory is read as fast as a snapshot of it.
@@ -227,8 +228,13 @@ impl Replica {
                     return Err(error);
                 }
             }
+            // A number that a node has applied cannot be free, unless somebody removed its entry by hand.
+            let taken = self.furthest().await.unwrap_or(0);
             let seq = self.journal.append(self, changes.clone()).await?;
-            if !self.is_lost() {
+            if seq <= taken {
+                tracing::warn!(seq, taken, "an entry of the change log is missing: looking at everything");
+                self.reconcile().await?;
+            } else if !self.is_lost() {
                 return Ok(seq);
             }
         }
@@ -288,7 +294,10 @@ impl Replica {
     pub async fn receipt(&self, change_seq: u64) -> Receipt {
         let nodes = match self.nodes().await {
             Ok(nodes) => nodes,
-            Err(_) => self.board.last_read(self.applied_seq(), self.clock.now()),
+            Err(_) => {
+                let known = self.board.last_read(self.applied_seq(), self.clock.now());
+                return Receipt::of_known(change_seq, &known);
+            }
         };
         Receipt::of(change_seq, &nodes)
     }
@@ -330,14 +339,18 @@ impl Replica {
         self.board.sweep(&self.bucket, self.applied_seq(), self.clock.now()).await
     }
 
-    /// The highest number there is. Without a place in the log, what other nodes have applied counts too: somebody may have removed
-    /// the log by hand, and numbers must never be given twice.
-    async fn head(&self, shelf: &Shelf) -> Result<u64> {
-        let mut known = self.applied_seq().max(shelf.highest_seq().unwrap_or(0));
-        if self.is_lost() {
-            known = self.nodes().await?.iter().map(|node| node.applied_seq).fold(known, u64::max);
-        }
-        log::head(&self.bucket, known).await
+    /// A number that was given for certain.
+    fn known_seq(&self, shelf: &Shelf) -> u64 {
+        self.applied_seq().max(shelf.highest_seq().filter(|seq| *seq <= log::MAX_SEQ).unwrap_or(0))
+    }
+
+    /// How far the others are. Without a place in the log, those that ended count too: somebody may have removed the log by
+    /// hand, and numbers must never be given twice.
+    async fn furthest(&self) -> Result<u64> {
+        let lost = self.is_lost();
+        let others = self.nodes().await?;
+        let others = others.iter().filter(|node| (lost || node.live) && node.node_id != self.node_id);
+        Ok(others.map(|node| node.applied_seq).max().unwrap_or(0))
     }
 
     fn in_contact(&self, at: DateTime<Utc>) {

@@ -28,6 +28,10 @@ impl WaitArgs {
         let behind: Vec<&str> = receipt["behind"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         match self.wait {
             None => Ok(None),
+            Some(_) if behind.is_empty() && receipt["liveNodes"].is_null() => Err(Failure::unavailable(format!(
+                "the change is durable (number {}), but the nodes could not be asked whether they have applied it",
+                receipt["changeSeq"]
+            ))),
             Some(_) if behind.is_empty() => Ok(Some(format!("Applied on every live node ({}).", receipt["liveNodes"]))),
             Some(_) => Err(Failure::unavailable(format!(
                 "the change is durable (number {}), but has not been applied by: {}",

@@ -40,7 +40,7 @@ impl Wait {
 pub struct ReceiptView {
     change_seq: u64,
     applied_on: usize,
-    live_nodes: usize,
+    live_nodes: Option<usize>,
     behind: Vec<NodeId>,
     elapsed_millis: u64,
 }
