@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # What a key costs over HTTP: one handler behind an open route and behind the same route with a key, side by side in one
 # run, at several numbers of keys. Prints requests per second, p99, the ratio to the open route, and memory per key.
-# Loopback only; every load lasts SECONDS_EACH seconds (default 5) over CONNECTIONS connections (default 32).
+# The routes take turns, ROUNDS times (default 7), and the ratio is the median of those of each round, because the speed of
+# a machine wanders. Loopback only; every load lasts SECONDS_EACH seconds (default 3) over CONNECTIONS connections (32).
 # Needs wrk (apt-get install wrk). usage: scripts/bench-http.sh [KEYS...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 sizes=("$@"); [ ${#sizes[@]} -gt 0 ] || sizes=(1 1000 100000 1000000)
-seconds=${SECONDS_EACH:-5}; connections=${CONNECTIONS:-32}; rounds=${ROUNDS:-3}
+seconds=${SECONDS_EACH:-3}; connections=${CONNECTIONS:-32}; rounds=${ROUNDS:-7}
 
 cargo build --quiet --release --bench http_routes
 bench=$(cargo build --quiet --release --bench http_routes --message-format json | sed -n 's/.*"executable":"\([^"]*http_routes[^"]*\)".*/\1/p' | tail -n 1)
@@ -25,7 +26,9 @@ load() {
         END { printf "%d %.2f\n", rps, p99 }'
 }
 
-# best PATH [KEY]: the best of some rounds, taken in turns with the other routes so that all meet the same machine
+# middle COLUMN FILE: the median
+middle() { awk -v column="$1" '{ print $column }' "$2" | sort -g | sed -n "$(((rounds + 1) / 2))p"; }
+
 printf '%-9s  %-8s  %10s  %8s  %8s  %s\n' keys route req/s p99_ms ratio bytes/key
 for size in "${sizes[@]}"; do
     mkfifo "$work/in.$size"
@@ -37,11 +40,9 @@ for size in "${sizes[@]}"; do
     for _ in $(seq "$rounds"); do
         load /open >>"$work/open"; load /keyed "$key" >>"$work/keyed"; load /keyed "$unknown" >>"$work/unknown"
     done
-    open=$(sort -n "$work/open" | tail -n 1 | cut -d' ' -f1)
     for route in open keyed unknown; do
-        read -r rps p99 <<<"$(sort -n "$work/$route" | tail -n 1)"
-        ratio=$(awk -v a="$rps" -v b="$open" 'BEGIN { printf "%.3f", a / b }')
-        printf '%-9s  %-8s  %10s  %8s  %8s  %s\n' "$size" "$route" "$rps" "$p99" "$ratio" "$bytes"
+        ratio=$(paste -d' ' "$work/$route" "$work/open" | awk '{ printf "%.3f\n", $1 / $3 }' >"$work/ratios"; middle 1 "$work/ratios")
+        printf '%-9s  %-8s  %10s  %8s  %8s  %s\n' "$size" "$route" "$(middle 1 "$work/$route")" "$(middle 2 "$work/$route")" "$ratio" "$bytes"
     done
     rm "$work"/{open,keyed,unknown}
     stop
