@@ -19,7 +19,7 @@
 //! | [`layout`] | every object name, both ways |
 //! | [`store`] | the bucket: conditional writes, durable local files, versioned documents |
 //! | [`cache`] | all keys in memory, behind one lock |
-//! | [`sync`] | making memory equal to the bucket |
+//! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
 //! | [`auth`] | from a credential to a permit; query sessions; the admin token |
 //! | `stream` | streams and their fields (feature `server`) |

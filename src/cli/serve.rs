@@ -71,8 +71,8 @@ async fn serve(config: Config) -> Outcome {
     tracing::info!(%address, store = %config.store, %node_id, "listening");
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
-    keeping_up.abort();
     stop.gracefully().await;
+    keeping_up.abort(); // Until then a revocation still ends the queries that run.
     if !app.keystore.owes_nothing() {
         tracing::error!("a revocation that held here was never durable: revoke the key again");
     }

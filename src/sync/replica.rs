@@ -223,21 +223,27 @@ impl Replica {
         loop {
             if self.is_lost() {
                 // The number after ours may have been given and trimmed: nobody would look there again.
-                if let Err(error) = self.reconcile().await {
-                    self.journal.owe(changes);
-                    return Err(error);
-                }
+                self.find_place(&changes).await?;
             }
             // A number that a node has applied cannot be free, unless somebody removed its entry by hand.
             let taken = self.furthest().await.unwrap_or(0);
             let seq = self.journal.append(self, changes.clone()).await?;
             if seq <= taken {
                 tracing::warn!(seq, taken, "an entry of the change log is missing: looking at everything");
-                self.reconcile().await?;
+                self.find_place(&changes).await?;
             } else if !self.is_lost() {
                 return Ok(seq);
             }
         }
+    }
+
+    /// Looks at everything before `changes` get a number; when that fails they are kept until one can be had.
+    async fn find_place(&self, changes: &[Touched]) -> Result<()> {
+        let found = self.reconcile().await;
+        if found.is_err() {
+            self.journal.owe(changes.to_vec());
+        }
+        found.map(drop)
     }
 
     /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.
