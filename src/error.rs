@@ -29,6 +29,10 @@ pub enum ErrorKind {
     NotFound,
     /// A live key of the tenant has this name already: choose another, or revoke that one.
     DuplicateKeyName,
+    /// Another live key has this secret already: bring another, or let one be made.
+    DuplicateApiKey,
+    /// As many older secrets of the key as may still work: wait, or rotate with a shorter overlap.
+    TooManySecrets,
     /// The tenant exists already.
     DuplicateTenant,
     /// The tenant was deleted; its id is not given again.

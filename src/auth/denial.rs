@@ -29,6 +29,9 @@ pub enum Denial {
     /// The key has expired.
     #[error("expired")]
     Expired(KeyId),
+    /// It is a secret that was rotated away, and its overlap has ended.
+    #[error("rotated")]
+    Rotated(KeyId),
     /// The key is disabled.
     #[error("disabled")]
     Disabled(KeyId),
@@ -69,6 +72,7 @@ impl Denial {
             Self::Unverifiable => "unverifiable",
             Self::Stale => "stale",
             Self::Expired(_) => "expired",
+            Self::Rotated(_) => "rotated",
             Self::Disabled(_) => "disabled",
             Self::Revoked(_) => "revoked",
             Self::TenantDeleted(_) => "tenant_deleted",
@@ -90,6 +94,7 @@ impl Denial {
             | Self::Unverifiable
             | Self::Stale => None,
             Self::Expired(id)
+            | Self::Rotated(id)
             | Self::Disabled(id)
             | Self::Revoked(id)
             | Self::TenantDeleted(id)

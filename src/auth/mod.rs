@@ -15,5 +15,5 @@ pub mod session;
 pub use action::{Action, AnyUse, Ingestion, Query};
 pub use denial::Denial;
 pub use operator::AdminDigest;
-pub use permit::{Permit, authenticate};
+pub use permit::{Permit, authenticate, recognise};
 pub use session::{Ending, Session, SessionGuard, SessionId, Sessions, TooManyQueries};

@@ -8,18 +8,21 @@ use chrono::{DateTime, Utc};
 
 use super::{Action, Denial};
 use crate::cache::KeyCache;
-use crate::key::{ApiKey, Credential, Standing, StreamName, TenantId};
+use crate::key::{ApiKey, Credential, Digest, Standing, StreamName, Tenant, TenantId};
 
 /// Proof that a good key for the action `A` was presented. Only [`authenticate`] makes one.
 pub struct Permit<A> {
     key: Arc<ApiKey>,
+    tenant: Arc<Tenant>,
+    older_until: Option<DateTime<Utc>>,
     action: PhantomData<fn() -> A>,
 }
 
 impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
-        Self { key, action: PhantomData }
+        let tenant = Arc::new(Tenant::new(key.tenant.clone()));
+        Self { key, tenant, older_until: None, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -30,6 +33,21 @@ impl<A> Permit<A> {
     /// The tenant, which comes from the key and from nowhere else.
     pub fn tenant(&self) -> &TenantId {
         &self.key.tenant
+    }
+
+    /// The record of the tenant.
+    pub fn tenant_record(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Until when the secret works that was presented, when it is one that was rotated away.
+    pub fn older_until(&self) -> Option<DateTime<Utc>> {
+        self.older_until
+    }
+
+    /// The first instant at which what was presented no longer works.
+    pub fn good_until(&self) -> Option<DateTime<Utc>> {
+        [self.key.expires_at, self.older_until].into_iter().flatten().min()
     }
 
     /// Checks that the key covers `stream`.
@@ -43,7 +61,7 @@ impl<A> Permit<A> {
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        Self { key: self.key.clone(), action: PhantomData }
+        Self { key: self.key.clone(), tenant: self.tenant.clone(), older_until: self.older_until, action: PhantomData }
     }
 }
 
@@ -67,11 +85,23 @@ pub fn authenticate<A: Action>(
     stated_tenant: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<Permit<A>, Denial> {
-    let credential = Credential::parse(presented)?;
+    recognise(cache, &Credential::parse(presented)?.digest(), stated_tenant, now)
+}
+
+/// The same for a credential that has climbed the ladder already.
+///
+/// # Errors
+/// [`Denial`], as for [`authenticate`].
+pub fn recognise<A: Action>(
+    cache: &KeyCache,
+    digest: &Digest,
+    stated_tenant: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Permit<A>, Denial> {
     if !cache.is_good_at(now) {
         return Err(Denial::Stale);
     }
-    let Some(found) = cache.find(&credential.digest()) else {
+    let Some(found) = cache.find(digest) else {
         return Err(if cache.is_hydrated() { Denial::Unknown } else { Denial::NotHydrated });
     };
     let (key, tenant) = (found.key, found.tenant);
@@ -82,6 +112,10 @@ pub fn authenticate<A: Action>(
         Standing::Expired => return Err(Denial::Expired(key_id)),
         Standing::Disabled => return Err(Denial::Disabled(key_id)),
         Standing::Revoked => return Err(Denial::Revoked(key_id)),
+    }
+    let older_until = if key.older.is_empty() { None } else { key.older_until(digest) };
+    if older_until.is_some_and(|until| until <= now) {
+        return Err(Denial::Rotated(key_id));
     }
     if let Some(needed) = A::KEY_TYPE
         && needed != key.key_type
@@ -94,7 +128,7 @@ pub fn authenticate<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, action: PhantomData })
+    Ok(Permit { key, tenant, older_until, action: PhantomData })
 }
 
 #[cfg(test)]

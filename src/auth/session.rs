@@ -121,7 +121,8 @@ impl Sessions {
         let key = permit.key();
         let opened_at = self.clock.now();
         // Whichever comes first: the end of the session's time, or of its key's.
-        let of_key = key.expires_at.and_then(|end| (end - opened_at).to_std().ok()).filter(|left| *left < self.ttl);
+        let of_key =
+            permit.good_until().and_then(|end| (end - opened_at).to_std().ok()).filter(|left| *left < self.ttl);
         let (left, at_the_end) = match of_key {
             Some(left) => (left, Ending::KeyWithdrawn),
             None => (self.ttl, Ending::Deadline),

@@ -20,6 +20,8 @@ pub type Unreadable = String;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     by_digest: HashTable<Arc<ApiKey>>,
+    /// The secrets that keys had before. Few keys are being rotated at any time.
+    by_older: HashTable<(Digest, Arc<ApiKey>)>,
     tenants: HashMap<TenantId, Holdings>,
     unreadable: UnreadableDocuments,
     names: DefaultHashBuilder,
@@ -44,10 +46,15 @@ pub(super) enum Unreservable {
 }
 
 impl Table {
-    /// The key with this digest, and its tenant. The last comparison takes constant time.
+    /// The key with this digest, now or before, and its tenant. The last comparison takes constant time.
     pub(super) fn find(&self, digest: &Digest) -> Option<(&Arc<ApiKey>, &Arc<Tenant>)> {
-        let key = self.by_digest.find(digest.table_hash(), |key| key.digest.verify(digest))?;
+        let key = self.by_digest.find(digest.table_hash(), |key| key.digest.verify(digest));
+        let key = key.or_else(|| self.find_older(digest))?;
         Some((key, &self.tenants.get(&key.tenant)?.tenant))
+    }
+
+    fn find_older(&self, digest: &Digest) -> Option<&Arc<ApiKey>> {
+        Some(&self.by_older.find(digest.table_hash(), |(older, _)| older.verify(digest))?.1)
     }
 
     pub(super) fn key(&self, tenant: &TenantId, id: KeyId) -> Option<&Arc<ApiKey>> {
@@ -121,8 +128,7 @@ impl Table {
         if !self.tenants.contains_key(&key.tenant) {
             return false;
         }
-        if let Some((twin, _)) = self.find(&key.digest) {
-            let twin = twin.clone();
+        if let Some(twin) = self.twin(&key).cloned() {
             self.remove_key(&twin.tenant, twin.key_id);
             self.report(&twin, "its digest is also that of another key".into());
             self.report(&key, "its digest is also that of another key".into());
@@ -135,9 +141,19 @@ impl Table {
                 holdings.live_names.insert_unique(hash, key.clone(), |key| names.hash_one(&key.name));
             }
             holdings.by_id.insert(key.key_id, key.clone());
+            for older in key.older.iter() {
+                let entry = (older.digest, key.clone());
+                self.by_older.insert_unique(older.digest.table_hash(), entry, |(older, _)| older.table_hash());
+            }
             self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
         }
         true
+    }
+
+    /// Another key that has a secret of this one.
+    fn twin(&self, key: &ApiKey) -> Option<&Arc<ApiKey>> {
+        let mut digests = std::iter::once(&key.digest).chain(key.older.iter().map(|older| &older.digest));
+        digests.find_map(|digest| self.find(digest)).map(|(twin, _)| twin)
     }
 
     /// The key, revoked if it is denied.
@@ -184,6 +200,12 @@ impl Table {
         let hash = key.digest.table_hash();
         if let Ok(entry) = self.by_digest.find_entry(hash, |other| Arc::ptr_eq(other, &key)) {
             entry.remove();
+        }
+        for older in key.older.iter() {
+            let hash = older.digest.table_hash();
+            if let Ok(entry) = self.by_older.find_entry(hash, |(_, other)| Arc::ptr_eq(other, &key)) {
+                entry.remove();
+            }
         }
     }
 

@@ -80,6 +80,8 @@ impl From<Error> for Failure {
             ErrorKind::Corrupt | ErrorKind::Internal => FailureKind::Failed,
             ErrorKind::NotFound
             | ErrorKind::DuplicateKeyName
+            | ErrorKind::DuplicateApiKey
+            | ErrorKind::TooManySecrets
             | ErrorKind::DuplicateTenant
             | ErrorKind::TenantDeleted
             | ErrorKind::TenantProtected

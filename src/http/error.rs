@@ -58,6 +58,8 @@ pub enum Code {
     MethodNotAllowed,
     RequestTimeout,
     DuplicateKeyName,
+    DuplicateApiKey,
+    TooManySecrets,
     DuplicateTenant,
     TenantDeleted,
     TenantGone,
@@ -103,6 +105,8 @@ impl Code {
             }
             Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
             Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "The name is taken"),
+            Self::DuplicateApiKey => ("duplicate_api_key", StatusCode::CONFLICT, "The API key is taken"),
+            Self::TooManySecrets => ("too_many_secrets", StatusCode::CONFLICT, "Too many older secrets still work"),
             Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "The tenant exists"),
             Self::TenantDeleted => ("tenant_deleted", StatusCode::CONFLICT, "The tenant was deleted"),
             Self::TenantGone => ("tenant_deleted", StatusCode::GONE, "The tenant was deleted"),
@@ -210,7 +214,10 @@ impl Problem {
         let status = self.code.status();
         let mut response = HttpResponseBuilder::new(status);
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
-        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        // Of our refusals, these alone may be kept by a cache that was not told to (RFC 9110, section 15.1).
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE) {
+            response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        }
         match self.code {
             Code::MissingApiKey | Code::InvalidApiKey => {
                 let schemes = HeaderValue::from_static(r#"Bearer realm="keyloft", ApiKey realm="keyloft""#);
@@ -255,6 +262,8 @@ impl From<Error> for Problem {
             ErrorKind::Exhausted => Code::OutOfMemory,
             ErrorKind::NotFound => Code::NotFound,
             ErrorKind::DuplicateKeyName => Code::DuplicateKeyName,
+            ErrorKind::DuplicateApiKey => Code::DuplicateApiKey,
+            ErrorKind::TooManySecrets => Code::TooManySecrets,
             ErrorKind::DuplicateTenant => Code::DuplicateTenant,
             ErrorKind::TenantDeleted => Code::TenantGone,
             ErrorKind::TenantProtected => Code::TenantProtected,
@@ -292,6 +301,7 @@ impl From<Denial> for Problem {
             Denial::Malformed(_)
             | Denial::Unknown
             | Denial::Expired(_)
+            | Denial::Rotated(_)
             | Denial::Disabled(_)
             | Denial::Revoked(_)
             | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, NOT_VALID),

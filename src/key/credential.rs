@@ -1,5 +1,6 @@
 //! Reading a presented API key: a ladder of cheap checks with named errors, so that garbage costs neither a hash nor a
-//! lookup. `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more.
+//! lookup. `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more; or a secret that somebody
+//! brought along, of which only length and alphabet can be told.
 
 use std::fmt;
 
@@ -9,19 +10,23 @@ pub(super) const PREFIX_LEN: usize = 7;
 pub(super) const SECRET_LEN: usize = 43;
 pub(super) const CHECKSUM_LEN: usize = 6;
 pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
+/// How long a secret may be that was brought along.
+pub(super) const OWN_LEN: std::ops::RangeInclusive<usize> = 32..=128;
+/// What only secrets of our own making start with.
+const RESERVED_PREFIX: &str = "kl_";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A well-formed API key that somebody presented. Whether it is anybody's is for a lookup to say.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
     text: &'a str,
-    key_type: KeyType,
+    key_type: Option<KeyType>,
 }
 
 /// The first rung of the ladder that a text fell from. For logs and metrics; clients see one 401 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredential {
-    /// It starts with neither `kl_ing_` nor `kl_qry_`.
+    /// It starts with neither `kl_ing_` nor `kl_qry_`, and is too short or too long for a secret that was brought along.
     #[error("unknown prefix")]
     Prefix,
     /// It is not 56 bytes long.
@@ -49,10 +54,9 @@ impl<'a> Credential<'a> {
     /// # Errors
     /// [`MalformedCredential`] names the first check that failed.
     pub fn parse(text: &'a str) -> Result<Self, MalformedCredential> {
-        let key_type = KeyType::ALL
-            .into_iter()
-            .find(|key_type| text.starts_with(key_type.prefix()))
-            .ok_or(MalformedCredential::Prefix)?;
+        let Some(key_type) = KeyType::ALL.into_iter().find(|key_type| text.starts_with(key_type.prefix())) else {
+            return Self::own(text);
+        };
         if text.len() != LEN {
             return Err(MalformedCredential::Length);
         }
@@ -63,11 +67,23 @@ impl<'a> Credential<'a> {
         if checksum(signed) != sum {
             return Err(MalformedCredential::Checksum);
         }
-        Ok(Self { text, key_type })
+        Ok(Self { text, key_type: Some(key_type) })
     }
 
-    /// The type that the prefix claims.
-    pub fn key_type(&self) -> KeyType {
+    /// A secret that was brought along: it may look like anything, but not like a key of ours.
+    fn own(text: &'a str) -> Result<Self, MalformedCredential> {
+        if !OWN_LEN.contains(&text.len()) || text.starts_with(RESERVED_PREFIX) {
+            return Err(MalformedCredential::Prefix);
+        }
+        // A comma would make two of it in a header.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+            return Err(MalformedCredential::Alphabet);
+        }
+        Ok(Self { text, key_type: None })
+    }
+
+    /// The type that the prefix claims; `None` for a secret that was brought along.
+    pub fn key_type(&self) -> Option<KeyType> {
         self.key_type
     }
 
@@ -79,7 +95,7 @@ impl<'a> Credential<'a> {
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({}..)", self.key_type.prefix())
+        write!(f, "Credential({}..)", self.key_type.map_or("", KeyType::prefix))
     }
 }
 
@@ -134,8 +150,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_refused_without_a_panic(text in ".{0,80}") {
-            prop_assert!(Credential::parse(&text).is_err());
+        fn any_text_is_read_without_a_panic(text in ".{0,140}") {
+            let own = (32..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+            prop_assert_eq!(Credential::parse(&text).is_ok(), own && !text.starts_with("kl_"));
         }
 
         #[test]

@@ -7,14 +7,18 @@
 //! 4. [`digest`]: what is kept of a secret.
 //! 5. [`credential`]: reading a presented API key, by cheap checks first.
 //! 6. [`secret`]: making an API key.
-//! 7. [`record`]: a key as the keystore knows it.
-//! 8. [`tenant`]: whose keys they are.
+//! 7. [`network`], [`limits`]: where a key may be used from, and how much.
+//! 8. [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
+//! 9. [`tenant`]: whose keys they are.
 
 pub mod credential;
 pub mod digest;
 pub mod id;
 pub mod kind;
+pub mod limits;
+pub mod network;
 pub mod record;
+pub mod rotation;
 pub mod secret;
 pub mod stream;
 pub mod tenant;
@@ -23,7 +27,10 @@ pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
 pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
+pub use limits::{Limits, Rate};
+pub use network::Networks;
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
+pub use rotation::{OlderSecret, OlderSecrets, TooManySecrets};
 pub use secret::{Hint, PlainSecret};
 pub use stream::{StreamName, StreamPattern, Streams};
-pub use tenant::Tenant;
+pub use tenant::{Lifetimes, Tenant};

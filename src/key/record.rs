@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, StreamPattern, Streams, TenantId};
+use super::{
+    Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamPattern, Streams,
+    TenantId,
+};
 use crate::key::InvalidId;
 
 /// A key: who it belongs to, what it may do, until when. Laid out to be small, because every node holds them all.
@@ -24,6 +27,10 @@ pub struct ApiKey {
     pub digest: Digest,
     /// The end of its secret, for lists.
     pub hint: Hint,
+    /// Whether its secret was brought by whoever issued it, not made by Keyloft.
+    pub own_secret: bool,
+    /// The secrets it had before, as long as they work.
+    pub older: OlderSecrets,
     /// The streams it may touch.
     pub streams: Streams,
     /// The sending system, stored with every event as `p_source_id`.
@@ -38,6 +45,10 @@ pub struct ApiKey {
     pub modified_at: Option<DateTime<Utc>>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The networks it may be used from.
+    pub networks: Networks,
+    /// How much it may be used; `None` without any bound of its own.
+    pub limits: Option<Box<Limits>>,
     /// The operator's own notes.
     pub metadata: Metadata,
     /// Counts changes, from 1.
@@ -97,6 +108,10 @@ pub struct NewKey {
     pub trust_level: Option<Label>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The networks it may be used from.
+    pub networks: Networks,
+    /// How much it may be used.
+    pub limits: Limits,
     /// The operator's own notes.
     pub metadata: Metadata,
 }
@@ -111,6 +126,8 @@ impl NewKey {
             source_id: None,
             trust_level: None,
             expires_at: None,
+            networks: Networks::default(),
+            limits: Limits::default(),
             metadata: Metadata::default(),
         }
     }
@@ -125,6 +142,8 @@ impl NewKey {
             state: KeyState::Active,
             digest,
             hint,
+            own_secret: false,
+            older: OlderSecrets::default(),
             streams: self.streams,
             source_id: self.source_id,
             trust_level: self.trust_level,
@@ -132,6 +151,8 @@ impl NewKey {
             created_at: None,
             modified_at: None,
             expires_at: self.expires_at,
+            networks: self.networks,
+            limits: boxed(self.limits),
             metadata: self.metadata,
             rev: 1,
         }
@@ -151,6 +172,10 @@ pub struct KeyPatch {
     pub trust_level: Option<Option<Label>>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// The networks it may be used from, replaced whole.
+    pub networks: Option<Networks>,
+    /// How much it may be used, replaced whole.
+    pub limits: Option<Limits>,
     /// The operator's own notes, replaced whole.
     pub metadata: Option<Metadata>,
 }
@@ -158,14 +183,21 @@ pub struct KeyPatch {
 impl KeyPatch {
     /// Makes the changes.
     pub fn apply(self, key: &mut ApiKey) {
-        let Self { streams, active, source_id, trust_level, expires_at, metadata } = self;
+        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, metadata } = self;
         set(&mut key.streams, streams);
         set(&mut key.state, active.map(|active| if active { KeyState::Active } else { KeyState::Disabled }));
         set(&mut key.source_id, source_id);
         set(&mut key.trust_level, trust_level);
         set(&mut key.expires_at, expires_at);
+        set(&mut key.networks, networks);
+        set(&mut key.limits, limits.map(boxed));
         set(&mut key.metadata, metadata);
     }
+}
+
+/// Most keys have no limits: those take no room.
+pub(crate) fn boxed(limits: Limits) -> Option<Box<Limits>> {
+    (!limits.is_none()).then(|| Box::new(limits))
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

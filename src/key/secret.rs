@@ -131,7 +131,7 @@ mod tests {
         for key_type in KeyType::ALL {
             let secret = PlainSecret::generate(key_type).unwrap();
             let credential = Credential::parse(secret.expose()).unwrap();
-            assert_eq!(credential.key_type(), key_type);
+            assert_eq!(credential.key_type(), Some(key_type));
             assert!(credential.digest().verify(&secret.digest()));
             assert!(secret.expose().ends_with(secret.hint().as_str()));
         }

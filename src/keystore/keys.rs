@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::claim::duplicate;
 use super::{ATTEMPTS, Keystore, too_busy};
 use crate::cache::NameReservation;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, Label, NewKey, PlainSecret, TenantId};
+use crate::key::{
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId,
+};
 use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
@@ -44,6 +48,27 @@ pub struct Issued {
     pub change_seq: u64,
 }
 
+/// What a keystore needs to know of a secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Brought {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its last characters.
+    pub hint: Hint,
+    /// Whether somebody brought it along.
+    pub own: bool,
+}
+
+impl Brought {
+    fn of(secret: &PlainSecret) -> Self {
+        Self { digest: secret.digest(), hint: secret.hint(), own: false }
+    }
+}
+
+fn generate(key_type: KeyType) -> Result<PlainSecret> {
+    PlainSecret::generate(key_type).map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))
+}
+
 /// A key or tenant that was just changed.
 #[derive(Debug, Clone)]
 pub struct Changed<T> {
@@ -66,13 +91,42 @@ impl Keystore {
     }
 
     async fn issue_now(&self, tenant: TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
+        let secret = generate(new.key_type)?;
+        let issued = self.adopt_now(tenant, new, Brought::of(&secret), by).await?;
+        Ok(Issued { key: issued.value, secret, change_seq: issued.change_seq })
+    }
+
+    /// Issues a key for a secret that somebody has already.
+    ///
+    /// # Errors
+    /// As for [`Keystore::issue`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's.
+    pub async fn adopt(
+        &self,
+        tenant: &TenantId,
+        new: NewKey,
+        secret: Brought,
+        by: Option<Label>,
+    ) -> Result<Changed<ApiKey>> {
+        let (this, tenant) = (self.clone(), tenant.clone());
+        Self::to_the_end(async move { this.adopt_now(tenant, new, secret, by).await }).await
+    }
+
+    async fn adopt_now(
+        &self,
+        tenant: TenantId,
+        new: NewKey,
+        secret: Brought,
+        by: Option<Label>,
+    ) -> Result<Changed<ApiKey>> {
         self.tenant_anywhere(&tenant).await?;
+        if self.cache.find(&secret.digest).is_some() {
+            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
+        }
         let _reserved = self.reserve_name(&tenant, &new.name).await?;
-        let secret = PlainSecret::generate(new.key_type)
-            .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
         let now = self.clock.now();
-        let key = new.into_key(tenant, secret.digest(), secret.hint());
-        let key = Arc::new(ApiKey { created_by: by, created_at: Some(now), modified_at: Some(now), ..key });
+        let key = new.into_key(tenant, secret.digest, secret.hint);
+        let (created_at, own_secret) = (Some(now), secret.own);
+        let key = Arc::new(ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, ..key });
         let (tenant, name, key_id) = (&key.tenant, &key.name, key.key_id);
         let claim = self.claim(tenant, name, key_id).await?;
         let object = ObjectName::Key { tenant: tenant.clone(), key_id };
@@ -89,7 +143,50 @@ impl Keystore {
         if let Err(error) = self.remove_older(&claim).await {
             tracing::debug!("claims that are no longer needed stay: {error:?}");
         }
-        Ok(Issued { key, secret, change_seq })
+        Ok(Changed { value: key, change_seq })
+    }
+
+    /// Gives a key a new secret. The old one works until `overlap` has passed, and then stops by itself on every node.
+    ///
+    /// # Errors
+    /// As for [`Keystore::update`]; [`ErrorKind::TooManySecrets`].
+    pub async fn rotate(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        overlap: TimeDelta,
+        expected_rev: Option<u64>,
+    ) -> Result<Issued> {
+        let secret = generate(self.find_anywhere(tenant, id).await?.key_type)?;
+        let rotated = self.rotate_to(tenant, id, Brought::of(&secret), overlap, expected_rev).await?;
+        Ok(Issued { key: rotated.value, secret, change_seq: rotated.change_seq })
+    }
+
+    /// Gives a key a secret that somebody has already.
+    ///
+    /// # Errors
+    /// As for [`Keystore::rotate`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's.
+    pub async fn rotate_to(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        secret: Brought,
+        overlap: TimeDelta,
+        expected_rev: Option<u64>,
+    ) -> Result<Changed<ApiKey>> {
+        if self.cache.find(&secret.digest).is_some_and(|found| found.key.key_id != id || found.key.tenant != *tenant) {
+            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
+        }
+        let now = self.clock.now();
+        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
+            if key.state == KeyState::Revoked {
+                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
+            }
+            key.own_secret = secret.own;
+            key.rotate(secret.digest, secret.hint, now, now + overlap)
+                .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
+        })
+        .await
     }
 
     /// Reserves a name on this node. What another node did a moment ago may not be here yet, so a key that is in the way

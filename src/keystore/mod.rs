@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use keys::{Changed, Issued};
+pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use tenants::TenantPatch;
 pub use verdict::{Verdict, VerdictCode};
@@ -30,7 +30,7 @@ pub use verdict::{Verdict, VerdictCode};
 use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Credential, KeyId, StreamName, Tenant, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
 use crate::sync::{Counts, Replica, SyncSettings, Touched};
 
@@ -112,12 +112,11 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
-    pub async fn look_for(&self, credential: &Credential<'_>) -> Result<bool> {
-        let digest = credential.digest();
-        if !self.replica.is_worth_looking(&digest) {
+    pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
+        if !self.replica.is_worth_looking(digest) {
             return Ok(false);
         }
-        let this = self.clone();
+        let (this, digest) = (self.clone(), *digest);
         let look = Self::to_the_end(async move { this.replica.look_for(&digest).await });
         let late = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
         tokio::time::timeout(LOOK_PATIENCE, look).await.map_err(late)?

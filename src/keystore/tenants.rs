@@ -1,12 +1,13 @@
 //! Create, change and delete tenants.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::keys::{Broken, revoked};
 use super::{ATTEMPTS, Changed, Keystore, too_busy};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyType, Label, Tenant, TenantId};
+use crate::key::{ApiKey, KeyType, Label, Limits, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{TenantDocument, Written};
 use crate::sync::Touched;
@@ -19,6 +20,12 @@ pub struct TenantPatch {
     pub name: Option<Option<Label>>,
     /// The kinds of use that are refused for now, replaced whole.
     pub suspended: Option<BTreeSet<KeyType>>,
+    /// How much all its keys together may be used, replaced whole.
+    pub limits: Option<Limits>,
+    /// How long a key lasts of which nothing is said, in seconds.
+    pub default_key_lifetime_seconds: Option<Option<NonZeroU32>>,
+    /// How long a key may last at most, in seconds.
+    pub max_key_lifetime_seconds: Option<Option<NonZeroU32>>,
 }
 
 impl Keystore {
@@ -59,6 +66,15 @@ impl Keystore {
                 }
                 if let Some(suspended) = patch.suspended.clone() {
                     document.suspended = suspended;
+                }
+                if let Some(limits) = patch.limits {
+                    document.limits = limits;
+                }
+                if let Some(seconds) = patch.default_key_lifetime_seconds {
+                    document.default_key_lifetime_seconds = seconds;
+                }
+                if let Some(seconds) = patch.max_key_lifetime_seconds {
+                    document.max_key_lifetime_seconds = seconds;
                 }
             })
             .await

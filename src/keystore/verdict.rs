@@ -25,6 +25,8 @@ pub enum VerdictCode {
     NotFound,
     /// Its key has expired.
     Expired,
+    /// It was rotated away, and its overlap has ended.
+    Rotated,
     /// Its key is disabled.
     Disabled,
     /// Its key is revoked, or its tenant deleted.
@@ -45,6 +47,7 @@ impl VerdictCode {
             Self::Malformed => "malformed",
             Self::NotFound => "not_found",
             Self::Expired => "expired",
+            Self::Rotated => "rotated",
             Self::Disabled => "disabled",
             Self::Revoked => "revoked",
             Self::WrongKeyType => "wrong_key_type",
@@ -60,16 +63,18 @@ impl Keystore {
         let Ok(credential) = Credential::parse(api_key) else {
             return Verdict { code: VerdictCode::Malformed, key: None };
         };
-        let Some(found) = self.cache.find(&credential.digest()) else {
+        let digest = credential.digest();
+        let Some(found) = self.cache.find(&digest) else {
             return Verdict { code: VerdictCode::NotFound, key: None };
         };
-        let key = found.key;
+        let (key, now) = (found.key, self.clock.now());
         let action = action.unwrap_or(key.key_type);
-        let code = match key.standing(self.clock.now()) {
+        let code = match key.standing(now) {
             _ if found.tenant.deleted => VerdictCode::Revoked,
             Standing::Revoked => VerdictCode::Revoked,
             Standing::Disabled => VerdictCode::Disabled,
             Standing::Expired => VerdictCode::Expired,
+            Standing::Good if key.older_until(&digest).is_some_and(|until| until <= now) => VerdictCode::Rotated,
             Standing::Good if action != key.key_type => VerdictCode::WrongKeyType,
             Standing::Good if found.tenant.suspended.contains(&action) => VerdictCode::TenantSuspended,
             Standing::Good if stream.is_some_and(|stream| !key.streams.allow(stream)) => VerdictCode::StreamNotAllowed,

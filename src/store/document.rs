@@ -6,7 +6,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, Streams, TenantId};
+use crate::key::record::boxed;
+use crate::key::{
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret,
+    OlderSecrets, Streams, TenantId,
+};
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -23,6 +27,10 @@ pub struct KeyDocument {
     digest: String,
     #[serde(default)]
     hint: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    own_secret: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    older_secrets: Vec<OlderDocument>,
     #[serde(default)]
     state: KeyState,
     #[serde(default)]
@@ -39,6 +47,10 @@ pub struct KeyDocument {
     modified_at: Option<DateTime<Utc>>,
     #[serde(default, serialize_with = "rfc3339")]
     expires_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Networks::is_any")]
+    allowed_cidrs: Networks,
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    limits: Limits,
     #[serde(default)]
     metadata: Metadata,
     #[serde(default = "first_rev")]
@@ -49,6 +61,27 @@ pub struct KeyDocument {
     /// What a later version, or an operator, added.
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+/// A secret that was rotated away.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OlderDocument {
+    digest: String,
+    #[serde(default)]
+    hint: String,
+    until: DateTime<Utc>,
+}
+
+impl OlderDocument {
+    fn new(older: &OlderSecret) -> Self {
+        Self { digest: older.digest.to_document(), hint: older.hint.as_str().to_owned(), until: older.until }
+    }
+
+    fn read(&self) -> Option<OlderSecret> {
+        let (digest, hint) = (Digest::parse(&self.digest).ok()?, Hint::parse(&self.hint).ok()?);
+        Some(OlderSecret { digest, hint, until: self.until.trunc_subsecs(3) })
+    }
 }
 
 /// Why a document is no usable key. Reported to operators; holds no secret, because it quotes no value.
@@ -86,6 +119,8 @@ impl KeyDocument {
             key_type: key.key_type,
             digest: key.digest.to_document(),
             hint: key.hint.as_str().to_owned(),
+            own_secret: key.own_secret,
+            older_secrets: key.older.iter().map(OlderDocument::new).collect(),
             state: key.state,
             streams: key.streams.clone(),
             source_id: key.source_id.clone(),
@@ -94,6 +129,8 @@ impl KeyDocument {
             created_at: key.created_at,
             modified_at: key.modified_at,
             expires_at: key.expires_at,
+            allowed_cidrs: key.networks.clone(),
+            limits: key.limits.as_deref().copied().unwrap_or_default(),
             metadata: key.metadata.clone(),
             rev: key.rev,
             write_id: None,
@@ -118,6 +155,8 @@ impl KeyDocument {
         if self.key_id.is_some_and(|id| id != file_id) {
             return Err(Unreadable::WrongId);
         }
+        let older: Option<Vec<_>> = self.older_secrets.iter().map(OlderDocument::read).collect();
+        let older = older.and_then(|older| OlderSecrets::try_from(older).ok());
         let standard = |label: &Label| label.as_str() == ApiKey::STANDARD_TRUST;
         Ok(ApiKey {
             tenant: tenant.clone(),
@@ -127,6 +166,8 @@ impl KeyDocument {
             state: self.state,
             digest: Digest::parse(&self.digest).map_err(|_| Unreadable::Field("digest"))?,
             hint: Hint::parse(&self.hint).map_err(|_| Unreadable::Field("hint"))?,
+            own_secret: self.own_secret,
+            older: older.ok_or(Unreadable::Field("olderSecrets"))?,
             streams: self.streams.clone(),
             source_id: self.source_id.clone(),
             trust_level: self.trust_level.clone().filter(|label| !standard(label)),
@@ -134,6 +175,8 @@ impl KeyDocument {
             created_at: self.created_at.map(|at| at.trunc_subsecs(3)),
             modified_at: self.modified_at.map(|at| at.trunc_subsecs(3)),
             expires_at: self.expires_at.map(|end| end.trunc_subsecs(3)),
+            networks: self.allowed_cidrs.clone(),
+            limits: boxed(self.limits),
             metadata: self.metadata.clone(),
             rev: self.rev,
         })

@@ -1,6 +1,7 @@
 //! The versioned JSON of a tenant.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::document::rfc3339;
-use crate::key::{KeyType, Label, Tenant, TenantId};
+use crate::key::{KeyType, Label, Lifetimes, Limits, Tenant, TenantId};
 
 const VERSION: u32 = 1;
 
@@ -24,6 +25,15 @@ pub struct TenantDocument {
     /// The kinds of use that are refused for now.
     #[serde(default)]
     pub suspended: BTreeSet<KeyType>,
+    /// How much all its keys together may be used.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// How long a key lasts of which nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_key_lifetime_seconds: Option<NonZeroU32>,
+    /// How long a key may last at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_key_lifetime_seconds: Option<NonZeroU32>,
     /// When it was created.
     #[serde(default, serialize_with = "rfc3339")]
     pub created_at: Option<DateTime<Utc>>,
@@ -43,6 +53,9 @@ impl TenantDocument {
             version: VERSION,
             name,
             suspended: BTreeSet::new(),
+            limits: Limits::default(),
+            default_key_lifetime_seconds: None,
+            max_key_lifetime_seconds: None,
             created_at,
             deleted_at: None,
             write_id: None,
@@ -56,6 +69,11 @@ impl TenantDocument {
             id,
             name: self.name.clone(),
             suspended: self.suspended.clone(),
+            limits: self.limits,
+            lifetimes: Lifetimes {
+                default_seconds: self.default_key_lifetime_seconds,
+                max_seconds: self.max_key_lifetime_seconds,
+            },
             created_at: self.created_at,
             deleted: self.deleted_at.is_some(),
         }

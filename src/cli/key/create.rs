@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::{ClientArgs, Failure, Outcome, output};
 use super::show::CARD;
 use super::{metadata, streams};
-use crate::key::{KeyName, KeyType, Label, Metadata, Streams};
+use crate::key::{KeyName, KeyType, Label, Metadata, NewKey, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
@@ -42,6 +42,18 @@ pub struct CreateArgs {
 }
 
 impl CreateArgs {
+    /// What is said, as a key that does not exist yet.
+    pub(super) fn into_new(self) -> NewKey {
+        NewKey {
+            streams: self.streams.unwrap_or_default(),
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            expires_at: self.expires_at,
+            metadata: self.metadata.unwrap_or_default(),
+            ..NewKey::new(self.name, self.key_type)
+        }
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({ "keyName": self.name, "keyType": self.key_type });
         let optional = [

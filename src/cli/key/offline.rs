@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::super::{ClientArgs, Failure, Outcome, output};
 use super::create::{CreateArgs, for_people};
 use crate::clock::{Clock, SystemClock};
-use crate::key::{ApiKey, Credential, Digest, KeyId, KeyState, Label, PlainSecret, TenantId};
+use crate::key::{ApiKey, Credential, Digest, Label, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::KeyDocument;
 
@@ -62,25 +62,9 @@ struct Generated<'a> {
 }
 
 fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiKey {
-    let now = SystemClock.now();
-    ApiKey {
-        tenant,
-        key_id: KeyId::random(),
-        name: create.name,
-        key_type: create.key_type,
-        state: KeyState::Active,
-        digest: secret.digest(),
-        hint: secret.hint(),
-        streams: create.streams.unwrap_or_default(),
-        source_id: create.source_id,
-        trust_level: create.trust_level,
-        created_by: Label::parse("keyloft key generate").ok(),
-        created_at: Some(now),
-        modified_at: Some(now),
-        expires_at: create.expires_at,
-        metadata: create.metadata.unwrap_or_default(),
-        rev: 1,
-    }
+    let now = Some(SystemClock.now());
+    let key = create.into_new().into_key(tenant, secret.digest(), secret.hint());
+    ApiKey { created_by: Label::parse("keyloft key generate").ok(), created_at: now, modified_at: now, ..key }
 }
 
 pub(super) fn validate(args: &ClientArgs, validate: &ValidateArgs) -> Outcome {

@@ -7,8 +7,8 @@ use actix_web::{Error, HttpMessage, web};
 
 use crate::auth::{self, Action, Denial, Permit};
 use crate::http::credential;
-use crate::http::error::Problem;
-use crate::key::Credential;
+use crate::http::error::{Code, Problem};
+use crate::key::{Credential, Digest};
 use crate::keystore::Keystore;
 
 /// Lets a request through only with a good key for `A`; the handler finds the proof as a `Permit<A>` argument.
@@ -37,15 +37,7 @@ pub async fn require<A: Action>(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut outcome = permit::<A>(&request);
-    if outcome.as_ref().is_err_and(|problem| problem.denial() == Some(Denial::Unknown)) {
-        outcome = match issued_elsewhere(&request).await {
-            Ok(true) => permit::<A>(&request),
-            Ok(false) => outcome,
-            Err(denial) => Err(denial.into()),
-        };
-    }
-    match outcome {
+    match permit_or_look::<A>(&request).await {
         Ok(permit) => {
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
@@ -54,27 +46,36 @@ pub async fn require<A: Action>(
     }
 }
 
-/// Whether to judge an unknown key again: it may have been issued on another node a moment ago.
-async fn issued_elsewhere(request: &ServiceRequest) -> Result<bool, Denial> {
-    let Some(keystore) = request.app_data::<web::Data<Keystore>>() else { return Ok(false) };
-    let presented = credential::presented(request.headers())?;
-    let looked = keystore.look_for(&Credential::parse(&presented)?).await;
-    looked.map_err(|error| {
-        tracing::debug!("an unknown key cannot be looked for: {error:?}");
-        Denial::Unverifiable
-    })
-}
-
-fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
+/// Judges what was presented; an unknown key once more if another node may have issued it a moment ago.
+async fn permit_or_look<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
     let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
         tracing::error!(
             "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
         );
-        return Err(Problem::new(crate::http::error::Code::Internal, "The server is not set up."));
+        return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
+    let digest = digest(request)?;
+    match permit(request, keystore, &digest) {
+        Err(problem) if problem.denial() == Some(Denial::Unknown) => match keystore.look_for(&digest).await {
+            Ok(true) => permit(request, keystore, &digest),
+            Ok(false) => Err(problem),
+            Err(error) => {
+                tracing::debug!("an unknown key cannot be looked for: {error:?}");
+                Err(Denial::Unverifiable.into())
+            }
+        },
+        judged => judged,
+    }
+}
+
+fn digest(request: &ServiceRequest) -> Result<Digest, Denial> {
     let presented = credential::presented(request.headers())?;
+    Ok(Credential::parse(&presented)?.digest())
+}
+
+fn permit<A: Action>(request: &ServiceRequest, keystore: &Keystore, digest: &Digest) -> Result<Permit<A>, Problem> {
     let stated = credential::stated_tenant(request.headers());
-    let permit = auth::authenticate(keystore.cache(), &presented, *stated.as_ref().unwrap_or(&None), keystore.now())?;
+    let permit = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now())?;
     stated?; // A statement that cannot be read is held against good keys only.
     Ok(permit)
 }

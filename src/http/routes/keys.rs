@@ -13,7 +13,9 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{Rfc3339, given, nullable};
-use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
+use crate::key::{
+    ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
+};
 use crate::keystore::{self, Cursor, Filter};
 
 /// Who issues keys through this plane.
@@ -30,6 +32,10 @@ pub struct Issue {
     source_id: Option<Label>,
     trust_level: Option<Label>,
     expires_at: Option<Rfc3339>,
+    #[serde(default)]
+    allowed_cidrs: Networks,
+    #[serde(default)]
+    limits: Limits,
     #[serde(default)]
     metadata: Metadata,
 }
@@ -48,6 +54,10 @@ pub struct Patch {
     trust_level: Option<Option<Label>>,
     #[serde(default, deserialize_with = "nullable")]
     expires_at: Option<Option<Rfc3339>>,
+    #[serde(default, deserialize_with = "nullable")]
+    allowed_cidrs: Option<Option<Networks>>,
+    #[serde(default, deserialize_with = "nullable")]
+    limits: Option<Option<Limits>>,
     #[serde(default, deserialize_with = "nullable")]
     metadata: Option<Option<Metadata>>,
 }
@@ -109,6 +119,8 @@ pub async fn issue(
         source_id: body.source_id,
         trust_level: body.trust_level,
         expires_at,
+        networks: body.allowed_cidrs,
+        limits: body.limits,
         metadata: body.metadata,
     };
     let issued = app.keystore.issue(&tenant, new, Label::parse(ADMIN).ok()).await?;
@@ -182,6 +194,8 @@ pub async fn update(
         source_id: patch.source_id,
         trust_level: patch.trust_level,
         expires_at,
+        networks: patch.allowed_cidrs.map(Option::unwrap_or_default),
+        limits: patch.limits.map(Option::unwrap_or_default),
         metadata: patch.metadata.map(Option::unwrap_or_default),
     };
     let done = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;

@@ -1,6 +1,7 @@
 //! Tenants, for admins.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use actix_web::http::header;
@@ -16,7 +17,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{given, nullable};
-use crate::key::{KeyType, Label, TenantId};
+use crate::key::{KeyType, Label, Limits, TenantId};
 use crate::keystore::TenantPatch;
 
 /// The body of a creation.
@@ -35,6 +36,12 @@ pub struct Patch {
     name: Option<Option<Label>>,
     #[serde(default, deserialize_with = "given")]
     suspended: Option<BTreeSet<KeyType>>,
+    #[serde(default, deserialize_with = "nullable")]
+    limits: Option<Option<Limits>>,
+    #[serde(default, deserialize_with = "nullable")]
+    default_key_lifetime_seconds: Option<Option<NonZeroU32>>,
+    #[serde(default, deserialize_with = "nullable")]
+    max_key_lifetime_seconds: Option<Option<NonZeroU32>>,
 }
 
 #[derive(Serialize)]
@@ -93,7 +100,13 @@ pub async fn update(
     Json(patch): Json<Patch>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
-    let patch = TenantPatch { name: patch.name, suspended: patch.suspended };
+    let patch = TenantPatch {
+        name: patch.name,
+        suspended: patch.suspended,
+        limits: patch.limits.map(Option::unwrap_or_default),
+        default_key_lifetime_seconds: patch.default_key_lifetime_seconds,
+        max_key_lifetime_seconds: patch.max_key_lifetime_seconds,
+    };
     let updated = app.keystore.update_tenant(&parse_tenant(&id)?, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(Changed { tenant: TenantView::new(&updated.value), receipt }))

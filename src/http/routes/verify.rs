@@ -39,7 +39,7 @@ pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>)
     let mut verdict = judge();
     if verdict.code == VerdictCode::NotFound
         && let Ok(credential) = Credential::parse(&body.api_key)
-        && app.keystore.look_for(&credential).await?
+        && app.keystore.look_for(&credential.digest()).await?
     {
         verdict = judge();
     }

@@ -1,9 +1,13 @@
 //! What answers show of keys and tenants: never a digest, and of a secret its last four characters.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::key::{ApiKey, KeyState, KeyType, Label, Metadata, Standing, Streams, Tenant, TenantId};
+use crate::key::{
+    ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant, TenantId,
+};
 use crate::store::document::rfc3339;
 
 /// A key, masked.
@@ -27,6 +31,10 @@ pub struct KeyView<'a> {
     modified_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "rfc3339")]
     expires_at: Option<DateTime<Utc>>,
+    allowed_cidrs: &'a Networks,
+    limits: Limits,
+    own_secret: bool,
+    older_secrets: Vec<OlderSecretView>,
     metadata: &'a Metadata,
     rev: u64,
 }
@@ -49,9 +57,28 @@ impl<'a> KeyView<'a> {
             created_at: key.created_at,
             modified_at: key.modified_at,
             expires_at: key.expires_at,
+            allowed_cidrs: &key.networks,
+            limits: key.limits.as_deref().copied().unwrap_or_default(),
+            own_secret: key.own_secret,
+            older_secrets: key.older.iter().filter(|older| older.until > now).map(OlderSecretView::new).collect(),
             metadata: &key.metadata,
             rev: key.rev,
         }
+    }
+}
+
+/// A secret that was rotated away and still works.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OlderSecretView {
+    api_key_hint: String,
+    #[serde(serialize_with = "rfc3339")]
+    until: Option<DateTime<Utc>>,
+}
+
+impl OlderSecretView {
+    fn new(older: &OlderSecret) -> Self {
+        Self { api_key_hint: format!("…{}", older.hint.as_str()), until: Some(older.until) }
     }
 }
 
@@ -62,6 +89,9 @@ pub struct TenantView<'a> {
     tenant_id: &'a TenantId,
     name: Option<&'a Label>,
     suspended: Vec<KeyType>,
+    limits: Limits,
+    default_key_lifetime_seconds: Option<NonZeroU32>,
+    max_key_lifetime_seconds: Option<NonZeroU32>,
     #[serde(serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
 }
@@ -73,6 +103,9 @@ impl<'a> TenantView<'a> {
             tenant_id: &tenant.id,
             name: tenant.name.as_ref(),
             suspended: tenant.suspended.iter().copied().collect(),
+            limits: tenant.limits,
+            default_key_lifetime_seconds: tenant.lifetimes.default_seconds,
+            max_key_lifetime_seconds: tenant.lifetimes.max_seconds,
             created_at: tenant.created_at,
         }
     }

@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::load::Candidate;
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, NodeId, Streams, TenantId};
+use crate::key::record::boxed;
+use crate::key::{
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, NodeId, OlderSecret,
+    OlderSecrets, Streams, TenantId,
+};
 use crate::store::Tag;
 
 const VERSION: u32 = 1;
@@ -86,6 +90,10 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "str::is_empty")]
     hint: &'a str,
     #[serde(default, skip_serializing_if = "is_default")]
+    own_secret: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    older: Vec<OlderLine>,
+    #[serde(default, skip_serializing_if = "is_default")]
     state: KeyState,
     #[serde(default, skip_serializing_if = "is_default")]
     streams: Streams,
@@ -102,8 +110,26 @@ struct Line<'a> {
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "is_default")]
+    networks: Networks,
+    #[serde(default, skip_serializing_if = "is_default")]
+    limits: Limits,
+    #[serde(default, skip_serializing_if = "is_default")]
     metadata: Metadata,
     rev: u64,
+}
+
+/// A secret that was rotated away: digest, hint, and until when it works.
+#[derive(Debug, Serialize, Deserialize)]
+struct OlderLine(String, String, #[serde(with = "chrono::serde::ts_milliseconds")] DateTime<Utc>);
+
+impl OlderLine {
+    fn new(older: &OlderSecret) -> Self {
+        Self(older.digest.to_document(), older.hint.as_str().to_owned(), older.until)
+    }
+
+    fn read(self) -> Option<OlderSecret> {
+        Some(OlderSecret { digest: Digest::parse(&self.0).ok()?, hint: Hint::parse(&self.1).ok()?, until: self.2 })
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -120,6 +146,8 @@ impl<'a> Line<'a> {
             key_type: key.key_type,
             digest: key.digest.to_document(),
             hint: key.hint.as_str(),
+            own_secret: key.own_secret,
+            older: key.older.iter().map(OlderLine::new).collect(),
             state: key.state,
             streams: key.streams.clone(),
             source_id: key.source_id.clone(),
@@ -128,6 +156,8 @@ impl<'a> Line<'a> {
             created_at: key.created_at,
             modified_at: key.modified_at,
             expires_at: key.expires_at,
+            networks: key.networks.clone(),
+            limits: key.limits.as_deref().copied().unwrap_or_default(),
             metadata: key.metadata.clone(),
             rev: key.rev,
         }
@@ -147,6 +177,9 @@ impl<'a> Line<'a> {
             state: self.state,
             digest: Digest::parse(&self.digest).ok()?,
             hint: Hint::parse(self.hint).ok()?,
+            own_secret: self.own_secret,
+            older: OlderSecrets::try_from(self.older.into_iter().map(OlderLine::read).collect::<Option<Vec<_>>>()?)
+                .ok()?,
             streams: self.streams,
             source_id: self.source_id,
             trust_level: self.trust_level,
@@ -154,6 +187,8 @@ impl<'a> Line<'a> {
             created_at: self.created_at,
             modified_at: self.modified_at,
             expires_at: self.expires_at,
+            networks: self.networks,
+            limits: boxed(self.limits),
             metadata: self.metadata,
             rev: self.rev,
         };

@@ -22,7 +22,10 @@ use object_store::{
 use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId};
+use crate::key::{
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, NewKey, OlderSecret, Rate,
+    Streams, TenantId,
+};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, KeyDocument};
 
@@ -191,6 +194,14 @@ fn key(number: usize) -> ApiKey {
         state: KeyState::Active,
         digest: Digest::of(&key_id.to_string()),
         hint: Hint::parse("x7Qa").unwrap(),
+        own_secret: true,
+        older: vec![OlderSecret {
+            digest: Digest::of("old"),
+            hint: Hint::parse("old!").unwrap(),
+            until: at(3).unwrap(),
+        }]
+        .try_into()
+        .unwrap(),
         streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
         source_id: Label::parse("web-prod").ok(),
         trust_level: Label::parse("low").ok(),
@@ -198,6 +209,8 @@ fn key(number: usize) -> ApiKey {
         created_at: at(0),
         modified_at: at(1),
         expires_at: at(2000),
+        networks: "10.0.0.0/8,2001:db8::/32".parse().unwrap(),
+        limits: Some(Box::new(Limits { requests: Rate::new(600, 10).ok(), ..Limits::default() })),
         metadata: Metadata::try_from(metadata.as_object().unwrap().clone()).unwrap(),
         rev: 7,
     }

@@ -191,7 +191,7 @@ impl World {
         let known = key.and_then(|key| self.promise(key).map(|promise| (key, promise)));
         let api_key = known.as_ref().map_or(unknown.expose(), |(_, promise)| &promise.api_key);
         let (began, cut_before) = (self.now(), node.line.is_cut() && node.line.clear_for().is_zero());
-        let found = node.keystore.look_for(&Credential::parse(api_key).unwrap()).await;
+        let found = node.keystore.look_for(&Credential::parse(api_key).unwrap().digest()).await;
         let cut = cut_before && node.line.is_cut();
         let mut pages = self.ledger.open();
         match (known, found) {

@@ -1,0 +1,125 @@
+//! The networks a key may be used from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::InvalidId;
+
+/// Networks in CIDR notation, IPv4 and IPv6 (RFC 4632, RFC 4291). Without any, every address is fine.
+///
+/// ```
+/// use keyloft::key::Networks;
+/// let networks: Networks = "10.0.0.0/8, 2001:db8::/32".parse()?;
+/// assert!(networks.allow("10.1.2.3".parse().unwrap()));
+/// assert!(networks.allow("::ffff:10.1.2.3".parse().unwrap()), "the same address, written as IPv6");
+/// assert!(!networks.allow("192.0.2.1".parse().unwrap()));
+/// # Ok::<(), keyloft::key::InvalidId>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Networks(Box<[IpNet]>);
+
+impl Networks {
+    /// How many networks one key may carry.
+    pub const MAX: usize = 64;
+
+    /// Whether a request from `address` is fine. An IPv4 address that is written as IPv6 counts as what it is.
+    pub fn allow(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.is_empty() || self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether every address is fine.
+    pub fn is_any(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The networks.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.0.iter()
+    }
+
+    /// Reads networks in the form of documents.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when one is no network, has bits beyond its mask, or there are more than [`Networks::MAX`].
+    pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new(
+            "allowedCidrs",
+            "at most 64 networks such as 10.0.0.0/8 or 2001:db8::/32, with no bit beyond the mask",
+        );
+        let networks: Option<Vec<IpNet>> = texts.into_iter().take(Self::MAX + 1).map(network).collect();
+        networks.filter(|networks| networks.len() <= Self::MAX).map(|networks| Self(networks.into())).ok_or(RULE)
+    }
+}
+
+/// One network; a plain address is the network of itself. `None` for anything else: `10.0.0.1/8` is a slip.
+fn network(text: &str) -> Option<IpNet> {
+    let network = match IpAddr::from_str(text) {
+        Ok(address) => IpNet::from(address),
+        Err(_) => IpNet::from_str(text).ok()?,
+    };
+    (network.addr() == network.network()).then_some(network)
+}
+
+impl FromStr for Networks {
+    type Err = InvalidId;
+
+    /// Reads comma-separated networks.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::parse(text.split(',').map(str::trim).filter(|piece| !piece.is_empty()))
+    }
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+impl Serialize for Networks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ToString::to_string))
+    }
+}
+
+impl<'de> Deserialize<'de> for Networks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        Self::parse(texts.iter().map(String::as_str)).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(text: &str) -> Networks {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_network_covers_its_own_addresses_and_no_other() {
+        let office = networks("192.0.2.0/24,2001:db8::/32,198.51.100.7");
+        for inside in ["192.0.2.255", "::ffff:192.0.2.1", "2001:db8:1::1", "198.51.100.7"] {
+            assert!(office.allow(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["192.0.3.0", "2001:db9::1", "198.51.100.8", "::1", "::c000:201"] {
+            assert!(!office.allow(outside.parse().unwrap()), "{outside}");
+        }
+        assert!(networks("").allow("203.0.113.1".parse().unwrap()));
+        assert!(networks("0.0.0.0/0").allow("203.0.113.1".parse().unwrap()));
+        assert!(!networks("0.0.0.0/0").allow("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0/8", "all", "fe80::1%eth0", "::/129"] {
+            assert!(bad.parse::<Networks>().is_err(), "{bad}");
+        }
+        assert!(vec!["10.0.0.0/8"; 65].join(",").parse::<Networks>().is_err());
+    }
+}
