@@ -87,7 +87,7 @@ osd objectstore = memstore
 # What it would tell the monitor is told below; it gives up when it asks before it knows its own cluster ("wrong fsid").
 osd crush update on start = false
 osd class update on start = false
-memstore device bytes = 2147483648
+memstore device bytes = 12884901888
 # Without tcp_nodelay every answer with a body is 40 ms late: it waits for the client's delayed acknowledgement.
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:$2 tcp_nodelay=1
