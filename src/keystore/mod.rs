@@ -113,13 +113,18 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
     pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
-        if !self.replica.is_worth_looking(digest) {
+        if !self.is_worth_looking(digest) {
             return Ok(false);
         }
         let (this, digest) = (self.clone(), *digest);
         let look = Self::to_the_end(async move { this.replica.look_for(&digest).await });
         let late = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
         tokio::time::timeout(LOOK_PATIENCE, look).await.map_err(late)?
+    }
+
+    /// Whether [`Keystore::look_for`] would look.
+    pub fn is_worth_looking(&self, digest: &Digest) -> bool {
+        self.replica.is_worth_looking(digest)
     }
 
     /// This node's copy of the bucket: which nodes there are, and how far each has come.

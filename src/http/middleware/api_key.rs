@@ -56,7 +56,11 @@ async fn permit_or_look<A: Action>(request: &ServiceRequest) -> Result<Permit<A>
     };
     let digest = digest(request)?;
     match permit(request, keystore, &digest) {
-        Err(problem) if problem.denial() == Some(Denial::Unknown) => match keystore.look_for(&digest).await {
+        Err(problem) if problem.denial() != Some(Denial::Unknown) || !keystore.is_worth_looking(&digest) => {
+            Err(problem)
+        }
+        // Boxed, so that the many requests that need no look carry no room for one.
+        Err(problem) => match Box::pin(keystore.look_for(&digest)).await {
             Ok(true) => permit(request, keystore, &digest),
             Ok(false) => Err(problem),
             Err(error) => {
