@@ -34,4 +34,4 @@ pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
 pub use rotation::{OlderSecret, OlderSecrets, TooManySecrets};
 pub use secret::{Hint, PlainSecret};
 pub use stream::{StreamName, StreamPattern, Streams};
-pub use tenant::{Lifetimes, Tenant};
+pub use tenant::{DefaultAboveMax, Lifetimes, Tenant, WrongEnd};

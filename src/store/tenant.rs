@@ -63,6 +63,14 @@ impl TenantDocument {
         }
     }
 
+    /// How long its keys last.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            default_seconds: self.default_key_lifetime_seconds,
+            max_seconds: self.max_key_lifetime_seconds,
+        }
+    }
+
     /// The tenant `id` that the document describes.
     pub fn tenant(&self, id: TenantId) -> Tenant {
         Tenant {
@@ -70,10 +78,7 @@ impl TenantDocument {
             name: self.name.clone(),
             suspended: self.suspended.clone(),
             limits: self.limits,
-            lifetimes: Lifetimes {
-                default_seconds: self.default_key_lifetime_seconds,
-                max_seconds: self.max_key_lifetime_seconds,
-            },
+            lifetimes: self.lifetimes(),
             created_at: self.created_at,
             deleted: self.deleted_at.is_some(),
         }

@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::auth::{Permit, Query};
+use crate::auth::{Permit, Query, Session};
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
-use crate::query::{Format, QueryRequest, Scope};
+use crate::key::StreamName;
+use crate::query::{Access, Format, QueryRequest, Scope};
 
 /// The body of a query.
 #[derive(Debug, Deserialize)]
@@ -33,7 +34,7 @@ pub async fn run(
     Json(ask): Json<Ask>,
 ) -> Result<HttpResponse, Problem> {
     let query = QueryRequest::new(&ask.query, ask.start_time, ask.end_time).map_err(refusal)?;
-    let scope = Scope { tenant: session.tenant.clone(), streams: session.streams.clone() };
+    let scope = Scope { tenant: session.tenant.clone(), access: session.shared() };
     let rows = app.engine.run(scope, query, format(&request)).await.map_err(refusal)?;
     let stopper = rows.stopper();
     tokio::spawn(async move {
@@ -45,6 +46,16 @@ pub async fn run(
         .content_type(rows.content_type())
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .streaming(rows))
+}
+
+impl Access for Session {
+    fn allows(&self, stream: &StreamName) -> bool {
+        self.streams().allow(stream)
+    }
+
+    fn touch(&self, stream: &StreamName) -> bool {
+        self.touch(stream)
+    }
 }
 
 fn refusal(error: Error) -> Problem {
