@@ -32,8 +32,10 @@ pub enum TenantCommand {
         lifetimes: LifetimeArgs,
     },
     /// Rename a tenant, or change how long its keys last
-    #[command(after_help = "Examples:\n  keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d\n  \
-                            keyloft tenant update acme --no-max-key-lifetime")]
+    #[command(
+        after_help = "Examples:\n  keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d\n  \
+                            keyloft tenant update acme --no-max-key-lifetime"
+    )]
     #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
         "name", "default_key_lifetime", "max_key_lifetime", "no_default_key_lifetime", "no_max_key_lifetime",
     ]))]

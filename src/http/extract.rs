@@ -112,9 +112,11 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = read_json(request, payload);
-        Box::pin(body.and_then(async |body| {
-            if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
-        }))
+        Box::pin(body.and_then(
+            async |body| {
+                if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
+            },
+        ))
     }
 }
 

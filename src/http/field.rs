@@ -29,7 +29,11 @@ pub struct Empty;
 impl<'de> Deserialize<'de> for Empty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let items = Vec::<IgnoredAny>::deserialize(deserializer)?;
-        if items.is_empty() { Ok(Self) } else { Err(D::Error::custom("expected an empty list: this can only be emptied")) }
+        if items.is_empty() {
+            Ok(Self)
+        } else {
+            Err(D::Error::custom("expected an empty list: this can only be emptied"))
+        }
     }
 }
 

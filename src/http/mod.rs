@@ -23,7 +23,8 @@ use actix_web::{guard, http::Method, web};
 use crate::auth;
 use middleware::{api_key, operator};
 use routes::{
-    changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify, whoami,
+    changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
+    whoami,
 };
 
 /// What a route wants to see.

@@ -1,7 +1,10 @@
 //! Secrets that people bring along: what is taken, and what is too easy to guess.
 
-use super::credential::{Credential, PREFIX_LEN};
+use super::credential::{Credential, OWN_LEN, PREFIX_LEN};
 use super::{Digest, Hint, InvalidId, KeyType};
+
+/// How long a secret is at least, in characters.
+pub const MIN_LEN: usize = *OWN_LEN.start();
 
 /// How many different characters a secret has at least. Thirty-two random digits miss this about once in a thousand.
 const MIN_DISTINCT: usize = 8;

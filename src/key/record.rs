@@ -187,7 +187,8 @@ pub struct KeyPatch {
 impl KeyPatch {
     /// Makes the changes.
     pub fn apply(self, key: &mut ApiKey) {
-        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, end_overlap, metadata } = self;
+        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, end_overlap, metadata } =
+            self;
         set(&mut key.streams, streams);
         set(&mut key.state, active.map(|active| if active { KeyState::Active } else { KeyState::Disabled }));
         set(&mut key.source_id, source_id);

@@ -90,10 +90,7 @@ impl Keystore {
     /// answer.
     pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Changed<Tenant>> {
         let (this, id) = (self.clone(), id.clone());
-        Self::to_the_end(async move {
-            this.change_tenant(id, move |document| patch.apply(document)).await
-        })
-        .await
+        Self::to_the_end(async move { this.change_tenant(id, move |document| patch.apply(document)).await }).await
     }
 
     /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes

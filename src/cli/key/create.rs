@@ -127,12 +127,7 @@ pub(super) fn run(args: &ClientArgs, issue: &IssueArgs) -> Outcome {
 }
 
 /// Shows a key with the secret that was made for it; `lost` says what to do when that cannot be shown.
-pub(super) fn show(
-    args: &ClientArgs,
-    answer: &Value,
-    stdin: &StdinArgs,
-    lost: impl FnOnce(&str) -> String,
-) -> Outcome {
+pub(super) fn show(args: &ClientArgs, answer: &Value, stdin: &StdinArgs, lost: impl FnOnce(&str) -> String) -> Outcome {
     let card = output::card(CARD, answer);
     if stdin.from_stdin {
         return output::print(&if args.json { output::json(answer) } else { card });

@@ -109,7 +109,10 @@ mod tests {
         let body = |line: &[&str]| Line::parse_from([&["", "checkout"], line].concat()).update.body();
         assert_eq!(body(&["--disable"]), json!({"state": "disabled"}));
         assert_eq!(body(&["--enable", "--no-expiry"]), json!({"state": "active", "expiresAt": null}));
-        assert_eq!(body(&["--expires-in", "1h", "--end-overlap"]), json!({"expiresInSeconds": 3600, "olderSecrets": []}));
+        assert_eq!(
+            body(&["--expires-in", "1h", "--end-overlap"]),
+            json!({"expiresInSeconds": 3600, "olderSecrets": []})
+        );
         assert_eq!(body(&["--streams", "*", "--metadata", "{}"]), json!({"streams": ["*"], "metadata": {}}));
     }
 }

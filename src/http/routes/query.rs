@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::auth::{Permit, Query, Session};
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
+use crate::http::credential::presented;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
 use crate::key::StreamName;
@@ -33,6 +34,7 @@ pub async fn run(
     request: HttpRequest,
     Json(ask): Json<Ask>,
 ) -> Result<HttpResponse, Problem> {
+    let refusal = |error| refusal(&request, error);
     let query = QueryRequest::new(&ask.query, ask.start_time, ask.end_time).map_err(refusal)?;
     let scope = Scope { tenant: session.tenant.clone(), access: session.shared() };
     let rows = app.engine.run(scope, query, format(&request)).await.map_err(refusal)?;
@@ -58,8 +60,12 @@ impl Access for Session {
     }
 }
 
-fn refusal(error: Error) -> Problem {
+/// A message quotes the client's SQL, and somebody may have pasted into it what opened this session.
+fn refusal(request: &HttpRequest, error: Error) -> Problem {
     match error.kind() {
+        ErrorKind::Invalid if presented(request.headers()).is_ok_and(|key| error.message().contains(&*key)) => {
+            Problem::new(Code::InvalidQuery, "the query holds an API key: take it out")
+        }
         ErrorKind::Invalid | ErrorKind::TooLarge => Problem::new(Code::InvalidQuery, error.message().to_owned()),
         _ => error.into(),
     }
