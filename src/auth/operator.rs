@@ -48,6 +48,11 @@ impl AdminDigest {
         self.0.verify(&Digest::of(presented))
     }
 
+    /// Whether this is the digest of the token, in constant time.
+    pub fn is(&self, digest: &Digest) -> bool {
+        self.0.verify(digest)
+    }
+
     fn parse(body: &[u8]) -> Result<Self> {
         let unreadable = || Error::new(ErrorKind::Corrupt, format!("{} cannot be read", ObjectName::Admin.path()));
         let document: Document = serde_json::from_slice(body).map_err(|_| unreadable())?;

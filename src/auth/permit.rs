@@ -14,6 +14,7 @@ use crate::key::{ApiKey, Credential, Digest, Standing, StreamName, Tenant, Tenan
 pub struct Permit<A> {
     key: Arc<ApiKey>,
     tenant: Arc<Tenant>,
+    presented: Digest,
     older_until: Option<DateTime<Utc>>,
     action: PhantomData<fn() -> A>,
 }
@@ -22,7 +23,8 @@ impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
         let tenant = Arc::new(Tenant::new(key.tenant.clone()));
-        Self { key, tenant, older_until: None, action: PhantomData }
+        let presented = key.digest;
+        Self { key, tenant, presented, older_until: None, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -38,6 +40,11 @@ impl<A> Permit<A> {
     /// The record of the tenant.
     pub fn tenant_record(&self) -> &Arc<Tenant> {
         &self.tenant
+    }
+
+    /// The digest of what was presented: of the secret that the key has, or of one that it had.
+    pub(super) fn presented(&self) -> &Digest {
+        &self.presented
     }
 
     /// Until when the secret works that was presented, when it is one that was rotated away.
@@ -61,7 +68,8 @@ impl<A> Permit<A> {
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        Self { key: self.key.clone(), tenant: self.tenant.clone(), older_until: self.older_until, action: PhantomData }
+        let (key, tenant) = (self.key.clone(), self.tenant.clone());
+        Self { key, tenant, presented: self.presented, older_until: self.older_until, action: PhantomData }
     }
 }
 
@@ -113,7 +121,7 @@ pub fn recognise<A: Action>(
         Standing::Disabled => return Err(Denial::Disabled(key_id)),
         Standing::Revoked => return Err(Denial::Revoked(key_id)),
     }
-    let older_until = if key.older.is_empty() { None } else { key.older_until(digest) };
+    let older_until = key.older_until(digest);
     if older_until.is_some_and(|until| until <= now) {
         return Err(Denial::Rotated(key_id));
     }
@@ -128,7 +136,7 @@ pub fn recognise<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, tenant, older_until, action: PhantomData })
+    Ok(Permit { key, tenant, presented: *digest, older_until, action: PhantomData })
 }
 
 #[cfg(test)]
@@ -161,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn expiry_is_enforced_by_the_clock_on_use() {
         let (keystore, clock) = keystore().await;
-        let expires_at = Some(clock.now() + TimeDelta::seconds(10));
+        let expires_at = Some(Some(clock.now() + TimeDelta::seconds(10)));
         let (key, secret) = issue(&keystore, NewKey { expires_at, ..query_key() }).await;
         let attempt = |keystore: &Keystore| authenticate::<Query>(keystore.cache(), &secret, None, keystore.now());
         assert!(attempt(&keystore).is_ok());

@@ -1,20 +1,21 @@
 //! Query sessions: opened for a permit, closed by a guard that travels with the response body, ended by everything that
 //! takes the permit away. Ending one stops its work and frees its place at once, even when nobody reads the body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Permit, Query};
 use crate::cache::{Change, KeyCache};
 use crate::clock::Clock;
-use crate::key::{KeyId, KeyType, Standing, Streams, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, KeyType, Standing, StreamName, Streams, TenantId};
 
 /// The id of a query session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,8 +41,10 @@ pub enum Ending {
     Closed,
     /// Its time was up.
     Deadline,
-    /// Its key was revoked, disabled or removed, or has expired.
+    /// Its key was revoked, disabled or removed, or has expired; or the secret that opened it works no longer.
     KeyWithdrawn,
+    /// Its key no longer covers a stream that it reads.
+    StreamWithdrawn,
     /// Its tenant was suspended for queries, or deleted.
     TenantSuspended,
     /// An admin ended it.
@@ -57,16 +60,57 @@ pub struct Session {
     pub tenant: TenantId,
     /// Which key.
     pub key_id: KeyId,
-    /// The streams it may read.
-    pub streams: Streams,
     /// When it was opened.
     pub opened_at: DateTime<Utc>,
-    /// Its deadline.
-    pub expires_at: DateTime<Utc>,
+    deadline: DateTime<Utc>,
+    /// What was presented to open it.
+    secret: Digest,
+    cache: Arc<KeyCache>,
+    /// The streams that its query reads.
+    touched: Mutex<BTreeSet<StreamName>>,
+    /// Its key was changed.
+    changed: Notify,
     ending: watch::Sender<Option<Ending>>,
 }
 
 impl Session {
+    /// The streams it may read: those of its key as it is now.
+    pub fn streams(&self) -> Streams {
+        self.key().map_or_else(|| Streams::Matching(Box::default()), |key| key.streams.clone())
+    }
+
+    /// When it ends by itself: at its deadline, or before that with its key or the secret that opened it.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.end_of_key().map_or(self.deadline, |end| end.min(self.deadline))
+    }
+
+    /// Says whether it may read a stream. If it may, it does from now on, and ends when its key no longer covers that.
+    pub fn touch(&self, stream: &StreamName) -> bool {
+        let mut touched = self.touched();
+        let allowed = self.key().is_some_and(|key| key.streams.allow(stream));
+        if allowed && !touched.contains(stream) {
+            touched.insert(stream.clone());
+        }
+        allowed
+    }
+
+    /// Whether a key covers everything that it reads.
+    fn is_covered_by(&self, key: &ApiKey) -> bool {
+        matches!(key.streams, Streams::All) || self.touched().iter().all(|stream| key.streams.allow(stream))
+    }
+
+    fn key(&self) -> Option<Arc<ApiKey>> {
+        self.cache.key(&self.tenant, self.key_id)
+    }
+
+    fn end_of_key(&self) -> Option<DateTime<Utc>> {
+        self.key().and_then(|key| key.secret_until(&self.secret))
+    }
+
+    fn touched(&self) -> MutexGuard<'_, BTreeSet<StreamName>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the session ends, however it does.
     pub async fn ended(&self) -> Ending {
         // The sender lives in `self`, so waiting cannot fail.
@@ -120,20 +164,16 @@ impl Sessions {
     pub fn open(self: &Arc<Self>, permit: &Permit<Query>) -> Result<SessionGuard, TooManyQueries> {
         let key = permit.key();
         let opened_at = self.clock.now();
-        // Whichever comes first: the end of the session's time, or of its key's.
-        let of_key =
-            permit.good_until().and_then(|end| (end - opened_at).to_std().ok()).filter(|left| *left < self.ttl);
-        let (left, at_the_end) = match of_key {
-            Some(left) => (left, Ending::KeyWithdrawn),
-            None => (self.ttl, Ending::Deadline),
-        };
         let session = Arc::new(Session {
             id: SessionId(Uuid::new_v4()),
             tenant: key.tenant.clone(),
             key_id: key.key_id,
-            streams: key.streams.clone(),
             opened_at,
-            expires_at: opened_at + TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX),
+            deadline: opened_at + TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX),
+            secret: *permit.presented(),
+            cache: self.cache.clone(),
+            touched: Mutex::default(),
+            changed: Notify::new(),
             ending: watch::Sender::new(None),
         });
         {
@@ -147,12 +187,24 @@ impl Sessions {
         if let Some(ending) = self.reason_to_end(&session) {
             self.end(session.id, ending);
         }
-        let (sessions, id) = (self.clone(), session.id);
-        let deadline = tokio::spawn(async move {
-            tokio::time::sleep(left).await;
-            sessions.end(id, at_the_end);
-        });
-        Ok(SessionGuard { sessions: self.clone(), session, deadline: deadline.abort_handle() })
+        let time_is_up = tokio::spawn(self.clone().expire(session.clone()));
+        Ok(SessionGuard { sessions: self.clone(), session, deadline: time_is_up.abort_handle() })
+    }
+
+    /// Ends a session when its time is up, or that of its key, which may come earlier or later whenever the key changes.
+    async fn expire(self: Arc<Self>, session: Arc<Session>) {
+        let deadline = Instant::now() + self.ttl;
+        let ending = loop {
+            let of_key = session.end_of_key().map(|end| (end - self.clock.now()).to_std().unwrap_or_default());
+            let of_key = of_key.and_then(|left| Instant::now().checked_add(left)).filter(|end| *end < deadline);
+            tokio::select! {
+                () = tokio::time::sleep_until(of_key.unwrap_or(deadline)) => {
+                    break if of_key.is_some() { Ending::KeyWithdrawn } else { Ending::Deadline };
+                }
+                () = session.changed.notified() => {}
+            }
+        };
+        self.end(session.id, ending);
     }
 
     /// The sessions that are open now, oldest first.
@@ -177,16 +229,21 @@ impl Sessions {
         };
         let concerned: Vec<_> = self.lock().values().filter(concerned).cloned().collect();
         for session in concerned {
-            if let Some(ending) = self.reason_to_end(&session) {
-                self.end(session.id, ending);
+            match self.reason_to_end(&session) {
+                Some(ending) => _ = self.end(session.id, ending),
+                None => session.changed.notify_one(),
             }
         }
     }
 
     fn reason_to_end(&self, session: &Session) -> Option<Ending> {
-        let key = self.cache.key(&session.tenant, session.key_id);
-        if key.is_none_or(|key| key.standing(self.clock.now()) != Standing::Good) {
-            return Some(Ending::KeyWithdrawn);
+        let now = self.clock.now();
+        let good = |key: &Arc<ApiKey>| {
+            key.standing(now) == Standing::Good && key.secret_until(&session.secret).is_none_or(|end| end > now)
+        };
+        let Some(key) = session.key().filter(good) else { return Some(Ending::KeyWithdrawn) };
+        if !session.is_covered_by(&key) {
+            return Some(Ending::StreamWithdrawn);
         }
         let tenant = self.cache.tenant(&session.tenant);
         let refused = tenant.is_none_or(|tenant| tenant.deleted || tenant.suspended.contains(&KeyType::Query));

@@ -7,6 +7,8 @@
 pub mod global;
 pub mod key_cache;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use key_cache::{Change, Found, KeyCache, NameReservation};
 pub use table::{Unreadable, UnreadableDocuments};

@@ -131,6 +131,11 @@ impl Client {
         self.send(self.request(Method::POST, path)?.json(body))
     }
 
+    /// `POST` with query parameters and a JSON body.
+    pub(super) fn post_with(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
+        self.send(self.request(Method::POST, path)?.query(parameters).json(body))
+    }
+
     /// `PATCH` with query parameters and a JSON body.
     pub(super) fn patch(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
         self.send(self.request(Method::PATCH, path)?.query(parameters).json(body))

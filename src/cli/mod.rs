@@ -63,7 +63,7 @@ enum Command {
     /// Issue, list, change and revoke API keys; make and check them offline
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", key::EXAMPLES))]
     Key(key::KeyCommand),
-    /// Create, list, suspend and delete tenants
+    /// Create, list, change, suspend and delete tenants
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", tenant::EXAMPLES))]
     Tenant(tenant::TenantCommand),
     /// Learn what a store can be relied on for
@@ -142,6 +142,11 @@ mod tests {
             "keyloft key create --name a --type query --streams Web",
             "keyloft key create --name a --type query --expires-at tomorrow",
             "keyloft key create --name a --type query --metadata []",
+            "keyloft key create --name a --type query --expires-in 1500ms",
+            "keyloft key create --name a --type query --expires-in 1d --no-expiry",
+            "keyloft key rotate a --overlap -1s",
+            "keyloft key list --expires-before tomorrow",
+            "keyloft tenant update acme",
             "keyloft key list --limit 0",
             "keyloft key update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key update x --enable --disable",

@@ -1,7 +1,9 @@
 //! `keyloft tenant`: create, list, suspend and delete tenants.
 
-use clap::Subcommand;
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Map, Value, json};
 
 use super::output::{self, Column};
 use super::{ClientArgs, Outcome, key};
@@ -10,6 +12,7 @@ use crate::key::{KeyType, Label, TenantId};
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft tenant create acme --name 'Acme Inc.'
   keyloft tenant list
+  keyloft tenant update acme --max-key-lifetime 365d
   keyloft tenant suspend acme";
 
 /// The commands on tenants.
@@ -24,6 +27,34 @@ pub enum TenantCommand {
         /// What people call it
         #[arg(long, value_parser = Label::parse)]
         name: Option<Label>,
+        /// How long its keys last
+        #[command(flatten)]
+        lifetimes: LifetimeArgs,
+    },
+    /// Rename a tenant, or change how long its keys last
+    #[command(
+        after_help = "Examples:\n  keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d\n  \
+                            keyloft tenant update acme --no-max-key-lifetime"
+    )]
+    #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+        "name", "default_key_lifetime", "max_key_lifetime", "no_default_key_lifetime", "no_max_key_lifetime",
+    ]))]
+    Update {
+        /// Its id
+        #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
+        id: TenantId,
+        /// What people call it
+        #[arg(long, value_parser = Label::parse)]
+        name: Option<Label>,
+        /// How long its keys last
+        #[command(flatten)]
+        lifetimes: LifetimeArgs,
+        /// Let keys of which nothing is said last for ever, or as long as they may
+        #[arg(long, conflicts_with = "default_key_lifetime")]
+        no_default_key_lifetime: bool,
+        /// Let keys last as long as anybody says
+        #[arg(long, conflicts_with = "max_key_lifetime")]
+        no_max_key_lifetime: bool,
     },
     /// List all tenants
     #[command(after_help = "Example:\n  keyloft tenant list")]
@@ -61,19 +92,56 @@ pub enum TenantCommand {
     },
 }
 
+/// How long the keys of a tenant last. What was said of a key before stays.
+#[derive(Debug, Args)]
+pub struct LifetimeArgs {
+    /// How long a key lasts of which nothing is said, such as 90d
+    #[arg(long, value_name = "DURATION", value_parser = key::seconds)]
+    default_key_lifetime: Option<Duration>,
+    /// How long a key lasts at most, such as 365d; keys that never expire are then refused
+    #[arg(long, value_name = "DURATION", value_parser = key::seconds)]
+    max_key_lifetime: Option<Duration>,
+}
+
+impl LifetimeArgs {
+    /// Adds what is said to a body.
+    fn add_to(&self, body: &mut Value) {
+        let said = [
+            ("defaultKeyLifetimeSeconds", self.default_key_lifetime),
+            ("maxKeyLifetimeSeconds", self.max_key_lifetime),
+        ];
+        for (field, lifetime) in said {
+            if let Some(lifetime) = lifetime {
+                body[field] = json!(lifetime.as_secs());
+            }
+        }
+    }
+}
+
 const COLUMNS: &[Column] =
     &[("TENANT", "tenantId"), ("NAME", "name"), ("SUSPENDED", "suspended"), ("CREATED", "createdAt")];
+
+const CARD: &[Column] = &[
+    ("Tenant", "tenantId"),
+    ("Name", "name"),
+    ("Suspended", "suspended"),
+    ("Limits", "limits"),
+    ("Key lifetime (s)", "defaultKeyLifetimeSeconds"),
+    ("At most (s)", "maxKeyLifetimeSeconds"),
+    ("Created", "createdAt"),
+];
 
 /// Runs one of them.
 pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
     let client = args.connect()?;
     let tenant = |id: &TenantId, body: &Value| client.patch(&["tenants", id.as_str()], &[], body);
     match command {
-        TenantCommand::Create { id, name } => {
+        TenantCommand::Create { id, name, lifetimes } => {
             let mut body = json!({ "tenantId": id });
             if let Some(name) = name {
                 body["name"] = json!(name);
             }
+            lifetimes.add_to(&mut body);
             show(args, &client.post(&["tenants"], &body)?)
         }
         TenantCommand::List => {
@@ -85,6 +153,21 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
             })
         }
         TenantCommand::Show { id } => show(args, &client.get(&["tenants", id.as_str()], &[])?),
+        TenantCommand::Update { id, name, lifetimes, no_default_key_lifetime, no_max_key_lifetime } => {
+            let mut body = Value::Object(Map::new());
+            if let Some(name) = name {
+                body["name"] = json!(name);
+            }
+            lifetimes.add_to(&mut body);
+            let cleared = [
+                (no_default_key_lifetime, "defaultKeyLifetimeSeconds"),
+                (no_max_key_lifetime, "maxKeyLifetimeSeconds"),
+            ];
+            for (_, field) in cleared.into_iter().filter(|(cleared, _)| *cleared) {
+                body[field] = Value::Null;
+            }
+            show(args, &tenant(&id, &body)?)
+        }
         TenantCommand::Suspend { id, only } => {
             let suspended = only.map_or(KeyType::ALL.to_vec(), |only| vec![only]);
             show(args, &tenant(&id, &json!({ "suspended": suspended }))?)
@@ -99,5 +182,5 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
 }
 
 fn show(args: &ClientArgs, answer: &Value) -> Outcome {
-    output::print(&if args.json { output::json(answer) } else { output::card(COLUMNS, answer) })
+    output::print(&if args.json { output::json(answer) } else { output::card(CARD, answer) })
 }

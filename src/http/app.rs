@@ -159,10 +159,11 @@ impl App {
     }
 
     /// What is true now, for the metrics.
-    pub fn levels(&self) -> Levels {
+    pub async fn levels(&self) -> Levels {
         let cache = self.keystore.cache();
         Levels {
             keys: cache.key_count(),
+            keys_expiring: self.keystore.expiring_soon().await,
             tenants: self.keystore.tenants().len(),
             unreadable: self.unreadable().len(),
             sessions: self.sessions.list().len(),

@@ -336,6 +336,9 @@ impl From<Ending> for Problem {
             Ending::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
             Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
             Ending::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
+            Ending::StreamWithdrawn => {
+                Self::new(Code::SessionClosed, "The key no longer covers a stream that the query reads.")
+            }
             Ending::Closed => Self::new(Code::SessionClosed, "The query was ended."),
             Ending::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
         }

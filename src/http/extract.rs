@@ -56,6 +56,13 @@ impl FromRequest for Operator {
 #[derive(Debug, Clone)]
 pub struct RunningSession(Arc<Session>);
 
+impl RunningSession {
+    /// The session, for whoever outlives the handler.
+    pub fn shared(&self) -> Arc<Session> {
+        self.0.clone()
+    }
+}
+
 impl Deref for RunningSession {
     type Target = Session;
 
@@ -90,19 +97,42 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let content_type = request.content_type().to_owned();
-        let length = check_length(request, MAX_JSON_BYTES);
-        let payload = payload.take();
-        Box::pin(async move {
-            if !matches!(content_type.as_str(), "" | "application/json") {
-                return Err(Problem::new(
-                    Code::UnsupportedMediaType,
-                    "Send application/json (curl: -H 'Content-Type: application/json').",
-                ));
-            }
-            length?;
-            read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).and_then(async |body| parse_json(&body)).await.map(Self)
-        })
+        let body = read_json(request, payload);
+        Box::pin(body.and_then(async |body| parse_json(&body).map(Self)))
+    }
+}
+
+/// The same for a body that may be left out: then it is the default.
+#[derive(Debug)]
+pub struct JsonOrNothing<T>(pub T);
+
+impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read_json(request, payload);
+        Box::pin(body.and_then(
+            async |body| {
+                if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
+            },
+        ))
+    }
+}
+
+fn read_json(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+    let content_type = request.content_type().to_owned();
+    let length = check_length(request, MAX_JSON_BYTES);
+    let payload = payload.take();
+    async move {
+        if !matches!(content_type.as_str(), "" | "application/json") {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "Send application/json (curl: -H 'Content-Type: application/json').",
+            ));
+        }
+        length?;
+        read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).await
     }
 }
 

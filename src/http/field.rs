@@ -1,7 +1,7 @@
-//! Fields of JSON bodies: instants, and what `null` means.
+//! Fields of JSON bodies: instants, lists that can only be emptied, and what `null` means.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 /// An instant as RFC 3339 writes it, in milliseconds. chrono alone would also take a blank for the `T`, and years of
@@ -19,6 +19,21 @@ impl<'de> Deserialize<'de> for Rfc3339 {
         let instant = DateTime::parse_from_rfc3339(&text).ok().filter(|_| shaped);
         let instant = instant.ok_or_else(|| D::Error::custom("expected an instant such as 2027-01-01T00:00:00Z"))?;
         Ok(Self(instant.with_timezone(&Utc).trunc_subsecs(3)))
+    }
+}
+
+/// A list that can only be emptied: `[]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Empty;
+
+impl<'de> Deserialize<'de> for Empty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let items = Vec::<IgnoredAny>::deserialize(deserializer)?;
+        if items.is_empty() {
+            Ok(Self)
+        } else {
+            Err(D::Error::custom("expected an empty list: this can only be emptied"))
+        }
     }
 }
 

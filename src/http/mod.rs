@@ -3,11 +3,12 @@
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
-//! 4. [`credential`]: where a client may put its key.  [`body`]: the body that holds a session.
+//! 4. [`credential`]: where a client may put its key.  [`brought`]: a secret in a body.  [`body`]: the body that holds a session.
 //! 5. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
 pub mod body;
+pub mod brought;
 pub mod credential;
 pub mod error;
 pub mod extract;
@@ -22,7 +23,8 @@ use actix_web::{guard, http::Method, web};
 use crate::auth;
 use middleware::{api_key, operator};
 use routes::{
-    changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami,
+    changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
+    whoami,
 };
 
 /// What a route wants to see.
@@ -132,6 +134,7 @@ routes! {
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::show;
     Admin     PATCH  "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::update;
     Admin     DELETE "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::revoke;
+    Admin     POST   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate" => rotation::rotate;
     Admin     POST   "/api/v1/apikeys/verify"                  => verify::judge;
     Admin     GET    "/api/v1/sessions"                        => sessions::list;
     Admin     DELETE "/api/v1/sessions/{id}"                   => sessions::end;

@@ -129,7 +129,7 @@ mod tests {
         let other = if good.as_bytes()[20] == b'a' { 'b' } else { 'a' };
         for (text, rung) in [
             (String::new(), MalformedCredential::Prefix),
-            (good.to_uppercase(), MalformedCredential::Prefix),
+            (format!("kl_xyz_{}", &good[7..]), MalformedCredential::Prefix),
             (good[..55].to_owned(), MalformedCredential::Length),
             (format!("{good}x"), MalformedCredential::Length),
             (swapped(20, '-'), MalformedCredential::Alphabet),

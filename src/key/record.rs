@@ -87,9 +87,10 @@ impl ApiKey {
         self.state != KeyState::Revoked
     }
 
-    /// The form lists show: prefix, `…`, last four characters.
+    /// The form lists show: prefix, `…`, last four characters; of a secret that was brought along no prefix is known.
     pub fn masked(&self) -> String {
-        format!("{}…{}", self.key_type.prefix(), self.hint.as_str())
+        let prefix = if self.own_secret { "" } else { self.key_type.prefix() };
+        format!("{prefix}…{}", self.hint.as_str())
     }
 }
 
@@ -106,8 +107,8 @@ pub struct NewKey {
     pub source_id: Option<Label>,
     /// How far the operator trusts the source.
     pub trust_level: Option<Label>,
-    /// The first instant at which it no longer works.
-    pub expires_at: Option<DateTime<Utc>>,
+    /// The first instant at which it no longer works; `Some(None)` is never, `None` what its tenant says.
+    pub expires_at: Option<Option<DateTime<Utc>>>,
     /// The networks it may be used from.
     pub networks: Networks,
     /// How much it may be used.
@@ -117,7 +118,7 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// A key for every stream, without expiry or notes.
+    /// A key for every stream, without notes, that expires as its tenant says.
     pub fn new(name: KeyName, key_type: KeyType) -> Self {
         Self {
             name,
@@ -132,7 +133,8 @@ impl NewKey {
         }
     }
 
-    /// The key that this becomes: active, with a fresh id, in its first revision, of nobody and no date yet.
+    /// The key that this becomes: active, with a fresh id, in its first revision, of nobody and no date yet. It expires
+    /// when that was said; what its tenant says is for the keystore to add.
     pub fn into_key(self, tenant: TenantId, digest: Digest, hint: Hint) -> ApiKey {
         ApiKey {
             tenant,
@@ -150,7 +152,7 @@ impl NewKey {
             created_by: None,
             created_at: None,
             modified_at: None,
-            expires_at: self.expires_at,
+            expires_at: self.expires_at.flatten(),
             networks: self.networks,
             limits: boxed(self.limits),
             metadata: self.metadata,
@@ -176,6 +178,8 @@ pub struct KeyPatch {
     pub networks: Option<Networks>,
     /// How much it may be used, replaced whole.
     pub limits: Option<Limits>,
+    /// Whether the secrets it had before stop working at once.
+    pub end_overlap: bool,
     /// The operator's own notes, replaced whole.
     pub metadata: Option<Metadata>,
 }
@@ -183,7 +187,8 @@ pub struct KeyPatch {
 impl KeyPatch {
     /// Makes the changes.
     pub fn apply(self, key: &mut ApiKey) {
-        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, metadata } = self;
+        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, end_overlap, metadata } =
+            self;
         set(&mut key.streams, streams);
         set(&mut key.state, active.map(|active| if active { KeyState::Active } else { KeyState::Disabled }));
         set(&mut key.source_id, source_id);
@@ -191,6 +196,7 @@ impl KeyPatch {
         set(&mut key.expires_at, expires_at);
         set(&mut key.networks, networks);
         set(&mut key.limits, limits.map(boxed));
+        set(&mut key.older, end_overlap.then(OlderSecrets::default));
         set(&mut key.metadata, metadata);
     }
 }
@@ -297,5 +303,6 @@ mod tests {
     #[test]
     fn the_mask_shows_four_characters_at_most() {
         assert_eq!(key().masked(), "kl_ing_…x7Qa");
+        assert_eq!(ApiKey { own_secret: true, ..key() }.masked(), "…x7Qa");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-
 use super::claim::duplicate;
 use super::{ATTEMPTS, Keystore, too_busy};
 use crate::cache::NameReservation;
@@ -60,12 +58,12 @@ pub struct Brought {
 }
 
 impl Brought {
-    fn of(secret: &PlainSecret) -> Self {
+    pub(super) fn of(secret: &PlainSecret) -> Self {
         Self { digest: secret.digest(), hint: secret.hint(), own: false }
     }
 }
 
-fn generate(key_type: KeyType) -> Result<PlainSecret> {
+pub(super) fn generate(key_type: KeyType) -> Result<PlainSecret> {
     PlainSecret::generate(key_type).map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))
 }
 
@@ -83,8 +81,9 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when
-    /// a live key has the name, here or on any other node, [`ErrorKind::Unavailable`] when the store does not answer: the
-    /// key may then exist, but nobody knows its secret.
+    /// a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the past, or
+    /// later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist,
+    /// but nobody knows its secret.
     pub async fn issue(&self, tenant: &TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
         let (this, tenant) = (self.clone(), tenant.clone());
         Self::to_the_end(async move { this.issue_now(tenant, new, by).await }).await
@@ -99,7 +98,7 @@ impl Keystore {
     /// Issues a key for a secret that somebody has already.
     ///
     /// # Errors
-    /// As for [`Keystore::issue`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's.
+    /// As for [`Keystore::issue`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's, or was.
     pub async fn adopt(
         &self,
         tenant: &TenantId,
@@ -118,15 +117,15 @@ impl Keystore {
         secret: Brought,
         by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
-        self.tenant_anywhere(&tenant).await?;
-        if self.cache.find(&secret.digest).is_some() {
-            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
-        }
-        let _reserved = self.reserve_name(&tenant, &new.name).await?;
+        let lifetimes = self.tenant_anywhere(&tenant).await?.lifetimes;
         let now = self.clock.now();
+        let expires_at = lifetimes.first_end(new.expires_at, now).map_err(|error| Error::invalid(error.to_string()))?;
+        let _held = self.hold(&secret, None).await?;
+        let _reserved = self.reserve_name(&tenant, &new.name).await?;
         let key = new.into_key(tenant, secret.digest, secret.hint);
         let (created_at, own_secret) = (Some(now), secret.own);
-        let key = Arc::new(ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, ..key });
+        let key = ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, expires_at, ..key };
+        let key = Arc::new(key);
         let (tenant, name, key_id) = (&key.tenant, &key.name, key.key_id);
         let claim = self.claim(tenant, name, key_id).await?;
         let object = ObjectName::Key { tenant: tenant.clone(), key_id };
@@ -146,49 +145,6 @@ impl Keystore {
         Ok(Changed { value: key, change_seq })
     }
 
-    /// Gives a key a new secret. The old one works until `overlap` has passed, and then stops by itself on every node.
-    ///
-    /// # Errors
-    /// As for [`Keystore::update`]; [`ErrorKind::TooManySecrets`].
-    pub async fn rotate(
-        &self,
-        tenant: &TenantId,
-        id: KeyId,
-        overlap: TimeDelta,
-        expected_rev: Option<u64>,
-    ) -> Result<Issued> {
-        let secret = generate(self.find_anywhere(tenant, id).await?.key_type)?;
-        let rotated = self.rotate_to(tenant, id, Brought::of(&secret), overlap, expected_rev).await?;
-        Ok(Issued { key: rotated.value, secret, change_seq: rotated.change_seq })
-    }
-
-    /// Gives a key a secret that somebody has already.
-    ///
-    /// # Errors
-    /// As for [`Keystore::rotate`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's.
-    pub async fn rotate_to(
-        &self,
-        tenant: &TenantId,
-        id: KeyId,
-        secret: Brought,
-        overlap: TimeDelta,
-        expected_rev: Option<u64>,
-    ) -> Result<Changed<ApiKey>> {
-        if self.cache.find(&secret.digest).is_some_and(|found| found.key.key_id != id || found.key.tenant != *tenant) {
-            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
-        }
-        let now = self.clock.now();
-        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
-            if key.state == KeyState::Revoked {
-                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
-            }
-            key.own_secret = secret.own;
-            key.rotate(secret.digest, secret.hint, now, now + overlap)
-                .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
-        })
-        .await
-    }
-
     /// Reserves a name on this node. What another node did a moment ago may not be here yet, so a key that is in the way
     /// is read once more before anybody is refused.
     async fn reserve_name(&self, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
@@ -206,6 +162,7 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::KeyRevoked`], [`ErrorKind::PreconditionFailed`],
+    /// [`ErrorKind::Invalid`] when it would expire in the past, or later than the tenant's keys may,
     /// [`ErrorKind::Corrupt`] when its document cannot be read, [`ErrorKind::Unavailable`] when the store does not
     /// answer.
     pub async fn update(
@@ -215,6 +172,10 @@ impl Keystore {
         patch: KeyPatch,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
+        if let Some(end) = patch.expires_at {
+            let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
+            lifetimes.check_end(end, self.clock.now()).map_err(|error| Error::invalid(error.to_string()))?;
+        }
         self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
             if key.state == KeyState::Revoked {
                 return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
@@ -260,7 +221,7 @@ impl Keystore {
         }
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         tenant: &TenantId,
         id: KeyId,

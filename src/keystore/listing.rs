@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 
 use super::Keystore;
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ pub struct Filter {
     pub state: Option<KeyState>,
     /// Only keys with exactly this name.
     pub name: Option<String>,
+    /// Only keys that expire before this, or have.
+    pub expires_before: Option<DateTime<Utc>>,
 }
 
 impl Filter {
@@ -25,6 +28,7 @@ impl Filter {
         self.key_type.is_none_or(|wanted| wanted == key.key_type)
             && self.state.map_or_else(|| key.is_live(), |wanted| wanted == key.state)
             && self.name.as_ref().is_none_or(|wanted| wanted == key.name.as_str())
+            && self.expires_before.is_none_or(|bound| key.expires_at.is_some_and(|end| end < bound))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The keystore: the library's front door for everything that changes keys and tenants.
 //!
-//! 1. `keys`: issue, update, revoke.
+//! 1. `keys`: issue, update, revoke.  `rotation`: a new secret, and whose it may be.
 //! 2. `claim`: why no name is given twice.
 //! 3. `tenants`: create, change, delete.
-//! 4. [`listing`]: pages of keys.
+//! 4. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 5. [`verdict`]: what an API key is worth, with the real reason, for admins.
 //! 6. `follow`: keeping up with what other nodes do.
 //!
@@ -12,9 +12,11 @@
 //! change half-way.
 
 mod claim;
+mod expiring;
 mod follow;
 mod keys;
 pub mod listing;
+mod rotation;
 mod tenants;
 pub mod verdict;
 
@@ -65,6 +67,8 @@ pub struct Keystore {
     replica: Arc<Replica>,
     /// Revocations that hold on this node and are not durable yet.
     owed: Arc<Mutex<BTreeSet<(TenantId, KeyId)>>>,
+    arriving: rotation::Arriving,
+    expiring: Arc<expiring::Count>,
 }
 
 impl Keystore {
@@ -76,7 +80,8 @@ impl Keystore {
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
-        Self { bucket, cache, clock, replica, owed: Arc::default() }
+        let (owed, arriving, expiring) = Default::default();
+        Self { bucket, cache, clock, replica, owed, arriving, expiring }
     }
 
     /// The keys in memory, for [`crate::auth::authenticate`].

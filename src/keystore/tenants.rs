@@ -28,6 +28,27 @@ pub struct TenantPatch {
     pub max_key_lifetime_seconds: Option<Option<NonZeroU32>>,
 }
 
+impl TenantPatch {
+    fn apply(&self, document: &mut TenantDocument) -> Result<()> {
+        if let Some(name) = self.name.clone() {
+            document.name = name;
+        }
+        if let Some(suspended) = self.suspended.clone() {
+            document.suspended = suspended;
+        }
+        if let Some(limits) = self.limits {
+            document.limits = limits;
+        }
+        if let Some(seconds) = self.default_key_lifetime_seconds {
+            document.default_key_lifetime_seconds = seconds;
+        }
+        if let Some(seconds) = self.max_key_lifetime_seconds {
+            document.max_key_lifetime_seconds = seconds;
+        }
+        document.lifetimes().check().map_err(|error| Error::invalid(error.to_string()))
+    }
+}
+
 impl Keystore {
     /// Creates a tenant.
     ///
@@ -35,17 +56,26 @@ impl Keystore {
     /// [`ErrorKind::DuplicateTenant`] or [`ErrorKind::TenantDeleted`] when the id is taken, [`ErrorKind::Unavailable`]
     /// when the store does not answer.
     pub async fn create_tenant(&self, id: TenantId, name: Option<Label>) -> Result<Changed<Tenant>> {
-        let this = self.clone();
-        Self::to_the_end(async move { this.create_tenant_now(id, name).await }).await
+        self.create_tenant_with(id, TenantPatch { name: Some(name), ..TenantPatch::default() }).await
     }
 
-    async fn create_tenant_now(&self, id: TenantId, name: Option<Label>) -> Result<Changed<Tenant>> {
+    /// Creates a tenant of which more is said than its name.
+    ///
+    /// # Errors
+    /// As for [`Keystore::create_tenant`]; [`ErrorKind::Invalid`] when what is said does not fit together.
+    pub async fn create_tenant_with(&self, id: TenantId, said: TenantPatch) -> Result<Changed<Tenant>> {
+        let this = self.clone();
+        Self::to_the_end(async move { this.create_tenant_now(id, said).await }).await
+    }
+
+    async fn create_tenant_now(&self, id: TenantId, said: TenantPatch) -> Result<Changed<Tenant>> {
         match self.tenant(&id) {
             Ok(_) => return Err(taken()),
             Err(error) if error.kind() == ErrorKind::TenantDeleted => return Err(error),
             Err(_) => {}
         }
-        let document = TenantDocument::new(name, Some(self.clock.now()));
+        let mut document = TenantDocument::new(None, Some(self.clock.now()));
+        said.apply(&mut document)?;
         match self.bucket.create(&ObjectName::Tenant { tenant: id.clone() }, document.to_bytes()).await? {
             Written::Done => self.remember(document.tenant(id)).await,
             Written::Conflict => Err(taken()),
@@ -55,31 +85,12 @@ impl Keystore {
     /// Changes a tenant. A suspension holds on this node from the next request on and ends its running queries.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::Corrupt`] when its record cannot be read,
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::Invalid`] when what is said does not fit
+    /// together, [`ErrorKind::Corrupt`] when its record cannot be read, [`ErrorKind::Unavailable`] when the store does not
+    /// answer.
     pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Changed<Tenant>> {
         let (this, id) = (self.clone(), id.clone());
-        Self::to_the_end(async move {
-            this.change_tenant(id, move |document| {
-                if let Some(name) = patch.name.clone() {
-                    document.name = name;
-                }
-                if let Some(suspended) = patch.suspended.clone() {
-                    document.suspended = suspended;
-                }
-                if let Some(limits) = patch.limits {
-                    document.limits = limits;
-                }
-                if let Some(seconds) = patch.default_key_lifetime_seconds {
-                    document.default_key_lifetime_seconds = seconds;
-                }
-                if let Some(seconds) = patch.max_key_lifetime_seconds {
-                    document.max_key_lifetime_seconds = seconds;
-                }
-            })
-            .await
-        })
-        .await
+        Self::to_the_end(async move { this.change_tenant(id, move |document| patch.apply(document)).await }).await
     }
 
     /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
@@ -103,7 +114,11 @@ impl Keystore {
         if !self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
             let now = self.clock.now();
             // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
-            self.change_tenant(id.clone(), move |document| document.deleted_at = Some(now)).await?;
+            let bury = move |document: &mut TenantDocument| {
+                document.deleted_at = Some(now);
+                Ok(())
+            };
+            self.change_tenant(id.clone(), bury).await?;
         }
         let mut touched = vec![Touched::Tenant { tenant: id.clone() }];
         for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
@@ -122,7 +137,7 @@ impl Keystore {
     async fn change_tenant(
         &self,
         id: TenantId,
-        change: impl Fn(&mut TenantDocument) + Send + Sync,
+        change: impl Fn(&mut TenantDocument) -> Result<()> + Send + Sync,
     ) -> Result<Changed<Tenant>> {
         self.tenant_anywhere(&id).await?;
         let object = ObjectName::Tenant { tenant: id.clone() };
@@ -137,7 +152,7 @@ impl Keystore {
             if document.deleted_at.is_some() {
                 return Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted"));
             }
-            change(&mut document);
+            change(&mut document)?;
             let written = match &stored {
                 Some(stored) => self.bucket.replace(&object, document.to_bytes(), &stored.version).await?,
                 None => self.bucket.create(&object, document.to_bytes()).await?,

@@ -35,5 +35,5 @@ mod tests;
 mod tokens;
 
 pub use engine::{Engine, QuerySettings};
-pub use request::{QueryRequest, Scope, TimeRange};
+pub use request::{Access, QueryRequest, Scope, TimeRange};
 pub use rows::{Format, Rows, Stopper};

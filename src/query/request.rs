@@ -1,5 +1,8 @@
 //! What was asked, as a value.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
@@ -8,19 +11,29 @@ use crate::key::{StreamName, Streams, TenantId};
 /// How long the text of a query may be.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What a query may read: the streams of one tenant that the patterns cover. The engine knows no other source.
+/// What a query may read: the streams of one tenant that somebody permits. The engine knows no other source.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// Whose streams.
     pub tenant: TenantId,
     /// Which of them.
-    pub streams: Streams,
+    pub access: Arc<dyn Access>,
 }
 
-impl Scope {
-    /// Whether `stream` may be read.
-    pub fn allows(&self, stream: &StreamName) -> bool {
-        self.streams.allow(stream)
+/// Says which streams a query may read, as of the moment it is asked.
+pub trait Access: Debug + Send + Sync {
+    /// Whether `stream` may be known of.
+    fn allows(&self, stream: &StreamName) -> bool;
+
+    /// The same for a stream that the query names, and reads from now on if it may.
+    fn touch(&self, stream: &StreamName) -> bool {
+        self.allows(stream)
+    }
+}
+
+impl Access for Streams {
+    fn allows(&self, stream: &StreamName) -> bool {
+        self.allow(stream)
     }
 }
 

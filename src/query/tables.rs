@@ -53,10 +53,10 @@ impl Tables {
     /// The permitted stream of this name as a table; `None` when there is none, or it is not permitted.
     pub(super) fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Ok(stream) = StreamName::parse(name) else { return Ok(None) };
-        if !self.scope.allows(&stream) {
+        let Some(schema) = self.streams.get(&self.scope.tenant, &stream) else { return Ok(None) };
+        if !self.scope.access.touch(&stream) {
             return Ok(None);
         }
-        let Some(schema) = self.streams.get(&self.scope.tenant, &stream) else { return Ok(None) };
         let events = Arc::new(Events {
             bucket: self.bucket.clone(),
             tenant: self.scope.tenant.clone(),
@@ -99,7 +99,7 @@ impl CatalogProvider for OneSchema {
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
         let streams = self.streams.list(&self.scope.tenant).into_iter().map(|(name, _)| name);
-        streams.filter(|name| self.scope.allows(name)).map(|name| name.as_str().to_owned()).collect()
+        streams.filter(|name| self.scope.access.allows(name)).map(|name| name.as_str().to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {

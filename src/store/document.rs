@@ -70,6 +70,7 @@ struct OlderDocument {
     digest: String,
     #[serde(default)]
     hint: String,
+    #[serde(serialize_with = "instant")]
     until: DateTime<Utc>,
 }
 
@@ -233,6 +234,10 @@ pub(crate) fn rfc3339<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) 
     }
 }
 
+fn instant<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    rfc3339(&Some(*at), serializer)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -254,17 +259,28 @@ mod tests {
         assert_eq!((minimal.state, minimal.streams, minimal.rev), (KeyState::Active, Streams::All, 1));
         let later = key(include_str!("../../fixtures/key/v1/unknown-fields.json")).unwrap();
         assert_eq!(later.key_type, KeyType::Query);
+        let rotated = key(include_str!("../../fixtures/key/v1/rotated.json")).unwrap();
+        let until: Vec<_> = rotated.older.iter().map(|older| older.until.timestamp_millis()).collect();
+        assert_eq!((rotated.own_secret, until), (true, vec![1_795_914_123_456, 1_795_312_923_000]));
+        assert!(rotated.older_until(&Digest::of("a")).is_none() && rotated.digest == Digest::of("test"));
+        let limited = key(include_str!("../../fixtures/key/v1/limited.json")).unwrap();
+        assert_eq!((limited.networks.iter().count(), limited.limits.unwrap().events), (3, None));
     }
 
     #[test]
-    fn a_golden_document_is_written_as_it_was_read() {
-        let golden = include_str!("../../fixtures/key/v1/full.json");
-        let mut document = KeyDocument::parse(golden.as_bytes()).unwrap();
-        let read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
-        let write_id = document.write_id;
-        document = document.rewritten(&read);
-        document.write_id = write_id;
-        assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
+    fn golden_documents_are_written_as_they_were_read() {
+        for golden in [
+            include_str!("../../fixtures/key/v1/full.json"),
+            include_str!("../../fixtures/key/v1/rotated.json"),
+            include_str!("../../fixtures/key/v1/limited.json"),
+        ] {
+            let mut document = KeyDocument::parse(golden.as_bytes()).unwrap();
+            let read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
+            let write_id = document.write_id;
+            document = document.rewritten(&read);
+            document.write_id = write_id;
+            assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
+        }
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl TenantDocument {
         }
     }
 
+    /// How long its keys last.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { default_seconds: self.default_key_lifetime_seconds, max_seconds: self.max_key_lifetime_seconds }
+    }
+
     /// The tenant `id` that the document describes.
     pub fn tenant(&self, id: TenantId) -> Tenant {
         Tenant {
@@ -70,10 +75,7 @@ impl TenantDocument {
             name: self.name.clone(),
             suspended: self.suspended.clone(),
             limits: self.limits,
-            lifetimes: Lifetimes {
-                default_seconds: self.default_key_lifetime_seconds,
-                max_seconds: self.max_key_lifetime_seconds,
-            },
+            lifetimes: self.lifetimes(),
             created_at: self.created_at,
             deleted: self.deleted_at.is_some(),
         }
@@ -101,6 +103,7 @@ mod tests {
         for golden in [
             include_str!("../../fixtures/tenant/v1/suspended.json"),
             include_str!("../../fixtures/tenant/v1/tombstone.json"),
+            include_str!("../../fixtures/tenant/v1/bounded.json"),
         ] {
             let document = TenantDocument::parse(golden.as_bytes()).unwrap();
             assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());

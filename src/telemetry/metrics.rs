@@ -25,6 +25,7 @@ pub struct Metrics {
     /// Bytes of accepted request bodies as they were sent.
     pub ingested_bytes: Counter,
     keys: Gauge,
+    keys_expiring: Gauge,
     tenants: Gauge,
     unreadable: Gauge,
     sessions: Gauge,
@@ -65,6 +66,8 @@ struct ModeLabels {
 pub struct Levels {
     /// Keys in memory.
     pub keys: usize,
+    /// Live keys that expire within seven days, as of at most ten seconds ago.
+    pub keys_expiring: usize,
     /// Tenants in memory.
     pub tenants: usize,
     /// Documents that cannot be used.
@@ -89,6 +92,7 @@ impl Default for Metrics {
             events: Counter::default(),
             ingested_bytes: Counter::default(),
             keys: Gauge::default(),
+            keys_expiring: Gauge::default(),
             tenants: Gauge::default(),
             unreadable: Gauge::default(),
             sessions: Gauge::default(),
@@ -113,6 +117,7 @@ impl Default for Metrics {
             metrics.ingested_bytes.clone(),
         );
         registry.register("keys", "Keys in memory, revoked ones included", metrics.keys.clone());
+        registry.register("keys_expiring", "Live keys that expire within 7 days", metrics.keys_expiring.clone());
         registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
         registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
         registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
@@ -138,6 +143,7 @@ impl Metrics {
     pub fn render(&self, levels: Levels) -> String {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.keys.set(signed(levels.keys));
+        self.keys_expiring.set(signed(levels.keys_expiring));
         self.tenants.set(signed(levels.tenants));
         self.unreadable.set(signed(levels.unreadable));
         self.sessions.set(signed(levels.sessions));

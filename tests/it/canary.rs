@@ -57,6 +57,47 @@ async fn issue(seen: &mut Seen, admin: &Client, tenant: &str, name: &str, key_ty
     Secret { path, hex: hex(&api_key), api_key }
 }
 
+/// Issues keys whose secrets were brought along: such that pass for a request id, for a name in SQL, and for nothing else.
+async fn bring(seen: &mut Seen, admin: &Client, tenant: &str) -> Vec<Secret> {
+    let keys = format!("/api/v1/tenants/{tenant}/apikeys");
+    let mut secrets = Vec::new();
+    for (name, key_type, rest) in [
+        ("uuid", "query", "12-9b7d-4e31-8a56-2f0d9b8e7c64"),
+        ("word", "query", "Jq2vT9xmW4cZr7Kd0pLs6YhNf3Be"),
+        ("marks", "ingestion", "/vT9x_mW4c.Zr7Kd0pLs6Y:hNf3Be=="),
+    ] {
+        let own = format!("{tenant}{rest}");
+        // Of a wrong shape: refused, and silent about it.
+        for bad in [format!("{own} {own}"), own[..20].to_owned(), format!("kl_{own}")] {
+            let body = json!({"keyName": name, "keyType": key_type, "apiKey": bad});
+            assert_eq!(seen.send("bring badly", admin.request("POST", &keys).json(&body)).await.status, 400);
+        }
+        let body = json!({"keyName": name, "keyType": key_type, "apiKey": own});
+        let answer = seen.send("bring", admin.request("POST", &keys).json(&body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        seen.send("bring twice", admin.request("POST", &keys).json(&body)).await;
+        let path = format!("{keys}/{}", answer.json()["keyId"].as_str().unwrap());
+        secrets.push(Secret { path, hex: hex(&own), api_key: own });
+    }
+    secrets
+}
+
+/// Rotates a key twice, to a secret that is made and to one that is brought along; gives both.
+async fn rotate(seen: &mut Seen, admin: &Client, secret: &Secret) -> Vec<Secret> {
+    let rotate = format!("{}/rotate", secret.path);
+    let answer = Answer::of(admin.request("POST", &rotate)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let made = answer.json()["apiKey"].as_str().unwrap().to_owned();
+    seen.add("rotate", &Answer { body: answer.text().replace(&made, "").into(), ..answer });
+    let own: String = made[7..50].chars().rev().collect();
+    let body = json!({"apiKey": own, "overlapSeconds": 60});
+    assert_eq!(seen.send("rotate to", admin.request("POST", &rotate).json(&body)).await.status, 200);
+    let wrongly = json!({"apiKey": [own], (own.as_str()): 1});
+    seen.send("rotate wrongly", admin.request("POST", &rotate).json(&wrongly)).await;
+    let path = || secret.path.clone();
+    [made, own].map(|api_key| Secret { path: path(), hex: hex(&api_key), api_key }).into()
+}
+
 /// Uses a key in every way, right and wrong.
 async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Secret) {
     let key = secret.api_key.as_str();
@@ -124,7 +165,16 @@ async fn whole_run(format: &str) {
             secrets.push(issue(&mut seen, &admin, tenant, name, key_type).await);
         }
     }
-    for secret in &secrets {
+    let mut own = bring(&mut seen, &admin, "default").await;
+    own.extend(bring(&mut seen, &admin, "acme").await);
+    for secret in secrets.iter().chain(&own) {
+        use_key(&mut seen, &server, &admin, secret).await;
+    }
+    let mut rotated = Vec::new();
+    for secret in [&secrets[0], &secrets[5], &own[0], &own[2]] {
+        rotated.extend(rotate(&mut seen, &admin, secret).await);
+    }
+    for secret in &rotated {
         use_key(&mut seen, &server, &admin, secret).await;
     }
     for secret in secrets.iter().skip(2).step_by(4) {
@@ -171,12 +221,20 @@ async fn whole_run(format: &str) {
     seen.0.push(("the second log".to_owned(), std::fs::read_to_string(log_file).unwrap()));
 
     // A run in which nothing works, or nothing is logged, would prove nothing.
-    for place in ["whoami (200 OK)", "ingest (200 OK)", "query (200 OK)", "verify (200 OK)", "patch (200 OK)"] {
+    for place in [
+        "whoami (200 OK)",
+        "ingest (200 OK)",
+        "query (200 OK)",
+        "verify (200 OK)",
+        "patch (200 OK)",
+        "rotate to (200 OK)",
+    ] {
         assert!(seen.0.iter().any(|(seen, _)| seen == place), "no {place}");
     }
     let (_, log) = seen.0.iter().find(|(place, _)| place == "the log").unwrap();
     let id = secrets[0].path.rsplit('/').next().unwrap();
     assert!(log.contains("TRACE") && log.contains("wrong_key_type") && log.contains(id), "{log}");
+    secrets.extend(own.into_iter().chain(rotated));
     for secret in &secrets {
         assert_eq!(seen.places(&secret.api_key), [""; 0], "the key of {}", secret.path);
         assert_eq!(seen.places(&secret.hex), [""; 0], "the digest of {}", secret.path);

@@ -113,6 +113,81 @@ async fn keys_and_tenants_in_json_for_programs() {
 }
 
 #[tokio::test]
+async fn a_key_is_rotated_and_its_overlap_ended() {
+    let server = TestServer::spawn().await;
+    let key_in = |text: &str| text.split_whitespace().find(|word| word.starts_with("kl_qry_")).unwrap().to_owned();
+    let old = key_in(&typed(&server, "key create --name checkout --type query").done());
+    let rotated = typed(&server, "key rotate checkout --overlap 7d").done();
+    let new = key_in(&rotated);
+    assert!(rotated.contains(&format!("…{}", &old[52..])) && !rotated.contains(&old), "{rotated}");
+    for works in [&old, &new] {
+        assert_eq!(server.with_key(works).get("/api/v1/whoami").await.status, 200);
+    }
+    let shown = typed(&server, "key show checkout").done();
+    assert!(shown.lines().any(|line| line.starts_with("Older secrets") && line.contains(&old[52..])), "{shown}");
+    typed(&server, "key update checkout --end-overlap").done();
+    assert_eq!(server.with_key(&old).get("/api/v1/whoami").await.status, 401);
+    let waited = typed(&server, "key rotate checkout --overlap 0s --wait 5s").done();
+    assert!(waited.ends_with("Applied on every live node (1).\n"), "{waited}");
+    assert_eq!(server.with_key(&new).get("/api/v1/whoami").await.status, 401);
+    let json = typed(&server, "key rotate checkout --json").json();
+    assert!(json["apiKey"].is_string() && json["olderSecrets"].as_array().unwrap().len() == 1, "{json}");
+    typed(&server, "key rotate nobody").failed(3, "no live key named nobody");
+    typed(&server, "key rotate checkout --overlap 366d").failed(3, "overlapSeconds");
+    typed(&server, "key rotate checkout --overlap soon").failed(2, "duration");
+}
+
+#[tokio::test]
+async fn a_secret_is_brought_along_on_standard_input() {
+    const OWN: &str = "8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be";
+    const NEXT: &str = "c0ffee12-9b7d-4e31-8a56-2f0d9b8e7c64";
+    let server = TestServer::spawn().await;
+    let piped = |line: &str, input: &str| {
+        let mut command = keyloft();
+        command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
+        Ended::of(command.args(line.split(' ')), input)
+    };
+    let create = "key create --name agents --type query --api-key-stdin";
+    let created = piped(create, &format!("{OWN}\n")).done();
+    assert!(created.contains("…f3Be") && !created.contains(OWN), "{created}");
+    assert_eq!(server.with_key(OWN).get("/api/v1/whoami").await.status, 200);
+    for (input, reason) in [("", "400"), ("hunter2", "400"), ("hunter2\nhunter2\n", "400")] {
+        let ended = piped("key create --name other --type query --api-key-stdin", input);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        ended.failed(3, reason);
+    }
+    piped("key create --name other --type query --api-key-stdin", OWN).failed(3, "duplicate_api_key");
+    let rotated = piped("key rotate agents --overlap 0s --api-key-stdin --json", NEXT).json();
+    assert_eq!((&rotated["ownSecret"], rotated.get("apiKey")), (&json!(true), None));
+    assert_eq!(server.with_key(OWN).get("/api/v1/whoami").await.status, 401);
+    assert_eq!(server.with_key(NEXT).get("/api/v1/whoami").await.status, 200);
+}
+
+#[tokio::test]
+async fn keys_and_tenants_are_told_how_long_they_last() {
+    let server = TestServer::spawn().await;
+    let acme = typed(&server, "tenant create acme --default-key-lifetime 30d --max-key-lifetime 90d --json").json();
+    assert_eq!(
+        (&acme["defaultKeyLifetimeSeconds"], &acme["maxKeyLifetimeSeconds"]),
+        (&json!(2_592_000), &json!(7_776_000))
+    );
+    let end = |line: &str| typed(&server, &format!("{line} --tenant acme --json")).json()["expiresAt"].clone();
+    assert!(end("key create --name a --type query").is_string());
+    typed(&server, "key create --name b --type query --no-expiry --tenant acme").failed(3, "7776000 seconds");
+    typed(&server, "key create --name b --type query --expires-in 91d --tenant acme").failed(3, "7776000 seconds");
+    typed(&server, "tenant update acme --no-default-key-lifetime --no-max-key-lifetime --name Acme").done();
+    assert_eq!(end("key create --name b --type query"), Value::Null);
+    assert!(end("key update b --expires-in 1h").is_string());
+    let page = typed(&server, "key list --tenant acme --expires-before 2999-01-01T00:00:00Z --json").json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    let none = typed(&server, "key list --tenant acme --expires-before 2001-01-01T00:00:00Z --json").json();
+    assert_eq!(none["items"], json!([]));
+    typed(&server, "tenant update acme --default-key-lifetime 2d --max-key-lifetime 1d").failed(3, "invalid_request");
+    typed(&server, "tenant update acme").failed(2, "required");
+    assert!(typed(&server, "tenant show acme").done().lines().any(|line| line.starts_with("At most (s)")));
+}
+
+#[tokio::test]
 async fn refusals_are_3_and_usage_is_2() {
     let server = TestServer::spawn().await;
     typed(&server, "key create --name a --type query").done();
@@ -195,7 +270,7 @@ fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
     validate(&text(&one)).done();
     validate(&format!("{}\r\n", text(&one))).done();
     validate(&text(&other)).failed(3, "does not belong");
-    for nonsense in ["", "hunter2", &text(&one)[1..], &format!("{} ", text(&one))] {
+    for nonsense in ["", "hunter2", &text(&one)[..55], &format!("{} ", text(&one))] {
         let ended = validate(nonsense);
         assert!(nonsense.is_empty() || !ended.stderr.contains(nonsense), "{}", ended.stderr);
         ended.failed(2, "no API key");
@@ -206,8 +281,8 @@ fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
 
 #[test]
 fn the_help_of_every_command_teaches_by_example() {
-    let key = ["create", "list", "show", "update", "revoke", "generate", "validate"];
-    let tenant = ["create", "list", "show", "suspend", "resume", "delete"];
+    let key = ["create", "list", "show", "update", "rotate", "revoke", "generate", "validate"];
+    let tenant = ["create", "list", "show", "update", "suspend", "resume", "delete"];
     let mut lines = vec![vec![], vec!["serve"], vec!["key"], vec!["tenant"], vec!["store"], vec!["store", "check"]];
     lines.extend(key.map(|command| vec!["key", command]));
     lines.extend(tenant.map(|command| vec!["tenant", command]));

@@ -84,6 +84,57 @@ async fn a_revocation_reaches_every_node_within_a_poll() {
 }
 
 #[tokio::test]
+async fn a_new_secret_works_on_every_node_at_once_and_the_old_one_stops_everywhere_by_the_clock() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let shared = clock.clone();
+    let (a, b) = two(move |setup| {
+        slow(setup);
+        setup.clock = shared.clone();
+    })
+    .await;
+    let issued = a.admin().issue("default", "k", "query").await;
+    assert_eq!(whoami(&b, &issued.api_key).await, 200);
+    let rotated = a.admin().post(&format!("{}/rotate", key(&issued.id)), json!({"overlapSeconds": 60})).await.json();
+    let new = rotated["apiKey"].as_str().unwrap();
+    assert_eq!((whoami(&b, new).await, whoami(&b, &issued.api_key).await), (200, 200));
+    // Nobody asks anybody: the end of the overlap is known.
+    clock.advance(chrono::TimeDelta::seconds(59));
+    assert_eq!((whoami(&a, &issued.api_key).await, whoami(&b, &issued.api_key).await), (200, 200));
+    clock.advance(chrono::TimeDelta::seconds(1));
+    assert_eq!((whoami(&a, &issued.api_key).await, whoami(&b, &issued.api_key).await), (401, 401));
+    assert_eq!((whoami(&a, new).await, whoami(&b, new).await), (200, 200));
+}
+
+#[tokio::test]
+async fn the_end_of_an_overlap_reaches_every_node_within_a_poll() {
+    let (a, b) = two(quick).await;
+    let issued = a.admin().issue("default", "k", "query").await;
+    let rotate = async |overlap: u32| {
+        let path = format!("{}/rotate", key(&issued.id));
+        let rotated = a.admin().post(&path, json!({"overlapSeconds": overlap})).await.json();
+        rotated["apiKey"].as_str().unwrap().to_owned()
+    };
+    let second = rotate(3600).await;
+    assert_eq!((whoami(&b, &second).await, whoami(&b, &issued.api_key).await), (200, 200));
+    a.admin().patch(&key(&issued.id), json!({"olderSecrets": []})).await;
+    until_status(&b, &issued.api_key, 401).await;
+    let third = rotate(0).await;
+    until_status(&b, &second, 401).await;
+    assert_eq!(whoami(&b, &third).await, 200);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_brought_along_is_one_keys_on_every_node() {
+    const OWN: &str = "8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be";
+    let (a, b) = two(slow).await;
+    let body = |name: &str| json!({"keyName": name, "keyType": "query", "apiKey": OWN});
+    assert_eq!(a.admin().post("/api/v1/tenants/default/apikeys", body("one")).await.status, 201);
+    let twice = b.admin().post("/api/v1/tenants/default/apikeys", body("two")).await;
+    twice.refused(409, "duplicate_api_key");
+    assert_eq!((whoami(&a, OWN).await, whoami(&b, OWN).await), (200, 200));
+}
+
+#[tokio::test]
 async fn tenants_and_their_suspension_reach_every_node() {
     let (a, b) = two(quick).await;
     a.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;

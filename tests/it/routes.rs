@@ -32,6 +32,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
     ("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),

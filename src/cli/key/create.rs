@@ -1,18 +1,24 @@
 //! `keyloft key create`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::super::{ClientArgs, Failure, Outcome, output};
+use super::offline::presented;
 use super::show::CARD;
-use super::{metadata, streams};
+use super::{metadata, seconds, streams};
+use crate::clock::{Clock, SystemClock};
 use crate::key::{KeyName, KeyType, Label, Metadata, NewKey, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
   keyloft key create --name dashboards --type query --streams 'web-*,audit'
-  keyloft key create --name trial --type query --expires-at 2027-01-01T00:00:00Z
+  keyloft key create --name trial --type query --expires-in 30d
+  keyloft key create --name agents --type ingestion --api-key-stdin < old-api-key.txt
   keyloft key create --name ci --type ingestion --json | jq -r .apiKey";
 
 /// What is said about a key that does not exist yet.
@@ -33,9 +39,15 @@ pub struct CreateArgs {
     /// How far the source is trusted [default: standard]
     #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
     pub(super) trust_level: Option<Label>,
-    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z [default: never]
-    #[arg(long, value_name = "RFC 3339")]
+    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z [default: as its tenant says]
+    #[arg(long, value_name = "RFC 3339", conflicts_with_all = ["expires_in", "no_expiry"])]
     pub(super) expires_at: Option<DateTime<Utc>>,
+    /// How long it works, such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]
+    pub(super) expires_in: Option<Duration>,
+    /// Let it work for ever, whatever its tenant's default is
+    #[arg(long)]
+    pub(super) no_expiry: bool,
     /// Notes of your own: a JSON object of at most 4 KiB
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     pub(super) metadata: Option<Metadata>,
@@ -44,11 +56,12 @@ pub struct CreateArgs {
 impl CreateArgs {
     /// What is said, as a key that does not exist yet.
     pub(super) fn into_new(self) -> NewKey {
+        let expires_at = self.expires_at.or_else(|| Some(SystemClock.now() + self.expires_in?));
         NewKey {
             streams: self.streams.unwrap_or_default(),
             source_id: self.source_id,
             trust_level: self.trust_level,
-            expires_at: self.expires_at,
+            expires_at: self.no_expiry.then_some(None).or(expires_at.map(Some)),
             metadata: self.metadata.unwrap_or_default(),
             ..NewKey::new(self.name, self.key_type)
         }
@@ -60,7 +73,8 @@ impl CreateArgs {
             ("streams", self.streams.as_ref().map(|value| json!(value))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
-            ("expiresAt", self.expires_at.map(|value| json!(value))),
+            ("expiresAt", self.no_expiry.then_some(Value::Null).or(self.expires_at.map(|value| json!(value)))),
+            ("expiresInSeconds", self.expires_in.map(|value| json!(value.as_secs()))),
             ("metadata", self.metadata.as_ref().map(|value| json!(value))),
         ];
         for (field, value) in optional {
@@ -72,15 +86,57 @@ impl CreateArgs {
     }
 }
 
-pub(super) fn run(args: &ClientArgs, create: CreateArgs) -> Outcome {
+/// A key that does not exist yet, and its secret if there is one already.
+#[derive(Debug, Args)]
+pub struct IssueArgs {
+    #[command(flatten)]
+    create: CreateArgs,
+    #[command(flatten)]
+    stdin: StdinArgs,
+}
+
+/// Where the secret comes from.
+#[derive(Debug, Args)]
+pub struct StdinArgs {
+    /// Read the API key from standard input, one line of 32-128 visible characters, instead of making one
+    #[arg(id = "from_stdin", long = "api-key-stdin")]
+    from_stdin: bool,
+}
+
+impl StdinArgs {
+    /// Sends a body, with the API key in it if one is brought along; that is wiped afterwards.
+    pub(super) fn send(&self, mut body: Value, send: impl FnOnce(&Value) -> Outcome<Value>) -> Outcome<Value> {
+        if !self.from_stdin {
+            return send(&body);
+        }
+        body["apiKey"] = Value::String(std::mem::take(&mut *presented()?));
+        let answer = send(&body);
+        if let Value::String(api_key) = body["apiKey"].take() {
+            drop(Zeroizing::new(api_key));
+        }
+        answer
+    }
+}
+
+pub(super) fn run(args: &ClientArgs, issue: &IssueArgs) -> Outcome {
     let client = args.connect()?;
-    let answer = client.post(&["tenants", args.tenant().as_str(), "apikeys"], &create.body())?;
+    let path = ["tenants", args.tenant().as_str(), "apikeys"].map(str::to_owned);
+    let path = path.each_ref().map(String::as_str);
+    let answer = issue.stdin.send(issue.create.body(), |body| client.post(&path, body))?;
+    show(args, &answer, &issue.stdin, |id| format!("key {id} was issued, but its API key is lost: revoke it"))
+}
+
+/// Shows a key with the secret that was made for it; `lost` says what to do when that cannot be shown.
+pub(super) fn show(args: &ClientArgs, answer: &Value, stdin: &StdinArgs, lost: impl FnOnce(&str) -> String) -> Outcome {
+    let card = output::card(CARD, answer);
+    if stdin.from_stdin {
+        return output::print(&if args.json { output::json(answer) } else { card });
+    }
     let api_key = answer["apiKey"].as_str();
     let api_key = api_key.ok_or_else(|| Failure::failed("the answer shows no API key: is this a Keyloft server?"))?;
-    let text = if args.json { output::json(&answer) } else { for_people(api_key, &output::card(CARD, &answer)) };
+    let text = if args.json { output::json(answer) } else { for_people(api_key, &card) };
     output::print_once(&text).map_err(|failure| {
-        let id = answer["keyId"].as_str().unwrap_or_default();
-        Failure::failed(format!("key {id} was issued, but its API key is lost ({failure}): revoke it"))
+        Failure::failed(format!("{} ({failure})", lost(answer["keyId"].as_str().unwrap_or_default())))
     })
 }
 

@@ -1,5 +1,6 @@
 //! `keyloft key list`, and following cursors.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use crate::key::{KeyName, KeyState, KeyType};
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key list
   keyloft key list --tenant acme --type query --limit 20
+  keyloft key list --expires-before 2027-01-01T00:00:00Z
   keyloft key list --state revoked --json | jq -r '.items[].keyName'";
 
 /// The largest page that a server gives.
@@ -28,6 +30,9 @@ pub struct ListArgs {
     /// Only the key of this name
     #[arg(long, value_parser = KeyName::parse)]
     name: Option<KeyName>,
+    /// Only keys that expire before this, or have, such as 2027-01-01T00:00:00Z
+    #[arg(long, value_name = "RFC 3339")]
+    expires_before: Option<DateTime<Utc>>,
     /// At most this many [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -49,6 +54,7 @@ pub(super) fn run(args: &ClientArgs, list: &ListArgs) -> Outcome {
         ("keyType", list.key_type.map(|word| word.to_string())),
         ("state", list.state.map(|word| word.to_string())),
         ("name", list.name.as_ref().map(KeyName::to_string)),
+        ("expiresBefore", list.expires_before.map(|bound| bound.to_rfc3339_opts(SecondsFormat::Millis, true))),
     ];
     let filters: Vec<Parameter> = filters.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
     let limit = list.limit.map(|limit| limit as usize);

@@ -2,7 +2,7 @@
 //!
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: what there is.
-//! 3. [`update`], [`revoke`]: change one, end one.
+//! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one.
 //! 4. [`wait`]: until every node has applied a change.
 //! 5. [`offline`]: make and check keys without a server.
 
@@ -10,9 +10,12 @@ pub mod create;
 pub mod list;
 pub mod offline;
 pub mod revoke;
+pub mod rotate;
 pub mod show;
 pub mod update;
 pub mod wait;
+
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Map, Value};
@@ -30,7 +33,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 pub enum KeyCommand {
     /// Issue an API key and show it, this one time
     #[command(after_help = create::EXAMPLES)]
-    Create(create::CreateArgs),
+    Create(create::IssueArgs),
     /// List keys; revoked ones only with --state revoked
     #[command(after_help = list::EXAMPLES)]
     List(list::ListArgs),
@@ -40,6 +43,9 @@ pub enum KeyCommand {
     /// Change what a key may do, or disable it for a while
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
+    /// Give a key a new API key and show it, this one time; the old one works on for a while
+    #[command(after_help = rotate::EXAMPLES)]
+    Rotate(rotate::RotateArgs),
     /// Revoke a key for ever; it is refused from the next request on, and its name is free again
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
@@ -54,10 +60,11 @@ pub enum KeyCommand {
 /// Runs one of them.
 pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
     match command {
-        KeyCommand::Create(create) => create::run(args, create),
+        KeyCommand::Create(issue) => create::run(args, &issue),
         KeyCommand::List(list) => list::run(args, &list),
         KeyCommand::Show(key) => show::run(args, &key),
         KeyCommand::Update(update) => update::run(args, &update),
+        KeyCommand::Rotate(rotate) => rotate::run(args, &rotate),
         KeyCommand::Revoke(revoke) => revoke::run(args, &revoke),
         KeyCommand::Generate(create) => offline::generate(args, create),
         KeyCommand::Validate(validate) => offline::validate(args, &validate),
@@ -69,6 +76,13 @@ fn streams(text: &str) -> Result<Streams, InvalidId> {
     const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
     let streams: Streams = text.parse()?;
     if matches!(&streams, Streams::Matching(patterns) if patterns.is_empty()) { Err(NONE) } else { Ok(streams) }
+}
+
+/// Whole seconds, such as 90s, 1h or 30d.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let read = humantime::parse_duration(text).map_err(|_| "must be a duration such as 90s, 1h or 30d".to_owned())?;
+    let whole = read.subsec_nanos() == 0 && u32::try_from(read.as_secs()).is_ok();
+    if whole { Ok(read) } else { Err("must be whole seconds, and not more than 136 years".to_owned()) }
 }
 
 fn metadata(text: &str) -> Result<Metadata, String> {

@@ -85,7 +85,7 @@ fn belongs(presented: &str, digest: &Digest) -> Outcome<bool> {
 }
 
 /// Standard input without its final newline; from a terminal, one line of it.
-fn presented() -> Outcome<Zeroizing<String>> {
+pub(super) fn presented() -> Outcome<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT_BYTES as usize));
     let stdin = std::io::stdin();
     let mut input = stdin.lock().take(MAX_INPUT_BYTES);

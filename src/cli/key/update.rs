@@ -1,5 +1,7 @@
 //! `keyloft key update`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
@@ -7,12 +9,13 @@ use serde_json::{Map, Value, json};
 use super::super::{ClientArgs, Outcome, output};
 use super::show::{self, KeyRef};
 use super::wait::WaitArgs;
-use super::{metadata, streams};
+use super::{metadata, seconds, streams};
 use crate::key::{KeyState, Label, Metadata, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key update checkout --disable
-  keyloft key update checkout --streams 'web-*' --no-expiry";
+  keyloft key update checkout --streams 'web-*' --expires-in 90d
+  keyloft key update checkout --end-overlap";
 
 /// What is to change; whatever is not said stays as it is. Name and type never change.
 #[derive(Debug, Args)]
@@ -30,8 +33,11 @@ pub struct UpdateArgs {
     #[arg(long, group = "change")]
     disable: bool,
     /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z
-    #[arg(long, group = "change", value_name = "RFC 3339", conflicts_with = "no_expiry")]
+    #[arg(long, group = "change", value_name = "RFC 3339", conflicts_with_all = ["expires_in", "no_expiry"])]
     expires_at: Option<DateTime<Utc>>,
+    /// How long it works from now on, such as 30d
+    #[arg(long, group = "change", value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]
+    expires_in: Option<Duration>,
     /// Let it work for ever
     #[arg(long, group = "change")]
     no_expiry: bool,
@@ -44,6 +50,9 @@ pub struct UpdateArgs {
     /// Notes of your own, replaced whole: a JSON object of at most 4 KiB
     #[arg(long, group = "change", value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
+    /// End the overlap of a rotation now: only the newest API key works on
+    #[arg(long, group = "change")]
+    end_overlap: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -60,6 +69,8 @@ impl UpdateArgs {
             ("streams", self.streams.as_ref().map(|value| json!(value))),
             ("state", state.map(|value| json!(value))),
             ("expiresAt", expiry),
+            ("expiresInSeconds", self.expires_in.map(|value| json!(value.as_secs()))),
+            ("olderSecrets", self.end_overlap.then(|| json!([]))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
             ("metadata", self.metadata.as_ref().map(|value| json!(value))),
@@ -98,6 +109,10 @@ mod tests {
         let body = |line: &[&str]| Line::parse_from([&["", "checkout"], line].concat()).update.body();
         assert_eq!(body(&["--disable"]), json!({"state": "disabled"}));
         assert_eq!(body(&["--enable", "--no-expiry"]), json!({"state": "active", "expiresAt": null}));
+        assert_eq!(
+            body(&["--expires-in", "1h", "--end-overlap"]),
+            json!({"expiresInSeconds": 3600, "olderSecrets": []})
+        );
         assert_eq!(body(&["--streams", "*", "--metadata", "{}"]), json!({"streams": ["*"], "metadata": {}}));
     }
 }

@@ -1,22 +1,24 @@
 //! The keys of a tenant, for its admins.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
+use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
-use crate::http::field::{Rfc3339, given, nullable};
+use crate::http::field::{Empty, Rfc3339, given, nullable};
 use crate::key::{
     ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
 };
-use crate::keystore::{self, Cursor, Filter};
+use crate::keystore::{self, Brought, Cursor, Filter};
 
 /// Who issues keys through this plane.
 const ADMIN: &str = "admin";
@@ -31,13 +33,41 @@ pub struct Issue {
     streams: Streams,
     source_id: Option<Label>,
     trust_level: Option<Label>,
-    expires_at: Option<Rfc3339>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires_at: Option<Option<Rfc3339>>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires_in_seconds: Option<Option<NonZeroU32>>,
     #[serde(default)]
     allowed_cidrs: Networks,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
     metadata: Metadata,
+    api_key: Option<PlainText>,
+    digest: Option<DigestText>,
+    hint: Option<HintText>,
+}
+
+impl Issue {
+    /// The key that is asked for, and the secret that it is to have if one was brought along.
+    ///
+    /// # Errors
+    /// 400 when two fields say different things, or the secret is not taken.
+    pub(super) fn read(self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
+        let secret = brought(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
+        let new = NewKey {
+            name: self.key_name,
+            key_type: self.key_type,
+            streams: self.streams,
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            expires_at: end(self.expires_at, self.expires_in_seconds, app.keystore.now())?,
+            networks: self.allowed_cidrs,
+            limits: self.limits,
+            metadata: self.metadata,
+        };
+        Ok((new, secret))
+    }
 }
 
 /// The body of a PATCH; a field that is not there stays, `null` clears it.
@@ -55,11 +85,35 @@ pub struct Patch {
     #[serde(default, deserialize_with = "nullable")]
     expires_at: Option<Option<Rfc3339>>,
     #[serde(default, deserialize_with = "nullable")]
+    expires_in_seconds: Option<Option<NonZeroU32>>,
+    #[serde(default, deserialize_with = "nullable")]
     allowed_cidrs: Option<Option<Networks>>,
     #[serde(default, deserialize_with = "nullable")]
     limits: Option<Option<Limits>>,
+    #[serde(default, deserialize_with = "given")]
+    older_secrets: Option<Empty>,
     #[serde(default, deserialize_with = "nullable")]
     metadata: Option<Option<Metadata>>,
+}
+
+impl Patch {
+    /// The changes that are asked for at `now`.
+    ///
+    /// # Errors
+    /// 400 when two fields say different things.
+    pub(super) fn read(self, now: DateTime<Utc>) -> Result<KeyPatch, Problem> {
+        Ok(KeyPatch {
+            streams: self.streams,
+            active: self.state.map(|state| state == Switch::Active),
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            expires_at: end(self.expires_at, self.expires_in_seconds, now)?,
+            networks: self.allowed_cidrs.map(Option::unwrap_or_default),
+            limits: self.limits.map(Option::unwrap_or_default),
+            end_overlap: self.older_secrets.is_some(),
+            metadata: self.metadata.map(Option::unwrap_or_default),
+        })
+    }
 }
 
 /// The states a PATCH may set: revoking is DELETE, because it is final.
@@ -79,16 +133,18 @@ pub struct ListQuery {
     key_type: Option<KeyType>,
     state: Option<KeyState>,
     name: Option<String>,
+    expires_before: Option<Rfc3339>,
 }
 
+/// The answer to a change of one key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Changed<'a> {
+pub(super) struct Changed<'a> {
     #[serde(flatten)]
-    key: KeyView<'a>,
+    pub(super) key: KeyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    api_key: Option<&'a str>,
-    receipt: ReceiptView,
+    pub(super) api_key: Option<&'a str>,
+    pub(super) receipt: ReceiptView,
 }
 
 #[derive(Serialize)]
@@ -98,10 +154,10 @@ struct Listed<'a> {
     next_cursor: Option<String>,
 }
 
-/// Issues a key and shows its secret, this once.
+/// Issues a key and shows its secret, this once, unless that was brought along.
 ///
 /// # Errors
-/// 400, 404, 409 `duplicate_key_name`, 410, 503.
+/// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 503.
 pub async fn issue(
     _: Operator,
     app: web::Data<App>,
@@ -110,30 +166,27 @@ pub async fn issue(
     Json(body): Json<Issue>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
-    let expires_at = body.expires_at.map(|end| end.0);
-    check_expiry(&app, expires_at)?;
-    let new = NewKey {
-        name: body.key_name,
-        key_type: body.key_type,
-        streams: body.streams,
-        source_id: body.source_id,
-        trust_level: body.trust_level,
-        expires_at,
-        networks: body.allowed_cidrs,
-        limits: body.limits,
-        metadata: body.metadata,
+    let by = Label::parse(ADMIN).ok();
+    let (key, shown, change_seq) = match body.read(&app)? {
+        (new, Some(own)) => {
+            let issued = app.keystore.adopt(&tenant, new, own, by).await?;
+            (issued.value, None, issued.change_seq)
+        }
+        (new, None) => {
+            let issued = app.keystore.issue(&tenant, new, by).await?;
+            (issued.key, Some(issued.secret), issued.change_seq)
+        }
     };
-    let issued = app.keystore.issue(&tenant, new, Label::parse(ADMIN).ok()).await?;
-    let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", issued.key.key_id);
+    let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", key.key_id);
     let body = Changed {
-        key: KeyView::new(&issued.key, app.keystore.now()),
-        api_key: Some(issued.secret.expose()),
-        receipt: ReceiptView::of(&app, issued.change_seq, patience, start).await.0,
+        key: KeyView::new(&key, app.keystore.now()),
+        api_key: shown.as_ref().map(|secret| secret.expose()),
+        receipt: ReceiptView::of(&app, change_seq, patience, start).await.0,
     };
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ETAG, etag(&issued.key)))
+        .insert_header((header::ETAG, etag(&key)))
         .json(body))
 }
 
@@ -149,7 +202,12 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let (tenant, query) = (parse_tenant(&tenant)?, query.into_inner());
     let after = query.cursor.map(|cursor| Cursor::decode(&cursor, &tenant)).transpose()?;
-    let filter = Filter { key_type: query.key_type, state: query.state, name: query.name };
+    let filter = Filter {
+        key_type: query.key_type,
+        state: query.state,
+        name: query.name,
+        expires_before: query.expires_before.map(|bound| bound.0),
+    };
     let page = app.keystore.list(&tenant, &filter, after, query.limit.unwrap_or(100))?;
     let now = app.keystore.now();
     Ok(HttpResponse::Ok().json(Listed {
@@ -186,19 +244,7 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let expires_at = patch.expires_at.map(|end| end.map(|end| end.0));
-    check_expiry(&app, expires_at.flatten())?;
-    let patch = KeyPatch {
-        streams: patch.streams,
-        active: patch.state.map(|state| state == Switch::Active),
-        source_id: patch.source_id,
-        trust_level: patch.trust_level,
-        expires_at,
-        networks: patch.allowed_cidrs.map(Option::unwrap_or_default),
-        limits: patch.limits.map(Option::unwrap_or_default),
-        metadata: patch.metadata.map(Option::unwrap_or_default),
-    };
-    let done = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
+    let done = app.keystore.update(&tenant, id, patch.read(app.keystore.now())?, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
@@ -235,23 +281,31 @@ pub(super) fn parse_tenant(text: &str) -> Result<TenantId, Problem> {
     Ok(TenantId::parse(text)?)
 }
 
-fn parse_key((tenant, id): &(String, String)) -> Result<(TenantId, KeyId), Problem> {
+pub(super) fn parse_key((tenant, id): &(String, String)) -> Result<(TenantId, KeyId), Problem> {
     Ok((TenantId::parse(tenant)?, KeyId::parse(id)?))
 }
 
-fn check_expiry(app: &App, expires_at: Option<DateTime<Utc>>) -> Result<(), Problem> {
-    if expires_at.is_some_and(|end| end <= app.keystore.now()) {
-        return Err(Problem::invalid("expiresAt must be in the future."));
+/// When a key ends, told in one of two ways; `None` when nothing is said, `Some(None)` for never.
+fn end(
+    at: Option<Option<Rfc3339>>,
+    in_seconds: Option<Option<NonZeroU32>>,
+    now: DateTime<Utc>,
+) -> Result<Option<Option<DateTime<Utc>>>, Problem> {
+    let later = |seconds: NonZeroU32| now + TimeDelta::seconds(seconds.get().into());
+    match (at, in_seconds) {
+        (Some(_), Some(_)) => Err(Problem::invalid("Send expiresAt or expiresInSeconds, not both.")),
+        (Some(at), None) => Ok(Some(at.map(|at| at.0))),
+        (None, Some(seconds)) => Ok(Some(seconds.map(later))),
+        (None, None) => Ok(None),
     }
-    Ok(())
 }
 
-fn etag(key: &ApiKey) -> String {
+pub(super) fn etag(key: &ApiKey) -> String {
     format!("\"{}\"", key.rev)
 }
 
 /// The revision that `If-Match` names (RFC 9110, section 13.1.1): one strong tag, or `*` for any.
-fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+pub(super) fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Ok("*") => Ok(None),

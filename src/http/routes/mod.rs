@@ -1,5 +1,5 @@
 //! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
-//! [`tenants`], [`keys`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
+//! [`tenants`], [`keys`], [`rotation`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
 //! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 
 pub mod changes;
@@ -11,6 +11,7 @@ pub mod nodes;
 #[cfg(feature = "query")]
 pub mod query;
 pub mod receipt;
+pub mod rotation;
 pub mod sessions;
 pub mod streams;
 pub mod sync;

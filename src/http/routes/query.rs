@@ -5,12 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::auth::{Permit, Query};
+use crate::auth::{Permit, Query, Session};
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
+use crate::http::credential::presented;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
-use crate::query::{Format, QueryRequest, Scope};
+use crate::key::StreamName;
+use crate::query::{Access, Format, QueryRequest, Scope};
 
 /// The body of a query.
 #[derive(Debug, Deserialize)]
@@ -32,8 +34,9 @@ pub async fn run(
     request: HttpRequest,
     Json(ask): Json<Ask>,
 ) -> Result<HttpResponse, Problem> {
+    let refusal = |error| refusal(&request, error);
     let query = QueryRequest::new(&ask.query, ask.start_time, ask.end_time).map_err(refusal)?;
-    let scope = Scope { tenant: session.tenant.clone(), streams: session.streams.clone() };
+    let scope = Scope { tenant: session.tenant.clone(), access: session.shared() };
     let rows = app.engine.run(scope, query, format(&request)).await.map_err(refusal)?;
     let stopper = rows.stopper();
     tokio::spawn(async move {
@@ -47,8 +50,22 @@ pub async fn run(
         .streaming(rows))
 }
 
-fn refusal(error: Error) -> Problem {
+impl Access for Session {
+    fn allows(&self, stream: &StreamName) -> bool {
+        self.streams().allow(stream)
+    }
+
+    fn touch(&self, stream: &StreamName) -> bool {
+        self.touch(stream)
+    }
+}
+
+/// A message quotes the client's SQL, and somebody may have pasted into it what opened this session.
+fn refusal(request: &HttpRequest, error: Error) -> Problem {
     match error.kind() {
+        ErrorKind::Invalid if presented(request.headers()).is_ok_and(|key| error.message().contains(&*key)) => {
+            Problem::new(Code::InvalidQuery, "the query holds an API key: take it out")
+        }
         ErrorKind::Invalid | ErrorKind::TooLarge => Problem::new(Code::InvalidQuery, error.message().to_owned()),
         _ => error.into(),
     }

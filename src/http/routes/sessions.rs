@@ -20,9 +20,9 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
                 "sessionId": session.id.to_string(),
                 "tenant": session.tenant,
                 "keyId": session.key_id,
-                "streams": session.streams,
+                "streams": session.streams(),
                 "openedAt": session.opened_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-                "expiresAt": session.expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+                "expiresAt": session.expires_at().to_rfc3339_opts(SecondsFormat::Millis, true),
             })
         })
         .collect();

@@ -26,6 +26,10 @@ use crate::keystore::TenantPatch;
 pub struct Create {
     tenant_id: TenantId,
     name: Option<Label>,
+    #[serde(default)]
+    limits: Limits,
+    default_key_lifetime_seconds: Option<NonZeroU32>,
+    max_key_lifetime_seconds: Option<NonZeroU32>,
 }
 
 /// The body of a PATCH; a field that is not there stays, `null` clears it.
@@ -62,7 +66,14 @@ pub async fn create(
     Json(body): Json<Create>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
-    let created = app.keystore.create_tenant(body.tenant_id, body.name).await.map_err(|error| match error.kind() {
+    let said = TenantPatch {
+        name: Some(body.name),
+        suspended: None,
+        limits: Some(body.limits),
+        default_key_lifetime_seconds: Some(body.default_key_lifetime_seconds),
+        max_key_lifetime_seconds: Some(body.max_key_lifetime_seconds),
+    };
+    let created = app.keystore.create_tenant_with(body.tenant_id, said).await.map_err(|error| match error.kind() {
         ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
         _ => error.into(),
     })?;
@@ -88,7 +99,7 @@ pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Re
     Ok(HttpResponse::Ok().json(TenantView::new(&tenant)))
 }
 
-/// Renames or suspends a tenant. A suspension for queries ends the running ones.
+/// Renames or suspends a tenant, or changes what its keys may. A suspension for queries ends the running ones.
 ///
 /// # Errors
 /// 400, 404, 410, 503.

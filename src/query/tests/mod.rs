@@ -49,12 +49,12 @@ fn texts(values: &[&str]) -> ArrayRef {
 }
 
 fn everything(tenant: &str) -> Scope {
-    Scope { tenant: TenantId::parse(tenant).unwrap(), streams: Streams::All }
+    Scope { tenant: TenantId::parse(tenant).unwrap(), access: Arc::new(Streams::All) }
 }
 
 fn only(tenant: &str, pattern: &str) -> Scope {
     let streams = Streams::try_from(vec![StreamPattern::parse(pattern).unwrap()]).unwrap();
-    Scope { tenant: TenantId::parse(tenant).unwrap(), streams }
+    Scope { tenant: TenantId::parse(tenant).unwrap(), access: Arc::new(streams) }
 }
 
 fn request(sql: &str) -> QueryRequest {

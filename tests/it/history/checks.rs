@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use relative_path::{RelativePath, RelativePathBuf};
 
-use super::ledger::{Field, Promise, word};
+use super::ledger::{Field, Promise, Secret, word};
 use super::node::Node;
 use super::world::World;
 
@@ -29,8 +29,10 @@ impl World {
                 self.broken(format!("{} reaches the store and has not kept up for {behind:?}", node.id));
             }
             for promise in &promises {
-                if let Some(why) = judge(node, promise) {
-                    self.broken(why);
+                for secret in promise.secrets() {
+                    if let Some(why) = judge(node, promise, &secret) {
+                        self.broken(why);
+                    }
                 }
             }
         }
@@ -142,21 +144,23 @@ impl World {
     }
 }
 
-/// Why a node must not treat a key as it does.
-fn judge(node: &Node, promise: &Promise) -> Option<String> {
+/// Why a node must not treat a secret of a key as it does.
+fn judge(node: &Node, promise: &Promise, secret: &Secret) -> Option<String> {
     let knows = |at: Duration, by| node.id == by || node.kept_up().is_some_and(|kept_up| kept_up > at);
-    match node.authenticate(&promise.api_key) {
+    let named = format!("{} (revision {})", promise.key_id, secret.rev);
+    match node.authenticate(&secret.api_key) {
         Ok(permit) => {
             if *permit.tenant() != promise.tenant || permit.key().key_id != promise.key_id {
-                return Some(format!("{} opens {} of {}", promise.key_id, permit.key().key_id, permit.tenant()));
+                return Some(format!("{named} opens {} of {}", permit.key().key_id, permit.tenant()));
             }
             let refused = promise.refused_on.contains(&node.id);
             let revoked = promise.revoked.is_some_and(|(at, by)| knows(at, by));
-            (!promise.by_hand && (refused || revoked))
-                .then(|| format!("{} is revoked and {} lets it in", promise.key_id, node.id))
+            let ended = promise.ended_by(secret).any(|end| knows(end.at, end.by));
+            (!promise.by_hand && (refused || revoked || ended))
+                .then(|| format!("{named} is revoked or rotated away and {} lets it in", node.id))
         }
-        Err(denial) => (promise.must_work() && knows(promise.issued, promise.issued_on))
-            .then(|| format!("{} is good and {} refuses it: {denial:?}", promise.key_id, node.id)),
+        Err(denial) => (promise.must_work() && !promise.may_be_ended(secret) && knows(secret.at, secret.by))
+            .then(|| format!("{named} is good and {} refuses it: {denial:?}", node.id)),
     }
 }
 

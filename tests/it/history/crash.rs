@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use keyloft::ErrorKind;
 use keyloft::cache::KeyCache;
 use keyloft::key::{ApiKey, KeyName, KeyPatch, KeyType, Label, NewKey, TenantId};
@@ -201,6 +202,37 @@ fn a_node_may_die_at_any_request_of_an_update() {
             pair.converged(&again);
         },
     );
+}
+
+#[test]
+fn a_node_may_die_at_any_request_of_a_rotation() {
+    for overlap in [TimeDelta::zero(), TimeDelta::days(1)] {
+        let requests = at_every_request(
+            async |pair| pair.dying.keystore.rotate(&tenant(), pair.key.key_id, overlap, None).await,
+            async |pair, rotated| {
+                let works = |node: &Node, secret: &str| node.authenticate(secret).is_ok();
+                if let Some(rotated) = &rotated {
+                    pair.other.catch_up().await;
+                    assert!(works(&pair.other, rotated.secret.expose()), "promised, and not known by the log");
+                    assert_eq!(works(&pair.other, &pair.api_key), !overlap.is_zero());
+                }
+                let again = pair.recover().await;
+                assert_eq!(works(&again, &pair.api_key), works(&pair.other, &pair.api_key), "the same everywhere");
+                assert!(overlap.is_zero() || works(&again, &pair.api_key));
+                // Whoever got no answer rotates again, and nothing is left of what nobody knows.
+                let last =
+                    pair.other.keystore.rotate(&tenant(), pair.key.key_id, TimeDelta::zero(), None).await.unwrap();
+                again.catch_up().await;
+                let lost = rotated.iter().map(|rotated| rotated.secret.expose());
+                for node in [&again, &pair.other] {
+                    assert!(works(node, last.secret.expose()) && !works(node, &pair.api_key));
+                    assert!(lost.clone().all(|secret| !works(node, secret)));
+                }
+                pair.converged(&again);
+            },
+        );
+        assert!(requests >= 3, "a rotation takes {requests} requests");
+    }
 }
 
 #[test]

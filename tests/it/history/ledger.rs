@@ -24,6 +24,27 @@ pub struct Promise {
     /// Whether somebody may have disabled it.
     pub switched: bool,
     pub writes: Vec<Write>,
+    pub rotations: Vec<Rotation>,
+}
+
+/// A new secret that was asked for.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// Whether the older ones were to stop at once; else they work on for longer than any history lasts.
+    pub ends_older: bool,
+    pub promised: Option<Secret>,
+    /// Whether it is known to have changed nothing.
+    pub refused: bool,
+}
+
+/// A secret that was promised.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    pub api_key: String,
+    /// The revision of the key that it came with.
+    pub rev: u64,
+    pub at: Duration,
+    pub by: NodeId,
 }
 
 /// Which field a change is about. Each is a register of its own: a change of one must not undo a change of another.
@@ -97,6 +118,30 @@ impl Promise {
         self.revoke_asked.is_none() && !self.by_hand && !self.switched
     }
 
+    /// Whether that is so of its first secret.
+    pub fn first_must_work(&self) -> bool {
+        self.must_work() && self.secrets().first().is_some_and(|first| !self.may_be_ended(first))
+    }
+
+    /// Every secret that was promised of it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let first = Secret { api_key: self.api_key.clone(), rev: 1, at: self.issued, by: self.issued_on };
+        std::iter::once(first).chain(self.rotations.iter().filter_map(|rotation| rotation.promised.clone())).collect()
+    }
+
+    /// The secrets that were promised to end all those before them, this one too.
+    pub fn ended_by(&self, secret: &Secret) -> impl Iterator<Item = &Secret> {
+        let ends = self.rotations.iter().filter(|rotation| rotation.ends_older).filter_map(|end| end.promised.as_ref());
+        let rev = secret.rev;
+        ends.filter(move |end| end.rev > rev)
+    }
+
+    /// Whether a rotation may have ended it, also one of which nobody knows what became of it.
+    pub fn may_be_ended(&self, secret: &Secret) -> bool {
+        let unclear = |rotation: &Rotation| rotation.ends_older && rotation.promised.is_none() && !rotation.refused;
+        self.rotations.iter().any(unclear) || self.ended_by(secret).next().is_some()
+    }
+
     /// Why what a field holds in the end cannot be: it must be the last value promised, or one written beside it.
     pub fn lost_write(&self, field: Field, found: &str, at_first: &str) -> Option<String> {
         let writes = || self.writes.iter().filter(|write| write.field == field);
@@ -115,7 +160,8 @@ impl Promise {
 
     /// Two changes that were promised can never be the same revision.
     pub fn twin_revisions(&self) -> Option<String> {
-        let mut revs: Vec<u64> = self.writes.iter().filter_map(|write| write.rev).collect();
+        let rotated = self.rotations.iter().filter_map(|rotation| Some(rotation.promised.as_ref()?.rev));
+        let mut revs: Vec<u64> = self.writes.iter().filter_map(|write| write.rev).chain(rotated).collect();
         revs.sort_unstable();
         let twin = revs.windows(2).find(|pair| pair[0] == pair[1])?;
         Some(format!("two changes of {} were promised as revision {}", self.key_id, twin[0]))

@@ -27,6 +27,12 @@ pub enum Step {
         field: Field,
         patience: Option<u64>,
     },
+    Rotate {
+        node: usize,
+        key: usize,
+        ends_older: bool,
+        patience: Option<u64>,
+    },
     Revoke {
         node: usize,
         key: usize,
@@ -118,7 +124,8 @@ impl Step {
         let patience = dice.in_a_thousand(100).then(|| dice.below(60));
         match dice.below(1000) {
             0..200 => Self::Issue { node, tenant, name, patience },
-            200..350 => Self::Update { node, key, field, patience },
+            200..310 => Self::Update { node, key, field, patience },
+            310..350 => Self::Rotate { node, key, ends_older: dice.in_a_thousand(400), patience },
             350..430 => Self::Revoke { node, key, patience },
             430..450 => Self::Issue { node, tenant, name, patience },
             450..480 => Self::IssueEverywhere { tenant, name },
@@ -168,6 +175,11 @@ impl Step {
                     patience,
                     |world, node| async move { world.update(&node, key, field).await },
                 );
+            }
+            Self::Rotate { node, key, ends_older, patience } => {
+                begin(world, &nodes[node], patience, |world, node| async move {
+                    world.rotate(&node, key, ends_older).await;
+                });
             }
             Self::Revoke { node, key, patience } => {
                 begin(world, &nodes[node], patience, |world, node| async move { world.revoke(&node, key).await });

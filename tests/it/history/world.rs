@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::dice::Dice;
-use super::ledger::{Field, Ledger, Promise, Write};
+use super::ledger::{Field, Ledger, Promise, Rotation, Secret, Write};
 use super::node::Node;
 use super::store::{Disk, Line};
 use super::time::Start;
@@ -99,6 +99,7 @@ impl World {
                     by_hand: false,
                     switched: false,
                     writes: Vec::new(),
+                    rotations: Vec::new(),
                 });
             }
             Err(error) => {
@@ -161,6 +162,32 @@ impl World {
         }
     }
 
+    pub async fn rotate(&self, node: &Node, key: usize, ends_older: bool) {
+        let Some(promise) = self.promise(key) else { return };
+        let index = {
+            let rotations = &mut self.ledger.open().promises[key].rotations;
+            rotations.push(Rotation { ends_older, promised: None, refused: false });
+            rotations.len() - 1
+        };
+        let overlap = TimeDelta::days(if ends_older { 0 } else { 365 });
+        let outcome = node.keystore.rotate(&promise.tenant, promise.key_id, overlap, None).await;
+        let (at, mut pages) = (self.now(), self.ledger.open());
+        match outcome {
+            Ok(issued) => {
+                pages.acknowledged += 1;
+                pages.tell(at, &format!("  {} is rotated in revision {}", promise.key_id, issued.key.rev));
+                let (api_key, rev) = (issued.secret.expose().to_owned(), issued.key.rev);
+                pages.promises[key].rotations[index].promised = Some(Secret { api_key, rev, at, by: node.id });
+            }
+            Err(error) => {
+                pages.failed += 1;
+                pages.tell(at, &format!("  {}: {:?}", promise.key_id, error.kind()));
+                let refusals = [ErrorKind::NotFound, ErrorKind::KeyRevoked, ErrorKind::TooManySecrets];
+                pages.promises[key].rotations[index].refused = refusals.contains(&error.kind());
+            }
+        }
+    }
+
     pub async fn revoke(&self, node: &Node, key: usize) {
         let Some(promise) = self.promise(key) else { return };
         let asked = self.now();
@@ -198,7 +225,7 @@ impl World {
             (None, Ok(true)) if cut && self.now() == began => {
                 pages.broken.push("a node that is cut off says that a key is unknown".to_owned());
             }
-            (Some((key, promise)), Ok(true)) if promise.issued <= began && pages.promises[key].must_work() => {
+            (Some((key, promise)), Ok(true)) if promise.issued <= began && pages.promises[key].first_must_work() => {
                 if let (true, Err(denial)) = (node.serves(), node.authenticate(&promise.api_key)) {
                     pages.broken.push(format!("{} was looked for and is {denial:?}", promise.key_id));
                 }

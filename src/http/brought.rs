@@ -1,0 +1,69 @@
+//! A secret that a body brings along: the API key itself, or what is kept of one.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use zeroize::Zeroizing;
+
+use super::app::App;
+use super::error::Problem;
+use crate::key::{Digest, Hint, KeyType, own};
+use crate::keystore::Brought;
+
+/// An API key in clear text, wiped when dropped and silent in `Debug`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct PlainText(Zeroizing<String>);
+
+impl fmt::Debug for PlainText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainText(..)")
+    }
+}
+
+/// A digest as documents write it.
+#[derive(Debug, Clone, Copy)]
+pub struct DigestText(Digest);
+
+impl<'de> Deserialize<'de> for DigestText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?); // Somebody may have put the key itself here.
+        Digest::parse(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The last four characters of a secret of which only the digest is told.
+#[derive(Debug, Clone, Copy)]
+pub struct HintText(Hint);
+
+impl<'de> Deserialize<'de> for HintText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        Hint::parse(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What `apiKey`, or `digest` with an optional `hint`, say; `None` when a secret is to be made.
+///
+/// # Errors
+/// 400 when they say two things, or an API key that is not taken: the admin token is none either. A digest tells nothing
+/// about how easy its secret is to guess.
+pub fn brought(
+    app: &App,
+    key_type: KeyType,
+    api_key: Option<&PlainText>,
+    digest: Option<DigestText>,
+    hint: Option<HintText>,
+) -> Result<Option<Brought>, Problem> {
+    let (digest, hint) = match (api_key, digest, hint) {
+        (None, None, None) => return Ok(None),
+        (Some(text), None, None) => own::judge(&text.0, key_type)?,
+        (None, Some(digest), hint) => (digest.0, hint.map_or_else(Hint::default, |hint| hint.0)),
+        (Some(_), _, _) => return Err(Problem::invalid("Send apiKey, or digest and hint, not both.")),
+        (None, None, Some(_)) => return Err(Problem::invalid("A hint needs the digest that it belongs to.")),
+    };
+    if app.admin_token.is(&digest) {
+        return Err(Problem::invalid("The admin token cannot be an API key."));
+    }
+    Ok(Some(Brought { digest, hint, own: true }))
+}

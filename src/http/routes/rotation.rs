@@ -1,0 +1,65 @@
+//! A new secret for a key.
+
+use std::time::Instant;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::keys::{Changed, etag, if_match, parse_key};
+use super::receipt::{ReceiptView, Wait};
+use super::views::KeyView;
+use crate::http::app::App;
+use crate::http::brought::{DigestText, HintText, PlainText, brought};
+use crate::http::error::Problem;
+use crate::http::extract::{JsonOrNothing, Operator};
+
+/// How long the old secret works when nobody says: enough to roll the new one out, in seconds.
+const OVERLAP_SECONDS: u32 = 3600;
+
+/// The body of a rotation; all of it may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rotate {
+    overlap_seconds: Option<u32>,
+    api_key: Option<PlainText>,
+    digest: Option<DigestText>,
+    hint: Option<HintText>,
+}
+
+/// Gives a key a new secret and shows it, this once, unless it was brought along. The old one works until the overlap
+/// ends.
+///
+/// # Errors
+/// 400, 404, 409 `key_revoked`, `too_many_secrets` or `duplicate_api_key`, 410, 412, 503.
+pub async fn rotate(
+    _: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+    wait: web::Query<Wait>,
+    request: HttpRequest,
+    JsonOrNothing(body): JsonOrNothing<Rotate>,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    let ((tenant, id), patience, revision) = (parse_key(&path)?, wait.patience()?, if_match(&request)?);
+    let overlap = TimeDelta::seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
+    let key_type = app.keystore.find_anywhere(&tenant, id).await?.key_type;
+    let (key, shown, change_seq) = match brought(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)? {
+        Some(own) => {
+            let rotated = app.keystore.rotate_to(&tenant, id, own, overlap, revision).await?;
+            (rotated.value, None, rotated.change_seq)
+        }
+        None => {
+            let rotated = app.keystore.rotate(&tenant, id, overlap, revision).await?;
+            (rotated.key, Some(rotated.secret), rotated.change_seq)
+        }
+    };
+    let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
+    let api_key = shown.as_ref().map(|secret| secret.expose());
+    let view = Changed { key: KeyView::new(&key, app.keystore.now()), api_key, receipt };
+    Ok(HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ETAG, etag(&key)))
+        .json(view))
+}
