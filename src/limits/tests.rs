@@ -1,0 +1,1 @@
+//! The limiter under a clock that is told to move.
