@@ -1,10 +1,11 @@
 //! `keyloft tenant`: create, list, suspend and delete tenants.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{self, Column};
 use super::{ClientArgs, Outcome, key};
+use crate::cli::key::limits::LimitChanges;
 use crate::key::{KeyType, Label, TenantId};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -35,6 +36,9 @@ pub enum TenantCommand {
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
     },
+    /// Change how much all keys of a tenant together may be used
+    #[command(after_help = "Example:\n  keyloft tenant update acme --requests-per-minute 6000:500")]
+    Update(UpdateArgs),
     /// Refuse a tenant's keys until it is resumed; ends its running queries
     #[command(after_help = "Examples:\n  keyloft tenant suspend acme\n  keyloft tenant suspend acme --only ingestion")]
     Suspend {
@@ -61,8 +65,27 @@ pub enum TenantCommand {
     },
 }
 
+/// What is to change of a tenant; whatever is not said stays as it is.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true))]
+pub struct UpdateArgs {
+    /// Its id
+    #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
+    id: TenantId,
+    #[command(flatten)]
+    limits: LimitChanges,
+}
+
 const COLUMNS: &[Column] =
     &[("TENANT", "tenantId"), ("NAME", "name"), ("SUSPENDED", "suspended"), ("CREATED", "createdAt")];
+
+const CARD: &[Column] = &[
+    ("TENANT", "tenantId"),
+    ("NAME", "name"),
+    ("SUSPENDED", "suspended"),
+    ("LIMITS", "limits"),
+    ("CREATED", "createdAt"),
+];
 
 /// Runs one of them.
 pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
@@ -85,6 +108,11 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
             })
         }
         TenantCommand::Show { id } => show(args, &client.get(&["tenants", id.as_str()], &[])?),
+        TenantCommand::Update(update) => {
+            let id = &update.id;
+            let limits = update.limits.over(|| client.get(&["tenants", id.as_str()], &[]))?;
+            show(args, &tenant(id, &json!({ "limits": limits }))?)
+        }
         TenantCommand::Suspend { id, only } => {
             let suspended = only.map_or(KeyType::ALL.to_vec(), |only| vec![only]);
             show(args, &tenant(&id, &json!({ "suspended": suspended }))?)
@@ -99,5 +127,5 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
 }
 
 fn show(args: &ClientArgs, answer: &Value) -> Outcome {
-    output::print(&if args.json { output::json(answer) } else { output::card(COLUMNS, answer) })
+    output::print(&if args.json { output::json(answer) } else { output::card(CARD, answer) })
 }

@@ -76,6 +76,8 @@ pub(super) const CARD: &[Column] = &[
     ("Created by", "createdBy"),
     ("Modified", "modifiedAt"),
     ("Expires", "expiresAt"),
+    ("Networks", "allowedCidrs"),
+    ("Limits", "limits"),
     ("Metadata", "metadata"),
     ("Revision", "rev"),
 ];
