@@ -1,5 +1,6 @@
-//! The server that `scripts/bench-http.sh` loads: one handler behind two routes, open and with a key, over a cache of as
-//! many keys as asked for. Prints its address, one key and its memory, then serves until its standard input ends.
+//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, and with a key that is
+//! held to its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, an unknown one,
+//! the memory of a key, and a key with networks and limits; then serves until its standard input ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Read as _;
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use keyloft::auth::Query;
-use keyloft::http::middleware::api_key;
-use keyloft::key::{ApiKey, KeyName, KeyType, Label, NewKey, PlainSecret, Tenant, TenantId};
+use keyloft::http::middleware::{admit, api_key};
+use keyloft::key::{ApiKey, KeyName, KeyType, Label, Limits, NewKey, PlainSecret, Rate, Tenant, TenantId};
+use keyloft::limits::Limiter;
 use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
 
 async fn answer() -> &'static str {
@@ -32,21 +34,34 @@ fn main() -> std::io::Result<()> {
             presented = secret.expose().to_owned();
         }
     }
+    let limited = PlainSecret::generate(KeyType::Query).unwrap();
+    // Generous, so that everything is counted and nothing refused.
+    let limits = Limits { requests: Rate::per_minute(4_000_000_000).ok(), ..Limits::default() };
+    let networks = "10.0.0.0/8,2001:db8::/32,127.0.0.0/8".parse().unwrap();
+    cache.put_key(Arc::new(ApiKey { networks, limits: Some(Box::new(limits)), ..key(count, &limited) }));
     cache.set_hydrated();
     let unknown = PlainSecret::generate(KeyType::Query).unwrap();
     let bytes_per_key = (resident_bytes() - before) / count;
+    let limiter = web::Data::new(Limiter::new(cache.clone(), Arc::new(SystemClock), None));
     let keystore = web::Data::new(Keystore::new(Bucket::in_memory(), cache, Arc::new(SystemClock)));
 
     actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(keystore.clone())
+                .app_data(limiter.clone())
                 .service(web::resource("/open").route(web::get().to(answer)))
                 .service(web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)))
+                .service(
+                    web::resource("/limited")
+                        .wrap(from_fn(admit::check::<Query>))
+                        .wrap(from_fn(api_key::require::<Query>))
+                        .route(web::get().to(answer)),
+                )
         })
         .workers(2)
         .bind("127.0.0.1:0")?;
-        println!("{} {presented} {} {bytes_per_key}", server.addrs()[0], unknown.expose());
+        println!("{} {presented} {} {bytes_per_key} {}", server.addrs()[0], unknown.expose(), limited.expose());
         let server = server.run();
         let handle = server.handle();
         std::thread::spawn(move || {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a key costs over HTTP: one handler behind an open route and behind the same route with a key, side by side in one
-# run, at several numbers of keys. Prints requests per second, p99, the ratio to the open route, and memory per key.
+# run, at several numbers of keys; then with a key that has networks and limits, and with a plain one, both on a route that
+# asks for them. Prints requests per second, p99, the ratio to the open route and to the one with a key, and memory per key.
 # The routes take turns, ROUNDS times (default 7), and the ratio is the median of those of each round, because the speed of
 # a machine wanders. Loopback only; every load lasts SECONDS_EACH seconds (default 3) over CONNECTIONS connections (32).
 # Needs wrk (apt-get install wrk). usage: scripts/bench-http.sh [KEYS...]
@@ -29,21 +30,28 @@ load() {
 # middle COLUMN FILE: the median
 middle() { awk -v column="$1" '{ print $column }' "$2" | sort -g | sed -n "$(((rounds + 1) / 2))p"; }
 
-printf '%-9s  %-8s  %10s  %8s  %8s  %s\n' keys route req/s p99_ms ratio bytes/key
+# ratio ROUTE OTHER: the median of the rounds
+ratio() {
+    paste -d' ' "$work/$1" "$work/$2" | awk '{ printf "%.3f\n", $1 / $3 }' >"$work/ratios"
+    middle 1 "$work/ratios"
+}
+
+printf '%-9s  %-8s  %10s  %8s  %8s  %8s  %s\n' keys route req/s p99_ms ratio to_keyed bytes/key
 for size in "${sizes[@]}"; do
     mkfifo "$work/in.$size"
     "$bench" "$size" <"$work/in.$size" >"$work/out.$size" & server=$!
     exec 9>"$work/in.$size"
     until [ -s "$work/out.$size" ]; do sleep 0.1; kill -0 "$server"; done
-    read -r address key unknown bytes <"$work/out.$size"
+    read -r address key unknown bytes limited <"$work/out.$size"
     load /open >/dev/null # warm up
     for _ in $(seq "$rounds"); do
         load /open >>"$work/open"; load /keyed "$key" >>"$work/keyed"; load /keyed "$unknown" >>"$work/unknown"
+        load /limited "$limited" >>"$work/limited"; load /limited "$key" >>"$work/admitted"
     done
-    for route in open keyed unknown; do
-        ratio=$(paste -d' ' "$work/$route" "$work/open" | awk '{ printf "%.3f\n", $1 / $3 }' >"$work/ratios"; middle 1 "$work/ratios")
-        printf '%-9s  %-8s  %10s  %8s  %8s  %s\n' "$size" "$route" "$(middle 1 "$work/$route")" "$(middle 2 "$work/$route")" "$ratio" "$bytes"
+    for route in open keyed unknown limited admitted; do
+        printf '%-9s  %-8s  %10s  %8s  %8s  %8s  %s\n' "$size" "$route" "$(middle 1 "$work/$route")" "$(middle 2 "$work/$route")" \
+            "$(ratio "$route" open)" "$(ratio "$route" keyed)" "$bytes"
     done
-    rm "$work"/{open,keyed,unknown}
+    rm "$work"/{open,keyed,unknown,limited,admitted}
     stop
 done

@@ -1,6 +1,7 @@
 //! Time as an argument. [`SystemClock`] is the only place that asks the machine what time it is.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -8,6 +9,23 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> DateTime<Utc>;
+
+    /// An instant to count from.
+    fn mark(&self) -> Mark {
+        Mark { shown: self.now(), steady: Instant::now() }
+    }
+
+    /// How much time has passed since `mark`; never less than a moment ago, on the machine's clock.
+    fn since(&self, mark: &Mark) -> Duration {
+        (self.now() - mark.shown).to_std().unwrap_or_default()
+    }
+}
+
+/// An instant to count from, see [`Clock::mark`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    shown: DateTime<Utc>,
+    steady: Instant,
 }
 
 /// The machine's clock.
@@ -18,6 +36,11 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(3)
+    }
+
+    /// Whoever sets the machine's clock meanwhile changes nothing here.
+    fn since(&self, mark: &Mark) -> Duration {
+        mark.steady.elapsed()
     }
 }
 

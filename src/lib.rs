@@ -22,6 +22,7 @@
 //! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
 //! | [`auth`] | from a credential to a permit; query sessions; the admin token |
+//! | `limits` | where a key may be used from, and how much; in memory, or in Redis for many nodes (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
@@ -58,6 +59,8 @@ pub mod ingest;
 pub mod key;
 pub mod keystore;
 pub mod layout;
+#[cfg(feature = "server")]
+pub mod limits;
 #[cfg(feature = "query")]
 pub mod query;
 pub mod store;

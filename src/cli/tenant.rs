@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{self, Column};
 use super::{ClientArgs, Outcome, key};
+use crate::cli::key::limits::LimitChanges;
 use crate::key::{KeyType, Label, TenantId};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -14,6 +15,11 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft tenant list
   keyloft tenant update acme --max-key-lifetime 365d
   keyloft tenant suspend acme";
+
+const UPDATE_EXAMPLES: &str = "Examples:
+  keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d
+  keyloft tenant update acme --requests-per-minute 6000:500
+  keyloft tenant update acme --no-max-key-lifetime --no-limits";
 
 /// The commands on tenants.
 #[derive(Debug, Subcommand)]
@@ -31,31 +37,9 @@ pub enum TenantCommand {
         #[command(flatten)]
         lifetimes: LifetimeArgs,
     },
-    /// Rename a tenant, or change how long its keys last
-    #[command(
-        after_help = "Examples:\n  keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d\n  \
-                            keyloft tenant update acme --no-max-key-lifetime"
-    )]
-    #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
-        "name", "default_key_lifetime", "max_key_lifetime", "no_default_key_lifetime", "no_max_key_lifetime",
-    ]))]
-    Update {
-        /// Its id
-        #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
-        id: TenantId,
-        /// What people call it
-        #[arg(long, value_parser = Label::parse)]
-        name: Option<Label>,
-        /// How long its keys last
-        #[command(flatten)]
-        lifetimes: LifetimeArgs,
-        /// Let keys of which nothing is said last for ever, or as long as they may
-        #[arg(long, conflicts_with = "default_key_lifetime")]
-        no_default_key_lifetime: bool,
-        /// Let keys last as long as anybody says
-        #[arg(long, conflicts_with = "max_key_lifetime")]
-        no_max_key_lifetime: bool,
-    },
+    /// Rename a tenant, or change how long its keys last and how much they may be used together
+    #[command(after_help = UPDATE_EXAMPLES)]
+    Update(UpdateArgs),
     /// List all tenants
     #[command(after_help = "Example:\n  keyloft tenant list")]
     List,
@@ -118,6 +102,50 @@ impl LifetimeArgs {
     }
 }
 
+/// What is to change of a tenant; whatever is not said stays as it is.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["default_key_lifetime", "max_key_lifetime"]))]
+pub struct UpdateArgs {
+    /// Its id
+    #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
+    id: TenantId,
+    /// What people call it
+    #[arg(long, group = "change", value_parser = Label::parse)]
+    name: Option<Label>,
+    #[command(flatten)]
+    lifetimes: LifetimeArgs,
+    /// Let keys of which nothing is said last for ever, or as long as they may
+    #[arg(long, group = "change", conflicts_with = "default_key_lifetime")]
+    no_default_key_lifetime: bool,
+    /// Let keys last as long as anybody says
+    #[arg(long, group = "change", conflicts_with = "max_key_lifetime")]
+    no_max_key_lifetime: bool,
+    #[command(flatten)]
+    limits: LimitChanges,
+}
+
+impl UpdateArgs {
+    /// The body to send; limits are replaced whole, so `known` is asked for what there is when some of them stay.
+    fn body(&self, known: impl FnOnce() -> Outcome<Value>) -> Outcome<Value> {
+        let mut body = Value::Object(Map::new());
+        if let Some(name) = &self.name {
+            body["name"] = json!(name);
+        }
+        self.lifetimes.add_to(&mut body);
+        let cleared = [
+            (self.no_default_key_lifetime, "defaultKeyLifetimeSeconds"),
+            (self.no_max_key_lifetime, "maxKeyLifetimeSeconds"),
+        ];
+        for (_, field) in cleared.into_iter().filter(|(cleared, _)| *cleared) {
+            body[field] = Value::Null;
+        }
+        if let Some(limits) = self.limits.over(known)? {
+            body["limits"] = limits;
+        }
+        Ok(body)
+    }
+}
+
 const COLUMNS: &[Column] =
     &[("TENANT", "tenantId"), ("NAME", "name"), ("SUSPENDED", "suspended"), ("CREATED", "createdAt")];
 
@@ -153,20 +181,9 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
             })
         }
         TenantCommand::Show { id } => show(args, &client.get(&["tenants", id.as_str()], &[])?),
-        TenantCommand::Update { id, name, lifetimes, no_default_key_lifetime, no_max_key_lifetime } => {
-            let mut body = Value::Object(Map::new());
-            if let Some(name) = name {
-                body["name"] = json!(name);
-            }
-            lifetimes.add_to(&mut body);
-            let cleared = [
-                (no_default_key_lifetime, "defaultKeyLifetimeSeconds"),
-                (no_max_key_lifetime, "maxKeyLifetimeSeconds"),
-            ];
-            for (_, field) in cleared.into_iter().filter(|(cleared, _)| *cleared) {
-                body[field] = Value::Null;
-            }
-            show(args, &tenant(&id, &body)?)
+        TenantCommand::Update(update) => {
+            let body = update.body(|| client.get(&["tenants", update.id.as_str()], &[]))?;
+            show(args, &tenant(&update.id, &body)?)
         }
         TenantCommand::Suspend { id, only } => {
             let suspended = only.map_or(KeyType::ALL.to_vec(), |only| vec![only]);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::OptionDoc;
 use super::value::{count, duration};
+use crate::key::Networks;
 
 /// How the server listens.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Worker threads; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
+    /// The proxies whose word on the address of a client counts; none when empty.
+    pub trusted_proxies: Networks,
     /// Connections open at once, over all workers; more wait.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
@@ -30,6 +33,7 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             workers: None,
+            trusted_proxies: Networks::default(),
             max_connections: 10_000,
             request_head_timeout: Duration::from_secs(5),
             request_body_timeout: Duration::from_secs(30),
@@ -64,6 +68,20 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         set: |config, text| {
             let number = if text == "auto" { 0 } else { count(text, 1..=1024)? };
             config.http.workers = NonZeroUsize::new(number);
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("trusted-proxies"),
+        env: "KEYLOFT_TRUSTED_PROXIES",
+        key: Some("http.trusted_proxies"),
+        default: "nobody",
+        unit: "networks",
+        doc: "Proxies that are believed about the address of a client (X-Forwarded-For, Forwarded), such as 10.0.0.0/8,::1.",
+        set: |config, text| {
+            let networks = if text == "nobody" { Ok(Networks::default()) } else { text.parse() };
+            let rule = |_| "must be networks such as 10.0.0.0/8,2001:db8::/32, or nobody".to_owned();
+            config.http.trusted_proxies = networks.map_err(rule)?;
             Ok(())
         },
     },

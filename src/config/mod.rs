@@ -6,12 +6,13 @@
 //! 1. [`option`]: what is said about an option, and the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.
-//! 4. [`admin`], [`http`], [`sync`], [`session`], [`ingest`], [`query`], [`log`]: the concerns.
+//! 4. [`admin`], [`http`], [`sync`], [`session`], [`limits`], [`ingest`], [`query`], [`log`]: the concerns.
 
 pub mod admin;
 mod file;
 pub mod http;
 pub mod ingest;
+pub mod limits;
 pub mod log;
 pub mod option;
 pub mod query;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 pub use admin::{AdminConfig, AdminToken};
 pub use http::HttpConfig;
 pub use ingest::IngestConfig;
+pub use limits::{LimitsConfig, RedisUrl};
 pub use log::{LogConfig, LogFormat};
 pub use option::{OptionDoc, options};
 pub use query::QueryConfig;
@@ -46,6 +48,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// Query sessions.
     pub session: SessionConfig,
+    /// How much keys may be used.
+    pub limits: LimitsConfig,
     /// Taking events in.
     pub ingest: IngestConfig,
     /// Answering SQL.
@@ -108,6 +112,7 @@ impl Default for Config {
             admin: AdminConfig::default(),
             sync: SyncConfig::default(),
             session: SessionConfig::default(),
+            limits: LimitsConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),
             log: LogConfig::default(),
@@ -141,6 +146,7 @@ impl Config {
         if config.ingest.max_in_flight_bytes < config.ingest.max_body_bytes {
             return Err(InvalidConfig::new("ingest-max-in-flight", "must be at least ingest-max-body"));
         }
+        config.limits.redis = limits::redis(&environment)?;
         config.admin.token = admin::token(environment)?;
         Ok(config)
     }
@@ -204,6 +210,8 @@ mod tests {
             ("session-ttl", "0s"),
             ("session-ttl", "5"),
             ("session-max-per-tenant", "0"),
+            ("api-key-rate-limit-per-minute", "some"),
+            ("trusted-proxies", "10.0.0.1/8"),
             ("ingest-max-body", "0"),
             ("ingest-window", "2m"),
             ("ingest-max-in-flight", "1TiB"),

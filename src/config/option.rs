@@ -1,6 +1,6 @@
 //! What is said about an option, once for the command line, the environment, the file and the README.
 
-use super::{Config, admin, http, ingest, log, query, session, sync};
+use super::{Config, admin, http, ingest, limits, log, query, session, sync};
 
 /// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,7 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         admin::OPTIONS,
         sync::OPTIONS,
         session::OPTIONS,
+        limits::OPTIONS,
         ingest::OPTIONS,
         query::OPTIONS,
         log::OPTIONS,
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_a_flag_or_a_key() {
-        for option in options().filter(|option| option.env.contains("TOKEN")) {
+        for option in options().filter(|option| option.env.contains("TOKEN") || option.env.contains("REDIS")) {
             assert_eq!((option.flag, option.key), (None, None));
         }
     }

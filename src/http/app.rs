@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestSettings};
 use crate::keystore::Keystore;
+use crate::limits::Limiter;
 #[cfg(feature = "query")]
 use crate::query::{Engine, QuerySettings};
 use crate::store::{Bucket, StoreMode};
@@ -28,6 +29,8 @@ pub struct App {
     pub catalog: Arc<StreamCatalog>,
     /// The query sessions of this node.
     pub sessions: Arc<Sessions>,
+    /// What keys are held to.
+    pub limiter: Arc<Limiter>,
     /// Where events go.
     pub ingest: Ingest,
     /// Where SQL is answered.
@@ -55,7 +58,8 @@ impl App {
     /// written there.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Internal`] when the query threads cannot be started.
+    /// [`crate::ErrorKind::Internal`] when a thread cannot be started, [`crate::ErrorKind::Invalid`] when the address of
+    /// Redis cannot be used.
     pub fn new(
         config: &Config,
         bucket: Bucket,
@@ -80,7 +84,12 @@ impl App {
         share_streams(&keystore, &catalog);
         #[cfg(feature = "query")]
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
+        let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
+        if let Some(redis) = &config.limits.redis {
+            limiter = limiter.with_redis(redis.expose())?;
+        }
         Ok(Self {
+            limiter: Arc::new(limiter),
             sessions: Sessions::new(cache, clock.clone(), config.session.ttl, config.session.max_per_tenant),
             ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
             #[cfg(feature = "query")]
@@ -146,9 +155,9 @@ impl App {
         }
     }
 
-    /// Keeps up with the other nodes, until dropped.
+    /// Keeps up with the other nodes, and limits small, until dropped.
     pub async fn follow(&self) {
-        self.keystore.follow(async || self.sync().await).await;
+        tokio::join!(self.keystore.follow(async || self.sync().await), self.limiter.keep_small());
     }
 
     /// The documents that cannot be used: keys, tenants and the schemas of streams.
@@ -167,6 +176,8 @@ impl App {
             tenants: self.keystore.tenants().len(),
             unreadable: self.unreadable().len(),
             sessions: self.sessions.list().len(),
+            limited: self.limiter.subjects(),
+            limits_fallbacks: self.limiter.fallbacks(),
             applied_seq: self.keystore.replica().applied_seq(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
             store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use crate::auth::{Denial, Ending, TooManyQueries};
 use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
+use crate::limits::{Refusal, fields};
 
 const NOT_VALID: &str = "The API key is not valid.";
 /// What strangers can ask for most often is not made anew each time.
@@ -51,6 +53,7 @@ pub enum Code {
     TenantMismatch,
     TenantSuspended,
     SessionClosed,
+    NetworkNotAllowed,
     AmbiguousCredential,
     InvalidRequest,
     InvalidQuery,
@@ -70,6 +73,7 @@ pub enum Code {
     HeadersTooLarge,
     UnsupportedMediaType,
     TooManyQueries,
+    RateLimited,
     OutOfMemory,
     StoreUnavailable,
     StoreNotSafe,
@@ -94,6 +98,9 @@ impl Code {
             Self::TenantMismatch => ("tenant_mismatch", StatusCode::FORBIDDEN, "The key belongs to another tenant"),
             Self::TenantSuspended => ("tenant_suspended", StatusCode::FORBIDDEN, "The tenant is suspended"),
             Self::SessionClosed => ("session_closed", StatusCode::FORBIDDEN, "The query was ended"),
+            Self::NetworkNotAllowed => {
+                ("network_not_allowed", StatusCode::FORBIDDEN, "The key may not be used from there")
+            }
             Self::AmbiguousCredential => {
                 ("ambiguous_credential", StatusCode::BAD_REQUEST, "Exactly one credential is needed")
             }
@@ -123,6 +130,7 @@ impl Code {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of an unknown kind")
             }
             Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries are running"),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "A limit is used up for now"),
             Self::OutOfMemory => {
                 ("out_of_memory", StatusCode::SERVICE_UNAVAILABLE, "The query needs more memory than is left")
             }
@@ -161,6 +169,13 @@ impl Problem {
             _ => None,
         };
         Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false, denial: None }
+    }
+
+    /// Says after how long the same may work; told in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_seconds = Some(u32::try_from(fields::whole_seconds(wait)).unwrap_or(u32::MAX));
+        self
     }
 
     /// A 400 `invalid_request`.
@@ -279,11 +294,10 @@ impl From<Error> for Problem {
         }
         let mut problem = Self::new(code, error.message().to_owned());
         problem.applied_locally = error.kind() == ErrorKind::RevokedHere;
-        if let Some(wait) = error.wait() {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            problem.retry_after_seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        match error.wait() {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
         }
-        problem
     }
 }
 
@@ -321,6 +335,17 @@ impl From<Denial> for Problem {
             Denial::StreamNotAllowed(_) => Self::new(Code::StreamNotAllowed, "The key does not cover this stream."),
         };
         Self { denial: Some(denial), ..problem }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = |code| Self::new(code, refusal.to_string());
+        match refusal {
+            Refusal::Network => problem(Code::NetworkNotAllowed),
+            Refusal::Rate { wait, .. } => problem(Code::RateLimited).retry_after(wait),
+            Refusal::Never { .. } => problem(Code::PayloadTooLarge),
+        }
     }
 }
 

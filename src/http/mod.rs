@@ -3,12 +3,14 @@
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
-//! 4. [`credential`]: where a client may put its key.  [`brought`]: a secret in a body.  [`body`]: the body that holds a session.
-//! 5. [`error`]: the one map from what went wrong to an answer.
+//! 4. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
+//! 5. [`body`]: the body that holds a session.
+//! 6. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
 pub mod body;
 pub mod brought;
+pub mod client;
 pub mod credential;
 pub mod error;
 pub mod extract;
@@ -21,7 +23,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{guard, http::Method, web};
 
 use crate::auth;
-use middleware::{api_key, operator};
+use middleware::{admit, api_key, operator};
 use routes::{
     changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
     whoami,
@@ -92,20 +94,24 @@ macro_rules! stack {
         $service.service($resource)
     };
     (Ingestion $service:ident $resource:expr) => {
-        $service.service($resource.wrap(from_fn(api_key::require::<auth::Ingestion>)))
+        stack!(Keyed auth::Ingestion, $service $resource)
     };
     (Query $service:ident $resource:expr) => {
-        $service.service($resource.wrap(from_fn(api_key::require::<auth::Query>)))
+        stack!(Keyed auth::Query, $service $resource)
     };
     (Session $service:ident $resource:expr) => {
-        $service.service(
-            $resource
-                .wrap(from_fn(middleware::query_session::hold)) // 2. a session for the permit, and for as long as the body lasts
-                .wrap(from_fn(api_key::require::<auth::Query>)), // 1. nothing is opened without a permit
-        )
+        // 3. a session for the permit, and for as long as the body lasts
+        stack!(Keyed auth::Query, $service $resource.wrap(from_fn(middleware::query_session::hold)))
     };
     (AnyKey $service:ident $resource:expr) => {
-        $service.service($resource.wrap(from_fn(api_key::require::<auth::AnyUse>)))
+        stack!(Keyed auth::AnyUse, $service $resource)
+    };
+    (Keyed $action:ty, $service:ident $resource:expr) => {
+        $service.service(
+            $resource
+                .wrap(from_fn(admit::check::<$action>)) // 2. from where, and how often, is asked of good keys only
+                .wrap(from_fn(api_key::require::<$action>)), // 1. nothing is opened or counted without a permit
+        )
     };
     (Admin $service:ident $resource:expr) => {
         $service.service($resource.wrap(from_fn(operator::require)))

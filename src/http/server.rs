@@ -15,6 +15,7 @@ use actix_web::{HttpServer, web};
 use socket2::SockRef;
 
 use super::app::App;
+use super::client::TrustedProxies;
 use super::configure;
 use super::middleware::{bounds, observe};
 use super::routes::health;
@@ -52,6 +53,8 @@ impl Server {
         let app = web::Data::from(app);
         let keystore = web::Data::new(app.keystore.clone());
         let sessions = web::Data::from(app.sessions.clone());
+        let limiter = web::Data::from(app.limiter.clone());
+        let proxies = web::Data::new(TrustedProxies::new(config.trusted_proxies.clone()));
         let shared = app.clone();
         let stall = config.request_body_timeout;
         let workers = config.workers.map_or_else(cores, std::num::NonZero::get);
@@ -60,6 +63,8 @@ impl Server {
                 .app_data(shared.clone())
                 .app_data(keystore.clone())
                 .app_data(sessions.clone())
+                .app_data(limiter.clone())
+                .app_data(proxies.clone())
                 .app_data(query_string())
                 .configure(configure)
                 .default_service(web::to(health::not_found))

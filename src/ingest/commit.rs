@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use super::budget::{Budget, Gate};
+use super::budget::{Budget, Gate, Inside};
 use super::lane::{Destination, Lanes, Waiting};
 use super::write::Arrival;
 use super::{Batch, ContentEncoding, IngestSettings, Origin, decode, group, inflate};
@@ -25,6 +26,22 @@ const INLINE_BYTES: usize = 64 * 1024;
 const INLINE_COMPRESSED_BYTES: usize = 4 * 1024;
 /// What a request counts for at least: its own bookkeeping.
 const MIN_REQUEST_BYTES: usize = 1024;
+
+/// The events of a request that were read and are not stored. Dropping them is the end of them.
+#[derive(Debug)]
+pub struct Unstored {
+    batch: Batch,
+    room: OwnedSemaphorePermit,
+    inside: Arc<Inside>,
+    arrived_at: DateTime<Utc>,
+}
+
+impl Unstored {
+    /// How many there are.
+    pub fn events(&self) -> usize {
+        self.batch.rows
+    }
+}
 
 /// Takes in events. Cheap to clone; all clones share their groups and bounds.
 ///
@@ -76,10 +93,29 @@ impl Ingest {
         encoding: ContentEncoding,
         body: Bytes,
     ) -> Result<usize> {
+        let unstored = self.read(encoding, body).await?;
+        self.store(origin, stream, unstored).await
+    }
+
+    /// Reads the events of one request. Nothing is stored before [`Ingest::store`].
+    ///
+    /// # Errors
+    /// Those of [`Ingest::accept`] that concern the body or the room for it.
+    pub async fn read(&self, encoding: ContentEncoding, body: Bytes) -> Result<Unstored> {
         let shared = &self.0;
         let inside = shared.gate.enter()?;
         let arrived_at = shared.clock.now();
         let (batch, room) = shared.read(encoding, body).await?;
+        Ok(Unstored { batch, room, inside, arrived_at })
+    }
+
+    /// Stores what was read, and returns how many events it were, once they are durable.
+    ///
+    /// # Errors
+    /// Those of [`Ingest::accept`] that concern the stream or the store.
+    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<usize> {
+        let shared = &self.0;
+        let Unstored { batch, room, inside, arrived_at } = unstored;
         let Origin { tenant, key_id, source_id } = origin;
         let destination = (tenant, stream.clone());
         let (answer, answered) = oneshot::channel();

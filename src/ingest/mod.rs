@@ -24,6 +24,6 @@ mod tests;
 pub mod write;
 
 pub use body::{ContentEncoding, inflate};
-pub use commit::Ingest;
+pub use commit::{Ingest, Unstored};
 pub use decode::{Batch, MAX_EVENTS, decode};
 pub use settings::{IngestSettings, Origin};

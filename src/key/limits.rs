@@ -1,6 +1,7 @@
 //! How much of a key or a tenant may be used in a minute.
 
 use std::num::NonZeroU64;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,20 @@ impl Rate {
     }
 }
 
+impl FromStr for Rate {
+    type Err = InvalidId;
+
+    /// Reads `600`, or with another burst `600:50`.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("a limit", "a number a minute such as 600, or with its burst 600:50");
+        let number = |text: &str| text.parse().map_err(|_| RULE);
+        match text.split_once(':') {
+            Some((per_minute, burst)) => Self::new(number(per_minute)?, number(burst)?),
+            None => Self::per_minute(number(text)?),
+        }
+    }
+}
+
 /// A rate as documents and bodies have it: the burst may be missing.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -80,6 +95,15 @@ impl TryFrom<Written> for Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_written_with_its_burst_or_without() {
+        assert_eq!("600".parse(), Rate::new(600, 600));
+        assert_eq!("600:50".parse(), Rate::new(600, 50));
+        for bad in ["", "600:", ":5", "0", "600:0", "6e2", "-1", "1:2:3"] {
+            assert!(bad.parse::<Rate>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_rate_needs_no_burst_and_nothing_is_zero_or_boundless() {

@@ -1,5 +1,6 @@
 //! What an API key is worth, with the real reason: for admins, who may know what a client must not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Keystore;
@@ -33,6 +34,8 @@ pub enum VerdictCode {
     Revoked,
     /// Its key is of the other type.
     WrongKeyType,
+    /// Its key may not be used from the address.
+    NetworkNotAllowed,
     /// Its key does not cover the stream.
     StreamNotAllowed,
     /// Its tenant is suspended for this use.
@@ -51,6 +54,7 @@ impl VerdictCode {
             Self::Disabled => "disabled",
             Self::Revoked => "revoked",
             Self::WrongKeyType => "wrong_key_type",
+            Self::NetworkNotAllowed => "network_not_allowed",
             Self::StreamNotAllowed => "stream_not_allowed",
             Self::TenantSuspended => "tenant_suspended",
         }
@@ -58,8 +62,14 @@ impl VerdictCode {
 }
 
 impl Keystore {
-    /// Judges an API key, for `action` (default: what its key is for) and, if given, for `stream`.
-    pub fn verify(&self, api_key: &str, action: Option<KeyType>, stream: Option<&StreamName>) -> Verdict {
+    /// Judges an API key, for `action` (default: what its key is for) and, if given, from `address` and for `stream`.
+    pub fn verify(
+        &self,
+        api_key: &str,
+        action: Option<KeyType>,
+        address: Option<IpAddr>,
+        stream: Option<&StreamName>,
+    ) -> Verdict {
         let Ok(credential) = Credential::parse(api_key) else {
             return Verdict { code: VerdictCode::Malformed, key: None };
         };
@@ -77,6 +87,9 @@ impl Keystore {
             Standing::Good if key.older_until(&digest).is_some_and(|until| until <= now) => VerdictCode::Rotated,
             Standing::Good if action != key.key_type => VerdictCode::WrongKeyType,
             Standing::Good if found.tenant.suspended.contains(&action) => VerdictCode::TenantSuspended,
+            Standing::Good if address.is_some_and(|address| !key.networks.allow(address)) => {
+                VerdictCode::NetworkNotAllowed
+            }
             Standing::Good if stream.is_some_and(|stream| !key.streams.allow(stream)) => VerdictCode::StreamNotAllowed,
             Standing::Good => VerdictCode::Valid,
         };

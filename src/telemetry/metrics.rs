@@ -1,7 +1,7 @@
 //! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -29,6 +29,8 @@ pub struct Metrics {
     tenants: Gauge,
     unreadable: Gauge,
     sessions: Gauge,
+    limited: Gauge,
+    limits_fallbacks: Counter,
     applied_seq: Gauge,
     view_age: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
@@ -74,6 +76,10 @@ pub struct Levels {
     pub unreadable: usize,
     /// Query sessions that are open.
     pub sessions: usize,
+    /// Keys and tenants of whose limits something is used.
+    pub limited: usize,
+    /// How often this node counted limits alone although it was told to ask Redis, since it started.
+    pub limits_fallbacks: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
     /// Since when the store is not known to hold nothing newer.
@@ -96,6 +102,8 @@ impl Default for Metrics {
             tenants: Gauge::default(),
             unreadable: Gauge::default(),
             sessions: Gauge::default(),
+            limited: Gauge::default(),
+            limits_fallbacks: Counter::default(),
             applied_seq: Gauge::default(),
             view_age: Gauge::default(),
             store_mode: Family::default(),
@@ -121,6 +129,16 @@ impl Default for Metrics {
         registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
         registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
         registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
+        registry.register(
+            "limited_subjects",
+            "Keys and tenants of whose limits something is used",
+            metrics.limited.clone(),
+        );
+        registry.register(
+            "limits_fallbacks",
+            "Requests whose limits this node counted alone, because Redis did not answer",
+            metrics.limits_fallbacks.clone(),
+        );
         registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
         registry.register_with_unit(
             "sync_view_age",
@@ -147,6 +165,8 @@ impl Metrics {
         self.tenants.set(signed(levels.tenants));
         self.unreadable.set(signed(levels.unreadable));
         self.sessions.set(signed(levels.sessions));
+        self.limited.set(signed(levels.limited));
+        self.limits_fallbacks.inner().store(levels.limits_fallbacks, Ordering::Relaxed);
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
         self.view_age.set(levels.view_age_seconds);
         self.store_mode.clear();

@@ -8,16 +8,18 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::super::{ClientArgs, Failure, Outcome, output};
+use super::limits::{LimitArgs, networks};
 use super::offline::presented;
 use super::show::CARD;
 use super::{metadata, seconds, streams};
 use crate::clock::{Clock, SystemClock};
-use crate::key::{KeyName, KeyType, Label, Metadata, NewKey, Streams};
+use crate::key::{KeyName, KeyType, Label, Metadata, Networks, NewKey, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
   keyloft key create --name dashboards --type query --streams 'web-*,audit'
   keyloft key create --name trial --type query --expires-in 30d
+  keyloft key create --name edge --type ingestion --allowed-cidrs 10.0.0.0/8 --requests-per-minute 600
   keyloft key create --name agents --type ingestion --api-key-stdin < old-api-key.txt
   keyloft key create --name ci --type ingestion --json | jq -r .apiKey";
 
@@ -48,6 +50,11 @@ pub struct CreateArgs {
     /// Let it work for ever, whatever its tenant's default is
     #[arg(long)]
     pub(super) no_expiry: bool,
+    /// The networks it may be used from, separated by commas [default: any]
+    #[arg(long, value_name = "CIDRS", value_parser = networks)]
+    pub(super) allowed_cidrs: Option<Networks>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     /// Notes of your own: a JSON object of at most 4 KiB
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     pub(super) metadata: Option<Metadata>,
@@ -62,6 +69,8 @@ impl CreateArgs {
             source_id: self.source_id,
             trust_level: self.trust_level,
             expires_at: self.no_expiry.then_some(None).or(expires_at.map(Some)),
+            networks: self.allowed_cidrs.unwrap_or_default(),
+            limits: self.limits.limits(),
             metadata: self.metadata.unwrap_or_default(),
             ..NewKey::new(self.name, self.key_type)
         }
@@ -69,12 +78,15 @@ impl CreateArgs {
 
     fn body(&self) -> Value {
         let mut body = json!({ "keyName": self.name, "keyType": self.key_type });
+        let limits = self.limits.limits();
         let optional = [
             ("streams", self.streams.as_ref().map(|value| json!(value))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
             ("expiresAt", self.no_expiry.then_some(Value::Null).or(self.expires_at.map(|value| json!(value)))),
             ("expiresInSeconds", self.expires_in.map(|value| json!(value.as_secs()))),
+            ("allowedCidrs", self.allowed_cidrs.as_ref().map(|value| json!(value))),
+            ("limits", (!limits.is_none()).then(|| json!(limits))),
             ("metadata", self.metadata.as_ref().map(|value| json!(value))),
         ];
         for (field, value) in optional {
@@ -175,12 +187,20 @@ mod tests {
             "high",
             "--expires-at",
             "2027-01-01T01:00:00+01:00",
+            "--allowed-cidrs",
+            "10.0.0.0/8, ::1",
+            "--requests-per-minute",
+            "600",
+            "--bytes-per-minute",
+            "1024:2048",
             "--metadata",
             "{\"a\":1}",
         ]);
         let body = json!({
             "keyName": "checkout", "keyType": "query", "streams": ["web-*", "audit"], "sourceId": "web",
             "trustLevel": "high", "expiresAt": "2027-01-01T00:00:00Z", "metadata": {"a": 1},
+            "allowedCidrs": ["10.0.0.0/8", "::1/128"],
+            "limits": {"requests": {"perMinute": 600, "burst": 600}, "bytes": {"perMinute": 1024, "burst": 2048}},
         });
         assert_eq!(line.create.body(), body);
     }

@@ -3,10 +3,12 @@
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: what there is.
 //! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one.
-//! 4. [`wait`]: until every node has applied a change.
-//! 5. [`offline`]: make and check keys without a server.
+//! 4. [`limits`]: networks and limits as they are typed.
+//! 5. [`wait`]: until every node has applied a change.
+//! 6. [`offline`]: make and check keys without a server.
 
 pub mod create;
+pub mod limits;
 pub mod list;
 pub mod offline;
 pub mod revoke;

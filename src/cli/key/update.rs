@@ -7,14 +7,16 @@ use clap::{ArgGroup, Args};
 use serde_json::{Map, Value, json};
 
 use super::super::{ClientArgs, Outcome, output};
+use super::limits::{LimitChanges, networks};
 use super::show::{self, KeyRef};
 use super::wait::WaitArgs;
 use super::{metadata, seconds, streams};
-use crate::key::{KeyState, Label, Metadata, Streams};
+use crate::key::{KeyState, Label, Metadata, Networks, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key update checkout --disable
   keyloft key update checkout --streams 'web-*' --expires-in 90d
+  keyloft key update checkout --allowed-cidrs 10.0.0.0/8,2001:db8::/32 --requests-per-minute 600:50
   keyloft key update checkout --end-overlap";
 
 /// What is to change; whatever is not said stays as it is. Name and type never change.
@@ -47,6 +49,14 @@ pub struct UpdateArgs {
     /// How far the source is trusted
     #[arg(long, group = "change", value_name = "LABEL", value_parser = Label::parse)]
     trust_level: Option<Label>,
+    /// The networks it may be used from, separated by commas
+    #[arg(long, group = "change", value_name = "CIDRS", value_parser = networks, conflicts_with = "any_network")]
+    allowed_cidrs: Option<Networks>,
+    /// Let it be used from anywhere
+    #[arg(long, group = "change")]
+    any_network: bool,
+    #[command(flatten)]
+    limits: LimitChanges,
     /// Notes of your own, replaced whole: a JSON object of at most 4 KiB
     #[arg(long, group = "change", value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
@@ -65,6 +75,8 @@ impl UpdateArgs {
             _ => None,
         };
         let expiry = if self.no_expiry { Some(Value::Null) } else { self.expires_at.map(|end| json!(end)) };
+        let networks = self.allowed_cidrs.as_ref().map(|value| json!(value));
+        let networks = if self.any_network { Some(Value::Null) } else { networks };
         let changes = [
             ("streams", self.streams.as_ref().map(|value| json!(value))),
             ("state", state.map(|value| json!(value))),
@@ -73,6 +85,7 @@ impl UpdateArgs {
             ("olderSecrets", self.end_overlap.then(|| json!([]))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
+            ("allowedCidrs", networks),
             ("metadata", self.metadata.as_ref().map(|value| json!(value))),
         ];
         let said = changes.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
@@ -84,7 +97,11 @@ pub(super) fn run(args: &ClientArgs, update: &UpdateArgs) -> Outcome {
     let client = args.connect()?;
     let (tenant, id) = (args.tenant(), update.key.id(args, &client)?.to_string());
     let path = ["tenants", tenant.as_str(), "apikeys", &id];
-    let answer = client.patch(&path, &update.wait.parameters(), &update.body())?;
+    let mut body = update.body();
+    if let Some(limits) = update.limits.over(|| client.get(&path, &[]))? {
+        body["limits"] = limits;
+    }
+    let answer = client.patch(&path, &update.wait.parameters(), &body)?;
     show::print(args, &answer)?;
     match update.wait.judge(&answer)? {
         Some(applied) if !args.json => output::print(&applied),
@@ -113,6 +130,8 @@ mod tests {
             body(&["--expires-in", "1h", "--end-overlap"]),
             json!({"expiresInSeconds": 3600, "olderSecrets": []})
         );
+        assert_eq!(body(&["--allowed-cidrs", "10.0.0.0/8"]), json!({"allowedCidrs": ["10.0.0.0/8"]}));
+        assert_eq!(body(&["--any-network", "--no-limits"]), json!({"allowedCidrs": null}));
         assert_eq!(body(&["--streams", "*", "--metadata", "{}"]), json!({"streams": ["*"], "metadata": {}}));
     }
 }

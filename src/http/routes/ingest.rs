@@ -8,15 +8,17 @@ use crate::auth::{Ingestion, Permit};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
+use crate::http::middleware::admit;
 use crate::ingest::{ContentEncoding, Origin};
 use crate::key::StreamName;
+use crate::limits::Load;
 
 const X_P_STREAM: &str = "X-P-Stream";
 
 /// Takes events for the stream that `X-P-Stream` names; answers once they are durable.
 ///
 /// # Errors
-/// 400, 403 `stream_not_allowed`, 408, 413, 415, 503.
+/// 400, 403 `stream_not_allowed`, 408, 413, 415, 429 `rate_limited`, 503.
 pub async fn by_header(
     permit: Permit<Ingestion>,
     app: web::Data<App>,
@@ -61,7 +63,10 @@ async fn accept(
     let key = permit.key();
     let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };
     let body_bytes = body.len();
-    let accepted = app.ingest.accept(origin, &stream, encoding, body).await?;
+    let unstored = app.ingest.read(encoding, body).await?;
+    let load = Load { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
+    admit::charge(request, &app.limiter, permit, load).await?;
+    let accepted = app.ingest.store(origin, &stream, unstored).await?;
     app.metrics.events.inc_by(accepted as u64);
     app.metrics.ingested_bytes.inc_by(body_bytes as u64);
     Ok(HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted})))

@@ -1,5 +1,7 @@
 //! What an API key is worth, with the real reason.
 
+use std::net::IpAddr;
+
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,7 @@ use crate::keystore::VerdictCode;
 pub struct Question {
     api_key: Zeroizing<String>,
     action: Option<KeyType>,
+    address: Option<IpAddr>,
     stream: Option<StreamName>,
 }
 
@@ -30,12 +33,12 @@ struct Answer<'a> {
     key: Option<KeyView<'a>>,
 }
 
-/// Judges an API key for an action and a stream. The answer is 200 whatever the verdict.
+/// Judges an API key for an action, an address and a stream. The answer is 200 whatever the verdict.
 ///
 /// # Errors
 /// 400; 503 when the key is not known here and the store cannot be asked.
 pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
-    let judge = || app.keystore.verify(&body.api_key, body.action, body.stream.as_ref());
+    let judge = || app.keystore.verify(&body.api_key, body.action, body.address, body.stream.as_ref());
     let mut verdict = judge();
     if verdict.code == VerdictCode::NotFound
         && let Ok(credential) = Credential::parse(&body.api_key)

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod ledger;
 pub mod process;
 pub mod raw;
+pub mod redis;
 pub mod scene;
 pub mod server;
 pub mod stores;

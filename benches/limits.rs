@@ -1,0 +1,66 @@
+//! What an admission costs, without HTTP: in memory, and through the Redis at `KEYLOFT_TEST_REDIS`, of one key whose
+//! tenant has a limit too. Run by `scripts/bench-redis.sh`; without its word it does nothing.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
+use keyloft::limits::{Limiter, Load};
+use keyloft::{KeyCache, SystemClock};
+
+const ADMISSIONS: usize = 20_000;
+
+fn main() {
+    // `cargo test` and clippy run benches with other arguments.
+    if !std::env::args().any(|argument| argument == "admissions") {
+        return;
+    }
+    let url = std::env::var("KEYLOFT_TEST_REDIS").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    println!(
+        "{:>8}  {:>8}  {:>12}  {:>10}  {:>10}  {:>9}",
+        "where", "at once", "admissions/s", "p50 µs", "p99 µs", "fallbacks"
+    );
+    for at_once in [1, 8, 32] {
+        let limiter = || Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
+        runtime.block_on(measure("memory", limiter(), at_once));
+        runtime.block_on(measure("Redis", limiter().with_redis(&url).unwrap(), at_once));
+    }
+}
+
+async fn measure(place: &str, limiter: Limiter, at_once: usize) {
+    let limits = Limits { requests: Rate::per_minute(4_000_000_000).ok(), ..Limits::default() };
+    let tenant = Arc::new(Tenant { limits, ..Tenant::new(TenantId::default()) });
+    let new = NewKey { limits, ..NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query) };
+    let key = Arc::new(new.into_key(tenant.id.clone(), Digest::of("k"), Hint::parse("x7Qa").unwrap()));
+    let limiter = Arc::new(limiter);
+    take(&limiter, &key, &tenant, 200).await; // Connects, and warms up.
+    let (start, alone) = (Instant::now(), limiter.fallbacks());
+    let tasks: Vec<_> = (0..at_once)
+        .map(|_| {
+            let (limiter, key, tenant) = (limiter.clone(), key.clone(), tenant.clone());
+            tokio::spawn(async move { take(&limiter, &key, &tenant, ADMISSIONS / at_once).await })
+        })
+        .collect();
+    let mut times = Vec::with_capacity(ADMISSIONS);
+    for task in tasks {
+        times.extend(task.await.unwrap());
+    }
+    let rate = times.len() * 1000 / usize::try_from(start.elapsed().as_millis()).unwrap().max(1);
+    times.sort_unstable();
+    let micros = |share: usize| format!("{:.1}", times[times.len() * share / 100].as_secs_f64() * 1e6);
+    let fallbacks = limiter.fallbacks() - alone;
+    println!("{place:>8}  {at_once:>8}  {rate:>12}  {:>10}  {:>10}  {fallbacks:>9}", micros(50), micros(99));
+}
+
+async fn take(limiter: &Limiter, key: &ApiKey, tenant: &Tenant, count: usize) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = Instant::now();
+        let decision = limiter.admit(&limiter.charges(key, tenant, Load::REQUEST)).await;
+        times.push(start.elapsed());
+        assert_eq!(decision.refusal, None);
+    }
+    times
+}

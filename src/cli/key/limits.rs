@@ -1,0 +1,108 @@
+//! Networks and limits as they are typed, for keys and tenants.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::{Failure, Outcome};
+use crate::key::{InvalidId, Limits, Networks, Rate};
+
+/// How much may be used.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// Requests a minute, and how many at once [default: no limit; a burst of as many]
+    #[arg(long, value_name = "N[:BURST]")]
+    requests_per_minute: Option<Rate>,
+    /// Events a minute, and how many at once
+    #[arg(long, value_name = "N[:BURST]")]
+    events_per_minute: Option<Rate>,
+    /// Bytes of bodies a minute as they are sent, and how many at once
+    #[arg(long, value_name = "N[:BURST]")]
+    bytes_per_minute: Option<Rate>,
+}
+
+impl LimitArgs {
+    /// What is said; no limit where nothing is.
+    pub(in crate::cli) fn limits(&self) -> Limits {
+        Limits { requests: self.requests_per_minute, events: self.events_per_minute, bytes: self.bytes_per_minute }
+    }
+}
+
+/// What is to change about how much may be used; whatever is not said stays as it is.
+#[derive(Debug, Args)]
+pub struct LimitChanges {
+    /// Requests a minute, and how many at once
+    #[arg(long, group = "change", value_name = "N[:BURST]")]
+    requests_per_minute: Option<Rate>,
+    /// Events a minute, and how many at once
+    #[arg(long, group = "change", value_name = "N[:BURST]")]
+    events_per_minute: Option<Rate>,
+    /// Bytes of bodies a minute as they are sent, and how many at once
+    #[arg(long, group = "change", value_name = "N[:BURST]")]
+    bytes_per_minute: Option<Rate>,
+    /// Take all limits away; those that are said beside it are set
+    #[arg(long, group = "change")]
+    no_limits: bool,
+}
+
+impl LimitChanges {
+    /// The limits to send; `None` when nothing is to change. Limits are replaced whole, so `known` is asked for what there
+    /// is when some of them stay.
+    pub(in crate::cli) fn over(&self, known: impl FnOnce() -> Outcome<Value>) -> Outcome<Option<Value>> {
+        let said = [self.requests_per_minute, self.events_per_minute, self.bytes_per_minute];
+        let limits = match (self.no_limits, said) {
+            (false, [None, None, None]) => return Ok(None),
+            (true, _) | (_, [Some(_), Some(_), Some(_)]) => Limits::default(),
+            (false, _) => {
+                let known = serde_json::from_value(known()?["limits"].take());
+                known.map_err(|_| Failure::failed("the answer shows no limits: is this a Keyloft server?"))?
+            }
+        };
+        let [requests, events, bytes] = said;
+        let limits = Limits {
+            requests: requests.or(limits.requests),
+            events: events.or(limits.events),
+            bytes: bytes.or(limits.bytes),
+        };
+        Ok(Some(json!(limits)))
+    }
+}
+
+/// At least one network: a key for every address is not asked for with an empty text.
+pub(super) fn networks(text: &str) -> Result<Networks, InvalidId> {
+    const NONE: InvalidId = InvalidId::new("allowedCidrs", "one or more networks, separated by commas");
+    let networks: Networks = text.parse()?;
+    if networks.is_any() { Err(NONE) } else { Ok(networks) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgGroup, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    #[command(group = ArgGroup::new("change").multiple(true))]
+    struct Line {
+        #[command(flatten)]
+        changes: LimitChanges,
+    }
+
+    fn over(line: &[&str], known: Value) -> Value {
+        let line = Line::parse_from([&[""], line].concat());
+        line.changes.over(|| Ok(json!({"limits": known}))).unwrap().unwrap_or(Value::Null)
+    }
+
+    #[test]
+    fn what_is_not_said_stays() {
+        let known = json!({"requests": {"perMinute": 5, "burst": 5}, "events": {"perMinute": 7, "burst": 8}});
+        assert_eq!(over(&[], known.clone()), Value::Null);
+        let changed = over(&["--requests-per-minute", "600:50"], known.clone());
+        assert_eq!(
+            changed,
+            json!({"requests": {"perMinute": 600, "burst": 50}, "events": {"perMinute": 7, "burst": 8}})
+        );
+        assert_eq!(over(&["--no-limits"], known.clone()), json!({}));
+        let both = over(&["--no-limits", "--bytes-per-minute", "1024"], known);
+        assert_eq!(both, json!({"bytes": {"perMinute": 1024, "burst": 1024}}));
+    }
+}

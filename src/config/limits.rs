@@ -1,0 +1,143 @@
+//! How much keys may be used: the default, and where nodes count together.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::value::count;
+use super::{InvalidConfig, OptionDoc};
+use crate::key::Rate;
+
+/// Bounds of use.
+#[derive(Debug, Default)]
+pub struct LimitsConfig {
+    /// What bounds the requests of a key that has no such limit of its own; `None` without a bound.
+    pub requests: Option<Rate>,
+    /// Where nodes count together; `None` when each counts for itself.
+    pub redis: Option<RedisUrl>,
+}
+
+const REDIS: &str = "KEYLOFT_LIMITS_REDIS";
+const REDIS_FILE: &str = "KEYLOFT_LIMITS_REDIS_FILE";
+
+/// [`redis`] reads the last two, because they exclude each other.
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc {
+        flag: Some("api-key-rate-limit-per-minute"),
+        env: "KEYLOFT_API_KEY_RATE_LIMIT_PER_MINUTE",
+        key: Some("limits.api_key_rate_limit_per_minute"),
+        default: "0",
+        unit: "requests",
+        doc: "Requests a minute, and at once, of each key that has no such limit of its own; 0 is no limit.",
+        set: |config, text| {
+            let number = count(text, 0..=Rate::MAX)?;
+            config.limits.requests = Rate::per_minute(number).ok();
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: None,
+        env: REDIS,
+        key: None,
+        default: "none",
+        unit: "redis://[user:password@]host:port/db",
+        doc: "A Redis in which nodes count limits together; without one, each node counts for itself.",
+        set: |_, _| Ok(()),
+    },
+    OptionDoc {
+        flag: None,
+        env: REDIS_FILE,
+        key: None,
+        default: "none",
+        unit: "path",
+        doc: "A file that holds the URL of that Redis.",
+        set: |_, _| Ok(()),
+    },
+];
+
+/// The URL of a Redis. It may hold a password: silent in `Debug`, wiped when dropped.
+#[derive(Clone)]
+pub struct RedisUrl(Zeroizing<String>);
+
+impl RedisUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// The rule that the text breaks; never the text.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let url = Url::parse(text).ok().filter(|url| url.scheme() == "redis" && url.host().is_some());
+        url.ok_or("must be a URL such as redis://127.0.0.1:6379/0")?;
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The URL, for the one connection that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(..)")
+    }
+}
+
+/// The URL that `KEYLOFT_LIMITS_REDIS` holds or `KEYLOFT_LIMITS_REDIS_FILE` points to; `None` when neither is set.
+/// `environment` answers like [`std::env::var_os`].
+///
+/// # Errors
+/// [`InvalidConfig`] when both are set, when the file cannot be read, and when the URL is none.
+pub fn redis(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<RedisUrl>, InvalidConfig> {
+    let (place, text) = match (environment(REDIS), environment(REDIS_FILE)) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(InvalidConfig::new(REDIS, format!("is set as well as {REDIS_FILE}: set one of them")));
+        }
+        (Some(text), None) => (REDIS, text.into_string().map_err(|_| InvalidConfig::new(REDIS, "is not UTF-8"))?),
+        (None, Some(path)) => {
+            let path = Path::new(&path);
+            let place = || format!("{REDIS_FILE} ({})", path.display());
+            (REDIS_FILE, std::fs::read_to_string(path).map_err(|error| InvalidConfig::new(place(), error))?)
+        }
+    };
+    RedisUrl::parse(&Zeroizing::new(text)).map(Some).map_err(|rule| InvalidConfig::new(place, rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_from_one_place_and_never_quoted() {
+        let from = |text: &str| redis(|name| (name == REDIS).then(|| text.into()));
+        let good = from("redis://:hunter2@127.0.0.1:6379/1").unwrap().unwrap();
+        assert_eq!(good.expose(), "redis://:hunter2@127.0.0.1:6379/1");
+        assert_eq!(format!("{good:?}"), "RedisUrl(..)");
+        for bad in ["", "hunter2", "http://hunter2@127.0.0.1", "redis://", "rediss://:hunter2@127.0.0.1"] {
+            let message = from(bad).unwrap_err().to_string();
+            assert!(message.starts_with("KEYLOFT_LIMITS_REDIS: must be") && !message.contains("hunter2"), "{message}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "redis://127.0.0.1:6379\n").unwrap();
+        let read = redis(|name| (name == REDIS_FILE).then(|| file.path().into())).unwrap().unwrap();
+        assert_eq!(read.expose(), "redis://127.0.0.1:6379");
+        assert!(redis(|_| Some("redis://127.0.0.1".into())).is_err());
+        assert!(redis(|name| (name == REDIS_FILE).then(|| "/nowhere/url".into())).is_err());
+        assert!(redis(|_| None).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_default_limit_is_zero() {
+        let option = OPTIONS.iter().find(|option| option.flag == Some("api-key-rate-limit-per-minute")).unwrap();
+        let mut config = crate::config::Config::default();
+        (option.set)(&mut config, "600").unwrap();
+        assert_eq!(config.limits.requests, Rate::per_minute(600).ok());
+        (option.set)(&mut config, "0").unwrap();
+        assert_eq!(config.limits.requests, None);
+        assert!((option.set)(&mut config, "-1").is_err());
+    }
+}

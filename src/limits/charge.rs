@@ -1,0 +1,93 @@
+//! What a request takes, and the limits that it meets.
+
+use super::{Holder, Kind, Policy};
+use crate::key::{ApiKey, KeyId, Limits, Rate, Tenant, TenantId};
+
+/// What a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Requests: 1 when it comes, 0 for what is found inside of it later.
+    pub requests: u64,
+    /// Events.
+    pub events: u64,
+    /// Bytes of its body as they were sent.
+    pub bytes: u64,
+}
+
+impl Load {
+    /// A request of which nothing else is known yet.
+    pub const REQUEST: Self = Self { requests: 1, events: 0, bytes: 0 };
+}
+
+/// What is taken from one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Which limit.
+    pub policy: Policy,
+    /// How much it lets pass.
+    pub rate: Rate,
+    /// How much is taken, in the unit of the limit; never 0.
+    pub amount: u64,
+}
+
+impl Charge {
+    /// How many cells are taken.
+    pub(super) fn cells(&self) -> u64 {
+        self.amount.div_ceil(self.policy.kind.cell())
+    }
+
+    /// How many cells there are at most; a burst below one cell counts as one.
+    pub(super) fn burst_cells(&self) -> u64 {
+        (self.rate.burst.get() / self.policy.kind.cell()).max(1)
+    }
+}
+
+/// All that a load takes, the key's before the tenant's.
+#[derive(Debug, Clone)]
+pub struct Charges {
+    /// The tenant of the key.
+    pub tenant: TenantId,
+    /// The key.
+    pub key_id: KeyId,
+    taken: [Option<Charge>; Policy::COUNT],
+}
+
+impl Charges {
+    /// What `load` takes of the limits of a key and its tenant. `requests` bounds keys that have no such limit.
+    pub fn of(key: &ApiKey, tenant: &Tenant, load: Load, requests: Option<Rate>) -> Self {
+        let mut own = key.limits.as_deref().copied().unwrap_or_default();
+        own.requests = own.requests.or(requests);
+        let mut taken = [None; Policy::COUNT];
+        let [key_1, key_2, key_3, tenant_1, tenant_2, tenant_3] = &mut taken;
+        [*key_1, *key_2, *key_3] = met(Holder::Key, &own, load);
+        [*tenant_1, *tenant_2, *tenant_3] = met(Holder::Tenant, &tenant.limits, load);
+        Self { tenant: key.tenant.clone(), key_id: key.key_id, taken }
+    }
+
+    /// The charges.
+    pub fn iter(&self) -> impl Iterator<Item = &Charge> {
+        self.taken.iter().flatten()
+    }
+
+    /// Whether no limit is met.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Whether a limit of this holder is met.
+    pub(super) fn meet(&self, holder: Holder) -> bool {
+        self.iter().any(|charge| charge.policy.holder == holder)
+    }
+}
+
+fn met(holder: Holder, limits: &Limits, load: Load) -> [Option<Charge>; 3] {
+    let charge = |kind, rate: Option<Rate>, amount| {
+        let rate = rate.filter(|_| amount > 0)?;
+        Some(Charge { policy: Policy { holder, kind }, rate, amount })
+    };
+    [
+        charge(Kind::Requests, limits.requests, load.requests),
+        charge(Kind::Events, limits.events, load.events),
+        charge(Kind::Bytes, limits.bytes, load.bytes),
+    ]
+}

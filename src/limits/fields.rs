@@ -1,0 +1,102 @@
+//! Quotas as the header fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): lists of
+//! structured fields (RFC 9651), one member for each limit that the request has met.
+
+use std::time::Duration;
+
+use super::{Kind, Quota, Quotas};
+
+/// The window of every rate, in seconds.
+const WINDOW: u64 = 60;
+
+/// The value of `RateLimit-Policy`: what each limit lets pass in a minute. Visible ASCII.
+pub fn policy(quotas: &Quotas) -> Vec<u8> {
+    list(quotas, |text, quota| {
+        parameter(text, "q", quota.rate.per_minute.get());
+        match quota.policy.kind {
+            Kind::Requests => {} // The unit of whoever says none.
+            Kind::Events => text.extend_from_slice(br#";qu="events""#),
+            Kind::Bytes => text.extend_from_slice(br#";qu="content-bytes""#),
+        }
+        parameter(text, "w", WINDOW);
+    })
+}
+
+/// The value of `RateLimit`: what is left of each limit, and in how many seconds all of it is back. Visible ASCII.
+pub fn state(quotas: &Quotas) -> Vec<u8> {
+    list(quotas, |text, quota| {
+        parameter(text, "r", quota.remaining);
+        parameter(text, "t", whole_seconds(quota.full_in));
+    })
+}
+
+/// Rounded up, so that whoever waits for so long has waited long enough.
+pub fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+fn list(quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &Quota)) -> Vec<u8> {
+    let mut text = Vec::with_capacity(96);
+    for quota in quotas.iter() {
+        if !text.is_empty() {
+            text.extend_from_slice(b", ");
+        }
+        text.push(b'"');
+        text.extend_from_slice(quota.policy.name().as_bytes());
+        text.push(b'"');
+        parameters(&mut text, quota);
+    }
+    text
+}
+
+fn parameter(text: &mut Vec<u8>, name: &str, value: u64) {
+    text.push(b';');
+    text.extend_from_slice(name.as_bytes());
+    text.push(b'=');
+    number(text, value);
+}
+
+/// Without the machinery of `fmt`: two of these are written for every request of a key with limits.
+fn number(text: &mut Vec<u8>, mut value: u64) {
+    let start = text.len();
+    loop {
+        text.push(b"0123456789"[(value % 10) as usize]);
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    text[start..].reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Rate;
+    use crate::limits::{Holder, Policy};
+
+    fn quota(holder: Holder, kind: Kind, per_minute: u64, remaining: u64, millis: u64) -> Quota {
+        let rate = Rate::per_minute(per_minute).unwrap();
+        Quota { policy: Policy { holder, kind }, rate, remaining, full_in: Duration::from_millis(millis) }
+    }
+
+    #[test]
+    fn every_limit_is_a_member_with_its_unit() {
+        let mut quotas = Quotas::default();
+        quotas.note(quota(Holder::Key, Kind::Requests, 600, 599, 100));
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        assert_eq!(text(policy(&quotas)), r#""key-requests";q=600;w=60"#);
+        assert_eq!(text(state(&quotas)), r#""key-requests";r=599;t=1"#);
+        quotas.note(quota(Holder::Tenant, Kind::Events, 1_099_511_627_776, 0, 60_000));
+        quotas.note(quota(Holder::Tenant, Kind::Bytes, 10, 7, 0));
+        quotas.note(quota(Holder::Key, Kind::Requests, 600, 598, 1001));
+        assert_eq!(
+            text(policy(&quotas)),
+            r#""key-requests";q=600;w=60, "tenant-events";q=1099511627776;qu="events";w=60, "#.to_owned()
+                + r#""tenant-bytes";q=10;qu="content-bytes";w=60"#
+        );
+        assert_eq!(
+            text(state(&quotas)),
+            r#""key-requests";r=598;t=2, "tenant-events";r=0;t=60, "tenant-bytes";r=7;t=0"#
+        );
+    }
+}

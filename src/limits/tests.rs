@@ -1,0 +1,317 @@
+//! The limiter under a clock that is told to move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
+use proptest::prelude::*;
+
+use super::bucket::Bucket;
+use super::*;
+use crate::cache::KeyCache;
+use crate::clock::ManualClock;
+use crate::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
+
+struct Bench {
+    clock: Arc<ManualClock>,
+    cache: Arc<KeyCache>,
+    limiter: Limiter,
+    tenant: Tenant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(None, Limits::default())
+    }
+
+    fn with(requests: Option<Rate>, limits: Limits) -> Self {
+        let clock = Arc::new(ManualClock::new(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000)));
+        let cache = Arc::<KeyCache>::default();
+        let tenant = Tenant { limits, ..Tenant::new(TenantId::default()) };
+        cache.put_tenant(tenant.clone());
+        let limiter = Limiter::new(cache.clone(), clock.clone(), requests);
+        Self { clock, cache, limiter, tenant }
+    }
+
+    fn key(&self, limits: Limits) -> ApiKey {
+        let name = KeyName::parse(&format!("k{}", self.cache.key_count())).unwrap();
+        let digest = Digest::of(name.as_str());
+        let new = NewKey { limits, ..NewKey::new(name, KeyType::Ingestion) };
+        let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
+        self.cache.put_key(Arc::new(key.clone()));
+        key
+    }
+
+    fn take(&self, key: &ApiKey, load: Load) -> Decision {
+        let charges = self.limiter.charges(key, &self.tenant, load);
+        self.limiter.admit(&charges).now_or_never().unwrap()
+    }
+
+    fn request(&self, key: &ApiKey) -> Result<(), Refusal> {
+        self.take(key, Load::REQUEST).refusal.map_or(Ok(()), Err)
+    }
+
+    /// How many requests of many pass at once.
+    fn burst(&self, key: &ApiKey) -> usize {
+        (0..10_000).take_while(|_| self.request(key).is_ok()).count()
+    }
+
+    fn wait(&self, millis: i64) {
+        self.clock.advance(TimeDelta::milliseconds(millis));
+    }
+}
+
+fn rate(per_minute: u64, burst: u64) -> Option<Rate> {
+    Rate::new(per_minute, burst).ok()
+}
+
+fn requests(per_minute: u64, burst: u64) -> Limits {
+    Limits { requests: rate(per_minute, burst), ..Limits::default() }
+}
+
+fn used_up(holder: Holder, kind: Kind, millis: u64) -> Option<Refusal> {
+    Some(Refusal::Rate { policy: Policy { holder, kind }, wait: Duration::from_millis(millis) })
+}
+
+#[test]
+fn a_burst_passes_at_once_and_then_what_comes_back() {
+    let bench = Bench::new();
+    let key = bench.key(requests(60, 5));
+    assert_eq!(bench.burst(&key), 5);
+    let refused = bench.take(&key, Load::REQUEST);
+    assert_eq!(refused.refusal, used_up(Holder::Key, Kind::Requests, 1000));
+    let quota = *refused.quotas.iter().next().unwrap();
+    assert_eq!((quota.remaining, quota.full_in), (0, Duration::from_secs(5)));
+    bench.wait(999);
+    assert!(bench.request(&key).is_err());
+    bench.wait(1);
+    assert!(bench.request(&key).is_ok() && bench.request(&key).is_err());
+    bench.wait(3_600_000);
+    assert_eq!(bench.burst(&key), 5);
+}
+
+#[test]
+fn the_default_is_for_keys_that_have_no_such_limit() {
+    let bench = Bench::with(rate(3, 3), Limits::default());
+    let events = Limits { events: rate(10, 10), ..Limits::default() };
+    for (key, burst) in [(Limits::default(), 3), (events, 3), (requests(7, 7), 7)] {
+        assert_eq!(bench.burst(&bench.key(key)), burst);
+    }
+}
+
+#[test]
+fn a_key_that_is_refused_takes_nothing_from_its_tenant() {
+    let bench = Bench::with(None, requests(10, 10));
+    let (greedy, modest) = (bench.key(requests(4, 4)), bench.key(Limits::default()));
+    assert_eq!(bench.burst(&greedy), 4);
+    for _ in 0..100 {
+        assert!(matches!(bench.request(&greedy), Err(Refusal::Rate { policy, .. }) if policy.holder == Holder::Key));
+    }
+    assert_eq!(bench.burst(&modest), 6);
+    assert_eq!(bench.take(&modest, Load::REQUEST).refusal, used_up(Holder::Tenant, Kind::Requests, 6000));
+}
+
+#[test]
+fn what_a_tenant_refuses_takes_nothing_from_the_key() {
+    let bench = Bench::with(None, requests(1, 1));
+    let (first, second) = (bench.key(requests(5, 5)), bench.key(requests(5, 5)));
+    assert!(bench.request(&first).is_ok());
+    for _ in 0..100 {
+        let decision = bench.take(&second, Load::REQUEST);
+        assert!(matches!(decision.refusal, Some(Refusal::Rate { policy, .. }) if policy.holder == Holder::Tenant));
+        assert_eq!(decision.quotas.iter().next().unwrap().remaining, 5);
+    }
+}
+
+#[test]
+fn events_and_bytes_are_taken_together_or_not_at_all() {
+    let bench = Bench::new();
+    let limits = Limits { events: rate(100, 100), bytes: rate(10_240, 10_240), ..Limits::default() };
+    let key = bench.key(limits);
+    let load = |events, bytes| Load { requests: 0, events, bytes };
+    assert_eq!(bench.take(&key, load(50, 8 * 1024)).refusal, None);
+    assert_eq!(bench.take(&key, load(50, 3 * 1024)).refusal, used_up(Holder::Key, Kind::Bytes, 6000));
+    let left = bench.take(&key, load(50, 1)).quotas;
+    assert_eq!(left.iter().map(|quota| quota.remaining).collect::<Vec<_>>(), [0, 1024]);
+    // The longest of all waits is told.
+    assert_eq!(bench.take(&key, load(100, 2048)).refusal, used_up(Holder::Key, Kind::Events, 60_000));
+}
+
+#[test]
+fn what_never_passes_is_told_so_and_takes_nothing() {
+    let bench = Bench::with(None, Limits { events: rate(500, 50), ..Limits::default() });
+    let key = bench.key(Limits { events: rate(100, 100), bytes: rate(10, 10), ..Limits::default() });
+    let load = |events, bytes| Load { requests: 0, events, bytes };
+    let never = |holder, kind, amount, most| Some(Refusal::Never { policy: Policy { holder, kind }, amount, most });
+    assert_eq!(bench.take(&key, load(101, 1)).refusal, never(Holder::Key, Kind::Events, 101, 100));
+    assert_eq!(bench.take(&key, load(51, 1)).refusal, never(Holder::Tenant, Kind::Events, 51, 50));
+    assert_eq!(bench.take(&key, load(1, 1025)).refusal, never(Holder::Key, Kind::Bytes, 1025, 10));
+    assert_eq!(bench.limiter.subjects(), 0);
+    assert_eq!(bench.take(&key, load(50, 1)).refusal, None);
+}
+
+#[test]
+fn a_changed_limit_holds_at_once_and_is_no_refill() {
+    let bench = Bench::new();
+    let key = bench.key(requests(10, 10));
+    assert_eq!(bench.burst(&key), 10);
+    let more = ApiKey { limits: Some(Box::new(requests(60, 15))), ..key.clone() };
+    assert_eq!(bench.burst(&more), 5);
+    let less = ApiKey { limits: Some(Box::new(requests(1, 2))), ..key.clone() };
+    assert_eq!(bench.burst(&less), 0);
+    bench.wait(60_000);
+    assert_eq!(bench.burst(&less), 1);
+    // Another field is no change of the limit.
+    let other = ApiKey { rev: 9, expires_at: None, ..less };
+    assert_eq!(bench.burst(&other), 0);
+}
+
+#[test]
+fn a_limit_is_its_own_whatever_else_has_the_same_id() {
+    let bench = Bench::new();
+    let key = bench.key(requests(5, 5));
+    let elsewhere = ApiKey { tenant: TenantId::parse("acme").unwrap(), ..key.clone() };
+    assert_eq!((bench.burst(&key), bench.burst(&elsewhere)), (5, 5));
+}
+
+#[test]
+fn keys_without_limits_make_no_state_and_what_came_back_leaves_none() {
+    let bench = Bench::new();
+    let free = bench.key(Limits::default());
+    for _ in 0..1000 {
+        assert!(bench.request(&free).is_ok());
+    }
+    assert_eq!(bench.limiter.subjects(), 0);
+    let keys: Vec<_> = (0..500).map(|_| bench.key(requests(60, 60))).collect();
+    for key in &keys {
+        assert!(bench.request(key).is_ok());
+    }
+    assert_eq!(bench.limiter.subjects(), 500);
+    bench.limiter.sweep();
+    assert_eq!(bench.limiter.subjects(), 500);
+    bench.wait(500);
+    assert!(bench.request(&keys[7]).is_ok());
+    bench.wait(500);
+    bench.limiter.sweep();
+    assert_eq!(bench.limiter.subjects(), 1);
+    // Full again or not, a key that is gone is forgotten.
+    bench.cache.remove_key(&keys[7].tenant, keys[7].key_id);
+    bench.limiter.sweep();
+    assert_eq!(bench.limiter.subjects(), 0);
+}
+
+#[test]
+fn a_busy_key_takes_nothing_from_another() {
+    let bench = Bench::new();
+    let (busy, other) = (bench.key(requests(100, 100)), bench.key(requests(5000, 5000)));
+    let passed = std::thread::scope(|scope| {
+        let hammers: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| (0..20_000).filter(|_| bench.request(&busy).is_ok()).count())).collect();
+        let others: Vec<_> =
+            (0..2).map(|_| scope.spawn(|| (0..2500).filter(|_| bench.request(&other).is_ok()).count())).collect();
+        let sum = |threads: Vec<std::thread::ScopedJoinHandle<'_, usize>>| {
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+        };
+        (sum(hammers), sum(others))
+    });
+    assert_eq!(passed, (100, 5000));
+}
+
+#[test]
+fn the_largest_and_the_slowest_limit_are_counted_without_overflow() {
+    let bench = Bench::new();
+    for (per_minute, burst) in [(Rate::MAX, Rate::MAX), (1, Rate::MAX), (Rate::MAX, 1), (1, 1)] {
+        for kind in [Kind::Requests, Kind::Events, Kind::Bytes] {
+            let policy = Policy { holder: Holder::Key, kind };
+            let charge = Charge { policy, rate: rate(per_minute, burst).unwrap(), amount: 1 };
+            let bucket = Bucket::new(&charge);
+            let late = Duration::from_secs(50 * 365 * 24 * 3600);
+            for now in [Duration::ZERO, late] {
+                assert_eq!(bucket.propose(&charge, now), Ok(()));
+                bucket.settle();
+                assert!(bucket.burst() >= 1 && bucket.quota(&charge, now).remaining <= burst);
+            }
+        }
+    }
+    let all = Some(Rate::per_minute(Rate::MAX).unwrap());
+    let key = bench.key(Limits { requests: all, events: all, bytes: all });
+    assert_eq!(bench.take(&key, Load { requests: 1, events: 100_000, bytes: 1 << 30 }).refusal, None);
+}
+
+/// What passed, and when, in milliseconds.
+type Passed = Vec<(u64, u64)>;
+
+/// In no window passes more than the burst, and the rate for each minute of it.
+fn assert_bounded(passed: &Passed, rate: Rate, unit: u64) -> Result<(), TestCaseError> {
+    for (first, (start, _)) in passed.iter().enumerate() {
+        let mut sum = 0;
+        for (end, amount) in &passed[first..] {
+            sum += amount * unit;
+            let most = rate.burst.get().max(unit) + rate.per_minute.get() * (end - start) / 60_000;
+            prop_assert!(sum <= most, "{sum} from {start} to {end} ms, at most {most}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_window_ever_passes_more_than_the_limit_and_the_burst(
+        per_minute in 1u64..5000,
+        burst in 1u64..200,
+        arrivals in proptest::collection::vec((0i64..2000, 1u64..20), 1..200),
+    ) {
+        for kind in [Kind::Requests, Kind::Events, Kind::Bytes] {
+            let bench = Bench::new();
+            let (unit, rate) = (kind.cell(), Rate::new(per_minute * kind.cell() - kind.cell() / 2, burst * kind.cell()).unwrap());
+            let limits = match kind {
+                Kind::Requests => Limits { requests: Some(rate), ..Limits::default() },
+                Kind::Events => Limits { events: Some(rate), ..Limits::default() },
+                Kind::Bytes => Limits { bytes: Some(rate), ..Limits::default() },
+            };
+            let key = bench.key(limits);
+            let (mut now, mut passed) = (0, Passed::new());
+            for (pause, amount) in &arrivals {
+                bench.wait(*pause);
+                now += pause.unsigned_abs();
+                let load = match kind {
+                    Kind::Requests => Load::REQUEST,
+                    Kind::Events => Load { requests: 0, events: *amount, bytes: 0 },
+                    Kind::Bytes => Load { requests: 0, events: 0, bytes: amount * unit },
+                };
+                let amount = if kind == Kind::Requests { 1 } else { *amount };
+                match bench.take(&key, load).refusal {
+                    None => passed.push((now, amount)),
+                    Some(Refusal::Never { .. }) => prop_assert!(amount > burst),
+                    // Whoever waits for as long as it says is admitted.
+                    Some(Refusal::Rate { wait, .. }) => {
+                        let millis = wait.as_nanos().div_ceil(1_000_000);
+                        bench.wait(i64::try_from(millis).unwrap());
+                        now += u64::try_from(millis).unwrap();
+                        prop_assert_eq!(bench.take(&key, load).refusal, None);
+                        passed.push((now, amount));
+                    }
+                    Some(other) => prop_assert!(false, "{other}"),
+                }
+            }
+            assert_bounded(&passed, rate, unit)?;
+        }
+    }
+
+    /// A lower burst forgives what was used above it; nothing else is given back by going to another rate and returning.
+    #[test]
+    fn no_change_to_and_fro_is_a_refill(changes in proptest::collection::vec(0usize..3, 1..50)) {
+        let bench = Bench::new();
+        let key = bench.key(requests(60, 20));
+        let rates = [requests(60, 100), requests(600, 100), requests(7, 100)];
+        prop_assert_eq!(bench.burst(&key), 20);
+        let mut passed = 20;
+        for change in changes {
+            let changed = ApiKey { limits: Some(Box::new(rates[change])), ..key.clone() };
+            passed += bench.burst(&changed);
+            prop_assert!(passed <= 100, "{passed}");
+        }
+        prop_assert_eq!(bench.burst(&key), 0);
+    }
+}

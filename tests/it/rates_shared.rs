@@ -1,0 +1,269 @@
+//! Limits that many nodes count together in a real Redis, and what they do without it. Here time is real: every admission
+//! is recorded, and judged afterwards.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyloft::config::RedisUrl;
+use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
+use keyloft::limits::{Holder, Limiter, Load, Refusal};
+use keyloft::{KeyCache, SystemClock};
+use serde_json::json;
+
+use crate::support::redis::{Redis, shared_redis};
+use crate::support::{Client, TestServer};
+
+fn node(url: &str) -> Arc<Limiter> {
+    let limiter = Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
+    Arc::new(limiter.with_redis(url).unwrap())
+}
+
+fn tenant(limits: Limits) -> Tenant {
+    // Of no other test: they share one Redis.
+    let id = format!("t-{}", keyloft::key::KeyId::random());
+    Tenant { limits, ..Tenant::new(TenantId::parse(&id).unwrap()) }
+}
+
+fn key(tenant: &Tenant, limits: Limits) -> ApiKey {
+    let new = NewKey { limits, ..NewKey::new(KeyName::parse("k").unwrap(), KeyType::Ingestion) };
+    new.into_key(tenant.id.clone(), Digest::of("k"), Hint::parse("x7Qa").unwrap())
+}
+
+fn requests(per_minute: u64, burst: u64) -> Limits {
+    Limits { requests: Rate::new(per_minute, burst).ok(), ..Limits::default() }
+}
+
+async fn take(node: &Limiter, tenant: &Tenant, key: &ApiKey, load: Load) -> Option<Refusal> {
+    node.admit(&node.charges(key, tenant, load)).await.refusal
+}
+
+/// Connected, so that the first request is not counted alone.
+async fn warm(node: &Limiter) {
+    let tenant = tenant(Limits::default());
+    let key = key(&tenant, requests(1_000_000, 1_000_000));
+    for _ in 0..100 {
+        let before = node.fallbacks();
+        take(node, &tenant, &key, Load::REQUEST).await;
+        if node.fallbacks() == before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("Redis never answered");
+}
+
+/// Asks as fast as it can for a while, and records when something was admitted: between which two instants.
+async fn hammer(
+    node: Arc<Limiter>,
+    tenant: Tenant,
+    key: ApiKey,
+    load: Load,
+    until: Instant,
+) -> Vec<(Instant, Instant)> {
+    let mut admitted = Vec::new();
+    while Instant::now() < until {
+        let asked = Instant::now();
+        if take(&node, &tenant, &key, load).await.is_none() {
+            admitted.push((asked, Instant::now()));
+        } else {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    admitted
+}
+
+/// In no window passes more than the burst, and the rate for each minute of it. What was admitted between two instants
+/// is taken to have been where it does least harm, which is all that can be known of it.
+#[track_caller]
+fn assert_bounded(mut admitted: Vec<(Instant, Instant)>, rate: Rate, amount: u64) {
+    admitted.sort_by_key(|(asked, _)| *asked);
+    for (first, (start, _)) in admitted.iter().enumerate() {
+        let mut answered: Vec<_> = admitted[first..].iter().map(|(_, answered)| *answered).collect();
+        answered.sort();
+        for (count, end) in answered.iter().enumerate() {
+            let passed = amount * (count as u64 + 1);
+            let nanos = (*end - *start).as_nanos();
+            let most = u128::from(rate.burst.get()) + u128::from(rate.per_minute.get()) * nanos / 60_000_000_000;
+            assert!(u128::from(passed) <= most + 1, "{passed} in {nanos} ns, at most {most}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_together_never_pass_more_than_the_limit_and_the_burst() {
+    let url = shared_redis();
+    let nodes = [node(&url), node(&url), node(&url)];
+    for node in &nodes {
+        warm(node).await;
+    }
+    for (per_minute, burst, load) in
+        [(6000, 20, Load::REQUEST), (600, 1, Load::REQUEST), (120_000, 500, Load { requests: 0, events: 7, bytes: 0 })]
+    {
+        let rate = Rate::new(per_minute, burst).unwrap();
+        let limits = Limits { requests: Some(rate), events: Some(rate), bytes: None };
+        let amount = load.requests + load.events;
+        let admitted = undisturbed(&nodes, limits, load).await;
+        let passed = admitted.len() as u64 * amount;
+        // And hardly less: a second of the rate at least.
+        assert!(passed >= per_minute / 60, "{passed}");
+        assert_bounded(admitted, rate, amount);
+    }
+}
+
+/// What three nodes admit while Redis decides over all of it. On a busy machine it may be late for once, and a node then
+/// counts alone: that is no question for this test.
+async fn undisturbed(nodes: &[Arc<Limiter>], limits: Limits, load: Load) -> Vec<(Instant, Instant)> {
+    let alone = || nodes.iter().map(|node| node.fallbacks()).sum::<u64>();
+    for _ in 0..10 {
+        let tenant = tenant(Limits::default());
+        let key = key(&tenant, limits);
+        let (before, until) = (alone(), Instant::now() + Duration::from_millis(1500));
+        let ask = |node: &Arc<Limiter>| tokio::spawn(hammer(node.clone(), tenant.clone(), key.clone(), load, until));
+        let asking: Vec<_> = nodes.iter().flat_map(|node| [ask(node), ask(node)]).collect();
+        let mut admitted = Vec::new();
+        for one in asking {
+            admitted.extend(one.await.unwrap());
+        }
+        if alone() == before {
+            return admitted;
+        }
+        for node in nodes {
+            warm(node).await;
+        }
+    }
+    panic!("Redis was late in every run: this machine is too busy to tell")
+}
+
+#[tokio::test]
+async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
+    let node = node(&shared_redis());
+    warm(&node).await;
+    let tenant = tenant(requests(60, 4));
+    let (mut first, second) = (key(&tenant, requests(60, 2)), key(&tenant, Limits::default()));
+    let alone = node.fallbacks();
+    for _ in 0..2 {
+        assert_eq!(take(&node, &tenant, &first, Load::REQUEST).await, None);
+    }
+    for _ in 0..10 {
+        let refused = take(&node, &tenant, &first, Load::REQUEST).await;
+        assert!(matches!(refused, Some(Refusal::Rate { policy, wait })
+            if policy.holder == Holder::Key && wait <= Duration::from_secs(1)));
+    }
+    // More may be used at once from now on, of which two are used already.
+    first.limits = Some(Box::new(requests(60, 3)));
+    assert_eq!(take(&node, &tenant, &first, Load::REQUEST).await, None);
+    assert!(take(&node, &tenant, &first, Load::REQUEST).await.is_some());
+    let decision = node.admit(&node.charges(&second, &tenant, Load::REQUEST)).await;
+    assert_eq!((decision.refusal, decision.quotas.iter().next().unwrap().remaining), (None, 0));
+    let refused = take(&node, &tenant, &second, Load::REQUEST).await;
+    assert!(matches!(refused, Some(Refusal::Rate { policy, .. }) if policy.holder == Holder::Tenant));
+    assert_eq!(node.fallbacks(), alone);
+}
+
+#[tokio::test]
+async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
+    let redis = Redis::start().await;
+    let (one, other) = (node(&redis.url()), node(&redis.url()));
+    warm(&one).await;
+    warm(&other).await;
+    let tenant = tenant(Limits::default());
+    let key = key(&tenant, requests(1, 10));
+    for _ in 0..9 {
+        assert_eq!(take(&one, &tenant, &key, Load::REQUEST).await, None);
+    }
+    assert_eq!(take(&other, &tenant, &key, Load::REQUEST).await, None);
+    redis.pause();
+    // The other node has heard of all ten by its own, the first one of nine.
+    assert!(take(&other, &tenant, &key, Load::REQUEST).await.is_some());
+    assert_eq!(take(&one, &tenant, &key, Load::REQUEST).await, None);
+    assert!(take(&one, &tenant, &key, Load::REQUEST).await.is_some());
+}
+
+#[tokio::test]
+async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
+    let redis = Redis::start().await;
+    let node = node(&redis.url());
+    warm(&node).await;
+    let tenant = tenant(Limits::default());
+    let key = key(&tenant, requests(1, 50));
+    let burst = async |most: usize| {
+        let mut passed = 0;
+        for _ in 0..most {
+            passed += usize::from(take(&node, &tenant, &key, Load::REQUEST).await.is_none());
+        }
+        passed
+    };
+    assert_eq!((burst(20).await, node.fallbacks()), (20, 0));
+    // Paused: one request waits, the others do not, and together they get what is left.
+    redis.pause();
+    let start = Instant::now();
+    assert_eq!(burst(100).await, 30);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!((95..=100).contains(&node.fallbacks()), "{}", node.fallbacks());
+    redis.go_on();
+    until_counted_together(&node, &tenant, &key).await;
+    // Killed: as well.
+    let again = redis.kill();
+    let before = node.fallbacks();
+    let start = Instant::now();
+    assert_eq!(burst(100).await, 0, "what is used up stays used up");
+    assert!(start.elapsed() < Duration::from_millis(500) && node.fallbacks() >= before + 100);
+    let _redis = again.await;
+    until_counted_together(&node, &tenant, &key).await;
+}
+
+async fn until_counted_together(node: &Limiter, tenant: &Tenant, key: &ApiKey) {
+    for _ in 0..100 {
+        let before = node.fallbacks();
+        take(node, tenant, key, Load::REQUEST).await;
+        if node.fallbacks() == before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("Redis is back, and nobody asks it");
+}
+
+async fn server(redis: &Redis, shared: Option<&TestServer>) -> TestServer {
+    let (url, directory) = (redis.url(), shared.map(TestServer::shared_directory));
+    TestServer::spawn_with(|setup| {
+        setup.config.limits.redis = RedisUrl::parse(&url).ok();
+        if let Some(directory) = directory {
+            setup.directory = directory;
+        }
+    })
+    .await
+}
+
+async fn statuses(client: &Client, count: usize) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        let answer = client.get("/api/v1/whoami").await;
+        assert!(answer.header("ratelimit").is_some());
+        statuses.push(answer.status.as_u16());
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn two_servers_share_one_limit_and_an_outage_of_redis_is_nobodys_error() {
+    let redis = Redis::start().await;
+    let first = server(&redis, None).await;
+    let second = server(&redis, Some(&first)).await;
+    let body = json!({"keyName": "k", "keyType": "query", "limits": {"requests": {"perMinute": 1, "burst": 6}}});
+    let key = first.admin().issue_with("default", body).await;
+    let clients = [first.with_key(&key.api_key), second.with_key(&key.api_key)];
+    assert_eq!(statuses(&clients[0], 4).await, [200; 4]);
+    assert_eq!(statuses(&clients[1], 3).await, [200, 200, 429]);
+    assert_eq!(statuses(&clients[0], 1).await, [429]);
+    let text = first.anonymous().get("/metrics").await.text().to_owned();
+    assert!(text.contains("keyloft_limits_fallbacks_total 0\n"), "{text}");
+    redis.pause();
+    for client in &clients {
+        assert_eq!(statuses(client, 20).await, [429; 20]);
+    }
+    let text = second.anonymous().get("/metrics").await.text().to_owned();
+    assert!(text.contains("keyloft_limits_fallbacks_total 20\n"), "{text}");
+    let reader = first.admin().issue_with("default", json!({"keyName": "free", "keyType": "query"})).await;
+    assert_eq!(first.with_key(&reader.api_key).get("/api/v1/whoami").await.status, 200);
+}
