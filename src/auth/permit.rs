@@ -55,7 +55,7 @@ impl<A> Permit<A> {
     /// # Errors
     /// [`Denial::StreamNotAllowed`] when it does not.
     pub fn check_stream(&self, stream: &StreamName) -> Result<(), Denial> {
-        if self.key.streams.allow(stream) { Ok(()) } else { Err(Denial::StreamNotAllowed(self.key.key_id)) }
+        if self.key.covers(stream) { Ok(()) } else { Err(Denial::StreamNotAllowed(self.key.key_id)) }
     }
 }
 

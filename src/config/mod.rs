@@ -6,7 +6,7 @@
 //! 1. [`option`]: what is said about an option, and the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.
-//! 4. [`admin`], [`http`], [`sync`], [`session`], [`ingest`], [`query`], [`log`]: the concerns.
+//! 4. [`admin`], [`http`], [`sync`], [`session`], [`ingest`], [`query`], [`usage`], [`log`]: the concerns.
 
 pub mod admin;
 mod file;
@@ -17,6 +17,7 @@ pub mod option;
 pub mod query;
 pub mod session;
 pub mod sync;
+pub mod usage;
 mod value;
 
 use std::ffi::OsString;
@@ -30,6 +31,7 @@ pub use option::{OptionDoc, options};
 pub use query::QueryConfig;
 pub use session::SessionConfig;
 pub use sync::SyncConfig;
+pub use usage::UsageConfig;
 
 use crate::store::StoreUrl;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Answering SQL.
     pub query: QueryConfig,
+    /// Recording what keys are used for.
+    pub usage: UsageConfig,
     /// What is written to the log.
     pub log: LogConfig,
 }
@@ -110,6 +114,7 @@ impl Default for Config {
             session: SessionConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),
+            usage: UsageConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -17,6 +17,7 @@ use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
 use crate::sync::SyncSettings;
 use crate::telemetry::metrics::{Levels, Metrics};
+use crate::usage::{Meter, UsageSettings};
 
 /// The state of a node.
 pub struct App {
@@ -33,6 +34,8 @@ pub struct App {
     /// Where SQL is answered.
     #[cfg(feature = "query")]
     pub engine: Engine,
+    /// What keys are used for.
+    pub usage: Meter,
     /// What opens the admin plane.
     pub admin_token: AdminDigest,
     /// What this node counts.
@@ -78,6 +81,11 @@ impl App {
         };
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), sync);
         share_streams(&keystore, &catalog);
+        let usage = UsageSettings {
+            flush_interval: config.usage.flush_interval,
+            stream: config.usage.stream,
+            ..UsageSettings::default()
+        };
         #[cfg(feature = "query")]
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         Ok(Self {
@@ -85,6 +93,7 @@ impl App {
             ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
+            usage: Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), usage),
             bucket,
             keystore,
             catalog,
@@ -146,9 +155,9 @@ impl App {
         }
     }
 
-    /// Keeps up with the other nodes, until dropped.
+    /// Keeps up with the other nodes and writes down what keys are used for, until dropped.
     pub async fn follow(&self) {
-        self.keystore.follow(async || self.sync().await).await;
+        futures::join!(self.keystore.follow(async || self.sync().await), self.usage.follow());
     }
 
     /// The documents that cannot be used: keys, tenants and the schemas of streams.
@@ -166,6 +175,8 @@ impl App {
             tenants: self.keystore.tenants().len(),
             unreadable: self.unreadable().len(),
             sessions: self.sessions.list().len(),
+            usage_keys: self.usage.key_count(),
+            usage_flush_failures: self.usage.failures(),
             applied_seq: self.keystore.replica().applied_seq(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
             store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),

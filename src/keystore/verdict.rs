@@ -77,7 +77,7 @@ impl Keystore {
             Standing::Good if key.older_until(&digest).is_some_and(|until| until <= now) => VerdictCode::Rotated,
             Standing::Good if action != key.key_type => VerdictCode::WrongKeyType,
             Standing::Good if found.tenant.suspended.contains(&action) => VerdictCode::TenantSuspended,
-            Standing::Good if stream.is_some_and(|stream| !key.streams.allow(stream)) => VerdictCode::StreamNotAllowed,
+            Standing::Good if stream.is_some_and(|stream| !key.covers(stream)) => VerdictCode::StreamNotAllowed,
             Standing::Good => VerdictCode::Valid,
         };
         Verdict { code, key: Some(key) }

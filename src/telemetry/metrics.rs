@@ -1,7 +1,7 @@
 //! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -28,6 +28,8 @@ pub struct Metrics {
     tenants: Gauge,
     unreadable: Gauge,
     sessions: Gauge,
+    usage_keys: Gauge,
+    usage_flush_failures: Counter,
     applied_seq: Gauge,
     view_age: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
@@ -71,6 +73,10 @@ pub struct Levels {
     pub unreadable: usize,
     /// Query sessions that are open.
     pub sessions: usize,
+    /// Keys of whose use this node has written since it started.
+    pub usage_keys: usize,
+    /// How often what was used could not be written down.
+    pub usage_flush_failures: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
     /// Since when the store is not known to hold nothing newer.
@@ -92,6 +98,8 @@ impl Default for Metrics {
             tenants: Gauge::default(),
             unreadable: Gauge::default(),
             sessions: Gauge::default(),
+            usage_keys: Gauge::default(),
+            usage_flush_failures: Counter::default(),
             applied_seq: Gauge::default(),
             view_age: Gauge::default(),
             store_mode: Family::default(),
@@ -116,6 +124,16 @@ impl Default for Metrics {
         registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
         registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
         registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
+        registry.register(
+            "usage_keys",
+            "Keys of whose use this node has written since it started",
+            metrics.usage_keys.clone(),
+        );
+        registry.register(
+            "usage_flush_failures",
+            "Times that what keys were used for could not be written down; it is kept and tried again",
+            metrics.usage_flush_failures.clone(),
+        );
         registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
         registry.register_with_unit(
             "sync_view_age",
@@ -141,6 +159,8 @@ impl Metrics {
         self.tenants.set(signed(levels.tenants));
         self.unreadable.set(signed(levels.unreadable));
         self.sessions.set(signed(levels.sessions));
+        self.usage_keys.set(signed(levels.usage_keys));
+        self.usage_flush_failures.inner().store(levels.usage_flush_failures, Ordering::Relaxed);
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
         self.view_age.set(levels.view_age_seconds);
         self.store_mode.clear();

@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stream", &["cache", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
+    ("usage", &["error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["key", "store", "telemetry"]),
     (
@@ -37,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stream",
             "sync",
             "telemetry",
+            "usage",
         ],
     ),
     ("cli", &["auth", "cache", "clock", "config", "error", "http", "key", "layout", "store", "telemetry"]),
