@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::{Action, Denial};
 use crate::cache::KeyCache;
-use crate::key::{ApiKey, Credential, Digest, Standing, StreamName, Tenant, TenantId};
+use crate::key::{ApiKey, Credential, Digest, Hint, OlderSecret, Standing, StreamName, Tenant, TenantId};
 
 /// Proof that a good key for the action `A` was presented. Only [`authenticate`] makes one.
 pub struct Permit<A> {
     key: Arc<ApiKey>,
     tenant: Arc<Tenant>,
-    older_until: Option<DateTime<Utc>>,
+    older: Option<OlderSecret>,
     action: PhantomData<fn() -> A>,
 }
 
@@ -22,7 +22,7 @@ impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
         let tenant = Arc::new(Tenant::new(key.tenant.clone()));
-        Self { key, tenant, older_until: None, action: PhantomData }
+        Self { key, tenant, older: None, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -42,12 +42,17 @@ impl<A> Permit<A> {
 
     /// Until when the secret works that was presented, when it is one that was rotated away.
     pub fn older_until(&self) -> Option<DateTime<Utc>> {
-        self.older_until
+        self.older.map(|older| older.until)
+    }
+
+    /// The last characters of the secret that was presented, when it is one that was rotated away.
+    pub fn older(&self) -> Option<Hint> {
+        self.older.map(|older| older.hint)
     }
 
     /// The first instant at which what was presented no longer works.
     pub fn good_until(&self) -> Option<DateTime<Utc>> {
-        [self.key.expires_at, self.older_until].into_iter().flatten().min()
+        [self.key.expires_at, self.older_until()].into_iter().flatten().min()
     }
 
     /// Checks that the key covers `stream`.
@@ -61,7 +66,7 @@ impl<A> Permit<A> {
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        Self { key: self.key.clone(), tenant: self.tenant.clone(), older_until: self.older_until, action: PhantomData }
+        Self { key: self.key.clone(), tenant: self.tenant.clone(), older: self.older, action: PhantomData }
     }
 }
 
@@ -113,8 +118,8 @@ pub fn recognise<A: Action>(
         Standing::Disabled => return Err(Denial::Disabled(key_id)),
         Standing::Revoked => return Err(Denial::Revoked(key_id)),
     }
-    let older_until = if key.older.is_empty() { None } else { key.older_until(digest) };
-    if older_until.is_some_and(|until| until <= now) {
+    let older = if key.older.is_empty() { None } else { key.older_secret(digest).copied() };
+    if older.is_some_and(|older| older.until <= now) {
         return Err(Denial::Rotated(key_id));
     }
     if let Some(needed) = A::KEY_TYPE
@@ -128,7 +133,7 @@ pub fn recognise<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, tenant, older_until, action: PhantomData })
+    Ok(Permit { key, tenant, older, action: PhantomData })
 }
 
 #[cfg(test)]

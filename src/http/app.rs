@@ -81,11 +81,7 @@ impl App {
         };
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), sync);
         share_streams(&keystore, &catalog);
-        let usage = UsageSettings {
-            flush_interval: config.usage.flush_interval,
-            stream: config.usage.stream,
-            ..UsageSettings::default()
-        };
+        let usage = UsageSettings::new(config.usage.flush_interval, config.usage.stream);
         #[cfg(feature = "query")]
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         Ok(Self {

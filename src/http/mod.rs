@@ -4,7 +4,8 @@
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
 //! 4. [`credential`]: where a client may put its key.  [`body`]: the body that holds a session.
-//! 5. [`error`]: the one map from what went wrong to an answer.
+//! 5. [`usage`]: which key did what.
+//! 6. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
 pub mod body;
@@ -15,6 +16,7 @@ pub mod field;
 pub mod middleware;
 pub mod routes;
 pub mod server;
+pub mod usage;
 
 use actix_web::middleware::from_fn;
 use actix_web::{guard, http::Method, web};

@@ -76,6 +76,11 @@ impl ApiKey {
 
     /// Until when an older secret of this key works; `None` for what is none of them.
     pub fn older_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {
-        self.older.iter().find(|older| older.digest.verify(digest)).map(|older| older.until)
+        self.older_secret(digest).map(|older| older.until)
+    }
+
+    /// The older secret of this digest.
+    pub fn older_secret(&self, digest: &Digest) -> Option<&OlderSecret> {
+        self.older.iter().find(|older| older.digest.verify(digest))
     }
 }

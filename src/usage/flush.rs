@@ -31,7 +31,7 @@ impl Meter {
         let (mut begun, mut answered) = (false, true);
         loop {
             if !begun && self.0.keystore.cache().is_hydrated() {
-                begun = Archive::begin(&self.0.bucket, self.0.now()).await.is_ok();
+                begun = self.begin().await.is_ok();
             }
             tokio::time::sleep(sync::around(interval)).await;
             let flushed = self.flush().await;
@@ -48,6 +48,14 @@ impl Meter {
                 }
             }
         }
+    }
+
+    /// Says in the store that counting has begun, unless that is said already.
+    ///
+    /// # Errors
+    /// As for [`Meter::flush`].
+    pub async fn begin(&self) -> Result<()> {
+        Archive::begin(&self.0.bucket, self.0.now()).await
     }
 
     /// Writes down what was counted since the last time. What cannot be written is kept, and added to.

@@ -31,14 +31,20 @@ pub struct UsageSettings {
     pub silence: Duration,
 }
 
+/// A look at the other nodes costs a listing: admins who look often share one.
+const MAX_AGE: Duration = Duration::from_secs(5);
+
+impl UsageSettings {
+    /// The settings of a node that flushes so often, with or without the system stream.
+    pub fn new(flush_interval: Option<Duration>, stream: bool) -> Self {
+        let max_age = flush_interval.unwrap_or(MAX_AGE).min(MAX_AGE);
+        Self { flush_interval, stream, max_age, silence: Duration::from_secs(3600) }
+    }
+}
+
 impl Default for UsageSettings {
     fn default() -> Self {
-        Self {
-            flush_interval: Some(Duration::from_secs(60)),
-            stream: true,
-            max_age: Duration::from_secs(5),
-            silence: Duration::from_secs(3600),
-        }
+        Self::new(Some(Duration::from_secs(60)), true)
     }
 }
 

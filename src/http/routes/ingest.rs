@@ -8,6 +8,7 @@ use crate::auth::{Ingestion, Permit};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
+use crate::http::usage::Accepted;
 use crate::ingest::{ContentEncoding, Origin};
 use crate::key::StreamName;
 
@@ -64,7 +65,9 @@ async fn accept(
     let accepted = app.ingest.accept(origin, &stream, encoding, body).await?;
     app.metrics.events.inc_by(accepted as u64);
     app.metrics.ingested_bytes.inc_by(body_bytes as u64);
-    Ok(HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted})))
+    let mut response = HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted}));
+    response.extensions_mut().insert(Accepted { events: accepted as u64, bytes: body_bytes as u64 });
+    Ok(response)
 }
 
 fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem> {

@@ -17,6 +17,7 @@ use crate::key::{
     ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
 };
 use crate::keystore::{self, Cursor, Filter};
+use crate::usage::Totals;
 
 /// Who issues keys through this plane.
 const ADMIN: &str = "admin";
@@ -79,6 +80,7 @@ pub struct ListQuery {
     key_type: Option<KeyType>,
     state: Option<KeyState>,
     name: Option<String>,
+    unused_since: Option<Rfc3339>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +142,7 @@ pub async fn issue(
 /// A page of keys, without the revoked ones unless asked for.
 ///
 /// # Errors
-/// 400, 404, 410.
+/// 400, 404, 410; 503 when unused ones are asked for and the store does not answer.
 pub async fn list(
     _: Operator,
     app: web::Data<App>,
@@ -150,10 +152,19 @@ pub async fn list(
     let (tenant, query) = (parse_tenant(&tenant)?, query.into_inner());
     let after = query.cursor.map(|cursor| Cursor::decode(&cursor, &tenant)).transpose()?;
     let filter = Filter { key_type: query.key_type, state: query.state, name: query.name };
-    let page = app.keystore.list(&tenant, &filter, after, query.limit.unwrap_or(100))?;
+    let limit = query.limit.unwrap_or(100);
+    let page = match query.unused_since {
+        Some(Rfc3339(since)) => {
+            let uses = app.usage.last_used(&tenant).await?;
+            app.keystore.list_where(&tenant, &filter, |key| uses.is_unused_since(key, since), after, limit)?
+        }
+        None => app.keystore.list(&tenant, &filter, after, limit)?,
+    };
     let now = app.keystore.now();
+    let totals = totals(&app).await;
+    let tally = |key: &ApiKey| totals.as_ref().map(|totals| totals.of(&tenant, key.key_id));
     Ok(HttpResponse::Ok().json(Listed {
-        items: page.keys.iter().map(|key| KeyView::new(key, now)).collect(),
+        items: page.keys.iter().map(|key| KeyView::new(key, now).used(tally(key))).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&tenant)),
     }))
 }
@@ -169,7 +180,15 @@ pub async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
     let key = app.keystore.find_anywhere(&tenant, id).await?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(KeyView::new(&key, app.keystore.now())))
+    let tally = totals(&app).await.map(|totals| totals.of(&tenant, id));
+    let view = KeyView::new(&key, app.keystore.now()).used(tally);
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(view))
+}
+
+/// What all nodes have counted; `None` when that cannot be told right now, which is no reason to show nothing.
+async fn totals(app: &App) -> Option<Totals> {
+    let totals = app.usage.totals().await;
+    totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
 }
 
 /// Changes a key; with `If-Match` only the revision it names.
