@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use keyloft::auth::{AnyUse, Permit, authenticate};
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, TenantId};
 use keyloft::stream::catalog::StreamCatalog;
 use keyloft::usage::{Meter, Use, UsageSettings};
-use keyloft::{Bucket, Clock, Keystore, SystemClock};
+use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
@@ -26,7 +27,9 @@ impl Node {
     async fn on(store: &Arc<dyn ObjectStore>, secret: &str) -> Self {
         let faults = Arc::new(Faults::default());
         let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
-        let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+        // Ahead of the store, so that whatever is written now was written before.
+        let clock = Arc::new(ManualClock::new(SystemClock.now() + TimeDelta::minutes(30)));
+        let keystore = Keystore::new(bucket.clone(), Arc::default(), clock);
         keystore.sync().await.unwrap();
         // Whoever does not say that it lives is folded at once: nobody here says so.
         let settings = UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
