@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::HttpRequest;
+use actix_web::dev::Extensions;
 
 use super::app::App;
 use super::error::Reason;
@@ -26,19 +27,18 @@ pub struct Accepted {
 }
 
 /// The key that a request was made with, if one was recognised.
-#[derive(Debug, Clone)]
-pub(super) struct Presented {
-    pub(super) key: Arc<ApiKey>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presented<'a> {
+    key: &'a ApiKey,
     /// The secret that was presented, when it was one that had been rotated away.
     older: Option<Hint>,
     permitted: bool,
 }
 
-impl Presented {
+impl<'a> Presented<'a> {
     /// Finds what the middleware of the route has left in the request.
-    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
-        let extensions = request.extensions();
-        let permit = |key: &Arc<ApiKey>, older| Self { key: key.clone(), older, permitted: true };
+    pub(super) fn among(extensions: &'a Extensions) -> Option<Self> {
+        let permit = |key: &'a Arc<ApiKey>, older| Self { key, older, permitted: true };
         extensions
             .get::<Permit<Ingestion>>()
             .map(|found| permit(found.key(), found.older()))
@@ -46,17 +46,17 @@ impl Presented {
             .or_else(|| extensions.get::<Permit<AnyUse>>().map(|found| permit(found.key(), found.older())))
             .or_else(|| {
                 let Recognised(key) = extensions.get()?;
-                Some(Self { key: key.clone(), older: None, permitted: false })
+                Some(Self { key, older: None, permitted: false })
             })
     }
 
-    /// Whether it was let in.
-    pub(super) fn is_permitted(&self) -> bool {
-        self.permitted
+    /// The key, if it was let in.
+    pub(super) fn permitted(self) -> Option<&'a ApiKey> {
+        self.permitted.then_some(self.key)
     }
 
     /// Counts the request by its answer.
-    pub(super) fn count(&self, app: &App, request: &HttpRequest, answer: &Answer) {
+    pub(super) fn count(self, app: &App, request: &HttpRequest, answer: &Answer) {
         let Accepted { events, bytes } = answer.accepted;
         // Whoever is turned away at the door, or by a limit, has not used the key.
         let turned_away =
@@ -70,7 +70,7 @@ impl Presented {
             events,
             bytes,
         };
-        app.usage.count(&self.key, &used);
+        app.usage.count(self.key, &used);
     }
 }
 

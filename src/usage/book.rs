@@ -40,10 +40,10 @@ impl Book {
         }
     }
 
-    /// Forgets the keys that `kept` does not name.
-    pub fn retain(&mut self, kept: impl Fn(&TenantId, KeyId) -> bool) {
+    /// Forgets the keys that `kept` says no to.
+    pub fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId, &mut Tally) -> bool) {
         self.0.retain(|tenant, keys| {
-            keys.retain(|key_id, _| kept(tenant, *key_id));
+            keys.retain(|key_id, tally| kept(tenant, *key_id, tally));
             !keys.is_empty()
         });
     }

@@ -68,8 +68,8 @@ impl Desk {
         self.sheets.iter().any(|sheet| sheet.id() == id)
     }
 
-    /// Forgets the keys that `kept` does not name.
-    pub(super) fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId) -> bool) {
+    /// Forgets the keys that `kept` says no to.
+    pub(super) fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId, &mut Tally) -> bool) {
         self.sheets.iter_mut().for_each(|sheet| sheet.retain(kept));
         let books = self.sheets.iter().flat_map(|sheet| sheet.books(false));
         let held: HashSet<KeyId> = books.flat_map(|book| book.iter().map(|(_, key_id, _)| key_id)).collect();

@@ -1,14 +1,14 @@
 //! Writing down what was counted, and looking after what nodes left behind that have ended.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use super::archive::Archive;
 use super::file::{self, Head};
-use super::fold::{Folder, pack};
+use super::fold::{Folder, Living, pack};
 use super::meter::Meter;
 use super::sheet::Found;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ use crate::store::Written;
 use crate::sync;
 
 /// How often a node looks for sheets to fold, give or take a fifth.
-const FOLD_PERIOD: Duration = Duration::from_secs(600);
+const FOLD_PERIOD: Duration = Duration::from_secs(1800);
 /// A sheet is written twice at first, and once more when it was sealed.
 const ATTEMPTS: usize = 6;
 /// How long a node that ends waits for its last flush.
@@ -41,7 +41,7 @@ impl Meter {
                 _ => {}
             }
             answered = flushed.is_ok();
-            if answered && Instant::now() >= next_fold {
+            if Instant::now() >= next_fold {
                 next_fold = Instant::now() + sync::around(FOLD_PERIOD);
                 if let Err(error) = self.fold().await {
                     tracing::warn!("the counters of nodes that ended could not be folded: {error:?}");
@@ -80,8 +80,8 @@ impl Meter {
         }
         let keystore = &self.0.keystore;
         let find = |tenant: &_, id| {
-            let deleted = keystore.cache().tenant(tenant).is_none_or(|tenant| tenant.deleted);
-            keystore.cache().key(tenant, id).filter(|_| !deleted)
+            let is_deleted = keystore.cache().tenant(tenant).is_none_or(|tenant| tenant.deleted);
+            keystore.cache().key(tenant, id).filter(|_| !is_deleted)
         };
         outcome.and(self.0.rows.write(&self.0.target, find).await)
     }
@@ -147,17 +147,20 @@ impl Meter {
         if !inner.keystore.cache().is_hydrated() {
             return Ok(0); // Nobody knows yet which keys there are.
         }
-        let nodes = inner.keystore.replica().nodes().await?;
-        let store_now = nodes.iter().map(|node| node.last_seen_at).max().unwrap_or_else(|| inner.now());
         let folder = Folder {
             bucket: inner.bucket.clone(),
             node_id: inner.node_id(),
             now: inner.now(),
-            live: nodes.iter().filter(|node| node.live).map(|node| node.node_id).collect::<HashSet<_>>(),
-            silent_since: store_now - inner.settings.silence,
+            silence: TimeDelta::from_std(inner.settings.silence).unwrap_or(TimeDelta::MAX),
         };
-        let folded = folder.fold(|id| inner.desk().owns(id), |tenant, id| inner.keeps(tenant, id)).await?;
-        inner.desk().retain(&|tenant, id| inner.keeps(tenant, id));
+        let living = async || {
+            let nodes = inner.keystore.replica().nodes().await?;
+            let store_now = nodes.iter().map(|node| node.last_seen_at).max().unwrap_or_else(|| inner.now());
+            let live = nodes.iter().filter(|node| node.live).map(|node| node.node_id);
+            Ok(Living { nodes: live.collect(), store_now })
+        };
+        let folded = folder.fold(living, |id| inner.desk().owns(id), inner.keeping()).await?;
+        inner.desk().retain(&inner.keeping());
         if folded > 0 {
             tracing::info!(sheets = folded, "the counters of nodes that ended are in the archive");
         }

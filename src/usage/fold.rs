@@ -33,44 +33,54 @@ pub(super) struct Folder {
     pub(super) bucket: Bucket,
     pub(super) node_id: NodeId,
     pub(super) now: DateTime<Utc>,
-    /// The nodes that are alive.
-    pub(super) live: HashSet<NodeId>,
-    /// Sheets that were written before this, by the clock of the store, belong to nodes that have ended, unless they live.
-    pub(super) silent_since: DateTime<Utc>,
+    pub(super) silence: TimeDelta,
+}
+
+/// Who is known to live, and the time by the clock of the store.
+#[derive(Debug)]
+pub(super) struct Living {
+    pub(super) nodes: HashSet<NodeId>,
+    pub(super) store_now: DateTime<Utc>,
 }
 
 impl Folder {
-    /// Folds what there is to fold, but not `own` sheets, and forgets the keys that `kept` does not name. Gives the number
-    /// of sheets.
+    /// Folds what there is to fold, but not `own` sheets, and forgets the keys that `kept` says no to. Gives the number of
+    /// sheets. Where there is nothing to fold, that costs two requests.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be read:
     /// everything counts as before.
     pub(super) async fn fold(
         &self,
+        living: impl AsyncFn() -> Result<Living>,
         own: impl Fn(Uuid) -> bool,
-        kept: impl Fn(&TenantId, KeyId) -> bool,
+        kept: impl Fn(&TenantId, KeyId, &mut Tally) -> bool,
     ) -> Result<usize> {
         // Before the sheets: whoever folds them in between changes it, and we shall fail.
         let Some((archive, version)) = Archive::read(&self.bucket).await? else { return Ok(0) };
-        let mut sheets = Vec::new();
-        for (id, written_at) in self.listed_sheets().await? {
-            if archive.holds(id) {
-                self.bucket.remove(&ObjectName::UsageSheet { id }).await?; // A crash left it lying.
-            } else if !own(id)
-                && sheets.len() < MAX_SHEETS
-                && let Some(book) = self.sealed(id, written_at).await?
+        let listed = self.listed_sheets().await?;
+        let (lying, others): (Vec<_>, Vec<_>) =
+            listed.into_iter().filter(|(id, _)| !own(*id)).partition(|(id, _)| archive.holds(*id));
+        for (id, _) in lying {
+            self.bucket.remove(&ObjectName::UsageSheet { id }).await?; // A crash left it lying.
+        }
+        if others.is_empty() {
+            return Ok(0);
+        }
+        let (living, mut sheets) = (living().await?, Vec::new());
+        for (id, written_at) in others {
+            if sheets.len() < MAX_SHEETS
+                && let Some(book) = self.sealed(id, written_at, &living).await?
             {
                 sheets.push((id, book));
             }
         }
         if sheets.is_empty() {
-            self.sweep(&archive).await?;
             return Ok(0);
         }
         let mut all = self.pieces(&archive).await?;
         sheets.iter().for_each(|(_, book)| all.add(book));
-        all.retain(kept);
+        all.retain(&kept);
         let mut folded = self.still_lying(&archive).await?;
         folded.extend(sheets.iter().map(|(sheet, _)| Folded { sheet: *sheet, at: self.now }));
         let pieces = self.write_pieces(all).await?;
@@ -86,6 +96,7 @@ impl Folder {
             self.bucket.remove(&ObjectName::UsageSheet { id: *id }).await?;
         }
         self.remove_pieces(&archive.pieces).await?;
+        self.sweep(&next, living.store_now).await?;
         Ok(sheets.len())
     }
 
@@ -99,7 +110,7 @@ impl Folder {
     }
 
     /// What is on a sheet that is never written again, sealing it if its node has ended; `None` for any other.
-    async fn sealed(&self, id: Uuid, written_at: DateTime<Utc>) -> Result<Option<Book>> {
+    async fn sealed(&self, id: Uuid, written_at: DateTime<Utc>, living: &Living) -> Result<Option<Book>> {
         let name = ObjectName::UsageSheet { id };
         let stored = match self.bucket.read(&name).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => None,
@@ -108,7 +119,8 @@ impl Folder {
         let Some(Stored { body, version, .. }) = stored else { return Ok(None) };
         // One that cannot be read, or is of a later version, is left to whoever can.
         let Ok(head) = file::head(&body) else { return Ok(None) };
-        if !head.sealed && (written_at > self.silent_since || self.live.contains(&head.node_id)) {
+        let is_recent = living.store_now - written_at < self.silence;
+        if !head.sealed && (is_recent || living.nodes.contains(&head.node_id)) {
             return Ok(None);
         }
         let Ok((_, book)) = blocking(move || file::unpack(&body)).await else { return Ok(None) };
@@ -167,11 +179,11 @@ impl Folder {
     }
 
     /// Removes pieces that a crash left lying.
-    async fn sweep(&self, archive: &Archive) -> Result<()> {
+    async fn sweep(&self, archive: &Archive, store_now: DateTime<Utc>) -> Result<()> {
         for listed in self.bucket.list(&layout::usage_archive()).await? {
             if let Some(ObjectName::UsagePiece { id }) = ObjectName::parse(&listed.path)
                 && !archive.pieces.contains(&id)
-                && listed.written_at < self.silent_since - FORGOTTEN
+                && listed.written_at < store_now - FORGOTTEN
             {
                 self.bucket.remove(&ObjectName::UsagePiece { id }).await?;
             }

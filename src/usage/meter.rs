@@ -1,6 +1,6 @@
 //! The front door: counts what keys do, writes it down now and then, and tells what all nodes have counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::{LastUses, Minute, Tally, Use};
 use crate::error::{Error, Result};
 use crate::key::{ApiKey, KeyId, NodeId, TenantId};
 use crate::keystore::Keystore;
+use crate::layout::ObjectName;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
 
@@ -160,9 +161,18 @@ impl Inner {
         self.keystore.now()
     }
 
-    /// Whether there is such a key.
-    pub(super) fn keeps(&self, tenant: &TenantId, key_id: KeyId) -> bool {
-        self.keystore.cache().key(tenant, key_id).is_some()
+    /// What to keep of each key: nothing when it is gone, and nothing of secrets that it has no more.
+    pub(super) fn keeping(&self) -> impl Fn(&TenantId, KeyId, &mut Tally) -> bool {
+        let cache = self.keystore.cache().clone();
+        // A document that somebody broke may be repaired.
+        let broken: HashSet<String> = cache.unreadable().into_keys().map(|(_, object)| object).collect();
+        move |tenant, key_id, tally| match cache.key(tenant, key_id) {
+            Some(key) => {
+                tally.older.retain(|hint, _| key.older.iter().any(|older| older.hint.as_str() == hint));
+                true
+            }
+            None => broken.contains(ObjectName::Key { tenant: tenant.clone(), key_id }.path().as_str()),
+        }
     }
 }
 

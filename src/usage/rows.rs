@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::StreamExt;
 use uuid::Uuid;
 
 use super::sheet::new_id;
@@ -17,6 +18,8 @@ use crate::layout::ObjectName;
 use crate::store::Bucket;
 use crate::stream::{Field, FieldType, StreamCatalog};
 
+/// How many tenants are written for at once.
+const WRITES: usize = 8;
 /// The name of the stream, in every tenant.
 const STREAM: &str = "keyloft_usage";
 
@@ -65,17 +68,29 @@ impl Rows {
     ) -> Result<()> {
         let Ok(stream) = StreamName::parse(STREAM) else { return Ok(()) };
         let tenants: Vec<TenantId> = self.lock().keys().cloned().collect();
-        let mut outcome = Ok(());
-        for tenant in tenants {
-            let Some(pending) = self.lock().get(&tenant).cloned() else { continue };
-            let rows = pending.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
-            let written = target.write(&tenant, &stream, pending.id, pending.at, rows).await;
-            if written.is_ok() {
-                self.lock().remove(&tenant);
+        let writes = futures::stream::iter(tenants).map(|tenant| self.write_one(target, &stream, tenant, &find));
+        writes.buffer_unordered(WRITES).fold(Ok(()), async |all, one| all.and(one)).await
+    }
+
+    async fn write_one(
+        &self,
+        target: &Target,
+        stream: &StreamName,
+        tenant: TenantId,
+        find: &impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
+    ) -> Result<()> {
+        let Some(pending) = self.lock().get(&tenant).cloned() else { return Ok(()) };
+        let rows = pending.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
+        let written = target.write(&tenant, stream, pending.id, pending.at, rows).await;
+        match &written {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                tracing::error!(%tenant, "rows of usage do not fit their stream, and are given up: {error:?}");
             }
-            outcome = outcome.and(written);
+            Err(_) => return written,
+            Ok(()) => {}
         }
-        outcome
+        self.lock().remove(&tenant);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Pending>> {

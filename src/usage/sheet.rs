@@ -6,7 +6,8 @@
 
 use uuid::Uuid;
 
-use super::Book;
+use super::{Book, Tally};
+use crate::key::{KeyId, TenantId};
 
 /// What is in the store under the name of a sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +119,8 @@ impl Sheet {
         settled.chain([&self.fresh])
     }
 
-    /// Forgets the keys that `kept` does not name.
-    pub(super) fn retain(&mut self, kept: &impl Fn(&crate::key::TenantId, crate::key::KeyId) -> bool) {
+    /// Forgets the keys that `kept` says no to.
+    pub(super) fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId, &mut Tally) -> bool) {
         self.settled.retain(kept);
         self.fresh.retain(kept);
     }

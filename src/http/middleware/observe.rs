@@ -6,7 +6,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpMessage, web};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -50,14 +50,16 @@ pub async fn record(
             app.metrics.count_denial(denial.as_str());
         }
     }
-    let presented = Presented::of(request);
-    if let (Some(presented), Some(app)) = (&presented, request.app_data::<web::Data<App>>()) {
+    let extensions = request.extensions();
+    let presented = Presented::among(&extensions);
+    if let (Some(presented), Some(app)) = (presented, request.app_data::<web::Data<App>>()) {
         let accepted = response.response().extensions().get().copied().unwrap_or_default();
         presented.count(app, request, &Answer { status: response.status(), reason, accepted });
     }
     let _entered = span.entered();
-    let key = presented.as_ref().filter(|presented| presented.is_permitted()).map(|presented| &*presented.key);
+    let key = presented.and_then(Presented::permitted);
     log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
+    drop(extensions);
     Ok(response)
 }
 

@@ -21,6 +21,8 @@ use crate::usage::Totals;
 
 /// Who issues keys through this plane.
 const ADMIN: &str = "admin";
+/// How long a view waits for what the key was used for.
+const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The body of an issue. Fields that only the server sets are unknown here, and so refused.
 #[derive(Debug, Deserialize)]
@@ -187,7 +189,7 @@ pub async fn show(
 
 /// What all nodes have counted; `None` when that cannot be told right now, which is no reason to show nothing.
 async fn totals(app: &App) -> Option<Totals> {
-    let totals = app.usage.totals().await;
+    let totals = tokio::time::timeout(USAGE_PATIENCE, app.usage.totals()).await.ok()?;
     totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
 }
 
