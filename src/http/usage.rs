@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
+use actix_web::http::StatusCode;
 
 use super::app::App;
 use super::error::Reason;

@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamName, StreamPattern,
-    Streams,
-    TenantId,
+    Streams, TenantId,
 };
 use crate::key::InvalidId;
 

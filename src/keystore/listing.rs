@@ -95,9 +95,8 @@ impl Keystore {
             return Err(Error::invalid("limit must be from 1 to 1000"));
         }
         self.tenant(tenant)?;
-        let mut keys = self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| {
-            filter.accepts(key) && wanted(key)
-        });
+        let mut keys =
+            self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| filter.accepts(key) && wanted(key));
         let more = keys.len() > limit;
         keys.truncate(limit);
         let next = keys.last().filter(|_| more).map(|key| Cursor(key.key_id));

@@ -85,7 +85,12 @@ impl Desk {
     }
 
     /// Shows every tally of a tenant.
-    pub(super) fn each_of(&self, tenant: &TenantId, folded: impl Fn(Uuid) -> bool, mut show: impl FnMut(KeyId, &Tally)) {
+    pub(super) fn each_of(
+        &self,
+        tenant: &TenantId,
+        folded: impl Fn(Uuid) -> bool,
+        mut show: impl FnMut(KeyId, &Tally),
+    ) {
         for sheet in &self.sheets {
             for book in sheet.books(folded(sheet.id())) {
                 book.of_tenant(tenant).for_each(|(key_id, tally)| show(key_id, tally));

@@ -58,10 +58,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when it cannot be compressed.
-pub(super) fn pack<'a>(
-    head: &Head,
-    tallies: impl Iterator<Item = (&'a TenantId, KeyId, &'a Tally)>,
-) -> Result<Bytes> {
+pub(super) fn pack<'a>(head: &Head, tallies: impl Iterator<Item = (&'a TenantId, KeyId, &'a Tally)>) -> Result<Bytes> {
     let internal = |error| Error::new(ErrorKind::Internal, "usage cannot be packed").caused_by(error);
     zstd::bulk::compress(&lines(head, tallies), LEVEL).map(Bytes::from).map_err(internal)
 }

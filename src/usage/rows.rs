@@ -48,11 +48,8 @@ impl Rows {
     pub(super) fn add(&self, counted: &Book, at: DateTime<Utc>) {
         let mut pending = self.lock();
         for (tenant, key_id, tally) in counted.iter() {
-            let rows = pending.entry(tenant.clone()).or_insert_with(|| Pending {
-                id: new_id(),
-                at,
-                tallies: HashMap::new(),
-            });
+            let rows =
+                pending.entry(tenant.clone()).or_insert_with(|| Pending { id: new_id(), at, tallies: HashMap::new() });
             rows.tallies.entry(key_id).or_default().add(tally);
         }
     }
@@ -143,10 +140,8 @@ fn batch(node_id: NodeId, rows: &[(Arc<ApiKey>, Tally)]) -> Batch {
         ("last_used_at", FieldType::Text, texts(&|_, tally| last_used_at(tally))),
         ("last_address", FieldType::Text, texts(&|_, tally| Some(tally.last_address?.to_string()))),
     ];
-    let (fields, columns) = columns
-        .into_iter()
-        .map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column))
-        .unzip();
+    let (fields, columns) =
+        columns.into_iter().map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column)).unzip();
     Batch { fields, rows: rows.len(), columns }
 }
 

@@ -71,7 +71,9 @@ impl Sheet {
     pub(super) fn learn(&mut self, found: Found) {
         let durable = self.rev;
         match (self.attempted.take(), found) {
-            (Some(attempted), Found::Open(rev) | Found::Sealed(rev)) if rev == durable + 1 => self.settled.add(&attempted),
+            (Some(attempted), Found::Open(rev) | Found::Sealed(rev)) if rev == durable + 1 => {
+                self.settled.add(&attempted)
+            }
             (Some(mut attempted), Found::Open(_) | Found::Sealed(_)) => {
                 attempted.add(&self.fresh);
                 self.fresh = attempted;

@@ -162,7 +162,11 @@ mod tests {
         let mut tally = Tally::default();
         tally.count(&request(600));
         let mut other = Tally::default();
-        other.count(&Use { address: Some("2001:db8::1".parse().unwrap()), older: Hint::parse("x7Qa").ok(), ..request(60) });
+        other.count(&Use {
+            address: Some("2001:db8::1".parse().unwrap()),
+            older: Hint::parse("x7Qa").ok(),
+            ..request(60)
+        });
         let mut sum = tally.clone();
         sum.add(&other);
         assert_eq!((sum.requests, sum.last_address), (2, tally.last_address));

@@ -117,7 +117,9 @@ async fn credentials_that_nobody_knows_leave_no_trace() {
     server.app.usage.flush().await.unwrap();
     assert_eq!(server.app.usage.key_count(), 1);
     let metrics = server.anonymous().get("/metrics").await;
-    assert!(metrics.text().contains("keyloft_usage_keys 1\n") && metrics.text().contains("usage_flush_failures_total 0"));
+    assert!(
+        metrics.text().contains("keyloft_usage_keys 1\n") && metrics.text().contains("usage_flush_failures_total 0")
+    );
 }
 
 #[tokio::test]
@@ -313,8 +315,10 @@ async fn without_an_interval_nothing_is_recorded() {
 #[tokio::test]
 async fn a_key_that_is_gone_drops_out_of_the_archive() {
     let server = TestServer::spawn().await;
-    let (kept, gone) =
-        (server.admin().issue("default", "kept", "query").await, server.admin().issue("default", "gone", "query").await);
+    let (kept, gone) = (
+        server.admin().issue("default", "kept", "query").await,
+        server.admin().issue("default", "gone", "query").await,
+    );
     for issued in [&kept, &gone] {
         server.with_key(&issued.api_key).get("/api/v1/whoami").await;
     }
@@ -324,7 +328,6 @@ async fn a_key_that_is_gone_drops_out_of_the_archive() {
     assert_eq!(server.app.usage.fold().await.unwrap(), 1);
     let totals = server.app.usage.totals().await.unwrap();
     let of = |id: &str| totals.of(&TenantId::default(), KeyId::parse(id).unwrap()).requests;
-    // What was read before the fold may be shown for a moment more.
     assert_eq!(of(&kept.id), 1);
     let server = server.restart().await;
     let totals = server.app.usage.totals().await.unwrap();

@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::StreamExt;
 use keyloft::auth::{AnyUse, Permit, authenticate};
-use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, TenantId};
+use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
 use keyloft::stream::catalog::StreamCatalog;
-use keyloft::usage::{Meter, Use, UsageSettings};
+use keyloft::usage::{Meter, UsageSettings, Use};
 use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use proptest::prelude::*;
+use serde_json::Value;
 
-use crate::support::{Faults, Faulty};
+use crate::support::{Fault, Faults, Faulty, Kind, TestStore};
 
 /// A node that counts, on a line to the store that can be cut.
 struct Node {
     meter: Meter,
+    clock: Arc<ManualClock>,
     keystore: Keystore,
     faults: Arc<Faults>,
     secret: String,
@@ -29,12 +33,13 @@ impl Node {
         let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
         // Ahead of the store, so that whatever is written now was written before.
         let clock = Arc::new(ManualClock::new(SystemClock.now() + TimeDelta::minutes(30)));
-        let keystore = Keystore::new(bucket.clone(), Arc::default(), clock);
+        let keystore = Keystore::new(bucket.clone(), Arc::default(), clock.clone());
         keystore.sync().await.unwrap();
         // Whoever does not say that it lives is folded at once: nobody here says so.
-        let settings = UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
+        let settings =
+            UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
         let meter = Meter::new(bucket.clone(), keystore.clone(), Arc::new(StreamCatalog::new(bucket)), settings);
-        Self { meter, keystore, faults, secret: secret.to_owned() }
+        Self { meter, clock, keystore, faults, secret: secret.to_owned() }
     }
 
     fn key(&self) -> Arc<ApiKey> {
@@ -97,7 +102,11 @@ async fn a_fold_that_is_cut_off_anywhere_counts_everything_once() {
         for after in [false, true] {
             let (store, secret, looker) = scene().await;
             let folder = Node::on(&store, &secret).await;
-            if after { folder.faults.crash_after(number) } else { folder.faults.crash_at(number) }
+            if after {
+                folder.faults.crash_after(number)
+            } else {
+                folder.faults.crash_at(number)
+            }
             let _ = folder.meter.fold().await;
             assert_eq!(looker.total().await, 4, "cut off at {number}, {after}");
             looker.meter.fold().await.unwrap();
@@ -136,6 +145,114 @@ async fn a_node_that_was_taken_for_dead_goes_on_with_a_new_sheet() {
         node.meter.flush().await.unwrap();
         assert_eq!((node.total().await, other.total().await), (2 * round, 2 * round));
     }
+}
+
+async fn archive(store: &Arc<dyn ObjectStore>) -> Value {
+    let path = Path::from(".settings/keyloft/usage/archive.json");
+    let body = store.get(&path).await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+async fn names(store: &Arc<dyn ObjectStore>, folder: &str) -> usize {
+    let folder = Path::from(format!(".settings/keyloft/usage/{folder}"));
+    store.list(Some(&folder)).count().await
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_lying_is_cleared_away_and_then_forgotten() {
+    let (store, secret) = store().await;
+    let end_with_one = async || {
+        let ended = Node::on(&store, &secret).await;
+        ended.meter.begin().await.unwrap();
+        ended.count();
+        ended.meter.close().await;
+    };
+    end_with_one().await;
+    let folder = Node::on(&store, &secret).await;
+    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Delete);
+    assert!(folder.meter.fold().await.is_err());
+    // The archive was replaced, and what is in it was not removed.
+    assert_eq!((names(&store, "sheets").await, archive(&store).await["folded"].as_array().unwrap().len()), (1, 1));
+    assert!(folder.meter.fold().await.is_err());
+    folder.faults.none();
+    assert_eq!((folder.meter.fold().await.unwrap(), names(&store, "sheets").await, folder.total().await), (0, 0, 1));
+    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Replace && call.is_about("archive.json"));
+    end_with_one().await;
+    assert!(folder.meter.fold().await.is_err());
+    assert_eq!(names(&store, "archive").await, 2, "a piece of an archive that came to nothing");
+    folder.faults.none();
+    folder.clock.advance(TimeDelta::hours(2));
+    assert_eq!((folder.meter.fold().await.unwrap(), folder.total().await), (1, 2));
+    assert_eq!(archive(&store).await["folded"].as_array().unwrap().len(), 1, "the first is surely gone");
+    assert_eq!((names(&store, "sheets").await, names(&store, "archive").await), (0, 1));
+}
+
+#[tokio::test]
+async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
+    let (store, secret) = store().await;
+    let node = Node::on(&store, &secret).await;
+    let at = SystemClock.now();
+    let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 1, bytes: 0 };
+    let new = |number: usize| NewKey::new(KeyName::parse(&format!("k{number}")).unwrap(), KeyType::Ingestion);
+    let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
+    let key = |number| new(number).into_key(TenantId::default(), secret.digest(), secret.hint());
+    let keys: Vec<_> = (0..10_000).map(key).collect();
+    keys.iter().for_each(|key| node.meter.count(key, &used));
+    node.meter.flush().await.unwrap();
+    assert_eq!((names(&store, "sheets").await, node.meter.key_count()), (3, 10_000));
+    node.meter.count(&keys[0], &used);
+    node.faults.none();
+    node.meter.flush().await.unwrap();
+    assert_eq!(node.faults.calls(), 2, "one sheet is read and replaced");
+    node.faults.none();
+    node.meter.flush().await.unwrap();
+    assert_eq!(node.faults.calls(), 0, "who has counted nothing asks for nothing");
+    let totals = Node::on(&store, &node.secret).await.meter.totals().await.unwrap();
+    let events: u64 = keys.iter().map(|key| totals.of(&key.tenant, key.key_id).events).sum();
+    assert_eq!(events, 10_001);
+}
+
+/// Counts, is folded and goes on, on a store of its own kind.
+async fn lives_on(place: TestStore) {
+    let bucket = place.open();
+    let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+    keystore.sync().await.unwrap();
+    let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
+    let key = keystore.issue(&TenantId::default(), new, None).await.unwrap().key;
+    let node = async || {
+        let (bucket, settings) = (place.open(), UsageSettings { max_age: Duration::ZERO, ..Default::default() });
+        let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+        keystore.sync().await.unwrap();
+        Meter::new(bucket.clone(), keystore, Arc::new(StreamCatalog::new(bucket)), settings)
+    };
+    let at = SystemClock.now();
+    let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 1, bytes: 0 };
+    let (first, second) = (node().await, node().await);
+    first.begin().await.unwrap();
+    for meter in [&first, &second, &first] {
+        meter.count(&key, &used);
+        meter.flush().await.unwrap();
+    }
+    let total = async |meter: &Meter| meter.totals().await.unwrap().of(&key.tenant, key.key_id).requests;
+    assert_eq!((total(&first).await, total(&second).await), (3, 3));
+    first.close().await;
+    assert_eq!((second.fold().await.unwrap(), second.fold().await.unwrap()), (1, 0));
+    assert_eq!((total(&second).await, total(&node().await).await), (3, 3));
+}
+
+#[tokio::test]
+async fn a_directory_keeps_what_was_counted() {
+    lives_on(TestStore::directory()).await;
+}
+
+#[tokio::test]
+async fn ceph_keeps_what_was_counted() {
+    lives_on(TestStore::ceph()).await;
+}
+
+#[tokio::test]
+async fn moto_keeps_what_was_counted() {
+    lives_on(TestStore::moto()).await;
 }
 
 #[tokio::test]
@@ -186,6 +303,15 @@ struct Open {
     counted: u64,
     /// Whether a flush since then was cut off: nobody knows whether it was durable.
     unclear: bool,
+    /// Whether another node folded after that: what was on its way then may be lost, and nothing else.
+    folded: bool,
+}
+
+/// Another node than `by` folds.
+fn folds(open: &mut [Open], by: usize) {
+    for (_, open) in open.iter_mut().enumerate().filter(|(at, open)| *at != by && open.unclear) {
+        open.folded = true;
+    }
 }
 
 async fn live_through(steps: Vec<Step>) {
@@ -206,16 +332,22 @@ async fn live_through(steps: Vec<Step>) {
             }
             Step::Flush(at) => {
                 nodes[at].meter.flush().await.unwrap();
-                if open[at].unclear {
-                    // Only what was on its way when the line was cut can be lost, and only if it was folded since.
+                if open[at].folded {
                     may_be_lost += open[at].counted;
                 }
                 open[at] = Open::default();
             }
-            Step::Fold(at) => _ = nodes[at].meter.fold().await.unwrap(),
+            Step::Fold(at) => {
+                nodes[at].meter.fold().await.unwrap();
+                folds(&mut open, at);
+            }
             Step::CutInFlush(at, number, after) => {
                 let faults = nodes[at].faults.clone();
-                if after { faults.crash_after(number) } else { faults.crash_at(number) }
+                if after {
+                    faults.crash_after(number)
+                } else {
+                    faults.crash_at(number)
+                }
                 let flushed = nodes[at].meter.flush().await;
                 faults.none();
                 if flushed.is_ok() && !open[at].unclear {
@@ -226,9 +358,14 @@ async fn live_through(steps: Vec<Step>) {
             }
             Step::CutInFold(at, number, after) => {
                 let faults = nodes[at].faults.clone();
-                if after { faults.crash_after(number) } else { faults.crash_at(number) }
+                if after {
+                    faults.crash_after(number)
+                } else {
+                    faults.crash_at(number)
+                }
                 let _ = nodes[at].meter.fold().await;
                 faults.none();
+                folds(&mut open, at);
             }
             Step::Kill(at) => {
                 may_be_lost += open[at].counted;
@@ -236,6 +373,7 @@ async fn live_through(steps: Vec<Step>) {
                 nodes[at] = Node::on(&store, &secret).await;
             }
         }
+        // Of what is open, some is in the store and some is not yet.
         let unflushed: u64 = open.iter().map(|open| open.counted).sum();
         let seen = Node::on(&store, &secret).await.total().await;
         assert!(seen <= counted, "{seen} of {counted} are seen after {step:?}");
@@ -244,7 +382,7 @@ async fn live_through(steps: Vec<Step>) {
     for node in &nodes {
         node.meter.flush().await.unwrap();
     }
-    may_be_lost += open.iter().filter(|open| open.unclear).map(|open| open.counted).sum::<u64>();
+    may_be_lost += open.iter().filter(|open| open.folded).map(|open| open.counted).sum::<u64>();
     for node in &nodes {
         let seen = node.total().await;
         assert!(seen <= counted && seen + may_be_lost >= counted, "{seen} of {counted} in the end, {may_be_lost}");

@@ -42,7 +42,8 @@ async fn the_rows_of_every_interval_can_be_queried_by_those_who_are_meant_to() {
 #[tokio::test]
 async fn nobody_writes_into_a_system_stream() {
     let server = TestServer::spawn().await;
-    for (name, streams) in [("all", json!(["*"])), ("meant", json!(["keyloft_*"])), ("exact", json!(["keyloft_usage"]))] {
+    for (name, streams) in [("all", json!(["*"])), ("meant", json!(["keyloft_*"])), ("exact", json!(["keyloft_usage"]))]
+    {
         let body = json!({"keyName": name, "keyType": "ingestion", "streams": streams});
         let issued = server.admin().issue_with("default", body).await;
         let sender = server.with_key(&issued.api_key);

@@ -77,9 +77,11 @@ impl<'a> KeyView<'a> {
     #[must_use]
     pub fn used(mut self, tally: Option<Tally>) -> Self {
         for older in &mut self.older_secrets {
-            older.last_used_at = Some(tally.as_ref().and_then(|tally| {
-                Some(tally.older.get(older.api_key_hint.trim_start_matches('…'))?.start())
-            }));
+            older.last_used_at = Some(
+                tally
+                    .as_ref()
+                    .and_then(|tally| Some(tally.older.get(older.api_key_hint.trim_start_matches('…'))?.start())),
+            );
         }
         self.used = Some(UsedView {
             last_used_at: tally.as_ref().and_then(|tally| Some(tally.last_used?.start())),
