@@ -22,6 +22,9 @@ const LOG: &str = "log";
 const NODES: &str = "nodes";
 const PROBE: &str = "probe";
 const SNAPSHOTS: &str = "snapshots";
+const USAGE: &str = "usage";
+const SHEETS: &str = "sheets";
+const ARCHIVE: &str = "archive";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +96,18 @@ pub enum ObjectName {
         /// Counted from 0.
         part: u16,
     },
+    /// `.settings/keyloft/usage/sheets/<id>.ndjson.zst`: what a node has counted.
+    UsageSheet {
+        /// Which of its sheets.
+        id: Uuid,
+    },
+    /// `.settings/keyloft/usage/archive.json`: what the archive consists of.
+    UsageArchive,
+    /// `.settings/keyloft/usage/archive/<id>.ndjson.zst`: some of what nodes counted that have ended.
+    UsagePiece {
+        /// Which piece.
+        id: Uuid,
+    },
     /// `.settings/keyloft/probe/<id>.json`: written and removed to learn what the store can do.
     Probe {
         /// Unique to the probe.
@@ -120,6 +135,9 @@ impl ObjectName {
             Self::SnapshotPart { seq, id, part } => {
                 snapshots().join(number(*seq)).join(format!("{}-{part:04}.ndjson.zst", id.as_hyphenated()))
             }
+            Self::UsageSheet { id } => usage_sheets().join(format!("{}.ndjson.zst", id.as_hyphenated())),
+            Self::UsageArchive => keyloft(USAGE).join(format!("{ARCHIVE}.json")),
+            Self::UsagePiece { id } => usage_archive().join(format!("{}.ndjson.zst", id.as_hyphenated())),
             Self::Probe { id } => keyloft(PROBE).join(format!("{}.json", id.as_hyphenated())),
         }
     }
@@ -161,6 +179,9 @@ fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
         [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
         [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
+        [USAGE, SHEETS, file] => Some(ObjectName::UsageSheet { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
+        [USAGE, ARCHIVE, file] => Some(ObjectName::UsagePiece { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
+        [USAGE, file] => (file.strip_suffix(".json")? == ARCHIVE).then_some(ObjectName::UsageArchive),
         [SNAPSHOTS, seq, file] => {
             let seq = parse_number(seq)?;
             if let Some(id) = file.strip_suffix(".json") {
@@ -204,6 +225,16 @@ pub fn nodes() -> RelativePathBuf {
 /// The folder of the snapshots; each has a folder in it, named by its number.
 pub fn snapshots() -> RelativePathBuf {
     keyloft(SNAPSHOTS)
+}
+
+/// The folder of what nodes count, by sheet.
+pub fn usage_sheets() -> RelativePathBuf {
+    keyloft(USAGE).join(SHEETS)
+}
+
+/// The folder of what was counted by nodes that have ended.
+pub fn usage_archive() -> RelativePathBuf {
+    keyloft(USAGE).join(ARCHIVE)
 }
 
 /// The folder of what probes of the store leave for a moment.
@@ -275,7 +306,7 @@ mod tests {
             "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
         ];
         let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-        (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..10).prop_map(|(tenant, stream, number, days, which)| {
+        (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..13).prop_map(|(tenant, stream, number, days, which)| {
             let id = Uuid::from_u128(number);
             match which {
                 0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -293,6 +324,9 @@ mod tests {
                 6 => ObjectName::Node { node_id: NodeId::parse(&id.to_string()).unwrap() },
                 7 => ObjectName::Snapshot { seq: number as u64, id },
                 8 => ObjectName::SnapshotPart { seq: number as u64, id, part: number as u16 },
+                9 => ObjectName::UsageSheet { id },
+                10 => ObjectName::UsagePiece { id },
+                11 => ObjectName::UsageArchive,
                 _ => ObjectName::Admin,
             }
         })

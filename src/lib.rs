@@ -26,6 +26,7 @@
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
+//! | `usage` | what each key was used for, counted and written down (feature `server`) |
 //! | `telemetry` | logs and metrics (feature `server`) |
 //! | `config` | options, one struct per concern (feature `server`) |
 //! | `http` | every route on one page, middleware, answers (feature `server`) |
@@ -69,6 +70,8 @@ pub mod stream;
 pub mod sync;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod usage;
 
 pub use cache::KeyCache;
 pub use clock::{Clock, ManualClock, SystemClock};

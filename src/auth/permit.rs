@@ -8,14 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::{Action, Denial};
 use crate::cache::KeyCache;
-use crate::key::{ApiKey, Credential, Digest, Standing, StreamName, Tenant, TenantId};
+use crate::key::{ApiKey, Credential, Digest, Hint, OlderSecret, Standing, StreamName, Tenant, TenantId};
 
 /// Proof that a good key for the action `A` was presented. Only [`authenticate`] makes one.
 pub struct Permit<A> {
     key: Arc<ApiKey>,
     tenant: Arc<Tenant>,
-    presented: Digest,
-    older_until: Option<DateTime<Utc>>,
+    older: Option<OlderSecret>,
     action: PhantomData<fn() -> A>,
 }
 
@@ -23,8 +22,7 @@ impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
         let tenant = Arc::new(Tenant::new(key.tenant.clone()));
-        let presented = key.digest;
-        Self { key, tenant, presented, older_until: None, action: PhantomData }
+        Self { key, tenant, older: None, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -43,18 +41,23 @@ impl<A> Permit<A> {
     }
 
     /// The digest of what was presented: of the secret that the key has, or of one that it had.
-    pub(super) fn presented(&self) -> &Digest {
-        &self.presented
+    pub(super) fn presented(&self) -> Digest {
+        self.older.map_or(self.key.digest, |older| older.digest)
     }
 
     /// Until when the secret works that was presented, when it is one that was rotated away.
     pub fn older_until(&self) -> Option<DateTime<Utc>> {
-        self.older_until
+        self.older.map(|older| older.until)
+    }
+
+    /// The last characters of the secret that was presented, when it is one that was rotated away.
+    pub fn older(&self) -> Option<Hint> {
+        self.older.map(|older| older.hint)
     }
 
     /// The first instant at which what was presented no longer works.
     pub fn good_until(&self) -> Option<DateTime<Utc>> {
-        [self.key.expires_at, self.older_until].into_iter().flatten().min()
+        [self.key.expires_at, self.older_until()].into_iter().flatten().min()
     }
 
     /// Checks that the key covers `stream`.
@@ -62,14 +65,13 @@ impl<A> Permit<A> {
     /// # Errors
     /// [`Denial::StreamNotAllowed`] when it does not.
     pub fn check_stream(&self, stream: &StreamName) -> Result<(), Denial> {
-        if self.key.streams.allow(stream) { Ok(()) } else { Err(Denial::StreamNotAllowed(self.key.key_id)) }
+        if self.key.covers(stream) { Ok(()) } else { Err(Denial::StreamNotAllowed(self.key.key_id)) }
     }
 }
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        let (key, tenant) = (self.key.clone(), self.tenant.clone());
-        Self { key, tenant, presented: self.presented, older_until: self.older_until, action: PhantomData }
+        Self { key: self.key.clone(), tenant: self.tenant.clone(), older: self.older, action: PhantomData }
     }
 }
 
@@ -121,8 +123,8 @@ pub fn recognise<A: Action>(
         Standing::Disabled => return Err(Denial::Disabled(key_id)),
         Standing::Revoked => return Err(Denial::Revoked(key_id)),
     }
-    let older_until = key.older_until(digest);
-    if older_until.is_some_and(|until| until <= now) {
+    let older = key.older_secret(digest).copied();
+    if older.is_some_and(|older| older.until <= now) {
         return Err(Denial::Rotated(key_id));
     }
     if let Some(needed) = A::KEY_TYPE
@@ -136,7 +138,7 @@ pub fn recognise<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, tenant, presented: *digest, older_until, action: PhantomData })
+    Ok(Permit { key, tenant, older, action: PhantomData })
 }
 
 #[cfg(test)]

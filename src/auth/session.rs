@@ -170,7 +170,7 @@ impl Sessions {
             key_id: key.key_id,
             opened_at,
             deadline: opened_at + TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX),
-            secret: *permit.presented(),
+            secret: permit.presented(),
             cache: self.cache.clone(),
             touched: Mutex::default(),
             changed: Notify::new(),

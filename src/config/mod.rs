@@ -6,7 +6,7 @@
 //! 1. [`option`]: what is said about an option, and the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.
-//! 4. [`admin`], [`http`], [`sync`], [`session`], [`limits`], [`ingest`], [`query`], [`log`]: the concerns.
+//! 4. [`admin`], [`http`], [`sync`], [`session`], [`limits`], [`ingest`], [`query`], [`usage`], [`log`]: the concerns.
 
 pub mod admin;
 mod file;
@@ -18,6 +18,7 @@ pub mod option;
 pub mod query;
 pub mod session;
 pub mod sync;
+pub mod usage;
 mod value;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub use option::{OptionDoc, options};
 pub use query::QueryConfig;
 pub use session::SessionConfig;
 pub use sync::SyncConfig;
+pub use usage::UsageConfig;
 
 use crate::store::StoreUrl;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Answering SQL.
     pub query: QueryConfig,
+    /// Recording what keys are used for.
+    pub usage: UsageConfig,
     /// What is written to the log.
     pub log: LogConfig,
 }
@@ -115,6 +119,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),
+            usage: UsageConfig::default(),
             log: LogConfig::default(),
         }
     }

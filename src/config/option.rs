@@ -1,6 +1,6 @@
 //! What is said about an option, once for the command line, the environment, the file and the README.
 
-use super::{Config, admin, http, ingest, limits, log, query, session, sync};
+use super::{Config, admin, http, ingest, limits, log, query, session, sync, usage};
 
 /// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,7 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         limits::OPTIONS,
         ingest::OPTIONS,
         query::OPTIONS,
+        usage::OPTIONS,
         log::OPTIONS,
     ]
     .into_iter()

@@ -18,6 +18,7 @@ use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
 use crate::sync::SyncSettings;
 use crate::telemetry::metrics::{Levels, Metrics};
+use crate::usage::{Meter, UsageSettings};
 
 /// The state of a node.
 pub struct App {
@@ -36,6 +37,8 @@ pub struct App {
     /// Where SQL is answered.
     #[cfg(feature = "query")]
     pub engine: Engine,
+    /// What keys are used for.
+    pub usage: Meter,
     /// What opens the admin plane.
     pub admin_token: AdminDigest,
     /// What this node counts.
@@ -82,6 +85,7 @@ impl App {
         };
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), sync);
         share_streams(&keystore, &catalog);
+        let usage = UsageSettings::new(config.usage.flush_interval, config.usage.stream);
         #[cfg(feature = "query")]
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
@@ -94,6 +98,7 @@ impl App {
             ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
+            usage: Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), usage),
             bucket,
             keystore,
             catalog,
@@ -155,9 +160,10 @@ impl App {
         }
     }
 
-    /// Keeps up with the other nodes, and limits small, until dropped.
+    /// Keeps up with the other nodes, keeps limits small and writes down what keys are used for, until dropped.
     pub async fn follow(&self) {
-        tokio::join!(self.keystore.follow(async || self.sync().await), self.limiter.keep_small());
+        let keep_up = self.keystore.follow(async || self.sync().await);
+        tokio::join!(keep_up, self.limiter.keep_small(), self.usage.follow());
     }
 
     /// The documents that cannot be used: keys, tenants and the schemas of streams.
@@ -178,6 +184,8 @@ impl App {
             sessions: self.sessions.list().len(),
             limited: self.limiter.subjects(),
             limits_fallbacks: self.limiter.fallbacks(),
+            usage_keys: self.usage.key_count(),
+            usage_flush_failures: self.usage.failures(),
             applied_seq: self.keystore.replica().applied_seq(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
             store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),

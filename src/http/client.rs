@@ -36,6 +36,14 @@ pub fn address(request: &HttpRequest, proxies: &TrustedProxies) -> Option<IpAddr
     if proxies.trust(peer) { forwarded(request.headers(), proxies) } else { Some(peer) }
 }
 
+/// The same by the proxies that the application trusts: its `web::Data<TrustedProxies>`, else nobody.
+pub fn of(request: &HttpRequest) -> Option<IpAddr> {
+    match request.app_data::<web::Data<TrustedProxies>>() {
+        Some(proxies) => address(request, proxies),
+        None => address(request, &TrustedProxies::default()),
+    }
+}
+
 fn forwarded(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr> {
     let listed = headers.contains_key(&X_FORWARDED_FOR).then(|| {
         let list = joined(headers, &X_FORWARDED_FOR)?;

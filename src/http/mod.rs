@@ -4,7 +4,7 @@
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
 //! 4. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
-//! 5. [`body`]: the body that holds a session.
+//! 5. [`body`]: the body that holds a session.  [`usage`]: which key did what.
 //! 6. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
@@ -18,6 +18,7 @@ pub mod field;
 pub mod middleware;
 pub mod routes;
 pub mod server;
+pub mod usage;
 
 use actix_web::middleware::from_fn;
 use actix_web::{guard, http::Method, web};

@@ -113,11 +113,12 @@ impl fmt::Debug for Server {
 
 impl Stop {
     /// Stops in order: new requests get 503, events that were taken become durable and are acknowledged, running
-    /// requests end, then the server does.
+    /// requests end, then the server does, and what keys were used for is written down.
     pub async fn gracefully(&self) {
         self.app.draining.store(true, Ordering::Release);
         self.app.ingest.drain().await;
         self.actix.stop(true).await;
+        self.app.usage.close().await; // After the last request has been counted.
     }
 
     /// Stops without waiting for running requests; what was acknowledged is durable all the same.

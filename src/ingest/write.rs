@@ -39,6 +39,31 @@ pub struct Arrival {
 /// [`ErrorKind::Internal`] when a batch does not fit `schema`, which must have been widened by all of them.
 pub fn parquet(schema: &StreamSchema, arrivals: &[Arrival]) -> Result<Vec<u8>> {
     let schema = schema.arrow();
+    encode(&schema, arrivals.iter().map(|arrival| align(&schema, &arrival.batch, arrival.ours())))
+}
+
+/// The same for rows that each speak of a key of its own.
+///
+/// # Errors
+/// As for [`parquet`].
+pub fn parquet_by_key(
+    schema: &StreamSchema,
+    batch: &Batch,
+    keys: &[(KeyId, Option<Label>)],
+    arrived_at: DateTime<Utc>,
+) -> Result<Vec<u8>> {
+    let schema = schema.arrow();
+    let ours = Ours {
+        arrived_at: timestamps(arrived_at, keys.len()),
+        key_ids: Arc::new(StringArray::from_iter_values(keys.iter().map(|(key_id, _)| key_id.to_string()))),
+        source_ids: Arc::new(
+            keys.iter().map(|(_, source)| source.as_ref().map(Label::as_str)).collect::<StringArray>(),
+        ),
+    };
+    encode(&schema, [align(&schema, batch, ours)].into_iter())
+}
+
+fn encode(schema: &SchemaRef, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Vec<u8>> {
     let level = ZstdLevel::try_new(1).map_err(internal)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -46,15 +71,39 @@ pub fn parquet(schema: &StreamSchema, arrivals: &[Arrival]) -> Result<Vec<u8>> {
         .set_created_by("keyloft".to_owned())
         .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(internal)?;
-    for arrival in arrivals {
-        writer.write(&align(&schema, arrival)?).map_err(internal)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(internal)?;
     }
     writer.into_inner().map_err(internal)
 }
 
+/// The columns that clients cannot set.
+struct Ours {
+    arrived_at: ArrayRef,
+    key_ids: ArrayRef,
+    source_ids: ArrayRef,
+}
+
+impl Arrival {
+    fn ours(&self) -> Ours {
+        let rows = self.batch.rows;
+        let source = self.source_id.as_ref().map(Label::as_str);
+        Ours {
+            arrived_at: timestamps(self.arrived_at, rows),
+            key_ids: Arc::new(StringArray::from_iter_values(repeat_n(self.key_id.to_string(), rows))),
+            source_ids: Arc::new(repeat_n(source, rows).collect::<StringArray>()),
+        }
+    }
+}
+
+fn timestamps(at: DateTime<Utc>, rows: usize) -> ArrayRef {
+    let millis = repeat_n(at.timestamp_millis(), rows);
+    Arc::new(TimestampMillisecondArray::from_iter_values(millis).with_timezone("UTC"))
+}
+
 /// The rows of one request in the columns of the stream.
-fn align(schema: &SchemaRef, arrival: &Arrival) -> Result<RecordBatch> {
-    let Batch { fields, rows, columns } = &arrival.batch;
+fn align(schema: &SchemaRef, batch: &Batch, ours: Ours) -> Result<RecordBatch> {
+    let Batch { fields, rows, columns } = batch;
     let mut aligned: Vec<Option<ArrayRef>> = vec![None; schema.fields().len()];
     for (field, column) in fields.iter().zip(columns) {
         let Some((at, target)) = schema.column_with_name(&field.name) else {
@@ -64,14 +113,9 @@ fn align(schema: &SchemaRef, arrival: &Arrival) -> Result<RecordBatch> {
     }
     let columns = schema.fields().iter().zip(aligned).map(|(field, column)| -> ArrayRef {
         match (column, field.name().as_str()) {
-            (_, TIMESTAMP) => {
-                let millis = repeat_n(arrival.arrived_at.timestamp_millis(), *rows);
-                Arc::new(TimestampMillisecondArray::from_iter_values(millis).with_timezone("UTC"))
-            }
-            (_, KEY_ID) => Arc::new(StringArray::from_iter_values(repeat_n(arrival.key_id.to_string(), *rows))),
-            (_, SOURCE_ID) => {
-                Arc::new(repeat_n(arrival.source_id.as_ref().map(Label::as_str), *rows).collect::<StringArray>())
-            }
+            (_, TIMESTAMP) => ours.arrived_at.clone(),
+            (_, KEY_ID) => ours.key_ids.clone(),
+            (_, SOURCE_ID) => ours.source_ids.clone(),
             (Some(column), _) => column,
             (None, _) => new_null_array(field.data_type(), *rows),
         }

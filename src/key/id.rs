@@ -90,6 +90,13 @@ impl KeyId {
     }
 }
 
+impl KeyId {
+    /// A hash for in-memory tables. The id is uniform already, so some of its bits serve.
+    pub(crate) fn table_hash(self) -> u64 {
+        self.0.as_u64_pair().1
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)

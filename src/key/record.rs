@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamPattern, Streams,
-    TenantId,
+    Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamName, StreamPattern,
+    Streams, TenantId,
 };
 use crate::key::InvalidId;
 
@@ -80,6 +80,11 @@ impl ApiKey {
             KeyState::Active if self.expires_at.is_some_and(|end| end <= now) => Standing::Expired,
             KeyState::Active => Standing::Good,
         }
+    }
+
+    /// Whether the key may touch `stream`. Nobody writes into a system stream, whatever its patterns say.
+    pub fn covers(&self, stream: &StreamName) -> bool {
+        self.streams.allow(stream) && !(stream.is_system() && self.key_type == KeyType::Ingestion)
     }
 
     /// Whether the key holds its name: every key that is not revoked does.

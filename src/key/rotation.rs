@@ -86,10 +86,15 @@ impl ApiKey {
 
     /// Until when an older secret of this key works; `None` for what is none of them, or the one it has now.
     pub fn older_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {
+        self.older_secret(digest).map(|older| older.until)
+    }
+
+    /// The older secret of this digest; `None` for what is none of them, or the one it has now.
+    pub fn older_secret(&self, digest: &Digest) -> Option<&OlderSecret> {
         if self.older.is_empty() || self.digest.verify(digest) {
             return None;
         }
-        self.older.iter().find(|older| older.digest.verify(digest)).map(|older| older.until)
+        self.older.iter().find(|older| older.digest.verify(digest))
     }
 }
 

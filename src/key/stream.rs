@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::{InvalidId, display_inner, is_segment, textual};
 
+/// What the streams start with that Keyloft writes itself.
+const SYSTEM_PREFIX: &str = "keyloft_";
+
 /// The name of a stream: a table of events in a tenant.
 ///
 /// - `[a-z0-9][a-z0-9_-]{0,62}`: safe as a path segment.
@@ -31,6 +34,11 @@ impl StreamName {
             "1-63 of a-z, 0-9, _ and -, starting with a letter or digit, and not reserved",
         );
         if is_segment(text) && text != "information_schema" { Ok(Self(text.into())) } else { Err(RULE) }
+    }
+
+    /// Whether Keyloft alone writes it: it starts with `keyloft_`.
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with(SYSTEM_PREFIX)
     }
 
     /// The name as text.
@@ -78,7 +86,7 @@ textual!(StreamName, StreamPattern);
 /// The streams a key may touch: the union of its patterns.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum Streams {
-    /// Every stream of the tenant (`["*"]`).
+    /// Every stream of the tenant but system streams (`["*"]`).
     #[default]
     All,
     /// Those that one of these patterns covers; none when empty.
@@ -89,11 +97,13 @@ impl Streams {
     /// How many patterns one key may carry.
     pub const MAX_PATTERNS: usize = 64;
 
-    /// Whether `stream` is covered.
+    /// Whether `stream` is covered. A system stream is covered only by patterns that start with `keyloft_`: what tells of
+    /// all keys is for nobody who merely asked for everything.
     pub fn allow(&self, stream: &StreamName) -> bool {
+        let meant = |pattern: &StreamPattern| !stream.is_system() || pattern.0.starts_with(SYSTEM_PREFIX);
         match self {
-            Self::All => true,
-            Self::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(stream)),
+            Self::All => !stream.is_system(),
+            Self::Matching(patterns) => patterns.iter().any(|pattern| meant(pattern) && pattern.matches(stream)),
         }
     }
 }
@@ -165,6 +175,25 @@ mod tests {
     fn no_pattern_means_no_stream() {
         let none = Streams::try_from(Vec::new()).unwrap();
         assert!(!none.allow(&StreamName::parse("a").unwrap()));
+    }
+
+    #[test]
+    fn a_system_stream_is_covered_only_by_patterns_that_mean_it() {
+        let usage = StreamName::parse("keyloft_usage").unwrap();
+        assert!(usage.is_system() && !StreamName::parse("keyloft").unwrap().is_system());
+        for (patterns, covered) in [
+            ("*", false),
+            ("*,web", false),
+            ("k*", false),
+            ("keyloft*", false),
+            ("*usage", false),
+            ("keyloft_*", true),
+            ("keyloft_usage", true),
+            ("web,keyloft_u*", true),
+            ("keyloft_x*", false),
+        ] {
+            assert_eq!(patterns.parse::<Streams>().unwrap().allow(&usage), covered, "{patterns}");
+        }
     }
 
     /// The textbook definition, exponential but obvious.

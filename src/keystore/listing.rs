@@ -80,11 +80,27 @@ impl Keystore {
     /// [`crate::ErrorKind::Invalid`] for a `limit` outside 1 to [`Keystore::MAX_PAGE`]; as for [`Keystore::tenant`]
     /// otherwise.
     pub fn list(&self, tenant: &TenantId, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
+        self.list_where(tenant, filter, |_| true, after, limit)
+    }
+
+    /// The same, of those keys only that `wanted` accepts too.
+    ///
+    /// # Errors
+    /// As for [`Keystore::list`].
+    pub fn list_where(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        wanted: impl Fn(&ApiKey) -> bool,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page> {
         if !(1..=Self::MAX_PAGE).contains(&limit) {
             return Err(Error::invalid("limit must be from 1 to 1000"));
         }
         self.tenant(tenant)?;
-        let mut keys = self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| filter.accepts(key));
+        let mut keys =
+            self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| filter.accepts(key) && wanted(key));
         let more = keys.len() > limit;
         keys.truncate(limit);
         let next = keys.last().filter(|_| more).map(|key| Cursor(key.key_id));

@@ -90,7 +90,7 @@ impl Keystore {
             Standing::Good if address.is_some_and(|address| !key.networks.allow(address)) => {
                 VerdictCode::NetworkNotAllowed
             }
-            Standing::Good if stream.is_some_and(|stream| !key.streams.allow(stream)) => VerdictCode::StreamNotAllowed,
+            Standing::Good if stream.is_some_and(|stream| !key.covers(stream)) => VerdictCode::StreamNotAllowed,
             Standing::Good => VerdictCode::Valid,
         };
         Verdict { code, key: Some(key) }

@@ -31,6 +31,8 @@ pub struct Metrics {
     sessions: Gauge,
     limited: Gauge,
     limits_fallbacks: Counter,
+    usage_keys: Gauge,
+    usage_flush_failures: Counter,
     applied_seq: Gauge,
     view_age: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
@@ -80,6 +82,10 @@ pub struct Levels {
     pub limited: usize,
     /// How often this node counted limits alone although it was told to ask Redis, since it started.
     pub limits_fallbacks: u64,
+    /// Keys of whose use this node has written since it started.
+    pub usage_keys: usize,
+    /// How often what was used could not be written down.
+    pub usage_flush_failures: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
     /// Since when the store is not known to hold nothing newer.
@@ -104,6 +110,8 @@ impl Default for Metrics {
             sessions: Gauge::default(),
             limited: Gauge::default(),
             limits_fallbacks: Counter::default(),
+            usage_keys: Gauge::default(),
+            usage_flush_failures: Counter::default(),
             applied_seq: Gauge::default(),
             view_age: Gauge::default(),
             store_mode: Family::default(),
@@ -139,6 +147,16 @@ impl Default for Metrics {
             "Requests whose limits this node counted alone, because Redis did not answer",
             metrics.limits_fallbacks.clone(),
         );
+        registry.register(
+            "usage_keys",
+            "Keys of whose use this node has written since it started",
+            metrics.usage_keys.clone(),
+        );
+        registry.register(
+            "usage_flush_failures",
+            "Times that what keys were used for could not be written down; it is kept and tried again",
+            metrics.usage_flush_failures.clone(),
+        );
         registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
         registry.register_with_unit(
             "sync_view_age",
@@ -167,6 +185,8 @@ impl Metrics {
         self.sessions.set(signed(levels.sessions));
         self.limited.set(signed(levels.limited));
         self.limits_fallbacks.inner().store(levels.limits_fallbacks, Ordering::Relaxed);
+        self.usage_keys.set(signed(levels.usage_keys));
+        self.usage_flush_failures.inner().store(levels.usage_flush_failures, Ordering::Relaxed);
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
         self.view_age.set(levels.view_age_seconds);
         self.store_mode.clear();

@@ -42,6 +42,9 @@ mod store_modes;
 mod tenants;
 mod tidy;
 mod tour;
+mod usage;
+mod usage_fold;
+mod usage_stream;
 mod verify;
 
 #[cfg(not(feature = "paused-time"))]

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stream", &["cache", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
+    ("usage", &["error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["key", "store", "telemetry"]),
     (
@@ -39,6 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stream",
             "sync",
             "telemetry",
+            "usage",
         ],
     ),
     ("cli", &["auth", "cache", "clock", "config", "error", "http", "key", "layout", "store", "telemetry"]),

@@ -84,6 +84,16 @@ pub(super) const CARD: &[Column] = &[
     ("Revision", "rev"),
 ];
 
+/// What [`CARD`] goes on with where the server says what the key was used for.
+const USAGE: &[Column] = &[
+    ("Last used", "lastUsedAt"),
+    ("Last address", "lastAddress"),
+    ("Requests", "requests"),
+    ("Events", "events"),
+    ("Bytes", "bytes"),
+    ("Refused", "refused"),
+];
+
 pub(super) fn run(args: &ClientArgs, key: &KeyRef) -> Outcome {
     let client = args.connect()?;
     let id = key.id(args, &client)?.to_string();
@@ -91,7 +101,15 @@ pub(super) fn run(args: &ClientArgs, key: &KeyRef) -> Outcome {
 }
 
 pub(super) fn print(args: &ClientArgs, view: &Value) -> Outcome {
-    output::print(&if args.json { output::json(view) } else { output::card(CARD, view) })
+    if args.json {
+        return output::print(&output::json(view));
+    }
+    let Some(usage) = view.get("usage") else { return output::print(&output::card(CARD, view)) };
+    let mut flat = view.clone();
+    for (_, field) in USAGE.iter().filter(|(_, field)| usage.get(field).is_some()) {
+        flat[*field] = usage[*field].clone();
+    }
+    output::print(&output::card(&[CARD, USAGE].concat(), &flat))
 }
 
 #[cfg(test)]

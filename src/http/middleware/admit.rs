@@ -8,7 +8,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 
 use crate::auth::{Action, Permit};
-use crate::http::client::{self, TrustedProxies};
+use crate::http::client;
 use crate::http::error::{Code, Problem};
 use crate::limits::{Charges, Limiter, Load, Quotas, fields, networks};
 
@@ -75,10 +75,7 @@ fn meet<A: Action>(request: &ServiceRequest) -> Result<Option<(web::Data<Limiter
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
     let (key, tenant) = (permit.key(), permit.tenant_record());
-    networks::admit(key, || match request.app_data::<web::Data<TrustedProxies>>() {
-        Some(proxies) => client::address(request.request(), proxies),
-        None => client::address(request.request(), &TrustedProxies::default()),
-    })?;
+    networks::admit(key, || client::of(request.request()))?;
     Ok(limiter.bounds(key, tenant).then(|| (limiter.clone(), limiter.charges(key, tenant, Load::REQUEST))))
 }
 

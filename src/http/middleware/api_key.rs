@@ -8,6 +8,7 @@ use actix_web::{Error, HttpMessage, web};
 use crate::auth::{self, Action, Denial, Permit};
 use crate::http::credential;
 use crate::http::error::{Code, Problem};
+use crate::http::usage::Recognised;
 use crate::key::{Credential, Digest};
 use crate::keystore::Keystore;
 
@@ -79,7 +80,14 @@ fn digest(request: &ServiceRequest) -> Result<Digest, Denial> {
 
 fn permit<A: Action>(request: &ServiceRequest, keystore: &Keystore, digest: &Digest) -> Result<Permit<A>, Problem> {
     let stated = credential::stated_tenant(request.headers());
-    let permit = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now())?;
-    stated?; // A statement that cannot be read is held against good keys only.
-    Ok(permit)
+    let permit = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now())
+        .map_err(Problem::from)
+        // A statement that cannot be read is held against good keys only.
+        .and_then(|permit| stated.map(|_| permit));
+    if permit.as_ref().is_err_and(|problem| problem.denial().is_none_or(|denial| denial.key_id().is_some()))
+        && let Some(found) = keystore.cache().find(digest)
+    {
+        request.extensions_mut().insert(Recognised(found.key)); // A refusal is counted for its key.
+    }
+    permit
 }

@@ -1,6 +1,6 @@
 //! What happens around handlers: each middleware is one `async fn` in one file. Their order is stated in [`super`].
 //!
-//! - [`observe`]: request id, access log, metrics.
+//! - [`observe`]: request id, access log, metrics, and what each key was used for.
 //! - [`bounds`]: no request head above 16 KiB; nothing new while shutting down.
 //! - [`api_key`]: a credential becomes a permit. Usable in other actix applications.
 //! - [`admit`]: a permit is held to its networks and limits. Usable in other actix applications.

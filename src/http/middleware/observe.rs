@@ -1,4 +1,4 @@
-//! Request id, access log and metrics. Outermost, so that it sees every answer.
+//! Request id, access log, metrics and the counters of keys. Outermost, so that it sees every answer.
 
 use std::time::Instant;
 
@@ -10,9 +10,10 @@ use actix_web::{Error, HttpMessage, web};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::auth::{AnyUse, Denial, Ingestion, Permit, Query};
+use crate::auth::Denial;
 use crate::http::app::App;
 use crate::http::error::Reason;
+use crate::http::usage::{Answer, Presented};
 use crate::key::{ApiKey, Digest, own};
 use crate::telemetry::metrics::RequestLabels;
 
@@ -49,14 +50,14 @@ pub async fn record(
             app.metrics.count_denial(denial.as_str());
         }
     }
-    let _entered = span.entered();
     let extensions = request.extensions();
-    let key = extensions
-        .get::<Permit<Ingestion>>()
-        .map(Permit::key)
-        .or_else(|| extensions.get::<Permit<Query>>().map(Permit::key))
-        .or_else(|| extensions.get::<Permit<AnyUse>>().map(Permit::key))
-        .map(|key| &**key);
+    let presented = Presented::among(&extensions);
+    if let (Some(presented), Some(app)) = (presented, request.app_data::<web::Data<App>>()) {
+        let accepted = response.response().extensions().get().copied().unwrap_or_default();
+        presented.count(app, request, &Answer { status: response.status(), reason, accepted });
+    }
+    let _entered = span.entered();
+    let key = presented.and_then(Presented::permitted);
     log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
     drop(extensions);
     Ok(response)

@@ -9,6 +9,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
 use crate::http::middleware::admit;
+use crate::http::usage::Accepted;
 use crate::ingest::{ContentEncoding, Origin};
 use crate::key::StreamName;
 use crate::limits::Load;
@@ -69,7 +70,9 @@ async fn accept(
     let accepted = app.ingest.store(origin, &stream, unstored).await?;
     app.metrics.events.inc_by(accepted as u64);
     app.metrics.ingested_bytes.inc_by(body_bytes as u64);
-    Ok(HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted})))
+    let mut response = HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted}));
+    response.extensions_mut().insert(Accepted { events: accepted as u64, bytes: body_bytes as u64 });
+    Ok(response)
 }
 
 fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem> {

@@ -19,9 +19,12 @@ use crate::key::{
     ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
 };
 use crate::keystore::{self, Brought, Cursor, Filter};
+use crate::usage::Totals;
 
 /// Who issues keys through this plane.
 const ADMIN: &str = "admin";
+/// How long a view waits for what the key was used for.
+const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The body of an issue. Fields that only the server sets are unknown here, and so refused.
 #[derive(Debug, Deserialize)]
@@ -134,6 +137,7 @@ pub struct ListQuery {
     state: Option<KeyState>,
     name: Option<String>,
     expires_before: Option<Rfc3339>,
+    unused_since: Option<Rfc3339>,
 }
 
 /// The answer to a change of one key.
@@ -193,7 +197,7 @@ pub async fn issue(
 /// A page of keys, without the revoked ones unless asked for.
 ///
 /// # Errors
-/// 400, 404, 410.
+/// 400, 404, 410; 503 when unused ones are asked for and the store does not answer.
 pub async fn list(
     _: Operator,
     app: web::Data<App>,
@@ -208,10 +212,19 @@ pub async fn list(
         name: query.name,
         expires_before: query.expires_before.map(|bound| bound.0),
     };
-    let page = app.keystore.list(&tenant, &filter, after, query.limit.unwrap_or(100))?;
+    let limit = query.limit.unwrap_or(100);
+    let page = match query.unused_since {
+        Some(Rfc3339(since)) => {
+            let uses = app.usage.last_used(&tenant).await?;
+            app.keystore.list_where(&tenant, &filter, |key| uses.is_unused_since(key, since), after, limit)?
+        }
+        None => app.keystore.list(&tenant, &filter, after, limit)?,
+    };
     let now = app.keystore.now();
+    let totals = totals(&app).await;
+    let tally = |key: &ApiKey| totals.as_ref().map(|totals| totals.of(&tenant, key.key_id));
     Ok(HttpResponse::Ok().json(Listed {
-        items: page.keys.iter().map(|key| KeyView::new(key, now)).collect(),
+        items: page.keys.iter().map(|key| KeyView::new(key, now).used(tally(key))).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&tenant)),
     }))
 }
@@ -227,7 +240,15 @@ pub async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
     let key = app.keystore.find_anywhere(&tenant, id).await?;
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(KeyView::new(&key, app.keystore.now())))
+    let tally = totals(&app).await.map(|totals| totals.of(&tenant, id));
+    let view = KeyView::new(&key, app.keystore.now()).used(tally);
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(view))
+}
+
+/// What all nodes have counted; `None` when that cannot be told right now, which is no reason to show nothing.
+async fn totals(app: &App) -> Option<Totals> {
+    let totals = tokio::time::timeout(USAGE_PATIENCE, app.usage.totals()).await.ok()?;
+    totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
 }
 
 /// Changes a key; with `If-Match` only the revision it names.

@@ -1,14 +1,18 @@
 //! What answers show of keys and tenants: never a digest, and of a secret its last four characters.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::key::{
     ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant, TenantId,
 };
 use crate::store::document::rfc3339;
+use crate::usage::Tally;
 
 /// A key, masked.
 #[derive(Debug, Serialize)]
@@ -37,6 +41,8 @@ pub struct KeyView<'a> {
     older_secrets: Vec<OlderSecretView>,
     metadata: &'a Metadata,
     rev: u64,
+    #[serde(flatten)]
+    used: Option<UsedView>,
 }
 
 impl<'a> KeyView<'a> {
@@ -63,8 +69,51 @@ impl<'a> KeyView<'a> {
             older_secrets: key.older.iter().filter(|older| older.until > now).map(OlderSecretView::new).collect(),
             metadata: &key.metadata,
             rev: key.rev,
+            used: None,
         }
     }
+
+    /// The same with what the key was used for; `None` says that this cannot be told right now.
+    #[must_use]
+    pub fn used(mut self, tally: Option<Tally>) -> Self {
+        for older in &mut self.older_secrets {
+            older.last_used_at = Some(
+                tally
+                    .as_ref()
+                    .and_then(|tally| Some(tally.older.get(older.api_key_hint.trim_start_matches('…'))?.start())),
+            );
+        }
+        self.used = Some(UsedView {
+            last_used_at: tally.as_ref().and_then(|tally| Some(tally.last_used?.start())),
+            usage: tally.map(|tally| UsageView {
+                requests: tally.requests,
+                events: tally.events,
+                bytes: tally.bytes,
+                refused: tally.refused,
+                last_address: tally.last_address,
+            }),
+        });
+        self
+    }
+}
+
+/// What a key was used for, and when last.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UsedView {
+    #[serde(serialize_with = "rfc3339")]
+    last_used_at: Option<DateTime<Utc>>,
+    usage: Option<UsageView>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UsageView {
+    requests: u64,
+    events: u64,
+    bytes: u64,
+    refused: BTreeMap<Cow<'static, str>, u64>,
+    last_address: Option<IpAddr>,
 }
 
 /// A secret that was rotated away and still works.
@@ -74,11 +123,18 @@ pub struct OlderSecretView {
     api_key_hint: String,
     #[serde(serialize_with = "rfc3339")]
     until: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "told")]
+    last_used_at: Option<Option<DateTime<Utc>>>,
+}
+
+/// An instant, or `null` for never.
+fn told<S: Serializer>(at: &Option<Option<DateTime<Utc>>>, serializer: S) -> Result<S::Ok, S::Error> {
+    rfc3339(&at.flatten(), serializer)
 }
 
 impl OlderSecretView {
     fn new(older: &OlderSecret) -> Self {
-        Self { api_key_hint: format!("…{}", older.hint.as_str()), until: Some(older.until) }
+        Self { api_key_hint: format!("…{}", older.hint.as_str()), until: Some(older.until), last_used_at: None }
     }
 }
 

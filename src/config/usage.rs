@@ -1,0 +1,49 @@
+//! What each key was used for: whether that is recorded, and how often it is written down.
+
+use std::time::Duration;
+
+use super::OptionDoc;
+use super::value::{duration, switch};
+
+/// Recording of use.
+#[derive(Debug, Clone)]
+pub struct UsageConfig {
+    /// How often what was counted is written down, which is what a crash may lose; `None` records nothing.
+    pub flush_interval: Option<Duration>,
+    /// Whether it can also be queried, as the system stream `keyloft_usage`.
+    pub stream: bool,
+}
+
+impl Default for UsageConfig {
+    fn default() -> Self {
+        Self { flush_interval: Some(Duration::from_secs(60)), stream: true }
+    }
+}
+
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc {
+        flag: Some("usage-flush-interval"),
+        env: "KEYLOFT_USAGE_FLUSH_INTERVAL",
+        key: Some("usage.flush_interval"),
+        default: "60s",
+        unit: "duration",
+        doc: "How often a node writes down what keys were used for, give or take a fifth: what a crash may lose; 0s records nothing.",
+        set: |config, text| {
+            let interval = duration(text, Duration::ZERO..=Duration::from_secs(24 * 3600))?;
+            config.usage.flush_interval = (interval > Duration::ZERO).then_some(interval);
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("usage-stream"),
+        env: "KEYLOFT_USAGE_STREAM",
+        key: Some("usage.stream"),
+        default: "true",
+        unit: "true or false",
+        doc: "Writes that also as rows of the system stream keyloft_usage: one object per tenant in use and interval.",
+        set: |config, text| {
+            config.usage.stream = switch(text)?;
+            Ok(())
+        },
+    },
+];

@@ -1,0 +1,154 @@
+//! The system stream `keyloft_usage`: one row per key and flush interval, for the tenant's own queries.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::StreamExt;
+use uuid::Uuid;
+
+use super::sheet::new_id;
+use super::{Book, Tally};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::Batch;
+use crate::ingest::write::parquet_by_key;
+use crate::key::{ApiKey, KeyId, NodeId, StreamName, TenantId};
+use crate::layout::ObjectName;
+use crate::store::Bucket;
+use crate::stream::{Field, FieldType, StreamCatalog};
+
+/// How many tenants are written for at once.
+const WRITES: usize = 8;
+/// The name of the stream, in every tenant.
+const STREAM: &str = "keyloft_usage";
+
+/// What is still to be written, by tenant.
+#[derive(Debug, Default)]
+pub(super) struct Rows(Mutex<HashMap<TenantId, Pending>>);
+
+/// The rows of one object. It keeps its name until it is written, so that no row is written twice.
+#[derive(Debug, Clone)]
+struct Pending {
+    id: Uuid,
+    at: DateTime<Utc>,
+    tallies: HashMap<KeyId, Tally>,
+}
+
+/// Where rows go.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) bucket: Bucket,
+    pub(super) catalog: Arc<StreamCatalog>,
+    pub(super) node_id: NodeId,
+}
+
+impl Rows {
+    /// Takes in what was counted in an interval that ends at `at`. What could not be written before is added up with it.
+    pub(super) fn add(&self, counted: &Book, at: DateTime<Utc>) {
+        let mut pending = self.lock();
+        for (tenant, key_id, tally) in counted.iter() {
+            let rows =
+                pending.entry(tenant.clone()).or_insert_with(|| Pending { id: new_id(), at, tallies: HashMap::new() });
+            rows.tallies.entry(key_id).or_default().add(tally);
+        }
+    }
+
+    /// Writes one object for each tenant with something to say. `find` gives the keys that there are.
+    ///
+    /// # Errors
+    /// The first one; what could not be written is kept.
+    pub(super) async fn write(
+        &self,
+        target: &Target,
+        find: impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
+    ) -> Result<()> {
+        let Ok(stream) = StreamName::parse(STREAM) else { return Ok(()) };
+        let tenants: Vec<TenantId> = self.lock().keys().cloned().collect();
+        let writes = futures::stream::iter(tenants).map(|tenant| self.write_one(target, &stream, tenant, &find));
+        writes.buffer_unordered(WRITES).fold(Ok(()), async |all, one| all.and(one)).await
+    }
+
+    async fn write_one(
+        &self,
+        target: &Target,
+        stream: &StreamName,
+        tenant: TenantId,
+        find: &impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
+    ) -> Result<()> {
+        let Some(pending) = self.lock().get(&tenant).cloned() else { return Ok(()) };
+        let rows = pending.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
+        let written = target.write(&tenant, stream, pending.id, pending.at, rows).await;
+        match &written {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                tracing::error!(%tenant, "rows of usage do not fit their stream, and are given up: {error:?}");
+            }
+            Err(_) => return written,
+            Ok(()) => {}
+        }
+        self.lock().remove(&tenant);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Pending>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    async fn write(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        id: Uuid,
+        at: DateTime<Utc>,
+        rows: Vec<(Arc<ApiKey>, Tally)>,
+    ) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = batch(self.node_id, &rows);
+        let schema = self.catalog.widen(tenant, stream, &batch.fields).await?;
+        let keys: Vec<_> = rows.iter().map(|(key, _)| (key.key_id, key.source_id.clone())).collect();
+        let encoding = tokio::task::spawn_blocking(move || parquet_by_key(&schema, &batch, &keys, at));
+        let failed = |error| Error::new(ErrorKind::Internal, "encoding failed").caused_by(error);
+        let body = encoding.await.map_err(failed)??;
+        let (tenant, stream, date) = (tenant.clone(), stream.clone(), at.date_naive());
+        self.bucket.write_large(&ObjectName::Events { tenant, stream, date, id }, body.into()).await
+    }
+}
+
+fn batch(node_id: NodeId, rows: &[(Arc<ApiKey>, Tally)]) -> Batch {
+    let texts = |text: &dyn Fn(&ApiKey, &Tally) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(|(key, tally)| text(key, tally)).collect::<StringArray>())
+    };
+    let numbers = |number: &dyn Fn(&Tally) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(
+            rows.iter().map(|(_, tally)| i64::try_from(number(tally)).unwrap_or(i64::MAX)),
+        ))
+    };
+    let columns = [
+        ("node_id", FieldType::Text, texts(&|_, _| Some(node_id.to_string()))),
+        ("key_id", FieldType::Text, texts(&|key, _| Some(key.key_id.to_string()))),
+        ("key_name", FieldType::Text, texts(&|key, _| Some(key.name.to_string()))),
+        ("key_type", FieldType::Text, texts(&|key, _| Some(key.key_type.to_string()))),
+        ("requests", FieldType::Integer, numbers(&|tally| tally.requests)),
+        ("refused", FieldType::Integer, numbers(&Tally::refusals)),
+        ("refused_by_reason", FieldType::Text, texts(&|_, tally| reasons(tally))),
+        ("events", FieldType::Integer, numbers(&|tally| tally.events)),
+        ("bytes", FieldType::Integer, numbers(&|tally| tally.bytes)),
+        ("last_used_at", FieldType::Text, texts(&|_, tally| last_used_at(tally))),
+        ("last_address", FieldType::Text, texts(&|_, tally| Some(tally.last_address?.to_string()))),
+    ];
+    let (fields, columns) =
+        columns.into_iter().map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column)).unzip();
+    Batch { fields, rows: rows.len(), columns }
+}
+
+fn reasons(tally: &Tally) -> Option<String> {
+    (!tally.refused.is_empty()).then(|| serde_json::to_string(&tally.refused).unwrap_or_default())
+}
+
+fn last_used_at(tally: &Tally) -> Option<String> {
+    Some(tally.last_used?.start().to_rfc3339_opts(SecondsFormat::Millis, true))
+}

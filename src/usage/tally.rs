@@ -1,0 +1,177 @@
+//! What is counted of one key.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::key::Hint;
+
+/// A minute, counted from the epoch: last use is known no finer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Minute(i64);
+
+impl Minute {
+    /// The minute in which `at` lies.
+    pub fn of(at: DateTime<Utc>) -> Self {
+        Self(at.timestamp().div_euclid(60))
+    }
+
+    /// Its first instant.
+    pub fn start(self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0.saturating_mul(60), 0).unwrap_or_default()
+    }
+
+    /// The first instant after it.
+    pub fn end(self) -> DateTime<Utc> {
+        self.start() + TimeDelta::minutes(1)
+    }
+}
+
+/// What one request did with a key that was recognised.
+#[derive(Debug, Clone, Copy)]
+pub struct Use {
+    /// When it was answered.
+    pub at: DateTime<Utc>,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+    /// Whether the key was let in: only then it counts as used.
+    pub admitted: bool,
+    /// The secret that was presented, when it was one that had been rotated away.
+    pub older: Option<Hint>,
+    /// Why the answer was a problem: a word of a fixed set.
+    pub refused: Option<&'static str>,
+    /// Events that were accepted.
+    pub events: u64,
+    /// The body they came in, in bytes as it was sent.
+    pub bytes: u64,
+}
+
+/// What was counted of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tally {
+    /// The last minute in which it was let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Minute>,
+    /// Where the last request came from that was let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_address: Option<IpAddr>,
+    /// Requests it was presented with, those that were refused too.
+    pub requests: u64,
+    /// Events that were accepted, durably.
+    pub events: u64,
+    /// The bodies they came in, in bytes as they were sent.
+    pub bytes: u64,
+    /// Requests that were answered with a problem, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<Cow<'static, str>, u64>,
+    /// The last minute in which each secret was let in that had been rotated away, by its last characters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub older: BTreeMap<Cow<'static, str>, Minute>,
+}
+
+impl Tally {
+    /// Counts a request. Allocates only what it sees for the first time.
+    pub fn count(&mut self, used: &Use) {
+        self.requests += 1;
+        self.events += used.events;
+        self.bytes += used.bytes;
+        if let Some(reason) = used.refused {
+            match self.refused.get_mut(reason) {
+                Some(count) => *count += 1,
+                None => _ = self.refused.insert(Cow::Borrowed(reason), 1),
+            }
+        }
+        if !used.admitted {
+            return;
+        }
+        let minute = Minute::of(used.at);
+        self.last_used = self.last_used.max(Some(minute));
+        self.last_address = used.address.or(self.last_address);
+        if let Some(hint) = used.older {
+            match self.older.get_mut(hint.as_str()) {
+                Some(last) => *last = minute.max(*last),
+                None => _ = self.older.insert(Cow::Owned(hint.as_str().to_owned()), minute),
+            }
+        }
+    }
+
+    /// Adds what was counted elsewhere, or later. Of two last uses in one minute, the other is the later one.
+    pub fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.events = self.events.saturating_add(other.events);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        if other.last_used >= self.last_used {
+            self.last_used = other.last_used;
+            self.last_address = other.last_address.or(self.last_address);
+        }
+        for (reason, count) in &other.refused {
+            let sum = self.refused.entry(reason.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        for (hint, minute) in &other.older {
+            let last = self.older.entry(hint.clone()).or_insert(*minute);
+            *last = (*last).max(*minute);
+        }
+    }
+
+    /// All requests that were answered with a problem.
+    pub fn refusals(&self) -> u64 {
+        self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn request(seconds: i64) -> Use {
+        let address = Some("192.0.2.1".parse().unwrap());
+        Use { at: at(seconds), address, admitted: true, older: None, refused: None, events: 0, bytes: 0 }
+    }
+
+    #[test]
+    fn a_minute_is_known_by_its_ends() {
+        let minute = Minute::of(at(125));
+        assert_eq!((minute.start(), minute.end()), (at(120), at(180)));
+        assert_eq!(Minute::of(at(-1)).end(), at(0));
+    }
+
+    #[test]
+    fn a_request_that_was_not_let_in_is_counted_and_is_no_use() {
+        let mut tally = Tally::default();
+        tally.count(&Use { events: 3, bytes: 40, ..request(60) });
+        tally.count(&Use { admitted: false, refused: Some("expired"), address: None, ..request(600) });
+        tally.count(&Use { refused: Some("invalid_request"), ..request(30) });
+        assert_eq!((tally.requests, tally.events, tally.bytes, tally.refusals()), (3, 3, 40, 2));
+        assert_eq!(tally.last_used, Some(Minute::of(at(60))));
+        assert_eq!(tally.refused.keys().collect::<Vec<_>>(), ["expired", "invalid_request"]);
+        assert!(tally.last_address.is_some());
+    }
+
+    #[test]
+    fn the_later_use_tells_where_it_came_from() {
+        let mut tally = Tally::default();
+        tally.count(&request(600));
+        let mut other = Tally::default();
+        other.count(&Use {
+            address: Some("2001:db8::1".parse().unwrap()),
+            older: Hint::parse("x7Qa").ok(),
+            ..request(60)
+        });
+        let mut sum = tally.clone();
+        sum.add(&other);
+        assert_eq!((sum.requests, sum.last_address), (2, tally.last_address));
+        assert_eq!(sum.older.get("x7Qa"), Some(&Minute::of(at(60))));
+        other.add(&tally);
+        assert_eq!(other, sum);
+    }
+}

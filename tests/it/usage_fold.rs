@@ -1,0 +1,399 @@
+//! Nothing is counted twice and nothing that was written is lost, however flushes, folds and crashes interleave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::StreamExt;
+use keyloft::auth::{AnyUse, Permit, authenticate};
+use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
+use keyloft::stream::catalog::StreamCatalog;
+use keyloft::usage::{Meter, UsageSettings, Use};
+use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::{Fault, Faults, Faulty, Kind, TestStore};
+
+/// A node that counts, on a line to the store that can be cut.
+struct Node {
+    meter: Meter,
+    clock: Arc<ManualClock>,
+    keystore: Keystore,
+    faults: Arc<Faults>,
+    secret: String,
+}
+
+impl Node {
+    async fn on(store: &Arc<dyn ObjectStore>, secret: &str) -> Self {
+        let faults = Arc::new(Faults::default());
+        let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
+        // Ahead of the store, so that whatever is written now was written before.
+        let clock = Arc::new(ManualClock::new(SystemClock.now() + TimeDelta::minutes(30)));
+        let keystore = Keystore::new(bucket.clone(), Arc::default(), clock.clone());
+        keystore.sync().await.unwrap();
+        // Whoever does not say that it lives is folded at once: nobody here says so.
+        let settings =
+            UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
+        let meter = Meter::new(bucket.clone(), keystore.clone(), Arc::new(StreamCatalog::new(bucket)), settings);
+        Self { meter, clock, keystore, faults, secret: secret.to_owned() }
+    }
+
+    fn key(&self) -> Arc<ApiKey> {
+        let permit: Permit<AnyUse> =
+            authenticate(self.keystore.cache(), &self.secret, None, self.keystore.now()).unwrap();
+        permit.key().clone()
+    }
+
+    fn count(&self) {
+        let at = SystemClock.now();
+        let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 2, bytes: 3 };
+        self.meter.count(&self.key(), &used);
+    }
+
+    async fn total(&self) -> u64 {
+        let key = self.key();
+        let tally = self.meter.totals().await.unwrap().of(&key.tenant, key.key_id);
+        assert_eq!((tally.events, tally.bytes), (2 * tally.requests, 3 * tally.requests));
+        tally.requests
+    }
+}
+
+async fn store() -> (Arc<dyn ObjectStore>, String) {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let keystore = Keystore::new(Bucket::new(store.clone()), Arc::default(), Arc::new(SystemClock));
+    keystore.sync().await.unwrap();
+    let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
+    let issued = keystore.issue(&TenantId::default(), new, None).await.unwrap();
+    (store, issued.secret.expose().to_owned())
+}
+
+/// Three nodes with counts, two of which have ended; a fourth that looks.
+async fn scene() -> (Arc<dyn ObjectStore>, String, Node) {
+    let (store, secret) = store().await;
+    for round in 0..2 {
+        let ended = Node::on(&store, &secret).await;
+        ended.meter.begin().await.unwrap();
+        for _ in 0..=round {
+            ended.count();
+            ended.meter.flush().await.unwrap();
+        }
+    }
+    let looker = Node::on(&store, &secret).await;
+    looker.count();
+    assert_eq!(looker.total().await, 4);
+    (store, secret, looker)
+}
+
+#[tokio::test]
+async fn a_fold_that_is_cut_off_anywhere_counts_everything_once() {
+    let operations = {
+        let (store, secret, _) = scene().await;
+        let folder = Node::on(&store, &secret).await;
+        folder.faults.none();
+        assert_eq!(folder.meter.fold().await.unwrap(), 2);
+        folder.faults.calls()
+    };
+    assert!(operations > 8, "{operations}");
+    for number in 1..=operations + 1 {
+        for after in [false, true] {
+            let (store, secret, looker) = scene().await;
+            let folder = Node::on(&store, &secret).await;
+            if after {
+                folder.faults.crash_after(number)
+            } else {
+                folder.faults.crash_at(number)
+            }
+            let _ = folder.meter.fold().await;
+            assert_eq!(looker.total().await, 4, "cut off at {number}, {after}");
+            looker.meter.fold().await.unwrap();
+            looker.meter.fold().await.unwrap();
+            assert_eq!(looker.total().await, 4, "cut off at {number}, {after}, then folded");
+            assert_eq!(Node::on(&store, &secret).await.total().await, 3, "what is in the store, {number}, {after}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_fold_at_once_one_does() {
+    for _ in 0..20 {
+        let (store, secret, looker) = scene().await;
+        let (a, b) = (Node::on(&store, &secret).await, Node::on(&store, &secret).await);
+        let (one, two) = tokio::join!(a.meter.fold(), b.meter.fold());
+        let folded: usize = [one, two].into_iter().flatten().sum();
+        assert!(folded <= 2, "{folded}");
+        assert_eq!(looker.total().await, 4);
+        looker.meter.fold().await.unwrap();
+        assert_eq!(looker.total().await, 4);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_taken_for_dead_goes_on_with_a_new_sheet() {
+    let (store, secret) = store().await;
+    let (node, other) = (Node::on(&store, &secret).await, Node::on(&store, &secret).await);
+    node.meter.begin().await.unwrap();
+    for round in 1..=5 {
+        node.count();
+        node.meter.flush().await.unwrap();
+        assert_eq!(other.meter.fold().await.unwrap(), 1);
+        node.count();
+        assert_eq!(node.total().await, 2 * round);
+        node.meter.flush().await.unwrap();
+        assert_eq!((node.total().await, other.total().await), (2 * round, 2 * round));
+    }
+}
+
+async fn archive(store: &Arc<dyn ObjectStore>) -> Value {
+    let path = Path::from(".settings/keyloft/usage/archive.json");
+    let body = store.get(&path).await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+async fn names(store: &Arc<dyn ObjectStore>, folder: &str) -> usize {
+    let folder = Path::from(format!(".settings/keyloft/usage/{folder}"));
+    store.list(Some(&folder)).count().await
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_lying_is_cleared_away_and_then_forgotten() {
+    let (store, secret) = store().await;
+    let end_with_one = async || {
+        let ended = Node::on(&store, &secret).await;
+        ended.meter.begin().await.unwrap();
+        ended.count();
+        ended.meter.close().await;
+    };
+    end_with_one().await;
+    let folder = Node::on(&store, &secret).await;
+    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Delete);
+    assert!(folder.meter.fold().await.is_err());
+    // The archive was replaced, and what is in it was not removed.
+    assert_eq!((names(&store, "sheets").await, archive(&store).await["folded"].as_array().unwrap().len()), (1, 1));
+    assert!(folder.meter.fold().await.is_err());
+    folder.faults.none();
+    assert_eq!((folder.meter.fold().await.unwrap(), names(&store, "sheets").await, folder.total().await), (0, 0, 1));
+    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Replace && call.is_about("archive.json"));
+    end_with_one().await;
+    assert!(folder.meter.fold().await.is_err());
+    assert_eq!(names(&store, "archive").await, 2, "a piece of an archive that came to nothing");
+    folder.faults.none();
+    folder.clock.advance(TimeDelta::hours(2));
+    assert_eq!((folder.meter.fold().await.unwrap(), folder.total().await), (1, 2));
+    assert_eq!(archive(&store).await["folded"].as_array().unwrap().len(), 1, "the first is surely gone");
+    assert_eq!((names(&store, "sheets").await, names(&store, "archive").await), (0, 1));
+}
+
+#[tokio::test]
+async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
+    let (store, secret) = store().await;
+    let node = Node::on(&store, &secret).await;
+    let at = SystemClock.now();
+    let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 1, bytes: 0 };
+    let new = |number: usize| NewKey::new(KeyName::parse(&format!("k{number}")).unwrap(), KeyType::Ingestion);
+    let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
+    let key = |number| new(number).into_key(TenantId::default(), secret.digest(), secret.hint());
+    let keys: Vec<_> = (0..10_000).map(key).collect();
+    keys.iter().for_each(|key| node.meter.count(key, &used));
+    node.meter.flush().await.unwrap();
+    assert_eq!((names(&store, "sheets").await, node.meter.key_count()), (3, 10_000));
+    node.meter.count(&keys[0], &used);
+    node.faults.none();
+    node.meter.flush().await.unwrap();
+    assert_eq!(node.faults.calls(), 2, "one sheet is read and replaced");
+    node.faults.none();
+    node.meter.flush().await.unwrap();
+    assert_eq!(node.faults.calls(), 0, "who has counted nothing asks for nothing");
+    let totals = Node::on(&store, &node.secret).await.meter.totals().await.unwrap();
+    let events: u64 = keys.iter().map(|key| totals.of(&key.tenant, key.key_id).events).sum();
+    assert_eq!(events, 10_001);
+}
+
+/// Counts, is folded and goes on, on a store of its own kind.
+async fn lives_on(place: TestStore) {
+    let bucket = place.open();
+    let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+    keystore.sync().await.unwrap();
+    let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
+    let key = keystore.issue(&TenantId::default(), new, None).await.unwrap().key;
+    let node = async || {
+        let (bucket, settings) = (place.open(), UsageSettings { max_age: Duration::ZERO, ..Default::default() });
+        let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
+        keystore.sync().await.unwrap();
+        Meter::new(bucket.clone(), keystore, Arc::new(StreamCatalog::new(bucket)), settings)
+    };
+    let at = SystemClock.now();
+    let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 1, bytes: 0 };
+    let (first, second) = (node().await, node().await);
+    first.begin().await.unwrap();
+    for meter in [&first, &second, &first] {
+        meter.count(&key, &used);
+        meter.flush().await.unwrap();
+    }
+    let total = async |meter: &Meter| meter.totals().await.unwrap().of(&key.tenant, key.key_id).requests;
+    assert_eq!((total(&first).await, total(&second).await), (3, 3));
+    first.close().await;
+    assert_eq!((second.fold().await.unwrap(), second.fold().await.unwrap()), (1, 0));
+    assert_eq!((total(&second).await, total(&node().await).await), (3, 3));
+}
+
+#[tokio::test]
+async fn a_directory_keeps_what_was_counted() {
+    lives_on(TestStore::directory()).await;
+}
+
+#[tokio::test]
+async fn ceph_keeps_what_was_counted() {
+    lives_on(TestStore::ceph()).await;
+}
+
+#[tokio::test]
+async fn moto_keeps_what_was_counted() {
+    lives_on(TestStore::moto()).await;
+}
+
+#[tokio::test]
+async fn a_node_that_ends_in_order_leaves_a_sealed_sheet() {
+    let (store, secret) = store().await;
+    let node = Node::on(&store, &secret).await;
+    node.meter.begin().await.unwrap();
+    node.count();
+    node.meter.close().await;
+    node.count();
+    node.meter.flush().await.unwrap();
+    let other = Node::on(&store, &secret).await;
+    assert_eq!((other.total().await, other.meter.fold().await.unwrap(), other.total().await), (1, 1, 1));
+}
+
+/// What happens to nodes.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Count(usize),
+    Flush(usize),
+    Fold(usize),
+    /// The line to the store is cut at one of the next operations, before or after it is done; then a flush is tried.
+    CutInFlush(usize, u64, bool),
+    /// The same for a fold.
+    CutInFold(usize, u64, bool),
+    /// The node ends, and another takes its place.
+    Kill(usize),
+}
+
+const NODES: usize = 3;
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (node, at) = (0..NODES, 1..9u64);
+    let step = prop_oneof![
+        4 => node.clone().prop_map(Step::Count),
+        3 => node.clone().prop_map(Step::Flush),
+        2 => node.clone().prop_map(Step::Fold),
+        2 => (node.clone(), at.clone(), any::<bool>()).prop_map(|(node, at, after)| Step::CutInFlush(node, at, after)),
+        2 => (node.clone(), at, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFold(node, at, after)),
+        1 => node.prop_map(Step::Kill),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// What a node has counted since its last flush that was answered.
+#[derive(Debug, Default, Clone, Copy)]
+struct Open {
+    counted: u64,
+    /// Whether a flush since then was cut off: nobody knows whether it was durable.
+    unclear: bool,
+    /// Whether another node folded after that: what was on its way then may be lost, and nothing else.
+    folded: bool,
+}
+
+/// Another node than `by` folds.
+fn folds(open: &mut [Open], by: usize) {
+    for (_, open) in open.iter_mut().enumerate().filter(|(at, open)| *at != by && open.unclear) {
+        open.folded = true;
+    }
+}
+
+async fn live_through(steps: Vec<Step>) {
+    let (store, secret) = store().await;
+    let mut nodes = Vec::new();
+    for _ in 0..NODES {
+        nodes.push(Node::on(&store, &secret).await);
+    }
+    nodes[0].meter.begin().await.unwrap();
+    let mut open = [Open::default(); NODES];
+    let (mut counted, mut may_be_lost) = (0, 0);
+    for step in steps {
+        match step {
+            Step::Count(at) => {
+                nodes[at].count();
+                counted += 1;
+                open[at].counted += 1;
+            }
+            Step::Flush(at) => {
+                nodes[at].meter.flush().await.unwrap();
+                if open[at].folded {
+                    may_be_lost += open[at].counted;
+                }
+                open[at] = Open::default();
+            }
+            Step::Fold(at) => {
+                nodes[at].meter.fold().await.unwrap();
+                folds(&mut open, at);
+            }
+            Step::CutInFlush(at, number, after) => {
+                let faults = nodes[at].faults.clone();
+                if after {
+                    faults.crash_after(number)
+                } else {
+                    faults.crash_at(number)
+                }
+                let flushed = nodes[at].meter.flush().await;
+                faults.none();
+                if flushed.is_ok() && !open[at].unclear {
+                    open[at] = Open::default();
+                } else if flushed.is_err() {
+                    open[at].unclear = true;
+                }
+            }
+            Step::CutInFold(at, number, after) => {
+                let faults = nodes[at].faults.clone();
+                if after {
+                    faults.crash_after(number)
+                } else {
+                    faults.crash_at(number)
+                }
+                let _ = nodes[at].meter.fold().await;
+                faults.none();
+                folds(&mut open, at);
+            }
+            Step::Kill(at) => {
+                may_be_lost += open[at].counted;
+                open[at] = Open::default();
+                nodes[at] = Node::on(&store, &secret).await;
+            }
+        }
+        // Of what is open, some is in the store and some is not yet.
+        let unflushed: u64 = open.iter().map(|open| open.counted).sum();
+        let seen = Node::on(&store, &secret).await.total().await;
+        assert!(seen <= counted, "{seen} of {counted} are seen after {step:?}");
+        assert!(seen + unflushed + may_be_lost >= counted, "{seen} of {counted}, {unflushed} open, after {step:?}");
+    }
+    for node in &nodes {
+        node.meter.flush().await.unwrap();
+    }
+    may_be_lost += open.iter().filter(|open| open.folded).map(|open| open.counted).sum::<u64>();
+    for node in &nodes {
+        let seen = node.total().await;
+        assert!(seen <= counted && seen + may_be_lost >= counted, "{seen} of {counted} in the end, {may_be_lost}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #[test]
+    fn no_history_counts_anything_twice_or_loses_what_was_written(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(live_through(steps));
+    }
+}
