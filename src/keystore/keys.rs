@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::claim::duplicate;
+use super::adopt::Pending;
+use super::claim::twin;
 use super::{ATTEMPTS, Keystore, too_busy};
-use crate::cache::NameReservation;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId,
-};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
@@ -29,6 +27,36 @@ pub(super) enum Broken {
 pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
     key.state = KeyState::Revoked;
     Ok(())
+}
+
+/// Makes the changes of a patch.
+pub(super) fn patched(patch: KeyPatch) -> impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static {
+    move |key| {
+        refuse_revoked(key)?;
+        patch.clone().apply(key);
+        Ok(())
+    }
+}
+
+/// Gives a key a secret that somebody has.
+pub(super) fn rotated(
+    secret: Brought,
+    now: DateTime<Utc>,
+    overlap: TimeDelta,
+) -> impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static {
+    move |key| {
+        refuse_revoked(key)?;
+        key.own_secret = secret.own;
+        key.rotate(secret.digest, secret.hint, now, now + overlap)
+            .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
+    }
+}
+
+fn refuse_revoked(key: &ApiKey) -> Result<()> {
+    match key.state {
+        KeyState::Revoked => Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final")),
+        KeyState::Active | KeyState::Disabled => Ok(()),
+    }
 }
 
 pub(super) fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
@@ -60,12 +88,12 @@ pub struct Brought {
 }
 
 impl Brought {
-    fn of(secret: &PlainSecret) -> Self {
+    pub(super) fn of(secret: &PlainSecret) -> Self {
         Self { digest: secret.digest(), hint: secret.hint(), own: false }
     }
 }
 
-fn generate(key_type: KeyType) -> Result<PlainSecret> {
+pub(super) fn generate(key_type: KeyType) -> Result<PlainSecret> {
     PlainSecret::generate(key_type).map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))
 }
 
@@ -118,31 +146,9 @@ impl Keystore {
         secret: Brought,
         by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
-        self.tenant_anywhere(&tenant).await?;
-        if self.cache.find(&secret.digest).is_some() {
-            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
-        }
-        let _reserved = self.reserve_name(&tenant, &new.name).await?;
-        let now = self.clock.now();
-        let key = new.into_key(tenant, secret.digest, secret.hint);
-        let (created_at, own_secret) = (Some(now), secret.own);
-        let key = Arc::new(ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, ..key });
-        let (tenant, name, key_id) = (&key.tenant, &key.name, key.key_id);
-        let claim = self.claim(tenant, name, key_id).await?;
-        let object = ObjectName::Key { tenant: tenant.clone(), key_id };
-        match self.bucket.create(&object, KeyDocument::new(&key).to_bytes()).await? {
-            Written::Done => {}
-            Written::Conflict => return Err(Error::new(ErrorKind::Internal, "a fresh key id was taken")),
-        }
-        if !self.still_holds(&claim).await? {
-            self.bucket.remove(&object).await?; // Nobody has seen its secret.
-            return Err(duplicate());
-        }
-        self.cache.put_key(key.clone());
-        let change_seq = self.replica.append(vec![Touched::Key { tenant: tenant.clone(), key_id }]).await?;
-        if let Err(error) = self.remove_older(&claim).await {
-            tracing::debug!("claims that are no longer needed stay: {error:?}");
-        }
+        let key = self.adopt_document(tenant, new, secret, by, Pending::Refuse).await?;
+        let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value: key, change_seq })
     }
 
@@ -174,32 +180,16 @@ impl Keystore {
         overlap: TimeDelta,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
-        if self.cache.find(&secret.digest).is_some_and(|found| found.key.key_id != id || found.key.tenant != *tenant) {
-            return Err(Error::new(ErrorKind::DuplicateApiKey, "another key has this secret"));
-        }
-        let now = self.clock.now();
-        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
-            if key.state == KeyState::Revoked {
-                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
-            }
-            key.own_secret = secret.own;
-            key.rotate(secret.digest, secret.hint, now, now + overlap)
-                .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
-        })
-        .await
+        self.refuse_twin(tenant, id, &secret)?;
+        self.change(tenant, id, expected_rev, Broken::Refuse, rotated(secret, self.clock.now(), overlap)).await
     }
 
-    /// Reserves a name on this node. What another node did a moment ago may not be here yet, so a key that is in the way
-    /// is read once more before anybody is refused.
-    async fn reserve_name(&self, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
-        match self.cache.reserve_name(tenant, name) {
-            Err(error) if error.kind() == ErrorKind::DuplicateKeyName => {
-                let Some(key) = self.cache.named(tenant, name) else { return Err(error) };
-                self.replica.refresh(tenant, key.key_id).await?;
-                self.cache.reserve_name(tenant, name)
-            }
-            reserved => reserved,
+    /// Refuses a secret for a key that another key has.
+    pub(super) fn refuse_twin(&self, tenant: &TenantId, id: KeyId, secret: &Brought) -> Result<()> {
+        if self.cache.find(&secret.digest).is_some_and(|found| found.key.key_id != id || found.key.tenant != *tenant) {
+            return Err(twin());
         }
+        Ok(())
     }
 
     /// Changes a key; with `expected_rev` only if nobody changed it since that revision was read.
@@ -215,14 +205,7 @@ impl Keystore {
         patch: KeyPatch,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
-        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
-            if key.state == KeyState::Revoked {
-                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
-            }
-            patch.clone().apply(key);
-            Ok(())
-        })
-        .await
+        self.change(tenant, id, expected_rev, Broken::Refuse, patched(patch)).await
     }
 
     /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the next
@@ -238,11 +221,23 @@ impl Keystore {
     }
 
     async fn revoke_now(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
+        let revocation = self.change(tenant, id, expected_rev, Broken::Overwrite, revoked);
+        self.refusing(tenant, id, expected_rev, revocation).await
+    }
+
+    /// Refuses a key on this node while its revocation is written, and for as long as it cannot be.
+    pub(super) async fn refusing<T>(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        expected_rev: Option<u64>,
+        revocation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let held = self.cache.key(tenant, id).is_some_and(|key| expected_rev.is_none_or(|rev| rev == key.rev));
         if held && expected_rev.is_none() {
             self.cache.deny(tenant, id); // Before the store is asked: it may take seconds to fail.
         }
-        match self.change(tenant, id, expected_rev, Broken::Overwrite, revoked).await {
+        match revocation.await {
             Err(error) if error.kind() == ErrorKind::Unavailable && held => {
                 self.cache.deny(tenant, id);
                 self.owe(tenant, id);
