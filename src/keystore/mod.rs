@@ -33,7 +33,7 @@ pub use bulk::{Change, Done, Effect, Outcomes};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use rehearsal::Rehearsal;
-pub use selection::Selection;
+pub use selection::{LastUsed, Selection};
 pub use tenants::TenantPatch;
 pub use verdict::{Verdict, VerdictCode};
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod bulk;
 mod canary;
 mod cli;
 mod credentials;

@@ -2,10 +2,12 @@
 //!
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: what there is.
-//! 3. [`update`], [`revoke`]: change one, end one.
-//! 4. [`wait`]: until every node has applied a change.
-//! 5. [`offline`]: make and check keys without a server.
+//! 3. [`update`], [`revoke`]: change one, end one or many.
+//! 4. [`bulk`]: many changes from a file.
+//! 5. [`wait`]: until every node has applied a change.
+//! 6. [`offline`]: make and check keys without a server.
 
+pub mod bulk;
 pub mod create;
 pub mod list;
 pub mod offline;
@@ -40,9 +42,12 @@ pub enum KeyCommand {
     /// Change what a key may do, or disable it for a while
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
-    /// Revoke a key for ever; it is refused from the next request on, and its name is free again
+    /// Revoke a key for ever, or all that a filter means; it is refused from the next request on, and its name is free again
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
+    /// Issue, change and revoke many keys from a file
+    #[command(after_help = bulk::EXAMPLES)]
+    Bulk(bulk::BulkArgs),
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
@@ -59,6 +64,7 @@ pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
         KeyCommand::Show(key) => show::run(args, &key),
         KeyCommand::Update(update) => update::run(args, &update),
         KeyCommand::Revoke(revoke) => revoke::run(args, &revoke),
+        KeyCommand::Bulk(bulk) => bulk::run(args, &bulk),
         KeyCommand::Generate(create) => offline::generate(args, create),
         KeyCommand::Validate(validate) => offline::validate(args, &validate),
     }

@@ -14,12 +14,13 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{Rfc3339, given, nullable};
 use crate::key::{
-    ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey,
+    Streams, TenantId,
 };
-use crate::keystore::{self, Cursor, Filter};
+use crate::keystore::{self, Brought, Cursor, Filter};
 
 /// Who issues keys through this plane.
-const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "admin";
 
 /// The body of an issue. Fields that only the server sets are unknown here, and so refused.
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,39 @@ pub struct Issue {
     limits: Limits,
     #[serde(default)]
     metadata: Metadata,
+    digest: Option<String>,
+    hint: Option<String>,
+}
+
+impl Issue {
+    /// The key that is asked for, and the secret that it is to have if one was brought along.
+    ///
+    /// # Errors
+    /// 400 when two fields say different things, or the secret is not taken.
+    pub(super) fn read(self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
+        let hint = self.hint.map(|hint| Hint::parse(&hint)).transpose()?;
+        let secret = match self.digest {
+            Some(digest) => {
+                Some(Brought { digest: Digest::parse(&digest)?, hint: hint.unwrap_or_default(), own: true })
+            }
+            None if hint.is_some() => return Err(Problem::invalid("hint goes with digest.")),
+            None => None,
+        };
+        let expires_at = self.expires_at.map(|end| end.0);
+        check_expiry(app, expires_at)?;
+        let new = NewKey {
+            name: self.key_name,
+            key_type: self.key_type,
+            streams: self.streams,
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            expires_at,
+            networks: self.allowed_cidrs,
+            limits: self.limits,
+            metadata: self.metadata,
+        };
+        Ok((new, secret))
+    }
 }
 
 /// The body of a PATCH; a field that is not there stays, `null` clears it.
@@ -60,6 +94,29 @@ pub struct Patch {
     limits: Option<Option<Limits>>,
     #[serde(default, deserialize_with = "nullable")]
     metadata: Option<Option<Metadata>>,
+}
+
+impl Patch {
+    /// The changes that are asked for at `now`.
+    ///
+    /// # Errors
+    /// 400 when two fields say different things.
+    pub(super) fn read(self, now: DateTime<Utc>) -> Result<KeyPatch, Problem> {
+        let expires_at = self.expires_at.map(|end| end.map(|end| end.0));
+        if expires_at.flatten().is_some_and(|end| end <= now) {
+            return Err(Problem::invalid("expiresAt must be in the future."));
+        }
+        Ok(KeyPatch {
+            streams: self.streams,
+            active: self.state.map(|state| state == Switch::Active),
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            expires_at,
+            networks: self.allowed_cidrs.map(Option::unwrap_or_default),
+            limits: self.limits.map(Option::unwrap_or_default),
+            metadata: self.metadata.map(Option::unwrap_or_default),
+        })
+    }
 }
 
 /// The states a PATCH may set: revoking is DELETE, because it is final.
@@ -110,30 +167,27 @@ pub async fn issue(
     Json(body): Json<Issue>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
-    let expires_at = body.expires_at.map(|end| end.0);
-    check_expiry(&app, expires_at)?;
-    let new = NewKey {
-        name: body.key_name,
-        key_type: body.key_type,
-        streams: body.streams,
-        source_id: body.source_id,
-        trust_level: body.trust_level,
-        expires_at,
-        networks: body.allowed_cidrs,
-        limits: body.limits,
-        metadata: body.metadata,
+    let by = Label::parse(ADMIN).ok();
+    let (key, shown, change_seq) = match body.read(&app)? {
+        (new, Some(own)) => {
+            let issued = app.keystore.adopt(&tenant, new, own, by).await?;
+            (issued.value, None, issued.change_seq)
+        }
+        (new, None) => {
+            let issued = app.keystore.issue(&tenant, new, by).await?;
+            (issued.key, Some(issued.secret), issued.change_seq)
+        }
     };
-    let issued = app.keystore.issue(&tenant, new, Label::parse(ADMIN).ok()).await?;
-    let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", issued.key.key_id);
+    let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", key.key_id);
     let body = Changed {
-        key: KeyView::new(&issued.key, app.keystore.now()),
-        api_key: Some(issued.secret.expose()),
-        receipt: ReceiptView::of(&app, issued.change_seq, patience, start).await.0,
+        key: KeyView::new(&key, app.keystore.now()),
+        api_key: shown.as_ref().map(|secret| secret.expose()),
+        receipt: ReceiptView::of(&app, change_seq, patience, start).await.0,
     };
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ETAG, etag(&issued.key)))
+        .insert_header((header::ETAG, etag(&key)))
         .json(body))
 }
 
@@ -186,19 +240,7 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let expires_at = patch.expires_at.map(|end| end.map(|end| end.0));
-    check_expiry(&app, expires_at.flatten())?;
-    let patch = KeyPatch {
-        streams: patch.streams,
-        active: patch.state.map(|state| state == Switch::Active),
-        source_id: patch.source_id,
-        trust_level: patch.trust_level,
-        expires_at,
-        networks: patch.allowed_cidrs.map(Option::unwrap_or_default),
-        limits: patch.limits.map(Option::unwrap_or_default),
-        metadata: patch.metadata.map(Option::unwrap_or_default),
-    };
-    let done = app.keystore.update(&tenant, id, patch, if_match(&request)?).await?;
+    let done = app.keystore.update(&tenant, id, patch.read(app.keystore.now())?, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
