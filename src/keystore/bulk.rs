@@ -316,9 +316,10 @@ impl Work {
                     if let Some(key) = keystore.same(&self.tenant, &new, &secret) {
                         return Ok(Done::new(key, Effect::Unchanged));
                     }
-                    let named = keystore.cache.named(&self.tenant, &new.name).is_some();
-                    if named || error.kind() == ErrorKind::DuplicateApiKey {
-                        return Err(error);
+                    match keystore.cache.named(&self.tenant, &new.name) {
+                        Some(key) if key.digest.verify(&secret.digest) => return Err(differs()),
+                        None if error.kind() == ErrorKind::DuplicateKeyName => {}
+                        _ => return Err(error),
                     }
                     tokio::time::sleep(PAUSE).await; // Another request is giving the name, maybe to this very key.
                 }
@@ -331,6 +332,10 @@ impl Work {
 
 fn is_taken(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::DuplicateKeyName | ErrorKind::DuplicateApiKey) && error.wait().is_none()
+}
+
+fn differs() -> Error {
+    Error::new(ErrorKind::DuplicateKeyName, "a live key has that name and that secret, but other settings: update it")
 }
 
 fn not_begun() -> Error {
