@@ -1,12 +1,13 @@
 //! Names of keys with `*`, for those who mean many at once.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::KeyName;
-use super::id::{InvalidId, textual};
+use super::id::{InvalidId, display_inner, textual};
 use super::stream::covers;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::str::FromStr;
 
 /// A name of a key in which `*` stands for any run of characters, the empty one included.
 ///
@@ -39,10 +40,5 @@ impl NamePattern {
     }
 }
 
-impl fmt::Display for NamePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
+display_inner!(NamePattern);
 textual!(NamePattern);

@@ -234,6 +234,31 @@ async fn a_node_does_only_so_much_bulk_work_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_says_which_lines_it_did_not_begin() {
+    let place = Place::new();
+    let mut server = place.serve();
+    ready(&server).await;
+    let (body, secrets) = file(6000);
+    let answer = tokio::spawn(Answer::of(server.admin(ADMIN_TOKEN).request("POST", PATH).body(body.clone())));
+    until("some keys are there", || place.documents() > 300);
+    server.signal("TERM");
+    let answer = answer.await.unwrap();
+    assert_eq!(tokio::task::spawn_blocking(move || server.wait()).await.unwrap(), Some(0));
+    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 6001);
+    let issued = lines.iter().filter(|line| line["status"] == 201).count();
+    let rest: Vec<_> = lines[..6000].iter().filter(|line| line["code"] == "not_begun").collect();
+    assert_eq!((issued + rest.len(), place.documents()), (6000, issued));
+    assert!(issued >= 300 && rest.iter().all(|line| line["detail"].as_str().unwrap().contains("shutting down")));
+    let server = place.serve();
+    ready(&server).await;
+    let lines = send(&server.admin(ADMIN_TOKEN), &body).await;
+    assert_eq!(lines[6000]["summary"]["unchanged"], issued);
+    assert_eq!(lines[6000]["summary"]["issued"], 6000 - issued);
+    assert_eq!(server.with_key(&secrets[5999]).get("/api/v1/whoami").await.status, 200);
+}
+
 fn file(count: usize) -> (String, Vec<String>) {
     let secrets: Vec<String> =
         (0..count).map(|_| PlainSecret::generate(KeyType::Query).unwrap().expose().to_owned()).collect();

@@ -128,6 +128,11 @@ impl Answer {
         self.push(&Matched { line, status: 200, matched });
     }
 
+    /// What has become of the lines so far.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// The last line.
     pub(super) fn end(&mut self, receipt: Option<ReceiptView>) {
         let last = Last { summary: self.counts, receipt };

@@ -1,10 +1,12 @@
 //! Bulk work: lines are read a batch at a time, done in their order, and answered as they are done.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -74,6 +76,8 @@ impl Work {
             0 => None,
             seq => Some(ReceiptView::of(&self.app, seq, patience, start).await.0),
         };
+        let counts = self.answer.counts();
+        tracing::info!(tenant = %self.tenant, dry_run = self.rehearsal.is_some(), ?counts, "bulk work is done");
         self.answer.end(receipt);
         let _ = self.send().await;
     }
@@ -104,7 +108,7 @@ impl Work {
         every: &Every,
         mut stop: Pin<&mut impl Future<Output = Problem>>,
     ) -> Result<(), Gone> {
-        let ids = match self.select(selection) {
+        let ids = match self.select(selection).await {
             Ok(ids) => ids,
             Err(problem) => {
                 self.answer.refused(line, &Subject::default(), &problem);
@@ -119,9 +123,19 @@ impl Work {
         self.send().await
     }
 
-    fn select(&self, selection: &Selection) -> Result<Vec<KeyId>, Problem> {
-        let last_used = last_used(&self.app, &self.tenant);
-        let last_used = last_used.as_ref().map(|last_used| &**last_used as LastUsed<'_>);
+    async fn select(&self, selection: &Selection) -> Result<Vec<KeyId>, Problem> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.clone());
+        }
+        if self.rehearsal.is_none() {
+            self.app.keystore.catch_up().await?; // What was issued elsewhere a moment ago is meant too.
+        }
+        let used = match selection.unused_since {
+            Some(_) => last_used(&self.app, &self.tenant).await?,
+            None => None,
+        };
+        let find = |id| used.as_ref().and_then(|used| used.get(&id).copied());
+        let last_used = used.is_some().then_some(&find as LastUsed<'_>);
         Ok(match &self.rehearsal {
             Some(rehearsal) => rehearsal.select(selection, last_used)?,
             None => self.app.keystore.select(&self.tenant, selection, last_used)?,
@@ -248,9 +262,6 @@ async fn stop(app: &App) -> Problem {
 }
 
 /// When each key of a tenant was last used; `None` while nobody keeps that.
-fn last_used(
-    _: &App,
-    _: &TenantId,
-) -> Option<Box<dyn Fn(KeyId) -> Option<chrono::DateTime<chrono::Utc>> + Send + Sync>> {
-    None
+async fn last_used(_: &App, _: &TenantId) -> Result<Option<HashMap<KeyId, DateTime<Utc>>>, Problem> {
+    Ok(None)
 }
