@@ -50,6 +50,8 @@ pub enum ErrorKind {
     /// The store cannot be reached. The key is refused on this node from now on all the same, and the revocation is tried
     /// again until it is durable or the process ends.
     RevokedHere,
+    /// One of many changes that was not begun, because those before it failed or there was no more time: ask again.
+    NotBegun,
     /// A stored document cannot be read: repair or remove it by hand.
     Corrupt,
     /// A defect of ours.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde_json::Value;
 use url::{Host, Url};
@@ -16,6 +17,9 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the server waits for the other nodes.
 const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Longer than a server takes over bulk work.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// What the commands that talk to a server share.
 #[derive(Debug, Args)]
@@ -144,6 +148,36 @@ impl Client {
     /// `DELETE` with query parameters.
     pub(super) fn delete(&self, path: &[&str], parameters: &[Parameter]) -> Outcome<Value> {
         self.send(self.request(Method::DELETE, path)?.query(parameters))
+    }
+
+    /// `POST` of lines that is answered by lines; each is given to `each` as it comes.
+    pub(super) fn stream(
+        &self,
+        path: &[&str],
+        parameters: &[Parameter],
+        body: Vec<u8>,
+        mut each: impl FnMut(&str) -> Outcome,
+    ) -> Outcome {
+        let request = self.request(Method::POST, path)?.query(parameters).timeout(STREAM_TIMEOUT);
+        let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(body);
+        self.runtime.block_on(async {
+            let mut answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+            let status = answer.status();
+            if !status.is_success() {
+                let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+                return read(status, &body).map(drop);
+            }
+            let mut rest = Vec::new();
+            while let Some(piece) = answer.chunk().await.map_err(|error| self.unreachable(&error))? {
+                rest.extend_from_slice(&piece);
+                let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                for line in String::from_utf8_lossy(&rest[..whole]).lines() {
+                    each(line)?;
+                }
+                rest.drain(..whole);
+            }
+            Ok(())
+        })
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Outcome<RequestBuilder> {

@@ -74,9 +74,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Invalid | ErrorKind::TooLarge => FailureKind::Usage,
-            ErrorKind::Unavailable | ErrorKind::StoreNotSafe | ErrorKind::RevokedHere | ErrorKind::Exhausted => {
-                FailureKind::Unavailable
-            }
+            ErrorKind::Unavailable
+            | ErrorKind::StoreNotSafe
+            | ErrorKind::RevokedHere
+            | ErrorKind::NotBegun
+            | ErrorKind::Exhausted => FailureKind::Unavailable,
             ErrorKind::Corrupt | ErrorKind::Internal => FailureKind::Failed,
             ErrorKind::NotFound
             | ErrorKind::DuplicateKeyName

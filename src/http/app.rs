@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::auth::{AdminDigest, Sessions};
 use crate::cache::{Change, KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
@@ -49,7 +51,12 @@ pub struct App {
     pub body_timeout: Duration,
     /// Whether the node is shutting down.
     pub draining: AtomicBool,
+    /// Room for bulk work, whose bodies are held in memory.
+    pub bulk: Arc<Semaphore>,
 }
+
+/// How many requests may do bulk work at once.
+const BULK_WORK: usize = 2;
 
 impl App {
     /// Whether the node is shutting down.
@@ -107,6 +114,7 @@ impl App {
             max_body_bytes: config.ingest.max_body_bytes,
             body_timeout: config.http.request_body_timeout,
             draining: AtomicBool::new(false),
+            bulk: Arc::new(Semaphore::new(BULK_WORK)),
         })
     }
 

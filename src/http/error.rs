@@ -74,9 +74,11 @@ pub enum Code {
     UnsupportedMediaType,
     TooManyQueries,
     RateLimited,
+    TooManyBulk,
     OutOfMemory,
     StoreUnavailable,
     StoreNotSafe,
+    NotBegun,
     NotReady,
     ShuttingDown,
     QueryTimeout,
@@ -131,6 +133,7 @@ impl Code {
             }
             Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries are running"),
             Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "A limit is used up for now"),
+            Self::TooManyBulk => ("too_many_bulk", StatusCode::TOO_MANY_REQUESTS, "Bulk work is running already"),
             Self::OutOfMemory => {
                 ("out_of_memory", StatusCode::SERVICE_UNAVAILABLE, "The query needs more memory than is left")
             }
@@ -140,6 +143,7 @@ impl Code {
             Self::StoreNotSafe => {
                 ("store_not_safe", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be relied on for changes")
             }
+            Self::NotBegun => ("not_begun", StatusCode::SERVICE_UNAVAILABLE, "The change was not begun"),
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The keys are not loaded yet"),
             Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down"),
             Self::QueryTimeout => ("query_timeout", StatusCode::GATEWAY_TIMEOUT, "The query took too long"),
@@ -186,6 +190,11 @@ impl Problem {
     /// Its code.
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// What it says to people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Why a credential gave no permit, if that is what it is about.
@@ -286,6 +295,7 @@ impl From<Error> for Problem {
             ErrorKind::PreconditionFailed => Code::PreconditionFailed,
             ErrorKind::Unavailable | ErrorKind::RevokedHere => Code::StoreUnavailable,
             ErrorKind::StoreNotSafe => Code::StoreNotSafe,
+            ErrorKind::NotBegun => Code::NotBegun,
             ErrorKind::Corrupt => Code::DocumentUnreadable,
             ErrorKind::Internal => Code::Internal,
         };

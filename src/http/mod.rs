@@ -26,7 +26,7 @@ use actix_web::{guard, http::Method, web};
 use crate::auth;
 use middleware::{admit, api_key, operator};
 use routes::{
-    changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
+    bulk, changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
     whoami,
 };
 
@@ -73,10 +73,11 @@ macro_rules! routes {
             $($(#[$attribute])* {
                 let resource = web::resource($path).guard(method(Method::$method));
                 stack!($credential service resource.route(web::to($handler)));
+                // Before the routes below: `…/bulk` would also pass for an `…/{id}`.
+                if ROUTES.iter().rfind(|route| route.path == $path).is_some_and(|last| last.method == stringify!($method)) {
+                    service.service(web::resource($path).route(web::to(health::method_not_allowed)));
+                }
             })*
-            for route in ROUTES {
-                service.service(web::resource(route.path).route(web::to(health::method_not_allowed)));
-            }
         }
     };
 }
@@ -138,6 +139,7 @@ routes! {
     Admin     DELETE "/api/v1/tenants/{tenant}"                => tenants::delete;
     Admin     POST   "/api/v1/tenants/{tenant}/apikeys"        => keys::issue;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys"        => keys::list;
+    Admin     POST   "/api/v1/tenants/{tenant}/apikeys/bulk"   => bulk::run;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::show;
     Admin     PATCH  "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::update;
     Admin     DELETE "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::revoke;

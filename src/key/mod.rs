@@ -9,7 +9,8 @@
 //! 6. [`secret`]: making an API key.  [`own`]: bringing one along.
 //! 7. [`network`], [`limits`]: where a key may be used from, and how much.
 //! 8. [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
-//! 9. [`tenant`]: whose keys they are.
+//! 9. [`pattern`]: names of keys with `*`.
+//! 10. [`tenant`]: whose keys they are.
 
 pub mod credential;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod kind;
 pub mod limits;
 pub mod network;
 pub mod own;
+pub mod pattern;
 pub mod record;
 pub mod rotation;
 pub mod secret;
@@ -30,6 +32,7 @@ pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
 pub use limits::{Limits, Rate};
 pub use network::Networks;
+pub use pattern::NamePattern;
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
 pub use rotation::{OlderSecret, OlderSecrets, TooManySecrets};
 pub use secret::{Hint, PlainSecret};

@@ -66,18 +66,23 @@ impl StreamPattern {
 
     /// Whether `stream` is covered. Linear in the name times the number of `*`, so a hostile pattern stays cheap.
     pub fn matches(&self, stream: &StreamName) -> bool {
-        let Some((head, rest)) = self.0.split_once('*') else { return *self.0 == *stream.0 };
-        let Some(mut name) = stream.0.strip_prefix(head) else { return false };
-        let mut pieces = rest.split('*').peekable();
-        while let Some(piece) = pieces.next() {
-            if pieces.peek().is_none() {
-                return name.ends_with(piece);
-            }
-            let Some(at) = name.find(piece) else { return false };
-            name = &name[at + piece.len()..];
-        }
-        true
+        covers(&self.0, &stream.0)
     }
+}
+
+/// Whether a text is a pattern with something in place of each `*`.
+pub(super) fn covers(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut pieces = rest.split('*').peekable();
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            return text.ends_with(piece);
+        }
+        let Some(at) = text.find(piece) else { return false };
+        text = &text[at + piece.len()..];
+    }
+    true
 }
 
 display_inner!(StreamName, StreamPattern);

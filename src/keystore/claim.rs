@@ -5,6 +5,9 @@
 //! clock: whoever claims generation `b` reads the keys of all lower claims *after* creating its own, and whoever wrote a
 //! key looks for a higher generation *after* writing it, so of two claimants at least one sees the other. The age of a
 //! claim only says how long to wait for a key that may never come.
+//!
+//! A claim names its key, and the document of that key can be created once. So whoever brings a secret along need not wait
+//! for a claimant that may have ended: it writes the key of the claim itself, and of the two one is told that it is there.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,7 +26,8 @@ use crate::store::{KeyDocument, Written};
 const VERSION: u32 = 1;
 /// How long a claim holds a name for a key that is not there: nobody needs that long to write it.
 const GRACE: TimeDelta = TimeDelta::seconds(120);
-/// The first generation is never removed: that a name was used before is told by failing to create it.
+/// The first generation is never removed: that a name was used before is told by failing to create it. Nor is the second:
+/// whoever holds the first is overtaken as soon as there is a second, so that it need not list.
 const FIRST: u64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,13 +47,24 @@ pub(super) struct Claim<'a> {
     generation: u64,
 }
 
+/// What claiming a name comes to.
+#[derive(Debug)]
+pub(super) enum Stake<'a> {
+    /// The name is ours to give.
+    Mine(Claim<'a>),
+    /// A live key has it; which one is not known when a document was broken by hand.
+    Held(Option<KeyId>),
+    /// Somebody has claimed it for a key that is not there yet, and may still come for so long.
+    Pending(Claim<'a>, Option<KeyId>, TimeDelta),
+}
+
 /// What a claim that is there means for the name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// A live key has the name through it.
-    Held,
+    Held(Option<KeyId>),
     /// Its key is not there yet, and may still come for so long.
-    Pending(TimeDelta),
+    Pending(Option<KeyId>, TimeDelta),
     /// Its key is revoked, or never came.
     Free,
 }
@@ -67,34 +82,65 @@ impl Keystore {
     /// [`ErrorKind::DuplicateKeyName`] when a live key has the name, or may be about to: then with the time after which
     /// to try again. [`ErrorKind::Unavailable`] when the store does not answer.
     pub(super) async fn claim<'a>(&self, tenant: &'a TenantId, name: &'a KeyName, key_id: KeyId) -> Result<Claim<'a>> {
+        match self.stake(tenant, name, key_id).await? {
+            Stake::Mine(claim) => Ok(claim),
+            Stake::Held(_) => Err(duplicate()),
+            Stake::Pending(_, _, rest) => Err(pending(rest)),
+        }
+    }
+
+    /// Claims a name, or says who is in the way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub(super) async fn stake<'a>(&self, tenant: &'a TenantId, name: &'a KeyName, key_id: KeyId) -> Result<Stake<'a>> {
         let body = self.claim_document(key_id);
         let mut claim = Claim { tenant, name, generation: FIRST };
         for _ in 0..ATTEMPTS {
             if self.bucket.create(&claim.object(claim.generation), body.clone()).await? == Written::Done {
                 // Only now is it certain that no lower claimant can write its key unseen.
-                if claim.generation > FIRST && self.standing(&claim, FIRST..claim.generation).await?.0 == Standing::Held
-                {
-                    return Err(duplicate());
-                }
-                return Ok(claim);
+                return Ok(match self.lower(&claim).await? {
+                    Some(holder) => Stake::Held(holder),
+                    None => Stake::Mine(claim),
+                });
             }
             match self.standing(&claim, FIRST..u64::MAX).await? {
-                (Standing::Held, _) => return Err(duplicate()),
-                (Standing::Pending(rest), _) => return Err(pending(rest)),
+                (Standing::Held(holder), _) => return Ok(Stake::Held(holder)),
+                (Standing::Pending(key_id, rest), top) => {
+                    return Ok(Stake::Pending(Claim { generation: top, ..claim }, key_id, rest));
+                }
                 (Standing::Free, top) => claim.generation = top + 1,
             }
         }
         Err(too_busy())
     }
 
+    /// Who holds the name through a lower claim, if anybody does.
+    pub(super) async fn lower(&self, claim: &Claim<'_>) -> Result<Option<Option<KeyId>>> {
+        if claim.generation == FIRST {
+            return Ok(None);
+        }
+        Ok(match self.standing(claim, FIRST..claim.generation).await?.0 {
+            Standing::Held(holder) => Some(holder),
+            Standing::Pending(..) | Standing::Free => None,
+        })
+    }
+
     /// Whether no higher claim has overtaken this one. To be asked after the key was written.
     pub(super) async fn still_holds(&self, claim: &Claim<'_>) -> Result<bool> {
+        if claim.generation == FIRST {
+            return match self.bucket.read(&claim.object(FIRST + 1)).await {
+                Ok(second) => Ok(second.is_none()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
         Ok(self.generations(claim).await?.iter().all(|(generation, _)| *generation <= claim.generation))
     }
 
-    /// Removes the claims between the first and this one: their keys are gone, and this one outranks them.
+    /// Removes the claims between the second and this one: their keys are gone, and this one outranks them.
     pub(super) async fn remove_older(&self, claim: &Claim<'_>) -> Result<()> {
-        for generation in FIRST + 1..claim.generation {
+        for generation in FIRST + 2..claim.generation {
             self.bucket.remove(&claim.object(generation)).await?;
         }
         Ok(())
@@ -108,8 +154,8 @@ impl Keystore {
         let judged: FuturesUnordered<_> =
             asked.map(async |(generation, at)| Ok((generation, self.judge(claim, generation, at).await?))).collect();
         let judged: Vec<(u64, Standing)> = judged.try_collect().await?;
-        if judged.iter().any(|(_, standing)| *standing == Standing::Held) {
-            return Ok((Standing::Held, top));
+        if let Some((_, held)) = judged.iter().find(|(_, standing)| matches!(standing, Standing::Held(_))) {
+            return Ok((*held, top));
         }
         // A lower claimant whose key is not there yet will find itself overtaken: only the highest is waited for.
         let highest = judged.into_iter().find(|(generation, _)| *generation == top);
@@ -123,23 +169,23 @@ impl Keystore {
             Err(error) if error.kind() == ErrorKind::Corrupt => None,
             Err(error) => return Err(error),
         };
-        let waiting_since = |at: DateTime<Utc>| {
+        let waiting_since = |at: DateTime<Utc>, key_id: Option<KeyId>| {
             let rest = GRACE - (self.clock.now() - at);
-            if rest > TimeDelta::zero() { Standing::Pending(rest.min(GRACE)) } else { Standing::Free }
+            if rest > TimeDelta::zero() { Standing::Pending(key_id, rest.min(GRACE)) } else { Standing::Free }
         };
         let Some(document) = document.filter(|document| document.version == VERSION) else {
-            return Ok(waiting_since(written_at)); // Broken by hand: whose it was is not known.
+            return Ok(waiting_since(written_at, None)); // Broken by hand: whose it was is not known.
         };
         let object = ObjectName::Key { tenant: claim.tenant.clone(), key_id: document.key_id };
         match self.bucket.read(&object).await {
-            Ok(None) => Ok(waiting_since(document.at)),
+            Ok(None) => Ok(waiting_since(document.at, Some(document.key_id))),
             Ok(Some(stored)) => {
                 let key = KeyDocument::parse(&stored.body).and_then(|read| read.key(claim.tenant, document.key_id));
                 // A broken document may belong to a key that still works somewhere.
                 let held = key.map_or(true, |key| key.is_live() && key.name == *claim.name);
-                Ok(if held { Standing::Held } else { Standing::Free })
+                Ok(if held { Standing::Held(Some(document.key_id)) } else { Standing::Free })
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Standing::Held),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Standing::Held(None)),
             Err(error) => Err(error),
         }
     }
@@ -165,7 +211,11 @@ pub(super) fn duplicate() -> Error {
     Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name")
 }
 
-fn pending(rest: TimeDelta) -> Error {
+pub(super) fn twin() -> Error {
+    Error::new(ErrorKind::DuplicateApiKey, "another key has this secret, or had it")
+}
+
+pub(super) fn pending(rest: TimeDelta) -> Error {
     let message = "somebody may be about to write a key of that name";
     Error::new(ErrorKind::DuplicateKeyName, message).retry_after(rest.to_std().unwrap_or_default())
 }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use super::claim::duplicate;
+use super::adopt::Pending;
 use super::{ATTEMPTS, Keystore, too_busy};
-use crate::cache::NameReservation;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId,
-};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
@@ -27,6 +24,22 @@ pub(super) enum Broken {
 pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
     key.state = KeyState::Revoked;
     Ok(())
+}
+
+/// Makes the changes of a patch.
+pub(super) fn patched(patch: KeyPatch) -> impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static {
+    move |key| {
+        refuse_revoked(key)?;
+        patch.clone().apply(key);
+        Ok(())
+    }
+}
+
+pub(super) fn refuse_revoked(key: &ApiKey) -> Result<()> {
+    match key.state {
+        KeyState::Revoked => Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final")),
+        KeyState::Active | KeyState::Disabled => Ok(()),
+    }
 }
 
 pub(super) fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
@@ -117,45 +130,14 @@ impl Keystore {
         secret: Brought,
         by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
-        let lifetimes = self.tenant_anywhere(&tenant).await?.lifetimes;
-        let now = self.clock.now();
-        let expires_at = lifetimes.first_end(new.expires_at, now).map_err(|error| Error::invalid(error.to_string()))?;
-        let _held = self.hold(&secret, None).await?;
-        let _reserved = self.reserve_name(&tenant, &new.name).await?;
-        let key = new.into_key(tenant, secret.digest, secret.hint);
-        let (created_at, own_secret) = (Some(now), secret.own);
-        let key = ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, expires_at, ..key };
-        let key = Arc::new(key);
-        let (tenant, name, key_id) = (&key.tenant, &key.name, key.key_id);
-        let claim = self.claim(tenant, name, key_id).await?;
-        let object = ObjectName::Key { tenant: tenant.clone(), key_id };
-        match self.bucket.create(&object, KeyDocument::new(&key).to_bytes()).await? {
-            Written::Done => {}
-            Written::Conflict => return Err(Error::new(ErrorKind::Internal, "a fresh key id was taken")),
+        if secret.own {
+            // What nobody can guess is nobody's; what people bring may have arrived elsewhere a moment ago.
+            self.catch_up().await?;
         }
-        if !self.still_holds(&claim).await? {
-            self.bucket.remove(&object).await?; // Nobody has seen its secret.
-            return Err(duplicate());
-        }
-        self.cache.put_key(key.clone());
-        let change_seq = self.replica.append(vec![Touched::Key { tenant: tenant.clone(), key_id }]).await?;
-        if let Err(error) = self.remove_older(&claim).await {
-            tracing::debug!("claims that are no longer needed stay: {error:?}");
-        }
+        let key = self.adopt_document(tenant, new, secret, by, Pending::Refuse).await?;
+        let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value: key, change_seq })
-    }
-
-    /// Reserves a name on this node. What another node did a moment ago may not be here yet, so a key that is in the way
-    /// is read once more before anybody is refused.
-    async fn reserve_name(&self, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
-        match self.cache.reserve_name(tenant, name) {
-            Err(error) if error.kind() == ErrorKind::DuplicateKeyName => {
-                let Some(key) = self.cache.named(tenant, name) else { return Err(error) };
-                self.replica.refresh(tenant, key.key_id).await?;
-                self.cache.reserve_name(tenant, name)
-            }
-            reserved => reserved,
-        }
     }
 
     /// Changes a key; with `expected_rev` only if nobody changed it since that revision was read.
@@ -172,18 +154,15 @@ impl Keystore {
         patch: KeyPatch,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
-        if let Some(end) = patch.expires_at {
-            let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
-            lifetimes.check_end(end, self.clock.now()).map_err(|error| Error::invalid(error.to_string()))?;
-        }
-        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
-            if key.state == KeyState::Revoked {
-                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
-            }
-            patch.clone().apply(key);
-            Ok(())
-        })
-        .await
+        self.check_end(tenant, &patch).await?;
+        self.change(tenant, id, expected_rev, Broken::Refuse, patched(patch)).await
+    }
+
+    /// Refuses a patch by which a key would end in the past, or later than the keys of its tenant may.
+    pub(super) async fn check_end(&self, tenant: &TenantId, patch: &KeyPatch) -> Result<()> {
+        let Some(end) = patch.expires_at else { return Ok(()) };
+        let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
+        lifetimes.check_end(end, self.clock.now()).map_err(|error| Error::invalid(error.to_string()))
     }
 
     /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the next
@@ -199,11 +178,23 @@ impl Keystore {
     }
 
     async fn revoke_now(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
+        let revocation = self.change(tenant, id, expected_rev, Broken::Overwrite, revoked);
+        self.refusing(tenant, id, expected_rev, revocation).await
+    }
+
+    /// Refuses a key on this node while its revocation is written, and for as long as it cannot be.
+    pub(super) async fn refusing<T>(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        expected_rev: Option<u64>,
+        revocation: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let held = self.cache.key(tenant, id).is_some_and(|key| expected_rev.is_none_or(|rev| rev == key.rev));
         if held && expected_rev.is_none() {
             self.cache.deny(tenant, id); // Before the store is asked: it may take seconds to fail.
         }
-        match self.change(tenant, id, expected_rev, Broken::Overwrite, revoked).await {
+        match revocation.await {
             Err(error) if error.kind() == ErrorKind::Unavailable && held => {
                 self.cache.deny(tenant, id);
                 self.owe(tenant, id);

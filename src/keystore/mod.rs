@@ -1,22 +1,29 @@
 //! The keystore: the library's front door for everything that changes keys and tenants.
 //!
 //! 1. `keys`: issue, update, revoke.  `rotation`: a new secret, and whose it may be.
-//! 2. `claim`: why no name is given twice.
-//! 3. `tenants`: create, change, delete.
-//! 4. [`listing`]: pages of keys.  `expiring`: how many expire soon.
-//! 5. [`verdict`]: what an API key is worth, with the real reason, for admins.
-//! 6. `follow`: keeping up with what other nodes do.
+//! 2. `adopt`: writing a key that is not there yet.  `claim`: why no name is given twice.
+//! 3. [`bulk`]: many changes, told of together.  `lanes`: which of them must wait for each other.
+//! 4. [`selection`]: the keys that a filter means.  [`rehearsal`]: what changes would do.
+//! 5. `tenants`: create, change, delete.
+//! 6. [`listing`]: pages of keys.  `expiring`: how many expire soon.
+//! 7. [`verdict`]: what an API key is worth, with the real reason, for admins.
+//! 8. `follow`: keeping up with what other nodes do.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
 //! change half-way.
 
+mod adopt;
+pub mod bulk;
 mod claim;
 mod expiring;
 mod follow;
 mod keys;
+mod lanes;
 pub mod listing;
+pub mod rehearsal;
 mod rotation;
+pub mod selection;
 mod tenants;
 pub mod verdict;
 
@@ -24,8 +31,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use bulk::{Change, Done, Effect, Outcomes};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
+pub use rehearsal::Rehearsal;
+pub use selection::{Selection, Unused};
 pub use tenants::TenantPatch;
 pub use verdict::{Verdict, VerdictCode};
 

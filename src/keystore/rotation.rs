@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::keys::{Broken, generate};
+use super::claim::twin;
+use super::keys::{Broken, generate, refuse_revoked};
 use super::{Brought, Changed, Issued, Keystore};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyId, KeyState, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, TenantId};
 
 impl Keystore {
     /// The longest overlap.
@@ -44,43 +45,50 @@ impl Keystore {
         overlap: TimeDelta,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
-        if !(TimeDelta::zero()..=Self::MAX_OVERLAP).contains(&overlap) {
-            return Err(Error::invalid("overlapSeconds must be from 0 to 31536000"));
+        if secret.own {
+            self.catch_up().await?; // It may have been given to another key elsewhere a moment ago.
         }
-        let held = self.hold(&secret, Some((tenant, id))).await?;
-        let now = self.clock.now();
+        let held = self.hold(&secret, Some((tenant, id)))?;
+        let rotated = rotated(secret, self.clock.now(), overlap)?;
         self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
             let _until_written = &held;
-            if key.state == KeyState::Revoked {
-                return Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final"));
-            }
-            key.own_secret = secret.own;
-            key.rotate(secret.digest, secret.hint, now, now + overlap)
-                .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
+            rotated(key)
         })
         .await
     }
 
-    /// Makes sure that no other key than `owner` has the secret, or had it, and that none gets it on this node until what
-    /// is returned is dropped.
+    /// Makes sure that no other key than `owner` has the secret, or had it, as far as this node knows, and that none gets
+    /// it on this node until what is returned is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::DuplicateApiKey`]; [`ErrorKind::Unavailable`] when the store does not answer.
-    pub(super) async fn hold(&self, secret: &Brought, owner: Option<(&TenantId, KeyId)>) -> Result<HeldSecret> {
+    /// [`ErrorKind::DuplicateApiKey`].
+    pub(super) fn hold(&self, secret: &Brought, owner: Option<(&TenantId, KeyId)>) -> Result<HeldSecret> {
         let held = HeldSecret::new(&self.arriving, secret.digest)?;
-        if secret.own {
-            // What nobody can guess is nobody's; what people bring may have arrived elsewhere a moment ago.
-            self.catch_up().await?;
-        }
         match self.cache.find(&secret.digest) {
-            Some(found) if owner != Some((&found.key.tenant, found.key.key_id)) => Err(duplicate()),
+            Some(found) if owner != Some((&found.key.tenant, found.key.key_id)) => Err(twin()),
             _ => Ok(held),
         }
     }
 }
 
-fn duplicate() -> Error {
-    Error::new(ErrorKind::DuplicateApiKey, "another key has this secret, or had it")
+/// Gives a key a secret that somebody has.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for an overlap that nobody may ask for.
+pub(super) fn rotated(
+    secret: Brought,
+    now: DateTime<Utc>,
+    overlap: TimeDelta,
+) -> Result<impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static> {
+    if !(TimeDelta::zero()..=Keystore::MAX_OVERLAP).contains(&overlap) {
+        return Err(Error::invalid("overlapSeconds must be from 0 to 31536000"));
+    }
+    Ok(move |key: &mut ApiKey| {
+        refuse_revoked(key)?;
+        key.own_secret = secret.own;
+        key.rotate(secret.digest, secret.hint, now, now + overlap)
+            .map_err(|error| Error::new(ErrorKind::TooManySecrets, error.to_string()))
+    })
 }
 
 /// Secrets that are being given on this node.
@@ -97,7 +105,7 @@ impl HeldSecret {
     fn new(arriving: &Arriving, digest: Digest) -> Result<Self> {
         let mut digests = arriving.lock().unwrap_or_else(PoisonError::into_inner);
         if digests.iter().any(|other| other.verify(&digest)) {
-            return Err(duplicate());
+            return Err(twin());
         }
         digests.push(digest);
         drop(digests);

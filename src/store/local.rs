@@ -54,10 +54,11 @@ impl LocalStore {
 #[async_trait]
 impl ObjectStore for LocalStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.refuse_links(location).await?;
         let (target, lock, path) =
             (self.file(location), layout::lock_file().to_path(&*self.root), location.to_string());
+        let (root, location) = (self.root.clone(), location.clone());
         blocking(move || {
+            refuse_links(&root, &location)?;
             let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
             let placing = match &opts.mode {
                 PutMode::Overwrite => Placing::Overwrite,
@@ -167,7 +168,13 @@ fn is_plain(options: &GetOptions) -> bool {
 /// as simple as that.
 fn read_document(root: &std::path::Path, location: &Path) -> Result<Option<GetResult>> {
     refuse_links(root, location)?;
-    let Ok(file) = std::fs::File::open(root.join(location.as_ref())) else { return Ok(None) };
+    let file = match std::fs::File::open(root.join(location.as_ref())) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NotFound { path: location.to_string(), source: error.into() });
+        }
+        Err(_) => return Ok(None),
+    };
     let Ok(meta) = file.metadata() else { return Ok(None) };
     if !meta.is_file() || meta.len() > MAX_DOCUMENT_BYTES {
         return Ok(None);

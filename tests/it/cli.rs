@@ -281,7 +281,7 @@ fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
 
 #[test]
 fn the_help_of_every_command_teaches_by_example() {
-    let key = ["create", "list", "show", "update", "rotate", "revoke", "generate", "validate"];
+    let key = ["create", "list", "show", "update", "rotate", "revoke", "bulk", "generate", "validate"];
     let tenant = ["create", "list", "show", "update", "suspend", "resume", "delete"];
     let mut lines = vec![vec![], vec!["serve"], vec!["key"], vec!["tenant"], vec!["store"], vec!["store", "check"]];
     lines.extend(key.map(|command| vec!["key", command]));

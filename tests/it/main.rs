@@ -4,6 +4,9 @@
 
 mod support;
 
+mod bulk;
+mod bulk_cli;
+mod bulk_crash;
 mod canary;
 mod cli;
 mod credentials;

@@ -2,11 +2,12 @@
 //!
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: what there is.
-//! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one.
+//! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one or many.  [`bulk`]: many from a file.
 //! 4. [`limits`]: networks and limits as they are typed.
 //! 5. [`wait`]: until every node has applied a change.
 //! 6. [`offline`]: make and check keys without a server.
 
+pub mod bulk;
 pub mod create;
 pub mod limits;
 pub mod list;
@@ -48,9 +49,12 @@ pub enum KeyCommand {
     /// Give a key a new API key and show it, this one time; the old one works on for a while
     #[command(after_help = rotate::EXAMPLES)]
     Rotate(rotate::RotateArgs),
-    /// Revoke a key for ever; it is refused from the next request on, and its name is free again
+    /// Revoke a key for ever, or all that a filter means; it is refused from the next request on, and its name is free again
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
+    /// Issue, change and revoke many keys from a file
+    #[command(after_help = bulk::EXAMPLES)]
+    Bulk(bulk::BulkArgs),
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
@@ -68,6 +72,7 @@ pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
         KeyCommand::Update(update) => update::run(args, &update),
         KeyCommand::Rotate(rotate) => rotate::run(args, &rotate),
         KeyCommand::Revoke(revoke) => revoke::run(args, &revoke),
+        KeyCommand::Bulk(bulk) => bulk::run(args, &bulk),
         KeyCommand::Generate(create) => offline::generate(args, create),
         KeyCommand::Validate(validate) => offline::validate(args, &validate),
     }

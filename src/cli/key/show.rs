@@ -15,7 +15,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key show 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10 --json";
 
 /// Which key is meant.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct KeyRef {
     /// Its id, or the name of a key that is not revoked
     #[arg(value_name = "ID|NAME")]
@@ -34,6 +34,14 @@ impl FromStr for IdOrName {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         KeyId::parse(text).map(Self::Id).or_else(|_| KeyName::parse(text).map(Self::Name))
+    }
+}
+
+impl FromStr for KeyRef {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Ok(Self { key: text.parse()? })
     }
 }
 

@@ -16,13 +16,14 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{Empty, Rfc3339, given, nullable};
 use crate::key::{
-    ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
+    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey,
+    Streams, TenantId,
 };
 use crate::keystore::{self, Brought, Cursor, Filter};
 use crate::usage::Totals;
 
 /// Who issues keys through this plane.
-const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "admin";
 /// How long a view waits for what the key was used for.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 

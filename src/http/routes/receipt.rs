@@ -26,11 +26,19 @@ impl Wait {
     /// # Errors
     /// 400 for what is no duration or too long.
     pub fn patience(&self) -> Result<Option<Duration>, Problem> {
-        match self.wait.as_deref().map(humantime::parse_duration).transpose() {
-            Ok(Some(wait)) if wait > MAX_WAIT => Err(Problem::invalid("wait must be at most 60s.")),
-            Err(_) => Err(Problem::invalid("wait must be a duration such as 5s.")),
-            Ok(wait) => Ok(wait),
-        }
+        patience(self.wait.as_deref())
+    }
+}
+
+/// How long `?wait=…` wants to wait.
+///
+/// # Errors
+/// As for [`Wait::patience`].
+pub(super) fn patience(wait: Option<&str>) -> Result<Option<Duration>, Problem> {
+    match wait.map(humantime::parse_duration).transpose() {
+        Ok(Some(wait)) if wait > MAX_WAIT => Err(Problem::invalid("wait must be at most 60s.")),
+        Err(_) => Err(Problem::invalid("wait must be a duration such as 5s.")),
+        Ok(wait) => Ok(wait),
     }
 }
 

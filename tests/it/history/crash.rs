@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::TryStreamExt;
 use keyloft::ErrorKind;
 use keyloft::cache::KeyCache;
-use keyloft::key::{ApiKey, KeyName, KeyPatch, KeyType, Label, NewKey, TenantId};
-use keyloft::keystore::{Filter, Issued};
+use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, TenantId};
+use keyloft::keystore::{Brought, Change, Effect, Filter, Issued};
 
 use super::node::Node;
 use super::store::Disk;
@@ -255,4 +256,48 @@ fn a_node_may_die_at_any_request_of_a_purge() {
             pair.name_can_be_given("first").await;
         },
     );
+}
+
+/// Three changes at once: a new name, an old name for a new key, and another new name.
+async fn many(node: &Node, old: KeyId) -> keyloft::Result<Vec<Effect>> {
+    let issue = |name: &str| {
+        let secret = secret_of(name);
+        let secret = Brought { digest: Digest::of(&secret), hint: Hint::parse(&secret[52..]).unwrap(), own: true };
+        Change::Issue { new: Box::new(new_key(name)), secret: Some(secret) }
+    };
+    let changes = vec![issue("second"), Change::Revoke { id: old }, issue("first"), issue("third")];
+    node.keystore.change_many(&tenant(), changes, None).map_ok(|done| done.effect).try_collect().await
+}
+
+/// The same API key for a name every time.
+fn secret_of(name: &str) -> String {
+    format!("{name:-<32}{:-<24}", name.len())
+}
+
+#[test]
+fn a_node_may_die_at_any_request_of_many_changes_and_the_same_again_elsewhere_makes_them_good() {
+    let requests = at_every_request(
+        async |pair| many(&pair.dying, pair.key.key_id).await,
+        async |pair, acknowledged| {
+            let works = |node: &Node, name: &str| node.authenticate(&secret_of(name)).is_ok();
+            if acknowledged.is_some() {
+                pair.other.catch_up().await;
+                assert!(["first", "second", "third"].iter().all(|name| works(&pair.other, name)), "promised");
+                assert!(pair.other.authenticate(&pair.api_key).is_err());
+            }
+            // At once: nobody waits for the claims of the dead.
+            pair.dying.kill();
+            let effects = many(&pair.other, pair.key.key_id).await.unwrap();
+            assert!(acknowledged.is_none() || effects.iter().all(|effect| *effect == Effect::Unchanged), "{effects:?}");
+            let again = Node::start(&pair.disk, pair.start, 3);
+            again.catch_up().await;
+            for node in [&pair.other, &again] {
+                assert!(["first", "second", "third"].iter().all(|name| works(node, name)));
+                assert!(node.authenticate(&pair.api_key).is_err());
+                assert_eq!(all(node.keystore.cache()).iter().filter(|key| key.is_live()).count(), 3);
+            }
+            assert_eq!(all(again.keystore.cache()), all(pair.other.keystore.cache()), "no key that nobody asked for");
+        },
+    );
+    assert!(requests >= 8, "many changes take {requests} requests");
 }

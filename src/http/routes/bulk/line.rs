@@ -1,0 +1,166 @@
+//! What a line of bulk work asks for.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::keys::{Issue, Patch};
+use super::{MAX_LINE_BYTES, MAX_LINES};
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::extract::without_values;
+use crate::http::field::Rfc3339;
+use crate::key::{KeyId, KeyPatch, KeyType, Label, NamePattern};
+use crate::keystore::{Change, Selection};
+
+/// A line, and its number in the body, counted from 1.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) number: usize,
+    text: Bytes,
+}
+
+/// What it asks for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// One change.
+    One(Change),
+    /// The same change of every key that is meant.
+    Each(Selection, Every),
+}
+
+/// A change of many keys.
+#[derive(Debug)]
+pub(super) enum Every {
+    Update(Box<KeyPatch>),
+    Revoke,
+}
+
+impl Every {
+    /// The change of one of them.
+    pub(super) fn of(&self, id: KeyId) -> Change {
+        match self {
+            Self::Update(patch) => Change::Update { id, patch: patch.clone() },
+            Self::Revoke => Change::Revoke { id },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    Issue,
+    Update,
+    Revoke,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    op: Op,
+    key_id: Option<KeyId>,
+    filter: Option<Filter>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Filter {
+    source_id: Option<Label>,
+    name: Option<NamePattern>,
+    created_by: Option<Label>,
+    unused_since: Option<Rfc3339>,
+    key_type: Option<KeyType>,
+}
+
+/// The lines of a body; those that hold nothing are passed over.
+///
+/// # Errors
+/// 400 when there is none, 413 above [`MAX_LINES`].
+pub(super) fn split(body: &Bytes) -> Result<Vec<Line>, Problem> {
+    let pieces = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let pieces = pieces.filter(|(_, text)| !text.is_empty()).take(MAX_LINES + 1);
+    let lines: Vec<Line> = pieces.map(|(at, text)| Line { number: at + 1, text: body.slice_ref(text) }).collect();
+    match lines.len() {
+        0 => Err(Problem::invalid("Send one JSON object a line: there is none.")),
+        count if count > MAX_LINES => {
+            Err(Problem::new(Code::PayloadTooLarge, format!("The body has more than {MAX_LINES} lines.")))
+        }
+        _ => Ok(lines),
+    }
+}
+
+impl Line {
+    /// Reads the line. A refusal repeats no value.
+    ///
+    /// # Errors
+    /// 400 for what cannot be read, 413 above [`MAX_LINE_BYTES`].
+    pub(super) fn read(&self, app: &App) -> Result<Wish, Problem> {
+        if self.text.len() > MAX_LINE_BYTES {
+            return Err(Problem::new(
+                Code::PayloadTooLarge,
+                format!("The line is longer than {MAX_LINE_BYTES} bytes."),
+            ));
+        }
+        if !self.text.starts_with(b"{") {
+            return Err(Problem::invalid("A line is a JSON object."));
+        }
+        let written: Written = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
+        let Written { op, key_id, filter, rest } = written;
+        let selection = filter.map(|filter| Selection {
+            source_id: filter.source_id,
+            name: filter.name,
+            created_by: filter.created_by,
+            unused_since: filter.unused_since.map(|at| at.0),
+            key_type: filter.key_type,
+        });
+        let every = match op {
+            Op::Issue if key_id.is_some() || selection.is_some() => {
+                return Err(Problem::invalid("An issue takes neither keyId nor filter."));
+            }
+            Op::Issue => {
+                let (new, secret) = fields::<Issue>(rest)?.read(app)?;
+                return Ok(Wish::One(Change::Issue { new: Box::new(new), secret }));
+            }
+            Op::Update => Every::Update(Box::new(fields::<Patch>(rest)?.read(app.keystore.now())?)),
+            Op::Revoke if rest.is_empty() => Every::Revoke,
+            Op::Revoke => return Err(Problem::invalid("A revocation takes a keyId or a filter, and nothing else.")),
+        };
+        match (key_id, selection) {
+            (Some(id), None) => Ok(Wish::One(every.of(id))),
+            (None, Some(selection)) => Ok(Wish::Each(selection, every)),
+            _ => Err(Problem::invalid("Say either keyId or filter.")),
+        }
+    }
+}
+
+fn fields<T: serde::de::DeserializeOwned>(rest: Map<String, Value>) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(rest)).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
+    Problem::invalid(format!("The line cannot be read: {reason}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_numbers_and_blank_ones_are_passed_over() {
+        let body = Bytes::from_static(b"{\"a\":1}\r\n\n  \n {\"b\":2}\n");
+        let lines = split(&body).unwrap();
+        let found: Vec<_> = lines.iter().map(|line| (line.number, &line.text[..])).collect();
+        assert_eq!(found, [(1, &b"{\"a\":1}"[..]), (4, &b"{\"b\":2}"[..])]);
+    }
+
+    #[test]
+    fn a_body_of_no_line_or_too_many_is_refused_whole() {
+        assert_eq!(split(&Bytes::from_static(b"\n \n")).unwrap_err().code(), Code::InvalidRequest);
+        assert_eq!(split(&"{}\n".repeat(MAX_LINES).into()).unwrap().len(), MAX_LINES);
+        assert_eq!(split(&"{}\n".repeat(MAX_LINES + 1).into()).unwrap_err().code(), Code::PayloadTooLarge);
+    }
+}

@@ -1,0 +1,92 @@
+//! Many changes of keys in one request: a line for each, and a line of answer for each.
+//!
+//! 1. `line`: what a line asks for.
+//! 2. `work`: doing it, in order, and stopping early.
+//! 3. `answer`: what is said of each line, and at the end.
+
+mod answer;
+mod line;
+mod work;
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use futures::StreamExt;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::keys::{ADMIN, parse_tenant};
+use super::receipt::patience;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::extract::{Operator, check_length, read_body};
+use crate::key::Label;
+use work::Work;
+
+/// The largest body, in bytes.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// The longest line, in bytes.
+pub const MAX_LINE_BYTES: usize = 16 * 1024;
+/// The most lines in one body.
+pub const MAX_LINES: usize = 100_000;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How many pieces of the answer wait for a client that reads slowly.
+const PIECES: usize = 16;
+
+/// The query string of bulk work.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BulkQuery {
+    #[serde(default)]
+    dry_run: bool,
+    wait: Option<String>,
+}
+
+/// Does what each line of the body asks for, and answers with a line for each, in their order, as they are done; at last
+/// with counts and a receipt. The body is read to its end before anything begins. When the client hangs up, what has begun
+/// ends and the rest does not begin.
+///
+/// # Errors
+/// 400, 404, 408, 410, 413, 415, 429 `too_many_bulk` for the whole; else each line has a status of its own.
+pub async fn run(
+    _: Operator,
+    app: web::Data<App>,
+    tenant: web::Path<String>,
+    query: web::Query<BulkQuery>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let start = Instant::now();
+    let (tenant, patience) = (parse_tenant(&tenant)?, patience(query.wait.as_deref())?);
+    check_media_type(&request)?;
+    check_length(&request, MAX_BYTES)?;
+    let room = app.bulk.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Code::TooManyBulk, "This node does as much bulk work as it may: wait until some of it has ended.")
+    })?;
+    app.keystore.tenant_anywhere(&tenant).await?;
+    let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
+    let lines = line::split(&body)?;
+    let (sender, mut receiver) = mpsc::channel(PIECES);
+    let work = Work::new(app.clone().into_inner(), tenant, Label::parse(ADMIN).ok(), query.dry_run, sender).await?;
+    tokio::spawn(async move {
+        let _room = room;
+        work.run(lines, patience, start).await;
+    });
+    let pieces = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok::<_, actix_web::Error>);
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .streaming(pieces))
+}
+
+fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
+    match request.content_type().to_ascii_lowercase().as_str() {
+        "" | "application/x-ndjson" | "application/jsonl" | "application/json" => Ok(()),
+        _ => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "Send one JSON object a line (curl: -H 'Content-Type: application/x-ndjson').",
+        )),
+    }
+}

@@ -1,0 +1,260 @@
+//! Bulk work: lines are read a batch at a time, done in their order, and answered as they are done.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::super::receipt::ReceiptView;
+use super::answer::{Answer, Counts, Subject};
+use super::line::{Every, Line, Wish};
+use crate::error::ErrorKind;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::key::{ApiKey, KeyId, Label, TenantId};
+use crate::keystore::{Change, Done, Rehearsal, Selection, Unused};
+use crate::sync::log::LogEntry;
+
+/// After this no line is begun any more.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// How often is looked whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The client has hung up.
+struct Gone;
+
+/// What one request asked for.
+pub(super) struct Work {
+    app: Arc<App>,
+    tenant: TenantId,
+    by: Option<Label>,
+    rehearsal: Option<Rehearsal>,
+    answer: Answer,
+    sender: mpsc::Sender<Bytes>,
+    /// Why nothing is begun any more.
+    stopped: Option<Problem>,
+    last_seq: u64,
+}
+
+/// A line and what became of reading it.
+type Read = (usize, Result<Change, Problem>);
+
+impl Work {
+    pub(super) async fn new(
+        app: Arc<App>,
+        tenant: TenantId,
+        by: Option<Label>,
+        dry_run: bool,
+        sender: mpsc::Sender<Bytes>,
+    ) -> Result<Self, Problem> {
+        let rehearsal = match dry_run {
+            true => {
+                app.keystore.catch_up().await?;
+                Some(app.keystore.rehearse(&tenant, by.clone()).await?)
+            }
+            false => None,
+        };
+        let (answer, stopped, last_seq) = (Answer::default(), None, 0);
+        Ok(Self { app, tenant, by, rehearsal, answer, sender, stopped, last_seq })
+    }
+
+    /// Does all lines; then the receipt, for which `patience` may wait.
+    pub(super) async fn run(mut self, lines: Vec<Line>, patience: Option<Duration>, start: Instant) {
+        self.answer = Answer::new(Counts::of(lines.len()));
+        let app = self.app.clone();
+        let mut stop = Box::pin(async move { stop(&app).await });
+        if self.all(lines, stop.as_mut()).await.is_err() {
+            tracing::info!("bulk work was left by its client: what had begun is done");
+            return;
+        }
+        let receipt = match self.last_seq {
+            0 => None,
+            seq => Some(ReceiptView::of(&self.app, seq, patience, start).await.0),
+        };
+        let counts = self.answer.counts();
+        tracing::info!(tenant = %self.tenant, dry_run = self.rehearsal.is_some(), ?counts, "bulk work is done");
+        self.answer.end(receipt);
+        let _ = self.send().await;
+    }
+
+    async fn all(&mut self, lines: Vec<Line>, mut stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
+        for lines in lines.chunks(LogEntry::MAX_CHANGES) {
+            let mut read: Vec<Read> = Vec::with_capacity(lines.len());
+            for line in lines {
+                match line.read(&self.app) {
+                    Ok(Wish::One(change)) => read.push((line.number, Ok(change))),
+                    Err(problem) => read.push((line.number, Err(problem))),
+                    Ok(Wish::Each(selection, every)) => {
+                        self.batch(std::mem::take(&mut read), stop.as_mut()).await?;
+                        self.each(line.number, &selection, &every, stop.as_mut()).await?;
+                    }
+                }
+            }
+            self.batch(read, stop.as_mut()).await?;
+        }
+        Ok(())
+    }
+
+    /// The same change of every key that is meant once all lines before are done.
+    async fn each(
+        &mut self,
+        line: usize,
+        selection: &Selection,
+        every: &Every,
+        mut stop: Pin<&mut impl Future<Output = Problem>>,
+    ) -> Result<(), Gone> {
+        let ids = match self.select(selection).await {
+            Ok(ids) => ids,
+            Err(problem) => {
+                self.answer.refused(line, &Subject::default(), &problem);
+                return self.send().await;
+            }
+        };
+        for part in ids.chunks(LogEntry::MAX_CHANGES) {
+            let changes = part.iter().map(|id| (line, Ok(every.of(*id)))).collect();
+            self.batch(changes, stop.as_mut()).await?;
+        }
+        self.answer.matched(line, ids.len());
+        self.send().await
+    }
+
+    async fn select(&self, selection: &Selection) -> Result<Vec<KeyId>, Problem> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.clone());
+        }
+        if self.rehearsal.is_none() {
+            self.app.keystore.catch_up().await?; // What was issued elsewhere a moment ago is meant too.
+        }
+        let uses = match selection.unused_since {
+            Some(_) => Some(self.app.usage.last_used(&self.tenant).await?),
+            None => None,
+        };
+        let is_unused = |key: &ApiKey, since| uses.as_ref().is_some_and(|uses| uses.is_unused_since(key, since));
+        let unused = uses.is_some().then_some(&is_unused as Unused<'_>);
+        Ok(match &self.rehearsal {
+            Some(rehearsal) => rehearsal.select(selection, unused)?,
+            None => self.app.keystore.select(&self.tenant, selection, unused)?,
+        })
+    }
+
+    /// Makes the changes of some lines, and answers for each line in its order.
+    async fn batch(&mut self, read: Vec<Read>, stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
+        if self.rehearsal.is_some() {
+            return self.rehearse(read).await;
+        }
+        let (changes, lines): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .map(|(line, read)| match read {
+                Ok(change) => {
+                    let subject = subject(&change);
+                    (Some(change), (line, subject, None))
+                }
+                Err(problem) => (None, (line, Subject::default(), Some(problem))),
+            })
+            .unzip();
+        let changes: Vec<Change> = match self.stopped {
+            None => changes.into_iter().flatten().collect(),
+            Some(_) => Vec::new(),
+        };
+        let mut outcomes = self.app.keystore.change_many(&self.tenant, changes, self.by.clone());
+        let mut stop = stop;
+        for (line, subject, problem) in lines {
+            if let Some(problem) = problem {
+                self.answer.refused(line, &subject, &problem);
+            } else {
+                let outcome = loop {
+                    tokio::select! {
+                        biased;
+                        outcome = outcomes.next() => break outcome,
+                        problem = stop.as_mut(), if self.stopped.is_none() => {
+                            self.stopped = Some(problem);
+                            outcomes.begin_no_more();
+                        }
+                        () = self.sender.closed() => return Err(Gone),
+                    }
+                };
+                self.note(line, &subject, outcome);
+            }
+            if self.answer.is_full() {
+                self.send().await?;
+            }
+        }
+        self.send().await
+    }
+
+    fn note(&mut self, line: usize, subject: &Subject, outcome: Option<crate::Result<Done>>) {
+        let not_begun = || Problem::new(Code::NotBegun, "It was not begun: ask again.");
+        match outcome {
+            Some(Ok(done)) => {
+                self.last_seq = self.last_seq.max(done.change_seq);
+                self.answer.done(line, &done, false);
+            }
+            Some(Err(error)) if error.kind() == ErrorKind::NotBegun => {
+                // The store has stopped answering, unless there is another reason.
+                let problem = self.stopped.get_or_insert_with(|| Problem::new(Code::NotBegun, NO_STORE)).clone();
+                self.answer.refused(line, subject, &problem);
+            }
+            Some(Err(error)) => self.answer.refused(line, subject, &error.into()),
+            None => {
+                let problem = self.stopped.clone().unwrap_or_else(not_begun);
+                self.answer.refused(line, subject, &problem);
+            }
+        }
+    }
+
+    async fn rehearse(&mut self, read: Vec<Read>) -> Result<(), Gone> {
+        for (line, read) in read {
+            let about = read.as_ref().map(subject).unwrap_or_default();
+            let judged = match (&mut self.rehearsal, read) {
+                (Some(rehearsal), Ok(change)) => rehearsal.judge(change).map_err(Problem::from),
+                (_, Err(problem)) => Err(problem),
+                (None, Ok(_)) => return Ok(()),
+            };
+            match judged {
+                Ok(done) => self.answer.done(line, &done, true),
+                Err(problem) => self.answer.refused(line, &about, &problem),
+            }
+            if self.answer.is_full() {
+                self.send().await?;
+            }
+        }
+        tokio::task::yield_now().await; // A hundred thousand lines must not hold up other requests.
+        self.send().await
+    }
+
+    async fn send(&mut self) -> Result<(), Gone> {
+        match self.answer.take() {
+            Some(piece) => self.sender.send(piece).await.map_err(|_| Gone),
+            None => Ok(()),
+        }
+    }
+}
+
+const NO_STORE: &str = "It was not begun, because the store has stopped answering: ask again.";
+
+/// Whom a change is about.
+fn subject(change: &Change) -> Subject {
+    match change {
+        Change::Issue { new, .. } => Subject { key_name: Some(new.name.to_string()), ..Subject::default() },
+        Change::Update { id, .. } | Change::Rotate { id, .. } | Change::Revoke { id } => {
+            Subject { key_id: Some(id.to_string()), ..Subject::default() }
+        }
+    }
+}
+
+/// Waits until no line may be begun any more, and says why.
+async fn stop(app: &App) -> Problem {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if app.is_draining() {
+            return Problem::new(Code::NotBegun, "It was not begun, because the server is shutting down: ask again.");
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Problem::new(Code::NotBegun, "It was not begun, because ten minutes had passed: ask again.");
+        }
+    }
+}
