@@ -22,7 +22,7 @@ use actix_web::{guard, http::Method, web};
 use crate::auth;
 use middleware::{api_key, operator};
 use routes::{
-    changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami,
+    apply, changes, health, ingest, keys, metrics, nodes, sessions, streams, sync, tenants, unreadable, verify, whoami,
 };
 
 /// What a route wants to see.
@@ -129,6 +129,7 @@ routes! {
     Admin     DELETE "/api/v1/tenants/{tenant}"                => tenants::delete;
     Admin     POST   "/api/v1/tenants/{tenant}/apikeys"        => keys::issue;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys"        => keys::list;
+    Admin     POST   "/api/v1/tenants/{tenant}/apikeys/apply"  => apply::run;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::show;
     Admin     PATCH  "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::update;
     Admin     DELETE "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::revoke;

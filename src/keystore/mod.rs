@@ -5,16 +5,19 @@
 //! 3. `tenants`: create, change, delete.
 //! 4. [`listing`]: pages of keys.
 //! 5. [`verdict`]: what an API key is worth, with the real reason, for admins.
-//! 6. `follow`: keeping up with what other nodes do.
+//! 6. [`plan`]: from declared keys to the steps that make them so; `apply`: taking those steps.
+//! 7. `follow`: keeping up with what other nodes do.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
 //! change half-way.
 
+mod apply;
 mod claim;
 mod follow;
 mod keys;
 pub mod listing;
+pub mod plan;
 mod tenants;
 pub mod verdict;
 
@@ -22,6 +25,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use apply::{Outcome, Wanted};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use tenants::TenantPatch;

@@ -19,7 +19,7 @@ use crate::key::{
 use crate::keystore::{self, Cursor, Filter};
 
 /// Who issues keys through this plane.
-const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "admin";
 
 /// The body of an issue. Fields that only the server sets are unknown here, and so refused.
 #[derive(Debug, Deserialize)]
@@ -65,7 +65,7 @@ pub struct Patch {
 /// The states a PATCH may set: revoking is DELETE, because it is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Switch {
+pub(super) enum Switch {
     Active,
     Disabled,
 }

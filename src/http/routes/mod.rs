@@ -1,7 +1,8 @@
 //! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
-//! [`tenants`], [`keys`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
+//! [`tenants`], [`keys`], [`apply`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
 //! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 
+pub mod apply;
 pub mod changes;
 pub mod health;
 pub mod ingest;
