@@ -6,7 +6,7 @@
 //! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
 //! 4. [`digest`]: what is kept of a secret.
 //! 5. [`credential`]: reading a presented API key, by cheap checks first.
-//! 6. [`secret`]: making an API key.
+//! 6. [`secret`]: making an API key.  [`own`]: bringing one along.
 //! 7. [`network`], [`limits`]: where a key may be used from, and how much.
 //! 8. [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
 //! 9. [`tenant`]: whose keys they are.
@@ -17,6 +17,7 @@ pub mod id;
 pub mod kind;
 pub mod limits;
 pub mod network;
+pub mod own;
 pub mod record;
 pub mod rotation;
 pub mod secret;

@@ -88,7 +88,7 @@ fn push_random(text: &mut String) -> Result<(), NoRandomness> {
 pub struct Hint([u8; 4]);
 
 impl Hint {
-    fn of(secret: &str) -> Self {
+    pub(super) fn of(secret: &str) -> Self {
         secret
             .len()
             .checked_sub(4)
