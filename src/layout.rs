@@ -232,6 +232,13 @@ pub fn parse_day(segment: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.format("%Y-%m-%d").to_string() == text)
 }
 
+/// Where Parseable keeps its metadata, users and API keys among them: `.parseable/.parseable.json`, and
+/// `<tenant>/.parseable.json` for a tenant (its `put_parseable_metadata`, 2026).
+pub fn parseable_metadata(tenant: &TenantId) -> RelativePathBuf {
+    let folder = if tenant.is_default() { RelativePathBuf::from(".parseable") } else { root(tenant) };
+    folder.join(".parseable.json")
+}
+
 /// The file that processes sharing one local directory lock around a compare-and-swap.
 pub fn lock_file() -> RelativePathBuf {
     keyloft(LOCK)

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod apply;
 mod canary;
 mod cli;
 mod credentials;
@@ -12,6 +13,7 @@ mod files;
 mod fleet;
 #[cfg(feature = "paused-time")]
 mod history;
+mod import;
 mod ingest;
 mod ingest_whole;
 mod key_changes;

@@ -4,9 +4,10 @@
 //! 2. [`list`], [`show`]: what there is.
 //! 3. [`update`], [`revoke`]: change one, end one.
 //! 4. [`wait`]: until every node has applied a change.
-//! 5. [`offline`]: make and check keys without a server.
+//! 5. [`offline`]: make and check keys without a server.  [`hash`]: hashes of other systems.
 
 pub mod create;
+pub mod hash;
 pub mod list;
 pub mod offline;
 pub mod revoke;
@@ -46,7 +47,7 @@ pub enum KeyCommand {
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
-    /// Tell whether the API key on standard input belongs to a digest, offline
+    /// Tell whether the API key on standard input belongs to a digest, or to a scrypt hash of another system, offline
     #[command(after_help = offline::VALIDATE_EXAMPLES)]
     Validate(offline::ValidateArgs),
 }
