@@ -80,11 +80,17 @@ impl Keystore {
         }
     }
 
-    async fn issue_declared(&self, tenant: &TenantId, declared: &Declared, by: Option<Label>) -> Result<Changed<ApiKey>> {
+    async fn issue_declared(
+        &self,
+        tenant: &TenantId,
+        declared: &Declared,
+        by: Option<Label>,
+    ) -> Result<Changed<ApiKey>> {
         let secret = match declared.secret {
             DeclaredSecret::Fixed(secret, _) | DeclaredSecret::Kept(Some(secret)) => secret,
             DeclaredSecret::Kept(None) => {
-                let message = format!("{} has to be issued, and no digest is given to issue it with", declared.new.name);
+                let message =
+                    format!("{} has to be issued, and no digest is given to issue it with", declared.new.name);
                 return Err(Error::invalid(message));
             }
         };

@@ -206,7 +206,8 @@ fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
 
 #[test]
 fn a_key_is_told_to_belong_to_the_hash_that_another_system_has_of_it() {
-    let validate = |expected: &[&str], input: &str| Ended::of(keyloft().args(["key", "validate"]).args(expected), input);
+    let validate =
+        |expected: &[&str], input: &str| Ended::of(keyloft().args(["key", "validate"]).args(expected), input);
     // RFC 7914, section 12, as a PHC string.
     let phc = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSedmDDaxyevuUqD7m2\
                DYMvfoswGQA";
@@ -217,7 +218,10 @@ fn a_key_is_told_to_belong_to_the_hash_that_another_system_has_of_it() {
     let file = directory.path().join("hash");
     std::fs::write(&file, format!("{ditto}\n")).unwrap();
     assert!(validate(&["--scrypt", phc], "password\n").done().contains("belongs to this hash"));
-    assert_eq!(validate(&["--scrypt", ditto, "--json"], "dGVzdC1hcGkta2V5LTEyMzQ1Njc4OTA=").json(), json!({"valid": true}));
+    assert_eq!(
+        validate(&["--scrypt", ditto, "--json"], "dGVzdC1hcGkta2V5LTEyMzQ1Njc4OTA=").json(),
+        json!({"valid": true})
+    );
     validate(&["--scrypt-file", file.to_str().unwrap()], "dGVzdC1hcGkta2V5LTEyMzQ1Njc4OTA=").done();
     validate(&["--scrypt", ditto], "hunter2").failed(3, "does not belong to this hash");
     validate(&["--scrypt", ditto], "").failed(2, "no API key");

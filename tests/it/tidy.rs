@@ -65,13 +65,13 @@ const OBJECT_NAMES: &[&str] = &["apikeys", ".settings", "streams/", "schema.json
 
 /// Where such a word means something else: a segment of a URL, or what must not reach a client.
 const NO_OBJECT_NAMES: &[(&str, &str)] = &[
-        ("http/", "/apikeys"),
-        ("cli/key/", "\"apikeys\""),
-        ("cli/apply/", "\"apikeys\""),
-        ("cli/import/", "\"apikeys\""),
-        ("cli/import/parseable/mod.rs", ".settings/apikeys/<ulid>.json"), // said to people
-        ("query/failure.rs", "contains(\"streams/\")"),
-    ];
+    ("http/", "/apikeys"),
+    ("cli/key/", "\"apikeys\""),
+    ("cli/apply/", "\"apikeys\""),
+    ("cli/import/", "\"apikeys\""),
+    ("cli/import/parseable/mod.rs", ".settings/apikeys/<ulid>.json"), // said to people
+    ("query/failure.rs", "contains(\"streams/\")"),
+];
 
 const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;

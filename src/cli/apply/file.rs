@@ -150,10 +150,12 @@ impl Entry {
     /// What is said of the secret must be readable, and nothing may be said of one that is not named.
     fn check_secret(&self, line: u64) -> Outcome {
         if let Some(digest) = &self.digest {
-            Digest::parse(&digest.value)
-                .map_err(|error| yaml::wrong(digest.referenced.line(), &error.to_string()))?;
+            Digest::parse(&digest.value).map_err(|error| yaml::wrong(digest.referenced.line(), &error.to_string()))?;
         } else if self.hint.is_some() || self.own_secret.is_some() || self.overlap_seconds.is_some() {
-            return Err(yaml::wrong(line, "hint, ownSecret and overlapSeconds are said of a digest, and there is none"));
+            return Err(yaml::wrong(
+                line,
+                "hint, ownSecret and overlapSeconds are said of a digest, and there is none",
+            ));
         }
         match &self.hint {
             Some(hint) => Hint::parse(&hint.value)
@@ -221,13 +223,23 @@ keys:
             ("streams: [web-*, audit]", "streams: [CANARY]", 5, "a stream pattern must be"),
             ("perMinute: 600", "perMinute: 0", 6, "a limit must be"),
             ("type: ingestion", "type: canary", 9, "expected one of ingestion, query"),
-            ("permissionSet: writers\n    meta", "permissionSet: readers\n    meta", 10, "no permission set named readers"),
+            (
+                "permissionSet: writers\n    meta",
+                "permissionSet: readers\n    meta",
+                10,
+                "no permission set named readers",
+            ),
             ("metadata: {team", "apiKey: canary\n    metadata: {team", 11, "unknown field apiKey"),
             ("state: disabled", "state: canary", 17, "expected one of active, disabled"),
             ("sha256:9f86", "md5:canary9f86", 18, "a digest must be"),
             ("hint: x7Qa", "hint: canary", 19, "a hint must be"),
             ("expiresAt: null", "expiresAt: canary", 16, "expected an instant"),
-            ("    overlapSeconds: 3600\n", &format!("    overlapSeconds: 3600\n{twin}"), 21, "ci is declared on line 12"),
+            (
+                "    overlapSeconds: 3600\n",
+                &format!("    overlapSeconds: 3600\n{twin}"),
+                21,
+                "ci is declared on line 12",
+            ),
             ("    overlapSeconds: 3600\n", "    overlapSeconds: -1\n", 20, "expected"),
             ("keys:\n", "keys: canary\nother:\n", 7, "expected"),
             ("    type: query\n", "", 12, "type is missing"),

@@ -14,7 +14,8 @@ use crate::key::{KeyName, KeyType, TenantId};
 
 /// Applies a file.
 pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
-    let file = yaml::text(&apply.file).and_then(|text| file::read(&text)).map_err(|failure| named(&apply.file, &failure))?;
+    let file =
+        yaml::text(&apply.file).and_then(|text| file::read(&text)).map_err(|failure| named(&apply.file, &failure))?;
     let tenant = tenant(args, &file)?;
     if file.keys.is_empty() && apply.prune {
         return Err(Failure::usage("the file declares no key: with --prune every key would be revoked"));
@@ -75,12 +76,7 @@ fn show_only(args: &ClientArgs, preview: &Value, plan: &[Value]) -> Outcome {
 }
 
 /// The keys that have to be issued and bring no digest.
-fn fresh(
-    file: &KeysFile,
-    plan: &[Value],
-    apply: &ApplyArgs,
-    json: bool,
-) -> Outcome<Vec<(KeyName, KeyType)>> {
+fn fresh(file: &KeysFile, plan: &[Value], apply: &ApplyArgs, json: bool) -> Outcome<Vec<(KeyName, KeyType)>> {
     let issued: BTreeSet<_> =
         plan.iter().filter(|step| step["action"] == "issue").filter_map(|step| step["keyName"].as_str()).collect();
     let keys = file.keys.iter().filter(|key| !key.body.contains_key("digest") && issued.contains(key.name.as_str()));

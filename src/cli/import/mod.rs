@@ -16,7 +16,8 @@ use clap::Subcommand;
 
 use super::{ClientArgs, Outcome};
 
-pub(super) const EXAMPLES: &str = "Clients go on with the secrets they have. Importing twice changes nothing the second time. A
+pub(super) const EXAMPLES: &str =
+    "Clients go on with the secrets they have. Importing twice changes nothing the second time. A
 name that is taken gets a number: checkout (2).
 
 Examples:

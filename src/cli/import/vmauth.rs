@@ -20,7 +20,8 @@ use super::found::{self, Found};
 use super::pattern::NamePattern;
 use crate::key::{KeyType, TenantId};
 
-pub(super) const EXAMPLES: &str = "vmauth has no keys to write with and others to read with: say which users send. Placeholders
+pub(super) const EXAMPLES: &str =
+    "vmauth has no keys to write with and others to read with: say which users send. Placeholders
 such as %{TOKEN} are refused, and so is unauthorized_user. The file is never changed.
 
 Exit codes: 0 all are in, 3 some were refused, 4 the server does not answer.
@@ -182,16 +183,21 @@ mod tests {
         assert_eq!(keys, expected);
         let refused: Vec<_> = rows.iter().map(|row| (row.source.as_str(), row.note.as_deref().unwrap())).collect();
         assert_eq!(refused.len(), 4, "{refused:?}");
-        for (source, why) in
-            [("from-environment", "placeholder"), ("nobody", "neither"), ("influx", "auth_token"), ("unauthorized_user", "")]
-        {
+        for (source, why) in [
+            ("from-environment", "placeholder"),
+            ("nobody", "neither"),
+            ("influx", "auth_token"),
+            ("unauthorized_user", ""),
+        ] {
             assert!(refused.iter().any(|(of, said)| *of == source && said.contains(why)), "{source}: {refused:?}");
         }
     }
 
     #[test]
     fn a_file_that_is_none_says_where_and_quotes_nothing() {
-        for (text, line) in [("users:\n- username: a\n  password: [canary]\n", 3), ("users:\n  - \"canary", 2), ("canary", 1)] {
+        for (text, line) in
+            [("users:\n- username: a\n  password: [canary]\n", 3), ("users:\n  - \"canary", 2), ("canary", 1)]
+        {
             let said = yaml::parse::<AuthConfig>(text, Manners::Secret).err().unwrap().to_string();
             assert!(said.starts_with(&format!("line {line}: ")), "{said}");
             assert!(!said.contains("canary"), "{said}");

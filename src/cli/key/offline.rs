@@ -25,7 +25,8 @@ Example:
   keyloft key generate --name ci --type ingestion --json > key.json
   jq .document key.json | install -Dm600 /dev/stdin \"$STORE/$(jq -r .object key.json)\"";
 
-pub(super) const VALIDATE_EXAMPLES: &str = "A scrypt hash is a PHC string ($scrypt$ln=16,r=8,p=1$…$…), or the base64 that Ditto Edge
+pub(super) const VALIDATE_EXAMPLES: &str =
+    "A scrypt hash is a PHC string ($scrypt$ln=16,r=8,p=1$…$…), or the base64 that Ditto Edge
 Server prints; one that takes more than 1 GiB of memory is not computed.
 
 Exit codes: 0 it belongs, 3 it does not, 2 it is no API key or no hash at all.

@@ -215,8 +215,7 @@ pub async fn run(
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
     }
     let declared = body.keys.into_iter().map(Entry::declared).collect::<Result<Vec<_>, _>>()?;
-    let wanted =
-        if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
+    let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
     let plan = app.keystore.plan(&tenant, wanted).await?;
     let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, app.keystore.now())).collect();
     let plan_tag = tag(&planned);
@@ -240,9 +239,9 @@ fn check_secrets(plan: &Plan) -> Result<(), Problem> {
         _ => None,
     });
     match missing {
-        Some(name) => {
-            Err(Problem::invalid(format!("{name} has to be issued: give a digest, or one to issue it with (issueWith).")))
-        }
+        Some(name) => Err(Problem::invalid(format!(
+            "{name} has to be issued: give a digest, or one to issue it with (issueWith)."
+        ))),
         None => Ok(()),
     }
 }

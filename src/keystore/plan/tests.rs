@@ -84,11 +84,8 @@ fn a_key_is_issued_changed_rotated_or_revoked_and_otherwise_left_alone() {
 
 #[test]
 fn what_is_not_said_of_expiry_and_state_stays() {
-    let mut key = declared("a", DeclaredSecret::Kept(None)).new.into_key(
-        TenantId::default(),
-        Digest::of("x"),
-        Hint::default(),
-    );
+    let mut key =
+        declared("a", DeclaredSecret::Kept(None)).new.into_key(TenantId::default(), Digest::of("x"), Hint::default());
     (key.expires_at, key.state) = (Some(NOW), KeyState::Disabled);
     let held = [Arc::new(key)];
     let silent = declared("a", DeclaredSecret::Kept(None));
@@ -156,7 +153,8 @@ fn any_declared() -> impl Strategy<Value = Vec<Declared>> {
                 DeclaredSecret::Kept(Some(secret))
             };
             let mut declared = Declared { active, ..declared(&name.to_string(), secret) };
-            declared.new.streams = [Streams::All, "a".parse().unwrap(), "b*".parse().unwrap()][streams as usize].clone();
+            declared.new.streams =
+                [Streams::All, "a".parse().unwrap(), "b*".parse().unwrap()][streams as usize].clone();
             declared.new.source_id = [None, Label::parse("x").ok(), Label::parse("y").ok()][source as usize].clone();
             declared.new.trust_level = Label::parse(ApiKey::STANDARD_TRUST).ok();
             declared.new.metadata = Metadata::default();

@@ -116,12 +116,18 @@ mod tests {
         let metadata: Value = serde_json::from_str(METADATA).unwrap();
         let found: Vec<_> = keys_in(&metadata)
             .into_iter()
-            .map(|(at, key)| key.unwrap().into_found(format!("users[{at}]"), Some(&metadata), KeyType::Ingestion).unwrap())
+            .map(|(at, key)| {
+                key.unwrap().into_found(format!("users[{at}]"), Some(&metadata), KeyType::Ingestion).unwrap()
+            })
             .collect();
         let keys: Vec<_> = found.iter().map(|key| (key.name.as_str(), key.key_type, key.note.is_some())).collect();
         let (ingestion, query) = (KeyType::Ingestion, KeyType::Query);
-        let expected =
-            [("agents", ingestion, false), ("reports", query, false), ("all", ingestion, true), ("guessable", ingestion, false)];
+        let expected = [
+            ("agents", ingestion, false),
+            ("reports", query, false),
+            ("all", ingestion, true),
+            ("guessable", ingestion, false),
+        ];
         assert_eq!(keys, expected);
         let secrets: Vec<_> = found.iter().map(|key| key.secret.to_string()).collect();
         let left = without_keys(metadata.clone(), |secret| secrets[..3].iter().any(|gone| gone == secret));
@@ -133,7 +139,8 @@ mod tests {
     #[test]
     fn only_a_ulid_is_the_name_of_a_key_file() {
         assert!(is_key_file("01JQZV5K9M3X7T2B8C4D6E0F1G.json"));
-        for other in ["01JQZV5K9M3X7T2B8C4D6E0F1G", "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "notes.json", ".json"] {
+        for other in ["01JQZV5K9M3X7T2B8C4D6E0F1G", "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "notes.json", ".json"]
+        {
             assert!(!is_key_file(other), "{other}");
         }
     }

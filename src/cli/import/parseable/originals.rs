@@ -39,8 +39,7 @@ pub(super) async fn tenants(bucket: &Bucket) -> Outcome<Vec<TenantId>> {
 
 /// Reads what there is of a tenant.
 pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Originals> {
-    let mut originals =
-        Originals { tenant, found: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
+    let mut originals = Originals { tenant, found: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
     let mut listed = bucket.list(&layout::keys(&originals.tenant)).await?;
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     for file in listed.into_iter().filter(|file| file.path.file_name().is_some_and(document::is_key_file)) {

@@ -27,16 +27,15 @@ pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Out
         rows.extend(tenant.refused.iter().cloned());
     }
     let all_in = rows.iter().all(|row| matches!(row.result, Fate::Imported | Fate::AlreadyThere));
-    let removed = if parseable.delete_originals && all_in {
-        remove(&runtime, &client, &bucket, originals)
-    } else {
-        Ok(0)
-    };
+    let removed =
+        if parseable.delete_originals && all_in { remove(&runtime, &client, &bucket, originals) } else { Ok(0) };
     arrival::show(args, &rows, *removed.as_ref().unwrap_or(&0))?;
     removed?;
-    arrival::judge(&rows).map_err(|failure| {
-        if parseable.delete_originals { failure.and("nothing was removed") } else { failure }
-    })
+    arrival::judge(&rows).map_err(
+        |failure| {
+            if parseable.delete_originals { failure.and("nothing was removed") } else { failure }
+        },
+    )
 }
 
 async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> Outcome<Vec<Originals>> {
