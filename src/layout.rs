@@ -347,5 +347,7 @@ mod tests {
             "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"
         );
         assert_eq!(ObjectName::parse(RelativePath::new("default/.settings/tenant.json")), None);
+        assert_eq!(parseable_metadata(&TenantId::default()), ".parseable/.parseable.json");
+        assert_eq!(parseable_metadata(&TenantId::parse("acme").unwrap()), "acme/.parseable.json");
     }
 }

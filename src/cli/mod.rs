@@ -161,6 +161,12 @@ mod tests {
             "keyloft --tenant ../x key list",
             "keyloft --url ftp://example key list",
             "keyloft key validate --digest md5:0",
+            "keyloft key validate --scrypt hunter2",
+            "keyloft apply",
+            "keyloft import parseable --store ftp://example",
+            "keyloft import parseable --store . --as both",
+            "keyloft import vmauth",
+            "keyloft import vmauth auth.yml --as query --ingestion-users a",
             "keyloft tenant create streams",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use keyloft::key::{KeyType, PlainSecret};
+use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::cli::{Ended, typed};
 use crate::files::whoami;
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Answer, Client, Process, TestServer};
+use crate::support::{Answer, Client, Fault, Faults, Faulty, Process, TestServer};
 
 const FILE: &str = "\
 version: 1
@@ -370,4 +373,37 @@ async fn killed_in_the_middle_and_run_again_it_ends_in_the_same_state() {
         "",
     );
     assert_eq!(again.done(), "Nothing to change.\n");
+}
+
+#[tokio::test]
+async fn once_the_store_is_away_no_step_begins_and_the_same_again_does_the_rest() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let faults = Arc::new(Faults::default());
+    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
+    let server = TestServer::spawn_with(|setup| {
+        setup.clock = clock.clone();
+        setup.bucket = Some(bucket);
+    })
+    .await;
+    let admin = server.admin();
+    let key = |number: usize| json!({"keyName": format!("k{number}"), "keyType": "query", "digest": digest()});
+    let body = json!({"keys": (0..60).map(key).collect::<Vec<_>>()});
+    let count = |answer: &Value, ok: bool| {
+        answer["results"].as_array().unwrap().iter().filter(|result| result["ok"] == ok).count()
+    };
+    faults.set(|call| (call.number > 100).then_some(Fault::ErrorBefore));
+    let answer = admin.post(ROUTE, body.clone()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let first = answer.json();
+    let (done, left) = (count(&first, true), count(&first, false));
+    assert!(done < 60 && done + left == 60, "{first}");
+    assert!(first.to_string().contains("not tried"), "{first}");
+    admin.post(ROUTE, body.clone()).await.refused(503, "store_unavailable");
+    faults.none();
+    // Names that were claimed for keys that never came.
+    clock.advance(TimeDelta::seconds(121));
+    let second = admin.post(ROUTE, body.clone()).await.json();
+    assert_eq!(count(&second, false), 0, "{second}");
+    assert_eq!(admin.post(ROUTE, body).await.json()["plan"], json!([]));
+    assert_eq!(keys(&admin).await.len(), 60);
 }

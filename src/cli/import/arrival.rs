@@ -167,7 +167,8 @@ pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize) -> Outcome {
         return output::print(&output::json(&json!({ "items": items, "originalsRemoved": removed })));
     }
     let gone = if removed > 0 { format!(" Originals removed: {removed}.") } else { String::new() };
-    output::print(&format!("{}\n\n{}{gone}", output::table(COLUMNS, &items), summary(rows)))
+    let table = if items.is_empty() { String::new() } else { output::table(COLUMNS, &items) + "\n\n" };
+    output::print(&format!("{table}{}{gone}", summary(rows)))
 }
 
 fn summary(rows: &[Row]) -> String {

@@ -95,3 +95,71 @@ impl Originals {
         Ok(self.found.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use object_store::path::Path;
+
+    use super::super::super::super::failure::FailureKind;
+    use super::*;
+
+    const METADATA: &str = include_str!("../../../../fixtures/import/parseable/metadata.json");
+    const FILE: &str = include_str!("../../../../fixtures/import/parseable/01JQGPQY77ZXYYK596NGYA1DQ9.json");
+
+    async fn put(bucket: &Bucket, path: &str, body: &str) {
+        bucket.object_store().put(&Path::parse(path).unwrap(), body.to_owned().into()).await.unwrap();
+    }
+
+    async fn exists(bucket: &Bucket, path: &str) -> bool {
+        bucket.read_foreign(RelativePath::new(path), 1 << 20).await.unwrap().is_some()
+    }
+
+    const KEY: &str = "acme/.settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json";
+    const ACME: &str = "acme/.parseable.json";
+
+    async fn acme() -> (Bucket, Originals) {
+        let bucket = Bucket::in_memory();
+        put(&bucket, KEY, FILE).await;
+        put(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "{}").await;
+        put(&bucket, ACME, METADATA).await;
+        put(&bucket, "web/.stream/.stream.json", "{}").await;
+        let acme = TenantId::parse("acme").unwrap();
+        let names = [TenantId::default(), acme.clone(), TenantId::parse("web").unwrap()];
+        assert_eq!(tenants(&bucket).await.unwrap(), names);
+        let originals = read(&bucket, acme, KeyType::Ingestion).await.unwrap();
+        (bucket, originals)
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_removed_and_nothing_else() {
+        let (bucket, originals) = acme().await;
+        assert_eq!((originals.found.len(), originals.refused.len()), (5, 0));
+        assert_eq!(originals.remove(&bucket).await.unwrap(), 5);
+        assert!(!exists(&bucket, KEY).await && exists(&bucket, ACME).await);
+        assert!(exists(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json").await);
+        let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        assert!(again.found.is_empty());
+    }
+
+    #[tokio::test]
+    async fn metadata_that_somebody_changed_meanwhile_is_left_alone_and_so_is_the_rest() {
+        let (bucket, originals) = acme().await;
+        put(&bucket, ACME, &METADATA.replace("v7", "v8")).await;
+        let failure = originals.remove(&bucket).await.unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Refused);
+        assert!(failure.to_string().contains("stop Parseable"), "{failure}");
+        assert!(exists(&bucket, KEY).await);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named() {
+        let bucket = Bucket::in_memory();
+        put(&bucket, ".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", r#"{"apiKey": 7}"#).await;
+        put(&bucket, ".parseable/.parseable.json", r#"{"users": [{"api_key": "x", "key_name": 7}, {"#).await;
+        let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+        let refused: Vec<_> = originals.refused.iter().map(|row| row.source.as_str()).collect();
+        let expected = [".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", ".parseable/.parseable.json"];
+        assert_eq!((refused.as_slice(), originals.found.len()), (expected.as_slice(), 0));
+    }
+}
