@@ -75,7 +75,7 @@ fn reason(error: &serde_saphyr::Error) -> String {
             let shown = if field.len() <= 24 { format!(" {field}") } else { String::new() };
             format!("unknown field{shown}, expected one of {}", expected.join(", "))
         }
-        Error::SerdeMissingField { field, .. } => format!("the field {field} is missing"),
+        Error::SerdeMissingField { field, .. } => format!("the field {field} is missing from what ends here"),
         Error::SerdeUnknownVariant { expected, .. } => format!("expected one of {}", expected.join(", ")),
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
             format!("expected {expected}")

@@ -199,7 +199,7 @@ async fn json_for_programs_and_a_file_for_secrets() {
     let kept = server.directory().with_extension("tsv");
     let applied = apply(&server, FILE, &format!("--json --secrets {}", kept.display())).json();
     assert!(applied["results"].as_array().unwrap().iter().all(|result| result["ok"] == true), "{applied}");
-    assert!(applied["receipt"]["changeSeq"].as_u64().unwrap() >= 3);
+    assert!(applied["receipt"]["changeSeq"].as_u64().unwrap() >= 1);
     let fresh = secrets(&std::fs::read_to_string(&kept).unwrap());
     std::fs::remove_file(&kept).unwrap();
     assert_eq!(fresh.len(), 3);

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
 use crate::cli::{Ended, typed};
 use crate::files::{sync, unreadable};
-use crate::support::{Client, TestServer};
+use crate::support::process::keyloft;
+use crate::support::server::ADMIN_TOKEN;
+use crate::support::{Client, TestServer, TestStore};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/import");
 const CHECKOUT: &str = "01JQGPQY77ZXYYK596NGYA1DQ9.json";
@@ -175,6 +178,36 @@ async fn keys_of_parseable_in_our_own_bucket_are_unreadable_until_their_original
 }
 
 #[tokio::test]
+async fn originals_in_a_real_s3_service_are_read_and_removed_there() {
+    for store in [TestStore::ceph(), TestStore::moto()] {
+        let server = TestServer::spawn().await;
+        let bucket = store.open().object_store();
+        let put = async |path: &str, body: Vec<u8>| bucket.put(&path.into(), body.into()).await.unwrap();
+        let key = std::fs::read(format!("{FIXTURES}/parseable/{CHECKOUT}")).unwrap();
+        put(&format!(".settings/apikeys/{CHECKOUT}"), key).await;
+        let mut metadata = read(format!("{FIXTURES}/parseable/metadata.json"));
+        metadata["users"].as_array_mut().unwrap().retain(|user| user["key_name"] != "guessable");
+        put(".parseable/.parseable.json", metadata.to_string().into_bytes()).await;
+        let import = |options: &[&str]| {
+            let mut command = keyloft();
+            command.envs(store.variables().iter().map(|(name, value)| (name, value)));
+            command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
+            Ended::of(command.args(["import", "parseable", "--store", &store.url()]).args(options), "")
+        };
+        assert!(import(&[]).done().contains("4 imported."));
+        let removed = import(&["--delete-originals", "--json"]).json();
+        assert_eq!(removed["originalsRemoved"], 4, "{removed}");
+        assert!(import(&[]).done().contains("No keys were found."));
+        let left = bucket.get(&".parseable/.parseable.json".into()).await.unwrap().bytes().await.unwrap();
+        let left: Value = serde_json::from_slice(&left).unwrap();
+        assert_eq!((left["users"].as_array().unwrap().len(), &left["roles"]), (2, &metadata["roles"]));
+        for name in ["checkout", "agents", "reports", "all"] {
+            assert_eq!(carried(&server, &parseable_secrets()[name]).await, [200; 4], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_parseable_does_not_say_can_be_said() {
     let server = TestServer::spawn().await;
     let other = tempfile::tempdir().unwrap();
@@ -286,6 +319,17 @@ async fn one_secret_of_two_users_is_one_key_unless_they_are_of_two_types() {
     let rows = report(&typed(&server, &line), 3);
     assert_eq!(results(&rows), pairs(&[("a", "imported"), ("b", "already-there"), ("agent", "refused")]));
     assert!(!rows.to_string().contains(secret));
+    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    let elsewhere = report(&typed(&server, &format!("import vmauth {} --json --tenant acme", file.display())), 3);
+    assert_eq!(results(&elsewhere)[0], ("a".to_owned(), "refused".to_owned()));
+    assert!(elsewhere["items"][0]["note"].as_str().unwrap().contains("tenant default"), "{elsewhere}");
+    let id = rows["items"][0]["keyId"].as_str().unwrap();
+    server.admin().delete(&format!("/api/v1/tenants/default/apikeys/{id}")).await;
+    let revoked = report(&typed(&server, &line), 3);
+    assert_eq!(
+        (&revoked["items"][0]["result"], &revoked["items"][0]["note"]),
+        (&json!("already-there"), &json!("that key is revoked"))
+    );
     std::fs::write(&file, format!("users:\n- username: {secret}\n  password: [{secret}]\n")).unwrap();
     let broken = typed(&server, &format!("import vmauth {}", file.display()));
     assert!(broken.stderr.contains("line 3") && !broken.stderr.contains(secret), "{}", broken.stderr);

@@ -242,7 +242,7 @@ keys:
             ),
             ("    overlapSeconds: 3600\n", "    overlapSeconds: -1\n", 20, "expected"),
             ("keys:\n", "keys: canary\nother:\n", 7, "expected"),
-            ("    type: query\n", "", 12, "type is missing"),
+            ("    type: query\n", "", 19, "type is missing from what ends here"),
             ("    hint: x7Qa\n", "    hint: x7Qa\n    hint: x7Qa\n", 20, "twice"),
             ("version: 1\n", "version: 1\n\t- canary: [\n", 2, "YAML"),
         ] {

@@ -137,14 +137,16 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
 }
 
 fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> Outcome {
-    let items = answer[if dry_run { "plan" } else { "results" }].as_array().map_or(&[][..], Vec::as_slice);
-    if items.len() != asked.len() {
+    let list = |field: &str| answer[field].as_array().map_or(&[][..], Vec::as_slice);
+    let (plan, results) = (list("plan"), if dry_run { list("plan") } else { list("results") });
+    if plan.len() != asked.len() || results.len() != asked.len() {
         return Err(Failure::failed("the answer is of another length: is this a Keyloft server?"));
     }
-    for (&at, item) in asked.iter().zip(items) {
+    for ((&at, planned), item) in asked.iter().zip(plan).zip(results) {
         let (row, text) = (&mut rows[at], |field: &str| item[field].as_str().map(str::to_owned));
         row.key_id = text("keyId");
         row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
+            (Some("keep"), _) if planned["tenant"].is_string() => Fate::Refused,
             (Some("keep"), _) => Fate::AlreadyThere,
             (_, true) if dry_run => Fate::WouldImport,
             (_, true) => Fate::Imported,
@@ -152,8 +154,13 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
             _ => Fate::Refused,
         };
         row.key_name = text("keyName");
-        row.note = match item["state"].as_str() {
-            Some(state @ ("revoked" | "disabled")) => Some(format!("that key is {state}")),
+        let is_type = planned["keyType"].as_str().unwrap_or_default();
+        row.note = match (planned["tenant"].as_str(), item["state"].as_str()) {
+            (Some(tenant), _) => Some(format!("a key of tenant {tenant} has its secret")),
+            (_, Some(state @ ("revoked" | "disabled"))) => Some(format!("that key is {state}")),
+            _ if row.key_type.is_some_and(|wanted| wanted.as_str() != is_type) => {
+                Some(format!("that key is for {is_type}"))
+            }
             _ => text("detail").or_else(|| row.note.take()),
         };
     }

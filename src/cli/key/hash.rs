@@ -90,7 +90,7 @@ fn read_params(text: &str) -> Result<Params, &'static str> {
     if !(1..=30).contains(&ln) || r == 0 || p == 0 {
         return Err("must have ln from 1 to 30, and r and p above 0");
     }
-    let memory = 128 * u64::from(r) << ln;
+    let memory = u64::from(r).saturating_mul(128 << ln);
     if memory > MAX_MEMORY_BYTES || memory.saturating_mul(p.into()) > MAX_WORK_BYTES {
         return Err("takes more than 1 GiB of memory, or four times as much work: it is not computed");
     }
@@ -107,7 +107,8 @@ fn decode(text: &str) -> Option<Vec<u8>> {
         '_' => '/',
         other => other,
     };
-    let text: Zeroizing<String> = Zeroizing::new(text.trim_end_matches('$').chars().map(standard).collect());
+    let text = text.trim_end_matches(['$', '=']);
+    let text: Zeroizing<String> = Zeroizing::new(text.chars().map(standard).collect());
     GeneralPurpose::new(&alphabet::STANDARD, LENIENT).decode(text.as_bytes()).ok().filter(|bytes| !bytes.is_empty())
 }
 
@@ -115,7 +116,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// RFC 7914, section 12: password, NaCl, N = 1024, r = 8, p = 16, 64 bytes.
+    /// RFC 7914, section 12: `password`, `NaCl`, N = 1024, r = 8, p = 16, 64 bytes.
     const RFC_7914: &str = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSedmD\
                             DaxyevuUqD7m2DYMvfoswGQA";
     /// As Ditto Edge Server prints them, computed with Python's hashlib: of the text of a key, and of what it stands for.
@@ -150,6 +151,7 @@ mod tests {
             ("ln=10,r=8,p=16", "ln=20,r=9,p=1", "1 GiB"),
             ("ln=10,r=8,p=16", "ln=20,r=8,p=5", "1 GiB"),
             ("ln=10,r=8,p=16", "ln=1,r=4294967295,p=4294967295", "1 GiB"),
+            ("ln=10,r=8,p=16", "ln=30,r=2147483648,p=1", "1 GiB"),
             ("r=8", "r=0", "above 0"),
             ("r=8,", "", "each once"),
             ("r=8", "r=8,r=8", "each once"),

@@ -15,7 +15,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{LargeJson, Operator};
 use crate::http::field::{Rfc3339, nullable};
-use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams};
+use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
 use crate::keystore::{Brought, Outcome, Wanted};
 
@@ -117,6 +117,9 @@ impl Entry {
 #[serde(rename_all = "camelCase")]
 struct Planned {
     action: &'static str,
+    /// Whose the key is, when it is another tenant's: its secret is the one that was to move in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
     key_name: KeyName,
     key_type: KeyType,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,13 +129,21 @@ struct Planned {
 }
 
 impl Planned {
-    fn new(step: &Step, now: DateTime<Utc>) -> Self {
+    fn new(step: &Step, tenant: &TenantId, now: DateTime<Utc>) -> Self {
         let changes = match step {
             Step::Change(change) => changes(&KeyView::new(&change.key, now), &KeyView::new(&change.after, now)),
             _ => Map::new(),
         };
         let key_id = step.key().map(|key| key.key_id.to_string());
-        Self { action: step.action(), key_name: step.name().clone(), key_type: step.key_type(), key_id, changes }
+        let other = step.key().map(|key| &key.tenant).filter(|of| *of != tenant);
+        Self {
+            action: step.action(),
+            tenant: other.cloned(),
+            key_name: step.name().clone(),
+            key_type: step.key_type(),
+            key_id,
+            changes,
+        }
     }
 }
 
@@ -217,7 +228,7 @@ pub async fn run(
     let declared = body.keys.into_iter().map(Entry::declared).collect::<Result<Vec<_>, _>>()?;
     let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
     let plan = app.keystore.plan(&tenant, wanted).await?;
-    let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, app.keystore.now())).collect();
+    let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();
     let plan_tag = tag(&planned);
     if body.plan_tag.is_some_and(|agreed| agreed != plan_tag) {
         return Err(Problem::new(Code::PreconditionFailed, "The keys were changed since that plan was made."));

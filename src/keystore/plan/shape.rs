@@ -122,7 +122,6 @@ fn patch(key: &ApiKey, declared: &Declared) -> KeyPatch {
         networks: other(&key.networks, &new.networks),
         limits: limits.then_some(new.limits),
         metadata: other(&key.metadata, &new.metadata),
-        ..KeyPatch::default()
     }
 }
 
