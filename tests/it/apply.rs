@@ -284,6 +284,30 @@ async fn a_plan_is_carried_out_as_it_was_agreed_to_or_not_at_all() {
     assert_eq!(done.json()["receipt"]["behind"], json!([]));
 }
 
+#[tokio::test]
+async fn two_who_apply_the_same_at_once_end_with_one_key_for_each_name() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let key = |number: usize| json!({"keyName": format!("k{number}"), "keyType": "query", "digest": digest()});
+    let body = json!({"keys": (0..30).map(key).collect::<Vec<_>>()});
+    let (one, other) = tokio::join!(admin.post(ROUTE, body.clone()), admin.post(ROUTE, body.clone()));
+    assert_eq!((one.status.as_u16(), other.status.as_u16()), (200, 200));
+    assert_eq!(admin.post(ROUTE, body).await.json()["plan"], json!([]));
+    assert_eq!(keys(&admin).await.len(), 30);
+    let page = admin.get("/api/v1/tenants/default/apikeys?limit=1000").await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 30);
+}
+
+#[tokio::test]
+async fn a_file_may_come_from_standard_input() {
+    let server = TestServer::spawn().await;
+    let mut command = keyloft();
+    command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN).args(["apply", "-f", "-"]);
+    assert!(Ended::of(&mut command, FILE).done().contains("3 of 3 done."));
+    Ended::of(&mut command, "version: 1\nkeys: {}\n").failed(2, "-: line 2: ");
+    Ended::of(&mut command, &" ".repeat(17 * 1024 * 1024)).failed(2, "larger than");
+}
+
 /// Two hundred keys, and where their secrets go.
 fn many() -> String {
     let keys = (0..200).map(|number| format!("  - {{name: k{number}, type: query, sourceId: many}}\n"));

@@ -244,7 +244,7 @@ keys:
             ("keys:\n", "keys: canary\nother:\n", 7, "expected"),
             ("    type: query\n", "", 19, "type is missing from what ends here"),
             ("    hint: x7Qa\n", "    hint: x7Qa\n    hint: x7Qa\n", 20, "twice"),
-            ("version: 1\n", "version: 1\n\t- canary: [\n", 2, "YAML"),
+            ("keys:\n", "keys: [\n", 8, ""),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD, "{from}");
