@@ -263,6 +263,13 @@ pub fn parse_day(segment: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.format("%Y-%m-%d").to_string() == text)
 }
 
+/// Where Parseable keeps its metadata, users and API keys among them: `.parseable/.parseable.json`, and
+/// `<tenant>/.parseable.json` for a tenant (its `put_parseable_metadata`, 2026).
+pub fn parseable_metadata(tenant: &TenantId) -> RelativePathBuf {
+    let folder = if tenant.is_default() { RelativePathBuf::from(".parseable") } else { root(tenant) };
+    folder.join(".parseable.json")
+}
+
 /// The file that processes sharing one local directory lock around a compare-and-swap.
 pub fn lock_file() -> RelativePathBuf {
     keyloft(LOCK)
@@ -374,5 +381,7 @@ mod tests {
             "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"
         );
         assert_eq!(ObjectName::parse(RelativePath::new("default/.settings/tenant.json")), None);
+        assert_eq!(parseable_metadata(&TenantId::default()), ".parseable/.parseable.json");
+        assert_eq!(parseable_metadata(&TenantId::parse("acme").unwrap()), "acme/.parseable.json");
     }
 }

@@ -17,6 +17,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the server waits for the other nodes.
 const TIMEOUT: Duration = Duration::from_secs(90);
+/// Tens of thousands of keys, one after the other.
+const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Longer than a server takes over bulk work.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(900);
@@ -41,6 +43,11 @@ impl ClientArgs {
     /// The tenant whose keys are meant.
     pub fn tenant(&self) -> TenantId {
         self.tenant.clone().unwrap_or_default()
+    }
+
+    /// The tenant that was named, if one was.
+    pub(super) fn stated_tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref()
     }
 
     /// `serve` is no client: an option that would do nothing is a mistake.
@@ -135,9 +142,9 @@ impl Client {
         self.send(self.request(Method::POST, path)?.json(body))
     }
 
-    /// `POST` with query parameters and a JSON body.
+    /// `POST` with query parameters and a JSON body about many keys, which may take its time.
     pub(super) fn post_with(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
-        self.send(self.request(Method::POST, path)?.query(parameters).json(body))
+        self.send(self.request(Method::POST, path)?.timeout(LONG_TIMEOUT).query(parameters).json(body))
     }
 
     /// `PATCH` with query parameters and a JSON body.

@@ -51,6 +51,12 @@ impl Failure {
         Self { kind: FailureKind::Unavailable, message: message.into() }
     }
 
+    /// The same, with more to say.
+    #[must_use]
+    pub fn and(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// What a script can do.
     pub fn kind(&self) -> FailureKind {
         self.kind

@@ -3,18 +3,22 @@
 //! 1. [`args`]: what `serve` can be told, read off the table of options.
 //! 2. [`serve`]: the boot sequence.
 //! 3. [`key`], [`tenant`], [`store`]: the commands of operators.
-//! 4. [`connection`]: where the server is and how requests reach it.
-//! 5. [`output`]: tables for people, JSON for programs.
-//! 6. [`failure`]: what can go wrong, and the exit code of each.
+//! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
+//! 5. [`connection`]: where the server is and how requests reach it.
+//! 6. [`output`]: tables for people, JSON for programs.
+//! 7. [`failure`]: what can go wrong, and the exit code of each.
 
+pub mod apply;
 pub mod args;
 pub mod connection;
 pub mod failure;
+pub mod import;
 pub mod key;
 pub mod output;
 pub mod serve;
 pub mod store;
 pub mod tenant;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -66,6 +70,12 @@ enum Command {
     /// Create, list, change, suspend and delete tenants
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", tenant::EXAMPLES))]
     Tenant(tenant::TenantCommand),
+    /// Bring the keys of a tenant to what a YAML file declares
+    #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
+    Apply(apply::ApplyArgs),
+    /// Move the keys of another system in; its clients go on with the secrets they have
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", import::EXAMPLES))]
+    Import(import::ImportCommand),
     /// Learn what a store can be relied on for
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", store::EXAMPLES))]
     Store(store::StoreCommand),
@@ -82,6 +92,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => cli.client.refuse_for_serve().and_then(|()| serve::run(args)),
         Command::Key(command) => key::run(&cli.client, command),
         Command::Tenant(command) => tenant::run(&cli.client, command),
+        Command::Apply(command) => apply::run(&cli.client, &command),
+        Command::Import(command) => import::run(&cli.client, command),
         Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
     };
     failure::exit_code(outcome)
@@ -118,7 +130,8 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_long_enough_to_be_broken() {
-        for text in [ABOUT, AFTER_HELP, serve::ABOUT, key::EXAMPLES, tenant::EXAMPLES, store::EXAMPLES] {
+        let groups = [key::EXAMPLES, tenant::EXAMPLES, apply::EXAMPLES, import::EXAMPLES, store::EXAMPLES];
+        for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }
     }
@@ -157,6 +170,12 @@ mod tests {
             "keyloft --tenant ../x key list",
             "keyloft --url ftp://example key list",
             "keyloft key validate --digest md5:0",
+            "keyloft key validate --scrypt hunter2",
+            "keyloft apply",
+            "keyloft import parseable --store ftp://example",
+            "keyloft import parseable --store . --as both",
+            "keyloft import vmauth",
+            "keyloft import vmauth auth.yml --as query --ingestion-users a",
             "keyloft tenant create streams",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();

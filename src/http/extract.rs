@@ -20,6 +20,10 @@ use crate::auth::{Action, Permit, Session};
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
 /// How long a JSON body may take to arrive.
 const JSON_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest JSON body that declares many keys, in bytes.
+pub const MAX_LARGE_JSON_BYTES: usize = 16 * 1024 * 1024;
+/// How long such a body may take to arrive.
+const LARGE_JSON_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<A: Action> FromRequest for Permit<A> {
     type Error = Problem;
@@ -97,7 +101,21 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read_json(request, payload);
+        let body = json(request, payload, MAX_JSON_BYTES, JSON_TIMEOUT);
+        Box::pin(body.and_then(async |body| parse_json(&body).map(Self)))
+    }
+}
+
+/// The same, of at most [`MAX_LARGE_JSON_BYTES`].
+#[derive(Debug)]
+pub struct LargeJson<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for LargeJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = json(request, payload, MAX_LARGE_JSON_BYTES, LARGE_JSON_TIMEOUT);
         Box::pin(body.and_then(async |body| parse_json(&body).map(Self)))
     }
 }
@@ -111,7 +129,7 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read_json(request, payload);
+        let body = json(request, payload, MAX_JSON_BYTES, JSON_TIMEOUT);
         Box::pin(body.and_then(
             async |body| {
                 if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
@@ -120,9 +138,14 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
     }
 }
 
-fn read_json(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+fn json(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    max_bytes: usize,
+    timeout: Duration,
+) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
     let content_type = request.content_type().to_owned();
-    let length = check_length(request, MAX_JSON_BYTES);
+    let length = check_length(request, max_bytes);
     let payload = payload.take();
     async move {
         if !matches!(content_type.as_str(), "" | "application/json") {
@@ -132,7 +155,7 @@ fn read_json(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output
             ));
         }
         length?;
-        read_body(payload, MAX_JSON_BYTES, JSON_TIMEOUT).await
+        read_body(payload, max_bytes, timeout).await
     }
 }
 
@@ -149,7 +172,7 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// serde repeats what it met: of such a message, only what it expected is kept.
-pub(super) fn without_values(reason: &str) -> String {
+pub(crate) fn without_values(reason: &str) -> String {
     let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
     let Some(kind) = kinds.into_iter().find(|kind| reason.starts_with(kind)) else { return reason.to_owned() };
     match reason.rsplit_once(", expected ") {

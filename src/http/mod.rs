@@ -26,8 +26,8 @@ use actix_web::{guard, http::Method, web};
 use crate::auth;
 use middleware::{admit, api_key, operator};
 use routes::{
-    bulk, changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable, verify,
-    whoami,
+    apply, bulk, changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable,
+    verify, whoami,
 };
 
 /// What a route wants to see.
@@ -139,6 +139,7 @@ routes! {
     Admin     DELETE "/api/v1/tenants/{tenant}"                => tenants::delete;
     Admin     POST   "/api/v1/tenants/{tenant}/apikeys"        => keys::issue;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys"        => keys::list;
+    Admin     POST   "/api/v1/tenants/{tenant}/apikeys/apply"  => apply::run;
     Admin     POST   "/api/v1/tenants/{tenant}/apikeys/bulk"   => bulk::run;
     Admin     GET    "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::show;
     Admin     PATCH  "/api/v1/tenants/{tenant}/apikeys/{id}"   => keys::update;

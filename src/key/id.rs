@@ -109,6 +109,9 @@ impl fmt::Display for KeyId {
 pub struct KeyName(Box<str>);
 
 impl KeyName {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 128;
+
     /// Reads a key name.
     ///
     /// # Errors

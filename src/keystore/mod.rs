@@ -4,16 +4,18 @@
 //! 2. `adopt`: writing a key that is not there yet.  `claim`: why no name is given twice.
 //! 3. [`bulk`]: many changes, told of together.  `lanes`: which of them must wait for each other.
 //! 4. [`selection`]: the keys that a filter means.  [`rehearsal`]: what changes would do.
-//! 5. `tenants`: create, change, delete.
-//! 6. [`listing`]: pages of keys.  `expiring`: how many expire soon.
-//! 7. [`verdict`]: what an API key is worth, with the real reason, for admins.
-//! 8. `follow`: keeping up with what other nodes do.
+//! 5. [`plan`]: from declared keys to the steps that make them so.  `apply`: taking those steps.
+//! 6. `tenants`: create, change, delete.
+//! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
+//! 8. [`verdict`]: what an API key is worth, with the real reason, for admins.
+//! 9. `follow`: keeping up with what other nodes do.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
 //! change half-way.
 
 mod adopt;
+mod apply;
 pub mod bulk;
 mod claim;
 mod expiring;
@@ -21,6 +23,7 @@ mod follow;
 mod keys;
 mod lanes;
 pub mod listing;
+pub mod plan;
 pub mod rehearsal;
 mod rotation;
 pub mod selection;
@@ -31,6 +34,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use apply::{Outcome, Wanted};
 pub use bulk::{Change, Done, Effect, Outcomes};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};

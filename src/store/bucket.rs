@@ -193,7 +193,7 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt, [`ErrorKind::StoreNotSafe`] when the store has no
     /// conditional writes to rely on.
     pub async fn create(&self, name: &ObjectName, body: Bytes) -> Result<Written> {
-        self.write(name, body, Wanted::Absent).await
+        self.write(&name.path(), body, Wanted::Absent).await
     }
 
     /// Writes an object in place of the version that was read; [`Written::Conflict`] when it has changed or gone since.
@@ -201,11 +201,15 @@ impl Bucket {
     /// # Errors
     /// As for [`Bucket::create`].
     pub async fn replace(&self, name: &ObjectName, body: Bytes, version: &Version) -> Result<Written> {
-        self.write(name, body, Wanted::Unchanged(version)).await
+        self.swap(&name.path(), body, version).await
     }
 
-    async fn write(&self, name: &ObjectName, body: Bytes, wanted: Wanted<'_>) -> Result<Written> {
-        let (path, mode) = (location(&name.path())?, self.settled().await?);
+    pub(super) async fn swap(&self, path: &RelativePath, body: Bytes, version: &Version) -> Result<Written> {
+        self.write(path, body, Wanted::Unchanged(version)).await
+    }
+
+    async fn write(&self, path: &RelativePath, body: Bytes, wanted: Wanted<'_>) -> Result<Written> {
+        let (path, mode) = (location(path)?, self.settled().await?);
         let condition = match wanted {
             Wanted::Absent => Condition::Absent,
             Wanted::Unchanged(version) => version.condition(mode != StoreMode::CasUnquoted),

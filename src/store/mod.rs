@@ -10,10 +10,12 @@
 //! 8. `durable`: the file-system calls under that.
 //! 9. [`document`]: the versioned JSON of a key.
 //! 10. [`tenant`]: the versioned JSON of a tenant.
+//! 11. `foreign`: what other systems keep in the same bucket.
 
 pub mod bucket;
 pub mod document;
 pub(crate) mod durable;
+mod foreign;
 pub(crate) mod local;
 pub mod location;
 pub mod mode;

@@ -6,6 +6,7 @@ use std::path::Path;
 use keyloft::key::{KeyType, PlainSecret};
 use serde_json::{Value, json};
 
+use crate::cli::typed;
 use crate::support::TestServer;
 
 pub const ID: &str = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
@@ -69,6 +70,45 @@ async fn four_fields_written_by_hand_are_a_key() {
     check(&server).await;
     let twin = json!({"keyName": "by hand", "keyType": "query"});
     server.admin().post("/api/v1/tenants/default/apikeys", twin).await.refused(409, "duplicate_key_name");
+}
+
+#[tokio::test]
+async fn a_document_made_offline_carries_all_that_a_key_can_be() {
+    let server = TestServer::spawn().await;
+    let line = "key generate --name ci --type ingestion --streams web-* --source-id ci --trust-level low \
+                --expires-at 2999-01-01T00:00:00Z --metadata {\"a\":1} --json";
+    let generated = typed(&server, line).json();
+    let (api_key, mut document) = (generated["apiKey"].as_str().unwrap(), generated["document"].clone());
+    assert!(!document.to_string().contains(&api_key[7..]));
+    document["allowedCidrs"] = json!(["127.0.0.0/8", "::1/128"]);
+    document["limits"] = json!({"requests": {"perMinute": 600, "burst": 600}, "bytes": {"perMinute": 1048576}});
+    write(&server, generated["object"].as_str().unwrap(), document.to_string());
+    sync(&server).await;
+    assert_eq!(unreadable(&server).await, []);
+    assert_eq!(server.with_key(api_key).ingest("web-1", "{}").await.status, 200);
+    let id = document["keyId"].as_str().unwrap();
+    let view = server.admin().get(&format!("/api/v1/tenants/default/apikeys/{id}")).await.json();
+    for field in [
+        "keyName",
+        "keyType",
+        "streams",
+        "sourceId",
+        "trustLevel",
+        "expiresAt",
+        "allowedCidrs",
+        "metadata",
+        "createdBy",
+    ] {
+        assert_eq!(view[field], document[field], "{field}");
+    }
+    assert_eq!(view["limits"]["bytes"], json!({"perMinute": 1048576, "burst": 1048576}));
+    assert_eq!((&view["ownSecret"], &view["createdBy"]), (&json!(false), &json!("keyloft key generate")));
+    // A file that declares the key as it is has nothing to change.
+    let digest = &document["digest"];
+    let declared = json!({"keyName": "ci", "keyType": "ingestion", "digest": digest, "streams": ["web-*"], "sourceId": "ci",
+        "trustLevel": "low", "allowedCidrs": view["allowedCidrs"], "limits": view["limits"], "metadata": {"a": 1}});
+    let answer = server.admin().post("/api/v1/tenants/default/apikeys/apply", json!({"keys": [declared]})).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["plan"]), (200, &json!([])));
 }
 
 /// Everything that is no usable key document: its name, its bytes, and a word of the reason.

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod apply;
 mod bulk;
 mod bulk_cli;
 mod bulk_crash;
@@ -16,6 +17,7 @@ mod files;
 mod fleet;
 #[cfg(feature = "paused-time")]
 mod history;
+mod import;
 mod ingest;
 mod ingest_whole;
 mod key_changes;

@@ -59,6 +59,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     // DataFusion reads events through the same store, and wraps it.
     ("object_store", &["store/", "query/engine.rs", "query/tables.rs", "query/failure.rs"]),
     ("once_cell", &["cache/global.rs"]),
+    ("scrypt", &["cli/key/hash.rs"]),
+    ("serde_saphyr", &["cli/yaml.rs", "cli/apply/file.rs", "cli/import/vmauth.rs"]),
 ];
 
 /// Every `static`. A counter that only makes file names differ within the process holds no state of the system.
@@ -68,8 +70,14 @@ const STATICS: &[(&str, &str)] = &[("cache/global.rs", "CACHE"), ("store/durable
 const OBJECT_NAMES: &[&str] = &["apikeys", ".settings", "streams/", "schema.json", "tenant.json", "admin.json"];
 
 /// Where such a word means something else: a segment of a URL, or what must not reach a client.
-const NO_OBJECT_NAMES: &[(&str, &str)] =
-    &[("http/", "/apikeys"), ("cli/key/", "\"apikeys\""), ("query/failure.rs", "contains(\"streams/\")")];
+const NO_OBJECT_NAMES: &[(&str, &str)] = &[
+    ("http/", "/apikeys"),
+    ("cli/key/", "\"apikeys\""),
+    ("cli/apply/", "\"apikeys\""),
+    ("cli/import/", "\"apikeys\""),
+    ("cli/import/parseable/mod.rs", ".settings/apikeys/<ulid>.json"), // said to people
+    ("query/failure.rs", "contains(\"streams/\")"),
+];
 
 const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;

@@ -5,10 +5,11 @@
 //! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one or many.  [`bulk`]: many from a file.
 //! 4. [`limits`]: networks and limits as they are typed.
 //! 5. [`wait`]: until every node has applied a change.
-//! 6. [`offline`]: make and check keys without a server.
+//! 6. [`offline`]: make and check keys without a server.  [`hash`]: hashes of other systems.
 
 pub mod bulk;
 pub mod create;
+pub mod hash;
 pub mod limits;
 pub mod list;
 pub mod offline;
@@ -58,7 +59,7 @@ pub enum KeyCommand {
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
-    /// Tell whether the API key on standard input belongs to a digest, offline
+    /// Tell whether the API key on standard input belongs to a digest, or to a scrypt hash of another system, offline
     #[command(after_help = offline::VALIDATE_EXAMPLES)]
     Validate(offline::ValidateArgs),
 }

@@ -1,14 +1,18 @@
 //! `keyloft key generate` and `keyloft key validate`: keys without a server.
 
+use std::fmt::Display;
+use std::fs::File;
 use std::io::{BufRead, IsTerminal, Read};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::{ClientArgs, Failure, Outcome, output};
 use super::create::{CreateArgs, for_people};
+use super::hash::ScryptHash;
 use crate::clock::{Clock, SystemClock};
 use crate::key::{ApiKey, Credential, Digest, Label, PlainSecret, TenantId};
 use crate::layout::ObjectName;
@@ -21,20 +25,32 @@ Example:
   keyloft key generate --name ci --type ingestion --json > key.json
   jq .document key.json | install -Dm600 /dev/stdin \"$STORE/$(jq -r .object key.json)\"";
 
-pub(super) const VALIDATE_EXAMPLES: &str = "Exit codes: 0 it belongs, 3 it does not, 2 it is no API key at all.
+pub(super) const VALIDATE_EXAMPLES: &str =
+    "A scrypt hash is a PHC string ($scrypt$ln=16,r=8,p=1$…$…), or the base64 that Ditto Edge
+Server prints; one that takes more than 1 GiB of memory is not computed.
 
-Example:
-  keyloft key validate --digest sha256:9f86… < api-key.txt";
+Exit codes: 0 it belongs, 3 it does not, 2 it is no API key or no hash at all.
+
+Examples:
+  keyloft key validate --digest sha256:9f86… < api-key.txt
+  keyloft key validate --scrypt 'c2NyeXB0JGxuPTE2…' < api-key.txt";
 
 /// The longest input that is read, in bytes: an API key has 56.
 const MAX_INPUT_BYTES: u64 = 4096;
 
-/// Which digest is meant.
+/// Which digest or hash is meant.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("expected").required(true))]
 pub struct ValidateArgs {
     /// The digest of a key document: sha256: and 64 hexadecimal digits
-    #[arg(long, value_parser = Digest::parse)]
-    digest: Digest,
+    #[arg(long, group = "expected", value_parser = Digest::parse)]
+    digest: Option<Digest>,
+    /// A scrypt hash of another system
+    #[arg(long, group = "expected", value_name = "HASH", value_parser = ScryptHash::parse)]
+    scrypt: Option<ScryptHash>,
+    /// A file that holds a scrypt hash and nothing else
+    #[arg(long, group = "expected", value_name = "FILE")]
+    scrypt_file: Option<PathBuf>,
 }
 
 pub(super) fn generate(args: &ClientArgs, create: CreateArgs) -> Outcome {
@@ -68,14 +84,34 @@ fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiK
 }
 
 pub(super) fn validate(args: &ClientArgs, validate: &ValidateArgs) -> Outcome {
+    let hash = scrypt_hash(validate)?;
     let presented = presented()?;
-    let belongs = belongs(&presented, &validate.digest)?;
+    let belongs = match (&validate.digest, hash) {
+        (Some(digest), _) => belongs(&presented, digest)?,
+        (None, Some(hash)) if !presented.is_empty() => hash.is_of(&presented),
+        (None, _) => return Err(Failure::usage("standard input holds no API key")),
+    };
     if args.json {
         output::print(&output::json(&json!({ "valid": belongs })))?;
     } else if belongs {
-        output::print("The API key belongs to this digest.")?;
+        output::print(&format!("The API key belongs to this {}.", what(validate)))?;
     }
-    if belongs { Ok(()) } else { Err(Failure::refused("the API key does not belong to this digest")) }
+    let refused = || Failure::refused(format!("the API key does not belong to this {}", what(validate)));
+    if belongs { Ok(()) } else { Err(refused()) }
+}
+
+fn what(validate: &ValidateArgs) -> &'static str {
+    if validate.digest.is_some() { "digest" } else { "hash" }
+}
+
+/// The hash of another system, if one is meant.
+fn scrypt_hash(validate: &ValidateArgs) -> Outcome<Option<ScryptHash>> {
+    let Some(path) = &validate.scrypt_file else { return Ok(validate.scrypt.clone()) };
+    let wrong = |reason: &dyn Display| Failure::usage(format!("{}: {reason}", path.display()));
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_INPUT_BYTES).read_to_string(&mut text));
+    read.map_err(|error| wrong(&error))?;
+    ScryptHash::parse(&text).map(Some).map_err(|rule| wrong(&rule))
 }
 
 fn belongs(presented: &str, digest: &Digest) -> Outcome<bool> {

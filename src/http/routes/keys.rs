@@ -123,7 +123,7 @@ impl Patch {
 /// The states a PATCH may set: revoking is DELETE, because it is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Switch {
+pub(super) enum Switch {
     Active,
     Disabled,
 }

@@ -1,7 +1,8 @@
 //! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
-//! [`tenants`], [`keys`], [`rotation`], [`bulk`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
+//! [`tenants`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
 //! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 
+pub mod apply;
 pub mod bulk;
 pub mod changes;
 pub mod health;

@@ -21,6 +21,11 @@ pub struct Wait {
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 impl Wait {
+    /// What stands behind `wait=`, if anything.
+    pub fn new(wait: Option<String>) -> Self {
+        Self { wait }
+    }
+
     /// How long to wait; `None` when nobody asked for it.
     ///
     /// # Errors

@@ -1,0 +1,265 @@
+//! `keys.yaml`: the keys of a tenant as people declare them, and what a server is told of them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use serde_saphyr::Spanned;
+
+use super::super::Outcome;
+use super::super::yaml::{self, Manners};
+use crate::http::field::{Rfc3339, nullable};
+use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, Streams, TenantId};
+
+const VERSION: u32 = 1;
+
+/// A file that was read and makes sense.
+#[derive(Debug)]
+pub struct KeysFile {
+    /// Whose keys they are, if the file says so.
+    pub tenant: Option<TenantId>,
+    /// The keys, in their order.
+    pub keys: Vec<DeclaredKey>,
+}
+
+/// A key of the file.
+#[derive(Debug)]
+pub struct DeclaredKey {
+    /// Its name.
+    pub name: KeyName,
+    /// Its type.
+    pub key_type: KeyType,
+    /// What a server is told of it.
+    pub body: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    version: Spanned<u32>,
+    tenant: Option<TenantId>,
+    #[serde(default)]
+    permission_sets: BTreeMap<String, PermissionSet>,
+    keys: Vec<Spanned<Entry>>,
+}
+
+/// What several keys share.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PermissionSet {
+    streams: Option<Streams>,
+    allowed_cidrs: Option<Networks>,
+    limits: Option<Limits>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Active,
+    Disabled,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    name: KeyName,
+    #[serde(rename = "type")]
+    key_type: KeyType,
+    permission_set: Option<Spanned<String>>,
+    streams: Option<Streams>,
+    allowed_cidrs: Option<Networks>,
+    limits: Option<Limits>,
+    source_id: Option<Label>,
+    trust_level: Option<Label>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires_at: Option<Option<Rfc3339>>,
+    metadata: Option<Metadata>,
+    state: Option<State>,
+    digest: Option<Spanned<String>>,
+    hint: Option<Spanned<String>>,
+    own_secret: Option<bool>,
+    overlap_seconds: Option<u32>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Usage, with the line, when it is no such file, says a thing twice, or refers to a permission set that is not there.
+pub fn read(text: &str) -> Outcome<KeysFile> {
+    let written: Written = yaml::parse(text, Manners::Ours)?;
+    if written.version.value != VERSION {
+        return Err(yaml::wrong(written.version.referenced.line(), "version 1 is the only one that is understood"));
+    }
+    let (mut names, mut digests) = (BTreeMap::new(), BTreeMap::new());
+    let mut keys = Vec::with_capacity(written.keys.len());
+    for entry in written.keys {
+        let (line, entry) = (entry.referenced.line(), entry.value);
+        if let Some(first) = names.insert(entry.name.clone(), line) {
+            return Err(yaml::wrong(line, &format!("{} is declared on line {first} already", entry.name)));
+        }
+        if let Some(digest) = &entry.digest {
+            let line = digest.referenced.line();
+            if let Some(first) = digests.insert(digest.value.clone(), line) {
+                return Err(yaml::wrong(line, &format!("this digest stands on line {first} already")));
+            }
+        }
+        keys.push(entry.declared(line, &written.permission_sets)?);
+    }
+    Ok(KeysFile { tenant: written.tenant, keys })
+}
+
+impl Entry {
+    fn declared(self, line: u64, sets: &BTreeMap<String, PermissionSet>) -> Outcome<DeclaredKey> {
+        let set = match &self.permission_set {
+            None => PermissionSet::default(),
+            Some(name) => sets.get(&name.value).cloned().ok_or_else(|| {
+                yaml::wrong(name.referenced.line(), &format!("there is no permission set named {}", name.value))
+            })?,
+        };
+        self.check_secret(line)?;
+        let optional = [
+            ("streams", self.streams.or(set.streams).map(|value| json!(value))),
+            ("allowedCidrs", self.allowed_cidrs.or(set.allowed_cidrs).map(|value| json!(value))),
+            ("limits", self.limits.or(set.limits).map(|value| json!(value))),
+            ("sourceId", self.source_id.map(|value| json!(value))),
+            ("trustLevel", self.trust_level.map(|value| json!(value))),
+            ("expiresAt", self.expires_at.map(|end| json!(end.map(|end| end.0)))),
+            ("metadata", self.metadata.map(|value| json!(value))),
+            ("state", self.state.map(|state| json!(state.as_str()))),
+            ("digest", self.digest.map(|digest| json!(digest.value))),
+            ("hint", self.hint.map(|hint| json!(hint.value))),
+            ("ownSecret", self.own_secret.map(|own| json!(own))),
+            ("overlapSeconds", self.overlap_seconds.map(|seconds| json!(seconds))),
+        ];
+        let mut body = Map::new();
+        body.insert("keyName".to_owned(), json!(self.name));
+        body.insert("keyType".to_owned(), json!(self.key_type));
+        body.extend(optional.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
+        Ok(DeclaredKey { name: self.name, key_type: self.key_type, body })
+    }
+
+    /// What is said of the secret must be readable, and nothing may be said of one that is not named.
+    fn check_secret(&self, line: u64) -> Outcome {
+        if let Some(digest) = &self.digest {
+            Digest::parse(&digest.value).map_err(|error| yaml::wrong(digest.referenced.line(), &error.to_string()))?;
+        } else if self.hint.is_some() || self.own_secret.is_some() || self.overlap_seconds.is_some() {
+            return Err(yaml::wrong(
+                line,
+                "hint, ownSecret and overlapSeconds are said of a digest, and there is none",
+            ));
+        }
+        match &self.hint {
+            Some(hint) => Hint::parse(&hint.value)
+                .map(drop)
+                .map_err(|error| yaml::wrong(hint.referenced.line(), &error.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::failure::FailureKind;
+    use super::*;
+
+    const GOOD: &str = "\
+version: 1
+tenant: acme
+permissionSets:
+  writers:
+    streams: [web-*, audit]
+    limits: {requests: {perMinute: 600}}
+keys:
+  - name: checkout
+    type: ingestion
+    permissionSet: writers
+    metadata: {team: shop, pager: 7}
+  - name: ci
+    type: query
+    permissionSet: writers
+    streams: ['*']
+    expiresAt: null
+    state: disabled
+    digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    hint: x7Qa
+    overlapSeconds: 3600
+";
+
+    #[test]
+    fn a_key_takes_what_its_permission_set_says_and_its_own_word_wins() {
+        let file = read(GOOD).unwrap();
+        assert_eq!(file.tenant.unwrap().as_str(), "acme");
+        let bodies: Vec<_> = file.keys.into_iter().map(|key| Value::Object(key.body)).collect();
+        let expected = [
+            json!({
+                "keyName": "checkout", "keyType": "ingestion", "streams": ["web-*", "audit"],
+                "limits": {"requests": {"perMinute": 600, "burst": 600}}, "metadata": {"team": "shop", "pager": 7},
+            }),
+            json!({
+                "keyName": "ci", "keyType": "query", "streams": ["*"], "expiresAt": null, "state": "disabled",
+                "limits": {"requests": {"perMinute": 600, "burst": 600}},
+                "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "hint": "x7Qa",
+                "overlapSeconds": 3600,
+            }),
+        ];
+        assert_eq!(bodies, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_its_line_and_without_its_value() {
+        let twin = "  - {name: ci, type: query}\n";
+        for (from, to, line, reason) in [
+            ("version: 1", "version: 2", 1, "version 1"),
+            ("tenant: acme", "tenant: ../canary", 2, "a tenant id must be"),
+            ("streams: [web-*, audit]", "streams: [CANARY]", 5, "a stream pattern must be"),
+            ("perMinute: 600", "perMinute: 0", 6, "a limit must be"),
+            ("type: ingestion", "type: canary", 9, "expected one of ingestion, query"),
+            (
+                "permissionSet: writers\n    meta",
+                "permissionSet: readers\n    meta",
+                10,
+                "no permission set named readers",
+            ),
+            ("metadata: {team", "apiKey: canary\n    metadata: {team", 11, "unknown field apiKey"),
+            ("state: disabled", "state: canary", 17, "expected one of active, disabled"),
+            ("sha256:9f86", "md5:canary9f86", 18, "a digest must be"),
+            ("hint: x7Qa", "hint: canary", 19, "a hint must be"),
+            ("expiresAt: null", "expiresAt: canary", 16, "expected an instant"),
+            (
+                "    overlapSeconds: 3600\n",
+                &format!("    overlapSeconds: 3600\n{twin}"),
+                21,
+                "ci is declared on line 12",
+            ),
+            ("    overlapSeconds: 3600\n", "    overlapSeconds: -1\n", 20, "expected"),
+            ("keys:\n", "keys: canary\nother:\n", 7, "expected"),
+            ("    type: query\n", "", 19, "type is missing from what ends here"),
+            ("    hint: x7Qa\n", "    hint: x7Qa\n    hint: x7Qa\n", 20, "twice"),
+            ("keys:\n", "keys: [\n", 8, ""),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD, "{from}");
+            let failure = read(&text).unwrap_err();
+            let said = failure.to_string();
+            assert_eq!(failure.kind(), FailureKind::Usage);
+            assert!(said.starts_with(&format!("line {line}: ")) && said.contains(reason), "{to}: {said}");
+            assert!(!said.to_lowercase().contains("canary"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_a_secret_that_is_not_named_nothing_is_said() {
+        let said = read("version: 1\nkeys:\n  - {name: a, type: query, overlapSeconds: 5}\n").unwrap_err().to_string();
+        assert!(said.starts_with("line 3: hint, ownSecret"), "{said}");
+        assert!(read("version: 1\nkeys: []\n---\nversion: 1\nkeys: []\n").is_err());
+    }
+}

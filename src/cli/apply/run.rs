@@ -1,0 +1,136 @@
+//! Reading the file, showing the difference, asking, applying.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::yaml;
+use super::super::{Client, ClientArgs, Failure, Outcome, output};
+use super::file::{self, DeclaredKey, KeysFile};
+use super::{ApplyArgs, difference, secrets};
+use crate::key::{KeyName, KeyType, TenantId};
+
+/// Applies a file.
+pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
+    let file =
+        yaml::text(&apply.file).and_then(|text| file::read(&text)).map_err(|failure| named(&apply.file, &failure))?;
+    let tenant = tenant(args, &file)?;
+    if file.keys.is_empty() && apply.prune {
+        return Err(Failure::usage("the file declares no key: with --prune every key would be revoked"));
+    }
+    let client = args.connect()?;
+    let path = ["tenants", tenant.as_str(), "apikeys", "apply"];
+    let mut body = json!({ "keys": bodies(&file.keys), "prune": apply.prune });
+    let preview = client.post_with(&path, &[("dryRun", "true".to_owned())], &body)?;
+    let plan = steps(&preview, "plan")?;
+    if apply.dry_run || plan.is_empty() {
+        return show_only(args, &preview, plan);
+    }
+    if !args.json {
+        output::print(&format!("{}\n\n{}", difference::lines(plan), difference::summary(plan)))?;
+    }
+    let fresh = fresh(&file, plan, apply, args.json)?;
+    if !agreed(apply)? {
+        return Err(Failure::refused("nothing was changed"));
+    }
+    let kept = secrets::make(fresh, apply.keep_in.as_deref())?;
+    if apply.keep_in.is_none() && !kept.is_empty() {
+        let lines: Vec<_> = kept.iter().map(secrets::Fresh::line).collect();
+        let table: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
+        output::print_once(&format!("\nKeep these API keys now: they are not shown again.\n\n{}\n", table.join("\n")))?;
+    }
+    issue_with(&mut body, &kept);
+    body["planTag"] = preview["planTag"].clone();
+    finish(args, &client, &path, &body, apply.keep_in.as_deref())
+}
+
+fn named(path: &Path, failure: &Failure) -> Failure {
+    Failure::usage(format!("{}: {failure}", path.display()))
+}
+
+fn tenant(args: &ClientArgs, file: &KeysFile) -> Outcome<TenantId> {
+    match (args.stated_tenant(), &file.tenant) {
+        (Some(stated), Some(written)) if stated != written => {
+            Err(Failure::usage(format!("the file is for tenant {written}, and --tenant says {stated}")))
+        }
+        (Some(tenant), _) | (None, Some(tenant)) => Ok(tenant.clone()),
+        (None, None) => Ok(TenantId::default()),
+    }
+}
+
+fn bodies(keys: &[DeclaredKey]) -> Vec<Value> {
+    keys.iter().map(|key| Value::Object(key.body.clone())).collect()
+}
+
+fn steps<'a>(answer: &'a Value, field: &str) -> Outcome<&'a [Value]> {
+    let steps = answer[field].as_array().map(Vec::as_slice);
+    steps.ok_or_else(|| Failure::failed("the answer holds no plan: is this a Keyloft server?"))
+}
+
+fn show_only(args: &ClientArgs, preview: &Value, plan: &[Value]) -> Outcome {
+    let lines = difference::lines(plan);
+    let people = if plan.is_empty() { String::new() } else { format!("{lines}\n\n") } + &difference::summary(plan);
+    output::print(&if args.json { output::json(preview) } else { people })
+}
+
+/// The keys that have to be issued and bring no digest.
+fn fresh(file: &KeysFile, plan: &[Value], apply: &ApplyArgs, json: bool) -> Outcome<Vec<(KeyName, KeyType)>> {
+    let issued: BTreeSet<_> =
+        plan.iter().filter(|step| step["action"] == "issue").filter_map(|step| step["keyName"].as_str()).collect();
+    let keys = file.keys.iter().filter(|key| !key.body.contains_key("digest") && issued.contains(key.name.as_str()));
+    let fresh: Vec<_> = keys.map(|key| (key.name.clone(), key.key_type)).collect();
+    if json && !fresh.is_empty() && apply.keep_in.is_none() {
+        return Err(Failure::usage("keys have to be issued: with --json, say by --secrets where their API keys go"));
+    }
+    Ok(fresh)
+}
+
+/// Asks, if there is anybody to ask.
+fn agreed(apply: &ApplyArgs) -> Outcome<bool> {
+    let stdin = std::io::stdin();
+    if apply.yes || !stdin.is_terminal() {
+        return Ok(true);
+    }
+    output::complain(&"apply this? Type yes and press Enter");
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    read.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(line.trim(), "y" | "yes"))
+}
+
+fn issue_with(body: &mut Value, kept: &[secrets::Fresh]) {
+    let kept: BTreeMap<_, _> = kept.iter().map(|fresh| (fresh.name.as_str(), fresh)).collect();
+    for key in body["keys"].as_array_mut().into_iter().flatten() {
+        if let Some(fresh) = key["keyName"].as_str().and_then(|name| kept.get(name)) {
+            let (digest, hint) = fresh.digest_and_hint();
+            key["issueWith"] = json!({ "digest": digest.to_document(), "hint": hint.as_str() });
+        }
+    }
+}
+
+fn finish(args: &ClientArgs, client: &Client, path: &[&str], body: &Value, keep_in: Option<&Path>) -> Outcome {
+    let answer = client.post_with(path, &[], body)?;
+    let results = steps(&answer, "results")?;
+    let failed: Vec<_> = results.iter().filter(|result| result["ok"] != true).collect();
+    if args.json {
+        output::print(&output::json(&answer))?;
+    } else {
+        let kept = keep_in.map_or_else(String::new, |path| format!(" API keys: {}.", path.display()));
+        output::print(&format!("{} of {} done.{kept}", results.len() - failed.len(), results.len()))?;
+    }
+    let away = |result: &&Value| matches!(result["code"].as_str(), Some("store_unavailable" | "store_not_safe"));
+    for result in &failed {
+        let word = |field: &str| result[field].as_str().unwrap_or_default().to_owned();
+        let message = format!("{} {}: {} ({})", word("action"), word("keyName"), word("detail"), word("code"));
+        output::complain(&output::escaped(&message));
+    }
+    match failed.len() {
+        0 => Ok(()),
+        count if failed.iter().any(away) => {
+            Err(Failure::unavailable(format!("{count} steps are left: run the same command again")))
+        }
+        count => Err(Failure::refused(format!("{count} steps were refused"))),
+    }
+}

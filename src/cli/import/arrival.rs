@@ -1,0 +1,207 @@
+//! Telling the server of keys that were found, and people what became of each.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::super::failure::FailureKind;
+use super::super::output::{self, Column};
+use super::super::{Client, ClientArgs, Failure, Outcome};
+use super::found::Found;
+use crate::key::{KeyType, TenantId, own};
+
+/// What became of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fate {
+    /// It works here from now on.
+    Imported,
+    /// It would.
+    WouldImport,
+    /// A key here has its secret already.
+    AlreadyThere,
+    /// It cannot be had here.
+    Refused,
+    /// The server could not say: it is left for the next run.
+    Left,
+}
+
+/// A line of the report.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row {
+    pub(super) source: String,
+    pub(super) tenant: TenantId,
+    pub(super) key_name: Option<String>,
+    pub(super) key_type: Option<KeyType>,
+    pub(super) result: Fate,
+    pub(super) key_id: Option<String>,
+    pub(super) note: Option<String>,
+}
+
+impl Row {
+    /// Of something that is no key, or none that can be had.
+    pub(super) fn refused(tenant: &TenantId, source: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            tenant: tenant.clone(),
+            key_name: None,
+            key_type: None,
+            result: Fate::Refused,
+            key_id: None,
+            note: Some(why.into()),
+        }
+    }
+
+    fn of(tenant: &TenantId, found: &Found, result: Fate, why: Option<String>) -> Self {
+        Self {
+            source: found.source.clone(),
+            tenant: tenant.clone(),
+            key_name: Some(found.name.to_string()),
+            key_type: Some(found.key_type),
+            result,
+            key_id: None,
+            note: why.or_else(|| found.note.clone()),
+        }
+    }
+}
+
+const COLUMNS: &[Column] = &[
+    ("SOURCE", "source"),
+    ("NAME", "keyName"),
+    ("TYPE", "keyType"),
+    ("RESULT", "result"),
+    ("KEY ID", "keyId"),
+    ("NOTE", "note"),
+];
+
+/// Moves keys in, in one request. Gives a row for each, in their order.
+pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_run: bool) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::with_capacity(found.len());
+    let mut bodies = Vec::new();
+    // The rows that wait for an answer, and those of keys that share their secret with one of these.
+    let (mut asked, mut shared) = (Vec::new(), Vec::new());
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, key) in found.iter().enumerate() {
+        rows.push(Row::of(tenant, key, Fate::Left, None));
+        let (digest, hint) = match own::judge(&key.secret, key.key_type) {
+            Ok(kept) => kept,
+            Err(rule) => {
+                rows[at] = Row::of(tenant, key, Fate::Refused, Some(rule.to_string().replace("apiKey", "the secret")));
+                continue;
+            }
+        };
+        if let Some(&one) = first.get(&digest.to_document()) {
+            if found[one].key_type == key.key_type {
+                shared.push((at, one));
+            } else {
+                let why = format!("it shares its secret with {}, which is of the other type", found[one].source);
+                rows[at] = Row::of(tenant, key, Fate::Refused, Some(why));
+            }
+            continue;
+        }
+        first.insert(digest.to_document(), at);
+        asked.push(at);
+        bodies.push(json!({
+            "keyName": key.name,
+            "keyType": key.key_type,
+            "metadata": key.metadata,
+            "digest": digest.to_document(),
+            "hint": hint.as_str(),
+            "ownSecret": !key.secret.starts_with(key.key_type.prefix()),
+        }));
+    }
+    let (path, body) = (["tenants", tenant.as_str(), "apikeys", "apply"], json!({ "keys": bodies, "moveIn": true }));
+    let parameters = [("dryRun", dry_run.to_string())];
+    if !asked.is_empty() {
+        match client.post_with(&path, &parameters, &body) {
+            Ok(answer) => take_in(&mut rows, &asked, &answer, dry_run)?,
+            Err(failure) if failure.kind() == FailureKind::Refused => {
+                for &at in &asked {
+                    rows[at] = Row::of(tenant, &found[at], Fate::Refused, Some(failure.to_string()));
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    for (at, one) in shared {
+        let result = match rows[one].result {
+            Fate::Imported | Fate::WouldImport => Fate::AlreadyThere,
+            other => other,
+        };
+        let why = format!("it shares its secret with {}", found[one].source);
+        rows[at] = Row { key_id: rows[one].key_id.clone(), ..Row::of(tenant, &found[at], result, Some(why)) };
+    }
+    Ok(rows)
+}
+
+fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> Outcome {
+    let list = |field: &str| answer[field].as_array().map_or(&[][..], Vec::as_slice);
+    let (plan, results) = (list("plan"), if dry_run { list("plan") } else { list("results") });
+    if plan.len() != asked.len() || results.len() != asked.len() {
+        return Err(Failure::failed("the answer is of another length: is this a Keyloft server?"));
+    }
+    for ((&at, planned), item) in asked.iter().zip(plan).zip(results) {
+        let (row, text) = (&mut rows[at], |field: &str| item[field].as_str().map(str::to_owned));
+        row.key_id = text("keyId");
+        row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
+            (Some("keep"), _) if planned["tenant"].is_string() => Fate::Refused,
+            (Some("keep"), _) => Fate::AlreadyThere,
+            (_, true) if dry_run => Fate::WouldImport,
+            (_, true) => Fate::Imported,
+            _ if matches!(item["code"].as_str(), Some("store_unavailable" | "store_not_safe")) => Fate::Left,
+            _ => Fate::Refused,
+        };
+        row.key_name = text("keyName");
+        let is_type = planned["keyType"].as_str().unwrap_or_default();
+        row.note = match (planned["tenant"].as_str(), item["state"].as_str()) {
+            (Some(tenant), _) => Some(format!("a key of tenant {tenant} has its secret")),
+            (_, Some(state @ ("revoked" | "disabled"))) => Some(format!("that key is {state}")),
+            _ if row.key_type.is_some_and(|wanted| wanted.as_str() != is_type) => {
+                Some(format!("that key is for {is_type}"))
+            }
+            _ => text("detail").or_else(|| row.note.take()),
+        };
+    }
+    Ok(())
+}
+
+/// Shows the report.
+pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize) -> Outcome {
+    let items: Vec<Value> = rows.iter().map(|row| json!(row)).collect();
+    if args.json {
+        return output::print(&output::json(&json!({ "items": items, "originalsRemoved": removed })));
+    }
+    let gone = if removed > 0 { format!(" Originals removed: {removed}.") } else { String::new() };
+    let table = if items.is_empty() { String::new() } else { output::table(COLUMNS, &items) + "\n\n" };
+    output::print(&format!("{table}{}{gone}", summary(rows)))
+}
+
+fn summary(rows: &[Row]) -> String {
+    let count = |fate: Fate| rows.iter().filter(|row| row.result == fate).count();
+    let said = [
+        (Fate::Imported, "imported"),
+        (Fate::WouldImport, "to import"),
+        (Fate::AlreadyThere, "already there"),
+        (Fate::Refused, "refused"),
+        (Fate::Left, "left"),
+    ];
+    let parts: Vec<_> = said
+        .into_iter()
+        .map(|(fate, words)| (count(fate), words))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    if parts.is_empty() { "No keys were found.".to_owned() } else { format!("{}.", parts.join(", ")) }
+}
+
+/// Whether all of it went well.
+pub(super) fn judge(rows: &[Row]) -> Outcome {
+    let count = |fate: Fate| rows.iter().filter(|row| row.result == fate).count();
+    match (count(Fate::Left), count(Fate::Refused)) {
+        (0, 0) => Ok(()),
+        (0, refused) => Err(Failure::refused(format!("{refused} of {} were refused", rows.len()))),
+        (left, _) => Err(Failure::unavailable(format!("{left} are left: run the same command again"))),
+    }
+}

@@ -1,0 +1,44 @@
+//! `keyloft import`: the keys of other systems, moved in with the secrets that their clients have.
+//!
+//! 1. [`parseable`], [`vmauth`]: where keys come from.
+//! 2. `found`: a key of another system.  `pattern`: names with `*`.
+//! 3. `arrival`: telling the server of them, and people what became of each.
+//!
+//! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new one.
+
+mod arrival;
+mod found;
+pub mod parseable;
+mod pattern;
+pub mod vmauth;
+
+use clap::Subcommand;
+
+use super::{ClientArgs, Outcome};
+
+pub(super) const EXAMPLES: &str =
+    "Clients go on with the secrets they have. Importing twice changes nothing the second time. A
+name that is taken gets a number: checkout (2).
+
+Examples:
+  keyloft import parseable --store s3://parseable-bucket --dry-run
+  keyloft import vmauth auth.yml --ingestion-users 'agent-*'";
+
+/// Where the keys come from.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Read the API keys that Parseable keeps in its bucket: a file each, or in its metadata
+    #[command(after_help = parseable::EXAMPLES)]
+    Parseable(parseable::ParseableArgs),
+    /// Read the tokens and passwords of a vmauth configuration; they become query keys unless said otherwise
+    #[command(after_help = vmauth::EXAMPLES)]
+    Vmauth(vmauth::VmauthArgs),
+}
+
+/// Runs one of them.
+pub(super) fn run(args: &ClientArgs, command: ImportCommand) -> Outcome {
+    match command {
+        ImportCommand::Parseable(parseable) => parseable::run(args, &parseable),
+        ImportCommand::Vmauth(vmauth) => vmauth::run(args, &vmauth),
+    }
+}

@@ -1,0 +1,147 @@
+//! What a key of Parseable looks like: `struct ApiKey` of its pull request 1620 in a file, and since 1628 an entry of
+//! `users` in its metadata.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::super::found::{self, Found};
+use crate::key::KeyType;
+
+/// A key in clear text. Parseable's users spell their fields with underscores, its files do not.
+#[derive(Deserialize)]
+pub(super) struct Original {
+    #[serde(alias = "keyId")]
+    key_id: Option<String>,
+    #[serde(alias = "apiKey")]
+    api_key: Zeroizing<String>,
+    #[serde(alias = "keyName")]
+    key_name: Option<String>,
+    #[serde(alias = "keyType")]
+    key_type: Option<String>,
+    #[serde(alias = "createdBy")]
+    created_by: Option<String>,
+    #[serde(alias = "createdAt")]
+    created_at: Option<String>,
+    #[serde(default)]
+    roles: BTreeSet<String>,
+}
+
+impl Original {
+    /// Reads the file of a key.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// The key that it is to become; what Parseable does not say of its type is `otherwise`.
+    pub(super) fn into_found(self, source: String, metadata: Option<&Value>, otherwise: KeyType) -> Option<Found> {
+        let (key_type, note) = self.key_type(metadata, otherwise);
+        let notes = [
+            ("keyId", self.key_id.as_deref()),
+            ("createdBy", self.created_by.as_deref()),
+            ("createdAt", self.created_at.as_deref()),
+        ];
+        Some(Found {
+            name: found::key_name(self.key_name.as_deref().unwrap_or_default(), &format!("parseable {source}"))?,
+            source,
+            key_type,
+            metadata: found::metadata("parseable", &notes),
+            secret: self.api_key,
+            note,
+        })
+    }
+
+    /// What it may do there, as far as a key here can.
+    fn key_type(&self, metadata: Option<&Value>, otherwise: KeyType) -> (KeyType, Option<String>) {
+        let wider = |what: &str| (otherwise, Some(format!("{what} there, {otherwise} only here")));
+        match self.key_type.as_deref() {
+            Some("ingestion") => return (KeyType::Ingestion, None),
+            Some("query") => return (KeyType::Query, None),
+            Some("admin" | "editor") => return wider("admin or editor"),
+            Some(_) => return wider("of another type"),
+            None if self.roles.is_empty() => return (otherwise, None),
+            None => {}
+        }
+        let privileges: BTreeSet<&str> = self.roles.iter().flat_map(|role| privileges(metadata, role)).collect();
+        match privileges.into_iter().collect::<Vec<_>>().as_slice() {
+            ["ingestor" | "ingester"] => (KeyType::Ingestion, None),
+            ["reader"] => (KeyType::Query, None),
+            [] => wider("roles that are not known"),
+            _ => wider("more than one use"),
+        }
+    }
+}
+
+/// The privileges of a role: `{"privilege": "reader", …}` each.
+fn privileges<'a>(metadata: Option<&'a Value>, role: &str) -> impl Iterator<Item = &'a str> {
+    let role = metadata.and_then(|metadata| metadata["roles"].get(role)).and_then(Value::as_array);
+    role.into_iter().flatten().filter_map(|privilege| privilege["privilege"].as_str())
+}
+
+/// The entries of `users` that are API keys, with their places.
+pub(super) fn keys_in(metadata: &Value) -> Vec<(usize, Option<Original>)> {
+    let users = metadata["users"].as_array().map_or(&[][..], Vec::as_slice);
+    let entries = users.iter().enumerate().filter(|(_, user)| is_key(user));
+    entries.map(|(at, user)| (at, Original::deserialize(user).ok())).collect()
+}
+
+fn is_key(user: &Value) -> bool {
+    ["api_key", "apiKey"].iter().any(|field| user[*field].is_string())
+}
+
+/// The metadata without the API keys that are named by their secrets; everything else stays as it is.
+pub(super) fn without_keys(mut metadata: Value, gone: impl Fn(&str) -> bool) -> Value {
+    if let Some(users) = metadata["users"].as_array_mut() {
+        users.retain(|user| !["api_key", "apiKey"].iter().filter_map(|field| user[*field].as_str()).any(&gone));
+    }
+    metadata
+}
+
+/// Whether a file name is that of a key of Parseable: a ULID.
+pub(super) fn is_key_file(name: &str) -> bool {
+    let crockford = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() && !b"ILOU".contains(&byte);
+    name.strip_suffix(".json").is_some_and(|stem| stem.len() == 26 && stem.bytes().all(crockford))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METADATA: &str = include_str!("../../../../fixtures/import/parseable/metadata.json");
+
+    #[test]
+    fn the_keys_of_the_metadata_are_told_from_its_people() {
+        let metadata: Value = serde_json::from_str(METADATA).unwrap();
+        let found: Vec<_> = keys_in(&metadata)
+            .into_iter()
+            .map(|(at, key)| {
+                key.unwrap().into_found(format!("users[{at}]"), Some(&metadata), KeyType::Ingestion).unwrap()
+            })
+            .collect();
+        let keys: Vec<_> = found.iter().map(|key| (key.name.as_str(), key.key_type, key.note.is_some())).collect();
+        let (ingestion, query) = (KeyType::Ingestion, KeyType::Query);
+        let expected = [
+            ("agents", ingestion, false),
+            ("reports", query, false),
+            ("all", ingestion, true),
+            ("guessable", ingestion, false),
+        ];
+        assert_eq!(keys, expected);
+        let secrets: Vec<_> = found.iter().map(|key| key.secret.to_string()).collect();
+        let left = without_keys(metadata.clone(), |secret| secrets[..3].iter().any(|gone| gone == secret));
+        assert_eq!(keys_in(&left).len(), 1);
+        assert_eq!(left["users"].as_array().unwrap().len(), 3);
+        assert_eq!((&left["roles"], &left["users"][0]), (&metadata["roles"], &metadata["users"][0]));
+    }
+
+    #[test]
+    fn only_a_ulid_is_the_name_of_a_key_file() {
+        assert!(is_key_file("01JQZV5K9M3X7T2B8C4D6E0F1G.json"));
+        for other in ["01JQZV5K9M3X7T2B8C4D6E0F1G", "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "notes.json", ".json"]
+        {
+            assert!(!is_key_file(other), "{other}");
+        }
+    }
+}

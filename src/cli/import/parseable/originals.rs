@@ -1,0 +1,165 @@
+//! Parseable's keys in its bucket: found by reading only, removed only when told.
+
+use std::collections::BTreeSet;
+
+use relative_path::{RelativePath, RelativePathBuf};
+use serde_json::Value;
+
+use super::super::super::{Failure, Outcome};
+use super::super::arrival::Row;
+use super::super::found::Found;
+use super::document::{self, Original};
+use crate::key::{KeyType, TenantId};
+use crate::layout;
+use crate::store::{Bucket, Version, Written};
+
+/// No key of Parseable is larger, in bytes.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// No metadata of Parseable should be larger, in bytes.
+const MAX_METADATA_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What Parseable keeps of one tenant.
+pub(super) struct Originals {
+    /// Whose.
+    pub(super) tenant: TenantId,
+    /// The keys that can be read.
+    pub(super) found: Vec<Found>,
+    /// Why others cannot.
+    pub(super) refused: Vec<Row>,
+    files: Vec<RelativePathBuf>,
+    metadata: Option<(RelativePathBuf, Value, Version)>,
+}
+
+/// The tenants that there may be: every folder that could be one. Streams are folders too, and hold no keys.
+pub(super) async fn tenants(bucket: &Bucket) -> Outcome<Vec<TenantId>> {
+    let folders = bucket.folders(RelativePath::new("")).await?;
+    let named = folders.iter().filter_map(|folder| TenantId::parse(folder).ok()).filter(|tenant| !tenant.is_default());
+    Ok(std::iter::once(TenantId::default()).chain(named).collect())
+}
+
+/// Reads what there is of a tenant.
+pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Originals> {
+    let mut originals = Originals { tenant, found: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
+    let mut listed = bucket.list(&layout::keys(&originals.tenant)).await?;
+    listed.sort_by(|a, b| a.path.cmp(&b.path));
+    for file in listed.into_iter().filter(|file| file.path.file_name().is_some_and(document::is_key_file)) {
+        let Some(stored) = bucket.read_foreign(&file.path, MAX_FILE_BYTES).await? else { continue };
+        originals.take(file.path.as_str(), Original::parse(&stored.body), None, otherwise);
+        originals.files.push(file.path);
+    }
+    let path = layout::parseable_metadata(&originals.tenant);
+    if let Some(stored) = bucket.read_foreign(&path, MAX_METADATA_BYTES).await? {
+        match serde_json::from_slice::<Value>(&stored.body) {
+            Ok(metadata) => {
+                for (at, key) in document::keys_in(&metadata) {
+                    originals.take(&format!("{path} users[{at}]"), key, Some(&metadata), otherwise);
+                }
+                originals.metadata = Some((path, metadata, stored.version));
+            }
+            Err(_) => originals.refuse(path.as_str()),
+        }
+    }
+    Ok(originals)
+}
+
+impl Originals {
+    fn take(&mut self, source: &str, key: Option<Original>, metadata: Option<&Value>, otherwise: KeyType) {
+        match key.and_then(|key| key.into_found(source.to_owned(), metadata, otherwise)) {
+            Some(found) => self.found.push(found),
+            None => self.refuse(source),
+        }
+    }
+
+    fn refuse(&mut self, source: &str) {
+        self.refused.push(Row::refused(&self.tenant, source, "not a key of Parseable, or one of a later version"));
+    }
+
+    /// Removes all of them; every one is in. Gives how many. The metadata keeps everything but its keys, and is only
+    /// written if nobody has changed it since it was read.
+    pub(super) async fn remove(self, bucket: &Bucket) -> Outcome<usize> {
+        if let Some((path, metadata, version)) = self.metadata {
+            let gone: BTreeSet<&str> = self.found.iter().map(|key| key.secret.as_str()).collect();
+            let left = document::without_keys(metadata.clone(), |secret| gone.contains(secret));
+            if left != metadata {
+                let body = serde_json::to_vec(&left).map_err(|error| Failure::failed(error.to_string()))?;
+                if bucket.replace_foreign(&path, body.into(), &version).await? == Written::Conflict {
+                    return Err(Failure::refused(format!(
+                        "{path} was changed meanwhile: stop Parseable and run the same command again"
+                    )));
+                }
+            }
+        }
+        for file in &self.files {
+            bucket.remove_foreign(file).await?;
+        }
+        Ok(self.found.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use object_store::path::Path;
+
+    use super::super::super::super::failure::FailureKind;
+    use super::*;
+
+    const METADATA: &str = include_str!("../../../../fixtures/import/parseable/metadata.json");
+    const FILE: &str = include_str!("../../../../fixtures/import/parseable/01JQGPQY77ZXYYK596NGYA1DQ9.json");
+
+    async fn put(bucket: &Bucket, path: &str, body: &str) {
+        bucket.object_store().put(&Path::parse(path).unwrap(), body.to_owned().into()).await.unwrap();
+    }
+
+    async fn exists(bucket: &Bucket, path: &str) -> bool {
+        bucket.read_foreign(RelativePath::new(path), 1 << 20).await.unwrap().is_some()
+    }
+
+    const KEY: &str = "acme/.settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json";
+    const ACME: &str = "acme/.parseable.json";
+
+    async fn acme() -> (Bucket, Originals) {
+        let bucket = Bucket::in_memory();
+        put(&bucket, KEY, FILE).await;
+        put(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "{}").await;
+        put(&bucket, ACME, METADATA).await;
+        put(&bucket, "web/.stream/.stream.json", "{}").await;
+        let acme = TenantId::parse("acme").unwrap();
+        let names = [TenantId::default(), acme.clone(), TenantId::parse("web").unwrap()];
+        assert_eq!(tenants(&bucket).await.unwrap(), names);
+        let originals = read(&bucket, acme, KeyType::Ingestion).await.unwrap();
+        (bucket, originals)
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_removed_and_nothing_else() {
+        let (bucket, originals) = acme().await;
+        assert_eq!((originals.found.len(), originals.refused.len()), (5, 0));
+        assert_eq!(originals.remove(&bucket).await.unwrap(), 5);
+        assert!(!exists(&bucket, KEY).await && exists(&bucket, ACME).await);
+        assert!(exists(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json").await);
+        let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        assert!(again.found.is_empty());
+    }
+
+    #[tokio::test]
+    async fn metadata_that_somebody_changed_meanwhile_is_left_alone_and_so_is_the_rest() {
+        let (bucket, originals) = acme().await;
+        put(&bucket, ACME, &METADATA.replace("v7", "v8")).await;
+        let failure = originals.remove(&bucket).await.unwrap_err();
+        assert_eq!(failure.kind(), FailureKind::Refused);
+        assert!(failure.to_string().contains("stop Parseable"), "{failure}");
+        assert!(exists(&bucket, KEY).await);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named() {
+        let bucket = Bucket::in_memory();
+        put(&bucket, ".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", r#"{"apiKey": 7}"#).await;
+        put(&bucket, ".parseable/.parseable.json", r#"{"users": [{"api_key": "x", "key_name": 7}, {"#).await;
+        let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+        let refused: Vec<_> = originals.refused.iter().map(|row| row.source.as_str()).collect();
+        let expected = [".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", ".parseable/.parseable.json"];
+        assert_eq!((refused.as_slice(), originals.found.len()), (expected.as_slice(), 0));
+    }
+}

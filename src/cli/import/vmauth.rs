@@ -1,0 +1,206 @@
+//! `keyloft import vmauth`: the users of a vmauth configuration (its documentation: `-auth.config`).
+//!
+//! vmauth knows a client by a `bearer_token`, by `username` and `password`, or by an `auth_token`, which is all that stands
+//! in `Authorization`. Keyloft knows it by the token or the password alone, in any carrier.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_saphyr::Spanned;
+use zeroize::Zeroizing;
+
+use super::super::yaml::{self, Manners};
+use super::super::{ClientArgs, Failure, Outcome};
+use super::arrival::{self, Row};
+use super::found::{self, Found};
+use super::pattern::NamePattern;
+use crate::key::{KeyType, TenantId};
+
+pub(super) const EXAMPLES: &str =
+    "vmauth has no keys to write with and others to read with: say which users send. Placeholders
+such as %{TOKEN} are refused, and so is unauthorized_user. The file is never changed.
+
+Exit codes: 0 all are in, 3 some were refused, 4 the server does not answer.
+
+Examples:
+  keyloft import vmauth auth.yml --dry-run
+  keyloft import vmauth auth.yml --ingestion-users 'agent-*,shipper' --tenant acme";
+
+/// Which file, and who sends.
+#[derive(Debug, Args)]
+pub struct VmauthArgs {
+    /// The configuration; - is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The users that send events: names or patterns with *, separated by commas; all others read
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = NamePattern::parse)]
+    ingestion_users: Vec<NamePattern>,
+    /// What all of them are for: ingestion or query
+    #[arg(long = "as", value_name = "TYPE", conflicts_with = "ingestion_users")]
+    all_as: Option<KeyType>,
+    /// Show what would be imported, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Not for this file: somebody else wrote it, and vmauth reads it
+    #[arg(long, hide = true)]
+    delete_originals: bool,
+}
+
+#[derive(Deserialize)]
+struct AuthConfig {
+    #[serde(default)]
+    users: Vec<Spanned<User>>,
+    unauthorized_user: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    name: Option<String>,
+    username: Option<String>,
+    password: Option<Zeroizing<String>>,
+    bearer_token: Option<Zeroizing<String>>,
+    auth_token: Option<Zeroizing<String>>,
+    ip_filters: Option<IgnoredAny>,
+}
+
+pub(super) fn run(args: &ClientArgs, vmauth: &VmauthArgs) -> Outcome {
+    if vmauth.delete_originals {
+        return Err(Failure::usage(
+            "a vmauth file is never changed: once no client asks vmauth any more, remove its users by hand",
+        ));
+    }
+    let shown = vmauth.file.display();
+    let config = yaml::text(&vmauth.file)
+        .and_then(|text| yaml::parse::<AuthConfig>(&text, Manners::Secret))
+        .map_err(|failure| Failure::usage(format!("{shown}: {failure}")))?;
+    let tenant = args.tenant();
+    let (found, mut rows) = read(config, &tenant, |user| key_type(vmauth, user));
+    unused(&vmauth.ingestion_users, &found)?;
+    rows.splice(0..0, arrival::arrive(&args.connect()?, &tenant, &found, vmauth.dry_run)?);
+    arrival::show(args, &rows, 0)?;
+    arrival::judge(&rows)
+}
+
+fn key_type(vmauth: &VmauthArgs, user: &str) -> KeyType {
+    let sends = vmauth.ingestion_users.iter().any(|pattern| pattern.matches(user));
+    vmauth.all_as.unwrap_or(if sends { KeyType::Ingestion } else { KeyType::Query })
+}
+
+/// A pattern that names nobody is a slip: its users would become keys of the other type.
+fn unused(patterns: &[NamePattern], found: &[Found]) -> Outcome {
+    let names_one = |pattern: &&NamePattern| found.iter().any(|key| pattern.matches(&key.source));
+    match patterns.iter().find(|pattern| !names_one(pattern)) {
+        Some(pattern) => Err(Failure::usage(format!("--ingestion-users {} names no user", pattern.as_str()))),
+        None => Ok(()),
+    }
+}
+
+/// The users that have a secret, and why the others have none.
+fn read(config: AuthConfig, tenant: &TenantId, key_type: impl Fn(&str) -> KeyType) -> (Vec<Found>, Vec<Row>) {
+    let (mut found, mut rows) = (Vec::new(), Vec::new());
+    for user in config.users {
+        let (line, user) = (user.referenced.line(), user.value);
+        let otherwise = format!("vmauth line {line}");
+        let source = user.name.as_deref().or(user.username.as_deref()).unwrap_or(&otherwise).to_owned();
+        let note = user.ip_filters.is_some().then(|| "its ip_filters stay behind: see allowedCidrs".to_owned());
+        match (found::key_name(&source, &otherwise), user.secret()) {
+            (Some(name), Ok(secret)) => {
+                let metadata = found::metadata("vmauth", &[("username", user.username.as_deref())]);
+                found.push(Found { key_type: key_type(&source), source, name, secret, metadata, note });
+            }
+            (None, _) => rows.push(Row::refused(tenant, source, "it has no name")),
+            (_, Err(why)) => rows.push(Row::refused(tenant, source, why)),
+        }
+    }
+    if config.unauthorized_user.is_some() {
+        rows.push(Row::refused(tenant, "unauthorized_user", "nobody gets in without a key here"));
+    }
+    (found, rows)
+}
+
+impl User {
+    /// What a client of this user presents, in clear text.
+    fn secret(&self) -> Result<Zeroizing<String>, &'static str> {
+        let secret = match (&self.bearer_token, &self.password, &self.auth_token) {
+            (Some(secret), ..) | (None, Some(secret), _) => secret.clone(),
+            (None, None, Some(header)) => presented(header)?,
+            (None, None, None) => return Err("it has neither a token nor a password in clear text"),
+        };
+        if secret.contains("%{") {
+            return Err("its secret is a placeholder that vmauth fills in: put the value there, or make a new key");
+        }
+        Ok(secret)
+    }
+}
+
+/// The secret in the value of an `Authorization` header.
+fn presented(header: &str) -> Result<Zeroizing<String>, &'static str> {
+    const OTHER: &str = "its auth_token is neither Bearer nor Basic";
+    let (scheme, rest) = header.split_once(' ').ok_or(OTHER)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Zeroizing::new(rest.trim().to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(OTHER);
+    }
+    let bytes = Zeroizing::new(STANDARD.decode(rest.trim()).map_err(|_| OTHER)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| OTHER)?;
+    text.split_once(':').map(|(_, password)| Zeroizing::new(password.to_owned())).ok_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = include_str!("../../../fixtures/import/vmauth.yml");
+
+    fn file() -> (Vec<Found>, Vec<Row>) {
+        let sends = NamePattern::parse("agent-*").unwrap();
+        read(yaml::parse(FILE, Manners::Secret).unwrap(), &TenantId::default(), |user| {
+            if sends.matches(user) { KeyType::Ingestion } else { KeyType::Query }
+        })
+    }
+
+    #[test]
+    fn every_user_is_a_key_or_a_reason() {
+        let (found, rows) = file();
+        let keys: Vec<_> = found.iter().map(|key| (key.name.as_str(), key.key_type, key.secret.len())).collect();
+        let (ingestion, query) = (KeyType::Ingestion, KeyType::Query);
+        let expected = [
+            ("dashboards", query, 40),
+            ("vmauth line 12", query, 36),
+            ("agent-web", ingestion, 32),
+            ("agent-db", ingestion, 33),
+            ("agent-db", ingestion, 34),
+            ("short", query, 8),
+            ("header", query, 32),
+            ("basic-header", query, 32),
+        ];
+        assert_eq!(keys, expected);
+        let refused: Vec<_> = rows.iter().map(|row| (row.source.as_str(), row.note.as_deref().unwrap())).collect();
+        assert_eq!(refused.len(), 4, "{refused:?}");
+        for (source, why) in [
+            ("from-environment", "placeholder"),
+            ("nobody", "neither"),
+            ("influx", "auth_token"),
+            ("unauthorized_user", ""),
+        ] {
+            assert!(refused.iter().any(|(of, said)| *of == source && said.contains(why)), "{source}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_says_where_and_quotes_nothing() {
+        for (text, line) in
+            [("users:\n- username: a\n  password: [canary]\n", 3), ("users:\n  - \"canary", 2), ("canary", 1)]
+        {
+            let said = yaml::parse::<AuthConfig>(text, Manners::Secret).err().unwrap().to_string();
+            assert!(said.starts_with(&format!("line {line}: ")), "{said}");
+            assert!(!said.contains("canary"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The keys of a tenant as a whole: brought to what somebody declares, or moved in from elsewhere.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::keys::{ADMIN, Switch, parse_tenant};
+use super::receipt::{ReceiptView, Wait};
+use super::views::KeyView;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::extract::{LargeJson, Operator};
+use crate::http::field::{Rfc3339, nullable};
+use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
+use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
+use crate::keystore::{Brought, Outcome, Wanted};
+
+/// The query string.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Options {
+    #[serde(default)]
+    dry_run: bool,
+    wait: Option<String>,
+}
+
+/// The body: every key that is declared.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Apply {
+    keys: Vec<Entry>,
+    /// Revokes the live keys that are not declared.
+    #[serde(default)]
+    prune: bool,
+    /// Issues keys for secrets that no key has, and changes nothing else.
+    #[serde(default)]
+    move_in: bool,
+    /// The plan that was agreed to; another one is not carried out.
+    plan_tag: Option<String>,
+}
+
+/// A key as it should be. What is not said has its default, but expiry, state and secret, which then stay.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    key_name: KeyName,
+    key_type: KeyType,
+    #[serde(default)]
+    streams: Streams,
+    source_id: Option<Label>,
+    trust_level: Option<Label>,
+    #[serde(default, deserialize_with = "nullable")]
+    expires_at: Option<Option<Rfc3339>>,
+    #[serde(default)]
+    allowed_cidrs: Networks,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    metadata: Metadata,
+    state: Option<Switch>,
+    digest: Option<String>,
+    #[serde(default)]
+    hint: String,
+    #[serde(default)]
+    own_secret: bool,
+    #[serde(default)]
+    overlap_seconds: u32,
+    /// The secret of the key if it has to be issued, which is the only time that it gets one.
+    issue_with: Option<SecretEntry>,
+}
+
+/// What may be known of a secret.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretEntry {
+    digest: String,
+    #[serde(default)]
+    hint: String,
+}
+
+impl Entry {
+    fn declared(self) -> Result<Declared, Problem> {
+        let brought = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
+            Ok(Brought { digest: Digest::parse(digest)?, hint: Hint::parse(hint)?, own })
+        };
+        let secret = match (&self.digest, &self.issue_with) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid(format!("{}: say digest or issueWith, not both.", self.key_name)));
+            }
+            (Some(digest), None) => {
+                let overlap = TimeDelta::seconds(self.overlap_seconds.into());
+                DeclaredSecret::Fixed(brought(digest, &self.hint, self.own_secret)?, overlap)
+            }
+            (None, Some(fresh)) => DeclaredSecret::Kept(Some(brought(&fresh.digest, &fresh.hint, false)?)),
+            (None, None) => DeclaredSecret::Kept(None),
+        };
+        let new = NewKey {
+            streams: self.streams,
+            source_id: self.source_id,
+            trust_level: self.trust_level,
+            networks: self.allowed_cidrs,
+            limits: self.limits,
+            metadata: self.metadata,
+            ..NewKey::new(self.key_name, self.key_type)
+        };
+        let expires_at = self.expires_at.map(|end| end.map(|end| end.0));
+        Ok(Declared { new, expires_at, active: self.state.map(|state| state == Switch::Active), secret })
+    }
+}
+
+/// What is planned for one key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned {
+    action: &'static str,
+    /// Whose the key is, when it is another tenant's: its secret is the one that was to move in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
+    key_name: KeyName,
+    key_type: KeyType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    changes: Map<String, Value>,
+}
+
+impl Planned {
+    fn new(step: &Step, tenant: &TenantId, now: DateTime<Utc>) -> Self {
+        let changes = match step {
+            Step::Change(change) => changes(&KeyView::new(&change.key, now), &KeyView::new(&change.after, now)),
+            _ => Map::new(),
+        };
+        let key_id = step.key().map(|key| key.key_id.to_string());
+        let other = step.key().map(|key| &key.tenant).filter(|of| *of != tenant);
+        Self {
+            action: step.action(),
+            tenant: other.cloned(),
+            key_name: step.name().clone(),
+            key_type: step.key_type(),
+            key_id,
+            changes,
+        }
+    }
+}
+
+/// Every field in which two views of a key differ.
+fn changes(from: &KeyView<'_>, to: &KeyView<'_>) -> Map<String, Value> {
+    let (Value::Object(from), Value::Object(mut to)) = (json!(from), json!(to)) else { return Map::new() };
+    let differs = |(field, from): (String, Value)| {
+        let to = to.get_mut(&field)?.take();
+        // Whether it has expired follows from when it does.
+        (from != to && field != "expired").then(|| (field, json!({ "from": from, "to": to })))
+    };
+    from.into_iter().filter_map(differs).collect()
+}
+
+/// What a client sends back to say that it agrees to a plan.
+fn tag(plan: &[Planned]) -> String {
+    let bytes = serde_json::to_vec(plan).unwrap_or_default();
+    Digest::of_bytes(&bytes).hex()[..32].to_owned()
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    action: &'static str,
+    key_name: KeyName,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Done {
+    fn new(outcome: Outcome) -> (Self, u64) {
+        let (action, key_name) = (outcome.step.action(), outcome.step.name().clone());
+        let key_id = outcome.step.key().map(|key| key.key_id.to_string());
+        match outcome.result {
+            Ok(done) => {
+                let (key_id, state) = (Some(done.value.key_id.to_string()), Some(done.value.state.as_str()));
+                (Self { action, key_name, ok: true, key_id, state, code: None, detail: None }, done.change_seq)
+            }
+            Err(error) => {
+                let detail = Some(error.message().to_owned());
+                let code = Some(Problem::from(error).code().as_str());
+                (Self { action, key_name, ok: false, key_id, state: None, code, detail }, 0)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    plan: Vec<Planned>,
+    plan_tag: String,
+    results: Vec<Done>,
+    receipt: Option<ReceiptView>,
+}
+
+/// Compares what is declared with what is there, and takes the steps between the two, unless `dryRun=true`. The answer
+/// is 200 once they were tried, and tells of each; a declaration that cannot be is refused before the first one.
+///
+/// # Errors
+/// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 412 when the plan is another than the one agreed to,
+/// 413, 503.
+pub async fn run(
+    _: Operator,
+    app: web::Data<App>,
+    tenant: web::Path<String>,
+    options: web::Query<Options>,
+    LargeJson(body): LargeJson<Apply>,
+) -> Result<HttpResponse, Problem> {
+    let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
+    let (dry_run, patience) = (options.dry_run, Wait::new(options.into_inner().wait).patience()?);
+    if body.move_in && body.prune {
+        return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
+    }
+    let declared = body.keys.into_iter().map(Entry::declared).collect::<Result<Vec<_>, _>>()?;
+    let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
+    let plan = app.keystore.plan(&tenant, wanted).await?;
+    let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();
+    let plan_tag = tag(&planned);
+    if body.plan_tag.is_some_and(|agreed| agreed != plan_tag) {
+        return Err(Problem::new(Code::PreconditionFailed, "The keys were changed since that plan was made."));
+    }
+    if dry_run {
+        return Ok(HttpResponse::Ok().json(Answer { plan: planned, plan_tag, results: Vec::new(), receipt: None }));
+    }
+    check_secrets(&plan)?;
+    let outcomes = app.keystore.carry_out(&tenant, plan, Label::parse(ADMIN).ok()).await;
+    let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Done::new).unzip();
+    let (receipt, status) = receipt(&app, numbers.into_iter().max(), patience, start).await;
+    Ok(HttpResponse::build(status).json(Answer { plan: planned, plan_tag, results, receipt }))
+}
+
+/// That something is missing must be said before the first step is taken.
+fn check_secrets(plan: &Plan) -> Result<(), Problem> {
+    let missing = plan.steps.iter().find_map(|step| match step {
+        Step::Issue(declared) if matches!(declared.secret, DeclaredSecret::Kept(None)) => Some(&declared.new.name),
+        _ => None,
+    });
+    match missing {
+        Some(name) => Err(Problem::invalid(format!(
+            "{name} has to be issued: give a digest, or one to issue it with (issueWith)."
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The receipt of the last change; none when nothing was changed.
+async fn receipt(
+    app: &App,
+    last: Option<u64>,
+    patience: Option<Duration>,
+    start: Instant,
+) -> (Option<ReceiptView>, StatusCode) {
+    match last.filter(|last| *last > 0) {
+        Some(last) => {
+            let (receipt, status) = ReceiptView::of(app, last, patience, start).await;
+            (Some(receipt), status)
+        }
+        None => (None, StatusCode::OK),
+    }
+}

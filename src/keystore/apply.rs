@@ -1,0 +1,118 @@
+//! Bringing the keys of a tenant to what somebody declares: planned from what this node holds, then done step by step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::{StreamExt, stream};
+
+use super::plan::{Change, Declared, DeclaredSecret, Plan, Step};
+use super::{Changed, Keystore};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{ApiKey, Digest, KeyPatch, Label, TenantId};
+
+/// How many steps are taken at once: each waits for the store a few times.
+const AT_ONCE: usize = 16;
+
+/// What is wanted of the keys of a tenant.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// These keys as they are declared.
+    Shape {
+        /// The keys.
+        declared: Vec<Declared>,
+        /// Whether all others are revoked.
+        prune: bool,
+    },
+    /// A key for each of these secrets, whatever its name has to be.
+    MoveIn(Vec<Declared>),
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The step.
+    pub step: Step,
+    /// The key after it and the number of the change in the log, which is 0 when nothing had to change.
+    pub result: Result<Changed<ApiKey>>,
+}
+
+impl Keystore {
+    /// Plans, and changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Keystore::tenant_anywhere`], and as [`Plan::shape`] and [`Plan::move_in`] say.
+    pub async fn plan(&self, tenant: &TenantId, wanted: Wanted) -> Result<Plan> {
+        self.tenant_anywhere(tenant).await?;
+        // What another node did a moment ago is part of what is there.
+        self.catch_up().await?;
+        let held = self.cache.scan(tenant, None, usize::MAX, ApiKey::is_live);
+        let owner = |digest: &Digest| self.cache.find(digest).map(|found| found.key);
+        match wanted {
+            Wanted::Shape { declared, prune } => Plan::shape(declared, &held, owner, prune, self.now()),
+            Wanted::MoveIn(declared) => Plan::move_in(declared, &held, owner),
+        }
+    }
+
+    /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has the
+    /// rest left to do. Once the store does not answer, no further step begins.
+    pub async fn carry_out(&self, tenant: &TenantId, plan: Plan, by: Option<Label>) -> Vec<Outcome> {
+        let away = AtomicBool::new(false);
+        let take = async |step: Step| {
+            let result = if away.load(Ordering::Relaxed) {
+                Err(Error::new(ErrorKind::Unavailable, "not tried, because the store did not answer before"))
+            } else {
+                self.take(tenant, &step, by.clone()).await
+            };
+            if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+                away.store(true, Ordering::Relaxed);
+            }
+            Outcome { step, result }
+        };
+        stream::iter(plan.steps).map(take).buffered(AT_ONCE).collect().await
+    }
+
+    async fn take(&self, tenant: &TenantId, step: &Step, by: Option<Label>) -> Result<Changed<ApiKey>> {
+        match step {
+            Step::Issue(declared) => self.issue_declared(tenant, declared, by).await,
+            Step::Change(change) => self.change_declared(tenant, change).await,
+            Step::Keep(key) => Ok(Changed { value: key.clone(), change_seq: 0 }),
+            Step::Revoke(key) => self.revoke(tenant, key.key_id, None).await,
+        }
+    }
+
+    async fn issue_declared(
+        &self,
+        tenant: &TenantId,
+        declared: &Declared,
+        by: Option<Label>,
+    ) -> Result<Changed<ApiKey>> {
+        let secret = match declared.secret {
+            DeclaredSecret::Fixed(secret, _) | DeclaredSecret::Kept(Some(secret)) => secret,
+            DeclaredSecret::Kept(None) => {
+                let message =
+                    format!("{} has to be issued, and no digest is given to issue it with", declared.new.name);
+                return Err(Error::invalid(message));
+            }
+        };
+        let mut new = declared.new.clone();
+        new.expires_at = declared.expires_at;
+        let issued = self.adopt(tenant, new, secret, by).await?;
+        if declared.active != Some(false) {
+            return Ok(issued);
+        }
+        let disable = KeyPatch { active: Some(false), ..KeyPatch::default() };
+        self.update(tenant, issued.value.key_id, disable, None).await
+    }
+
+    /// Changes the revision that was planned from, and no other.
+    async fn change_declared(&self, tenant: &TenantId, change: &Change) -> Result<Changed<ApiKey>> {
+        let (id, mut done) = (change.key.key_id, Changed { value: Arc::clone(&change.key), change_seq: 0 });
+        if change.patches() {
+            done = self.update(tenant, id, change.patch.clone(), Some(done.value.rev)).await?;
+        }
+        if let Some((secret, overlap)) = change.rotation {
+            done = self.rotate_to(tenant, id, secret, overlap, Some(done.value.rev)).await?;
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,337 @@
+//! Moving in from other systems: clients go on with the secrets they have.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use object_store::ObjectStoreExt;
+use serde_json::{Value, json};
+
+use crate::cli::{Ended, typed};
+use crate::files::{sync, unreadable};
+use crate::support::process::keyloft;
+use crate::support::server::ADMIN_TOKEN;
+use crate::support::{Client, TestServer, TestStore};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/import");
+const CHECKOUT: &str = "01JQGPQY77ZXYYK596NGYA1DQ9.json";
+const DASHBOARDS: &str = "01JQ1K5GQAPENECFSECZP11HYG.json";
+
+/// A bucket of Parseable: keys in files and in the metadata, another tenant, a stream.
+fn bucket(root: &Path) {
+    let copy = |from: &str, to: &str| {
+        let to = root.join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(format!("{FIXTURES}/parseable/{from}"), to).unwrap();
+    };
+    copy(CHECKOUT, &format!(".settings/apikeys/{CHECKOUT}"));
+    copy(DASHBOARDS, &format!("acme/.settings/apikeys/{DASHBOARDS}"));
+    copy("metadata.json", ".parseable/.parseable.json");
+    std::fs::create_dir_all(root.join("web/.stream")).unwrap();
+    std::fs::write(root.join("web/.stream/.stream.json"), "{}").unwrap();
+}
+
+fn read(path: impl AsRef<Path>) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The secrets of the fixtures, by key name.
+fn parseable_secrets() -> BTreeMap<String, String> {
+    let text =
+        |key: &Value, fields: [&str; 2]| fields.iter().find_map(|field| key[*field].as_str()).unwrap().to_owned();
+    let files = [CHECKOUT, DASHBOARDS].map(|file| read(format!("{FIXTURES}/parseable/{file}")));
+    let metadata = read(format!("{FIXTURES}/parseable/metadata.json"));
+    let users = metadata["users"].as_array().unwrap().iter().filter(|user| user["api_key"].is_string()).cloned();
+    let keys = files.into_iter().chain(users);
+    keys.map(|key| (text(&key, ["keyName", "key_name"]), text(&key, ["apiKey", "api_key"]))).collect()
+}
+
+/// What the report says of each source: its result, in the order of the rows.
+fn results(report: &Value) -> Vec<(String, String)> {
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or("-").to_owned();
+    report["items"].as_array().unwrap().iter().map(|row| (text(row, "keyName"), text(row, "result"))).collect()
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(name, result)| ((*name).to_owned(), (*result).to_owned())).collect()
+}
+
+/// The report of a command that ended with this code.
+#[track_caller]
+fn report(ended: &Ended, code: i32) -> Value {
+    assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
+    serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}{}", ended.stdout, ended.stderr))
+}
+
+/// The statuses of whoami with a secret in each of the four carriers.
+async fn carried(server: &TestServer, secret: &str) -> [u16; 4] {
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("anybody:{secret}"));
+    let carriers = [
+        ("x-api-key", secret.to_owned()),
+        ("authorization", format!("Bearer {secret}")),
+        ("authorization", format!("ApiKey {secret}")),
+        ("authorization", format!("Basic {basic}")),
+    ];
+    let mut statuses = [0; 4];
+    for (status, carrier) in statuses.iter_mut().zip(carriers) {
+        *status = Client::new(server.url(), Some(carrier)).get("/api/v1/whoami").await.status.as_u16();
+    }
+    statuses
+}
+
+/// Nothing that a folder holds contains one of these.
+fn assert_nowhere(folder: &Path, secrets: &[&str]) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_nowhere(&path, secrets);
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret stands in {}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_of_parseable_work_here_with_the_secrets_that_clients_have() {
+    let server = TestServer::spawn().await;
+    let other = tempfile::tempdir().unwrap();
+    bucket(other.path());
+    let line = format!("import parseable --json --store {}", other.path().display());
+    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    server.admin().issue("default", "agents", "query").await;
+    let expected = |fate: &str| {
+        pairs(&[
+            ("checkout", fate),
+            ("agents (2)", fate),
+            ("reports", fate),
+            ("all", fate),
+            ("guessable", "refused"),
+            ("dashboards", fate),
+        ])
+    };
+    let preview = report(&typed(&server, &format!("{line} --dry-run")), 3);
+    assert_eq!(results(&preview), expected("would-import"));
+    let secrets = parseable_secrets();
+    assert_eq!(carried(&server, &secrets["checkout"]).await, [401; 4], "a dry run writes nothing");
+    let first = report(&typed(&server, &line), 3);
+    assert_eq!(results(&first), expected("imported"));
+    for (name, secret) in secrets.iter().filter(|(name, _)| *name != "guessable") {
+        assert_eq!(carried(&server, secret).await, [200; 4], "{name}");
+        let me = server.with_key(secret).get("/api/v1/whoami").await.json();
+        let is_query = matches!(name.as_str(), "reports" | "dashboards");
+        assert_eq!(me["keyType"], if is_query { "query" } else { "ingestion" }, "{name}");
+        assert_eq!(me["tenant"], if name == "dashboards" { "acme" } else { "default" });
+    }
+    let sender = server.with_key(&secrets["checkout"]);
+    assert_eq!(sender.ingest("web", r#"{"a":1}"#).await.status, 200);
+    let reader = server.with_key(&secrets["reports"]);
+    assert_eq!(reader.query("SELECT a FROM web").await.text(), r#"[{"a":1}]"#);
+    let key = server.admin().get("/api/v1/tenants/default/apikeys?name=checkout").await.json()["items"][0].take();
+    assert_eq!((&key["ownSecret"], &key["metadata"]["parseable"]["createdBy"]), (&json!(true), &json!("admin")));
+    let second = report(&typed(&server, &line), 3);
+    let mut there = expected("already-there");
+    assert_eq!(results(&second), there.clone());
+    assert!(!first.to_string().contains(&secrets["checkout"]) && !second.to_string().contains("sha256:"));
+    assert_nowhere(server.directory(), &secrets.values().map(String::as_str).collect::<Vec<_>>());
+    // Nothing goes while one is refused; nothing went at all before that was asked for.
+    let removing = typed(&server, &format!("{line} --delete-originals"));
+    assert_eq!((removing.code, removing.stderr.contains("nothing was removed")), (3, true), "{}", removing.stderr);
+    assert!(other.path().join(".settings/apikeys").join(CHECKOUT).exists());
+    let metadata = other.path().join(".parseable/.parseable.json");
+    let mut whole = read(&metadata);
+    whole["users"].as_array_mut().unwrap().retain(|user| user["key_name"] != "guessable");
+    std::fs::write(&metadata, whole.to_string()).unwrap();
+    let removed = report(&typed(&server, &format!("{line} --delete-originals")), 0);
+    there.retain(|(name, _)| name != "guessable");
+    assert_eq!((results(&removed), &removed["originalsRemoved"]), (there, &json!(5)));
+    assert!(!other.path().join(".settings/apikeys").join(CHECKOUT).exists());
+    assert!(!other.path().join("acme/.settings/apikeys").join(DASHBOARDS).exists());
+    let left = read(&metadata);
+    whole["users"].as_array_mut().unwrap().retain(|user| user["api_key"].is_null());
+    assert_eq!(left, whole, "its people, roles and settings stay");
+    let nothing = typed(&server, &format!("import parseable --store {}", other.path().display())).done();
+    assert!(nothing.contains("No keys were found."), "{nothing}");
+}
+
+#[tokio::test]
+async fn keys_of_parseable_in_our_own_bucket_are_unreadable_until_their_originals_go() {
+    let server = TestServer::spawn().await;
+    std::fs::create_dir_all(server.path(".settings/apikeys")).unwrap();
+    let object = format!(".settings/apikeys/{CHECKOUT}");
+    std::fs::copy(format!("{FIXTURES}/parseable/{CHECKOUT}"), server.path(&object)).unwrap();
+    let ours = server.admin().issue("default", "ours", "query").await;
+    sync(&server).await;
+    assert_eq!(unreadable(&server).await.len(), 1);
+    let line = format!("import parseable --store {}", server.directory().display());
+    let shown = typed(&server, &line).done();
+    assert!(shown.contains("checkout") && shown.contains("1 imported."), "{shown}");
+    sync(&server).await;
+    assert_eq!(unreadable(&server).await[0].0, object, "what stands there in clear text goes on being reported");
+    assert!(typed(&server, &format!("{line} --delete-originals")).done().contains("Originals removed: 1."));
+    sync(&server).await;
+    assert_eq!(unreadable(&server).await, []);
+    for secret in [&parseable_secrets()["checkout"], &ours.api_key] {
+        assert_eq!(server.with_key(secret).get("/api/v1/whoami").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn originals_in_a_real_s3_service_are_read_and_removed_there() {
+    for store in [TestStore::ceph(), TestStore::moto()] {
+        let server = TestServer::spawn().await;
+        let bucket = store.open().object_store();
+        let put = async |path: &str, body: Vec<u8>| bucket.put(&path.into(), body.into()).await.unwrap();
+        let key = std::fs::read(format!("{FIXTURES}/parseable/{CHECKOUT}")).unwrap();
+        put(&format!(".settings/apikeys/{CHECKOUT}"), key).await;
+        let mut metadata = read(format!("{FIXTURES}/parseable/metadata.json"));
+        metadata["users"].as_array_mut().unwrap().retain(|user| user["key_name"] != "guessable");
+        put(".parseable/.parseable.json", metadata.to_string().into_bytes()).await;
+        let import = |options: &[&str]| {
+            let mut command = keyloft();
+            command.envs(store.variables().iter().map(|(name, value)| (name, value)));
+            command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
+            Ended::of(command.args(["import", "parseable", "--store", &store.url()]).args(options), "")
+        };
+        assert!(import(&[]).done().contains("4 imported."));
+        let removed = import(&["--delete-originals", "--json"]).json();
+        assert_eq!(removed["originalsRemoved"], 4, "{removed}");
+        assert!(import(&[]).done().contains("No keys were found."));
+        let left = bucket.get(&".parseable/.parseable.json".into()).await.unwrap().bytes().await.unwrap();
+        let left: Value = serde_json::from_slice(&left).unwrap();
+        assert_eq!((left["users"].as_array().unwrap().len(), &left["roles"]), (2, &metadata["roles"]));
+        for name in ["checkout", "agents", "reports", "all"] {
+            assert_eq!(carried(&server, &parseable_secrets()[name]).await, [200; 4], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_parseable_does_not_say_can_be_said() {
+    let server = TestServer::spawn().await;
+    let other = tempfile::tempdir().unwrap();
+    bucket(other.path());
+    let line = format!("import parseable --json --store {} --as query", other.path().display());
+    let rows = report(&typed(&server, &line), 3);
+    let of = |name: &str| rows["items"].as_array().unwrap().iter().find(|row| row["keyName"] == name).unwrap().clone();
+    assert_eq!((&of("checkout")["keyType"], &of("agents")["keyType"]), (&json!("query"), &json!("ingestion")));
+    assert!(of("all")["note"].as_str().unwrap().contains("query only here"), "{rows}");
+    let acme = of("dashboards");
+    assert_eq!(acme["result"], "refused");
+    assert!(acme["note"].as_str().unwrap().contains("not_found"), "the tenant has to be created first: {acme}");
+    let only = report(&typed(&server, &format!("{line} --tenant acme")), 3);
+    assert_eq!(results(&only), pairs(&[("dashboards", "refused")]));
+    typed(&server, "import parseable --store /nowhere/at/all").failed(4, "no directory");
+    typed(&server, &format!("{line} --dry-run --delete-originals")).failed(2, "cannot be used");
+    typed(&server, "import parseable").failed(2, "--store");
+}
+
+/// The users of the fixture whose secrets are good enough: name and secret.
+fn vmauth_secrets() -> Vec<(String, String)> {
+    use base64::Engine as _;
+    let text = std::fs::read_to_string(format!("{FIXTURES}/vmauth.yml")).unwrap();
+    let mut found = Vec::new();
+    let mut name = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let Some((field, value)) = line.trim_start_matches(['-', ' ']).split_once(": ") else { continue };
+        let value = value.trim_matches('"');
+        match field {
+            "name" | "username" => name = value.to_owned(),
+            "bearer_token" | "password" | "auth_token" => {
+                let secret = match value.split_once(' ') {
+                    Some(("Bearer", token)) => token.to_owned(),
+                    Some(("Basic", pair)) => {
+                        let pair = base64::engine::general_purpose::STANDARD.decode(pair).unwrap();
+                        String::from_utf8(pair).unwrap().split_once(':').unwrap().1.to_owned()
+                    }
+                    _ => value.to_owned(),
+                };
+                if line.starts_with('-') {
+                    name = format!("vmauth line {}", number + 1);
+                }
+                found.push((name.clone(), secret));
+            }
+            _ => {}
+        }
+    }
+    found.retain(|(_, secret)| secret.len() >= 32 && !secret.contains(' '));
+    found
+}
+
+#[tokio::test]
+async fn users_of_vmauth_work_here_with_their_tokens_and_passwords() {
+    let server = TestServer::spawn().await;
+    let file = format!("{FIXTURES}/vmauth.yml");
+    let before = std::fs::read(&file).unwrap();
+    let line = format!("import vmauth {file} --json --ingestion-users agent-*,header");
+    let expected = |fate: &str| {
+        pairs(&[
+            ("dashboards", fate),
+            ("vmauth line 12", fate),
+            ("agent-web", fate),
+            ("agent-db", fate),
+            ("agent-db (2)", fate),
+            ("short", "refused"),
+            ("header", fate),
+            ("basic-header", fate),
+            ("-", "refused"),
+            ("-", "refused"),
+            ("-", "refused"),
+            ("-", "refused"),
+        ])
+    };
+    assert_eq!(results(&report(&typed(&server, &format!("{line} --dry-run")), 3)), expected("would-import"));
+    let secrets = vmauth_secrets();
+    assert_eq!(secrets.len(), 7);
+    for (name, secret) in &secrets {
+        assert_eq!(carried(&server, secret).await, [401; 4], "{name}");
+    }
+    let first = typed(&server, &line);
+    assert_eq!(results(&report(&first, 3)), expected("imported"));
+    for (name, secret) in &secrets {
+        assert_eq!(carried(&server, secret).await, [200; 4], "{name}");
+        let sends = name.starts_with("agent-") || name == "header";
+        let me = server.with_key(secret).get("/api/v1/whoami").await.json();
+        assert_eq!(me["keyType"], if sends { "ingestion" } else { "query" }, "{name}");
+        assert!(!first.stdout.contains(secret) && !first.stderr.contains(secret));
+    }
+    assert!(first.stdout.contains("ip_filters stay behind"), "{}", first.stdout);
+    assert_eq!(results(&report(&typed(&server, &line), 3))[0], ("dashboards".to_owned(), "already-there".to_owned()));
+    let names = server.admin().get("/api/v1/tenants/default/apikeys").await.json();
+    assert_eq!(names["items"].as_array().unwrap().len(), 7, "a second time adds nothing");
+    assert_nowhere(server.directory(), &secrets.iter().map(|(_, secret)| secret.as_str()).collect::<Vec<_>>());
+    typed(&server, &format!("import vmauth {file} --delete-originals")).failed(2, "never changed");
+    typed(&server, &format!("import vmauth {file} --ingestion-users agnet-*")).failed(2, "names no user");
+    typed(&server, &format!("import vmauth {file} --ingestion-users a --as query")).failed(2, "cannot be used");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn one_secret_of_two_users_is_one_key_unless_they_are_of_two_types() {
+    let server = TestServer::spawn().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("auth.yml");
+    let secret = "Zk3v-9QpX_71LmRw.T0sYbC8aHdJ5uEg";
+    let user = |name: &str| format!("- username: {name}\n  password: {secret}\n  url_prefix: http://127.0.0.1\n");
+    std::fs::write(&file, format!("users:\n{}{}{}", user("a"), user("b"), user("agent"))).unwrap();
+    let line = format!("import vmauth {} --json --ingestion-users agent", file.display());
+    let rows = report(&typed(&server, &line), 3);
+    assert_eq!(results(&rows), pairs(&[("a", "imported"), ("b", "already-there"), ("agent", "refused")]));
+    assert!(!rows.to_string().contains(secret));
+    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    let elsewhere = report(&typed(&server, &format!("import vmauth {} --json --tenant acme", file.display())), 3);
+    assert_eq!(results(&elsewhere)[0], ("a".to_owned(), "refused".to_owned()));
+    assert!(elsewhere["items"][0]["note"].as_str().unwrap().contains("tenant default"), "{elsewhere}");
+    let id = rows["items"][0]["keyId"].as_str().unwrap();
+    server.admin().delete(&format!("/api/v1/tenants/default/apikeys/{id}")).await;
+    let revoked = report(&typed(&server, &line), 3);
+    assert_eq!(
+        (&revoked["items"][0]["result"], &revoked["items"][0]["note"]),
+        (&json!("already-there"), &json!("that key is revoked"))
+    );
+    std::fs::write(&file, format!("users:\n- username: {secret}\n  password: [{secret}]\n")).unwrap();
+    let broken = typed(&server, &format!("import vmauth {}", file.display()));
+    assert!(broken.stderr.contains("line 3") && !broken.stderr.contains(secret), "{}", broken.stderr);
+    broken.failed(2, "not what was expected");
+}
