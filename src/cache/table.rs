@@ -152,8 +152,7 @@ impl Table {
 
     /// Another key that has a secret of this one.
     fn twin(&self, key: &ApiKey) -> Option<&Arc<ApiKey>> {
-        let mut digests = std::iter::once(&key.digest).chain(key.older.iter().map(|older| &older.digest));
-        digests.find_map(|digest| self.find(digest)).map(|(twin, _)| twin)
+        key.digests().find_map(|digest| self.find(digest)).map(|(twin, _)| twin)
     }
 
     /// The key, revoked if it is denied.

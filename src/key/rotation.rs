@@ -74,6 +74,11 @@ impl ApiKey {
         Ok(())
     }
 
+    /// The digests of all its secrets: the one it has, then those it had.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.digest).chain(self.older.iter().map(|older| &older.digest))
+    }
+
     /// The first instant at which this secret opens the key no longer, unless somebody changes it; `None` is never. Anything
     /// but a secret of the key never did.
     pub fn secret_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {

@@ -210,15 +210,21 @@ impl<'a> Pass<'a> {
         }
         let mut counts = Counts { removed: self.removed, keys: self.unchanged, ..Counts::default() };
         let shared = shared(&self.read);
-        let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| shared.contains(&key.digest.table_hash());
+        let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
+            key.digests().any(|digest| shared.contains(&digest.table_hash())) // One that it had counts as one that it has.
+        };
         let keys = std::mem::take(&mut self.read);
         let (twins, keys): (Vec<_>, _) =
             if shared.is_empty() { (Vec::new(), keys) } else { keys.into_iter().partition(twin) };
         for (key, _) in twins {
-            let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
-            report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
-            self.cache.remove_key(&key.tenant, key.key_id);
-            self.tags.forget(&key.tenant, key.key_id);
+            // One that was not read again may be in memory.
+            let held: Vec<_> = key.digests().filter_map(|digest| Some(self.cache.find(digest)?.key)).collect();
+            for key in held.into_iter().chain([key]) {
+                let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+                report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
+                self.cache.remove_key(&key.tenant, key.key_id);
+                self.tags.forget(&key.tenant, key.key_id);
+            }
         }
         // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
@@ -256,11 +262,15 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The digests that more than one of these keys has.
+/// The digests that more than one of these keys has, or had.
 fn shared(keys: &[(Arc<ApiKey>, Option<Tag>)]) -> HashSet<u64> {
-    let mut digests: Vec<u64> = keys.iter().map(|(key, _)| key.digest.table_hash()).collect();
+    let of = |(at, (key, _)): (usize, &'_ (Arc<ApiKey>, Option<Tag>))| -> Vec<(u64, usize)> {
+        key.digests().map(|digest| (digest.table_hash(), at)).collect()
+    };
+    let mut digests: Vec<(u64, usize)> = keys.iter().enumerate().flat_map(of).collect();
     digests.sort_unstable();
-    digests.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+    digests.dedup(); // A key may name one twice.
+    digests.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].0).collect()
 }
 
 /// Parseable names its files by ULID; anything else is not ours at all.

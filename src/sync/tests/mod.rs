@@ -196,7 +196,7 @@ fn key(number: usize) -> ApiKey {
         hint: Hint::parse("x7Qa").unwrap(),
         own_secret: true,
         older: vec![OlderSecret {
-            digest: Digest::of("old"),
+            digest: Digest::of(&format!("old {key_id}")),
             hint: Hint::parse("old!").unwrap(),
             until: at(3).unwrap(),
         }]

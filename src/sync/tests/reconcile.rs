@@ -70,24 +70,32 @@ async fn a_broken_document_keeps_its_key_until_the_restart() {
 
 #[tokio::test]
 async fn keys_that_share_a_digest_are_refused_in_every_pass() {
-    let scene = Scene::new();
-    let keys = scene.fill(3).await;
-    let twin = ApiKey { digest: keys[0].digest, ..key(9) };
-    let node = scene.started().await;
-    scene.put(&twin).await;
-    let fresh = scene.started().await;
-    for _ in 0..3 {
-        node.replica.reconcile().await.unwrap();
-        fresh.replica.reconcile().await.unwrap();
-        for node in [&node, &fresh] {
-            assert!(node.cache.find(&twin.digest).is_none());
-            assert_eq!((node.cache.key_count(), node.cache.unreadable().len()), (2, 2));
+    let older = |key: &ApiKey| key.older.iter().next().unwrap().digest;
+    for had_before in [false, true] {
+        let scene = Scene::new();
+        let keys = scene.fill(3).await;
+        let shared = if had_before { older(&keys[0]) } else { keys[0].digest };
+        let twins = [ApiKey { digest: shared, ..key(9) }, ApiKey { digest: shared, ..key(10) }];
+        let node = scene.started().await;
+        for twin in &twins {
+            scene.put(twin).await;
         }
-    }
-    scene.remove(&name(&twin)).await;
-    for node in [&node, &fresh] {
-        node.replica.reconcile().await.unwrap();
-        assert!(node.has(&keys[0]) && node.cache.unreadable().is_empty());
+        let fresh = scene.started().await;
+        for _ in 0..3 {
+            node.replica.reconcile().await.unwrap();
+            fresh.replica.reconcile().await.unwrap();
+            for node in [&node, &fresh] {
+                assert!(node.cache.find(&shared).is_none());
+                assert_eq!((node.cache.key_count(), node.cache.unreadable().len()), (2, 3));
+            }
+        }
+        for twin in &twins {
+            scene.remove(&name(twin)).await;
+        }
+        for node in [&node, &fresh] {
+            node.replica.reconcile().await.unwrap();
+            assert!(node.has(&keys[0]) && node.cache.unreadable().is_empty());
+        }
     }
 }
 
