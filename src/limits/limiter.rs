@@ -10,7 +10,7 @@ use super::{Charges, Load, Quotas, Refusal};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
-use crate::key::{ApiKey, KeyId, Rate, Standing, Tenant, TenantId};
+use crate::key::{ApiKey, KeyId, Rate, Tenant, TenantId};
 
 /// How often what is not used any more is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -106,10 +106,7 @@ impl Limiter {
 
     fn is_gone(&self, tenant: &TenantId, key_id: Option<KeyId>) -> bool {
         match key_id {
-            Some(id) => self
-                .cache
-                .key(tenant, id)
-                .is_none_or(|key| matches!(key.standing(self.clock.now()), Standing::Revoked | Standing::Expired)),
+            Some(id) => self.cache.key(tenant, id).is_none_or(|key| !key.is_live()),
             None => self.cache.tenant(tenant).is_none_or(|tenant| tenant.deleted),
         }
     }

@@ -10,8 +10,9 @@ use keyloft::limits::{Holder, Limiter, Load, Refusal};
 use keyloft::{KeyCache, SystemClock};
 use serde_json::json;
 
+use crate::support::process::{keyloft, run};
 use crate::support::redis::{Redis, shared_redis};
-use crate::support::{Client, TestServer};
+use crate::support::{Answer, Client, Process, TestServer};
 
 fn node(url: &str) -> Arc<Limiter> {
     let limiter = Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
@@ -266,4 +267,36 @@ async fn two_servers_share_one_limit_and_an_outage_of_redis_is_nobodys_error() {
     assert!(text.contains("keyloft_limits_fallbacks_total 20\n"), "{text}");
     let reader = first.admin().issue_with("default", json!({"keyName": "free", "keyType": "query"})).await;
     assert_eq!(first.with_key(&reader.api_key).get("/api/v1/whoami").await.status, 200);
+    // A key without limits has nothing to ask Redis for.
+    assert_eq!(first.app.limiter.fallbacks(), 20);
+}
+
+#[test]
+fn the_binary_reads_its_redis_and_its_proxies_and_quotes_no_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("redis.url");
+    std::fs::write(&file, format!("{}\n", shared_redis())).unwrap();
+    let store = directory.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let variables = [("KEYLOFT_LIMITS_REDIS_FILE", file.to_str().unwrap())];
+    let server = Process::serve_with(&store, &["--trusted-proxies", "127.0.0.1,10.0.0.0/8"], &variables);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let admin = server.admin(server.admin_token().unwrap());
+        let limits = json!({"requests": {"perMinute": 1, "burst": 2}});
+        let body = json!({"keyName": "k", "keyType": "query", "allowedCidrs": ["192.0.2.0/24"], "limits": limits});
+        let key = server.with_key(&admin.issue_with("default", body).await.api_key);
+        let from = async |list: &str| {
+            let request = key.request("GET", "/api/v1/whoami").header("x-forwarded-for", list);
+            Answer::of(request).await.status.as_u16()
+        };
+        assert_eq!(from("192.0.2.1, 10.1.1.1").await, 200);
+        assert_eq!(from("192.0.2.1, 203.0.113.1").await, 403);
+        assert_eq!([from("192.0.2.1").await, from("192.0.2.1").await], [200, 429]);
+    });
+    for bad in ["hunter2", "rediss://:hunter2@127.0.0.1:1"] {
+        let output = run(keyloft().args(["serve", "--store", "x"]).env("KEYLOFT_LIMITS_REDIS", bad), "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("KEYLOFT_LIMITS_REDIS") && !said.contains("hunter2"), "{said}");
+    }
 }
