@@ -46,13 +46,13 @@ impl Limiter {
     }
 
     /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`), which
-    /// need not be there yet.
+    /// need not be there yet. A request waits for it for `patience` at most.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the URL cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
     /// started.
-    pub fn with_redis(self, url: &str) -> Result<Self> {
-        Ok(Self { shared: Some(Shared::new(url)?), ..self })
+    pub fn with_redis(self, url: &str, patience: Duration) -> Result<Self> {
+        Ok(Self { shared: Some(Shared::new(url, patience)?), ..self })
     }
 
     /// Whether anything that a key does may meet a limit.
