@@ -3,27 +3,36 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::value::count;
+use super::value::{count, duration};
 use super::{InvalidConfig, OptionDoc};
 use crate::key::Rate;
 
 /// Bounds of use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LimitsConfig {
     /// What bounds the requests of a key that has no such limit of its own; `None` without a bound.
     pub requests: Option<Rate>,
     /// Where nodes count together; `None` when each counts for itself.
     pub redis: Option<RedisUrl>,
+    /// How long a request waits for that Redis before its node decides alone.
+    pub redis_timeout: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests: None, redis: None, redis_timeout: Duration::from_millis(50) }
+    }
 }
 
 const REDIS: &str = "KEYLOFT_LIMITS_REDIS";
 const REDIS_FILE: &str = "KEYLOFT_LIMITS_REDIS_FILE";
 
-/// [`redis`] reads the last two, because they exclude each other.
+/// [`redis`] reads the URL, because its two places exclude each other.
 pub(super) const OPTIONS: &[OptionDoc] = &[
     OptionDoc {
         flag: Some("api-key-rate-limit-per-minute"),
@@ -55,6 +64,18 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         unit: "path",
         doc: "A file that holds the URL of that Redis.",
         set: |_, _| Ok(()),
+    },
+    OptionDoc {
+        flag: Some("limits-redis-timeout"),
+        env: "KEYLOFT_LIMITS_REDIS_TIMEOUT",
+        key: Some("limits.redis_timeout"),
+        default: "50ms",
+        unit: "duration",
+        doc: "How long a request waits for that Redis before its node decides alone.",
+        set: |config, text| {
+            config.limits.redis_timeout = duration(text, Duration::from_millis(1)..=Duration::from_secs(10))?;
+            Ok(())
+        },
     },
 ];
 

@@ -97,7 +97,7 @@ impl App {
         let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
         if let Some(redis) = &config.limits.redis {
-            limiter = limiter.with_redis(redis.expose())?;
+            limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
         }
         Ok(Self {
             limiter: Arc::new(limiter),

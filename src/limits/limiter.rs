@@ -10,7 +10,7 @@ use super::{Charges, Load, Quotas, Refusal};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
-use crate::key::{ApiKey, KeyId, Rate, Standing, Tenant, TenantId};
+use crate::key::{ApiKey, KeyId, Rate, Tenant, TenantId};
 
 /// How often what is not used any more is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,13 +46,13 @@ impl Limiter {
     }
 
     /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`), which
-    /// need not be there yet.
+    /// need not be there yet. A request waits for it for `patience` at most.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the URL cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
     /// started.
-    pub fn with_redis(self, url: &str) -> Result<Self> {
-        Ok(Self { shared: Some(Shared::new(url)?), ..self })
+    pub fn with_redis(self, url: &str, patience: Duration) -> Result<Self> {
+        Ok(Self { shared: Some(Shared::new(url, patience)?), ..self })
     }
 
     /// Whether anything that a key does may meet a limit.
@@ -106,10 +106,7 @@ impl Limiter {
 
     fn is_gone(&self, tenant: &TenantId, key_id: Option<KeyId>) -> bool {
         match key_id {
-            Some(id) => self
-                .cache
-                .key(tenant, id)
-                .is_none_or(|key| matches!(key.standing(self.clock.now()), Standing::Revoked | Standing::Expired)),
+            Some(id) => self.cache.key(tenant, id).is_none_or(|key| !key.is_live()),
             None => self.cache.tenant(tenant).is_none_or(|tenant| tenant.deleted),
         }
     }

@@ -14,8 +14,6 @@ use super::{Charge, Charges, Decision, Quota, Quotas, Refusal};
 use crate::error::{Error, ErrorKind, Result};
 
 const SCRIPT: &str = include_str!("gcra.lua");
-/// How long a request waits for Redis.
-const PATIENCE: Duration = Duration::from_millis(50);
 /// How long Redis is left alone after it has failed; then one request tries it, while the others go on without.
 const PAUSE: Duration = Duration::from_secs(1);
 const MINUTE_MICROS: u128 = 60_000_000;
@@ -26,6 +24,8 @@ const MAX_CAPACITY_MICROS: u64 = 1 << 50;
 pub(super) struct Shared {
     redis: ConnectionManager,
     script: Arc<Script>,
+    /// How long a request waits for Redis.
+    patience: Duration,
     /// Where it is talked to: a busy worker does not make it look late.
     runtime: Option<Runtime>,
     start: Instant,
@@ -42,11 +42,11 @@ pub(super) struct Ruling {
 }
 
 impl Shared {
-    /// Limits in the Redis at `url`, which need not be there yet.
+    /// Limits in the Redis at `url`, which need not be there yet, and gets so long to answer.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the URL cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
-    pub(super) fn new(url: &str) -> Result<Self> {
+    pub(super) fn new(url: &str, patience: Duration) -> Result<Self> {
         // The cause is left out: it may quote the URL, which may hold a password.
         let unusable = |_| Error::invalid("the address of Redis for the limits cannot be used");
         let client = Client::open(url).map_err(unusable)?;
@@ -55,13 +55,13 @@ impl Shared {
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the thread for limits").caused_by(error))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PAUSE))
-            .set_response_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(patience))
             .set_number_of_retries(0);
         let entered = runtime.enter();
         let redis = ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
         drop(entered);
         let (script, start) = (Arc::new(Script::new(SCRIPT)), Instant::now());
-        let shared = Self { redis, script, runtime: Some(runtime), start, paused_until: AtomicU64::new(0) };
+        let shared = Self { redis, script, patience, runtime: Some(runtime), start, paused_until: AtomicU64::new(0) };
         shared.connect();
         Ok(shared)
     }
@@ -115,7 +115,7 @@ impl Shared {
             }
             call.invoke_async::<Vec<i64>>(&mut redis).await
         });
-        match tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()? {
+        match tokio::time::timeout(self.patience, asking).await.ok()?.ok()? {
             Ok(answer) => Some(answer),
             Err(error) => {
                 tracing::debug!("Redis does not count: {}", error.category());

@@ -202,6 +202,20 @@ fn keys_without_limits_make_no_state_and_what_came_back_leaves_none() {
 }
 
 #[test]
+fn a_hundred_thousand_idle_keys_leave_nothing_behind() {
+    let bench = Bench::new();
+    let key = bench.key(requests(6000, 10));
+    for _ in 0..100_000 {
+        let another = ApiKey { key_id: crate::key::KeyId::random(), ..key.clone() };
+        assert!(bench.request(&another).is_ok());
+    }
+    assert_eq!(bench.limiter.subjects(), 100_000);
+    bench.wait(10);
+    bench.limiter.sweep();
+    assert_eq!(bench.limiter.subjects(), 0);
+}
+
+#[test]
 fn a_busy_key_takes_nothing_from_another() {
     let bench = Bench::new();
     let (busy, other) = (bench.key(requests(100, 100)), bench.key(requests(5000, 5000)));
@@ -296,6 +310,42 @@ proptest! {
                 }
             }
             assert_bounded(&passed, rate, unit)?;
+        }
+    }
+
+    /// Of several limits none is ever exceeded, and a request that one of them refuses takes nothing of the others.
+    #[test]
+    fn of_two_keys_and_their_tenant_none_ever_passes_more_than_its_own(
+        arrivals in proptest::collection::vec((0i64..1500, 0usize..2, 1u64..12, 1u64..6), 1..150),
+    ) {
+        let limit = |events, kib: u64| Limits { requests: None, events: rate(events, 20), bytes: rate(kib * 1024, 8192) };
+        let whole = limit(700, 170);
+        let bench = Bench::with(None, whole);
+        let limits = [limit(600, 120), limit(300, 240)];
+        let keys = limits.map(|limits| bench.key(limits));
+        let mut passed = <[[Passed; 2]; 3]>::default();
+        let mut now = 0;
+        for (pause, which, events, kib) in arrivals {
+            bench.wait(pause);
+            now += pause.unsigned_abs();
+            let load = Load { requests: 0, events, bytes: kib * 1024 };
+            let too_much = bench.take(&keys[which], Load { events: 21, ..load }).refusal;
+            let is_never = matches!(too_much, Some(Refusal::Never { .. }));
+            prop_assert!(is_never);
+            let decision = bench.take(&keys[which], load);
+            if decision.refusal.is_none() {
+                for of in [which, 2] {
+                    passed[of][0].push((now, events));
+                    passed[of][1].push((now, kib));
+                }
+            } else {
+                // Asked again at once, everything is as it was.
+                prop_assert_eq!(bench.take(&keys[which], load), decision);
+            }
+        }
+        for (passed, limits) in passed.iter().zip([limits[0], limits[1], whole]) {
+            assert_bounded(&passed[0], limits.events.unwrap(), 1)?;
+            assert_bounded(&passed[1], limits.bytes.unwrap(), 1024)?;
         }
     }
 

@@ -81,6 +81,32 @@ async fn the_life_of_a_key_in_tables_for_people() {
 }
 
 #[tokio::test]
+async fn networks_and_limits_are_typed_and_taken_back() {
+    let server = TestServer::spawn().await;
+    let line = "key create --name k --type query --allowed-cidrs 10.0.0.0/8,::1 --requests-per-minute 600:50 --json";
+    let created = typed(&server, line).json();
+    let key = server.with_key(created["apiKey"].as_str().unwrap());
+    assert_eq!(created["allowedCidrs"], json!(["10.0.0.0/8", "::1/128"]));
+    assert_eq!(created["limits"], json!({"requests": {"perMinute": 600, "burst": 50}}));
+    key.get("/api/v1/whoami").await.refused(403, "network_not_allowed");
+    let updated = typed(&server, "key update k --any-network --events-per-minute 7 --json").json();
+    let limits = json!({"requests": {"perMinute": 600, "burst": 50}, "events": {"perMinute": 7, "burst": 7}});
+    assert_eq!((&updated["allowedCidrs"], &updated["limits"]), (&json!([]), &limits));
+    assert_eq!(key.get("/api/v1/whoami").await.header("ratelimit"), Some("\"key-requests\";r=49;t=1"));
+    let shown = typed(&server, "key show k").done();
+    assert!(shown.lines().any(|line| line.starts_with("Limits") && line.contains("600")), "{shown}");
+    assert_eq!(typed(&server, "key update k --no-limits --json").json()["limits"], json!({}));
+    let tenant = typed(&server, "tenant update default --bytes-per-minute 2048 --json").json();
+    assert_eq!(tenant["limits"], json!({"bytes": {"perMinute": 2048, "burst": 2048}}));
+    let tenant = typed(&server, "tenant update default --requests-per-minute 1 --json").json();
+    assert_eq!(tenant["limits"]["bytes"], json!({"perMinute": 2048, "burst": 2048}));
+    assert_eq!(key.get("/api/v1/whoami").await.status, 200);
+    key.get("/api/v1/whoami").await.refused(429, "rate_limited");
+    assert!(typed(&server, "tenant update default --no-limits").done().contains("LIMITS"));
+    assert_eq!(key.get("/api/v1/whoami").await.header("ratelimit"), None);
+}
+
+#[tokio::test]
 async fn keys_and_tenants_in_json_for_programs() {
     let server = TestServer::spawn().await;
     let tenant = typed(&server, "tenant create acme --name Acme --json").json();

@@ -10,12 +10,16 @@ use keyloft::limits::{Holder, Limiter, Load, Refusal};
 use keyloft::{KeyCache, SystemClock};
 use serde_json::json;
 
+use crate::support::process::{keyloft, run};
 use crate::support::redis::{Redis, shared_redis};
-use crate::support::{Client, TestServer};
+use crate::support::{Answer, Client, Process, TestServer};
 
-fn node(url: &str) -> Arc<Limiter> {
+/// A busy machine may be late: where Redis must decide, it gets this long.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+fn node(url: &str, patience: Duration) -> Arc<Limiter> {
     let limiter = Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
-    Arc::new(limiter.with_redis(url).unwrap())
+    Arc::new(limiter.with_redis(url, patience).unwrap())
 }
 
 fn tenant(limits: Limits) -> Tenant {
@@ -92,51 +96,38 @@ fn assert_bounded(mut admitted: Vec<(Instant, Instant)>, rate: Rate, amount: u64
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_together_never_pass_more_than_the_limit_and_the_burst() {
     let url = shared_redis();
-    let nodes = [node(&url), node(&url), node(&url)];
+    let nodes = [(); 3].map(|()| node(&url, PATIENCE));
     for node in &nodes {
         warm(node).await;
     }
+    let alone = || nodes.iter().map(|node| node.fallbacks()).sum::<u64>();
+    let before = alone();
     for (per_minute, burst, load) in
         [(6000, 20, Load::REQUEST), (600, 1, Load::REQUEST), (120_000, 500, Load { requests: 0, events: 7, bytes: 0 })]
     {
         let rate = Rate::new(per_minute, burst).unwrap();
         let limits = Limits { requests: Some(rate), events: Some(rate), bytes: None };
-        let amount = load.requests + load.events;
-        let admitted = undisturbed(&nodes, limits, load).await;
-        let passed = admitted.len() as u64 * amount;
-        // And hardly less: a second of the rate at least.
-        assert!(passed >= per_minute / 60, "{passed}");
-        assert_bounded(admitted, rate, amount);
-    }
-}
-
-/// What three nodes admit while Redis decides over all of it. On a busy machine it may be late for once, and a node then
-/// counts alone: that is no question for this test.
-async fn undisturbed(nodes: &[Arc<Limiter>], limits: Limits, load: Load) -> Vec<(Instant, Instant)> {
-    let alone = || nodes.iter().map(|node| node.fallbacks()).sum::<u64>();
-    for _ in 0..10 {
         let tenant = tenant(Limits::default());
         let key = key(&tenant, limits);
-        let (before, until) = (alone(), Instant::now() + Duration::from_millis(1500));
+        let until = Instant::now() + Duration::from_millis(1500);
         let ask = |node: &Arc<Limiter>| tokio::spawn(hammer(node.clone(), tenant.clone(), key.clone(), load, until));
         let asking: Vec<_> = nodes.iter().flat_map(|node| [ask(node), ask(node)]).collect();
         let mut admitted = Vec::new();
         for one in asking {
             admitted.extend(one.await.unwrap());
         }
-        if alone() == before {
-            return admitted;
-        }
-        for node in nodes {
-            warm(node).await;
-        }
+        let amount = load.requests + load.events;
+        let passed = admitted.len() as u64 * amount;
+        // And hardly less: a second of the rate at least.
+        assert!(passed >= per_minute / 60, "{passed}");
+        assert_bounded(admitted, rate, amount);
     }
-    panic!("Redis was late in every run: this machine is too busy to tell")
+    assert_eq!(alone(), before, "Redis decided over all of it");
 }
 
 #[tokio::test]
 async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
-    let node = node(&shared_redis());
+    let node = node(&shared_redis(), PATIENCE);
     warm(&node).await;
     let tenant = tenant(requests(60, 4));
     let (mut first, second) = (key(&tenant, requests(60, 2)), key(&tenant, Limits::default()));
@@ -163,7 +154,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
 #[tokio::test]
 async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
     let redis = Redis::start().await;
-    let (one, other) = (node(&redis.url()), node(&redis.url()));
+    let (one, other) = (node(&redis.url(), PATIENCE), node(&redis.url(), PATIENCE));
     warm(&one).await;
     warm(&other).await;
     let tenant = tenant(Limits::default());
@@ -173,7 +164,7 @@ async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
     }
     assert_eq!(take(&other, &tenant, &key, Load::REQUEST).await, None);
     redis.pause();
-    // The other node has heard of all ten by its own, the first one of nine.
+    // The other node has heard of all ten, the first one of nine.
     assert!(take(&other, &tenant, &key, Load::REQUEST).await.is_some());
     assert_eq!(take(&one, &tenant, &key, Load::REQUEST).await, None);
     assert!(take(&one, &tenant, &key, Load::REQUEST).await.is_some());
@@ -182,7 +173,7 @@ async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
 #[tokio::test]
 async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
     let redis = Redis::start().await;
-    let node = node(&redis.url());
+    let node = node(&redis.url(), Duration::from_millis(50));
     warm(&node).await;
     let tenant = tenant(Limits::default());
     let key = key(&tenant, requests(1, 50));
@@ -193,13 +184,13 @@ async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
         }
         passed
     };
-    assert_eq!((burst(20).await, node.fallbacks()), (20, 0));
-    // Paused: one request waits, the others do not, and together they get what is left.
+    assert_eq!(burst(20).await, 20);
+    // Paused: one request a second waits, the others do not, and together they get what is left.
     redis.pause();
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), node.fallbacks());
     assert_eq!(burst(100).await, 30);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
-    assert!((95..=100).contains(&node.fallbacks()), "{}", node.fallbacks());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(node.fallbacks(), before + 100);
     redis.go_on();
     until_counted_together(&node, &tenant, &key).await;
     // Killed: as well.
@@ -207,7 +198,7 @@ async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
     let before = node.fallbacks();
     let start = Instant::now();
     assert_eq!(burst(100).await, 0, "what is used up stays used up");
-    assert!(start.elapsed() < Duration::from_millis(500) && node.fallbacks() >= before + 100);
+    assert!(start.elapsed() < Duration::from_secs(2) && node.fallbacks() == before + 100);
     let _redis = again.await;
     until_counted_together(&node, &tenant, &key).await;
 }
@@ -228,6 +219,7 @@ async fn server(redis: &Redis, shared: Option<&TestServer>) -> TestServer {
     let (url, directory) = (redis.url(), shared.map(TestServer::shared_directory));
     TestServer::spawn_with(|setup| {
         setup.config.limits.redis = RedisUrl::parse(&url).ok();
+        setup.config.limits.redis_timeout = PATIENCE;
         if let Some(directory) = directory {
             setup.directory = directory;
         }
@@ -266,4 +258,37 @@ async fn two_servers_share_one_limit_and_an_outage_of_redis_is_nobodys_error() {
     assert!(text.contains("keyloft_limits_fallbacks_total 20\n"), "{text}");
     let reader = first.admin().issue_with("default", json!({"keyName": "free", "keyType": "query"})).await;
     assert_eq!(first.with_key(&reader.api_key).get("/api/v1/whoami").await.status, 200);
+    // A key without limits has nothing to ask Redis for.
+    assert_eq!(first.app.limiter.fallbacks(), 20);
+}
+
+#[test]
+fn the_binary_reads_its_redis_and_its_proxies_and_quotes_no_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("redis.url");
+    std::fs::write(&file, format!("{}\n", shared_redis())).unwrap();
+    let store = directory.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let variables = [("KEYLOFT_LIMITS_REDIS_FILE", file.to_str().unwrap())];
+    let options = ["--trusted-proxies", "127.0.0.1,10.0.0.0/8", "--limits-redis-timeout", "3s"];
+    let server = Process::serve_with(&store, &options, &variables);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let admin = server.admin(server.admin_token().unwrap());
+        let limits = json!({"requests": {"perMinute": 1, "burst": 2}});
+        let body = json!({"keyName": "k", "keyType": "query", "allowedCidrs": ["192.0.2.0/24"], "limits": limits});
+        let key = server.with_key(&admin.issue_with("default", body).await.api_key);
+        let from = async |list: &str| {
+            let request = key.request("GET", "/api/v1/whoami").header("x-forwarded-for", list);
+            Answer::of(request).await.status.as_u16()
+        };
+        assert_eq!(from("192.0.2.1, 10.1.1.1").await, 200);
+        assert_eq!(from("192.0.2.1, 203.0.113.1").await, 403);
+        assert_eq!([from("192.0.2.1").await, from("192.0.2.1").await], [200, 429]);
+    });
+    for bad in ["hunter2", "rediss://:hunter2@127.0.0.1:1"] {
+        let output = run(keyloft().args(["serve", "--store", "x"]).env("KEYLOFT_LIMITS_REDIS", bad), "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("KEYLOFT_LIMITS_REDIS") && !said.contains("hunter2"), "{said}");
+    }
 }
