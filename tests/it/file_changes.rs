@@ -269,7 +269,11 @@ async fn everything_is_there_after_a_restart() {
         async move {
             let mut all = vec![admin.get("/api/v1/tenants").await.json()];
             for tenant in ["default", "acme"] {
-                all.push(admin.get(&format!("/api/v1/tenants/{tenant}/apikeys")).await.json());
+                let mut page = admin.get(&format!("/api/v1/tenants/{tenant}/apikeys")).await.json();
+                for item in page["items"].as_array_mut().unwrap() {
+                    item.as_object_mut().unwrap().retain(|field, _| field != "usage" && field != "lastUsedAt");
+                }
+                all.push(page);
             }
             all
         }

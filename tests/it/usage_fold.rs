@@ -350,10 +350,14 @@ async fn live_through(steps: Vec<Step>) {
                 }
                 let flushed = nodes[at].meter.flush().await;
                 faults.none();
-                if flushed.is_ok() && !open[at].unclear {
-                    open[at] = Open::default();
-                } else if flushed.is_err() {
-                    open[at].unclear = true;
+                match flushed {
+                    Ok(()) => {
+                        if open[at].folded {
+                            may_be_lost += open[at].counted;
+                        }
+                        open[at] = Open::default();
+                    }
+                    Err(_) => open[at].unclear = true,
                 }
             }
             Step::CutInFold(at, number, after) => {

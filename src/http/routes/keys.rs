@@ -16,8 +16,7 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, Operator};
 use crate::http::field::{Empty, Rfc3339, given, nullable};
 use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey,
-    Streams, TenantId,
+    ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
 };
 use crate::keystore::{self, Brought, Cursor, Filter};
 use crate::usage::Totals;
