@@ -33,7 +33,7 @@ pub use bulk::{Change, Done, Effect, Outcomes};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use rehearsal::Rehearsal;
-pub use selection::{LastUsed, Selection};
+pub use selection::{Selection, Unused};
 pub use tenants::TenantPatch;
 pub use verdict::{Verdict, VerdictCode};
 

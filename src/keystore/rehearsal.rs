@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bulk::{Change, Done, Effect, is_same};
 use super::keys::{Brought, patched, revoked, rotated};
-use super::selection::{LastUsed, Selection};
+use super::selection::{Selection, Unused};
 use super::{Keystore, claim};
 use crate::error::Result;
 use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, Label, NewKey, TenantId};
@@ -61,11 +61,11 @@ impl Rehearsal {
     ///
     /// # Errors
     /// As for [`Keystore::select`].
-    pub fn select(&self, selection: &Selection, last_used: Option<LastUsed<'_>>) -> Result<Vec<KeyId>> {
-        let mut ids = self.keystore.select(&self.tenant, selection, last_used)?;
+    pub fn select(&self, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
+        let mut ids = self.keystore.select(&self.tenant, selection, unused)?;
         ids.retain(|id| !self.keys.contains_key(id));
-        let used = |id| last_used.and_then(|last_used| last_used(id));
-        ids.extend(self.keys.values().filter(|key| selection.means(key, used)).map(|key| key.key_id));
+        let unused = |key: &ApiKey, since| unused.is_some_and(|unused| unused(key, since));
+        ids.extend(self.keys.values().filter(|key| selection.means(key, unused)).map(|key| key.key_id));
         ids.sort_unstable();
         Ok(ids)
     }

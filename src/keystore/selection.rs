@@ -6,8 +6,8 @@ use super::Keystore;
 use crate::error::{Error, Result};
 use crate::key::{ApiKey, KeyId, KeyType, Label, NamePattern, TenantId};
 
-/// When a key was last used; `None` for a key that never was.
-pub type LastUsed<'a> = &'a (dyn Fn(KeyId) -> Option<DateTime<Utc>> + Send + Sync);
+/// Whether a key was not used since an instant.
+pub type Unused<'a> = &'a (dyn Fn(&ApiKey, DateTime<Utc>) -> bool + Send + Sync);
 
 /// Which live keys are meant: those of which all that is said is true.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,8 +18,7 @@ pub struct Selection {
     pub name: Option<NamePattern>,
     /// Who issued them.
     pub created_by: Option<Label>,
-    /// Not used at or after this instant, and issued before it. A key that was never used and does not say when it was
-    /// issued is not meant.
+    /// Not used since this instant, as whoever keeps account of use says.
     pub unused_since: Option<DateTime<Utc>>,
     /// What they are for.
     pub key_type: Option<KeyType>,
@@ -32,17 +31,13 @@ impl Selection {
     }
 
     /// Whether a key is meant.
-    pub fn means(&self, key: &ApiKey, last_used: impl Fn(KeyId) -> Option<DateTime<Utc>>) -> bool {
-        let unused = |since: DateTime<Utc>| match (last_used(key.key_id), key.created_at) {
-            (Some(at), _) | (None, Some(at)) => at < since,
-            (None, None) => false,
-        };
+    pub fn means(&self, key: &ApiKey, unused: impl Fn(&ApiKey, DateTime<Utc>) -> bool) -> bool {
         key.is_live()
             && self.key_type.is_none_or(|wanted| wanted == key.key_type)
             && self.source_id.as_ref().is_none_or(|wanted| Some(wanted) == key.source_id.as_ref())
             && self.created_by.as_ref().is_none_or(|wanted| Some(wanted) == key.created_by.as_ref())
             && self.name.as_ref().is_none_or(|wanted| wanted.matches(&key.name))
-            && self.unused_since.is_none_or(unused)
+            && self.unused_since.is_none_or(|since| unused(key, since))
     }
 
     /// Refuses what cannot be answered.
@@ -65,16 +60,11 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Selection::check`] and [`Keystore::tenant`].
-    pub fn select(
-        &self,
-        tenant: &TenantId,
-        selection: &Selection,
-        last_used: Option<LastUsed<'_>>,
-    ) -> Result<Vec<KeyId>> {
-        selection.check(last_used.is_some())?;
+    pub fn select(&self, tenant: &TenantId, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
+        selection.check(unused.is_some())?;
         self.tenant(tenant)?;
-        let used = |id| last_used.and_then(|last_used| last_used(id));
-        let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.means(key, used));
+        let unused = |key: &ApiKey, since| unused.is_some_and(|unused| unused(key, since));
+        let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.means(key, unused));
         Ok(keys.iter().map(|key| key.key_id).collect())
     }
 }
@@ -84,16 +74,12 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::key::{Digest, Hint, KeyName, NewKey};
+    use crate::key::{Digest, Hint, KeyName, KeyState, NewKey};
 
-    fn at(hours: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
-    }
-
-    fn key(issued: Option<i64>) -> ApiKey {
+    fn key() -> ApiKey {
         let new = NewKey::new(KeyName::parse("web-1").unwrap(), KeyType::Query);
         let key = new.into_key(TenantId::default(), Digest::of("x"), Hint::default());
-        ApiKey { created_at: issued.map(at), source_id: Label::parse("s").ok(), ..key }
+        ApiKey { source_id: Label::parse("s").ok(), ..key }
     }
 
     #[test]
@@ -103,26 +89,20 @@ mod tests {
             name: NamePattern::parse(name).ok(),
             ..Selection::default()
         };
-        let means = |selection: Selection| selection.means(&key(None), |_| None);
+        let means = |selection: Selection| selection.means(&key(), |_, _| false);
         assert!(means(selection("s", "web-*")) && means(selection("s", "*")));
         assert!(!means(selection("s", "app-*")) && !means(selection("t", "web-*")));
         let by = Selection { created_by: Label::parse("me").ok(), ..Selection::default() };
         assert!(!means(by));
+        let revoked = ApiKey { state: KeyState::Revoked, ..key() };
+        assert!(!selection("s", "*").means(&revoked, |_, _| true));
     }
 
     #[test]
-    fn a_key_is_unused_since_an_instant_if_it_was_there_then_and_not_used_from_then_on() {
-        let selection = Selection { unused_since: Some(at(10)), ..Selection::default() };
-        for (issued, used, meant) in [
-            (Some(9), None, true),
-            (Some(10), None, false),
-            (Some(1), Some(9), true),
-            (Some(1), Some(10), false),
-            (None, None, false),
-            (None, Some(9), true),
-        ] {
-            assert_eq!(selection.means(&key(issued), |_| used.map(at)), meant, "{issued:?} {used:?}");
-        }
+    fn use_is_asked_for_only_when_it_matters_and_only_of_who_knows() {
+        let since = DateTime::UNIX_EPOCH + TimeDelta::hours(10);
+        let selection = Selection { unused_since: Some(since), ..Selection::default() };
+        assert!(selection.means(&key(), |_, asked| asked == since) && !selection.means(&key(), |_, _| false));
         assert!(selection.check(false).is_err() && selection.check(true).is_ok());
         assert!(Selection::default().check(true).is_err());
     }
