@@ -71,7 +71,7 @@ impl Keystore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Digest, Hint, KeyName, NewKey};
+    use crate::key::{Digest, Hint, KeyName, KeyState, NewKey};
 
     fn key() -> ApiKey {
         let new = NewKey::new(KeyName::parse("web-1").unwrap(), KeyType::Query);
@@ -91,6 +91,8 @@ mod tests {
         assert!(!means(selection("s", "app-*")) && !means(selection("t", "web-*")));
         let by = Selection { created_by: Label::parse("me").ok(), ..Selection::default() };
         assert!(!means(by));
+        let revoked = ApiKey { state: KeyState::Revoked, ..key() };
+        assert!(!selection("s", "*").means(&revoked, |_, _| true));
     }
 
     #[test]

@@ -45,17 +45,21 @@ impl Place {
         Process::serve_with(&self.store(), &[], &[("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN)])
     }
 
+    /// The documents of keys, without what a crash left half written beside them.
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.store().join(".settings/apikeys")).into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect()
+    }
+
     /// How many documents of keys there are.
     fn documents(&self) -> usize {
-        let entries = std::fs::read_dir(self.store().join(".settings/apikeys"));
-        let whole = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|end| end == "json");
-        entries.map_or(0, |entries| entries.flatten().filter(whole).count())
+        self.files().len()
     }
 
     /// How many of them are of revoked keys.
     fn revoked(&self) -> usize {
-        let entries = std::fs::read_dir(self.store().join(".settings/apikeys")).unwrap();
-        let texts = entries.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
+        let texts = self.files().into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
         texts.filter(|text| text.contains("\"state\": \"revoked\"")).count()
     }
 

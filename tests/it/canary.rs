@@ -107,6 +107,14 @@ async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Sec
     let sql = format!("SELECT '{key}' AS stolen FROM nowhere");
     let ingest = |body: String| client.request("POST", "/api/v1/ingest").header("x-p-stream", "quakes").body(body);
     let question = json!({"apiKey": key, "action": "query", "stream": "quakes"});
+    let in_bulk = [
+        json!({"op": key}),
+        json!({"op": "revoke", "keyId": key}),
+        json!({"op": "revoke", "filter": {"keyType": key, key: 1}}),
+        json!({"op": "issue", "keyName": "x", "keyType": "query", "digest": key, "hint": key}),
+        json!({"op": "issue", "keyName": "x", "keyType": key, key: key}),
+    ];
+    let in_bulk: String = in_bulk.iter().map(|line| format!("{line}\n{key}\n")).collect();
     let requests = [
         ("whoami", client.request("GET", "/api/v1/whoami")),
         ("ingest", ingest(events::EARTHQUAKES.lines().take(20).collect::<Vec<_>>().join("\n"))),
@@ -138,6 +146,7 @@ async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Sec
         ("as a tenant", admin.request("GET", &format!("/api/v1/tenants/{key}"))),
         ("as a session", admin.request("DELETE", &format!("/api/v1/sessions/{key}"))),
         ("as a wait", admin.request("DELETE", &format!("{}?wait={key}", secret.path))),
+        ("in bulk", admin.request("POST", "/api/v1/tenants/default/apikeys/bulk").body(in_bulk)),
         ("show", admin.request("GET", &secret.path)),
         ("patch", admin.request("PATCH", &secret.path).json(&json!({"sourceId": "s"}))),
     ];
