@@ -132,8 +132,8 @@ impl StdinArgs {
 
 pub(super) fn run(args: &ClientArgs, issue: &IssueArgs) -> Outcome {
     let client = args.connect()?;
-    let path = ["tenants", args.tenant().as_str(), "apikeys"].map(str::to_owned);
-    let path = path.each_ref().map(String::as_str);
+    let tenant = args.tenant();
+    let path = ["tenants", tenant.as_str(), "apikeys"];
     let answer = issue.stdin.send(issue.create.body(), |body| client.post(&path, body))?;
     show(args, &answer, &issue.stdin, |id| format!("key {id} was issued, but its API key is lost: revoke it"))
 }
