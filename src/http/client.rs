@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
+use actix_web::{HttpRequest, web};
 
 use crate::key::Networks;
 

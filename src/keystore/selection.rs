@@ -92,7 +92,7 @@ mod tests {
         let by = Selection { created_by: Label::parse("me").ok(), ..Selection::default() };
         assert!(!means(by));
         let revoked = ApiKey { state: KeyState::Revoked, ..key() };
-        assert!(!selection("s", "*").means(&revoked, |_, _| true));
+        assert!(!selection("s", "*").means(&revoked, Some(&|_, _| true)));
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn patch(key: &ApiKey, declared: &Declared) -> KeyPatch {
         expires_at: declared.expires_at.filter(|end| *end != key.expires_at),
         networks: other(&key.networks, &new.networks),
         limits: limits.then_some(new.limits),
+        end_overlap: false,
         metadata: other(&key.metadata, &new.metadata),
     }
 }
