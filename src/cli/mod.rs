@@ -143,6 +143,7 @@ mod tests {
             "keyloft key create --name a --type query --expires-at tomorrow",
             "keyloft key create --name a --type query --metadata []",
             "keyloft key list --limit 0",
+            "keyloft key list --unused-since yesterday",
             "keyloft key update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key update x --enable --disable",
             "keyloft --tenant ../x key list",
