@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
 use keyloft::stream::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
-use keyloft::{Bucket, Clock, Keystore, SystemClock};
+use keyloft::{Bucket, Keystore, SystemClock};
 
 fn key(number: usize, secret: &PlainSecret) -> ApiKey {
     let new = NewKey::new(KeyName::parse(&format!("key-{number}")).unwrap(), KeyType::Ingestion);
