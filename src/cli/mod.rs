@@ -165,6 +165,7 @@ mod tests {
             "keyloft key update checkout --allowed-cidrs 10.0.0.0/8 --any-network",
             "keyloft tenant update acme --bytes-per-minute 1KiB",
             "keyloft key list --limit 0",
+            "keyloft key list --unused-since yesterday",
             "keyloft key update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key update x --enable --disable",
             "keyloft --tenant ../x key list",

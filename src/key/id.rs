@@ -92,7 +92,7 @@ impl KeyId {
 
 impl KeyId {
     /// A hash for in-memory tables. The id is uniform already, so some of its bits serve.
-    pub(crate) fn table_hash(self) -> u64 {
+    pub fn table_hash(self) -> u64 {
         self.0.as_u64_pair().1
     }
 }

@@ -285,12 +285,13 @@ enum Step {
 const NODES: usize = 3;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let (node, at) = (0..NODES, 1..9u64);
+    // A flush asks the store for two things, or four; a fold for a dozen.
+    let (node, at) = (0..NODES, 1..15u64);
     let step = prop_oneof![
         4 => node.clone().prop_map(Step::Count),
         3 => node.clone().prop_map(Step::Flush),
         2 => node.clone().prop_map(Step::Fold),
-        2 => (node.clone(), at.clone(), any::<bool>()).prop_map(|(node, at, after)| Step::CutInFlush(node, at, after)),
+        3 => (node.clone(), 1..5u64, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFlush(node, at, after)),
         2 => (node.clone(), at, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFold(node, at, after)),
         1 => node.prop_map(Step::Kill),
     ];
