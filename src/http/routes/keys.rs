@@ -39,8 +39,18 @@ pub struct Issue {
     limits: Limits,
     #[serde(default)]
     metadata: Metadata,
-    digest: Option<String>,
-    hint: Option<String>,
+    #[serde(default, deserialize_with = "digest")]
+    digest: Option<Digest>,
+    #[serde(default, deserialize_with = "hint")]
+    hint: Option<Hint>,
+}
+
+fn digest<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Digest>, D::Error> {
+    Digest::parse(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn hint<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Hint>, D::Error> {
+    Hint::parse(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 impl Issue {
@@ -49,12 +59,9 @@ impl Issue {
     /// # Errors
     /// 400 when two fields say different things, or the secret is not taken.
     pub(super) fn read(self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
-        let hint = self.hint.map(|hint| Hint::parse(&hint)).transpose()?;
         let secret = match self.digest {
-            Some(digest) => {
-                Some(Brought { digest: Digest::parse(&digest)?, hint: hint.unwrap_or_default(), own: true })
-            }
-            None if hint.is_some() => return Err(Problem::invalid("hint goes with digest.")),
+            Some(digest) => Some(Brought { digest, hint: self.hint.unwrap_or_default(), own: true }),
+            None if self.hint.is_some() => return Err(Problem::invalid("hint goes with digest.")),
             None => None,
         };
         let expires_at = self.expires_at.map(|end| end.0);
