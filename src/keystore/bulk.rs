@@ -5,177 +5,35 @@
 //! bucket all the same: this node finds them when it starts, the others when they look at everything, or when the same is
 //! asked again, because what is found unchanged is told of too.
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::Keystore;
 use super::adopt::Pending;
+use super::change::{Change, Done, Effect};
 use super::keys::{Broken, Brought, generate, patched, revoked};
 use super::lanes::{Lane, waves};
+use super::outcomes::{Gate, Outcomes, is_unanswered};
 use super::rotation::rotated;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, Label, NewKey, PlainSecret, TenantId};
+use crate::key::{ApiKey, KeyId, Label, NewKey, TenantId};
 use crate::sync::Touched;
 use crate::sync::log::LogEntry;
 
-/// How many changes are written at once. The more, the more of them share what a local disk does for each sync.
-const WIDTH: usize = 64;
-/// After so many changes in a row that the store did not answer, no other one is begun.
-const PATIENCE: usize = 32;
+/// How many changes are written at once. More would make each wait longer for a store that is slow already.
+const WIDTH: usize = 32;
+/// The same for a local directory: the more, the more of them share what the disk does for each sync.
+const LOCAL_WIDTH: usize = 64;
+/// How often a change is tried again that the store did not answer, if that does no harm.
+const SECOND_TRIES: usize = 1;
 /// How often a name is asked for again that another request of this node is about to give.
 const TRIES: usize = 40;
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(25);
-
-/// One of many changes.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// Issue a key: for a secret that somebody has already, or for one that is made now.
-    Issue {
-        /// What is said about it.
-        new: Box<NewKey>,
-        /// The secret that it is for. With one, the same issue again is no error: see [`Effect::Unchanged`].
-        secret: Option<Brought>,
-    },
-    /// Change a key.
-    Update {
-        /// Which key.
-        id: KeyId,
-        /// What to change.
-        patch: Box<KeyPatch>,
-    },
-    /// Give a key a secret that somebody has already.
-    Rotate {
-        /// Which key.
-        id: KeyId,
-        /// Its new secret.
-        secret: Brought,
-        /// How long the old one works on.
-        overlap: TimeDelta,
-    },
-    /// Revoke a key.
-    Revoke {
-        /// Which key.
-        id: KeyId,
-    },
-}
-
-/// What a change came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// The key is new.
-    Issued,
-    /// The key is another now.
-    Updated,
-    /// The key has another secret now.
-    Rotated,
-    /// The key is revoked.
-    Revoked,
-    /// It was so already: a live key of that name, secret and settings, a key as the patch wants it, a revoked key.
-    Unchanged,
-}
-
-impl Effect {
-    /// The word of answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "issued",
-            Self::Updated => "updated",
-            Self::Rotated => "rotated",
-            Self::Revoked => "revoked",
-            Self::Unchanged => "unchanged",
-        }
-    }
-}
-
-/// A change that is durable and told of.
-#[derive(Debug)]
-pub struct Done {
-    /// The key as it is now.
-    pub key: Arc<ApiKey>,
-    /// What the change came to.
-    pub effect: Effect,
-    /// The API key in clear text, if it was made here: its only sight.
-    pub secret: Option<PlainSecret>,
-    /// The number of the change in the log, for [`crate::sync::Replica::receipt`]. Numbers never fall from one outcome to
-    /// the next.
-    pub change_seq: u64,
-}
-
-impl Done {
-    pub(super) fn new(key: Arc<ApiKey>, effect: Effect) -> Self {
-        Self { key, effect, secret: None, change_seq: 0 }
-    }
-}
-
-/// The outcomes of many changes, in the order of the changes. When this is dropped, what has begun ends, and the rest does
-/// not begin.
-pub struct Outcomes {
-    receiver: mpsc::Receiver<Result<Done>>,
-    gate: Arc<Gate>,
-}
-
-impl Outcomes {
-    /// Begins no other change: the outcome of each that has not begun is [`ErrorKind::NotBegun`].
-    pub fn begin_no_more(&self) {
-        self.gate.close();
-    }
-}
-
-impl Stream for Outcomes {
-    type Item = Result<Done>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.poll_recv(cx)
-    }
-}
-
-impl Drop for Outcomes {
-    fn drop(&mut self) {
-        self.gate.close();
-    }
-}
-
-impl fmt::Debug for Outcomes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outcomes({} waiting)", self.receiver.len())
-    }
-}
-
-/// Whether changes may begin.
-#[derive(Debug, Default)]
-struct Gate {
-    closed: AtomicBool,
-    unanswered: AtomicUsize,
-}
-
-impl Gate {
-    fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// A store that is out of reach is not asked a hundred thousand times.
-    fn note<T>(&self, outcome: &Result<T>) {
-        let unanswered = |error: &Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::RevokedHere);
-        if !outcome.as_ref().is_err_and(unanswered) {
-            self.unanswered.store(0, Ordering::Release);
-        } else if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 >= PATIENCE {
-            self.close();
-        }
-    }
-}
 
 impl Keystore {
     /// Makes many changes in a tenant, many at a time, and gives an outcome for each, in their order. Changes of one key or
@@ -228,8 +86,9 @@ impl Work {
     async fn batch(&self, changes: Vec<Change>) -> Vec<Result<Done>> {
         let mut outcomes: Vec<(usize, Result<Done>)> = Vec::with_capacity(changes.len());
         let name_of = |id| self.keystore.cache.key(&self.tenant, id).map(|key| key.name.clone());
+        let width = if self.keystore.bucket.is_directory() { LOCAL_WIDTH } else { WIDTH };
         for lanes in waves(changes, name_of) {
-            let lanes = stream::iter(lanes).map(|lane| self.lane(lane).boxed()).buffer_unordered(WIDTH);
+            let lanes = stream::iter(lanes).map(|lane| self.lane(lane).boxed()).buffer_unordered(width);
             outcomes.extend(lanes.collect::<Vec<_>>().await.into_iter().flatten());
         }
         outcomes.sort_unstable_by_key(|(at, _)| *at);
@@ -255,11 +114,23 @@ impl Work {
     async fn lane(&self, lane: Lane) -> Vec<(usize, Result<Done>)> {
         let mut outcomes = Vec::with_capacity(lane.len());
         for (at, change) in lane {
-            let outcome = if self.gate.is_closed() { Err(not_begun()) } else { self.change(change).await };
+            let outcome = if self.gate.is_closed() { Err(not_begun()) } else { self.patiently(change).await };
             self.gate.note(&outcome);
             outcomes.push((at, outcome));
         }
         outcomes
+    }
+
+    /// Makes a change, and once more if the store did not answer. Not if its secret is made here: it would be another one.
+    async fn patiently(&self, change: Change) -> Result<Done> {
+        let repeatable = !matches!(change, Change::Issue { secret: None, .. });
+        for _ in 0..SECOND_TRIES {
+            match self.change(change.clone()).await {
+                Err(error) if repeatable && is_unanswered(&error) && !self.gate.is_closed() => {}
+                outcome => return outcome,
+            }
+        }
+        self.change(change).await
     }
 
     async fn change(&self, change: Change) -> Result<Done> {
@@ -347,28 +218,4 @@ fn differs() -> Error {
 
 fn not_begun() -> Error {
     Error::new(ErrorKind::NotBegun, "it was not begun: ask again")
-}
-
-impl Keystore {
-    /// The live key that an issue would make, if it is there already: its name, its secret, and all that is said of it.
-    pub(super) fn same(&self, tenant: &TenantId, new: &NewKey, secret: &Brought) -> Option<Arc<ApiKey>> {
-        self.cache.named(tenant, &new.name).filter(|key| is_same(key, new, secret))
-    }
-}
-
-/// Whether a key is what an issue would make. Its state is no part of that: whoever disabled it since meant it.
-pub(super) fn is_same(key: &ApiKey, new: &NewKey, secret: &Brought) -> bool {
-    let wanted = new.clone().into_key(key.tenant.clone(), secret.digest, secret.hint);
-    let trust = |key: &ApiKey| key.trust_level.clone().filter(|level| level.as_str() != ApiKey::STANDARD_TRUST);
-    key.state != KeyState::Revoked
-        && key.digest.verify(&secret.digest)
-        && key.name == wanted.name
-        && key.key_type == wanted.key_type
-        && key.streams == wanted.streams
-        && key.source_id == wanted.source_id
-        && trust(key) == trust(&wanted)
-        && new.expires_at.is_none_or(|said| said == key.expires_at) // Else it is what the tenant said by then.
-        && key.networks == wanted.networks
-        && key.limits == wanted.limits
-        && key.metadata == wanted.metadata
 }

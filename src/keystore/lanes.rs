@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bulk::Change;
+use super::change::Change;
 use crate::key::{Digest, KeyId, KeyName};
 
 /// Changes of one name or one key, each with its place, in the order in which they were asked for.

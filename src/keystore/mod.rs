@@ -2,7 +2,8 @@
 //!
 //! 1. `keys`: issue, update, revoke.  `rotation`: a new secret, and whose it may be.
 //! 2. `adopt`: writing a key that is not there yet.  `claim`: why no name is given twice.
-//! 3. [`bulk`]: many changes, told of together.  `lanes`: which of them must wait for each other.
+//! 3. [`bulk`]: many changes, told of together.  [`change`], [`outcomes`]: what goes in, what comes back.  `lanes`: which of
+//!    them must wait for each other.
 //! 4. [`selection`]: the keys that a filter means.  [`rehearsal`]: what changes would do.
 //! 5. [`plan`]: from declared keys to the steps that make them so.  `apply`: taking those steps.
 //! 6. `tenants`: create, change, delete.
@@ -17,12 +18,14 @@
 mod adopt;
 mod apply;
 pub mod bulk;
+pub mod change;
 mod claim;
 mod expiring;
 mod follow;
 mod keys;
 mod lanes;
 pub mod listing;
+pub mod outcomes;
 pub mod plan;
 pub mod rehearsal;
 mod rotation;
@@ -35,9 +38,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use apply::{Outcome, Wanted};
-pub use bulk::{Change, Done, Effect, Outcomes};
+pub use change::{Change, Done, Effect};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
+pub use outcomes::Outcomes;
 pub use rehearsal::Rehearsal;
 pub use selection::{Selection, Unused};
 pub use tenants::TenantPatch;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::bulk::{Change, Done, Effect, is_same};
+use super::change::{Change, Done, Effect, is_same};
 use super::keys::{Brought, patched, revoked};
 use super::rotation::rotated;
 use super::selection::{Selection, Unused};

@@ -128,7 +128,7 @@ async fn assert_whole(place: &Place, server: &Process) {
     assert_eq!(place.documents(), COUNT, "no key that nobody knows");
     let secrets = place.secrets();
     assert_eq!(secrets.len(), COUNT);
-    for (name, api_key) in secrets.iter().step_by(23) {
+    for (name, api_key) in secrets.iter().step_by(97) {
         let view = server.with_key(api_key).get("/api/v1/whoami").await;
         assert_eq!((view.status.as_u16(), view.json()["keyName"].as_str()), (200, Some(name.as_str())));
     }
@@ -298,7 +298,7 @@ async fn two_nodes_that_do_the_same_at_once_end_in_one_key_for_each_name() {
         server.app.keystore.catch_up().await.unwrap();
         assert_eq!(names(&server.admin()).await.len(), 400);
         assert!(server.app.unreadable().is_empty());
-        for secret in secrets.iter().step_by(7) {
+        for secret in secrets.iter().step_by(29) {
             assert_eq!(server.with_key(secret).get("/api/v1/whoami").await.status, 200);
         }
     }
@@ -320,7 +320,7 @@ async fn a_store_that_stops_answering_is_not_asked_line_after_line_and_the_same_
     faults.none();
     let lines = send(&server.admin(), &body).await;
     assert!(lines[..600].iter().all(|line| line["status"] == 200 || line["status"] == 201), "{lines:?}");
-    for secret in &secrets {
+    for secret in secrets.iter().step_by(29) {
         assert_eq!(server.with_key(secret).get("/api/v1/whoami").await.status, 200);
     }
     assert_eq!(server.app.keystore.cache().key_count(), 600);
@@ -344,7 +344,7 @@ async fn a_store_that_fails_at_random_loses_and_doubles_nothing() {
             assert!(first["keyId"].is_null() || first["keyId"] == again["keyId"], "seed {seed}: {first} {again}");
         }
         assert_eq!(server.app.keystore.cache().key_count(), 120, "seed {seed}");
-        for secret in &secrets {
+        for secret in secrets.iter().step_by(29) {
             assert_eq!(server.with_key(secret).get("/api/v1/whoami").await.status, 200);
         }
     }
