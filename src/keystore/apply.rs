@@ -53,8 +53,8 @@ impl Keystore {
         }
     }
 
-    /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has the
-    /// rest left to do. Once the store does not answer, no further step begins.
+    /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has
+    /// the rest left to do. Once the store does not answer, no further step begins.
     pub async fn carry_out(&self, tenant: &TenantId, plan: Plan, by: Option<Label>) -> Vec<Outcome> {
         let away = AtomicBool::new(false);
         let take = async |step: Step| {

@@ -139,7 +139,8 @@ async fn a_declared_digest_is_the_secret_and_another_one_rotates_it() {
         let (digest, hint) = (secret.digest().to_document(), secret.hint());
         let hint = hint.as_str();
         format!(
-            "version: 1\nkeys:\n  - {{name: ci, type: query, digest: '{digest}', hint: '{hint}', overlapSeconds: {overlap}}}\n"
+            "version: 1\nkeys:\n  - {{name: ci, type: query, digest: '{digest}', hint: '{hint}', \
+             overlapSeconds: {overlap}}}\n"
         )
     };
     let issued = apply(&server, &file(&one, 0), "").done();

@@ -312,11 +312,11 @@ fn a_key_is_told_to_belong_to_the_hash_that_another_system_has_of_it() {
     let validate =
         |expected: &[&str], input: &str| Ended::of(keyloft().args(["key", "validate"]).args(expected), input);
     // RFC 7914, section 12, as a PHC string.
-    let phc = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSedmDDaxyevuUqD7m2\
-               DYMvfoswGQA";
+    let phc = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSedmDDaxyevu\
+               UqD7m2DYMvfoswGQA";
     // What Ditto Edge Server prints is the base64 of one; this one was made with Python's hashlib.
-    let ditto = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRvbE0rSk96aHlLVjJOK2ZsMGpnQjNza0MyNjFrSHRUUTZHM\
-                 1lwL0hWd1N3";
+    let ditto = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRvbE0rSk96aHlLVjJOK2ZsMGpnQjNza0MyNjFrSHR\
+                 UUTZHM1lwL0hWd1N3";
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("hash");
     std::fs::write(&file, format!("{ditto}\n")).unwrap();

@@ -49,8 +49,8 @@ pub struct ApplyArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// Add the API keys of issued keys to this file, a name, a tab and an API key a line, before they are issued; a line
-    /// that stands there already is used again
+    /// Add the API keys of issued keys to this file, a name, a tab and an API key a line, before they are issued; a
+    /// line that stands there already is used again
     #[arg(long = "secrets", value_name = "FILE")]
     keep_in: Option<PathBuf>,
 }

@@ -4,7 +4,8 @@
 //! 2. `found`: a key of another system.  `pattern`: names with `*`.
 //! 3. `arrival`: telling the server of them, and people what became of each.
 //!
-//! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new one.
+//! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new
+//! one.
 
 mod arrival;
 mod found;

@@ -1,7 +1,7 @@
 //! `keyloft import vmauth`: the users of a vmauth configuration (its documentation: `-auth.config`).
 //!
-//! vmauth knows a client by a `bearer_token`, by `username` and `password`, or by an `auth_token`, which is all that stands
-//! in `Authorization`. Keyloft knows it by the token or the password alone, in any carrier.
+//! vmauth knows a client by a `bearer_token`, by `username` and `password`, or by an `auth_token`, which is all that
+//! stands in `Authorization`. Keyloft knows it by the token or the password alone, in any carrier.
 
 use std::path::PathBuf;
 

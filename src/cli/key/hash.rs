@@ -1,7 +1,7 @@
 //! Hashes of other systems, to check a key before it is moved: scrypt (RFC 7914). Live keys carry the fast digest only.
 //!
-//! Read are PHC strings, `$scrypt$ln=16,r=8,p=1$<salt>$<hash>`, and what Ditto Edge Server calls a Secure Public Hash: the
-//! base64 of such a string without its first `$` (its documentation, "Client Authentication").
+//! Read are PHC strings, `$scrypt$ln=16,r=8,p=1$<salt>$<hash>`, and what Ditto Edge Server calls a Secure Public Hash:
+//! the base64 of such a string without its first `$` (its documentation, "Client Authentication").
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -117,13 +117,13 @@ mod tests {
     use super::*;
 
     /// RFC 7914, section 12: `password`, `NaCl`, N = 1024, r = 8, p = 16, 64 bytes.
-    const RFC_7914: &str = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSedmD\
-                            DaxyevuUqD7m2DYMvfoswGQA";
-    /// As Ditto Edge Server prints them, computed with Python's hashlib: of the text of a key, and of what it stands for.
-    const WRAPPED: &str = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRvbE0rSk96aHlLVjJOK2ZsMGpnQjNza0MyNj\
-                           FrSHRUUTZHM1lwL0hWd1N3";
-    const WRAPPED_BYTES: &str = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRwb2dJelZDQ2ZLWFpqa0kzUnVKS2Vp\
-                                 ZHNQbjZ0MFlxV1JpUkxJSUoycEpn";
+    const RFC_7914: &str = "$scrypt$ln=10,r=8,p=16$TmFDbA$/bq+HJ00cgB4VucZDQHp/nxq18vII3gw53N2Y0s3MWIurzDZLiKjiG/xCSe\
+                            dmDDaxyevuUqD7m2DYMvfoswGQA";
+    /// As Ditto Edge Server prints them, made with Python's hashlib: of the text of a key, and of what it stands for.
+    const WRAPPED: &str = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRvbE0rSk96aHlLVjJOK2ZsMGpnQjNz\
+                           a0MyNjFrSHRUUTZHM1lwL0hWd1N3";
+    const WRAPPED_BYTES: &str = "c2NyeXB0JGxuPTEwLHI9OCxwPTEkTURFeU16UTFOamM0T1dGaVkyUmxaZyRwb2dJelZDQ2ZLWFpqa0kzUn\
+                                 VKS2VpZHNQbjZ0MFlxV1JpUkxJSUoycEpn";
     const KEY: &str = "dGVzdC1hcGkta2V5LTEyMzQ1Njc4OTA=";
 
     #[test]

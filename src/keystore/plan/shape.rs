@@ -10,9 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, KeyName, KeyPatch, KeyState, Label, record::boxed};
 
 impl Plan {
-    /// Makes the named keys as they are declared, and revokes the others if `prune` says so. `held` are the live keys of
-    /// the tenant; `owner` says whose a secret is, revoked keys and other tenants included. A key that is declared to have
-    /// expired already is not issued.
+    /// Makes the named keys as they are declared, and revokes the others if `prune` says so. `held` are the live keys
+    /// of the tenant; `owner` says whose a secret is, revoked keys and other tenants included. A key that is declared
+    /// to have expired already is not issued.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when a name or a secret is declared twice, or nothing at all and the others shall go;
