@@ -3,7 +3,7 @@
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
-//! 4. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`body`]: the body that holds a session.
+//! 4. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`body`]: one that holds a session.
 //! 5. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
