@@ -68,8 +68,8 @@ impl App {
     /// written there.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Internal`] when a thread cannot be started, [`crate::ErrorKind::Invalid`] when the address of
-    /// Redis cannot be used.
+    /// [`crate::ErrorKind::Internal`] when a thread cannot be started, [`crate::ErrorKind::Invalid`] when the address
+    /// of Redis cannot be used.
     pub fn new(
         config: &Config,
         bucket: Bucket,

@@ -65,7 +65,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(values.ok()?.join(","))
 }
 
-/// The first hop from the right that is no trusted proxy. What cannot be read ends the search: nothing left of it counts.
+/// The first hop from the right that is no trusted proxy. What cannot be read ends the search: it hides the rest.
 fn client(hops: impl Iterator<Item = Option<IpAddr>>, proxies: &TrustedProxies) -> Option<IpAddr> {
     hops.take(MAX_HOPS).map_while(|hop| hop).find(|hop| !proxies.trust(*hop))
 }

@@ -8,9 +8,18 @@ use super::{Kind, Quota, Quotas};
 /// The window of every rate, in seconds.
 const WINDOW: u64 = 60;
 
-/// The value of `RateLimit-Policy`: what each limit lets pass in a minute. Visible ASCII.
-pub fn policy(quotas: &Quotas) -> Vec<u8> {
-    list(quotas, |text, quota| {
+/// The values of `RateLimit-Policy` (what each limit lets pass in a minute) and of `RateLimit` (what is left of each, and in
+/// how many seconds all of it is back), one after the other in one buffer, and where the second begins. Visible ASCII.
+pub fn write(quotas: &Quotas) -> (Vec<u8>, usize) {
+    let mut text = Vec::with_capacity(128);
+    policy(&mut text, quotas);
+    let split = text.len();
+    state(&mut text, quotas);
+    (text, split)
+}
+
+fn policy(text: &mut Vec<u8>, quotas: &Quotas) {
+    list(text, quotas, |text, quota| {
         parameter(text, "q", quota.rate.per_minute.get());
         match quota.policy.kind {
             Kind::Requests => {} // The unit of whoever says none.
@@ -18,15 +27,14 @@ pub fn policy(quotas: &Quotas) -> Vec<u8> {
             Kind::Bytes => text.extend_from_slice(br#";qu="content-bytes""#),
         }
         parameter(text, "w", WINDOW);
-    })
+    });
 }
 
-/// The value of `RateLimit`: what is left of each limit, and in how many seconds all of it is back. Visible ASCII.
-pub fn state(quotas: &Quotas) -> Vec<u8> {
-    list(quotas, |text, quota| {
+fn state(text: &mut Vec<u8>, quotas: &Quotas) {
+    list(text, quotas, |text, quota| {
         parameter(text, "r", quota.remaining);
         parameter(text, "t", whole_seconds(quota.full_in));
-    })
+    });
 }
 
 /// Rounded up, so that whoever waits for so long has waited long enough.
@@ -34,18 +42,16 @@ pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-fn list(quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &Quota)) -> Vec<u8> {
-    let mut text = Vec::with_capacity(96);
-    for quota in quotas.iter() {
-        if !text.is_empty() {
+fn list(text: &mut Vec<u8>, quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &Quota)) {
+    for (number, quota) in quotas.iter().enumerate() {
+        if number > 0 {
             text.extend_from_slice(b", ");
         }
         text.push(b'"');
         text.extend_from_slice(quota.policy.name().as_bytes());
         text.push(b'"');
-        parameters(&mut text, quota);
+        parameters(text, quota);
     }
-    text
 }
 
 fn parameter(text: &mut Vec<u8>, name: &str, value: u64) {
@@ -83,20 +89,18 @@ mod tests {
     fn every_limit_is_a_member_with_its_unit() {
         let mut quotas = Quotas::default();
         quotas.note(quota(Holder::Key, Kind::Requests, 600, 599, 100));
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        assert_eq!(text(policy(&quotas)), r#""key-requests";q=600;w=60"#);
-        assert_eq!(text(state(&quotas)), r#""key-requests";r=599;t=1"#);
+        let values = |quotas: &Quotas| {
+            let (text, split) = write(quotas);
+            let text = String::from_utf8(text).unwrap();
+            [text[..split].to_owned(), text[split..].to_owned()]
+        };
+        assert_eq!(values(&quotas), [r#""key-requests";q=600;w=60"#, r#""key-requests";r=599;t=1"#]);
         quotas.note(quota(Holder::Tenant, Kind::Events, 1_099_511_627_776, 0, 60_000));
         quotas.note(quota(Holder::Tenant, Kind::Bytes, 10, 7, 0));
         quotas.note(quota(Holder::Key, Kind::Requests, 600, 598, 1001));
-        assert_eq!(
-            text(policy(&quotas)),
-            r#""key-requests";q=600;w=60, "tenant-events";q=1099511627776;qu="events";w=60, "#.to_owned()
-                + r#""tenant-bytes";q=10;qu="content-bytes";w=60"#
-        );
-        assert_eq!(
-            text(state(&quotas)),
-            r#""key-requests";r=598;t=2, "tenant-events";r=0;t=60, "tenant-bytes";r=7;t=0"#
-        );
+        let policy = r#""key-requests";q=600;w=60, "tenant-events";q=1099511627776;qu="events";w=60, "#;
+        let state = r#""key-requests";r=598;t=2, "tenant-events";r=0;t=60, "tenant-bytes";r=7;t=0"#;
+        let bytes = r#""tenant-bytes";q=10;qu="content-bytes";w=60"#;
+        assert_eq!(values(&quotas), [format!("{policy}{bytes}"), state.to_owned()]);
     }
 }

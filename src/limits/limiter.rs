@@ -24,8 +24,8 @@ pub struct Decision {
     pub refusal: Option<Refusal>,
 }
 
-/// The limits of one node. With the address of a Redis, all nodes that share it count together; without an answer of it,
-/// each counts for itself.
+/// The limits of one node. With the address of a Redis, all nodes that share it count together; without an answer of
+/// it, each counts for itself.
 #[derive(Debug)]
 pub struct Limiter {
     cache: Arc<KeyCache>,
@@ -38,15 +38,15 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Limits in memory. `requests` bounds each key that has no such limit of its own. Subjects that are gone from `cache`
-    /// are forgotten.
+    /// Limits in memory. `requests` bounds each key that has no such limit of its own. Subjects that are gone from
+    /// `cache` are forgotten.
     pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, requests: Option<Rate>) -> Self {
         let start = clock.mark();
         Self { cache, clock, start, requests, local: Local::default(), shared: None, fallbacks: AtomicU64::new(0) }
     }
 
-    /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`), which
-    /// need not be there yet. A request waits for it for `patience` at most.
+    /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`),
+    /// which need not be there yet. A request waits for it for `patience` at most.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the URL cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
@@ -119,6 +119,6 @@ impl Limiter {
 /// A request that takes more than ever passes at once would be told to come back for ever.
 fn never(charges: &Charges) -> Option<Refusal> {
     let over = charges.iter().find(|charge| charge.cells() > charge.burst_cells())?;
-    let most = over.rate.burst.get();
+    let most = over.rate.burst.get().max(over.policy.kind.cell());
     Some(Refusal::Never { policy: over.policy, amount: over.amount, most })
 }

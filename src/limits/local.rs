@@ -1,5 +1,5 @@
-//! All limits that are being used, in the memory of this node. Subjects are spread over shards, and each has a lock of its
-//! own: a busy key never makes another wait.
+//! All limits that are being used, in the memory of this node. Subjects are spread over shards, and each has a lock of
+//! its own: a busy key never makes another wait.
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +67,7 @@ impl Local {
         Decision { quotas, refusal: refusal.map(|policy| Refusal::Rate { policy, wait: longest }) }
     }
 
-    /// Counts as used what is used of the same limits elsewhere: for each charge, how long until its limit is full again.
+    /// Counts as used what is used of the same limits elsewhere: for each charge, how long until its limit is full.
     pub(super) fn keep_in_step(&self, charges: &Charges, until_full: &[Duration], now: Duration) {
         let subjects = self.subjects(charges);
         let mut held = subjects.each_ref().map(|subject| subject.as_deref().map(Subject::lock));

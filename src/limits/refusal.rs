@@ -1,9 +1,8 @@
 //! Every reason not to admit a request of a good key.
 
-use std::fmt;
 use std::time::Duration;
 
-use super::{Holder, Policy};
+use super::Policy;
 
 /// Why a request is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +11,7 @@ pub enum Refusal {
     #[error("The key may not be used from this address.")]
     Network,
     /// A limit is used up for now.
-    #[error("{} limit of {} a minute is used up for now.", Whose(.policy), .policy.kind.as_str())]
+    #[error("The {}'s limit of {} a minute is used up for now.", .policy.holder.as_str(), .policy.kind.as_str())]
     Rate {
         /// The first limit that refused.
         policy: Policy,
@@ -21,8 +20,8 @@ pub enum Refusal {
     },
     /// It is more than a limit ever lets pass at once.
     #[error(
-        "{amount} {} in one request are more than {} limit ever lets pass at once, which is {most}: send less in each.",
-        .policy.kind.as_str(), Whose(.policy).lower()
+        "{amount} {} in one request are more than the {}'s limit lets pass at once, which is {most}: send less in each.",
+        .policy.kind.as_str(), .policy.holder.as_str()
     )]
     Never {
         /// The first limit that refused.
@@ -32,24 +31,4 @@ pub enum Refusal {
         /// How much may pass at once.
         most: u64,
     },
-}
-
-struct Whose<'a>(&'a Policy);
-
-impl Whose<'_> {
-    fn lower(&self) -> &'static str {
-        match self.0.holder {
-            Holder::Key => "the key's",
-            Holder::Tenant => "the tenant's",
-        }
-    }
-}
-
-impl fmt::Display for Whose<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0.holder {
-            Holder::Key => "The key's",
-            Holder::Tenant => "The tenant's",
-        })
-    }
 }

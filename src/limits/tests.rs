@@ -146,7 +146,7 @@ fn what_never_passes_is_told_so_and_takes_nothing() {
     let never = |holder, kind, amount, most| Some(Refusal::Never { policy: Policy { holder, kind }, amount, most });
     assert_eq!(bench.take(&key, load(101, 1)).refusal, never(Holder::Key, Kind::Events, 101, 100));
     assert_eq!(bench.take(&key, load(51, 1)).refusal, never(Holder::Tenant, Kind::Events, 51, 50));
-    assert_eq!(bench.take(&key, load(1, 1025)).refusal, never(Holder::Key, Kind::Bytes, 1025, 10));
+    assert_eq!(bench.take(&key, load(1, 1025)).refusal, never(Holder::Key, Kind::Bytes, 1025, 1024));
     assert_eq!(bench.limiter.subjects(), 0);
     assert_eq!(bench.take(&key, load(50, 1)).refusal, None);
 }
@@ -278,7 +278,8 @@ proptest! {
     ) {
         for kind in [Kind::Requests, Kind::Events, Kind::Bytes] {
             let bench = Bench::new();
-            let (unit, rate) = (kind.cell(), Rate::new(per_minute * kind.cell() - kind.cell() / 2, burst * kind.cell()).unwrap());
+            let unit = kind.cell();
+            let rate = Rate::new(per_minute * unit - unit / 2, burst * unit).unwrap();
             let limits = match kind {
                 Kind::Requests => Limits { requests: Some(rate), ..Limits::default() },
                 Kind::Events => Limits { events: Some(rate), ..Limits::default() },
@@ -318,7 +319,9 @@ proptest! {
     fn of_two_keys_and_their_tenant_none_ever_passes_more_than_its_own(
         arrivals in proptest::collection::vec((0i64..1500, 0usize..2, 1u64..12, 1u64..6), 1..150),
     ) {
-        let limit = |events, kib: u64| Limits { requests: None, events: rate(events, 20), bytes: rate(kib * 1024, 8192) };
+        let limit = |events, kib: u64| {
+            Limits { requests: None, events: rate(events, 20), bytes: rate(kib * 1024, 8192) }
+        };
         let whole = limit(700, 170);
         let bench = Bench::with(None, whole);
         let limits = [limit(600, 120), limit(300, 240)];
@@ -349,7 +352,7 @@ proptest! {
         }
     }
 
-    /// A lower burst forgives what was used above it; nothing else is given back by going to another rate and returning.
+    /// A lower burst forgives what was used above it; nothing else is given back by going to another rate and back.
     #[test]
     fn no_change_to_and_fro_is_a_refill(changes in proptest::collection::vec(0usize..3, 1..50)) {
         let bench = Bench::new();

@@ -1,5 +1,5 @@
-//! Limits that many nodes count together in a real Redis, and what they do without it. Here time is real: every admission
-//! is recorded, and judged afterwards.
+//! Limits that many nodes count together in a real Redis, and what they do without it. Here time is real: every
+//! admission is recorded, and judged afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -45,8 +45,8 @@ pub struct LimitChanges {
 }
 
 impl LimitChanges {
-    /// The limits to send; `None` when nothing is to change. Limits are replaced whole, so `known` is asked for what there
-    /// is when some of them stay.
+    /// The limits to send; `None` when nothing is to change. Limits are replaced whole, so `known` is asked for what
+    /// there is when some of them stay.
     pub(in crate::cli) fn over(&self, known: impl FnOnce() -> Outcome<Value>) -> Outcome<Option<Value>> {
         let said = [self.requests_per_minute, self.events_per_minute, self.bytes_per_minute];
         let limits = match (self.no_limits, said) {

@@ -32,20 +32,21 @@ pub async fn check<A: Action>(
     };
     let Some((limiter, charges)) = met else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     let decision = limiter.admit(&charges).await;
-    request.extensions_mut().insert(decision.quotas);
+    let mut quotas = decision.quotas;
     let mut response = match decision.refusal {
         Some(refusal) => request.into_response(Problem::from(refusal).response()),
         None => next.call(request).await?.map_into_boxed_body(),
     };
-    // Those that the handler met included.
-    let quotas = response.request().extensions().get::<Quotas>().copied();
-    if let Some(quotas) = quotas.filter(|quotas| !quotas.is_empty()) {
+    if let Some(met_inside) = response.request().extensions().get::<Quotas>() {
+        quotas.extend(met_inside);
+    }
+    if !quotas.is_empty() {
         show(&quotas, response.headers_mut());
     }
     Ok(response)
 }
 
-/// Admits what was found in a body, before anything of it is stored.
+/// Admits what was found in a body, before anything of it is stored. What is left is told by [`check`].
 ///
 /// # Errors
 /// 429 `rate_limited`; 413 when it is more than ever passes at once.
@@ -60,9 +61,7 @@ pub async fn charge<A: Action>(
         return Ok(());
     }
     let decision = limiter.admit(&charges).await;
-    if let Some(quotas) = request.extensions_mut().get_mut::<Quotas>() {
-        quotas.extend(&decision.quotas);
-    }
+    request.extensions_mut().insert(decision.quotas);
     decision.refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
@@ -80,8 +79,11 @@ fn meet<A: Action>(request: &ServiceRequest) -> Result<Option<(web::Data<Limiter
 }
 
 fn show(quotas: &Quotas, headers: &mut HeaderMap) {
-    for (name, value) in [(RATE_LIMIT_POLICY, fields::policy(quotas)), (RATE_LIMIT, fields::state(quotas))] {
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+    let (text, split) = fields::write(quotas);
+    let mut policy = Bytes::from(text);
+    let state = policy.split_off(split);
+    for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             headers.insert(name, value);
         }
     }
