@@ -1,5 +1,5 @@
-//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, and with a key held
-//! to its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, one that is
+//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, with a key held to
+//! its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, one that is
 //! unknown, the memory of a key, and a key with networks and limits; then serves until its standard input ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
