@@ -1,6 +1,6 @@
-//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, and with a key that
-//! is held to its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, an unknown
-//! one, the memory of a key, and a key with networks and limits; then serves until its standard input ends.
+//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, with a key held to
+//! its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, one that is
+//! unknown, the memory of a key, and a key with networks and limits; then serves until its standard input ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Read as _;

@@ -77,7 +77,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("http.trusted_proxies"),
         default: "nobody",
         unit: "networks",
-        doc: "Proxies that are believed about the address of a client (X-Forwarded-For, Forwarded), such as 10.0.0.0/8,::1.",
+        doc: "Proxies that are believed about a client's address (X-Forwarded-For, Forwarded), such as 10.0.0.0/8.",
         set: |config, text| {
             let networks = if text == "nobody" { Ok(Networks::default()) } else { text.parse() };
             let rule = |_| "must be networks such as 10.0.0.0/8,2001:db8::/32, or nobody".to_owned();

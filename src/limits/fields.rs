@@ -8,8 +8,8 @@ use super::{Kind, Quota, Quotas};
 /// The window of every rate, in seconds.
 const WINDOW: u64 = 60;
 
-/// The values of `RateLimit-Policy` (what each limit lets pass in a minute) and of `RateLimit` (what is left of each, and in
-/// how many seconds all of it is back), one after the other in one buffer, and where the second begins. Visible ASCII.
+/// The values of `RateLimit-Policy` (what each limit lets pass in a minute) and of `RateLimit` (what is left of each,
+/// and in how many seconds all of it is back), one after the other in one buffer; and where the second begins. ASCII.
 pub fn write(quotas: &Quotas) -> (Vec<u8>, usize) {
     let mut text = Vec::with_capacity(128);
     policy(&mut text, quotas);

@@ -20,7 +20,7 @@ pub enum Refusal {
     },
     /// It is more than a limit ever lets pass at once.
     #[error(
-        "{amount} {} in one request are more than the {}'s limit lets pass at once, which is {most}: send less in each.",
+        "{amount} {} in one request are more than the {}'s limit lets pass at once, which is {most}: send fewer.",
         .policy.kind.as_str(), .policy.holder.as_str()
     )]
     Never {
