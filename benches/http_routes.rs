@@ -1,21 +1,43 @@
 //! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, with a key held to
-//! its networks and limits), over a cache of as many keys as asked for. Prints its address, a key, one that is
+//! its networks and limits, and counted), over a cache of as many keys as asked for. Prints its address, a key, one that is
 //! unknown, the memory of a key, and a key with networks and limits; then serves until its standard input ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Read as _;
 use std::sync::Arc;
 
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
-use keyloft::auth::Query;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpMessage, HttpServer, web};
+use keyloft::auth::{Permit, Query};
+use keyloft::http::client;
 use keyloft::http::middleware::{admit, api_key};
 use keyloft::key::{ApiKey, KeyName, KeyType, Label, Limits, NewKey, PlainSecret, Rate, Tenant, TenantId};
 use keyloft::limits::Limiter;
+use keyloft::stream::StreamCatalog;
+use keyloft::usage::{Meter, UsageSettings, Use};
 use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
 
 async fn answer() -> &'static str {
     "ok"
+}
+
+/// What the server does for every key once the answer is known.
+async fn counted(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let response = next.call(request).await?;
+    let request = response.request();
+    if let (Some(permit), Some(meter)) =
+        (request.extensions().get::<Permit<Query>>(), request.app_data::<web::Data<Meter>>())
+    {
+        let (at, address) = (SystemClock.now(), client::of(request));
+        meter
+            .count(permit.key(), &Use { at, address, admitted: true, older: None, refused: None, events: 0, bytes: 0 });
+    }
+    Ok(response)
 }
 
 fn main() -> std::io::Result<()> {
@@ -43,19 +65,25 @@ fn main() -> std::io::Result<()> {
     let unknown = PlainSecret::generate(KeyType::Query).unwrap();
     let bytes_per_key = (resident_bytes() - before) / count;
     let limiter = web::Data::new(Limiter::new(cache.clone(), Arc::new(SystemClock), None));
-    let keystore = web::Data::new(Keystore::new(Bucket::in_memory(), cache, Arc::new(SystemClock)));
+    let bucket = Bucket::in_memory();
+    let keystore = web::Data::new(Keystore::new(bucket.clone(), cache, Arc::new(SystemClock)));
+    let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
+    let meter = Meter::new(bucket, keystore.as_ref().clone(), catalog, UsageSettings::default());
+    let meter = web::Data::new(meter);
 
     actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(keystore.clone())
                 .app_data(limiter.clone())
+                .app_data(meter.clone())
                 .service(web::resource("/open").route(web::get().to(answer)))
                 .service(web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)))
                 .service(
                     web::resource("/limited")
                         .wrap(from_fn(admit::check::<Query>))
                         .wrap(from_fn(api_key::require::<Query>))
+                        .wrap(from_fn(counted))
                         .route(web::get().to(answer)),
                 )
         })
