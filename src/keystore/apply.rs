@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, stream};
 
+use super::adopt::Pending;
 use super::plan::{Change, Declared, DeclaredSecret, Plan, Step};
 use super::{Changed, Keystore};
 use crate::error::{Error, ErrorKind, Result};
@@ -96,7 +97,10 @@ impl Keystore {
         };
         let mut new = declared.new.clone();
         new.expires_at = declared.expires_at;
-        let issued = self.adopt(tenant, new, secret, by).await?;
+        let (this, owner) = (self.clone(), tenant.clone());
+        // Its secret is kept by whoever declares it: a run that was killed is finished at once.
+        let issue = async move { this.adopt_now(owner, new, secret, by, Pending::Finish).await };
+        let issued = Self::to_the_end(issue).await?;
         if declared.active != Some(false) {
             return Ok(issued);
         }

@@ -104,7 +104,7 @@ impl Keystore {
 
     async fn issue_now(&self, tenant: TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
         let secret = generate(new.key_type)?;
-        let issued = self.adopt_now(tenant, new, Brought::of(&secret), by).await?;
+        let issued = self.adopt_now(tenant, new, Brought::of(&secret), by, Pending::Refuse).await?;
         Ok(Issued { key: issued.value, secret, change_seq: issued.change_seq })
     }
 
@@ -119,22 +119,21 @@ impl Keystore {
         secret: Brought,
         by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
+        // What people bring may have arrived elsewhere a moment ago.
+        self.catch_up().await?;
         let (this, tenant) = (self.clone(), tenant.clone());
-        Self::to_the_end(async move { this.adopt_now(tenant, new, secret, by).await }).await
+        Self::to_the_end(async move { this.adopt_now(tenant, new, secret, by, Pending::Refuse).await }).await
     }
 
-    async fn adopt_now(
+    pub(super) async fn adopt_now(
         &self,
         tenant: TenantId,
         new: NewKey,
         secret: Brought,
         by: Option<Label>,
+        others: Pending,
     ) -> Result<Changed<ApiKey>> {
-        if secret.own {
-            // What nobody can guess is nobody's; what people bring may have arrived elsewhere a moment ago.
-            self.catch_up().await?;
-        }
-        let key = self.adopt_document(tenant, new, secret, by, Pending::Refuse).await?;
+        let key = self.adopt_document(tenant, new, secret, by, others).await?;
         let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value: key, change_seq })

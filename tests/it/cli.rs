@@ -102,7 +102,7 @@ async fn networks_and_limits_are_typed_and_taken_back() {
     assert_eq!(tenant["limits"]["bytes"], json!({"perMinute": 2048, "burst": 2048}));
     assert_eq!(key.get("/api/v1/whoami").await.status, 200);
     key.get("/api/v1/whoami").await.refused(429, "rate_limited");
-    assert!(typed(&server, "tenant update default --no-limits").done().contains("LIMITS"));
+    assert!(typed(&server, "tenant update default --no-limits").done().contains("Limits"));
     assert_eq!(key.get("/api/v1/whoami").await.header("ratelimit"), None);
 }
 

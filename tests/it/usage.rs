@@ -101,6 +101,22 @@ async fn a_key_that_does_not_work_is_refused_for_its_own_account_and_is_not_used
 }
 
 #[tokio::test]
+async fn whoever_is_turned_away_by_a_network_or_a_limit_is_counted_and_has_not_used_the_key() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let body = json!({"keyName": "away", "keyType": "query", "allowedCidrs": ["10.0.0.0/8"]});
+    let away = admin.issue_with("default", body).await;
+    server.with_key(&away.api_key).get("/api/v1/whoami").await.refused(403, "network_not_allowed");
+    let body = json!({"keyName": "busy", "keyType": "query", "limits": {"requests": {"perMinute": 1}}});
+    let busy = admin.issue_with("default", body).await;
+    assert_eq!(server.with_key(&busy.api_key).get("/api/v1/whoami").await.status, 200);
+    server.with_key(&busy.api_key).get("/api/v1/whoami").await.refused(429, "rate_limited");
+    let (away, busy) = (view(&admin, &away.id).await, view(&admin, &busy.id).await);
+    assert_eq!((&away["usage"]["refused"], &away["lastUsedAt"]), (&json!({"network_not_allowed": 1}), &Value::Null));
+    assert_eq!((&busy["usage"]["refused"], &busy["usage"]["requests"]), (&json!({"rate_limited": 1}), &json!(2)));
+}
+
+#[tokio::test]
 async fn credentials_that_nobody_knows_leave_no_trace() {
     let server = TestServer::spawn().await;
     let issued = server.admin().issue("default", "k", "query").await;
@@ -358,7 +374,8 @@ async fn the_command_line_shows_it() {
     let row = |name: &str| list.lines().find(|line| line.contains(name)).unwrap().to_owned();
     assert!(row("shipper").ends_with(":00.000Z") && row("idle").ends_with('-'), "{list}");
     let card = run(&["key", "show", "shipper"]).await;
-    for part in ["Last used", "Last address  127.0.0.1", "Requests      1", "Refused"] {
+    let card = card.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["Last used", "Last address 127.0.0.1", "Requests 1", "Refused"] {
         assert!(card.contains(part), "{part}: {card}");
     }
     let unused = run(&["key", "list", "--unused-since", "30d"]).await;
