@@ -30,7 +30,10 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         doc: "How often a node writes down what keys were used for, give or take a fifth: what a crash may lose; 0s records nothing.",
         set: |config, text| {
             let interval = duration(text, Duration::ZERO..=Duration::from_secs(24 * 3600))?;
-            config.usage.flush_interval = (interval > Duration::ZERO).then_some(interval);
+            if !interval.is_zero() && interval < Duration::from_millis(100) {
+                return Err("must be 0s, or at least 100ms".to_owned());
+            }
+            config.usage.flush_interval = (!interval.is_zero()).then_some(interval);
             Ok(())
         },
     },

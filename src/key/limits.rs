@@ -1,15 +1,19 @@
 //! How much of a key or a tenant may be used in a minute.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::InvalidId;
 
 /// Bounds on use; `None` is no bound. Each stands for itself: a request counts against all three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Requests.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,8 +34,8 @@ impl Limits {
 }
 
 /// So much in a minute: whatever window one looks at, no more than `burst`, and `per_minute` for each minute of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", try_from = "Written")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rate {
     /// What comes back in a minute.
     pub per_minute: NonZeroU64,
@@ -76,20 +80,50 @@ impl FromStr for Rate {
     }
 }
 
-/// A rate as documents and bodies have it: the burst may be missing.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Written {
-    per_minute: u64,
-    burst: Option<u64>,
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        struct Fields {
+            requests: Option<Rate>,
+            events: Option<Rate>,
+            bytes: Option<Rate>,
+        }
+        let Fields { requests, events, bytes } = object(deserializer)?;
+        Ok(Self { requests, events, bytes })
+    }
 }
 
-impl TryFrom<Written> for Rate {
-    type Error = InvalidId;
-
-    fn try_from(written: Written) -> Result<Self, InvalidId> {
-        Self::new(written.per_minute, written.burst.unwrap_or(written.per_minute))
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        struct Fields {
+            per_minute: u64,
+            burst: Option<u64>,
+        }
+        let Fields { per_minute, burst } = object(deserializer)?;
+        Self::new(per_minute, burst.unwrap_or(per_minute)).map_err(serde::de::Error::custom)
     }
+}
+
+/// Reads an object and nothing else: what serde derives also takes the fields of a struct in a row.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
 }
 
 #[cfg(test)]
@@ -118,6 +152,8 @@ mod tests {
             r#"{"requests":{"perMinute":1099511627777}}"#,
             r#"{"requests":{"perSecond":1}}"#,
             r#"{"requests":600}"#,
+            r#"{"requests":[600]}"#,
+            "[]",
             r#"{"queries":{"perMinute":1}}"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");

@@ -56,11 +56,21 @@ impl Networks {
     }
 }
 
-/// One network; a plain address is the network of itself. `None` for anything else: `10.0.0.1/8` is a slip.
+/// One network; a plain address is the network of itself. `None` for anything else: `10.0.0.1/8` is a slip. An IPv4
+/// network that is written as IPv6 (RFC 4291, section 2.5.5.2) is what it is.
 fn network(text: &str) -> Option<IpNet> {
-    let network = match IpAddr::from_str(text) {
-        Ok(address) => IpNet::from(address),
-        Err(_) => IpNet::from_str(text).ok()?,
+    const MAPPED_BITS: u8 = 96;
+    let (address, bits) = match text.split_once('/') {
+        Some((_, bits)) if !bits.bytes().all(|byte| byte.is_ascii_digit()) => return None, // Such as +8.
+        Some((address, bits)) => (IpAddr::from_str(address).ok()?, Some(bits.parse().ok()?)),
+        None => (IpAddr::from_str(text).ok()?, None),
+    };
+    let network = match (address, bits) {
+        (_, None) => IpNet::from(address.to_canonical()),
+        (IpAddr::V6(mapped), Some(bits)) if bits >= MAPPED_BITS && mapped.to_ipv4_mapped().is_some() => {
+            IpNet::new(address.to_canonical(), bits - MAPPED_BITS).ok()?
+        }
+        (_, Some(bits)) => IpNet::new(address, bits).ok()?,
     };
     (network.addr() == network.network()).then_some(network)
 }
@@ -110,6 +120,9 @@ mod tests {
         for outside in ["192.0.3.0", "2001:db9::1", "198.51.100.8", "::1", "::c000:201"] {
             assert!(!office.allow(outside.parse().unwrap()), "{outside}");
         }
+        let mapped = networks("::ffff:1.2.3.0/120,::ffff:5.6.7.8");
+        assert!(mapped.allow("1.2.3.4".parse().unwrap()) && mapped.allow("::ffff:5.6.7.8".parse().unwrap()));
+        assert!(!mapped.allow("1.2.4.4".parse().unwrap()));
         assert!(networks("").allow("203.0.113.1".parse().unwrap()));
         assert!(networks("0.0.0.0/0").allow("203.0.113.1".parse().unwrap()));
         assert!(!networks("0.0.0.0/0").allow("::1".parse().unwrap()));
@@ -117,7 +130,9 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0/8", "all", "fe80::1%eth0", "::/129"] {
+        for bad in
+            ["10.0.0.1/8", "010.0.0.0/8", "10.0.0.0/+8", "10.0.0.0/33", "10.0.0/8", "all", "fe80::1%eth0", "::/129"]
+        {
             assert!(bad.parse::<Networks>().is_err(), "{bad}");
         }
         assert!(vec!["10.0.0.0/8"; 65].join(",").parse::<Networks>().is_err());

@@ -47,7 +47,9 @@ impl TryFrom<Vec<OlderSecret>> for OlderSecrets {
 
 /// Four secrets overlap the current one already: wait until the first of them ends, or end them with an overlap of 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("four older secrets of the key still work: rotate with a shorter overlap, or wait until one of them has ended")]
+#[error(
+    "four older secrets of the key still work: rotate without an overlap, end the overlap, or wait until one of them ends"
+)]
 pub struct TooManySecrets;
 
 impl ApiKey {

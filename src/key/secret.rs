@@ -4,6 +4,7 @@
 use std::fmt;
 
 use rand::{TryRng, rngs::SysRng};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::credential::{BASE62, CHECKSUM_LEN, LEN, PREFIX_LEN, SECRET_LEN, checksum};
@@ -112,6 +113,19 @@ impl Hint {
     /// The characters; empty when nothing is known.
     pub fn as_str(&self) -> &str {
         if self.0 == [0; 4] { "" } else { std::str::from_utf8(&self.0).unwrap_or_default() }
+    }
+}
+
+impl Serialize for Hint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Book, Tally, Use};
-use crate::key::{KeyId, TenantId};
+use crate::key::{ApiKey, KeyId, TenantId};
 
 /// A power of two, so that part of an id chooses one.
 const SHARDS: usize = 64;
@@ -20,8 +20,8 @@ impl Default for Counters {
 }
 
 impl Counters {
-    pub(super) fn count(&self, tenant: &TenantId, key_id: KeyId, used: &Use) {
-        self.shard(key_id).change(tenant, key_id, |tally| tally.count(used));
+    pub(super) fn count(&self, key: &ApiKey, used: &Use) {
+        self.shard(key.key_id).change(&key.tenant, key.key_id, |tally| tally.count(key.hint, used));
     }
 
     /// All of it; counting begins anew.

@@ -96,7 +96,7 @@ impl Meter {
     /// Counts a request with a key that was recognised: one short lock.
     pub fn count(&self, key: &ApiKey, used: &Use) {
         if self.is_on() {
-            self.0.counters.count(&key.tenant, key.key_id, used);
+            self.0.counters.count(key, used);
         }
     }
 
@@ -114,11 +114,14 @@ impl Meter {
         Ok(Totals { meter: self.clone(), reading })
     }
 
-    /// When each key of a tenant was used last, on any node.
+    /// When each key of a tenant was used last, on any node, for those who ask of an instant.
     ///
     /// # Errors
-    /// As for [`Meter::totals`].
-    pub async fn last_used(&self, tenant: &TenantId) -> Result<LastUses> {
+    /// As for [`Meter::totals`]; [`crate::ErrorKind::Invalid`] for an instant that has not come: keys may be used till then.
+    pub async fn last_used(&self, tenant: &TenantId, since: DateTime<Utc>) -> Result<LastUses> {
+        if since > self.0.keystore.now() {
+            return Err(Error::invalid("unusedSince must not be in the future"));
+        }
         let Totals { reading, .. } = self.totals().await?;
         let mut last: HashMap<KeyId, Minute> = HashMap::new();
         let mut show = |key_id, tally: &Tally| {
@@ -168,7 +171,8 @@ impl Inner {
         let broken: HashSet<String> = cache.unreadable().into_keys().map(|(_, object)| object).collect();
         move |tenant, key_id, tally| match cache.key(tenant, key_id) {
             Some(key) => {
-                tally.older.retain(|hint, _| key.older.iter().any(|older| older.hint.as_str() == hint));
+                let older = |hint: &str| key.older.iter().any(|older| older.hint.as_str() == hint);
+                tally.retain_secrets(|hint| hint == key.hint.as_str() || older(hint));
                 true
             }
             None => broken.contains(ObjectName::Key { tenant: tenant.clone(), key_id }.path().as_str()),

@@ -69,14 +69,17 @@ pub struct Tally {
     /// Requests that were answered with a problem, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<Cow<'static, str>, u64>,
+    /// The secret that the key had when it was let in last by the one it had, by its last characters, and when that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<(Hint, Minute)>,
     /// The last minute in which each secret was let in that had been rotated away, by its last characters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub older: BTreeMap<Cow<'static, str>, Minute>,
+    older: BTreeMap<Cow<'static, str>, Minute>,
 }
 
 impl Tally {
-    /// Counts a request. Allocates only what it sees for the first time.
-    pub fn count(&mut self, used: &Use) {
+    /// Counts a request with a key whose secret ends so. Allocates only what it sees for the first time.
+    pub fn count(&mut self, current: Hint, used: &Use) {
         self.requests += 1;
         self.events += used.events;
         self.bytes += used.bytes;
@@ -92,11 +95,40 @@ impl Tally {
         let minute = Minute::of(used.at);
         self.last_used = self.last_used.max(Some(minute));
         self.last_address = used.address.or(self.last_address);
-        if let Some(hint) = used.older {
-            match self.older.get_mut(hint.as_str()) {
-                Some(last) => *last = minute.max(*last),
-                None => _ = self.older.insert(Cow::Owned(hint.as_str().to_owned()), minute),
+        match used.older {
+            Some(hint) => self.note_older(hint, minute),
+            None => self.note_current(current, minute),
+        }
+    }
+
+    /// When a secret was let in last, by its last characters.
+    pub fn last_used_of(&self, hint: &str) -> Option<Minute> {
+        let current = self.current.filter(|(current, _)| current.as_str() == hint).map(|(_, minute)| minute);
+        current.max(self.older.get(hint).copied())
+    }
+
+    /// Forgets all secrets but those that `wanted` accepts by their last characters.
+    pub fn retain_secrets(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.older.retain(|hint, _| wanted(hint));
+    }
+
+    /// Of two secrets that each was the current one, the later one is.
+    fn note_current(&mut self, hint: Hint, minute: Minute) {
+        match &mut self.current {
+            Some((known, last)) if *known == hint => *last = minute.max(*last),
+            Some((known, last)) if (*last, known.as_str()) > (minute, hint.as_str()) => self.note_older(hint, minute),
+            known => {
+                if let Some((hint, minute)) = known.replace((hint, minute)) {
+                    self.note_older(hint, minute);
+                }
             }
+        }
+    }
+
+    fn note_older(&mut self, hint: Hint, minute: Minute) {
+        match self.older.get_mut(hint.as_str()) {
+            Some(last) => *last = minute.max(*last),
+            None => _ = self.older.insert(Cow::Owned(hint.as_str().to_owned()), minute),
         }
     }
 
@@ -112,6 +144,9 @@ impl Tally {
         for (reason, count) in &other.refused {
             let sum = self.refused.entry(reason.clone()).or_default();
             *sum = sum.saturating_add(*count);
+        }
+        if let Some((hint, minute)) = other.current {
+            self.note_current(hint, minute);
         }
         for (hint, minute) in &other.older {
             let last = self.older.entry(hint.clone()).or_insert(*minute);
@@ -148,9 +183,9 @@ mod tests {
     #[test]
     fn a_request_that_was_not_let_in_is_counted_and_is_no_use() {
         let mut tally = Tally::default();
-        tally.count(&Use { events: 3, bytes: 40, ..request(60) });
-        tally.count(&Use { admitted: false, refused: Some("expired"), address: None, ..request(600) });
-        tally.count(&Use { refused: Some("invalid_request"), ..request(30) });
+        tally.count(Hint::default(), &Use { events: 3, bytes: 40, ..request(60) });
+        tally.count(Hint::default(), &Use { admitted: false, refused: Some("expired"), address: None, ..request(600) });
+        tally.count(Hint::default(), &Use { refused: Some("invalid_request"), ..request(30) });
         assert_eq!((tally.requests, tally.events, tally.bytes, tally.refusals()), (3, 3, 40, 2));
         assert_eq!(tally.last_used, Some(Minute::of(at(60))));
         assert_eq!(tally.refused.keys().collect::<Vec<_>>(), ["expired", "invalid_request"]);
@@ -160,18 +195,34 @@ mod tests {
     #[test]
     fn the_later_use_tells_where_it_came_from() {
         let mut tally = Tally::default();
-        tally.count(&request(600));
+        tally.count(Hint::default(), &request(600));
         let mut other = Tally::default();
-        other.count(&Use {
-            address: Some("2001:db8::1".parse().unwrap()),
-            older: Hint::parse("x7Qa").ok(),
-            ..request(60)
-        });
+        other.count(
+            Hint::default(),
+            &Use { address: Some("2001:db8::1".parse().unwrap()), older: Hint::parse("x7Qa").ok(), ..request(60) },
+        );
         let mut sum = tally.clone();
         sum.add(&other);
         assert_eq!((sum.requests, sum.last_address), (2, tally.last_address));
-        assert_eq!(sum.older.get("x7Qa"), Some(&Minute::of(at(60))));
+        assert_eq!(sum.last_used_of("x7Qa"), Some(Minute::of(at(60))));
         other.add(&tally);
         assert_eq!(other, sum);
+    }
+
+    #[test]
+    fn a_secret_keeps_its_last_use_when_it_is_rotated_away() {
+        let hint = |text| Hint::parse(text).unwrap();
+        let (mut tally, mut elsewhere) = (Tally::default(), Tally::default());
+        tally.count(hint("old!"), &request(60));
+        tally.count(hint("new!"), &request(600));
+        elsewhere.count(hint("old!"), &request(120));
+        for (one, other) in [(&tally, &elsewhere), (&elsewhere, &tally)] {
+            let mut sum = one.clone();
+            sum.add(other);
+            let last = |hint| sum.last_used_of(hint);
+            assert_eq!((last("old!"), last("new!")), (Some(Minute::of(at(120))), Some(Minute::of(at(600)))));
+            assert_eq!(last("none"), None);
+        }
+        assert_eq!(tally.last_used_of("old!"), Some(Minute::of(at(60))));
     }
 }

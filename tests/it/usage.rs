@@ -117,6 +117,20 @@ async fn whoever_is_turned_away_by_a_network_or_a_limit_is_counted_and_has_not_u
 }
 
 #[tokio::test]
+async fn an_instant_that_has_not_come_is_no_time_to_be_unused_since() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.issue("default", "k", "query").await;
+    let route = "/api/v1/tenants/default/apikeys";
+    admin.get(&format!("{route}?unusedSince=2999-01-01T00:00:00Z")).await.refused(400, "invalid_request");
+    let line = r#"{"op":"revoke","filter":{"unusedSince":"2999-01-01T00:00:00Z"}}"#;
+    let answer = admin.request("POST", &format!("{route}/bulk")).body(line);
+    let answer = crate::support::Answer::of(answer).await;
+    let text = answer.text();
+    assert!(text.contains(r#""status":400"#) && !text.contains("revoked\":1"), "{text}");
+}
+
+#[tokio::test]
 async fn credentials_that_nobody_knows_leave_no_trace() {
     let server = TestServer::spawn().await;
     let issued = server.admin().issue("default", "k", "query").await;
@@ -165,9 +179,11 @@ async fn the_last_use_of_a_secret_that_was_rotated_away_is_told_apart() {
         let rotated = server.app.keystore.rotate(&tenant, id, TimeDelta::hours(hours), None).await.unwrap();
         rotated.secret.expose().to_owned()
     };
-    let second = rotate(2).await;
-    let third = rotate(2).await;
     let older = async || view(&admin, &issued.id).await["olderSecrets"].clone();
+    server.with_key(&issued.api_key).get("/api/v1/whoami").await;
+    let second = rotate(2).await;
+    assert_eq!(older().await[0]["lastUsedAt"], "2024-10-04T00:00:00.000Z", "before it was rotated away");
+    let third = rotate(2).await;
     assert_eq!(older().await[0]["lastUsedAt"], Value::Null);
     clock.advance(TimeDelta::minutes(1));
     server.with_key(&third).get("/api/v1/whoami").await;

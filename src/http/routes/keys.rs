@@ -215,7 +215,7 @@ pub async fn list(
     let limit = query.limit.unwrap_or(100);
     let page = match query.unused_since {
         Some(Rfc3339(since)) => {
-            let uses = app.usage.last_used(&tenant).await?;
+            let uses = app.usage.last_used(&tenant, since).await?;
             app.keystore.list_where(&tenant, &filter, |key| uses.is_unused_since(key, since), after, limit)?
         }
         None => app.keystore.list(&tenant, &filter, after, limit)?,

@@ -80,7 +80,7 @@ impl<'a> KeyView<'a> {
             older.last_used_at = Some(
                 tally
                     .as_ref()
-                    .and_then(|tally| Some(tally.older.get(older.api_key_hint.trim_start_matches('…'))?.start())),
+                    .and_then(|tally| Some(tally.last_used_of(older.api_key_hint.trim_start_matches('…'))?.start())),
             );
         }
         self.used = Some(UsedView {

@@ -129,7 +129,7 @@ impl Work {
             self.app.keystore.catch_up().await?; // What was issued elsewhere a moment ago is meant too.
         }
         let uses = match selection.unused_since {
-            Some(_) => Some(self.app.usage.last_used(&self.tenant).await?),
+            Some(since) => Some(self.app.usage.last_used(&self.tenant, since).await?),
             None => None,
         };
         let is_unused = |key: &ApiKey, since| uses.as_ref().is_some_and(|uses| uses.is_unused_since(key, since));
