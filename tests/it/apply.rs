@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keyloft::key::{KeyType, PlainSecret};
+use keyloft::key::{Digest, KeyType, PlainSecret};
 use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
@@ -247,6 +247,13 @@ async fn over_http_a_declaration_that_cannot_be_is_refused_before_its_first_step
         (json!({"keys": [{"keyName": "a", "keyType": "query"}], "moveIn": true}), 400, "invalid_request"),
     ] {
         admin.post(ROUTE, body.clone()).await.refused(status, code);
+    }
+    let token = Digest::of(ADMIN_TOKEN).to_document();
+    let fresh = json!({"keyName": "a", "keyType": "query", "issueWith": {"digest": token, "hint": ""}});
+    for body in [json!({"keys": [fine, key("a", &token)]}), json!({"keys": [fine, fresh]})] {
+        let answer = admin.post(ROUTE, body).await;
+        assert!(answer.text().contains("The admin token cannot be an API key."), "{}", answer.text());
+        answer.refused(400, "invalid_request");
     }
     admin.post("/api/v1/tenants/nobody/apikeys/apply", json!({"keys": []})).await.refused(404, "not_found");
     admin

@@ -12,6 +12,7 @@ use super::keys::{ADMIN, Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
+use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{LargeJson, Operator};
 use crate::http::field::{Rfc3339, nullable};
@@ -83,9 +84,11 @@ pub struct SecretEntry {
 }
 
 impl Entry {
-    fn declared(self) -> Result<Declared, Problem> {
+    fn declared(self, app: &App) -> Result<Declared, Problem> {
         let brought = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
-            Ok(Brought { digest: Digest::parse(digest)?, hint: Hint::parse(hint)?, own })
+            let digest = Digest::parse(digest)?;
+            refuse_admin_token(app, &digest)?;
+            Ok(Brought { digest, hint: Hint::parse(hint)?, own })
         };
         let secret = match (&self.digest, &self.issue_with) {
             (Some(_), Some(_)) => {
@@ -225,7 +228,7 @@ pub async fn run(
     if body.move_in && body.prune {
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
     }
-    let declared = body.keys.into_iter().map(Entry::declared).collect::<Result<Vec<_>, _>>()?;
+    let declared = body.keys.into_iter().map(|key| key.declared(&app)).collect::<Result<Vec<_>, _>>()?;
     let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
     let plan = app.keystore.plan(&tenant, wanted).await?;
     let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();
