@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{ADMIN, Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
+use super::rotation::OVERLAP_SECONDS;
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::brought::refuse_admin_token;
@@ -68,8 +69,7 @@ pub struct Entry {
     hint: String,
     #[serde(default)]
     own_secret: bool,
-    #[serde(default)]
-    overlap_seconds: u32,
+    overlap_seconds: Option<u32>,
     /// The secret of the key if it has to be issued, which is the only time that it gets one.
     issue_with: Option<SecretEntry>,
 }
@@ -95,7 +95,7 @@ impl Entry {
                 return Err(Problem::invalid(format!("{}: say digest or issueWith, not both.", self.key_name)));
             }
             (Some(digest), None) => {
-                let overlap = TimeDelta::seconds(self.overlap_seconds.into());
+                let overlap = TimeDelta::seconds(self.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
                 DeclaredSecret::Fixed(brought(digest, &self.hint, self.own_secret)?, overlap)
             }
             (None, Some(fresh)) => DeclaredSecret::Kept(Some(brought(&fresh.digest, &fresh.hint, false)?)),
