@@ -127,6 +127,9 @@ struct Planned {
     key_type: KeyType,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
+    /// Whether a key that stays as it is works at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     changes: Map<String, Value>,
 }
@@ -138,6 +141,10 @@ impl Planned {
             _ => Map::new(),
         };
         let key_id = step.key().map(|key| key.key_id.to_string());
+        let state = match step {
+            Step::Keep(key) => Some(key.state.as_str()),
+            _ => None,
+        };
         let other = step.key().map(|key| &key.tenant).filter(|of| *of != tenant);
         Self {
             action: step.action(),
@@ -145,6 +152,7 @@ impl Planned {
             key_name: step.name().clone(),
             key_type: step.key_type(),
             key_id,
+            state,
             changes,
         }
     }
