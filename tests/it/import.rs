@@ -193,7 +193,10 @@ async fn the_original_of_a_key_that_is_not_let_in_here_stays() {
             _ => server.admin().patch(&path, json!({"state": state})).await,
         };
         let again = report(&typed(&server, &line), code);
-        assert_eq!((&again["items"][0]["result"], &again["items"][1]["result"]), (&json!(fate), &json!("already-there")));
+        assert_eq!(
+            (&again["items"][0]["result"], &again["items"][1]["result"]),
+            (&json!(fate), &json!("already-there"))
+        );
         let removed = report(&typed(&server, &format!("{line} --delete-originals")), 3);
         assert_eq!(removed["originalsRemoved"], 1, "{removed}");
         assert_eq!(removed["items"][0]["note"], format!("that key is {state}: the original stays"));

@@ -168,7 +168,8 @@ mod tests {
     #[tokio::test]
     async fn metadata_without_keys_is_not_touched_and_of_another_shape_refused() {
         const PATH: &str = ".parseable/.parseable.json";
-        for (text, refused) in [("{ \"version\":\"v7\" }", 0), ("{\"users\": 7 }", 0), ("[]", 1), ("null", 1), ("7", 1)] {
+        for (text, refused) in [("{ \"version\":\"v7\" }", 0), ("{\"users\": 7 }", 0), ("[]", 1), ("null", 1), ("7", 1)]
+        {
             let bucket = Bucket::in_memory();
             put(&bucket, PATH, text).await;
             let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
