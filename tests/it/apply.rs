@@ -183,7 +183,21 @@ async fn a_bad_file_names_its_line_and_changes_nothing() {
         }
     }
     apply(&server, "version: 1\nkeys: []\n", "--prune").failed(2, "declares no key");
-    apply(&server, &FILE.replace("type: query", "type: ingestion"), "--prune").failed(3, "duplicate_key_name");
+    let other_type = apply(&server, &FILE.replace("type: query", "type: ingestion"), "--prune");
+    assert!(other_type.stderr.contains(".yaml: line 7: dashboards is of type query"), "{}", other_type.stderr);
+    other_type.failed(3, "duplicate_key_name");
+    let lasting = |seconds: Option<u32>| json!({"maxKeyLifetimeSeconds": seconds});
+    server.admin().patch("/api/v1/tenants/default", lasting(Some(60))).await;
+    let late = "  - {name: late, type: query, expiresAt: 2999-01-01T00:00:00Z}\n";
+    for late in [late, &late.replace("2999-01-01T00:00:00Z", "null")] {
+        let text = format!("version: 1\nkeys:\n  - {{name: new, type: query}}\n{late}");
+        for options in ["--dry-run", "--yes"] {
+            let refused = apply(&server, &text, options);
+            assert!(refused.stdout.is_empty() && refused.stderr.contains("line 4: late: "), "{}", refused.stderr);
+            refused.failed(3, "last at most 60 seconds");
+        }
+    }
+    server.admin().patch("/api/v1/tenants/default", lasting(None)).await;
     apply(&server, &format!("tenant: acme\n{FILE}"), "--tenant default").failed(2, "the file is for tenant acme");
     apply(&server, &format!("tenant: acme\n{FILE}"), "").failed(3, "not_found");
     typed(&server, "apply -f /nowhere/keys.yaml").failed(2, "cannot open");
