@@ -157,6 +157,9 @@ async fn a_declared_digest_is_the_secret_and_another_one_rotates_it() {
     let held = keys(&server.admin()).await;
     assert_eq!((&held["ci"]["keyId"], held.len()), (&id, 1));
     assert_eq!(apply(&server, &file(&three, 0), "--prune").done(), "Nothing to change.\n");
+    let four = PlainSecret::generate(KeyType::Query).unwrap();
+    apply(&server, &file(&four, 7).replace(", overlapSeconds: 7", ""), "").done();
+    assert_eq!((status(&three).await, status(&four).await), (200, 200), "an hour, unless something else is said");
 }
 
 #[tokio::test]
