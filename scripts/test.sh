@@ -81,6 +81,8 @@ tests() {
 
 step "rustfmt and clippy are there" rust_components
 step "cargo-deny $deny_version is there" cargo_deny
+# Those of other platforms too: the audit looks at all of them, and must not need the network.
+step "crates are there" cargo fetch --locked
 step "format" cargo fmt --check -- --config-path .ci
 audit
 step "clippy, everything" cargo clippy --locked --all-targets --features paused-time -- -D warnings

@@ -57,6 +57,12 @@ impl Failure {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
+    /// The same, and where.
+    #[must_use]
+    pub fn at(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// What a script can do.
     pub fn kind(&self) -> FailureKind {
         self.kind

@@ -62,8 +62,17 @@ pub fn brought(
         (Some(_), _, _) => return Err(Problem::invalid("Send apiKey, or digest and hint, not both.")),
         (None, None, Some(_)) => return Err(Problem::invalid("A hint needs the digest that it belongs to.")),
     };
-    if app.admin_token.is(&digest) {
+    refuse_admin_token(app, &digest)?;
+    Ok(Some(Brought { digest, hint, own: true }))
+}
+
+/// Who has the admin token must not be let in as the holder of a key.
+///
+/// # Errors
+/// 400 when this is its digest.
+pub fn refuse_admin_token(app: &App, digest: &Digest) -> Result<(), Problem> {
+    if app.admin_token.is(digest) {
         return Err(Problem::invalid("The admin token cannot be an API key."));
     }
-    Ok(Some(Brought { digest, hint, own: true }))
+    Ok(())
 }

@@ -43,15 +43,17 @@ impl Keystore {
     /// # Errors
     /// As for [`Keystore::tenant_anywhere`], and as [`Plan::shape`] and [`Plan::move_in`] say.
     pub async fn plan(&self, tenant: &TenantId, wanted: Wanted) -> Result<Plan> {
-        self.tenant_anywhere(tenant).await?;
+        let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
         // What another node did a moment ago is part of what is there.
         self.catch_up().await?;
         let held = self.cache.scan(tenant, None, usize::MAX, ApiKey::is_live);
         let owner = |digest: &Digest| self.cache.find(digest).map(|found| found.key);
-        match wanted {
-            Wanted::Shape { declared, prune } => Plan::shape(declared, &held, owner, prune, self.now()),
-            Wanted::MoveIn(declared) => Plan::move_in(declared, &held, owner),
-        }
+        let plan = match wanted {
+            Wanted::Shape { declared, prune } => Plan::shape(declared, &held, owner, prune, self.now())?,
+            Wanted::MoveIn(declared) => Plan::move_in(declared, &held, owner)?,
+        };
+        plan.check_ends(&lifetimes, self.now())?;
+        Ok(plan)
     }
 
     /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has

@@ -1,12 +1,14 @@
 //! Objects of another system that has the bucket to itself or shares it: read, and removed when their keys have moved.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use object_store::{Error as StoreError, ObjectStoreExt};
 use relative_path::RelativePath;
 
 use super::bucket::{Bucket, LARGE_PATIENCE, Stored, Version, Written, location, within};
 use super::object::{self, unavailable};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 impl Bucket {
     /// Reads an object that is not ours, of at most `max_bytes`; `None` when there is none.
@@ -15,7 +17,10 @@ impl Bucket {
     /// As for [`Bucket::read`].
     pub async fn read_foreign(&self, path: &RelativePath, max_bytes: u64) -> Result<Option<Stored>> {
         let (store, path) = (self.object_store(), location(path)?);
-        within(LARGE_PATIENCE, object::read(&store, &path, max_bytes)).await
+        within(LARGE_PATIENCE, object::read(&store, &path, max_bytes)).await.map_err(|error| match is_denied(&error) {
+            true => Error::new(ErrorKind::Corrupt, format!("{path} may not be read")).caused_by(error),
+            false => error,
+        })
     }
 
     /// Writes an object that is not ours in place of the version that was read.
@@ -40,4 +45,13 @@ impl Bucket {
         })
         .await
     }
+}
+
+/// Whether one object is kept from us; the store itself answers.
+fn is_denied(error: &Error) -> bool {
+    std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| {
+        let denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        cause.downcast_ref::<std::io::Error>().is_some_and(denied)
+            || matches!(cause.downcast_ref(), Some(StoreError::PermissionDenied { .. }))
+    })
 }

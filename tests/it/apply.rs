@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keyloft::key::{KeyType, PlainSecret};
+use keyloft::key::{Digest, KeyType, PlainSecret};
 use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
@@ -157,6 +157,9 @@ async fn a_declared_digest_is_the_secret_and_another_one_rotates_it() {
     let held = keys(&server.admin()).await;
     assert_eq!((&held["ci"]["keyId"], held.len()), (&id, 1));
     assert_eq!(apply(&server, &file(&three, 0), "--prune").done(), "Nothing to change.\n");
+    let four = PlainSecret::generate(KeyType::Query).unwrap();
+    apply(&server, &file(&four, 7).replace(", overlapSeconds: 7", ""), "").done();
+    assert_eq!((status(&three).await, status(&four).await), (200, 200), "an hour, unless something else is said");
 }
 
 #[tokio::test]
@@ -183,7 +186,21 @@ async fn a_bad_file_names_its_line_and_changes_nothing() {
         }
     }
     apply(&server, "version: 1\nkeys: []\n", "--prune").failed(2, "declares no key");
-    apply(&server, &FILE.replace("type: query", "type: ingestion"), "--prune").failed(3, "duplicate_key_name");
+    let other_type = apply(&server, &FILE.replace("type: query", "type: ingestion"), "--prune");
+    assert!(other_type.stderr.contains(".yaml: line 7: dashboards is of type query"), "{}", other_type.stderr);
+    other_type.failed(3, "duplicate_key_name");
+    let lasting = |seconds: Option<u32>| json!({"maxKeyLifetimeSeconds": seconds});
+    server.admin().patch("/api/v1/tenants/default", lasting(Some(60))).await;
+    let late = "  - {name: late, type: query, expiresAt: 2999-01-01T00:00:00Z}\n";
+    for late in [late, &late.replace("2999-01-01T00:00:00Z", "null")] {
+        let text = format!("version: 1\nkeys:\n  - {{name: new, type: query}}\n{late}");
+        for options in ["--dry-run", "--yes"] {
+            let refused = apply(&server, &text, options);
+            assert!(refused.stdout.is_empty() && refused.stderr.contains("line 4: late: "), "{}", refused.stderr);
+            refused.failed(3, "last at most 60 seconds");
+        }
+    }
+    server.admin().patch("/api/v1/tenants/default", lasting(None)).await;
     apply(&server, &format!("tenant: acme\n{FILE}"), "--tenant default").failed(2, "the file is for tenant acme");
     apply(&server, &format!("tenant: acme\n{FILE}"), "").failed(3, "not_found");
     typed(&server, "apply -f /nowhere/keys.yaml").failed(2, "cannot open");
@@ -247,6 +264,13 @@ async fn over_http_a_declaration_that_cannot_be_is_refused_before_its_first_step
         (json!({"keys": [{"keyName": "a", "keyType": "query"}], "moveIn": true}), 400, "invalid_request"),
     ] {
         admin.post(ROUTE, body.clone()).await.refused(status, code);
+    }
+    let token = Digest::of(ADMIN_TOKEN).to_document();
+    let fresh = json!({"keyName": "a", "keyType": "query", "issueWith": {"digest": token, "hint": ""}});
+    for body in [json!({"keys": [fine, key("a", &token)]}), json!({"keys": [fine, fresh]})] {
+        let answer = admin.post(ROUTE, body).await;
+        assert!(answer.text().contains("The admin token cannot be an API key."), "{}", answer.text());
+        answer.refused(400, "invalid_request");
     }
     admin.post("/api/v1/tenants/nobody/apikeys/apply", json!({"keys": []})).await.refused(404, "not_found");
     admin

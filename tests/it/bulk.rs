@@ -158,6 +158,16 @@ async fn a_line_that_cannot_be_read_or_done_is_refused_alone_and_repeats_no_valu
         (json!({"op": "update", "keyId": taken.id, "keyName": "x"}).to_string(), 400, "invalid_request"),
         (json!({"op": "update", "sourceId": "s"}).to_string(), 400, "invalid_request"),
         (json!({"op": "update", "keyId": taken.id, "filter": {"sourceId": "s"}}).to_string(), 400, "invalid_request"),
+        (
+            r#"{"op": "issue", "keyName": "a", "keyType": "query", "streams": ["b"], "streams": ["c"]}"#.to_owned(),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({"op": "issue", "keyName": "a", "keyType": "query", "ownSecret": false}).to_string(),
+            400,
+            "invalid_request",
+        ),
         (json!({"op": "revoke", "keyId": nobody}).to_string(), 404, "not_found"),
         (json!({"op": "revoke", "keyId": hunter}).to_string(), 400, "invalid_request"),
         (json!({"op": "revoke"}).to_string(), 400, "invalid_request"),

@@ -81,6 +81,18 @@ async fn api_keys_are_made_here_kept_for_nobody_else_and_found_again() {
     );
     assert_eq!(kept(&secrets)[..2], keys);
     assert_eq!(names(&server.admin()).await, ["a", "c"]);
+    assert!(later.stderr.contains("1 new API keys are kept in") && later.stderr.contains("where 2 stood already"));
+    let page = server.admin().get("/api/v1/tenants/default/apikeys?name=c").await.json();
+    assert_eq!(page["items"][0]["ownSecret"], false);
+    // The API key of what was revoked is of no use any more.
+    write(&file, &[issue("a"), issue("b")]);
+    let revoked = typed(&server, &line, "");
+    assert!(revoked.stderr.contains("all 2 API keys stood in"), "{}", revoked.stderr);
+    assert!(revoked.code == 3 && revoked.stderr.contains("with another --out, fresh ones"), "{}", revoked.stderr);
+    let null = json!({"op": "issue", "keyName": "n", "keyType": "query", "apiKey": null, "digest": null, "hint": null});
+    write(&file, &[null]);
+    assert_eq!(typed(&server, &line, "").code, 0);
+    assert_eq!(kept(&secrets).last().unwrap().0, "n");
 }
 
 #[tokio::test]

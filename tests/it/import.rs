@@ -178,6 +178,34 @@ async fn keys_of_parseable_in_our_own_bucket_are_unreadable_until_their_original
 }
 
 #[tokio::test]
+async fn the_original_of_a_key_that_is_not_let_in_here_stays() {
+    for (state, fate, code) in [("disabled", "already-there", 0), ("revoked", "refused", 3)] {
+        let server = TestServer::spawn().await;
+        server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+        let other = tempfile::tempdir().unwrap();
+        bucket(other.path());
+        std::fs::remove_file(other.path().join(".parseable/.parseable.json")).unwrap();
+        let line = format!("import parseable --json --store {}", other.path().display());
+        let first = report(&typed(&server, &line), 0);
+        let path = format!("/api/v1/tenants/default/apikeys/{}", first["items"][0]["keyId"].as_str().unwrap());
+        match state {
+            "revoked" => server.admin().delete(&path).await,
+            _ => server.admin().patch(&path, json!({"state": state})).await,
+        };
+        let again = report(&typed(&server, &line), code);
+        assert_eq!(
+            (&again["items"][0]["result"], &again["items"][1]["result"]),
+            (&json!(fate), &json!("already-there"))
+        );
+        let removed = report(&typed(&server, &format!("{line} --delete-originals")), 3);
+        assert_eq!(removed["originalsRemoved"], 1, "{removed}");
+        assert_eq!(removed["items"][0]["note"], format!("that key is {state}: the original stays"));
+        assert!(other.path().join(".settings/apikeys").join(CHECKOUT).exists());
+        assert!(!other.path().join("acme/.settings/apikeys").join(DASHBOARDS).exists());
+    }
+}
+
+#[tokio::test]
 async fn originals_in_a_real_s3_service_are_read_and_removed_there() {
     for store in [TestStore::ceph(), TestStore::moto()] {
         let server = TestServer::spawn().await;
@@ -328,7 +356,7 @@ async fn one_secret_of_two_users_is_one_key_unless_they_are_of_two_types() {
     let revoked = report(&typed(&server, &line), 3);
     assert_eq!(
         (&revoked["items"][0]["result"], &revoked["items"][0]["note"]),
-        (&json!("already-there"), &json!("that key is revoked"))
+        (&json!("refused"), &json!("that key is revoked"))
     );
     std::fs::write(&file, format!("users:\n- username: {secret}\n  password: [{secret}]\n")).unwrap();
     let broken = typed(&server, &format!("import vmauth {}", file.display()));

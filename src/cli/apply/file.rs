@@ -29,6 +29,8 @@ pub struct DeclaredKey {
     pub name: KeyName,
     /// Its type.
     pub key_type: KeyType,
+    /// The line it begins on.
+    pub line: u64,
     /// What a server is told of it.
     pub body: Map<String, Value>,
 }
@@ -144,7 +146,7 @@ impl Entry {
         body.insert("keyName".to_owned(), json!(self.name));
         body.insert("keyType".to_owned(), json!(self.key_type));
         body.extend(optional.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
-        Ok(DeclaredKey { name: self.name, key_type: self.key_type, body })
+        Ok(DeclaredKey { name: self.name, key_type: self.key_type, line, body })
     }
 
     /// What is said of the secret must be readable, and nothing may be said of one that is not named.

@@ -23,7 +23,8 @@ pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     let client = args.connect()?;
     let path = ["tenants", tenant.as_str(), "apikeys", "apply"];
     let mut body = json!({ "keys": bodies(&file.keys), "prune": apply.prune });
-    let preview = client.post_with(&path, &[("dryRun", "true".to_owned())], &body)?;
+    let preview = client.post_with(&path, &[("dryRun", "true".to_owned())], &body);
+    let preview = preview.map_err(|failure| placed(&apply.file, &file.keys, failure))?;
     let plan = steps(&preview, "plan")?;
     if apply.dry_run || plan.is_empty() {
         return show_only(args, &preview, plan);
@@ -35,19 +36,33 @@ pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     if !agreed(apply)? {
         return Err(Failure::refused("nothing was changed"));
     }
-    let kept = secrets::make(fresh, apply.keep_in.as_deref())?;
+    let made = secrets::make(fresh, apply.keep_in.as_deref())?;
+    let kept = &made.fresh;
     if apply.keep_in.is_none() && !kept.is_empty() {
         let lines: Vec<_> = kept.iter().map(secrets::Fresh::line).collect();
         let table: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
         output::print_once(&format!("\nKeep these API keys now: they are not shown again.\n\n{}\n", table.join("\n")))?;
     }
-    issue_with(&mut body, &kept);
+    issue_with(&mut body, kept);
     body["planTag"] = preview["planTag"].clone();
     finish(args, &client, &path, &body, apply.keep_in.as_deref())
 }
 
 fn named(path: &Path, failure: &Failure) -> Failure {
     Failure::usage(format!("{}: {failure}", path.display()))
+}
+
+/// What is refused of a key is said of its line: the server begins with its name, and one name may begin with another.
+fn placed(path: &Path, keys: &[DeclaredKey], failure: Failure) -> Failure {
+    let message = failure.to_string();
+    let is_meant = |key: &&DeclaredKey| {
+        let rest = message.strip_prefix(key.name.as_str());
+        rest.is_some_and(|rest| rest.starts_with(": ") || rest.starts_with(" is of type "))
+    };
+    match keys.iter().filter(is_meant).max_by_key(|key| key.name.as_str().len()) {
+        Some(key) => failure.at(&format!("{}: line {}", path.display(), key.line)),
+        None => failure,
+    }
 }
 
 fn tenant(args: &ClientArgs, file: &KeysFile) -> Outcome<TenantId> {
@@ -125,6 +140,13 @@ fn finish(args: &ClientArgs, client: &Client, path: &[&str], body: &Value, keep_
         let word = |field: &str| result[field].as_str().unwrap_or_default().to_owned();
         let message = format!("{} {}: {} ({})", word("action"), word("keyName"), word("detail"), word("code"));
         output::complain(&output::escaped(&message));
+    }
+    let is_taken = |result: &&Value| result["code"] == "duplicate_api_key" && result["action"] == "issue";
+    if let Some(path) = keep_in.filter(|_| failed.iter().any(is_taken)) {
+        output::complain(&format!(
+            "an API key in {} may belong to a revoked key or to another one: with another --secrets, fresh ones are made",
+            path.display()
+        ));
     }
     match failed.len() {
         0 => Ok(()),

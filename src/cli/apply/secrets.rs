@@ -2,7 +2,7 @@
 //! repetition uses them again.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -39,10 +39,18 @@ impl Fresh {
     }
 }
 
+/// What was made, and the file that it stands in: no other run uses that until this is dropped.
+pub(super) struct Made {
+    /// The API keys.
+    pub(super) fresh: Vec<Fresh>,
+    _keep: Option<Keep>,
+}
+
 /// An API key for each of these names; with a file, from it or written to it, durably.
-pub(super) fn make(wanted: Vec<(KeyName, KeyType)>, keep_in: Option<&Path>) -> Outcome<Vec<Fresh>> {
+pub(super) fn make(wanted: Vec<(KeyName, KeyType)>, keep_in: Option<&Path>) -> Outcome<Made> {
     let Some(path) = keep_in else {
-        return wanted.into_iter().map(|(name, key_type)| Fresh::make(name, key_type)).collect();
+        let fresh = wanted.into_iter().map(|(name, key_type)| Fresh::make(name, key_type)).collect::<Outcome<_>>()?;
+        return Ok(Made { fresh, _keep: None });
     };
     let mut keep = Keep::open(path).map_err(|reason| Failure::usage(format!("{}: {reason}", path.display())))?;
     let mut made = Vec::with_capacity(wanted.len());
@@ -57,7 +65,7 @@ pub(super) fn make(wanted: Vec<(KeyName, KeyType)>, keep_in: Option<&Path>) -> O
         });
     }
     keep.file.sync_all().map_err(|error| cannot_write(path, &error))?;
-    Ok(made)
+    Ok(Made { fresh: made, _keep: Some(keep) })
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
@@ -74,6 +82,11 @@ impl Keep {
     fn open(path: &Path) -> Result<Self, String> {
         let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path);
         let file = file.as_mut().map_err(|error| format!("cannot be opened: {error}"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err("another run uses it: let it end first".to_owned()),
+            Err(TryLockError::Error(error)) => return Err(format!("cannot be locked: {error}")),
+        }
         let meta = file.metadata().map_err(|error| error.to_string())?;
         if !meta.is_file() || meta.mode() & 0o077 != 0 {
             return Err("it must be a file that only its owner can read (chmod 600)".to_owned());
@@ -118,15 +131,19 @@ mod tests {
     fn what_was_written_down_is_used_again_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys.tsv");
-        let first = make(wanted(&["a", "b"]), Some(&path)).unwrap();
+        let made = make(wanted(&["a", "b"]), Some(&path)).unwrap();
+        let failure = make(wanted(&["a"]), Some(&path)).err().unwrap();
+        assert!(failure.to_string().contains("another run uses it"), "{failure}");
+        let first = made.fresh;
+        drop(made._keep);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         // A run that was killed in the middle of a line.
         let whole = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 10]).unwrap();
-        let second = make(wanted(&["b", "a", "c"]), Some(&path)).unwrap();
+        let second = make(wanted(&["b", "a", "c"]), Some(&path)).unwrap().fresh;
         assert_eq!(second[1].api_key, first[0].api_key);
         assert_ne!(second[0].api_key, first[1].api_key, "its line was cut short");
-        let third = make(wanted(&["a", "b", "c"]), Some(&path)).unwrap();
+        let third = make(wanted(&["a", "b", "c"]), Some(&path)).unwrap().fresh;
         assert_eq!(third[1].api_key, second[0].api_key);
         assert_eq!(third[2].api_key, second[2].api_key);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -138,7 +155,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys.tsv");
         make(wanted(&["a"]), Some(&path)).unwrap();
-        let other = make(vec![(KeyName::parse("a").unwrap(), KeyType::Ingestion)], Some(&path)).unwrap();
+        let other = make(vec![(KeyName::parse("a").unwrap(), KeyType::Ingestion)], Some(&path)).unwrap().fresh;
         assert!(other[0].api_key.starts_with("kl_ing_"));
     }
 }

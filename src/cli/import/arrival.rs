@@ -38,6 +38,9 @@ pub(super) struct Row {
     pub(super) result: Fate,
     pub(super) key_id: Option<String>,
     pub(super) note: Option<String>,
+    /// The key that has its secret is not let in here: nothing may be taken away from where it came from.
+    #[serde(skip)]
+    pub(super) barred: bool,
 }
 
 impl Row {
@@ -51,6 +54,7 @@ impl Row {
             result: Fate::Refused,
             key_id: None,
             note: Some(why.into()),
+            barred: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Row {
             result,
             key_id: None,
             note: why.or_else(|| found.note.clone()),
+            barred: false,
         }
     }
 }
@@ -131,7 +136,8 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
             other => other,
         };
         let why = format!("it shares its secret with {}", found[one].source);
-        rows[at] = Row { key_id: rows[one].key_id.clone(), ..Row::of(tenant, &found[at], result, Some(why)) };
+        let (key_id, barred) = (rows[one].key_id.clone(), rows[one].barred);
+        rows[at] = Row { key_id, barred, ..Row::of(tenant, &found[at], result, Some(why)) };
     }
     Ok(rows)
 }
@@ -146,7 +152,7 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
         let (row, text) = (&mut rows[at], |field: &str| item[field].as_str().map(str::to_owned));
         row.key_id = text("keyId");
         row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
-            (Some("keep"), _) if planned["tenant"].is_string() => Fate::Refused,
+            (Some("keep"), _) if planned["tenant"].is_string() || planned["state"] == "revoked" => Fate::Refused,
             (Some("keep"), _) => Fate::AlreadyThere,
             (_, true) if dry_run => Fate::WouldImport,
             (_, true) => Fate::Imported,
@@ -154,8 +160,9 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
             _ => Fate::Refused,
         };
         row.key_name = text("keyName");
+        row.barred = planned["tenant"].is_null() && matches!(planned["state"].as_str(), Some("revoked" | "disabled"));
         let is_type = planned["keyType"].as_str().unwrap_or_default();
-        row.note = match (planned["tenant"].as_str(), item["state"].as_str()) {
+        row.note = match (planned["tenant"].as_str(), planned["state"].as_str()) {
             (Some(tenant), _) => Some(format!("a key of tenant {tenant} has its secret")),
             (_, Some(state @ ("revoked" | "disabled"))) => Some(format!("that key is {state}")),
             _ if row.key_type.is_some_and(|wanted| wanted.as_str() != is_type) => {

@@ -10,8 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{ADMIN, Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
+use super::rotation::OVERLAP_SECONDS;
 use super::views::KeyView;
 use crate::http::app::App;
+use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{LargeJson, Operator};
 use crate::http::field::{Rfc3339, nullable};
@@ -67,8 +69,7 @@ pub struct Entry {
     hint: String,
     #[serde(default)]
     own_secret: bool,
-    #[serde(default)]
-    overlap_seconds: u32,
+    overlap_seconds: Option<u32>,
     /// The secret of the key if it has to be issued, which is the only time that it gets one.
     issue_with: Option<SecretEntry>,
 }
@@ -83,16 +84,18 @@ pub struct SecretEntry {
 }
 
 impl Entry {
-    fn declared(self) -> Result<Declared, Problem> {
+    fn declared(self, app: &App) -> Result<Declared, Problem> {
         let brought = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
-            Ok(Brought { digest: Digest::parse(digest)?, hint: Hint::parse(hint)?, own })
+            let digest = Digest::parse(digest)?;
+            refuse_admin_token(app, &digest)?;
+            Ok(Brought { digest, hint: Hint::parse(hint)?, own })
         };
         let secret = match (&self.digest, &self.issue_with) {
             (Some(_), Some(_)) => {
                 return Err(Problem::invalid(format!("{}: say digest or issueWith, not both.", self.key_name)));
             }
             (Some(digest), None) => {
-                let overlap = TimeDelta::seconds(self.overlap_seconds.into());
+                let overlap = TimeDelta::seconds(self.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
                 DeclaredSecret::Fixed(brought(digest, &self.hint, self.own_secret)?, overlap)
             }
             (None, Some(fresh)) => DeclaredSecret::Kept(Some(brought(&fresh.digest, &fresh.hint, false)?)),
@@ -124,6 +127,9 @@ struct Planned {
     key_type: KeyType,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
+    /// Whether a key that stays as it is works at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     changes: Map<String, Value>,
 }
@@ -135,6 +141,10 @@ impl Planned {
             _ => Map::new(),
         };
         let key_id = step.key().map(|key| key.key_id.to_string());
+        let state = match step {
+            Step::Keep(key) => Some(key.state.as_str()),
+            _ => None,
+        };
         let other = step.key().map(|key| &key.tenant).filter(|of| *of != tenant);
         Self {
             action: step.action(),
@@ -142,6 +152,7 @@ impl Planned {
             key_name: step.name().clone(),
             key_type: step.key_type(),
             key_id,
+            state,
             changes,
         }
     }
@@ -225,7 +236,7 @@ pub async fn run(
     if body.move_in && body.prune {
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
     }
-    let declared = body.keys.into_iter().map(Entry::declared).collect::<Result<Vec<_>, _>>()?;
+    let declared = body.keys.into_iter().map(|key| key.declared(&app)).collect::<Result<Vec<_>, _>>()?;
     let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
     let plan = app.keystore.plan(&tenant, wanted).await?;
     let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();

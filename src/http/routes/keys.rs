@@ -49,6 +49,7 @@ pub struct Issue {
     api_key: Option<PlainText>,
     digest: Option<DigestText>,
     hint: Option<HintText>,
+    own_secret: Option<bool>,
 }
 
 impl Issue {
@@ -57,7 +58,12 @@ impl Issue {
     /// # Errors
     /// 400 when two fields say different things, or the secret is not taken.
     pub(super) fn read(self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
-        let secret = brought(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
+        let mut secret = brought(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
+        match (self.own_secret, &self.digest, &mut secret) {
+            (Some(own), Some(_), Some(secret)) => secret.own = own,
+            (Some(_), ..) => return Err(Problem::invalid("ownSecret is said of a digest, and there is none.")),
+            (None, ..) => {}
+        }
         let new = NewKey {
             name: self.key_name,
             key_type: self.key_type,

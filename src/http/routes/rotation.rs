@@ -16,7 +16,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{JsonOrNothing, Operator};
 
 /// How long the old secret works when nobody says: enough to roll the new one out, in seconds.
-const OVERLAP_SECONDS: u32 = 3600;
+pub(super) const OVERLAP_SECONDS: u32 = 3600;
 
 /// The body of a rotation; all of it may be left out.
 #[derive(Debug, Default, Deserialize)]

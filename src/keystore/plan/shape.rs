@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::step::{Change, Declared, Plan, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyName, KeyPatch, KeyState, Label, record::boxed};
+use crate::key::{ApiKey, Digest, KeyName, KeyPatch, KeyState, Label, Lifetimes, record::boxed};
 
 impl Plan {
     /// Makes the named keys as they are declared, and revokes the others if `prune` says so. `held` are the live keys
@@ -76,6 +76,22 @@ impl Plan {
             steps.push(Step::Issue(Box::new(declared)));
         }
         Ok(Self { steps })
+    }
+
+    /// Refuses a plan by which a key would end at another time than the keys of its tenant may.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] with the name of the key.
+    pub fn check_ends(&self, lifetimes: &Lifetimes, now: DateTime<Utc>) -> Result<()> {
+        for step in &self.steps {
+            let checked = match step {
+                Step::Issue(declared) => lifetimes.first_end(declared.expires_at, now).map(drop),
+                Step::Change(change) => change.patch.expires_at.map_or(Ok(()), |end| lifetimes.check_end(end, now)),
+                Step::Keep(_) | Step::Revoke(_) => Ok(()),
+            };
+            checked.map_err(|wrong| Error::invalid(format!("{}: {wrong}", step.name())))?;
+        }
+        Ok(())
     }
 }
 

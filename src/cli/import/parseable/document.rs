@@ -76,25 +76,29 @@ impl Original {
 
 /// The privileges of a role: `{"privilege": "reader", …}` each.
 fn privileges<'a>(metadata: Option<&'a Value>, role: &str) -> impl Iterator<Item = &'a str> {
-    let role = metadata.and_then(|metadata| metadata["roles"].get(role)).and_then(Value::as_array);
-    role.into_iter().flatten().filter_map(|privilege| privilege["privilege"].as_str())
+    let role = metadata.and_then(|metadata| metadata.get("roles")?.get(role)?.as_array());
+    role.into_iter().flatten().filter_map(|privilege| privilege.get("privilege")?.as_str())
 }
 
 /// The entries of `users` that are API keys, with their places.
 pub(super) fn keys_in(metadata: &Value) -> Vec<(usize, Option<Original>)> {
-    let users = metadata["users"].as_array().map_or(&[][..], Vec::as_slice);
+    let users = metadata.get("users").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let entries = users.iter().enumerate().filter(|(_, user)| is_key(user));
     entries.map(|(at, user)| (at, Original::deserialize(user).ok())).collect()
 }
 
 fn is_key(user: &Value) -> bool {
-    ["api_key", "apiKey"].iter().any(|field| user[*field].is_string())
+    secrets(user).next().is_some()
+}
+
+fn secrets(user: &Value) -> impl Iterator<Item = &str> {
+    ["api_key", "apiKey"].into_iter().filter_map(|field| user.get(field)?.as_str())
 }
 
 /// The metadata without the API keys that are named by their secrets; everything else stays as it is.
 pub(super) fn without_keys(mut metadata: Value, gone: impl Fn(&str) -> bool) -> Value {
-    if let Some(users) = metadata["users"].as_array_mut() {
-        users.retain(|user| !["api_key", "apiKey"].iter().filter_map(|field| user[*field].as_str()).any(&gone));
+    if let Some(users) = metadata.get_mut("users").and_then(Value::as_array_mut) {
+        users.retain(|user| !secrets(user).any(&gone));
     }
     metadata
 }

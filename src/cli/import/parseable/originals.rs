@@ -9,9 +9,10 @@ use super::super::super::{Failure, Outcome};
 use super::super::arrival::Row;
 use super::super::found::Found;
 use super::document::{self, Original};
+use crate::error::ErrorKind;
 use crate::key::{KeyType, TenantId};
 use crate::layout;
-use crate::store::{Bucket, Version, Written};
+use crate::store::{Bucket, Stored, Version, Written};
 
 /// No key of Parseable is larger, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -43,20 +44,20 @@ pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) 
     let mut listed = bucket.list(&layout::keys(&originals.tenant)).await?;
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     for file in listed.into_iter().filter(|file| file.path.file_name().is_some_and(document::is_key_file)) {
-        let Some(stored) = bucket.read_foreign(&file.path, MAX_FILE_BYTES).await? else { continue };
+        let Some(stored) = originals.open(bucket, &file.path, MAX_FILE_BYTES).await? else { continue };
         originals.take(file.path.as_str(), Original::parse(&stored.body), None, otherwise);
         originals.files.push(file.path);
     }
     let path = layout::parseable_metadata(&originals.tenant);
-    if let Some(stored) = bucket.read_foreign(&path, MAX_METADATA_BYTES).await? {
+    if let Some(stored) = originals.open(bucket, &path, MAX_METADATA_BYTES).await? {
         match serde_json::from_slice::<Value>(&stored.body) {
-            Ok(metadata) => {
+            Ok(metadata) if metadata.is_object() => {
                 for (at, key) in document::keys_in(&metadata) {
                     originals.take(&format!("{path} users[{at}]"), key, Some(&metadata), otherwise);
                 }
                 originals.metadata = Some((path, metadata, stored.version));
             }
-            Err(_) => originals.refuse(path.as_str()),
+            _ => originals.refuse(path.as_str(), "not metadata of Parseable: that is a JSON object"),
         }
     }
     Ok(originals)
@@ -66,19 +67,31 @@ impl Originals {
     fn take(&mut self, source: &str, key: Option<Original>, metadata: Option<&Value>, otherwise: KeyType) {
         match key.and_then(|key| key.into_found(source.to_owned(), metadata, otherwise)) {
             Some(found) => self.found.push(found),
-            None => self.refuse(source),
+            None => self.refuse(source, "not a key of Parseable, or one of a later version"),
         }
     }
 
-    fn refuse(&mut self, source: &str) {
-        self.refused.push(Row::refused(&self.tenant, source, "not a key of Parseable, or one of a later version"));
+    fn refuse(&mut self, source: &str, why: &str) {
+        self.refused.push(Row::refused(&self.tenant, source, why));
     }
 
-    /// Removes all of them; every one is in. Gives how many. The metadata keeps everything but its keys, and is only
-    /// written if nobody has changed it since it was read.
-    pub(super) async fn remove(self, bucket: &Bucket) -> Outcome<usize> {
+    /// Reads an object. One that is not as it should be is refused alone; nothing can be said of a store that is away.
+    async fn open(&mut self, bucket: &Bucket, path: &RelativePath, max_bytes: u64) -> Outcome<Option<Stored>> {
+        match bucket.read_foreign(path, max_bytes).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.refuse(path.as_str(), &format!("it cannot be read: {}", error.message()));
+                Ok(None)
+            }
+            read => Ok(read?),
+        }
+    }
+
+    /// Removes them but those that stay, by their sources; every other one is in. Gives how many. The metadata keeps
+    /// everything but its keys, and is only written if nobody has changed it since it was read.
+    pub(super) async fn remove(self, bucket: &Bucket, stay: &BTreeSet<String>) -> Outcome<usize> {
+        let goes: Vec<&Found> = self.found.iter().filter(|key| !stay.contains(&key.source)).collect();
         if let Some((path, metadata, version)) = self.metadata {
-            let gone: BTreeSet<&str> = self.found.iter().map(|key| key.secret.as_str()).collect();
+            let gone: BTreeSet<&str> = goes.iter().map(|key| key.secret.as_str()).collect();
             let left = document::without_keys(metadata.clone(), |secret| gone.contains(secret));
             if left != metadata {
                 let body = serde_json::to_vec(&left).map_err(|error| Failure::failed(error.to_string()))?;
@@ -89,10 +102,10 @@ impl Originals {
                 }
             }
         }
-        for file in &self.files {
+        for file in self.files.iter().filter(|file| !stay.contains(file.as_str())) {
             bucket.remove_foreign(file).await?;
         }
-        Ok(self.found.len())
+        Ok(goes.len())
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
     async fn what_was_read_is_removed_and_nothing_else() {
         let (bucket, originals) = acme().await;
         assert_eq!((originals.found.len(), originals.refused.len()), (5, 0));
-        assert_eq!(originals.remove(&bucket).await.unwrap(), 5);
+        assert_eq!(originals.remove(&bucket, &BTreeSet::new()).await.unwrap(), 5);
         assert!(!exists(&bucket, KEY).await && exists(&bucket, ACME).await);
         assert!(exists(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json").await);
         let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
@@ -146,10 +159,39 @@ mod tests {
     async fn metadata_that_somebody_changed_meanwhile_is_left_alone_and_so_is_the_rest() {
         let (bucket, originals) = acme().await;
         put(&bucket, ACME, &METADATA.replace("v7", "v8")).await;
-        let failure = originals.remove(&bucket).await.unwrap_err();
+        let failure = originals.remove(&bucket, &BTreeSet::new()).await.unwrap_err();
         assert_eq!(failure.kind(), FailureKind::Refused);
         assert!(failure.to_string().contains("stop Parseable"), "{failure}");
         assert!(exists(&bucket, KEY).await);
+    }
+
+    #[tokio::test]
+    async fn metadata_without_keys_is_not_touched_and_of_another_shape_refused() {
+        const PATH: &str = ".parseable/.parseable.json";
+        for (text, refused) in [("{ \"version\":\"v7\" }", 0), ("{\"users\": 7 }", 0), ("[]", 1), ("null", 1), ("7", 1)]
+        {
+            let bucket = Bucket::in_memory();
+            put(&bucket, PATH, text).await;
+            let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+            assert_eq!((originals.refused.len(), originals.found.len()), (refused, 0), "{text}");
+            assert_eq!(originals.remove(&bucket, &BTreeSet::new()).await.unwrap(), 0);
+            let left = bucket.read_foreign(RelativePath::new(PATH), 1 << 20).await.unwrap().unwrap();
+            assert_eq!(left.body, text.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_stays_is_not_removed_and_a_file_that_is_too_large_is_refused_alone() {
+        let (bucket, _) = acme().await;
+        put(&bucket, "acme/.settings/apikeys/01JQ1K5GQAPENECFSECZP11HYG.json", &" ".repeat(70_000)).await;
+        let originals = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        assert_eq!((originals.found.len(), originals.refused.len()), (5, 1));
+        assert!(originals.refused[0].note.as_ref().unwrap().contains("larger than"));
+        let stay = BTreeSet::from([KEY.to_owned(), originals.found[1].source.clone()]);
+        assert_eq!(originals.remove(&bucket, &stay).await.unwrap(), 3);
+        assert!(exists(&bucket, KEY).await);
+        let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        assert_eq!(again.found.len(), 2);
     }
 
     #[tokio::test]

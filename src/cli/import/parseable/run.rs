@@ -1,9 +1,11 @@
 //! Reading the bucket, moving the keys in, removing the originals.
 
+use std::collections::BTreeSet;
+
 use tokio::runtime::Runtime;
 
 use super::super::super::{Client, ClientArgs, Failure, Outcome};
-use super::super::arrival::{self, Fate};
+use super::super::arrival::{self, Fate, Row};
 use super::ParseableArgs;
 use super::originals::{self, Originals};
 use crate::key::KeyType;
@@ -26,16 +28,28 @@ pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Out
         rows.extend(arrival::arrive(&client, &tenant.tenant, &tenant.found, parseable.dry_run)?);
         rows.extend(tenant.refused.iter().cloned());
     }
-    let all_in = rows.iter().all(|row| matches!(row.result, Fate::Imported | Fate::AlreadyThere));
-    let removed =
-        if parseable.delete_originals && all_in { remove(&runtime, &client, &bucket, originals) } else { Ok(0) };
-    arrival::show(args, &rows, *removed.as_ref().unwrap_or(&0))?;
-    removed?;
-    arrival::judge(&rows).map_err(
-        |failure| {
-            if parseable.delete_originals { failure.and("nothing was removed") } else { failure }
-        },
-    )
+    if !parseable.delete_originals {
+        arrival::show(args, &rows, 0)?;
+        return arrival::judge(&rows);
+    }
+    if !rows.iter().all(is_settled) {
+        arrival::show(args, &rows, 0)?;
+        return arrival::judge(&rows).map_err(|failure| failure.and("nothing was removed"));
+    }
+    let removed = remove(&runtime, &client, &bucket, originals);
+    for row in rows.iter_mut().filter(|row| row.barred) {
+        row.note = row.note.take().map(|note| format!("{note}: the original stays"));
+    }
+    arrival::show(args, &rows, removed.as_ref().map_or(0, |(removed, _)| *removed))?;
+    match removed? {
+        (_, 0) => Ok(()),
+        (_, stay) => Err(Failure::refused(format!("{stay} originals stay: their keys are revoked or disabled here"))),
+    }
+}
+
+/// Whether more runs would change nothing of it.
+fn is_settled(row: &Row) -> bool {
+    row.barred || matches!(row.result, Fate::Imported | Fate::AlreadyThere)
 }
 
 async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> Outcome<Vec<Originals>> {
@@ -50,17 +64,21 @@ async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> 
     Ok(all)
 }
 
-/// Asks once more whether every key is there, and only then removes what they came from.
-fn remove(runtime: &Runtime, client: &Client, bucket: &Bucket, originals: Vec<Originals>) -> Outcome<usize> {
+/// Asks once more whether every key is there, and only then removes what those came from that are let in. Gives how many
+/// went, and how many stay.
+fn remove(runtime: &Runtime, client: &Client, bucket: &Bucket, originals: Vec<Originals>) -> Outcome<(usize, usize)> {
+    let mut stay = Vec::with_capacity(originals.len());
     for tenant in &originals {
         let rows = arrival::arrive(client, &tenant.tenant, &tenant.found, true)?;
-        if rows.iter().any(|row| row.result != Fate::AlreadyThere) {
+        if rows.iter().any(|row| !row.barred && row.result != Fate::AlreadyThere) {
             return Err(Failure::refused("the server does not have every key: nothing was removed"));
         }
+        let barred = rows.into_iter().filter(|row| row.barred).map(|row| row.source);
+        stay.push(barred.collect::<BTreeSet<_>>());
     }
-    let mut removed = 0;
-    for tenant in originals {
-        removed += runtime.block_on(tenant.remove(bucket))?;
+    let (mut removed, kept) = (0, stay.iter().map(BTreeSet::len).sum());
+    for (tenant, stay) in originals.into_iter().zip(&stay) {
+        removed += runtime.block_on(tenant.remove(bucket, stay))?;
     }
-    Ok(removed)
+    Ok((removed, kept))
 }

@@ -27,6 +27,8 @@ pub(crate) struct Answer {
     json: bool,
     progress: ProgressBar,
     refused: Vec<Value>,
+    /// The lines whose secret is another key's, or was.
+    taken: Vec<u64>,
     last: Option<Value>,
 }
 
@@ -38,7 +40,7 @@ impl Answer {
             progress.set_style(style);
         }
         progress.enable_steady_tick(Duration::from_millis(200));
-        Self { json, progress, refused: Vec::new(), last: None }
+        Self { json, progress, refused: Vec::new(), taken: Vec::new(), last: None }
     }
 
     /// Takes in a line of the answer; programs get it as it came.
@@ -54,6 +56,9 @@ impl Answer {
             return Ok(());
         }
         self.progress.set_position(value["line"].as_u64().unwrap_or_default());
+        if value["code"] == "duplicate_api_key" {
+            self.taken.extend(value["line"].as_u64());
+        }
         if value["code"].is_string() && self.refused.len() < SHOWN {
             self.refused.push(value);
         }
@@ -68,6 +73,11 @@ impl Answer {
     /// A number of the summary.
     pub(crate) fn count(&self, what: &str) -> u64 {
         self.last.as_ref().and_then(|last| last["summary"][what].as_u64()).unwrap_or_default()
+    }
+
+    /// The lines whose secret is another key's, or was.
+    pub(crate) fn taken(&self) -> &[u64] {
+        &self.taken
     }
 
     /// Shows people what was refused, and the counts.

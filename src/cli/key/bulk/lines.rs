@@ -1,6 +1,11 @@
 //! What a file of changes says, and what is sent of it: the digest in place of an API key that is made here.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::super::super::Outcome;
@@ -14,15 +19,17 @@ pub(super) fn need_secrets(text: &str) -> bool {
 }
 
 /// What is sent, line by line. A line that is not understood is sent as it stands: the server says what is wrong with it.
-/// In a dry run no API key is made, so a line for which there is none yet goes without.
+/// In a dry run no API key is made, so a line for which there is none yet goes without. Gives the lines, too, whose API keys
+/// stood in the file before.
 pub(super) fn prepare(
     text: &str,
     tenant: &TenantId,
     mut secrets: Option<&mut Secrets>,
     dry_run: bool,
-) -> Outcome<Vec<u8>> {
+) -> Outcome<(Vec<u8>, BTreeSet<u64>)> {
+    let mut reused = BTreeSet::new();
     let mut body = Vec::with_capacity(text.len() + text.len() / 2);
-    for line in text.lines() {
+    for (number, line) in (1..).zip(text.lines()) {
         let mut sent = None;
         if let Some((mut fields, name, key_type)) = wanted(line) {
             let end = end(&fields);
@@ -32,6 +39,11 @@ pub(super) fn prepare(
                 None => None,
             };
             if let Some(entry) = entry {
+                if entry.stood_there {
+                    reused.insert(number);
+                }
+                fields.remove("apiKey");
+                fields.insert("ownSecret".to_owned(), json!(false));
                 fields.insert("digest".to_owned(), json!(entry.digest.to_document()));
                 fields.insert("hint".to_owned(), json!(entry.hint.as_str()));
                 // Counted from the first run, so that the same again is the same key.
@@ -46,14 +58,46 @@ pub(super) fn prepare(
         body.extend_from_slice(sent.as_deref().unwrap_or(line).as_bytes());
         body.push(b'\n');
     }
-    Ok(body)
+    Ok((body, reused))
+}
+
+/// The fields by which a secret is brought; `null` brings none.
+const SECRET: [&str; 4] = ["apiKey", "digest", "hint", "ownSecret"];
+
+/// Fields of which none stands there twice: it is for the server to refuse those.
+struct Once(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OnceVisitor)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Once;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once, A::Error> {
+        let mut fields = Map::new();
+        while let Some((field, value)) = map.next_entry()? {
+            if fields.insert(field, value).is_some() {
+                return Err(A::Error::custom("a field stands there twice"));
+            }
+        }
+        Ok(Once(fields))
+    }
 }
 
 /// A line that issues a key for which nobody has brought a secret.
 fn wanted(line: &str) -> Option<(Map<String, Value>, KeyName, KeyType)> {
-    let fields: Map<String, Value> = serde_json::from_str(line).ok()?;
+    let Once(fields) = serde_json::from_str(line).ok()?;
     let issues = fields.get("op")?.as_str()? == "issue";
-    let brought = ["apiKey", "digest", "hint"].into_iter().any(|field| fields.contains_key(field));
+    let brought = SECRET.into_iter().any(|field| fields.get(field).is_some_and(|value| !value.is_null()));
     let name = KeyName::parse(fields.get("keyName")?.as_str()?).ok()?;
     let key_type = fields.get("keyType")?.as_str()?.parse().ok()?;
     (issues && !brought).then_some((fields, name, key_type))
@@ -81,24 +125,30 @@ nonsense
         let path = folder.path().join("s");
         let tenant = TenantId::default();
         let mut secrets = Secrets::open(&path).unwrap();
-        let body = prepare(TEXT, &tenant, Some(&mut secrets), false).unwrap();
-        assert_eq!(secrets.save().unwrap(), 1);
+        let (body, reused) = prepare(TEXT, &tenant, Some(&mut secrets), false).unwrap();
+        assert_eq!((secrets.save().unwrap(), reused.len()), (1, 0));
         drop(secrets);
         let body = String::from_utf8(body).unwrap();
         let lines: Vec<&str> = body.lines().collect();
         assert_eq!(lines[1..], TEXT.lines().collect::<Vec<_>>()[1..]);
         let first: Value = serde_json::from_str(lines[0]).unwrap();
         assert!(first["digest"].as_str().unwrap().starts_with("sha256:") && first["expiresAt"].is_string());
-        assert_eq!((first.get("expiresInSeconds"), first.get("apiKey")), (None, None));
+        assert_eq!(
+            (first.get("expiresInSeconds"), first.get("apiKey"), &first["ownSecret"]),
+            (None, None, &json!(false))
+        );
         let mut again = Secrets::open(&path).unwrap();
-        assert_eq!(prepare(TEXT, &tenant, Some(&mut again), false).unwrap(), body.as_bytes());
+        let same = prepare(TEXT, &tenant, Some(&mut again), false).unwrap();
+        assert_eq!(same, (body.into_bytes(), BTreeSet::from([1])));
         assert_eq!(again.save().unwrap(), 0);
     }
 
     #[test]
     fn a_dry_run_makes_no_api_key() {
-        let sent = prepare(TEXT, &TenantId::default(), None, true).unwrap();
+        let (sent, _) = prepare(TEXT, &TenantId::default(), None, true).unwrap();
         assert_eq!(sent, format!("{TEXT}\n").into_bytes());
+        let nulls = r#"{"op":"issue","keyName":"a","keyType":"query","apiKey":null,"digest":null,"hint":null}"#;
+        assert!(need_secrets(nulls) && !need_secrets(&nulls.replacen('{', r#"{"op":"issue","#, 1)));
         assert!(need_secrets(TEXT) && !need_secrets("{\"op\":\"revoke\"}\nx"));
     }
 }

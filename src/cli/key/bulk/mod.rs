@@ -8,6 +8,7 @@ pub(super) mod answer;
 mod lines;
 mod secrets;
 
+use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +94,7 @@ pub(super) fn run(args: &ClientArgs, bulk: &BulkArgs) -> Outcome {
     if secrets.is_none() && !bulk.dry_run && lines::need_secrets(&text) {
         return Err(Failure::usage("say with --out where the API keys of a file on standard input are to be kept"));
     }
-    let body = lines::prepare(&text, &tenant, secrets.as_mut(), bulk.dry_run)?;
+    let (body, reused) = lines::prepare(&text, &tenant, secrets.as_mut(), bulk.dry_run)?;
     let made = match &mut secrets {
         Some(secrets) if !bulk.dry_run => secrets.save()?, // Before anybody is asked to accept them.
         _ => 0,
@@ -104,12 +105,29 @@ pub(super) fn run(args: &ClientArgs, bulk: &BulkArgs) -> Outcome {
     let path = ["tenants", tenant.as_str(), "apikeys", "bulk"];
     let ended = client.stream(&path, &parameters, body, |line| answer.line(line));
     answer.finish();
-    if let Some(secrets) = secrets.filter(|_| !args.json && !bulk.dry_run) {
-        output::complain(&format!("{made} new API keys are kept in {}", secrets.path().display()));
+    if let Some(secrets) = secrets {
+        let path = secrets.path().display();
+        if !args.json && !bulk.dry_run {
+            output::complain(&kept(made, reused.len(), &path));
+        }
+        if answer.taken().iter().any(|line| reused.contains(line)) {
+            output::complain(&format!(
+                "an API key in {path} belongs to a revoked key or to another one: with another --out, fresh ones are made"
+            ));
+        }
     }
     ended?;
     answer.print(bulk.dry_run)?;
     answer.judge(&bulk.wait, args.json)
+}
+
+fn kept(made: usize, reused: usize, path: &impl Display) -> String {
+    match (made, reused) {
+        (0, 0) => format!("no API key is needed from {path}"),
+        (0, _) => format!("all {reused} API keys stood in {path} already"),
+        (_, 0) => format!("{made} new API keys are kept in {path}"),
+        _ => format!("{made} new API keys are kept in {path}, where {reused} stood already"),
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) hint: Hint,
     /// The end of the key, counted from when its API key was made.
     pub(super) expires_at: Option<DateTime<Utc>>,
+    /// Whether an earlier run made it.
+    pub(super) stood_there: bool,
 }
 
 /// A line of the file.
@@ -139,7 +141,7 @@ impl Secrets {
         self.fresh.push_str(&line);
         self.fresh.push('\n');
         self.made += 1;
-        let entry = Entry { digest: secret.digest(), hint: secret.hint(), expires_at };
+        let entry = Entry { digest: secret.digest(), hint: secret.hint(), expires_at, stood_there: false };
         self.known.insert((tenant.clone(), name.clone(), key_type), entry);
         Ok(entry)
     }
@@ -166,7 +168,7 @@ fn entry(line: &str) -> Option<(Name, Entry)> {
     let kept: Kept<'_> = serde_json::from_str(line).ok()?;
     let credential = Credential::parse(kept.api_key).ok()?;
     let hint = kept.api_key.get(kept.api_key.len().checked_sub(4)?..).and_then(|end| Hint::parse(end).ok())?;
-    let entry = Entry { digest: credential.digest(), hint, expires_at: kept.expires_at };
+    let entry = Entry { digest: credential.digest(), hint, expires_at: kept.expires_at, stood_there: true };
     Some(((kept.tenant, kept.key_name, kept.key_type), entry))
 }
 

@@ -1,8 +1,13 @@
 //! What a line of bulk work asks for.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::super::keys::{Issue, Patch};
 use super::{MAX_LINE_BYTES, MAX_LINES};
@@ -54,15 +59,65 @@ enum Op {
     Revoke,
 }
 
+/// What a line of any operation may say.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct Head {
     op: Op,
     key_id: Option<KeyId>,
     filter: Option<Filter>,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
 }
+
+/// The fields of a [`Head`].
+const HEAD: [&str; 3] = ["op", "keyId", "filter"];
+
+/// What the operation takes besides. Read straight from the text: a field that stands there twice must be seen.
+struct Rest<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rest<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RestVisitor(PhantomData))
+    }
+}
+
+struct RestVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for RestVisitor<T> {
+    type Value = Rest<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(WithoutHead(fields))).map(Rest)
+    }
+}
+
+struct WithoutHead<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutHead<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        while let Some(field) = self.0.next_key::<Cow<'de, str>>()? {
+            if !HEAD.contains(&&*field) {
+                return seed.deserialize(field.into_deserializer()).map(Some);
+            }
+            self.0.next_value::<IgnoredAny>()?;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
+/// A revocation says nothing but whose.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -106,8 +161,7 @@ impl Line {
         if !self.text.starts_with(b"{") {
             return Err(Problem::invalid("A line is a JSON object."));
         }
-        let written: Written = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
-        let Written { op, key_id, filter, rest } = written;
+        let Head { op, key_id, filter } = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
         let selection = filter.map(|filter| Selection {
             source_id: filter.source_id,
             name: filter.name,
@@ -120,11 +174,11 @@ impl Line {
                 return Err(Problem::invalid("An issue takes neither keyId nor filter."));
             }
             Op::Issue => {
-                let (new, secret) = fields::<Issue>(rest)?.read(app)?;
+                let (new, secret) = self.rest::<Issue>()?.read(app)?;
                 return Ok(Wish::One(Change::Issue { new: Box::new(new), secret }));
             }
-            Op::Update => Every::Update(Box::new(fields::<Patch>(rest)?.read(app.keystore.now())?)),
-            Op::Revoke if rest.is_empty() => Every::Revoke,
+            Op::Update => Every::Update(Box::new(self.rest::<Patch>()?.read(app.keystore.now())?)),
+            Op::Revoke if self.rest::<Nothing>().is_ok() => Every::Revoke,
             Op::Revoke => return Err(Problem::invalid("A revocation takes a keyId or a filter, and nothing else.")),
         };
         match (key_id, selection) {
@@ -133,10 +187,11 @@ impl Line {
             _ => Err(Problem::invalid("Say either keyId or filter.")),
         }
     }
-}
 
-fn fields<T: serde::de::DeserializeOwned>(rest: Map<String, Value>) -> Result<T, Problem> {
-    serde_json::from_value(Value::Object(rest)).map_err(|error| unreadable(&error))
+    fn rest<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let rest: Rest<T> = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
+        Ok(rest.0)
+    }
 }
 
 fn unreadable(error: &serde_json::Error) -> Problem {
