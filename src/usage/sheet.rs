@@ -32,11 +32,14 @@ pub(super) struct Sheet {
     attempted: Option<Book>,
     /// What came since.
     fresh: Book,
+    /// Whether the first revision was ever sent.
+    is_begun: bool,
 }
 
 impl Sheet {
     pub(super) fn new() -> Self {
-        Self { id: new_id(), rev: 0, settled: Book::default(), attempted: None, fresh: Book::default() }
+        let (settled, fresh) = (Book::default(), Book::default());
+        Self { id: new_id(), rev: 0, settled, attempted: None, fresh, is_begun: false }
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -83,7 +86,7 @@ impl Sheet {
         }
         match found {
             Found::Open(rev) => self.rev = rev,
-            Found::Nothing if durable == 0 => {}
+            Found::Nothing if !self.is_begun => {}
             Found::Sealed(_) | Found::Nothing => {
                 let fresh = std::mem::take(&mut self.fresh);
                 *self = Self { fresh, ..Self::new() };
@@ -94,6 +97,8 @@ impl Sheet {
     /// What the next revision is to hold: its number, and everything so far. Call it after [`Sheet::learn`] only.
     pub(super) fn attempt(&mut self) -> (u64, Book) {
         let mut all = self.settled.clone();
+        // From here on a sheet that is not there may have been folded: nothing on one of that name would count.
+        self.is_begun = true;
         // Nothing may hang on the first writing: when its answer is lost, nobody can tell whether it was folded since.
         if self.is_stored() {
             let fresh = std::mem::take(&mut self.fresh);

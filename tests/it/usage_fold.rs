@@ -394,6 +394,12 @@ async fn live_through(steps: Vec<Step>) {
     }
 }
 
+#[tokio::test]
+async fn a_sheet_that_was_folded_before_its_node_knew_of_it_is_not_written_again() {
+    use Step::{Count, CutInFlush, Flush, Fold};
+    live_through(vec![Count(0), CutInFlush(0, 2, true), Fold(1), Flush(0), Count(0), Count(0)]).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
     #[test]
