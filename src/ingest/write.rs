@@ -45,7 +45,7 @@ pub fn parquet(schema: &StreamSchema, arrivals: &[Arrival]) -> Result<Vec<u8>> {
 /// The same for rows that each speak of a key of its own.
 ///
 /// # Errors
-/// As for [`parquet`].
+/// As for [`parquet()`].
 pub fn parquet_by_key(
     schema: &StreamSchema,
     batch: &Batch,

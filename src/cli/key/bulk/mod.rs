@@ -1,8 +1,8 @@
 //! `keyloft key bulk`: many changes from a file.
 //!
-//! 1. [`lines`]: what is read, and what is sent of it.
-//! 2. [`secrets`]: the file in which API keys stand before anybody is asked to accept them.
-//! 3. [`answer`]: what became of each line.
+//! 1. `lines`: what is read, and what is sent of it.
+//! 2. `secrets`: the file in which API keys stand before anybody is asked to accept them.
+//! 3. `answer`: what became of each line.
 
 pub(super) mod answer;
 mod lines;
