@@ -142,8 +142,13 @@ impl Client {
         self.send(self.request(Method::POST, path)?.json(body))
     }
 
-    /// `POST` with query parameters and a JSON body about many keys, which may take its time.
+    /// `POST` with query parameters and a JSON body.
     pub(super) fn post_with(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
+        self.send(self.request(Method::POST, path)?.query(parameters).json(body))
+    }
+
+    /// The same about many keys, which may take its time.
+    pub(super) fn post_many(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
         self.send(self.request(Method::POST, path)?.timeout(LONG_TIMEOUT).query(parameters).json(body))
     }
 

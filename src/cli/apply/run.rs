@@ -23,7 +23,7 @@ pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     let client = args.connect()?;
     let path = ["tenants", tenant.as_str(), "apikeys", "apply"];
     let mut body = json!({ "keys": bodies(&file.keys), "prune": apply.prune });
-    let preview = client.post_with(&path, &[("dryRun", "true".to_owned())], &body);
+    let preview = client.post_many(&path, &[("dryRun", "true".to_owned())], &body);
     let preview = preview.map_err(|failure| placed(&apply.file, &file.keys, failure))?;
     let plan = steps(&preview, "plan")?;
     if apply.dry_run || plan.is_empty() {
@@ -126,7 +126,7 @@ fn issue_with(body: &mut Value, kept: &[secrets::Fresh]) {
 }
 
 fn finish(args: &ClientArgs, client: &Client, path: &[&str], body: &Value, keep_in: Option<&Path>) -> Outcome {
-    let answer = client.post_with(path, &[], body)?;
+    let answer = client.post_many(path, &[], body)?;
     let results = steps(&answer, "results")?;
     let failed: Vec<_> = results.iter().filter(|result| result["ok"] != true).collect();
     if args.json {

@@ -120,7 +120,7 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
     let (path, body) = (["tenants", tenant.as_str(), "apikeys", "apply"], json!({ "keys": bodies, "moveIn": true }));
     let parameters = [("dryRun", dry_run.to_string())];
     if !asked.is_empty() {
-        match client.post_with(&path, &parameters, &body) {
+        match client.post_many(&path, &parameters, &body) {
             Ok(answer) => take_in(&mut rows, &asked, &answer, dry_run)?,
             Err(failure) if failure.kind() == FailureKind::Refused => {
                 for &at in &asked {
