@@ -1,6 +1,9 @@
 //! How many keys will expire soon.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Semaphore;
 
 use super::Keystore;
 use crate::key::ApiKey;
@@ -11,22 +14,37 @@ const SOON: TimeDelta = TimeDelta::days(7);
 const GOOD_FOR: TimeDelta = TimeDelta::seconds(10);
 
 /// When the keys were last counted, and how many there were.
-pub(super) type Count = tokio::sync::Mutex<Option<(DateTime<Utc>, usize)>>;
+#[derive(Debug)]
+pub(super) struct Expiring {
+    turn: Semaphore,
+    last: Mutex<Option<(DateTime<Utc>, usize)>>,
+}
+
+impl Default for Expiring {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), last: Mutex::default() }
+    }
+}
+
+impl Expiring {
+    fn last(&self) -> MutexGuard<'_, Option<(DateTime<Utc>, usize)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Keystore {
     /// How many live keys expire within seven days, as of at most ten seconds ago. Counts on a thread where that holds
     /// nobody up; whoever asks meanwhile waits for the same count.
     pub async fn expiring_soon(&self) -> usize {
-        let mut last = self.expiring.lock().await;
+        let _turn = self.expiring.turn.acquire().await;
         let now = self.clock.now();
-        if let Some((at, count)) = *last
-            && (now - at).abs() < GOOD_FOR
-        {
+        let last = *self.expiring.last();
+        if let Some((_, count)) = last.filter(|(at, _)| (now - *at).abs() < GOOD_FOR) {
             return count;
         }
         let this = self.clone();
         let count = tokio::task::spawn_blocking(move || this.count_expiring(now)).await.unwrap_or_default();
-        *last = Some((now, count));
+        *self.expiring.last() = Some((now, count));
         count
     }
 

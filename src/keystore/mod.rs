@@ -86,7 +86,7 @@ pub struct Keystore {
     /// Revocations that hold on this node and are not durable yet.
     owed: Arc<Mutex<BTreeSet<(TenantId, KeyId)>>>,
     arriving: rotation::Arriving,
-    expiring: Arc<expiring::Count>,
+    expiring: Arc<expiring::Expiring>,
 }
 
 impl Keystore {

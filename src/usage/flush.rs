@@ -64,7 +64,7 @@ impl Meter {
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::StoreNotSafe`] when it has no conditional
     /// writes to rely on.
     pub async fn flush(&self) -> Result<()> {
-        let _turn = self.0.flushing.lock().await;
+        let _turn = self.0.turn().await?;
         if self.0.closed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl Meter {
         }
         let closed = async {
             self.flush().await?;
-            let _turn = self.0.flushing.lock().await;
+            let _turn = self.0.turn().await?;
             self.0.closed.store(true, Ordering::Release);
             let stored = self.0.desk().stored();
             for place in stored {

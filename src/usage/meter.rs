@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::counters::Counters;
 use super::desk::Desk;
 use super::rows::{Rows, Target};
 use super::shelf::{Reading, Shelf};
 use super::{LastUses, Minute, Tally, Use};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, TenantId};
 use crate::keystore::Keystore;
 use crate::layout::ObjectName;
@@ -62,7 +63,7 @@ pub(super) struct Inner {
     pub(super) rows: Rows,
     pub(super) target: Target,
     /// One flush at a time.
-    pub(super) flushing: tokio::sync::Mutex<()>,
+    pub(super) flushing: Semaphore,
     pub(super) closed: AtomicBool,
     pub(super) failures: AtomicU64,
     desk: Mutex<Desk>,
@@ -80,7 +81,7 @@ impl Meter {
             counters: Counters::default(),
             rows: Rows::default(),
             target,
-            flushing: tokio::sync::Mutex::default(),
+            flushing: Semaphore::new(1),
             closed: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             desk: Mutex::default(),
@@ -151,6 +152,12 @@ impl Meter {
 }
 
 impl Inner {
+    /// The turn of whoever writes.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let closed = |error| Error::new(ErrorKind::Internal, "nothing is written any more").caused_by(error);
+        self.flushing.acquire().await.map_err(closed)
+    }
+
     /// What is drained from the counters goes there under this lock, so that whoever holds it sees everything once.
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)

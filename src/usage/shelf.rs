@@ -1,13 +1,13 @@
 //! What the nodes have written, read and kept: one listing, and the sheets that changed since the last time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
 use relative_path::RelativePath;
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,10 +36,19 @@ pub(super) struct Reading {
 }
 
 /// The last reading, and what the next one need not read again.
-#[derive(Debug, Default)]
-pub(super) struct Shelf(Mutex<Kept>);
+#[derive(Debug)]
+pub(super) struct Shelf {
+    turn: Semaphore,
+    kept: Mutex<Kept>,
+}
 
-#[derive(Debug, Default)]
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { turn: Semaphore::new(1), kept: Mutex::default() }
+    }
+}
+
+#[derive(Debug, Default, Clone)]
 struct Kept {
     last: Option<(Instant, Result<Arc<Reading>, ErrorKind>)>,
     sheets: HashMap<Uuid, (Option<Tag>, Arc<Book>)>,
@@ -59,7 +68,10 @@ impl Shelf {
         own: impl Fn(Uuid) -> bool,
     ) -> Result<Arc<Reading>> {
         let asked_at = Instant::now();
-        let mut kept = self.0.lock().await;
+        let closed = |error| Error::new(ErrorKind::Internal, "the shelf is closed").caused_by(error);
+        let _turn = self.turn.acquire().await.map_err(closed)?;
+        // A copy, so that a caller who stops waiting leaves everything as it was.
+        let mut kept = self.kept().clone();
         if let Some((at, last)) = &kept.last
             && (*at + max_age > asked_at || *at >= asked_at)
         {
@@ -68,7 +80,12 @@ impl Shelf {
         let read = kept.read_anew(bucket, own).await.map(Arc::new);
         let remembered = read.as_ref().map(Arc::clone).map_err(Error::kind);
         kept.last = Some((Instant::now(), remembered));
+        *self.kept() = kept;
         read
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
