@@ -1,21 +1,15 @@
 //! Keys as files: what a file declares comes true, once.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::TimeDelta;
 use keyloft::key::{Digest, KeyType, PlainSecret};
-use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::cli::{Ended, typed};
 use crate::files::whoami;
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Answer, Client, Fault, Faults, Faulty, Process, TestServer};
+use crate::support::{Answer, Client, TestServer};
 
 const FILE: &str = "\
 version: 1
@@ -40,11 +34,11 @@ fn apply(server: &TestServer, text: &str, options: &str) -> Ended {
 }
 
 /// What is printed of fresh keys: a name, a tab and an API key.
-fn secrets(text: &str) -> BTreeMap<String, String> {
+pub fn secrets(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(|line| line.split_once('\t')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
-async fn keys(client: &Client) -> BTreeMap<String, Value> {
+pub async fn keys(client: &Client) -> BTreeMap<String, Value> {
     let page = client.get("/api/v1/tenants/default/apikeys?limit=1000").await.json();
     let items = page["items"].as_array().unwrap().iter();
     items.map(|key| (key["keyName"].as_str().unwrap().to_owned(), key.clone())).collect()
@@ -228,9 +222,9 @@ async fn json_for_programs_and_a_file_for_secrets() {
     assert!(!applied.to_string().contains("sha256:"));
 }
 
-const ROUTE: &str = "/api/v1/tenants/default/apikeys/apply";
+pub const ROUTE: &str = "/api/v1/tenants/default/apikeys/apply";
 
-fn digest() -> String {
+pub fn digest() -> String {
     PlainSecret::generate(KeyType::Query).unwrap().digest().to_document()
 }
 
@@ -331,115 +325,4 @@ async fn a_file_may_come_from_standard_input() {
     assert!(Ended::of(&mut command, FILE).done().contains("3 of 3 done."));
     Ended::of(&mut command, "version: 1\nkeys: {}\n").failed(2, "-: line 2: ");
     Ended::of(&mut command, &" ".repeat(17 * 1024 * 1024)).failed(2, "larger than");
-}
-
-/// Two hundred keys, and where their secrets go.
-fn many() -> String {
-    let keys = (0..200).map(|number| format!("  - {{name: k{number}, type: query, sourceId: many}}\n"));
-    format!("version: 1\nkeys:\n{}", keys.collect::<String>())
-}
-
-fn applying(url: &str, token: &str, file: &Path, kept: &Path) -> Command {
-    let mut command = keyloft();
-    command.env("KEYLOFT_URL", url).env("KEYLOFT_ADMIN_TOKEN", token).arg("apply").arg("-f").arg(file);
-    command.arg("--secrets").arg(kept).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// Waits until a store holds some keys, but not all of them.
-fn until_begun(store: &Path) {
-    for _ in 0..6000 {
-        let count = std::fs::read_dir(store.join(".settings/apikeys")).map_or(0, Iterator::count);
-        if count >= 20 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    panic!("nothing was issued");
-}
-
-#[tokio::test]
-async fn killed_in_the_middle_and_run_again_it_ends_in_the_same_state() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, file, kept) =
-        (directory.path().join("store"), directory.path().join("k.yaml"), directory.path().join("k.tsv"));
-    std::fs::write(&file, many()).unwrap();
-    let variables = [("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN)];
-    // The server is killed.
-    let server = Process::serve_with(&store, &[], &variables);
-    let mut client = applying(server.url(), ADMIN_TOKEN, &file, &kept).spawn().unwrap();
-    until_begun(&store);
-    server.signal("KILL");
-    assert_ne!(client.wait().unwrap().code(), Some(0));
-    drop(server);
-    let server = Process::serve_with(&store, &[], &variables);
-    // The client is killed.
-    let mut client = applying(server.url(), ADMIN_TOKEN, &file, &kept).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    client.kill().unwrap();
-    client.wait().unwrap();
-    // Steps that the server was still taking for it may be in the way of the first try.
-    let mut code = None;
-    for _ in 0..20 {
-        code = applying(server.url(), ADMIN_TOKEN, &file, &kept).status().unwrap().code();
-        if code == Some(0) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    assert_eq!(code, Some(0));
-    let admin = server.admin(ADMIN_TOKEN);
-    let held = keys(&admin).await;
-    let fresh = secrets(&std::fs::read_to_string(&kept).unwrap());
-    assert_eq!((held.len(), fresh.len()), (200, 200));
-    for (name, api_key) in &fresh {
-        let me = server.with_key(api_key).get("/api/v1/whoami").await;
-        assert_eq!((me.status.as_u16(), &me.json()["keyName"]), (200, &json!(name)), "no secret was lost");
-    }
-    let again = Ended::of(
-        &mut {
-            let mut command = keyloft();
-            command
-                .env("KEYLOFT_URL", server.url())
-                .env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN)
-                .args(["apply", "--prune", "-f"])
-                .arg(&file);
-            command
-        },
-        "",
-    );
-    assert_eq!(again.done(), "Nothing to change.\n");
-}
-
-#[tokio::test]
-async fn once_the_store_is_away_no_step_begins_and_the_same_again_does_the_rest() {
-    let clock = Arc::new(ManualClock::new(SystemClock.now()));
-    let faults = Arc::new(Faults::default());
-    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
-    let server = TestServer::spawn_with(|setup| {
-        setup.clock = clock.clone();
-        setup.bucket = Some(bucket);
-    })
-    .await;
-    let admin = server.admin();
-    let key = |number: usize| json!({"keyName": format!("k{number}"), "keyType": "query", "digest": digest()});
-    let body = json!({"keys": (0..60).map(key).collect::<Vec<_>>()});
-    let count = |answer: &Value, ok: bool| {
-        answer["results"].as_array().unwrap().iter().filter(|result| result["ok"] == ok).count()
-    };
-    faults.set(|call| (call.number > 100).then_some(Fault::ErrorBefore));
-    let answer = admin.post(ROUTE, body.clone()).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let first = answer.json();
-    let (done, left) = (count(&first, true), count(&first, false));
-    assert!(done < 60 && done + left == 60, "{first}");
-    assert!(first.to_string().contains("not tried"), "{first}");
-    admin.post(ROUTE, body.clone()).await.refused(503, "store_unavailable");
-    faults.none();
-    // Names that were claimed for keys that never came.
-    clock.advance(TimeDelta::seconds(121));
-    let second = admin.post(ROUTE, body.clone()).await.json();
-    assert_eq!(count(&second, false), 0, "{second}");
-    assert_eq!(admin.post(ROUTE, body).await.json()["plan"], json!([]));
-    assert_eq!(keys(&admin).await.len(), 60);
 }

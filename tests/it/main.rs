@@ -5,6 +5,7 @@
 mod support;
 
 mod apply;
+mod apply_crash;
 mod bulk;
 mod bulk_cli;
 mod bulk_crash;
@@ -49,6 +50,7 @@ mod tidy;
 mod tour;
 mod usage;
 mod usage_fold;
+mod usage_histories;
 mod usage_stream;
 mod verify;
 

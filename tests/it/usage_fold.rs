@@ -13,22 +13,21 @@ use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::support::{Fault, Faults, Faulty, Kind, TestStore};
 
 /// A node that counts, on a line to the store that can be cut.
-struct Node {
-    meter: Meter,
+pub struct Node {
+    pub meter: Meter,
     clock: Arc<ManualClock>,
     keystore: Keystore,
-    faults: Arc<Faults>,
+    pub faults: Arc<Faults>,
     secret: String,
 }
 
 impl Node {
-    async fn on(store: &Arc<dyn ObjectStore>, secret: &str) -> Self {
+    pub async fn on(store: &Arc<dyn ObjectStore>, secret: &str) -> Self {
         let faults = Arc::new(Faults::default());
         let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
         // Ahead of the store, so that whatever is written now was written before.
@@ -48,13 +47,13 @@ impl Node {
         permit.key().clone()
     }
 
-    fn count(&self) {
+    pub fn count(&self) {
         let at = SystemClock.now();
         let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 2, bytes: 3 };
         self.meter.count(&self.key(), &used);
     }
 
-    async fn total(&self) -> u64 {
+    pub async fn total(&self) -> u64 {
         let key = self.key();
         let tally = self.meter.totals().await.unwrap().of(&key.tenant, key.key_id);
         assert_eq!((tally.events, tally.bytes), (2 * tally.requests, 3 * tally.requests));
@@ -62,7 +61,8 @@ impl Node {
     }
 }
 
-async fn store() -> (Arc<dyn ObjectStore>, String) {
+/// A store with one key, and its secret.
+pub async fn store() -> (Arc<dyn ObjectStore>, String) {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let keystore = Keystore::new(Bucket::new(store.clone()), Arc::default(), Arc::new(SystemClock));
     keystore.sync().await.unwrap();
@@ -266,145 +266,4 @@ async fn a_node_that_ends_in_order_leaves_a_sealed_sheet() {
     node.meter.flush().await.unwrap();
     let other = Node::on(&store, &secret).await;
     assert_eq!((other.total().await, other.meter.fold().await.unwrap(), other.total().await), (1, 1, 1));
-}
-
-/// What happens to nodes.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Count(usize),
-    Flush(usize),
-    Fold(usize),
-    /// The line to the store is cut at one of the next operations, before or after it is done; then a flush is tried.
-    CutInFlush(usize, u64, bool),
-    /// The same for a fold.
-    CutInFold(usize, u64, bool),
-    /// The node ends, and another takes its place.
-    Kill(usize),
-}
-
-const NODES: usize = 3;
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // A flush asks the store for two things, or four; a fold for a dozen.
-    let (node, at) = (0..NODES, 1..15u64);
-    let step = prop_oneof![
-        4 => node.clone().prop_map(Step::Count),
-        3 => node.clone().prop_map(Step::Flush),
-        2 => node.clone().prop_map(Step::Fold),
-        3 => (node.clone(), 1..5u64, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFlush(node, at, after)),
-        2 => (node.clone(), at, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFold(node, at, after)),
-        1 => node.prop_map(Step::Kill),
-    ];
-    proptest::collection::vec(step, 1..40)
-}
-
-/// What a node has counted since its last flush that was answered.
-#[derive(Debug, Default, Clone, Copy)]
-struct Open {
-    counted: u64,
-    /// Whether a flush since then was cut off: nobody knows whether it was durable.
-    unclear: bool,
-    /// Whether another node folded after that: what was on its way then may be lost, and nothing else.
-    folded: bool,
-}
-
-/// Another node than `by` folds.
-fn folds(open: &mut [Open], by: usize) {
-    for (_, open) in open.iter_mut().enumerate().filter(|(at, open)| *at != by && open.unclear) {
-        open.folded = true;
-    }
-}
-
-async fn live_through(steps: Vec<Step>) {
-    let (store, secret) = store().await;
-    let mut nodes = Vec::new();
-    for _ in 0..NODES {
-        nodes.push(Node::on(&store, &secret).await);
-    }
-    nodes[0].meter.begin().await.unwrap();
-    let mut open = [Open::default(); NODES];
-    let (mut counted, mut may_be_lost) = (0, 0);
-    for step in steps {
-        match step {
-            Step::Count(at) => {
-                nodes[at].count();
-                counted += 1;
-                open[at].counted += 1;
-            }
-            Step::Flush(at) => {
-                nodes[at].meter.flush().await.unwrap();
-                if open[at].folded {
-                    may_be_lost += open[at].counted;
-                }
-                open[at] = Open::default();
-            }
-            Step::Fold(at) => {
-                nodes[at].meter.fold().await.unwrap();
-                folds(&mut open, at);
-            }
-            Step::CutInFlush(at, number, after) => {
-                let faults = nodes[at].faults.clone();
-                if after {
-                    faults.crash_after(number)
-                } else {
-                    faults.crash_at(number)
-                }
-                let flushed = nodes[at].meter.flush().await;
-                faults.none();
-                match flushed {
-                    Ok(()) => {
-                        if open[at].folded {
-                            may_be_lost += open[at].counted;
-                        }
-                        open[at] = Open::default();
-                    }
-                    Err(_) => open[at].unclear = true,
-                }
-            }
-            Step::CutInFold(at, number, after) => {
-                let faults = nodes[at].faults.clone();
-                if after {
-                    faults.crash_after(number)
-                } else {
-                    faults.crash_at(number)
-                }
-                let _ = nodes[at].meter.fold().await;
-                faults.none();
-                folds(&mut open, at);
-            }
-            Step::Kill(at) => {
-                may_be_lost += open[at].counted;
-                open[at] = Open::default();
-                nodes[at] = Node::on(&store, &secret).await;
-            }
-        }
-        // Of what is open, some is in the store and some is not yet.
-        let unflushed: u64 = open.iter().map(|open| open.counted).sum();
-        let seen = Node::on(&store, &secret).await.total().await;
-        assert!(seen <= counted, "{seen} of {counted} are seen after {step:?}");
-        assert!(seen + unflushed + may_be_lost >= counted, "{seen} of {counted}, {unflushed} open, after {step:?}");
-    }
-    for node in &nodes {
-        node.meter.flush().await.unwrap();
-    }
-    may_be_lost += open.iter().filter(|open| open.folded).map(|open| open.counted).sum::<u64>();
-    for node in &nodes {
-        let seen = node.total().await;
-        assert!(seen <= counted && seen + may_be_lost >= counted, "{seen} of {counted} in the end, {may_be_lost}");
-    }
-}
-
-#[tokio::test]
-async fn a_sheet_that_was_folded_before_its_node_knew_of_it_is_not_written_again() {
-    use Step::{Count, CutInFlush, Flush, Fold};
-    live_through(vec![Count(0), CutInFlush(0, 2, true), Fold(1), Flush(0), Count(0), Count(0)]).await;
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-    #[test]
-    fn no_history_counts_anything_twice_or_loses_what_was_written(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(live_through(steps));
-    }
 }
