@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{StreamExt, stream};
 
 use super::adopt::Pending;
-use super::plan::{Change, Declared, DeclaredSecret, Plan, Step};
+use super::plan::{Alteration, Declared, DeclaredSecret, Plan, Step};
 use super::{Changed, Keystore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, KeyPatch, Label, TenantId};
@@ -30,7 +30,7 @@ pub enum Wanted {
 
 /// What became of a step.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// The step.
     pub step: Step,
     /// The key after it and the number of the change in the log, which is 0 when nothing had to change.
@@ -58,7 +58,7 @@ impl Keystore {
 
     /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has
     /// the rest left to do. Once the store does not answer, no further step begins.
-    pub async fn carry_out(&self, tenant: &TenantId, plan: Plan, by: Option<Label>) -> Vec<Outcome> {
+    pub async fn carry_out(&self, tenant: &TenantId, plan: Plan, by: Option<Label>) -> Vec<StepOutcome> {
         let away = AtomicBool::new(false);
         let take = async |step: Step| {
             let result = if away.load(Ordering::Relaxed) {
@@ -69,7 +69,7 @@ impl Keystore {
             if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
                 away.store(true, Ordering::Relaxed);
             }
-            Outcome { step, result }
+            StepOutcome { step, result }
         };
         stream::iter(plan.steps).map(take).buffered(AT_ONCE).collect().await
     }
@@ -77,7 +77,7 @@ impl Keystore {
     async fn take(&self, tenant: &TenantId, step: &Step, by: Option<Label>) -> Result<Changed<ApiKey>> {
         match step {
             Step::Issue(declared) => self.issue_declared(tenant, declared, by).await,
-            Step::Change(change) => self.change_declared(tenant, change).await,
+            Step::Alter(change) => self.change_declared(tenant, change).await,
             Step::Keep(key) => Ok(Changed { value: key.clone(), change_seq: 0 }),
             Step::Revoke(key) => self.revoke(tenant, key.key_id, None).await,
         }
@@ -111,7 +111,7 @@ impl Keystore {
     }
 
     /// Changes the revision that was planned from, and no other.
-    async fn change_declared(&self, tenant: &TenantId, change: &Change) -> Result<Changed<ApiKey>> {
+    async fn change_declared(&self, tenant: &TenantId, change: &Alteration) -> Result<Changed<ApiKey>> {
         let (id, mut done) = (change.key.key_id, Changed { value: Arc::clone(&change.key), change_seq: 0 });
         if change.patches() {
             done = self.update(tenant, id, change.patch.clone(), Some(done.value.rev)).await?;

@@ -37,7 +37,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use apply::{Outcome, Wanted};
+pub use apply::{StepOutcome, Wanted};
 pub use change::{Change, Done, Effect};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};

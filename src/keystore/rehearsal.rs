@@ -94,7 +94,7 @@ impl Rehearsal {
                 self.take(&secret)?;
                 (secret.digest, secret.hint)
             }
-            None => (Digest::of(&KeyId::random().to_string()), Hint::default()),
+            None => (Digest::of(KeyId::random().to_string()), Hint::default()),
         };
         let key = new.into_key(self.tenant.clone(), digest, hint);
         let key = Arc::new(ApiKey { created_by: self.by.clone(), created_at: Some(now), expires_at, ..key });

@@ -233,6 +233,8 @@ async fn a_node_does_only_so_much_bulk_work_at_once() {
     let third = Answer::of(server.admin().request("POST", PATH).body(line(0).to_string())).await;
     third.refused(429, "too_many_bulk");
     assert!(third.header("retry-after").is_some());
+    let apply = server.admin().post("/api/v1/tenants/default/apikeys/apply", json!({"keys": []})).await;
+    apply.refused(429, "too_many_bulk");
     for answer in running {
         assert_eq!(answer.await.unwrap().unwrap().status(), 200);
     }

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::bulk::room;
 use super::keys::{ADMIN, Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::rotation::OVERLAP_SECONDS;
@@ -19,7 +20,7 @@ use crate::http::extract::{LargeJson, Operator};
 use crate::http::field::{Rfc3339, nullable};
 use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
-use crate::keystore::{Brought, Outcome, Wanted};
+use crate::keystore::{Brought, StepOutcome, Wanted};
 
 /// The query string.
 #[derive(Debug, Deserialize)]
@@ -137,7 +138,7 @@ struct Planned {
 impl Planned {
     fn new(step: &Step, tenant: &TenantId, now: DateTime<Utc>) -> Self {
         let changes = match step {
-            Step::Change(change) => changes(&KeyView::new(&change.key, now), &KeyView::new(&change.after, now)),
+            Step::Alter(change) => changes(&KeyView::new(&change.key, now), &KeyView::new(&change.after, now)),
             _ => Map::new(),
         };
         let key_id = step.key().map(|key| key.key_id.to_string());
@@ -172,7 +173,7 @@ fn changes(from: &KeyView<'_>, to: &KeyView<'_>) -> Map<String, Value> {
 /// What a client sends back to say that it agrees to a plan.
 fn tag(plan: &[Planned]) -> String {
     let bytes = serde_json::to_vec(plan).unwrap_or_default();
-    Digest::of_bytes(&bytes).hex()[..32].to_owned()
+    Digest::of(&bytes).hex()[..32].to_owned()
 }
 
 #[derive(Debug, Serialize)]
@@ -192,7 +193,7 @@ struct Done {
 }
 
 impl Done {
-    fn new(outcome: Outcome) -> (Self, u64) {
+    fn new(outcome: StepOutcome) -> (Self, u64) {
         let (action, key_name) = (outcome.step.action(), outcome.step.name().clone());
         let key_id = outcome.step.key().map(|key| key.key_id.to_string());
         match outcome.result {
@@ -223,7 +224,7 @@ struct Answer {
 ///
 /// # Errors
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 412 when the plan is another than the one agreed to,
-/// 413, 503.
+/// 413, 429 `too_many_bulk`, 503.
 pub async fn run(
     _: Operator,
     app: web::Data<App>,
@@ -232,6 +233,7 @@ pub async fn run(
     LargeJson(body): LargeJson<Apply>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
+    let _room = room(&app)?;
     let (dry_run, patience) = (options.dry_run, Wait::new(options.into_inner().wait).patience()?);
     if body.move_in && body.prune {
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));

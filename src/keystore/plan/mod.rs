@@ -8,4 +8,4 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 
-pub use step::{Change, Declared, DeclaredSecret, Plan, Step};
+pub use step::{Alteration, Declared, DeclaredSecret, Plan, Step};

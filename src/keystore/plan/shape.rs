@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::step::{Change, Declared, Plan, Step};
+use super::step::{Alteration, Declared, Plan, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, KeyName, KeyPatch, KeyState, Label, Lifetimes, record::boxed};
 
@@ -86,7 +86,7 @@ impl Plan {
         for step in &self.steps {
             let checked = match step {
                 Step::Issue(declared) => lifetimes.first_end(declared.expires_at, now).map(drop),
-                Step::Change(change) => change.patch.expires_at.map_or(Ok(()), |end| lifetimes.check_end(end, now)),
+                Step::Alter(change) => change.patch.expires_at.map_or(Ok(()), |end| lifetimes.check_end(end, now)),
                 Step::Keep(_) | Step::Revoke(_) => Ok(()),
             };
             checked.map_err(|wrong| Error::invalid(format!("{}: {wrong}", step.name())))?;
@@ -120,8 +120,8 @@ fn step(
     let patch = patch(key, &declared);
     let mut after = (**key).clone();
     patch.clone().apply(&mut after);
-    let change = Change { key: key.clone(), patch, after, rotation };
-    Ok((change.patches() || change.rotation.is_some()).then(|| Step::Change(Box::new(change))))
+    let change = Alteration { key: key.clone(), patch, after, rotation };
+    Ok((change.patches() || change.rotation.is_some()).then(|| Step::Alter(Box::new(change))))
 }
 
 /// What makes `key` as it is declared.

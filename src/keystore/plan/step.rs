@@ -51,7 +51,7 @@ pub enum Step {
     /// Issue a key.
     Issue(Box<Declared>),
     /// Change a key, and maybe its secret.
-    Change(Box<Change>),
+    Alter(Box<Alteration>),
     /// Leave a key as it is, because it has the secret already. Only when moving in.
     Keep(Arc<ApiKey>),
     /// Revoke a key.
@@ -60,7 +60,7 @@ pub enum Step {
 
 /// What changes of a key.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub struct Alteration {
     /// The key as it is.
     pub key: Arc<ApiKey>,
     /// What changes besides its secret.
@@ -71,7 +71,7 @@ pub struct Change {
     pub rotation: Option<(Brought, TimeDelta)>,
 }
 
-impl Change {
+impl Alteration {
     /// Whether anything changes besides the secret.
     pub fn patches(&self) -> bool {
         self.after != *self.key
@@ -83,7 +83,7 @@ impl Step {
     pub fn name(&self) -> &KeyName {
         match self {
             Self::Issue(declared) => &declared.new.name,
-            Self::Change(change) => &change.key.name,
+            Self::Alter(change) => &change.key.name,
             Self::Keep(key) | Self::Revoke(key) => &key.name,
         }
     }
@@ -92,7 +92,7 @@ impl Step {
     pub fn key_type(&self) -> KeyType {
         match self {
             Self::Issue(declared) => declared.new.key_type,
-            Self::Change(change) => change.key.key_type,
+            Self::Alter(change) => change.key.key_type,
             Self::Keep(key) | Self::Revoke(key) => key.key_type,
         }
     }
@@ -101,7 +101,7 @@ impl Step {
     pub fn key(&self) -> Option<&Arc<ApiKey>> {
         match self {
             Self::Issue(_) => None,
-            Self::Change(change) => Some(&change.key),
+            Self::Alter(change) => Some(&change.key),
             Self::Keep(key) | Self::Revoke(key) => Some(key),
         }
     }
@@ -110,8 +110,8 @@ impl Step {
     pub const fn action(&self) -> &'static str {
         match self {
             Self::Issue(_) => "issue",
-            Self::Change(change) if change.rotation.is_some() => "rotate",
-            Self::Change(_) => "update",
+            Self::Alter(change) if change.rotation.is_some() => "rotate",
+            Self::Alter(_) => "update",
             Self::Keep(_) => "keep",
             Self::Revoke(_) => "revoke",
         }

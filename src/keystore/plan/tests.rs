@@ -15,7 +15,7 @@ use crate::keystore::Brought;
 const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 fn brought(secret: u8) -> Brought {
-    Brought { digest: Digest::of(&secret.to_string()), hint: Hint::default(), own: false }
+    Brought { digest: Digest::of(secret.to_string()), hint: Hint::default(), own: false }
 }
 
 fn declared(name: &str, secret: DeclaredSecret) -> Declared {
@@ -38,7 +38,7 @@ fn carry_out(plan: &Plan, held: &[Arc<ApiKey>]) -> Vec<Arc<ApiKey>> {
                 KeyPatch { active: declared.active, ..KeyPatch::default() }.apply(&mut key);
                 keys.push(key.into());
             }
-            Step::Change(change) => {
+            Step::Alter(change) => {
                 let key = keys.iter_mut().find(|key| key.key_id == change.key.key_id).unwrap();
                 let mut after = change.after.clone();
                 if let Some((secret, overlap)) = change.rotation {
@@ -91,7 +91,7 @@ fn what_is_not_said_of_expiry_and_state_stays() {
     let silent = declared("a", DeclaredSecret::Kept(None));
     assert!(shape(vec![silent.clone()], &held, true).unwrap().steps.is_empty());
     let said = Declared { expires_at: Some(None), active: Some(true), ..silent };
-    let Step::Change(change) = &shape(vec![said], &held, true).unwrap().steps[0] else { panic!() };
+    let Step::Alter(change) = &shape(vec![said], &held, true).unwrap().steps[0] else { panic!() };
     assert_eq!((change.after.expires_at, change.after.state), (None, KeyState::Active));
 }
 

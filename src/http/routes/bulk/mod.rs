@@ -14,7 +14,7 @@ use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use futures::StreamExt;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::keys::{ADMIN, parse_tenant};
 use super::receipt::patience;
@@ -62,9 +62,7 @@ pub async fn run(
     let (tenant, patience) = (parse_tenant(&tenant)?, patience(query.wait.as_deref())?);
     check_media_type(&request)?;
     check_length(&request, MAX_BYTES)?;
-    let room = app.bulk.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Code::TooManyBulk, "This node does as much bulk work as it may: wait until some of it has ended.")
-    })?;
+    let room = room(&app)?;
     app.keystore.tenant_anywhere(&tenant).await?;
     let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
     let lines = line::split(&body)?;
@@ -79,6 +77,16 @@ pub async fn run(
         .content_type("application/x-ndjson")
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .streaming(pieces))
+}
+
+/// Room for a request that holds many keys in memory; given back when dropped.
+///
+/// # Errors
+/// 429 `too_many_bulk`.
+pub(super) fn room(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+    app.bulk.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Code::TooManyBulk, "This node does as much bulk work as it may: wait until some of it has ended.")
+    })
 }
 
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
