@@ -1,6 +1,7 @@
-//! The server that `scripts/bench-http.sh` loads: one handler behind three routes (open, with a key, with a key held to
-//! its networks and limits, and counted), over a cache of as many keys as asked for. Prints its address, a key, one that is
-//! unknown, the memory of a key, and a key with networks and limits; then serves until its standard input ends.
+//! The servers that `scripts/bench-http.sh` loads: one handler that is open, with a key, and with a key that is held to its
+//! networks and limits and counted, over a cache of as many keys as asked for. Each has a port of its own, because a router
+//! asks its routes in their order. Prints their addresses, a key, one that is unknown, the memory of a key, and a key with
+//! networks and limits; then serves until its standard input ends.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Read as _;
@@ -23,7 +24,7 @@ async fn answer() -> &'static str {
     "ok"
 }
 
-/// What the server does for every key once the answer is known.
+/// The outermost layer, as the server has one on every route: counts for the key, where anything is counted.
 async fn counted(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -33,7 +34,7 @@ async fn counted(
     if let (Some(permit), Some(meter)) =
         (request.extensions().get::<Permit<Query>>(), request.app_data::<web::Data<Meter>>())
     {
-        let (at, address) = (SystemClock.now(), client::of(request));
+        let (at, address) = (permit.at(), client::of(request));
         meter
             .count(permit.key(), &Use { at, address, admitted: true, older: None, refused: None, events: 0, bytes: 0 });
     }
@@ -72,32 +73,40 @@ fn main() -> std::io::Result<()> {
     let meter = web::Data::new(meter);
 
     actix_web::rt::System::new().block_on(async move {
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(keystore.clone())
-                .app_data(limiter.clone())
-                .app_data(meter.clone())
-                .service(web::resource("/open").route(web::get().to(answer)))
-                .service(web::resource("/keyed").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(answer)))
-                .service(
-                    web::resource("/limited")
-                        .wrap(from_fn(admit::check::<Query>))
-                        .wrap(from_fn(api_key::require::<Query>))
-                        .wrap(from_fn(counted))
-                        .route(web::get().to(answer)),
-                )
-        })
-        .workers(2)
-        .bind("127.0.0.1:0")?;
-        println!("{} {presented} {} {bytes_per_key} {}", server.addrs()[0], unknown.expose(), limited.expose());
-        let server = server.run();
-        let handle = server.handle();
-        std::thread::spawn(move || {
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
-            actix_web::rt::System::new().block_on(handle.stop(false));
-        });
-        server.await
+        for route in [Route::Open, Route::Keyed, Route::Limited] {
+            let (keystore, limiter, meter) = (keystore.clone(), limiter.clone(), meter.clone());
+            let app = move || {
+                let app = App::new().app_data(keystore.clone()).configure(|config| route.add_to(config));
+                let app =
+                    if route == Route::Limited { app.app_data(limiter.clone()).app_data(meter.clone()) } else { app };
+                app.wrap(from_fn(counted))
+            };
+            let server = HttpServer::new(app).workers(2).disable_signals().bind("127.0.0.1:0")?;
+            print!("{} ", server.addrs()[0]);
+            actix_web::rt::spawn(server.run());
+        }
+        println!("{presented} {} {bytes_per_key} {}", unknown.expose(), limited.expose());
+        let end = web::block(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
+        end.map_err(std::io::Error::other)?.map(drop)
     })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Route {
+    Open,
+    Keyed,
+    Limited,
+}
+
+impl Route {
+    fn add_to(self, config: &mut web::ServiceConfig) {
+        let route = web::resource("/").route(web::get().to(answer));
+        match self {
+            Self::Open => config.service(route),
+            Self::Keyed => config.service(route.wrap(from_fn(api_key::require::<Query>))),
+            Self::Limited => config.service(route.wrap(from_fn(admit::require::<Query>))),
+        };
+    }
 }
 
 /// A key as a real one is: with a name, a source, dates and an author.

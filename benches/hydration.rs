@@ -86,7 +86,7 @@ fn key(number: usize, now: Option<chrono::DateTime<chrono::Utc>>) -> ApiKey {
         source_id: Label::parse(&format!("host-{number}")).ok(),
         ..NewKey::new(name, KeyType::ALL[number % 2])
     };
-    let digest = Digest::of(&format!("secret {number}"));
+    let digest = Digest::of(format!("secret {number}"));
     let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
     ApiKey { created_by: Label::parse("admin").ok(), created_at: now, modified_at: now, ..key }
 }

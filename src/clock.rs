@@ -1,7 +1,7 @@
 //! Time as an argument. [`SystemClock`] is the only place that asks the machine what time it is.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
@@ -35,7 +35,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now().trunc_subsecs(3)
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Whoever sets the machine's clock meanwhile changes nothing here.

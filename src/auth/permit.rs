@@ -15,6 +15,7 @@ pub struct Permit<A> {
     key: Arc<ApiKey>,
     tenant: Arc<Tenant>,
     older: Option<OlderSecret>,
+    at: DateTime<Utc>,
     action: PhantomData<fn() -> A>,
 }
 
@@ -22,7 +23,7 @@ impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
         let tenant = Arc::new(Tenant::new(key.tenant.clone()));
-        Self { key, tenant, older: None, action: PhantomData }
+        Self { key, tenant, older: None, at: DateTime::UNIX_EPOCH, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -38,6 +39,11 @@ impl<A> Permit<A> {
     /// The record of the tenant.
     pub fn tenant_record(&self) -> &Arc<Tenant> {
         &self.tenant
+    }
+
+    /// When it was given.
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
     }
 
     /// The digest of what was presented: of the secret that the key has, or of one that it had.
@@ -71,7 +77,8 @@ impl<A> Permit<A> {
 
 impl<A> Clone for Permit<A> {
     fn clone(&self) -> Self {
-        Self { key: self.key.clone(), tenant: self.tenant.clone(), older: self.older, action: PhantomData }
+        let (key, tenant) = (self.key.clone(), self.tenant.clone());
+        Self { key, tenant, older: self.older, at: self.at, action: PhantomData }
     }
 }
 
@@ -138,7 +145,7 @@ pub fn recognise<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, tenant, older, action: PhantomData })
+    Ok(Permit { key, tenant, older, at: now, action: PhantomData })
 }
 
 #[cfg(test)]

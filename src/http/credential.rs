@@ -8,64 +8,122 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::Problem;
 use crate::auth::Denial;
-use crate::key::MalformedCredential;
+use crate::key::{Credential, Digest, MalformedCredential};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const TENANT_STATEMENTS: [HeaderName; 2] =
     [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-p-tenant")];
 
-/// The credential that was presented, in clear text.
-///
-/// # Errors
-/// [`Denial::Missing`] without one, [`Denial::Ambiguous`] with more than one, repeated or joined by commas,
-/// [`Denial::Malformed`] when it is empty or not ASCII.
-pub fn presented(headers: &HeaderMap) -> Result<Cow<'_, str>, Denial> {
-    let direct = single(headers, &X_API_KEY)?;
-    let authorization = single(headers, &AUTHORIZATION)?.and_then(scheme);
-    let credential = match (direct, authorization) {
-        (None, None) => return Err(Denial::Missing),
-        (Some(_), Some(_)) => return Err(Denial::Ambiguous),
-        (Some(value), None) => Cow::Borrowed(ascii(value)?),
-        (None, Some((Scheme::Plain, value))) => Cow::Borrowed(value),
-        (None, Some((Scheme::Basic, value))) => Cow::Owned(basic(value)?),
-        (None, Some((Scheme::Unreadable, _))) => return Err(MalformedCredential::Alphabet.into()),
-    };
-    if credential.contains(',') { Err(Denial::Ambiguous) } else { Ok(credential) }
+/// What the headers of a request say about whom it comes from. They are gone through once: there are few, and to look for
+/// a name means to hash it.
+#[derive(Debug, Default)]
+pub struct Statements<'a> {
+    api_key: Field<'a>,
+    authorization: Field<'a>,
+    tenants: [Field<'a>; 2],
 }
 
-/// The bearer token of the admin plane; `None` when there is none.
-///
-/// # Errors
-/// [`Denial::Ambiguous`] when the header is repeated.
-pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denial> {
-    let Some(value) = single(headers, &AUTHORIZATION)?.and_then(|value| value.to_str().ok()) else { return Ok(None) };
-    let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    Ok(token.map(|(_, token)| token.trim()))
+/// A header that a request has at most once.
+#[derive(Debug, Default, Clone, Copy)]
+enum Field<'a> {
+    #[default]
+    Missing,
+    Once(&'a HeaderValue),
+    Repeated,
 }
 
-/// What the client says its tenant is; compared with the key's tenant, never used to choose one.
-///
-/// # Errors
-/// 400 when a statement is empty, repeated or not ASCII, or when two of them differ.
-pub fn stated_tenant(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let mut stated = None;
-    for name in &TENANT_STATEMENTS {
-        let Some(value) = single(headers, name).map_err(|_| Problem::invalid(format!("{name} is repeated.")))? else {
-            continue;
-        };
-        let value = value.to_str().ok().map(str::trim).filter(|value| !value.is_empty());
-        let value = value.ok_or_else(|| Problem::invalid(format!("{name} is empty or not ASCII.")))?;
-        if *stated.get_or_insert(value) != value {
-            return Err(Problem::invalid("Two different tenants are stated."));
+impl<'a> Statements<'a> {
+    /// Finds them.
+    pub fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            if *name == AUTHORIZATION {
+                found.authorization.note(value);
+            } else if *name == X_API_KEY {
+                found.api_key.note(value);
+            } else if let Some(at) = TENANT_STATEMENTS.iter().position(|statement| statement == name) {
+                found.tenants[at].note(value);
+            }
+        }
+        found
+    }
+
+    /// The digest of the credential that was presented.
+    ///
+    /// # Errors
+    /// [`Denial::Missing`] without one, [`Denial::Ambiguous`] with more than one, repeated or joined by commas,
+    /// [`Denial::Malformed`] when it cannot be a key.
+    pub fn digest(&self) -> Result<Digest, Denial> {
+        let presented = self.credential()?;
+        match Credential::parse(&presented) {
+            Ok(credential) => Ok(credential.digest()),
+            // No credential has a comma in it, but two of them do that were joined on the way (RFC 9110, section 5.2).
+            Err(_) if presented.contains(&b',') => Err(Denial::Ambiguous),
+            Err(malformed) => Err(malformed.into()),
         }
     }
-    Ok(stated)
+
+    /// What was presented as the credential, in clear text.
+    ///
+    /// # Errors
+    /// As for [`Statements::digest`].
+    pub fn credential(&self) -> Result<Cow<'a, [u8]>, Denial> {
+        let direct = self.api_key.once()?;
+        let authorization = self.authorization.once()?.and_then(scheme);
+        match (direct, authorization) {
+            (None, None) => Err(Denial::Missing),
+            (Some(_), Some(_)) => Err(Denial::Ambiguous),
+            (Some(value), None) => Ok(Cow::Borrowed(value.as_bytes().trim_ascii())),
+            (None, Some((Scheme::Plain, value))) => Ok(Cow::Borrowed(value)),
+            (None, Some((Scheme::Basic, value))) => Ok(Cow::Owned(basic(value)?)),
+        }
+    }
+
+    /// The bearer token of the admin plane; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Denial::Ambiguous`] when the header is repeated.
+    pub fn bearer(&self) -> Result<Option<&'a str>, Denial> {
+        let Some(value) = self.authorization.once()?.and_then(|value| value.to_str().ok()) else { return Ok(None) };
+        let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Ok(token.map(|(_, token)| token.trim()))
+    }
+
+    /// What the client says its tenant is; compared with the key's tenant, never used to choose one.
+    ///
+    /// # Errors
+    /// 400 when a statement is empty, repeated or not ASCII, or when two of them differ.
+    pub fn tenant(&self) -> Result<Option<&'a str>, Problem> {
+        if let [Field::Missing, Field::Missing] = self.tenants {
+            return Ok(None);
+        }
+        let mut stated = None;
+        for (field, name) in self.tenants.iter().zip(&TENANT_STATEMENTS) {
+            let Some(value) = field.once().map_err(|_| Problem::invalid(format!("{name} is repeated.")))? else {
+                continue;
+            };
+            let value = value.to_str().ok().map(str::trim).filter(|value| !value.is_empty());
+            let value = value.ok_or_else(|| Problem::invalid(format!("{name} is empty or not ASCII.")))?;
+            if *stated.get_or_insert(value) != value {
+                return Err(Problem::invalid("Two different tenants are stated."));
+            }
+        }
+        Ok(stated)
+    }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Denial> {
-    let mut values = headers.get_all(name);
-    let first = values.next();
-    if values.next().is_some() { Err(Denial::Ambiguous) } else { Ok(first) }
+impl<'a> Field<'a> {
+    fn note(&mut self, value: &'a HeaderValue) {
+        *self = if matches!(self, Self::Missing) { Self::Once(value) } else { Self::Repeated };
+    }
+
+    fn once(self) -> Result<Option<&'a HeaderValue>, Denial> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Once(value) => Ok(Some(value)),
+            Self::Repeated => Err(Denial::Ambiguous),
+        }
+    }
 }
 
 enum Scheme {
@@ -73,41 +131,31 @@ enum Scheme {
     Plain,
     /// Base64 of anything, a colon, and the credential.
     Basic,
-    /// One of ours, but not ASCII.
-    Unreadable,
 }
 
 /// Scheme names are case-insensitive (RFC 9110, section 11.1). Schemes that are not ours are ignored: they are meant for
 /// somebody else on the way.
-fn scheme(value: &HeaderValue) -> Option<(Scheme, &str)> {
+fn scheme(value: &HeaderValue) -> Option<(Scheme, &[u8])> {
     let bytes = value.as_bytes();
-    let end = bytes.iter().position(|&b| b == b' ').unwrap_or(bytes.len());
-    let name = std::str::from_utf8(&bytes[..end]).ok()?;
-    let scheme = if name.eq_ignore_ascii_case("bearer") || name.eq_ignore_ascii_case("apikey") {
+    let (name, rest) = bytes.split_at(bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len()));
+    let scheme = if name.eq_ignore_ascii_case(b"bearer") || name.eq_ignore_ascii_case(b"apikey") {
         Scheme::Plain
-    } else if name.eq_ignore_ascii_case("basic") {
+    } else if name.eq_ignore_ascii_case(b"basic") {
         Scheme::Basic
     } else {
         return None;
     };
-    match ascii(value) {
-        Ok(text) => Some((scheme, text[end..].trim())),
-        Err(_) => Some((Scheme::Unreadable, "")),
-    }
+    Some((scheme, rest.trim_ascii()))
 }
 
-fn ascii(value: &HeaderValue) -> Result<&str, Denial> {
-    value.to_str().map(str::trim).map_err(|_| MalformedCredential::Alphabet.into())
-}
-
-fn basic(value: &str) -> Result<String, Denial> {
-    if value.contains(',') {
+fn basic(value: &[u8]) -> Result<Vec<u8>, Denial> {
+    if value.contains(&b',') {
         return Err(Denial::Ambiguous);
     }
     let malformed = || Denial::from(MalformedCredential::Alphabet);
-    let decoded = STANDARD.decode(value).map_err(|_| malformed())?;
-    let text = String::from_utf8(decoded).map_err(|_| malformed())?;
-    text.split_once(':').map(|(_, password)| password.to_owned()).ok_or_else(malformed)
+    let mut text = STANDARD.decode(value).map_err(|_| malformed())?;
+    let colon = text.iter().position(|&byte| byte == b':').ok_or_else(malformed)?;
+    Ok(text.split_off(colon + 1))
 }
 
 #[cfg(test)]
@@ -115,6 +163,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const KEY: &str = "brought-along-by-somebody-else-0123";
 
     fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -125,26 +175,36 @@ mod tests {
     }
 
     fn present(fields: &[(&'static str, &[u8])]) -> Result<String, Denial> {
-        presented(&headers(fields)).map(Cow::into_owned)
+        let headers = headers(fields);
+        let statements = Statements::of(&headers);
+        let digest = statements.digest()?;
+        let text = String::from_utf8(statements.credential().unwrap().into_owned()).unwrap();
+        assert_eq!(digest, Digest::of(&text));
+        Ok(text)
+    }
+
+    fn stated_tenant(fields: &[(&'static str, &[u8])]) -> Result<Option<String>, Problem> {
+        Statements::of(&headers(fields)).tenant().map(|tenant| tenant.map(str::to_owned))
     }
 
     #[test]
     fn every_carrier_is_read() {
         for (name, value) in [
-            ("x-api-key", &b"secret"[..]),
-            ("authorization", b"Bearer secret"),
-            ("authorization", b"bEARER   secret "),
-            ("authorization", b"ApiKey secret"),
-            ("authorization", b"Basic YW55OnNlY3JldA=="),
+            ("x-api-key", KEY.to_owned()),
+            ("x-api-key", format!(" {KEY}\t")),
+            ("authorization", format!("Bearer {KEY}")),
+            ("authorization", format!("bEARER   {KEY} ")),
+            ("authorization", format!("ApiKey {KEY}")),
+            ("authorization", format!("Basic {}", STANDARD.encode(format!("any:{KEY}")))),
         ] {
-            assert_eq!(present(&[(name, value)]).unwrap(), "secret");
+            assert_eq!(present(&[(name, value.as_bytes())]).unwrap(), KEY);
         }
     }
 
     #[test]
     fn another_scheme_is_not_ours() {
         assert_eq!(present(&[("authorization", b"Negotiate abc")]), Err(Denial::Missing));
-        assert_eq!(present(&[("authorization", b"Negotiate abc"), ("x-api-key", b"k")]).unwrap(), "k");
+        assert_eq!(present(&[("authorization", b"Negotiate abc"), ("x-api-key", KEY.as_bytes())]).unwrap(), KEY);
     }
 
     #[test]
@@ -163,8 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_empty_or_not_ascii_is_no_key() {
-        assert_eq!(present(&[("x-api-key", b"")]).unwrap(), "");
-        for value in [&b"\xffabc"[..], "schl\u{fc}ssel".as_bytes()] {
+        for value in [&b""[..], b"\xffabc", &[b'\xff'; 32], "schl\u{fc}ssel".as_bytes()] {
             assert!(matches!(present(&[("x-api-key", value)]), Err(Denial::Malformed(_))));
         }
         assert!(matches!(present(&[("authorization", b"Bearer \xff")]), Err(Denial::Malformed(_))));
@@ -173,14 +232,14 @@ mod tests {
 
     #[test]
     fn a_tenant_statement_is_one_word_or_none() {
-        assert_eq!(stated_tenant(&headers(&[])).unwrap(), None);
-        assert_eq!(stated_tenant(&headers(&[("x-tenant-id", b"a"), ("x-p-tenant", b"a")])).unwrap(), Some("a"));
+        assert_eq!(stated_tenant(&[]).unwrap(), None);
+        assert_eq!(stated_tenant(&[("x-tenant-id", b"a"), ("x-p-tenant", b"a")]).unwrap().as_deref(), Some("a"));
         for fields in [
             &[("x-tenant-id", &b""[..])][..],
             &[("x-tenant-id", b"a"), ("x-tenant-id", b"a")],
             &[("x-tenant-id", b"a"), ("x-p-tenant", b"b")],
         ] {
-            assert!(stated_tenant(&headers(fields)).is_err());
+            assert!(stated_tenant(fields).is_err());
         }
     }
 

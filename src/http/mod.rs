@@ -24,7 +24,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{guard, http::Method, web};
 
 use crate::auth;
-use middleware::{admit, api_key, operator};
+use middleware::{admit, operator};
 use routes::{
     apply, bulk, changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable,
     verify, whoami,
@@ -109,11 +109,8 @@ macro_rules! stack {
         stack!(Keyed auth::AnyUse, $service $resource)
     };
     (Keyed $action:ty, $service:ident $resource:expr) => {
-        $service.service(
-            $resource
-                .wrap(from_fn(admit::check::<$action>)) // 2. from where, and how often, is asked of good keys only
-                .wrap(from_fn(api_key::require::<$action>)), // 1. nothing is opened or counted without a permit
-        )
+        // 1. a permit, for good keys only; 2. from where and how often they are used
+        $service.service($resource.wrap(from_fn(admit::require::<$action>)))
     };
     (Admin $service:ident $resource:expr) => {
         $service.service($resource.wrap(from_fn(operator::require)))

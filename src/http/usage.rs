@@ -5,11 +5,12 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 
 use super::app::App;
 use super::client;
 use super::error::Reason;
-use crate::auth::{AnyUse, Ingestion, Permit, Query};
+use crate::auth::{Action, AnyUse, Ingestion, Permit, Query};
 use crate::key::{ApiKey, Hint};
 use crate::usage::Use;
 
@@ -32,27 +33,30 @@ pub(super) struct Presented<'a> {
     key: &'a ApiKey,
     /// The secret that was presented, when it was one that had been rotated away.
     older: Option<Hint>,
-    permitted: bool,
+    /// When it was let in, if it was.
+    permitted: Option<DateTime<Utc>>,
 }
 
 impl<'a> Presented<'a> {
     /// Finds what the middleware of the route has left in the request.
     pub(super) fn among(extensions: &'a Extensions) -> Option<Self> {
-        let permit = |key: &'a Arc<ApiKey>, older| Self { key, older, permitted: true };
-        extensions
-            .get::<Permit<Ingestion>>()
-            .map(|found| permit(found.key(), found.older()))
-            .or_else(|| extensions.get::<Permit<Query>>().map(|found| permit(found.key(), found.older())))
-            .or_else(|| extensions.get::<Permit<AnyUse>>().map(|found| permit(found.key(), found.older())))
+        Self::by::<Ingestion>(extensions)
+            .or_else(|| Self::by::<Query>(extensions))
+            .or_else(|| Self::by::<AnyUse>(extensions))
             .or_else(|| {
                 let Recognised(key) = extensions.get()?;
-                Some(Self { key, older: None, permitted: false })
+                Some(Self { key, older: None, permitted: None })
             })
+    }
+
+    fn by<A: Action>(extensions: &'a Extensions) -> Option<Self> {
+        let permit = extensions.get::<Permit<A>>()?;
+        Some(Self { key: permit.key(), older: permit.older(), permitted: Some(permit.at()) })
     }
 
     /// The key, if it was let in.
     pub(super) fn permitted(self) -> Option<&'a ApiKey> {
-        self.permitted.then_some(self.key)
+        self.permitted.map(|_| self.key)
     }
 
     /// Counts the request by its answer.
@@ -62,9 +66,9 @@ impl<'a> Presented<'a> {
         let turned_away =
             matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
         let used = Use {
-            at: app.keystore.now(),
+            at: self.permitted.unwrap_or_else(|| app.keystore.now()),
             address: client::of(request),
-            admitted: self.permitted && !turned_away,
+            admitted: self.permitted.is_some() && !turned_away,
             older: self.older,
             refused: answer.reason.map(|reason| reason.denial.map_or(reason.code.as_str(), |denial| denial.as_str())),
             events,

@@ -13,13 +13,13 @@ pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
 /// How long a secret may be that was brought along.
 pub(super) const OWN_LEN: std::ops::RangeInclusive<usize> = 32..=128;
 /// What only secrets of our own making start with.
-const RESERVED_PREFIX: &str = "kl_";
+const RESERVED_PREFIX: &[u8] = b"kl_";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A well-formed API key that somebody presented. Whether it is anybody's is for a lookup to say.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     key_type: Option<KeyType>,
 }
 
@@ -53,33 +53,35 @@ impl<'a> Credential<'a> {
     ///
     /// # Errors
     /// [`MalformedCredential`] names the first check that failed.
-    pub fn parse(text: &'a str) -> Result<Self, MalformedCredential> {
-        let Some(key_type) = KeyType::ALL.into_iter().find(|key_type| text.starts_with(key_type.prefix())) else {
-            return Self::own(text);
+    pub fn parse(presented: &'a (impl AsRef<[u8]> + ?Sized)) -> Result<Self, MalformedCredential> {
+        let bytes = presented.as_ref();
+        let Some(key_type) = KeyType::ALL.into_iter().find(|key_type| bytes.starts_with(key_type.prefix().as_bytes()))
+        else {
+            return Self::own(bytes);
         };
-        if text.len() != LEN {
+        if bytes.len() != LEN {
             return Err(MalformedCredential::Length);
         }
-        let (signed, sum) = text.as_bytes().split_at(PREFIX_LEN + SECRET_LEN);
-        if !signed[PREFIX_LEN..].iter().chain(sum).all(u8::is_ascii_alphanumeric) {
+        if !all(&bytes[PREFIX_LEN..], |byte| byte.is_ascii_alphanumeric()) {
             return Err(MalformedCredential::Alphabet);
         }
+        let (signed, sum) = bytes.split_at(PREFIX_LEN + SECRET_LEN);
         if checksum(signed) != sum {
             return Err(MalformedCredential::Checksum);
         }
-        Ok(Self { text, key_type: Some(key_type) })
+        Ok(Self { bytes, key_type: Some(key_type) })
     }
 
     /// A secret that was brought along: it may look like anything, but not like a key of ours.
-    fn own(text: &'a str) -> Result<Self, MalformedCredential> {
-        if !OWN_LEN.contains(&text.len()) || text.starts_with(RESERVED_PREFIX) {
+    fn own(bytes: &'a [u8]) -> Result<Self, MalformedCredential> {
+        if !OWN_LEN.contains(&bytes.len()) || bytes.starts_with(RESERVED_PREFIX) {
             return Err(MalformedCredential::Prefix);
         }
         // A comma would make two of it in a header.
-        if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        if !all(bytes, |byte| byte.is_ascii_graphic() && byte != b',') {
             return Err(MalformedCredential::Alphabet);
         }
-        Ok(Self { text, key_type: None })
+        Ok(Self { bytes, key_type: None })
     }
 
     /// The type that the prefix claims; `None` for a secret that was brought along.
@@ -89,7 +91,7 @@ impl<'a> Credential<'a> {
 
     /// What a lookup searches for.
     pub fn digest(&self) -> Digest {
-        Digest::of(self.text)
+        Digest::of(self.bytes)
     }
 }
 
@@ -97,6 +99,11 @@ impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credential({}..)", self.key_type.map_or("", KeyType::prefix))
     }
+}
+
+/// Looks at every byte, because a loop that never leaves early compares many at once.
+fn all(bytes: &[u8], is_good: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_good(*byte))
 }
 
 /// The CRC32 (IEEE) of `signed`, in base62, most significant digit first.

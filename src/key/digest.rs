@@ -18,13 +18,8 @@ pub struct Digest([u8; 32]);
 
 impl Digest {
     /// The digest of a secret in clear text.
-    pub fn of(secret: &str) -> Self {
-        Self::of_bytes(secret.as_bytes())
-    }
-
-    /// The digest of anything: a checksum.
-    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+    pub fn of(secret: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(secret).into())
     }
 
     /// Compares in constant time, so that timing tells nothing about the stored digest.
@@ -35,7 +30,7 @@ impl Digest {
     }
 
     fn words(&self) -> impl Iterator<Item = u64> {
-        self.0.chunks_exact(8).map(|word| word.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        self.0.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word))
     }
 
     /// A hash for in-memory tables. The digest is uniform already, so eight of its bytes serve.

@@ -128,7 +128,7 @@ impl KeyName {
 
     /// What the claims on the name are filed under.
     pub fn hash(&self) -> NameHash {
-        NameHash(Digest::of(&self.0).hex()[..NameHash::DIGITS].into())
+        NameHash(Digest::of(self.as_str()).hex()[..NameHash::DIGITS].into())
     }
 }
 

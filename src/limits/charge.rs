@@ -1,5 +1,7 @@
 //! What a request takes, and the limits that it meets.
 
+use smallvec::SmallVec;
+
 use super::{Holder, Kind, Policy};
 use crate::key::{ApiKey, KeyId, Limits, Rate, Tenant, TenantId};
 
@@ -49,7 +51,7 @@ pub struct Charges {
     pub tenant: TenantId,
     /// The key.
     pub key_id: KeyId,
-    taken: [Option<Charge>; Policy::COUNT],
+    taken: SmallVec<[Charge; 2]>,
 }
 
 impl Charges {
@@ -57,21 +59,18 @@ impl Charges {
     pub fn of(key: &ApiKey, tenant: &Tenant, load: Load, requests: Option<Rate>) -> Self {
         let mut own = key.limits.as_deref().copied().unwrap_or_default();
         own.requests = own.requests.or(requests);
-        let mut taken = [None; Policy::COUNT];
-        let [key_1, key_2, key_3, tenant_1, tenant_2, tenant_3] = &mut taken;
-        [*key_1, *key_2, *key_3] = met(Holder::Key, &own, load);
-        [*tenant_1, *tenant_2, *tenant_3] = met(Holder::Tenant, &tenant.limits, load);
+        let taken = met(Holder::Key, &own, load).chain(met(Holder::Tenant, &tenant.limits, load)).collect();
         Self { tenant: key.tenant.clone(), key_id: key.key_id, taken }
     }
 
     /// The charges.
     pub fn iter(&self) -> impl Iterator<Item = &Charge> {
-        self.taken.iter().flatten()
+        self.taken.iter()
     }
 
     /// Whether no limit is met.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.taken.is_empty()
     }
 
     /// Whether a limit of this holder is met.
@@ -80,14 +79,13 @@ impl Charges {
     }
 }
 
-fn met(holder: Holder, limits: &Limits, load: Load) -> [Option<Charge>; 3] {
-    let charge = |kind, rate: Option<Rate>, amount| {
-        let rate = rate.filter(|_| amount > 0)?;
-        Some(Charge { policy: Policy { holder, kind }, rate, amount })
-    };
-    [
-        charge(Kind::Requests, limits.requests, load.requests),
-        charge(Kind::Events, limits.events, load.events),
-        charge(Kind::Bytes, limits.bytes, load.bytes),
-    ]
+fn met(holder: Holder, limits: &Limits, load: Load) -> impl Iterator<Item = Charge> {
+    let all = [
+        (Kind::Requests, limits.requests, load.requests),
+        (Kind::Events, limits.events, load.events),
+        (Kind::Bytes, limits.bytes, load.bytes),
+    ];
+    all.into_iter()
+        .filter(|(.., amount)| *amount > 0)
+        .filter_map(move |(kind, rate, amount)| Some(Charge { policy: Policy { holder, kind }, rate: rate?, amount }))
 }

@@ -20,20 +20,20 @@ pub fn write(quotas: &Quotas) -> (Vec<u8>, usize) {
 
 fn policy(text: &mut Vec<u8>, quotas: &Quotas) {
     list(text, quotas, |text, quota| {
-        parameter(text, "q", quota.rate.per_minute.get());
+        parameter(text, ";q=", quota.rate.per_minute.get());
         match quota.policy.kind {
             Kind::Requests => {} // The unit of whoever says none.
             Kind::Events => text.extend_from_slice(br#";qu="events""#),
             Kind::Bytes => text.extend_from_slice(br#";qu="content-bytes""#),
         }
-        parameter(text, "w", WINDOW);
+        parameter(text, ";w=", WINDOW);
     });
 }
 
 fn state(text: &mut Vec<u8>, quotas: &Quotas) {
     list(text, quotas, |text, quota| {
-        parameter(text, "r", quota.remaining);
-        parameter(text, "t", whole_seconds(quota.full_in));
+        parameter(text, ";r=", quota.remaining);
+        parameter(text, ";t=", whole_seconds(quota.full_in));
     });
 }
 
@@ -55,23 +55,8 @@ fn list(text: &mut Vec<u8>, quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &
 }
 
 fn parameter(text: &mut Vec<u8>, name: &str, value: u64) {
-    text.push(b';');
     text.extend_from_slice(name.as_bytes());
-    text.push(b'=');
-    number(text, value);
-}
-
-/// Without the machinery of `fmt`: two of these are written for every request of a key with limits.
-fn number(text: &mut Vec<u8>, mut value: u64) {
-    let start = text.len();
-    loop {
-        text.push(b"0123456789"[(value % 10) as usize]);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    text[start..].reverse();
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 #[cfg(test)]

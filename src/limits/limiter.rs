@@ -16,7 +16,7 @@ use crate::key::{ApiKey, KeyId, Rate, Tenant, TenantId};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Whether a request is admitted, and what is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// What is left of each limit that was met.
     pub quotas: Quotas,
@@ -72,7 +72,8 @@ impl Limiter {
             return Decision { quotas: Quotas::default(), refusal };
         }
         if let Some(shared) = &self.shared {
-            if let Some(ruling) = shared.decide(charges).await {
+            // Boxed, so that requests that ask nobody carry no room for an answer.
+            if let Some(ruling) = Box::pin(shared.decide(charges)).await {
                 self.local.keep_in_step(charges, &ruling.until_full, self.now());
                 return ruling.decision;
             }

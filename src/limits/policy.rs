@@ -59,9 +59,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// How many there are.
-    pub const COUNT: usize = 6;
-
     /// The name in header fields.
     pub const fn name(self) -> &'static str {
         match (self.holder, self.kind) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::Policy;
 use crate::key::Rate;
 
@@ -19,31 +21,26 @@ pub struct Quota {
 }
 
 /// What is left of all limits that one request has met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Quotas {
-    len: usize,
-    met: [Option<Quota>; Policy::COUNT],
-}
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Quotas(SmallVec<[Quota; 2]>);
 
 impl Quotas {
     /// Adds a quota, in place of an earlier one of the same limit.
     pub fn note(&mut self, quota: Quota) {
-        let known = self.met[..self.len].iter().position(|met| met.is_some_and(|met| met.policy == quota.policy));
-        let at = known.unwrap_or(self.len);
-        if let Some(place) = self.met.get_mut(at) {
-            *place = Some(quota);
-            self.len = self.len.max(at + 1);
+        match self.0.iter_mut().find(|met| met.policy == quota.policy) {
+            Some(met) => *met = quota,
+            None => self.0.push(quota),
         }
     }
 
     /// The quotas, in the order in which the limits were met.
     pub fn iter(&self) -> impl Iterator<Item = &Quota> {
-        self.met.iter().flatten()
+        self.0.iter()
     }
 
     /// Whether no limit was met.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_empty()
     }
 
     /// Adds the quotas of a later look.

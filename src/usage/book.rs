@@ -1,6 +1,6 @@
 //! What was counted of many keys.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::Tally;
 use crate::key::{KeyId, TenantId};

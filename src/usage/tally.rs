@@ -34,7 +34,7 @@ impl Minute {
 /// What one request did with a key that was recognised.
 #[derive(Debug, Clone, Copy)]
 pub struct Use {
-    /// When it was answered.
+    /// When it was let in.
     pub at: DateTime<Utc>,
     /// Where it came from.
     pub address: Option<IpAddr>,

@@ -66,7 +66,7 @@ impl ScryptHash {
         let mut computed = vec![0; self.hash.len()];
         let done = scrypt::scrypt(secret, &self.salt, &self.params, &mut computed);
         // Digests compare in constant time.
-        done.is_ok() && Digest::of_bytes(&computed).verify(&Digest::of_bytes(&self.hash))
+        done.is_ok() && Digest::of(&computed).verify(&Digest::of(&self.hash))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A good key is admitted, from where it is used and as often as it may be; or the request ends here.
+//! A good key is admitted, from where and as often as it may be used; or the request ends here.
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -7,6 +7,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 
+use super::api_key;
 use crate::auth::{Action, Permit};
 use crate::http::client;
 use crate::http::error::{Code, Problem};
@@ -15,18 +16,26 @@ use crate::limits::{Charges, Limiter, Load, Quotas, fields, networks};
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Admits the request of the permit that [`super::api_key::require`] gave: by its networks, then by its limits on
-/// requests and those of its tenant. Every answer to a key with limits says what is left of them.
+/// Lets a request through as [`api_key::require`] does, when its key also admits it: by its networks, then by its limits
+/// on requests and those of its tenant. Every answer to a key with limits says what is left of them.
 ///
-/// Needs `web::Data<Limiter>` in the application, and `web::Data<TrustedProxies>` where proxies are trusted.
+/// Needs `web::Data<Limiter>` in the application too, and `web::Data<TrustedProxies>` where proxies are trusted.
 ///
 /// # Errors
 /// Those of the handler; a refusal is an answer.
-pub async fn check<A: Action>(
+pub async fn require<A: Action>(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let met = match meet::<A>(&request) {
+    let met = match api_key::permit::<A>(&request).await {
+        Ok(permit) => {
+            let met = meet(&request, &permit);
+            request.extensions_mut().insert(permit);
+            met
+        }
+        Err(problem) => Err(problem),
+    };
+    let met = match met {
         Ok(met) => met,
         Err(problem) => return Ok(request.into_response(problem.response())),
     };
@@ -46,7 +55,7 @@ pub async fn check<A: Action>(
     Ok(response)
 }
 
-/// Admits what was found in a body, before anything of it is stored. What is left is told by [`check`].
+/// Admits what was found in a body, before anything of it is stored. What is left is told by [`require`].
 ///
 /// # Errors
 /// 429 `rate_limited`; 413 when it is more than ever passes at once.
@@ -66,11 +75,12 @@ pub async fn charge<A: Action>(
 }
 
 /// Looks at where the request comes from, and at what it takes; `None` when no limit concerns its key.
-fn meet<A: Action>(request: &ServiceRequest) -> Result<Option<(web::Data<Limiter>, Charges)>, Problem> {
-    let extensions = request.extensions();
-    let (Some(permit), Some(limiter)) = (extensions.get::<Permit<A>>(), request.app_data::<web::Data<Limiter>>())
-    else {
-        tracing::error!("admit::check needs web::Data<Limiter> and api_key::require of the same action around it");
+fn meet<A: Action>(
+    request: &ServiceRequest,
+    permit: &Permit<A>,
+) -> Result<Option<(web::Data<Limiter>, Charges)>, Problem> {
+    let Some(limiter) = request.app_data::<web::Data<Limiter>>() else {
+        tracing::error!("admit::require needs web::Data<Limiter>: add .app_data(web::Data::new(limiter)) to the App");
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
     let (key, tenant) = (permit.key(), permit.tenant_record());

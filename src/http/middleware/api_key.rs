@@ -6,10 +6,10 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
 use crate::auth::{self, Action, Denial, Permit};
-use crate::http::credential;
+use crate::http::credential::Statements;
 use crate::http::error::{Code, Problem};
 use crate::http::usage::Recognised;
-use crate::key::{Credential, Digest};
+use crate::key::Digest;
 use crate::keystore::Keystore;
 
 /// Lets a request through only with a good key for `A`; the handler finds the proof as a `Permit<A>` argument.
@@ -38,7 +38,7 @@ pub async fn require<A: Action>(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match permit_or_look::<A>(&request).await {
+    match permit::<A>(&request).await {
         Ok(permit) => {
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
@@ -48,21 +48,22 @@ pub async fn require<A: Action>(
 }
 
 /// Judges what was presented; an unknown key once more if another node may have issued it a moment ago.
-async fn permit_or_look<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
+pub(super) async fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
     let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
         tracing::error!(
             "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
         );
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let digest = digest(request)?;
-    match permit(request, keystore, &digest) {
+    let statements = Statements::of(request.headers());
+    let digest = statements.digest()?;
+    match judge(request, &statements, keystore, &digest) {
         Err(problem) if problem.denial() != Some(Denial::Unknown) || !keystore.is_worth_looking(&digest) => {
             Err(problem)
         }
         // Boxed, so that the many requests that need no look carry no room for one.
         Err(problem) => match Box::pin(keystore.look_for(&digest)).await {
-            Ok(true) => permit(request, keystore, &digest),
+            Ok(true) => judge(request, &statements, keystore, &digest),
             Ok(false) => Err(problem),
             Err(error) => {
                 tracing::debug!("an unknown key cannot be looked for: {error:?}");
@@ -73,21 +74,24 @@ async fn permit_or_look<A: Action>(request: &ServiceRequest) -> Result<Permit<A>
     }
 }
 
-fn digest(request: &ServiceRequest) -> Result<Digest, Denial> {
-    let presented = credential::presented(request.headers())?;
-    Ok(Credential::parse(&presented)?.digest())
-}
-
-fn permit<A: Action>(request: &ServiceRequest, keystore: &Keystore, digest: &Digest) -> Result<Permit<A>, Problem> {
-    let stated = credential::stated_tenant(request.headers());
-    let permit = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now())
-        .map_err(Problem::from)
+fn judge<A: Action>(
+    request: &ServiceRequest,
+    statements: &Statements<'_>,
+    keystore: &Keystore,
+    digest: &Digest,
+) -> Result<Permit<A>, Problem> {
+    let stated = statements.tenant();
+    let judged = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now());
+    let problem = match (judged, stated) {
+        (Ok(permit), Ok(_)) => return Ok(permit),
         // A statement that cannot be read is held against good keys only.
-        .and_then(|permit| stated.map(|_| permit));
-    if permit.as_ref().is_err_and(|problem| problem.denial().is_none_or(|denial| denial.key_id().is_some()))
+        (Ok(_), Err(problem)) => problem,
+        (Err(denial), _) => denial.into(),
+    };
+    if problem.denial().is_none_or(|denial| denial.key_id().is_some())
         && let Some(found) = keystore.cache().find(digest)
     {
         request.extensions_mut().insert(Recognised(found.key)); // A refusal is counted for its key.
     }
-    permit
+    Err(problem)
 }

@@ -6,7 +6,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 
 use crate::http::app::App;
-use crate::http::credential;
+use crate::http::credential::Statements;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Operator;
 
@@ -31,7 +31,7 @@ fn operator(request: &ServiceRequest) -> Result<Operator, Problem> {
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let token = credential::bearer(request.headers())?;
+    let token = Statements::of(request.headers()).bearer()?;
     if !token.is_some_and(|token| app.admin_token.verify(token)) {
         return Err(Problem::new(Code::InvalidAdminToken, "Present the admin token as Authorization: Bearer."));
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::auth::{Permit, Query, Session};
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
-use crate::http::credential::presented;
+use crate::http::credential::Statements;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
 use crate::key::StreamName;
@@ -63,12 +63,17 @@ impl Access for Session {
 /// A message quotes the client's SQL, and somebody may have pasted into it what opened this session.
 fn refusal(request: &HttpRequest, error: Error) -> Problem {
     match error.kind() {
-        ErrorKind::Invalid if presented(request.headers()).is_ok_and(|key| error.message().contains(&*key)) => {
+        ErrorKind::Invalid if quotes_credential(request, error.message()) => {
             Problem::new(Code::InvalidQuery, "the query holds an API key: take it out")
         }
         ErrorKind::Invalid | ErrorKind::TooLarge => Problem::new(Code::InvalidQuery, error.message().to_owned()),
         _ => error.into(),
     }
+}
+
+fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
+    let Ok(presented) = Statements::of(request.headers()).credential() else { return false };
+    str::from_utf8(&presented).is_ok_and(|presented| message.contains(presented))
 }
 
 /// What `Accept` asks for; JSON when there is nothing of it that we can write.

@@ -214,7 +214,7 @@ pub(super) fn pack(keys: &[Candidate]) -> std::io::Result<Vec<Packed>> {
         count += 1;
         if lines.len() >= PART_BYTES || at + 1 == keys.len() {
             let body = zstd::bulk::compress(&lines, LEVEL)?;
-            parts.push(Packed { keys: count, sha256: Digest::of_bytes(&body).hex(), body: body.into() });
+            parts.push(Packed { keys: count, sha256: Digest::of(&body).hex(), body: body.into() });
             lines.clear();
             count = 0;
         }
@@ -227,7 +227,7 @@ pub(super) fn pack(keys: &[Candidate]) -> std::io::Result<Vec<Packed>> {
 /// # Errors
 /// What is wrong with it; then none of it counts.
 pub(super) fn unpack(body: &[u8], part: &Part) -> Result<Vec<Candidate>, &'static str> {
-    if body.len() as u64 != part.bytes || Digest::of_bytes(body).hex() != part.sha256 {
+    if body.len() as u64 != part.bytes || Digest::of(body).hex() != part.sha256 {
         return Err("its checksum is wrong");
     }
     let mut lines = Vec::new();
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     fn part_of(body: &[u8], keys: u64) -> Part {
-        Part { part: 0, keys, bytes: body.len() as u64, sha256: Digest::of_bytes(body).hex() }
+        Part { part: 0, keys, bytes: body.len() as u64, sha256: Digest::of(body).hex() }
     }
 
     #[test]

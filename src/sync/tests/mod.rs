@@ -192,11 +192,11 @@ fn key(number: usize) -> ApiKey {
         name: KeyName::parse(&format!("key \"{number}\" \\ é")).unwrap(),
         key_type: KeyType::ALL[number % 2],
         state: KeyState::Active,
-        digest: Digest::of(&key_id.to_string()),
+        digest: Digest::of(key_id.to_string()),
         hint: Hint::parse("x7Qa").unwrap(),
         own_secret: true,
         older: vec![OlderSecret {
-            digest: Digest::of(&format!("old {key_id}")),
+            digest: Digest::of(format!("old {key_id}")),
             hint: Hint::parse("old!").unwrap(),
             until: at(3).unwrap(),
         }]
