@@ -1,6 +1,7 @@
 //! Where a client may put its API key: exactly one of `X-API-KEY`, or `Authorization` with `Bearer`, `ApiKey` or `Basic`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -24,7 +25,7 @@ pub struct Statements<'a> {
 }
 
 /// A header that a request has at most once.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Default, Clone, Copy)]
 enum Field<'a> {
     #[default]
     Missing,
@@ -126,6 +127,17 @@ impl<'a> Field<'a> {
     }
 }
 
+/// Never shows the value, which may be a key.
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "Missing",
+            Self::Once(_) => "Once(..)",
+            Self::Repeated => "Repeated",
+        })
+    }
+}
+
 enum Scheme {
     /// The credential as it is.
     Plain,
@@ -199,6 +211,13 @@ mod tests {
         ] {
             assert_eq!(present(&[(name, value.as_bytes())]).unwrap(), KEY);
         }
+    }
+
+    #[test]
+    fn what_was_presented_is_not_shown() {
+        let headers = headers(&[("x-api-key", KEY.as_bytes()), ("authorization", b"Bearer also-a-secret")]);
+        let shown = format!("{:?}", Statements::of(&headers));
+        assert!(shown.contains("Once(..)") && !shown.contains(KEY) && !shown.contains("secret"), "{shown}");
     }
 
     #[test]
