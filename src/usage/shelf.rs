@@ -48,7 +48,7 @@ impl Default for Shelf {
     }
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 struct Kept {
     last: Option<(Instant, Result<Arc<Reading>, ErrorKind>)>,
     sheets: HashMap<Uuid, (Option<Tag>, Arc<Book>)>,
@@ -70,22 +70,34 @@ impl Shelf {
         let asked_at = Instant::now();
         let closed = |error| Error::new(ErrorKind::Internal, "the shelf is closed").caused_by(error);
         let _turn = self.turn.acquire().await.map_err(closed)?;
-        // A copy, so that a caller who stops waiting leaves everything as it was.
-        let mut kept = self.kept().clone();
-        if let Some((at, last)) = &kept.last
-            && (*at + max_age > asked_at || *at >= asked_at)
+        let last = self.kept().last.clone();
+        if let Some((at, last)) = last
+            && (at + max_age > asked_at || at >= asked_at)
         {
-            return last.clone().map_err(|kind| Error::new(kind, "what was used cannot be read right now"));
+            return last.map_err(|kind| Error::new(kind, "what was used cannot be read right now"));
         }
-        let read = kept.read_anew(bucket, own).await.map(Arc::new);
+        let mut taken = Taken { shelf: self, kept: std::mem::take(&mut *self.kept()) };
+        let read = taken.kept.read_anew(bucket, own).await.map(Arc::new);
         let remembered = read.as_ref().map(Arc::clone).map_err(Error::kind);
-        kept.last = Some((Instant::now(), remembered));
-        *self.kept() = kept;
+        taken.kept.last = Some((Instant::now(), remembered));
         read
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is kept, in the hands of whoever has the turn. It comes back however that ends: a caller who stops waiting leaves
+/// to the next one what was read so far.
+struct Taken<'a> {
+    shelf: &'a Shelf,
+    kept: Kept,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.shelf.kept() = std::mem::take(&mut self.kept);
     }
 }
 

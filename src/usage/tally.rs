@@ -93,8 +93,11 @@ impl Tally {
             return;
         }
         let minute = Minute::of(used.at);
-        self.last_used = self.last_used.max(Some(minute));
-        self.last_address = used.address.or(self.last_address);
+        // One that took long was let in before others that were answered already.
+        if Some(minute) >= self.last_used {
+            self.last_used = Some(minute);
+            self.last_address = used.address.or(self.last_address);
+        }
         match used.older {
             Some(hint) => self.note_older(hint, minute),
             None => self.note_current(current, minute),
@@ -207,6 +210,15 @@ mod tests {
         assert_eq!(sum.last_used_of("x7Qa"), Some(Minute::of(at(60))));
         other.add(&tally);
         assert_eq!(other, sum);
+    }
+
+    #[test]
+    fn a_long_request_does_not_hide_where_a_later_one_came_from() {
+        let mut tally = Tally::default();
+        tally.count(Hint::default(), &request(600));
+        tally.count(Hint::default(), &Use { address: Some("2001:db8::1".parse().unwrap()), ..request(60) });
+        assert_eq!((tally.requests, tally.last_used), (2, Some(Minute::of(at(600)))));
+        assert_eq!(tally.last_address, Some("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
