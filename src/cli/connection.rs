@@ -238,9 +238,11 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     let detail = detail.or(status.canonical_reason()).unwrap_or("no reason given");
     let code = problem["code"].as_str().map_or_else(String::new, |code| format!(", {code}"));
     let message = format!("{detail} ({}{code})", status.as_u16());
-    if status.is_client_error() {
+    // Too much at once is no verdict on what was asked: the same again may work.
+    let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
+    if status.is_client_error() && !is_busy {
         Err(Failure::refused(message))
-    } else if status.is_server_error() {
+    } else if status.is_server_error() || is_busy {
         Err(Failure::unavailable(message))
     } else {
         Err(Failure::failed(format!("{message}: not followed, so that the admin token goes nowhere else")))
