@@ -59,15 +59,16 @@ impl<'a> Statements<'a> {
         match Credential::parse(&presented) {
             Ok(credential) => Ok(credential.digest()),
             // No credential has a comma in it, but two of them do that were joined on the way (RFC 9110, section 5.2).
-            Err(_) if presented.contains(&b',') => Err(Denial::Ambiguous),
+            Err(_) if presented.is_ascii() && presented.contains(&b',') => Err(Denial::Ambiguous),
             Err(malformed) => Err(malformed.into()),
         }
     }
 
-    /// What was presented as the credential, in clear text.
+    /// What was presented as the credential, in clear text, whether it can be a key or not.
     ///
     /// # Errors
-    /// As for [`Statements::digest`].
+    /// [`Denial::Missing`] without one, [`Denial::Ambiguous`] with more than one in fields of their own,
+    /// [`Denial::Malformed`] when it is wrapped in something that is no Base64.
     pub fn credential(&self) -> Result<Cow<'a, [u8]>, Denial> {
         let direct = self.api_key.once()?;
         let authorization = self.authorization.once()?.and_then(scheme);

@@ -9,7 +9,7 @@ use crate::auth::{Permit, Query, Sessions};
 use crate::http::body::RetainBody;
 use crate::http::error::{Code, Problem};
 
-/// Opens a session for the permit that [`super::admit::require`] gave, and closes it with the response body. When the
+/// Opens a session for the permit that [`super::api_key::require`] or [`super::admit::require`] gave, and closes it with the response body. When the
 /// session is ended while the handler still works, the handler is dropped and the client told why; actix itself does
 /// not always notice that a client has gone, so the deadline does this on its own.
 ///
@@ -42,7 +42,7 @@ fn open(request: &ServiceRequest) -> Result<crate::auth::SessionGuard, Problem> 
     let permit = request.extensions().get::<Permit<Query>>().cloned();
     let sessions = request.app_data::<web::Data<Sessions>>();
     let (Some(permit), Some(sessions)) = (permit, sessions) else {
-        tracing::error!("query_session::hold needs web::Data<Sessions> and admit::require::<Query> around it");
+        tracing::error!("query_session::hold needs web::Data<Sessions> and api_key::require::<Query> around it");
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
     Ok(sessions.clone().into_inner().open(&permit)?)

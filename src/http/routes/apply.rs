@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::bulk::room;
+use super::bulk::Room;
 use super::keys::{ADMIN, Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::rotation::OVERLAP_SECONDS;
@@ -227,13 +227,13 @@ struct Answer {
 /// 413, 429 `too_many_bulk`, 503.
 pub async fn run(
     _: Operator,
+    _room: Room, // Before the body, which is read only if there is any.
     app: web::Data<App>,
     tenant: web::Path<String>,
     options: web::Query<Options>,
     LargeJson(body): LargeJson<Apply>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
-    let _room = room(&app)?;
     let (dry_run, patience) = (options.dry_run, Wait::new(options.into_inner().wait).patience()?);
     if body.move_in && body.prune {
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));

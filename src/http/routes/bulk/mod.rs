@@ -8,10 +8,12 @@ mod answer;
 mod line;
 mod work;
 
+use std::future::{Ready, ready};
 use std::time::{Duration, Instant};
 
+use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use futures::StreamExt;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -62,7 +64,7 @@ pub async fn run(
     let (tenant, patience) = (parse_tenant(&tenant)?, patience(query.wait.as_deref())?);
     check_media_type(&request)?;
     check_length(&request, MAX_BYTES)?;
-    let room = room(&app)?;
+    let room = Room::in_app(&app)?;
     app.keystore.tenant_anywhere(&tenant).await?;
     let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
     let lines = line::split(&body)?;
@@ -79,14 +81,30 @@ pub async fn run(
         .streaming(pieces))
 }
 
-/// Room for a request that holds many keys in memory; given back when dropped.
-///
-/// # Errors
-/// 429 `too_many_bulk`.
-pub(super) fn room(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
-    app.bulk.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Code::TooManyBulk, "This node does as much bulk work as it may: wait until some of it has ended.")
-    })
+/// Room for a request that holds many keys in memory; given back when dropped. 429 `too_many_bulk` when there is none.
+#[derive(Debug)]
+pub struct Room(#[allow(dead_code)] OwnedSemaphorePermit);
+
+impl Room {
+    fn in_app(app: &App) -> Result<Self, Problem> {
+        app.bulk.clone().try_acquire_owned().map(Self).map_err(|_| {
+            let detail = "This node does as much bulk work as it may: wait until some of it has ended.";
+            Problem::new(Code::TooManyBulk, detail)
+        })
+    }
+}
+
+impl FromRequest for Room {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let app = request.app_data::<web::Data<App>>();
+        ready(
+            app.ok_or_else(|| Problem::new(Code::Internal, "The server is not set up."))
+                .and_then(|app| Self::in_app(app)),
+        )
+    }
 }
 
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
