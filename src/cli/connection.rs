@@ -269,6 +269,7 @@ mod tests {
         let cases = [
             (409, FailureKind::Refused, "the name is taken (409, duplicate_key_name)"),
             (401, FailureKind::Refused, "the name is taken (401, duplicate_key_name)"),
+            (429, FailureKind::Unavailable, "the name is taken (429, duplicate_key_name)"),
             (503, FailureKind::Unavailable, "the name is taken (503, duplicate_key_name)"),
         ];
         for (status, kind, message) in cases {

@@ -83,11 +83,13 @@ pub async fn run(
 
 /// Room for a request that holds many keys in memory; given back when dropped. 429 `too_many_bulk` when there is none.
 #[derive(Debug)]
-pub struct Room(#[allow(dead_code)] OwnedSemaphorePermit);
+pub struct Room {
+    _held: OwnedSemaphorePermit,
+}
 
 impl Room {
     fn in_app(app: &App) -> Result<Self, Problem> {
-        app.bulk.clone().try_acquire_owned().map(Self).map_err(|_| {
+        app.bulk.clone().try_acquire_owned().map(|held| Self { _held: held }).map_err(|_| {
             let detail = "This node does as much bulk work as it may: wait until some of it has ended.";
             Problem::new(Code::TooManyBulk, detail)
         })
