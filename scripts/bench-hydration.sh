@@ -17,7 +17,7 @@ if [ -z "${KEYLOFT_BENCH_S3:-}" ] && [ -n "${KEYLOFT_TEST_CEPH:-}" ]; then
     export AWS_ACCESS_KEY_ID="$KEYLOFT_TEST_ACCESS_KEY" AWS_SECRET_ACCESS_KEY="$KEYLOFT_TEST_SECRET_KEY"
 fi
 
-# A keystore alone builds in a tenth of the time of a server.
+# A keystore alone: SQL and the server, which take long to build, are not needed.
 build=(cargo build --quiet --locked --release --no-default-features --features s3 --bench hydration)
 "${build[@]}"
 bench=$("${build[@]}" --message-format json |

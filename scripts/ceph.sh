@@ -78,7 +78,7 @@ osd class dir = $libraries/rados-classes
 osd class load list = *
 osd class default list = *
 ms bind ipv6 = false
-# By default much is remembered for the case of a crash, which costs a third of the time of every request.
+# By default much is remembered for the case of a crash, which costs time in every request.
 debug ms = 0/0
 debug osd = 0/0
 debug rgw = 0/0
