@@ -2,10 +2,12 @@
 # How long a node takes until it has all keys, in a local directory and in S3: without a snapshot, and with one. Every
 # number of keys is measured in a fresh folder; the directory is removed afterwards. S3 is measured when KEYLOFT_BENCH_S3
 # names a store (s3://bucket/prefix, with the AWS_* variables), or when scripts/with-stores.sh started one; what is
-# written there stays. A million keys in S3 take long to write: only with S3_KEYS.
+# written there stays. A million keys take long to write and 17 GiB of memory in Ceph: S3 has up to 100000 unless S3_KEYS
+# says so, and scripts/garage.sh starts a store that is lighter on them.
 #
 # usage: scripts/bench-hydration.sh [KEYS…]                             default 10000 100000 1000000
-#        S3_KEYS="10000 1000000" scripts/with-stores.sh scripts/bench-hydration.sh [KEYS…]
+#        scripts/with-stores.sh scripts/bench-hydration.sh [KEYS…]
+#        scripts/garage.sh start DIR; . DIR/env; S3_KEYS=1000000 scripts/bench-hydration.sh [KEYS…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sizes=("$@"); [ ${#sizes[@]} -gt 0 ] || sizes=(10000 100000 1000000)

@@ -146,6 +146,11 @@ impl KeyCache {
         self.watchers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
     }
 
+    /// Makes room for a tenant that will hold so many keys.
+    pub(crate) fn make_room(&self, tenant: &TenantId, keys: usize) {
+        self.write().make_room(tenant, keys);
+    }
+
     /// Puts a key in place of the one with its id, unless that is newer. Says whether anything changed.
     pub fn put_key(&self, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };

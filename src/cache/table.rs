@@ -48,13 +48,10 @@ pub(super) enum Unreservable {
 impl Table {
     /// The key with this digest, now or before, and its tenant. The last comparison takes constant time.
     pub(super) fn find(&self, digest: &Digest) -> Option<(&Arc<ApiKey>, &Arc<Tenant>)> {
-        let key = self.by_digest.find(digest.table_hash(), |key| key.digest.verify(digest));
-        let key = key.or_else(|| self.find_older(digest))?;
+        let hash = digest.table_hash();
+        let older = || Some(&self.by_older.find(hash, |(older, _)| older.verify(digest))?.1);
+        let key = self.by_digest.find(hash, |key| key.digest.verify(digest)).or_else(older)?;
         Some((key, &self.tenants.get(&key.tenant)?.tenant))
-    }
-
-    fn find_older(&self, digest: &Digest) -> Option<&Arc<ApiKey>> {
-        Some(&self.by_older.find(digest.table_hash(), |(older, _)| older.verify(digest))?.1)
     }
 
     pub(super) fn key(&self, tenant: &TenantId, id: KeyId) -> Option<&Arc<ApiKey>> {
@@ -124,30 +121,46 @@ impl Table {
 
     fn place(&mut self, key: Arc<ApiKey>) -> bool {
         let key = self.as_allowed(key);
-        self.remove_key(&key.tenant, key.key_id);
-        if !self.tenants.contains_key(&key.tenant) {
-            return false;
+        let Some(holdings) = self.tenants.get_mut(&key.tenant) else { return false };
+        if let Some(replaced) = holdings.by_id.insert(key.key_id, key.clone()) {
+            self.unlink(&replaced);
         }
         if let Some(twin) = self.twin(&key).cloned() {
-            self.remove_key(&twin.tenant, twin.key_id);
-            self.report(&twin, "its digest is also that of another key".into());
-            self.report(&key, "its digest is also that of another key".into());
+            for key in [&twin, &key] {
+                self.remove_key(&key.tenant, key.key_id);
+                self.report(key, "its digest is also that of another key".into());
+            }
             return true;
         }
-        let hash = self.names.hash_one(&key.name);
-        if let Some(holdings) = self.tenants.get_mut(&key.tenant) {
-            if key.is_live() {
-                let names = &self.names;
-                holdings.live_names.insert_unique(hash, key.clone(), |key| names.hash_one(&key.name));
-            }
-            holdings.by_id.insert(key.key_id, key.clone());
-            for older in key.older.iter() {
-                let entry = (older.digest, key.clone());
-                self.by_older.insert_unique(older.digest.table_hash(), entry, |(older, _)| older.table_hash());
-            }
-            self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
-        }
+        self.link(key);
         true
+    }
+
+    /// Makes a key that stands among the ids of its tenant known by its secrets and its name.
+    fn link(&mut self, key: Arc<ApiKey>) {
+        let names = &self.names;
+        if key.is_live()
+            && let Some(holdings) = self.tenants.get_mut(&key.tenant)
+        {
+            let hash = names.hash_one(&key.name);
+            holdings.live_names.insert_unique(hash, key.clone(), |key| names.hash_one(&key.name));
+        }
+        for older in key.older.iter() {
+            let entry = (older.digest, key.clone());
+            self.by_older.insert_unique(older.digest.table_hash(), entry, |(older, _)| older.table_hash());
+        }
+        self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
+    }
+
+    /// Makes a key unknown by its secrets and its name.
+    fn unlink(&mut self, key: &Arc<ApiKey>) {
+        if let Some(holdings) = self.tenants.get_mut(&key.tenant) {
+            take(&mut holdings.live_names, self.names.hash_one(&key.name), |other| Arc::ptr_eq(other, key));
+        }
+        take(&mut self.by_digest, key.digest.table_hash(), |other| Arc::ptr_eq(other, key));
+        for older in key.older.iter() {
+            take(&mut self.by_older, older.digest.table_hash(), |(_, other)| Arc::ptr_eq(other, key));
+        }
     }
 
     /// Another key that has a secret of this one.
@@ -182,30 +195,24 @@ impl Table {
 
     /// Forgets a tenant and all its keys.
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
-        let held: Vec<KeyId> = self.tenants.get(id).into_iter().flat_map(|held| held.by_id.keys().copied()).collect();
-        for key_id in held {
-            self.remove_key(id, key_id);
+        for (_, key) in self.tenants.remove(id).into_iter().flat_map(|held| held.by_id) {
+            self.unlink(&key);
         }
-        self.tenants.remove(id);
     }
 
     pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
+        if let Some(key) = self.tenants.get_mut(tenant).and_then(|holdings| holdings.by_id.remove(&id)) {
+            self.unlink(&key);
+        }
+    }
+
+    /// Makes room for a tenant that will hold so many keys, at once instead of step by step.
+    pub(super) fn make_room(&mut self, tenant: &TenantId, keys: usize) {
         let Some(holdings) = self.tenants.get_mut(tenant) else { return };
-        let Some(key) = holdings.by_id.remove(&id) else { return };
-        let hash = self.names.hash_one(&key.name);
-        if let Ok(entry) = holdings.live_names.find_entry(hash, |other| other.key_id == id) {
-            entry.remove();
-        }
-        let hash = key.digest.table_hash();
-        if let Ok(entry) = self.by_digest.find_entry(hash, |other| Arc::ptr_eq(other, &key)) {
-            entry.remove();
-        }
-        for older in key.older.iter() {
-            let hash = older.digest.table_hash();
-            if let Ok(entry) = self.by_older.find_entry(hash, |(_, other)| Arc::ptr_eq(other, &key)) {
-                entry.remove();
-            }
-        }
+        let more = keys.saturating_sub(holdings.by_id.len());
+        let names = &self.names;
+        holdings.live_names.reserve(more, |key| names.hash_one(&key.name));
+        self.by_digest.reserve(more, |key| key.digest.table_hash());
     }
 
     /// Reserves a name for a key that is about to be written.
@@ -250,6 +257,12 @@ impl Table {
     fn report(&mut self, key: &ApiKey, reason: Unreadable) {
         let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
         self.unreadable.insert((key.tenant.clone(), object.into_string()), reason);
+    }
+}
+
+fn take<T>(table: &mut HashTable<T>, hash: u64, wanted: impl FnMut(&T) -> bool) {
+    if let Ok(entry) = table.find_entry(hash, wanted) {
+        entry.remove();
     }
 }
 

@@ -46,21 +46,21 @@ impl Charge {
 
 /// All that a load takes, the key's before the tenant's.
 #[derive(Debug, Clone)]
-pub struct Charges {
+pub struct Charges<'a> {
     /// The tenant of the key.
-    pub tenant: TenantId,
+    pub tenant: &'a TenantId,
     /// The key.
     pub key_id: KeyId,
     taken: SmallVec<[Charge; 2]>,
 }
 
-impl Charges {
+impl<'a> Charges<'a> {
     /// What `load` takes of the limits of a key and its tenant. `requests` bounds keys that have no such limit.
-    pub fn of(key: &ApiKey, tenant: &Tenant, load: Load, requests: Option<Rate>) -> Self {
+    pub fn of(key: &'a ApiKey, tenant: &Tenant, load: Load, requests: Option<Rate>) -> Self {
         let mut own = key.limits.as_deref().copied().unwrap_or_default();
         own.requests = own.requests.or(requests);
         let taken = met(Holder::Key, &own, load).chain(met(Holder::Tenant, &tenant.limits, load)).collect();
-        Self { tenant: key.tenant.clone(), key_id: key.key_id, taken }
+        Self { tenant: &key.tenant, key_id: key.key_id, taken }
     }
 
     /// The charges.

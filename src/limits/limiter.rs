@@ -61,25 +61,32 @@ impl Limiter {
     }
 
     /// What a load takes of the limits of a key and its tenant. The key must be good: nobody else makes state here.
-    pub fn charges(&self, key: &ApiKey, tenant: &Tenant, load: Load) -> Charges {
+    pub fn charges<'a>(&self, key: &'a ApiKey, tenant: &Tenant, load: Load) -> Charges<'a> {
         Charges::of(key, tenant, load, self.requests)
     }
 
     /// Admits a request, and takes all that it is charged; or refuses it, and takes nothing.
-    pub async fn admit(&self, charges: &Charges) -> Decision {
-        let refusal = never(charges);
-        if charges.is_empty() || refusal.is_some() {
-            return Decision { quotas: Quotas::default(), refusal };
+    pub async fn admit(&self, charges: &Charges<'_>) -> Decision {
+        if let Some(decision) = self.admit_at_once(charges) {
+            return decision;
         }
         if let Some(shared) = &self.shared {
-            // Boxed, so that requests that ask nobody carry no room for an answer.
-            if let Some(ruling) = Box::pin(shared.decide(charges)).await {
+            if let Some(ruling) = shared.decide(charges).await {
                 self.local.keep_in_step(charges, &ruling.until_full, self.now());
                 return ruling.decision;
             }
             self.fallbacks.fetch_add(1, Ordering::Relaxed);
         }
         self.local.decide(charges, self.now())
+    }
+
+    /// The same where nobody has to be asked; `None` where [`Limiter::admit`] asks Redis.
+    pub fn admit_at_once(&self, charges: &Charges<'_>) -> Option<Decision> {
+        let refusal = never(charges);
+        if charges.is_empty() || refusal.is_some() {
+            return Some(Decision { quotas: Quotas::default(), refusal });
+        }
+        self.shared.is_none().then(|| self.local.decide(charges, self.now()))
     }
 
     /// How often this node decided alone although it was told to ask Redis.
@@ -118,7 +125,7 @@ impl Limiter {
 }
 
 /// A request that takes more than ever passes at once would be told to come back for ever.
-fn never(charges: &Charges) -> Option<Refusal> {
+fn never(charges: &Charges<'_>) -> Option<Refusal> {
     let over = charges.iter().find(|charge| charge.cells() > charge.burst_cells())?;
     let most = over.rate.burst.get().max(over.policy.kind.cell());
     Some(Refusal::Never { policy: over.policy, amount: over.amount, most })

@@ -43,7 +43,7 @@ struct Buckets([Option<Bucket>; 3]);
 
 impl Local {
     /// Takes everything or nothing.
-    pub(super) fn decide(&self, charges: &Charges, now: Duration) -> Decision {
+    pub(super) fn decide(&self, charges: &Charges<'_>, now: Duration) -> Decision {
         let subjects = self.subjects(charges);
         // Always the key before the tenant, so that no two threads wait for each other.
         let mut held = subjects.each_ref().map(|subject| subject.as_deref().map(Subject::lock));
@@ -68,7 +68,7 @@ impl Local {
     }
 
     /// Counts as used what is used of the same limits elsewhere: for each charge, how long until its limit is full.
-    pub(super) fn keep_in_step(&self, charges: &Charges, until_full: &[Duration], now: Duration) {
+    pub(super) fn keep_in_step(&self, charges: &Charges<'_>, until_full: &[Duration], now: Duration) {
         let subjects = self.subjects(charges);
         let mut held = subjects.each_ref().map(|subject| subject.as_deref().map(Subject::lock));
         for (charge, until_full) in charges.iter().zip(until_full) {
@@ -98,8 +98,8 @@ impl Local {
         }
     }
 
-    fn subjects(&self, charges: &Charges) -> [Option<Arc<Subject>>; 2] {
-        let subject = |holder, key_id| charges.meet(holder).then(|| self.subject(&charges.tenant, key_id));
+    fn subjects(&self, charges: &Charges<'_>) -> [Option<Arc<Subject>>; 2] {
+        let subject = |holder, key_id| charges.meet(holder).then(|| self.subject(charges.tenant, key_id));
         [subject(Holder::Key, Some(charges.key_id)), subject(Holder::Tenant, None)]
     }
 
@@ -158,6 +158,7 @@ impl Subject {
     }
 }
 
+/// Ids are uniform already: only admins could choose one.
 fn hash(hasher: &DefaultHashBuilder, tenant: &TenantId, key_id: Option<KeyId>) -> u64 {
-    hasher.hash_one((tenant, key_id))
+    key_id.map_or_else(|| hasher.hash_one(tenant), KeyId::table_hash)
 }

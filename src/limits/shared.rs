@@ -75,7 +75,7 @@ impl Shared {
     }
 
     /// What Redis says; `None` when it does not, or has not a moment ago.
-    pub(super) async fn decide(&self, charges: &Charges) -> Option<Ruling> {
+    pub(super) async fn decide(&self, charges: &Charges<'_>) -> Option<Ruling> {
         if !self.is_worth_asking() {
             return None;
         }
@@ -105,7 +105,7 @@ impl Shared {
         now >= until && self.paused_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    async fn ask(&self, charges: &Charges) -> Option<Vec<i64>> {
+    async fn ask(&self, charges: &Charges<'_>) -> Option<Vec<i64>> {
         let (mut redis, script) = (self.redis.clone(), self.script.clone());
         let asked: Vec<_> = charges.iter().map(|charge| (name(charges, charge), Price::of(charge))).collect();
         let asking = self.runtime.as_ref()?.spawn(async move {
@@ -168,7 +168,7 @@ impl Price {
 }
 
 /// The braces keep the limits of one tenant together in a cluster.
-fn name(charges: &Charges, charge: &Charge) -> String {
+fn name(charges: &Charges<'_>, charge: &Charge) -> String {
     use super::Holder::{Key, Tenant};
     let kind = charge.policy.kind.as_str();
     match charge.policy.holder {
@@ -178,7 +178,7 @@ fn name(charges: &Charges, charge: &Charge) -> String {
 }
 
 /// `None` when the answer is not what the script gives.
-fn ruling(charges: &Charges, answer: &[i64]) -> Option<Ruling> {
+fn ruling(charges: &Charges<'_>, answer: &[i64]) -> Option<Ruling> {
     let [refused, wait, until_full @ ..] = answer else { return None };
     let micros = |number: i64| u64::try_from(number).ok().map(Duration::from_micros);
     let until_full: Vec<_> = until_full.iter().map(|number| micros(*number)).collect::<Option<_>>()?;

@@ -98,7 +98,7 @@ pub struct Listed {
 impl From<ObjectMeta> for Listed {
     fn from(meta: ObjectMeta) -> Self {
         Self {
-            path: RelativePathBuf::from(meta.location.to_string()),
+            path: RelativePathBuf::from(String::from(meta.location)),
             size_bytes: meta.size,
             tag: Tag::of(meta.e_tag.as_deref()),
             written_at: meta.last_modified,

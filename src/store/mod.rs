@@ -2,7 +2,7 @@
 //!
 //! 1. [`bucket`]: the operations we need, with the meaning we need, over any `object_store`.
 //! 2. `object`: one object under that: a conditional write whose outcome can be trusted.
-//! 3. `walk`: listings as streams.
+//! 3. `walk`: listings as streams of pages.
 //! 4. [`mode`]: what a store can be relied on for; `probe` finds out, [`report`] says what was found, `trust` keeps it.
 //! 5. [`location`]: which store a URL names.
 //! 6. `s3`: the clients of an S3 service, and how long each waits.
@@ -34,3 +34,4 @@ pub use location::StoreUrl;
 pub use mode::StoreMode;
 pub use report::{Finding, Property, Report, Verdict};
 pub use tenant::TenantDocument;
+pub use walk::{PAGE, Walk};

@@ -1,63 +1,67 @@
-//! Listings as streams: a million names need not be held to be looked at, and a walk can end early.
+//! Listings as streams of pages: a million names need not be held to be looked at, and a walk can end early.
 
-use futures::stream::{BoxStream, StreamExt};
-use futures::{TryStreamExt, future};
+use futures::future;
+use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectMeta;
-use relative_path::RelativePath;
+use relative_path::{RelativePath, RelativePathBuf};
 
 use super::bucket::{Bucket, LARGE_PATIENCE, Listed, location, within};
 use super::object::unavailable;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// What a store lists at once; one that lists less costs nothing but time.
+pub const PAGE: usize = 1000;
+
+/// Pages of up to [`PAGE`] objects. Each is an error of kind [`crate::ErrorKind::Unavailable`] when the store does not
+/// answer.
+pub type Walk = BoxStream<'static, Result<Vec<Listed>>>;
 
 impl Bucket {
-    /// Every object below a folder, those in its subfolders too, page by page as the store gives them.
-    ///
-    /// # Errors
-    /// Each item is [`crate::ErrorKind::Unavailable`] when the store does not answer.
-    pub fn walk(&self, folder: &RelativePath) -> BoxStream<'static, Result<Listed>> {
+    /// Every object below a folder, those in its subfolders too.
+    pub fn walk(&self, folder: &RelativePath) -> Walk {
         match location(folder) {
-            Ok(folder) => steps(self.object_store().list(Some(&folder))),
+            Ok(folder) => pages(self.object_store().list(Some(&folder)), None),
             Err(error) => failed(error),
         }
     }
 
     /// Those whose names come after `after`, up to `last` and with it. Only for a store that lists in order: the walk ends
     /// at the first name beyond.
-    ///
-    /// # Errors
-    /// As for [`Bucket::walk`].
-    pub fn walk_range(
-        &self,
-        folder: &RelativePath,
-        after: &RelativePath,
-        last: Option<&RelativePath>,
-    ) -> BoxStream<'static, Result<Listed>> {
-        let (folder, after) = match (location(folder), location(after)) {
-            (Ok(folder), Ok(after)) => (folder, after),
-            (Err(error), _) | (_, Err(error)) => return failed(error),
-        };
-        let last = last.map(ToOwned::to_owned);
-        let within = move |listed: &Listed| last.as_ref().is_none_or(|last| listed.path.as_str() <= last.as_str());
-        let found = self.object_store().list_with_offset(Some(&folder), &after);
-        steps(found).try_take_while(move |listed| future::ready(Ok(within(listed)))).boxed()
+    pub fn walk_range(&self, folder: &RelativePath, after: &RelativePath, last: Option<&RelativePath>) -> Walk {
+        match (location(folder), location(after)) {
+            (Ok(folder), Ok(after)) => {
+                let found = self.object_store().list_with_offset(Some(&folder), &after);
+                pages(found, last.map(ToOwned::to_owned))
+            }
+            (Err(error), _) | (_, Err(error)) => failed(error),
+        }
     }
 }
 
-/// A list may take long, as long as it goes on.
-fn steps(list: BoxStream<'static, object_store::Result<ObjectMeta>>) -> BoxStream<'static, Result<Listed>> {
-    let step = async |mut list: BoxStream<'static, object_store::Result<ObjectMeta>>| {
-        let next = within(LARGE_PATIENCE, async { list.try_next().await.map_err(unavailable) }).await?;
-        Ok(next.map(|meta| (Listed::from(meta), list)))
-    };
-    futures::stream::try_unfold(list, step).boxed()
+/// A list may take long, as long as it goes on. What came with one answer is there at once: a page is waited for, not each
+/// of its objects.
+fn pages(list: BoxStream<'static, object_store::Result<ObjectMeta>>, last: Option<RelativePathBuf>) -> Walk {
+    let beyond = move |listed: &Listed| last.as_ref().is_some_and(|last| listed.path.as_str() > last.as_str());
+    stream::try_unfold((Some(list.ready_chunks(PAGE)), beyond), async |(list, beyond)| {
+        let Some(mut list) = list else { return Ok(None) };
+        let Some(found) = within(LARGE_PATIENCE, async { Ok(list.next().await) }).await? else { return Ok(None) };
+        let found = found.into_iter().map(|meta| meta.map(Listed::from).map_err(unavailable));
+        let mut page = found.collect::<Result<Vec<_>>>()?;
+        let end = page.iter().position(&beyond);
+        page.truncate(end.unwrap_or(page.len()));
+        Ok(Some((page, (end.is_none().then_some(list), beyond))))
+    })
+    .boxed()
 }
 
-fn failed(error: crate::error::Error) -> BoxStream<'static, Result<Listed>> {
-    futures::stream::once(future::ready(Err(error))).boxed()
+fn failed(error: Error) -> Walk {
+    stream::once(future::ready(Err(error))).boxed()
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::TryStreamExt;
+
     use super::*;
     use crate::key::{KeyId, TenantId};
     use crate::layout::{self, ObjectName};
@@ -74,10 +78,10 @@ mod tests {
         }
         let folder = layout::keys(&tenant);
         let (after, last) = (name('3').path(), name('7').path());
-        let range = bucket.walk_range(&folder, &after, Some(&last)).try_collect::<Vec<_>>().await.unwrap();
+        let range = bucket.walk_range(&folder, &after, Some(&last)).try_concat().await.unwrap();
         let paths: Vec<_> = range.into_iter().map(|listed| listed.path).collect();
         assert_eq!(paths, ['4', '5', '6', '7'].map(|digit| name(digit).path()));
-        let rest = bucket.walk_range(&folder, &after, None).try_collect::<Vec<_>>().await.unwrap();
-        assert_eq!((rest.len(), bucket.walk(&folder).count().await), (12, 16));
+        let rest = bucket.walk_range(&folder, &after, None).try_concat().await.unwrap();
+        assert_eq!((rest.len(), bucket.walk(&folder).try_concat().await.unwrap().len()), (12, 16));
     }
 }

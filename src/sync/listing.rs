@@ -6,10 +6,8 @@ use relative_path::{RelativePath, RelativePathBuf};
 use crate::error::Result;
 use crate::key::{KeyId, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::store::{Bucket, Listed, Tag};
+use crate::store::{Bucket, Listed, PAGE, Tag};
 
-/// What one request lists; a store that lists less costs nothing but time here.
-const PAGE: usize = 1000;
 /// Ids are uniform, so a first page that ends before this digit says that there are more than 5,000: as many ranges as
 /// there are digits are worth a request each then. Below that, pages one after the other are cheaper.
 const SPARSE: char = '3';
@@ -28,11 +26,13 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    fn add(&mut self, folder: &RelativePath, listed: Listed) {
-        match layout::key_in(folder, &listed.path) {
-            Some(id) => self.keys.push((id, listed.tag)),
-            None if listed.path.parent() == Some(folder) => self.foreign.push(listed),
-            None => {} // Another folder in this one.
+    fn add(&mut self, folder: &RelativePath, page: Vec<Listed>) {
+        for listed in page {
+            match layout::key_in(folder, &listed.path) {
+                Some(id) => self.keys.push((id, listed.tag)),
+                None if listed.path.parent() == Some(folder) => self.foreign.push(listed),
+                None => {} // Another folder in this one.
+            }
         }
     }
 }
@@ -46,14 +46,16 @@ pub(super) async fn keys(bucket: &Bucket, tenant: &TenantId) -> Result<Listing> 
     let mut listing = Listing::default();
     let mut walk = bucket.walk(&folder);
     let (mut seen, mut last, mut sorted) = (0, RelativePathBuf::new(), !bucket.is_directory());
-    while let Some(listed) = walk.try_next().await? {
-        seen += 1;
-        if seen <= PAGE {
-            sorted &= last.as_str() < listed.path.as_str();
-            last.clone_from(&listed.path);
+    while let Some(page) = walk.try_next().await? {
+        let begins = seen < PAGE;
+        if begins {
+            let names = || page.iter().map(|listed| listed.path.as_str());
+            sorted &= std::iter::once(last.as_str()).chain(names()).is_sorted();
+            last = names().next_back().map_or(last.clone(), RelativePathBuf::from);
         }
-        listing.add(&folder, listed);
-        if seen == PAGE && sorted && last.as_str() < boundary(tenant, SPARSE).as_str() {
+        seen += page.len();
+        listing.add(&folder, page);
+        if begins && seen >= PAGE && sorted && last.as_str() < boundary(tenant, SPARSE).as_str() {
             by_ranges(bucket, tenant, &last, &mut listing).await?;
             break;
         }
@@ -73,8 +75,8 @@ async fn by_ranges(bucket: &Bucket, tenant: &TenantId, first: &RelativePath, lis
     let walks: Vec<_> =
         starts.iter().zip(ends).map(|(start, end)| bucket.walk_range(&folder, start, end.map(AsRef::as_ref))).collect();
     let mut found = stream::iter(walks).flatten_unordered(RANGES);
-    while let Some(listed) = found.try_next().await? {
-        listing.add(&folder, listed);
+    while let Some(page) = found.try_next().await? {
+        listing.add(&folder, page);
     }
     Ok(())
 }

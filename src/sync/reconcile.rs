@@ -148,6 +148,8 @@ impl<'a> Pass<'a> {
             let reason = foreign(self.bucket, &listed).await;
             report(&mut self.unreadable, &id, &listed.path, reason);
         }
+        self.cache.make_room(&id, listing.keys.len());
+        self.tags.make_room(listing.keys.len().saturating_sub(known.len()));
         // All three are in order of id.
         let mut known = known.into_iter().peekable();
         let mut candidates = self.candidates.take(&id).into_iter().peekable();

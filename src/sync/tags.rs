@@ -43,6 +43,11 @@ impl Tags {
         }
     }
 
+    /// Makes room for so many more.
+    pub(super) fn make_room(&self, more: usize) {
+        self.lock().reserve(more, |held| self.hash(&held.key.tenant, held.key.key_id));
+    }
+
     /// Forgets the tag of a key whose document is about to be written, or is gone.
     pub(super) fn forget(&self, tenant: &TenantId, id: KeyId) {
         let hash = self.hash(tenant, id);

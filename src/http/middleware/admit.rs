@@ -11,7 +11,7 @@ use super::api_key;
 use crate::auth::{Action, Permit};
 use crate::http::client;
 use crate::http::error::{Code, Problem};
-use crate::limits::{Charges, Limiter, Load, Quotas, fields, networks};
+use crate::limits::{Decision, Limiter, Load, Quotas, fields, networks};
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -27,22 +27,18 @@ pub async fn require<A: Action>(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let met = match api_key::permit::<A>(&request).await {
-        Ok(permit) => {
-            let met = meet(&request, &permit);
-            request.extensions_mut().insert(permit);
-            met
-        }
-        Err(problem) => Err(problem),
-    };
-    let met = match met {
-        Ok(met) => met,
+    let permit = match api_key::permit::<A>(&request).await {
+        Ok(permit) => permit,
         Err(problem) => return Ok(request.into_response(problem.response())),
     };
-    let Some((limiter, charges)) = met else { return Ok(next.call(request).await?.map_into_boxed_body()) };
-    let decision = limiter.admit(&charges).await;
-    let mut quotas = decision.quotas;
-    let mut response = match decision.refusal {
+    let decided = decide(&request, &permit).await;
+    request.extensions_mut().insert(permit);
+    let Decision { mut quotas, refusal } = match decided {
+        Ok(Some(decision)) => decision,
+        Ok(None) => return Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(problem) => return Ok(request.into_response(problem.response())),
+    };
+    let mut response = match refusal {
         Some(refusal) => request.into_response(Problem::from(refusal).response()),
         None => next.call(request).await?.map_into_boxed_body(),
     };
@@ -74,18 +70,23 @@ pub async fn charge<A: Action>(
     decision.refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
-/// Looks at where the request comes from, and at what it takes; `None` when no limit concerns its key.
-fn meet<A: Action>(
-    request: &ServiceRequest,
-    permit: &Permit<A>,
-) -> Result<Option<(web::Data<Limiter>, Charges)>, Problem> {
+/// Looks at where the request comes from, and takes what it costs; `None` when no limit concerns its key.
+async fn decide<A: Action>(request: &ServiceRequest, permit: &Permit<A>) -> Result<Option<Decision>, Problem> {
     let Some(limiter) = request.app_data::<web::Data<Limiter>>() else {
         tracing::error!("admit::require needs web::Data<Limiter>: add .app_data(web::Data::new(limiter)) to the App");
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
     let (key, tenant) = (permit.key(), permit.tenant_record());
     networks::admit(key, || client::of(request.request()))?;
-    Ok(limiter.bounds(key, tenant).then(|| (limiter.clone(), limiter.charges(key, tenant, Load::REQUEST))))
+    if !limiter.bounds(key, tenant) {
+        return Ok(None);
+    }
+    let charges = limiter.charges(key, tenant, Load::REQUEST);
+    if let Some(decision) = limiter.admit_at_once(&charges) {
+        return Ok(Some(decision));
+    }
+    // Boxed, so that the many requests for which nobody is asked carry no room for an answer.
+    Ok(Some(Box::pin(async move { limiter.admit(&charges).await }).await))
 }
 
 fn show(quotas: &Quotas, headers: &mut HeaderMap) {

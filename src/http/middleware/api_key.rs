@@ -49,49 +49,67 @@ pub async fn require<A: Action>(
 
 /// Judges what was presented; an unknown key once more if another node may have issued it a moment ago.
 pub(super) async fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
-    let Some(keystore) = request.app_data::<web::Data<Keystore>>() else {
-        tracing::error!(
-            "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
-        );
-        return Err(Problem::new(Code::Internal, "The server is not set up."));
-    };
-    let statements = Statements::of(request.headers());
-    let digest = statements.digest()?;
-    match judge(request, &statements, keystore, &digest) {
-        Err(problem) if problem.denial() != Some(Denial::Unknown) || !keystore.is_worth_looking(&digest) => {
-            Err(problem)
-        }
+    match judge(request) {
+        Ok(permit) => Ok(permit),
+        Err(Refused::For(problem)) => Err(problem),
         // Boxed, so that the many requests that need no look carry no room for one.
-        Err(problem) => match Box::pin(keystore.look_for(&digest)).await {
-            Ok(true) => judge(request, &statements, keystore, &digest),
-            Ok(false) => Err(problem),
-            Err(error) => {
-                tracing::debug!("an unknown key cannot be looked for: {error:?}");
-                Err(Denial::Unverifiable.into())
-            }
-        },
-        judged => judged,
+        Err(Refused::Unseen(digest)) => Box::pin(look(request, digest)).await,
     }
 }
 
-fn judge<A: Action>(
-    request: &ServiceRequest,
-    statements: &Statements<'_>,
-    keystore: &Keystore,
-    digest: &Digest,
-) -> Result<Permit<A>, Problem> {
+/// Why a request has no permit.
+enum Refused {
+    For(Problem),
+    /// Nobody's key, as far as this node knows, which has not looked for it yet.
+    Unseen(Digest),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(reason: E) -> Self {
+        Self::For(reason.into())
+    }
+}
+
+fn judge<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refused> {
+    let keystore = keystore(request)?;
+    let statements = Statements::of(request.headers());
+    let digest = statements.digest()?;
     let stated = statements.tenant();
-    let judged = auth::recognise(keystore.cache(), digest, *stated.as_ref().unwrap_or(&None), keystore.now());
+    let judged = auth::recognise(keystore.cache(), &digest, *stated.as_ref().unwrap_or(&None), keystore.now());
     let problem = match (judged, stated) {
         (Ok(permit), Ok(_)) => return Ok(permit),
         // A statement that cannot be read is held against good keys only.
         (Ok(_), Err(problem)) => problem,
+        (Err(Denial::Unknown), _) if keystore.is_worth_looking(&digest) => return Err(Refused::Unseen(digest)),
         (Err(denial), _) => denial.into(),
     };
     if problem.denial().is_none_or(|denial| denial.key_id().is_some())
-        && let Some(found) = keystore.cache().find(digest)
+        && let Some(found) = keystore.cache().find(&digest)
     {
         request.extensions_mut().insert(Recognised(found.key)); // A refusal is counted for its key.
     }
-    Err(problem)
+    Err(Refused::For(problem))
+}
+
+async fn look<A: Action>(request: &ServiceRequest, digest: Digest) -> Result<Permit<A>, Problem> {
+    match keystore(request)?.look_for(&digest).await {
+        Ok(true) => judge(request).map_err(|refused| match refused {
+            Refused::For(problem) => problem,
+            Refused::Unseen(_) => Denial::Unknown.into(),
+        }),
+        Ok(false) => Err(Denial::Unknown.into()),
+        Err(error) => {
+            tracing::debug!("an unknown key cannot be looked for: {error:?}");
+            Err(Denial::Unverifiable.into())
+        }
+    }
+}
+
+fn keystore(request: &ServiceRequest) -> Result<&web::Data<Keystore>, Problem> {
+    request.app_data().ok_or_else(|| {
+        tracing::error!(
+            "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
+        );
+        Problem::new(Code::Internal, "The server is not set up.")
+    })
 }

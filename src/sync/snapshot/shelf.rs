@@ -40,8 +40,7 @@ impl Shelf {
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub(in crate::sync) async fn read(bucket: &Bucket) -> Result<Self> {
         let mut shelf = Self::default();
-        let mut walk = bucket.walk(&layout::snapshots());
-        while let Some(listed) = walk.try_next().await? {
+        for listed in bucket.walk(&layout::snapshots()).try_concat().await? {
             let written_at = listed.written_at;
             match ObjectName::parse(&listed.path) {
                 Some(ObjectName::Snapshot { seq, id }) => shelf.snapshots.push(Snapshot { seq, id, written_at }),

@@ -22,7 +22,7 @@ async fn with_snapshot() -> (Scene, Vec<ApiKey>, Node) {
 }
 
 async fn objects(scene: &Scene) -> Vec<ObjectName> {
-    let listed: Vec<_> = scene.bucket.walk(&layout::snapshots()).try_collect().await.unwrap();
+    let listed = scene.bucket.walk(&layout::snapshots()).try_concat().await.unwrap();
     listed.iter().map(|listed| ObjectName::parse(&listed.path).unwrap()).collect()
 }
 
