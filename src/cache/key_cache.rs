@@ -154,18 +154,35 @@ impl KeyCache {
     /// Puts a key in place of the one with its id, unless that is newer. Says whether anything changed.
     pub fn put_key(&self, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
-        let changed = self.write().put_key(key);
+        let changed = self.change(|table| table.put_key(key));
         if changed {
             self.tell(&change);
         }
         changed
     }
 
+    /// Puts a key in place that shares a secret with another one which is still to be put: neither is ever let in.
+    pub(crate) fn refuse(&self, key: Arc<ApiKey>) {
+        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        self.change(|table| table.refuse(key));
+        self.tell(&change);
+    }
+
+    /// The keys that are refused because they share a secret, in no order.
+    pub(crate) fn contested(&self) -> Vec<Arc<ApiKey>> {
+        self.read().contested().cloned().collect()
+    }
+
+    /// A key that has this secret, or had it, even if it is refused because others have it too.
+    pub fn owner(&self, digest: &Digest) -> Option<Arc<ApiKey>> {
+        self.read().owner(digest).cloned()
+    }
+
     /// Puts a key in place of `known` although its revision is lower, because the bucket says so. Says whether anything
     /// changed.
     pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
-        let changed = self.write().restore_key(known, key);
+        let changed = self.change(|table| table.restore_key(known, key));
         if changed {
             self.tell(&change);
         }
@@ -175,7 +192,7 @@ impl KeyCache {
     /// Forgets a tenant whose record is gone, and its keys.
     pub fn remove_tenant(&self, id: &TenantId) {
         let keys = self.scan(id, None, usize::MAX, |_| true);
-        self.write().remove_tenant(id);
+        self.change(|table| table.remove_tenant(id));
         for key in keys {
             self.tell(&Change::Key { tenant: id.clone(), key_id: key.key_id });
         }
@@ -184,7 +201,7 @@ impl KeyCache {
 
     /// Forgets a key whose document is gone.
     pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
-        self.write().remove_key(tenant, id);
+        self.change(|table| table.remove_key(tenant, id));
         self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
     }
 
@@ -222,7 +239,7 @@ impl KeyCache {
 
     /// Refuses a key from now on, whatever the bucket says of it, until [`KeyCache::stop_denying`].
     pub fn deny(&self, tenant: &TenantId, id: KeyId) {
-        self.write().deny(tenant, id);
+        self.change(|table| table.deny(tenant, id));
         self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
     }
 
@@ -252,6 +269,18 @@ impl KeyCache {
             Unreservable::Taken => Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name"),
         })?;
         Ok(NameReservation { cache: self.clone(), tenant: tenant.clone(), name: name.clone() })
+    }
+
+    /// Changes the maps, and tells of the keys that were refused, or let in again, because of another one.
+    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let mut table = self.write();
+        let outcome = change(&mut table);
+        let aside = table.take_aside();
+        drop(table);
+        for (tenant, key_id) in aside {
+            self.tell(&Change::Key { tenant, key_id });
+        }
+        outcome
     }
 
     fn tell(&self, change: &Change) {

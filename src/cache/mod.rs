@@ -2,8 +2,10 @@
 //!
 //! 1. [`key_cache`]: the lock around them, and who is told of changes. Never held across `.await`.
 //! 2. `table`: the maps themselves, pure: by digest, by tenant and id, by name.
-//! 3. [`global`]: the one static of the crate.
+//! 3. `contested`: keys that share a secret, which are refused.
+//! 4. [`global`]: the one static of the crate.
 
+mod contested;
 pub mod global;
 pub mod key_cache;
 mod table;

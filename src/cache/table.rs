@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use relative_path::RelativePath;
 
+use super::contested::Contested;
 use crate::key::{ApiKey, Digest, KeyId, KeyName, KeyState, Tenant, TenantId};
 use crate::layout::ObjectName;
 
@@ -27,6 +28,9 @@ pub(super) struct Table {
     names: DefaultHashBuilder,
     /// Keys that are refused whatever their document says.
     denied: HashSet<(TenantId, KeyId)>,
+    contested: Contested,
+    /// Keys that were refused, or let in again, because of another one.
+    aside: Vec<(TenantId, KeyId)>,
 }
 
 /// What one tenant holds.
@@ -105,8 +109,8 @@ impl Table {
         unchanged
     }
 
-    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Two keys with one digest are both
-    /// taken out: which of them a credential means is never guessed. Says whether anything changed.
+    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Keys with one digest are all refused until
+    /// one is left: which of them a credential means is never guessed. Says whether anything changed.
     pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
         match self.key(&key.tenant, key.key_id) {
             Some(known) if known.rev > key.rev || **known == *key => false,
@@ -121,19 +125,86 @@ impl Table {
 
     fn place(&mut self, key: Arc<ApiKey>) -> bool {
         let key = self.as_allowed(key);
-        let Some(holdings) = self.tenants.get_mut(&key.tenant) else { return false };
-        if let Some(replaced) = holdings.by_id.insert(key.key_id, key.clone()) {
+        if !self.tenants.contains_key(&key.tenant) {
+            return false;
+        }
+        let before = self.contested.remove(&key.tenant, key.key_id);
+        self.hold(key.clone());
+        if self.twin(&key).is_some() || self.contested.has_rival(&key) {
+            self.contest(key);
+        } else {
+            if before.is_some() {
+                self.set_contested(&key, false);
+            }
+            self.link(key);
+        }
+        before.iter().for_each(|before| self.settle(before));
+        true
+    }
+
+    /// Puts a key in place that shares a secret with one that is still to be put.
+    pub(super) fn refuse(&mut self, key: Arc<ApiKey>) {
+        if self.tenants.contains_key(&key.tenant) {
+            let before = self.contested.remove(&key.tenant, key.key_id);
+            self.hold(key.clone());
+            self.contest(key);
+            before.iter().for_each(|before| self.settle(before));
+        }
+    }
+
+    /// Makes a key the one with its id; nobody is let in with it yet.
+    fn hold(&mut self, key: Arc<ApiKey>) {
+        let holdings = self.tenants.get_mut(&key.tenant);
+        if let Some(replaced) = holdings.and_then(|holdings| holdings.by_id.insert(key.key_id, key)) {
             self.unlink(&replaced);
         }
-        if let Some(twin) = self.twin(&key).cloned() {
-            for key in [&twin, &key] {
-                self.remove_key(&key.tenant, key.key_id);
-                self.report(key, "its digest is also that of another key".into());
-            }
-            return true;
+    }
+
+    /// Refuses a key, and those that have a secret of it.
+    fn contest(&mut self, key: Arc<ApiKey>) {
+        while let Some(twin) = self.twin(&key).cloned() {
+            self.take_out(&twin);
+            self.aside.push((twin.tenant.clone(), twin.key_id));
+            self.set_contested(&twin, true);
+            self.contested.insert(twin);
         }
-        self.link(key);
-        true
+        self.take_out(&key);
+        self.set_contested(&key, true);
+        self.contested.insert(key);
+    }
+
+    /// Lets those in again whose last rival this key was.
+    fn settle(&mut self, gone: &ApiKey) {
+        for rival in self.contested.rivals(gone) {
+            if !self.contested.has_rival(&rival) {
+                self.contested.remove(&rival.tenant, rival.key_id);
+                self.set_contested(&rival, false);
+                self.aside.push((rival.tenant.clone(), rival.key_id));
+                let rival = self.as_allowed(rival);
+                self.hold(rival.clone());
+                self.link(rival);
+            }
+        }
+    }
+
+    fn set_contested(&mut self, key: &ApiKey, contested: bool) {
+        let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
+        self.note(&key.tenant, &object, contested.then(|| "its digest is also that of another key".into()));
+    }
+
+    /// One of the keys that have a secret, or had it, whether it is refused or not.
+    pub(super) fn owner(&self, digest: &Digest) -> Option<&Arc<ApiKey>> {
+        self.find(digest).map(|(key, _)| key).or_else(|| self.contested.owner(digest))
+    }
+
+    /// The keys that are refused because they share a secret.
+    pub(super) fn contested(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.contested.iter()
+    }
+
+    /// What was refused, or let in again, because of another key since this was asked last.
+    pub(super) fn take_aside(&mut self) -> Vec<(TenantId, KeyId)> {
+        std::mem::take(&mut self.aside)
     }
 
     /// Makes a key that stands among the ids of its tenant known by its secrets and its name.
@@ -195,15 +266,28 @@ impl Table {
 
     /// Forgets a tenant and all its keys.
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
+        let contested: Vec<KeyId> =
+            self.contested.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();
         for (_, key) in self.tenants.remove(id).into_iter().flat_map(|held| held.by_id) {
+            self.unlink(&key);
+        }
+        contested.into_iter().for_each(|key_id| self.remove_key(id, key_id));
+    }
+
+    pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
+        if let Some(key) = self.contested.remove(tenant, id) {
+            self.set_contested(&key, false);
+            self.settle(&key);
+        } else if let Some(key) = self.tenants.get_mut(tenant).and_then(|holdings| holdings.by_id.remove(&id)) {
             self.unlink(&key);
         }
     }
 
-    pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
-        if let Some(key) = self.tenants.get_mut(tenant).and_then(|holdings| holdings.by_id.remove(&id)) {
-            self.unlink(&key);
+    fn take_out(&mut self, key: &Arc<ApiKey>) {
+        if let Some(holdings) = self.tenants.get_mut(&key.tenant) {
+            holdings.by_id.remove(&key.key_id);
         }
+        self.unlink(key);
     }
 
     /// Makes room for a tenant that will hold so many keys, at once instead of step by step.
@@ -239,6 +323,8 @@ impl Table {
 
     pub(super) fn set_unreadable(&mut self, documents: UnreadableDocuments) {
         self.unreadable = documents;
+        let contested: Vec<_> = self.contested.iter().cloned().collect();
+        contested.iter().for_each(|key| self.set_contested(key, true));
     }
 
     pub(super) fn is_noted(&self, tenant: &TenantId, object: &RelativePath) -> bool {
@@ -253,148 +339,10 @@ impl Table {
             None => _ = self.unreadable.remove(&name),
         }
     }
-
-    fn report(&mut self, key: &ApiKey, reason: Unreadable) {
-        let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
-        self.unreadable.insert((key.tenant.clone(), object.into_string()), reason);
-    }
 }
 
 fn take<T>(table: &mut HashTable<T>, hash: u64, wanted: impl FnMut(&T) -> bool) {
     if let Ok(entry) = table.find_entry(hash, wanted) {
         entry.remove();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::{Hint, KeyType, NewKey};
-
-    fn key(name: &str, secret: &str) -> ApiKey {
-        let new = NewKey::new(KeyName::parse(name).unwrap(), KeyType::Query);
-        new.into_key(TenantId::default(), Digest::of(secret), Hint::default())
-    }
-
-    fn table() -> Table {
-        let mut table = Table::default();
-        table.put_tenant(Tenant::new(TenantId::default()));
-        table
-    }
-
-    #[test]
-    fn an_older_revision_never_replaces_a_newer_one() {
-        let mut table = table();
-        let old = key("a", "s");
-        let revoked = ApiKey { state: KeyState::Revoked, rev: 2, ..old.clone() };
-        assert!(table.put_key(Arc::new(revoked)));
-        assert!(!table.put_key(Arc::new(old)));
-        assert_eq!(table.find(&Digest::of("s")).unwrap().0.state, KeyState::Revoked);
-    }
-
-    #[test]
-    fn a_revoked_key_frees_its_name_and_stays_on_record() {
-        let mut table = table();
-        let first = key("a", "s");
-        table.put_key(Arc::new(first.clone()));
-        let name = first.name.clone();
-        assert_eq!(table.reserve_name(&first.tenant, &name), Err(Unreservable::Taken));
-        table.put_key(Arc::new(ApiKey { state: KeyState::Revoked, rev: 2, ..first.clone() }));
-        assert_eq!(table.reserve_name(&first.tenant, &name), Ok(()));
-        assert_eq!(table.reserve_name(&first.tenant, &name), Err(Unreservable::Taken));
-        table.release_name(&first.tenant, &name);
-        assert_eq!(table.reserve_name(&first.tenant, &name), Ok(()));
-        assert_eq!(table.keys_after(&first.tenant, None, 10).len(), 1);
-    }
-
-    #[test]
-    fn a_denied_key_stays_refused_until_it_is_left_to_the_bucket_again() {
-        let mut table = table();
-        let first = key("a", "s");
-        table.put_key(Arc::new(first.clone()));
-        table.deny(&first.tenant, first.key_id);
-        let state = |table: &Table| table.find(&first.digest).unwrap().0.state;
-        assert_eq!(state(&table), KeyState::Revoked);
-        table.put_key(Arc::new(ApiKey { rev: 2, ..first.clone() }));
-        assert_eq!(state(&table), KeyState::Revoked);
-        table.stop_denying(&first.tenant, first.key_id);
-        table.put_key(Arc::new(ApiKey { rev: 3, ..first.clone() }));
-        assert_eq!(state(&table), KeyState::Active);
-    }
-
-    #[test]
-    fn two_keys_with_one_digest_are_both_refused_and_listed() {
-        let mut table = table();
-        table.put_key(Arc::new(key("a", "same")));
-        table.put_key(Arc::new(key("b", "same")));
-        assert!(table.find(&Digest::of("same")).is_none());
-        assert_eq!((table.key_count(), table.unreadable().len()), (0, 2));
-    }
-
-    #[test]
-    fn a_changed_digest_takes_the_old_one_out() {
-        let mut table = table();
-        let old = key("a", "old");
-        table.put_key(Arc::new(old.clone()));
-        table.put_key(Arc::new(ApiKey { digest: Digest::of("new"), ..old.clone() }));
-        assert!(table.find(&Digest::of("old")).is_none());
-        assert!(table.find(&Digest::of("new")).is_some());
-        table.remove_key(&old.tenant, old.key_id);
-        assert_eq!(table.key_count(), 0);
-    }
-
-    #[test]
-    fn pages_follow_the_order_of_ids() {
-        let mut table = table();
-        for n in 0..10 {
-            table.put_key(Arc::new(key(&format!("k{n}"), &format!("s{n}"))));
-        }
-        let tenant = TenantId::default();
-        let first = table.keys_after(&tenant, None, 4);
-        let rest = table.keys_after(&tenant, Some(first[3].key_id), 100);
-        assert_eq!((first.len(), rest.len()), (4, 6));
-        assert!(first.iter().chain(&rest).map(|key| key.key_id).is_sorted());
-    }
-
-    #[test]
-    fn what_was_read_gives_way_to_what_this_node_wrote_since() {
-        let mut table = Table::default();
-        let acme = TenantId::parse("acme").unwrap();
-        table.put_tenant(Tenant::new(acme.clone()));
-        let known = table.tenant(&acme).unwrap().clone();
-        let suspended = Tenant { suspended: KeyType::ALL.into(), ..Tenant::new(acme.clone()) };
-        table.put_tenant(suspended.clone());
-        assert!(!table.restore_tenant(Some(&known), Tenant::new(acme.clone())));
-        assert!(!table.restore_tenant(None, Tenant::new(acme.clone())));
-        assert_eq!(**table.tenant(&acme).unwrap(), suspended);
-        let known = table.tenant(&acme).unwrap().clone();
-        assert!(table.restore_tenant(Some(&known), Tenant::new(acme.clone())));
-        assert!(table.tenant(&acme).unwrap().suspended.is_empty());
-    }
-
-    #[test]
-    fn a_tenant_is_forgotten_with_its_keys_and_names() {
-        let mut table = Table::default();
-        let tenant = TenantId::default();
-        table.put_tenant(Tenant::new(tenant.clone()));
-        let key = key("k", "s");
-        let digest = key.digest;
-        assert!(table.put_key(Arc::new(key)));
-        table.remove_tenant(&tenant);
-        assert!(table.find(&digest).is_none() && table.tenant(&tenant).is_none() && table.key_count() == 0);
-    }
-
-    #[test]
-    fn a_lower_revision_counts_only_in_place_of_what_was_known() {
-        let mut table = Table::default();
-        table.put_tenant(Tenant::new(TenantId::default()));
-        let low = key("k", "s");
-        let high = ApiKey { rev: low.rev + 1, ..low.clone() };
-        table.put_key(Arc::new(high.clone()));
-        let known = table.key(&low.tenant, low.key_id).unwrap().clone();
-        assert!(!table.put_key(Arc::new(low.clone())));
-        assert!(!table.restore_key(&Arc::new(high), Arc::new(low.clone())), "another one than was known");
-        assert!(table.restore_key(&known, Arc::new(low.clone())));
-        assert_eq!(table.key(&low.tenant, low.key_id).unwrap().rev, low.rev);
     }
 }

@@ -47,7 +47,7 @@ impl Keystore {
         // What another node did a moment ago is part of what is there.
         self.catch_up().await?;
         let held = self.cache.scan(tenant, None, usize::MAX, ApiKey::is_live);
-        let owner = |digest: &Digest| self.cache.find(digest).map(|found| found.key);
+        let owner = |digest: &Digest| self.cache.owner(digest);
         let plan = match wanted {
             Wanted::Shape { declared, prune } => Plan::shape(declared, &held, owner, prune, self.now())?,
             Wanted::MoveIn(declared) => Plan::move_in(declared, &held, owner)?,

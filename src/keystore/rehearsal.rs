@@ -88,7 +88,7 @@ impl Rehearsal {
         let expires_at = self.lifetimes.first_end(new.expires_at, now).map_err(wrong_end)?;
         let (digest, hint) = match secret {
             Some(secret) => {
-                if self.keystore.cache.find(&secret.digest).is_some() {
+                if self.keystore.cache.owner(&secret.digest).is_some() {
                     return Err(claim::twin());
                 }
                 self.take(&secret)?;

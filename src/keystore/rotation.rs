@@ -64,8 +64,8 @@ impl Keystore {
     /// [`ErrorKind::DuplicateApiKey`].
     pub(super) fn hold(&self, secret: &Brought, owner: Option<(&TenantId, KeyId)>) -> Result<HeldSecret> {
         let held = HeldSecret::new(&self.arriving, secret.digest)?;
-        match self.cache.find(&secret.digest) {
-            Some(found) if owner != Some((&found.key.tenant, found.key.key_id)) => Err(twin()),
+        match self.cache.owner(&secret.digest) {
+            Some(key) if owner != Some((&key.tenant, key.key_id)) => Err(twin()),
             _ => Ok(held),
         }
     }

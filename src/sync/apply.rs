@@ -46,8 +46,8 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
     let object = || ObjectName::Key { tenant: tenant.clone(), key_id: id }.path();
     match read::key(bucket, tenant, id).await? {
         KeyRead::Key(key, tag) => {
+            cache.set_readable(tenant, &object()); // Before: a key that shares its digest is reported when it is put.
             cache.put_key(key.clone());
-            cache.set_readable(tenant, &object());
             tags.note(cache, &key, tag); // A newer revision may have been there already.
         }
         KeyRead::Unusable(reason) => {
@@ -56,9 +56,7 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
             tags.forget(tenant, id);
         }
         KeyRead::Gone => {
-            if cache.key(tenant, id).is_some() {
-                cache.remove_key(tenant, id);
-            }
+            cache.remove_key(tenant, id);
             tags.forget(tenant, id);
         }
     }

@@ -24,7 +24,6 @@ const READS: usize = 64;
 const TENANTS: usize = 8;
 /// How many keys are compared or taken in between two chances for others to run.
 const STEP: usize = 512;
-const SHARED_DIGEST: &str = "its digest is also that of another key";
 
 /// What a pass found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +60,9 @@ pub(super) async fn run(
     tags: &Tags,
     candidates: impl Future<Output = Candidates>,
 ) -> Result<Outcome> {
+    for key in cache.contested() {
+        tags.forget(&key.tenant, key.key_id); // Each is read again, since none of them counts as it is.
+    }
     // Tenants in memory too: the folder of one may have been removed.
     let mut tenants: BTreeSet<TenantId> = cache.tenants().iter().map(|tenant| tenant.id.clone()).collect();
     let folders = bucket.folders(RelativePath::new("")).await?;
@@ -210,33 +212,29 @@ impl<'a> Pass<'a> {
             self.cache.remove_key(&tenant, key_id);
             self.tags.forget(&tenant, key_id);
         }
-        let mut counts = Counts { removed: self.removed, keys: self.unchanged, ..Counts::default() };
         let shared = shared(&self.read);
         let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
             key.digests().any(|digest| shared.contains(&digest.table_hash())) // One that it had counts as one that it has.
         };
         let keys = std::mem::take(&mut self.read);
+        let found = self.unchanged + keys.len();
         let (twins, keys): (Vec<_>, _) =
             if shared.is_empty() { (Vec::new(), keys) } else { keys.into_iter().partition(twin) };
-        for (key, _) in twins {
-            // One that was not read again may be in memory.
-            let held: Vec<_> = key.digests().filter_map(|digest| Some(self.cache.find(digest)?.key)).collect();
-            for key in held.into_iter().chain([key]) {
-                let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id };
-                report(&mut self.unreadable, &key.tenant, &object.path(), SHARED_DIGEST.to_owned());
-                self.cache.remove_key(&key.tenant, key.key_id);
-                self.tags.forget(&key.tenant, key.key_id);
-            }
-        }
         // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
+        for (key, _) in twins {
+            tracing::warn!(tenant = %key.tenant, key_id = %key.key_id, "a key is refused: another one has its digest too");
+            self.tags.forget(&key.tenant, key.key_id);
+            self.cache.refuse(key);
+        }
+        let mut counts = Counts { removed: self.removed, ..Counts::default() };
         for (at, (key, tag)) in keys.into_iter().enumerate() {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
             }
-            counts.keys += 1;
             counts.changed += usize::from(self.put(key, tag).await?);
         }
+        counts.keys = found.saturating_sub(self.cache.contested().len());
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         counts.unreadable = self.cache.unreadable().len();
         self.cache.set_hydrated();

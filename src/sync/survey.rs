@@ -18,7 +18,7 @@ pub(super) struct Survey {
     pub(super) id: TenantId,
     /// Its record in memory.
     pub(super) held: Option<Arc<Tenant>>,
-    /// Its keys in memory, in order of id.
+    /// Its keys in memory, those too that are refused because they share a secret, in order of id.
     pub(super) known: Vec<Arc<ApiKey>>,
     pub(super) listing: Listing,
     pub(super) record: TenantRead,
@@ -41,6 +41,8 @@ pub(super) async fn survey(bucket: &Bucket, cache: &KeyCache, id: TenantId) -> R
         }
         tokio::task::yield_now().await;
     }
+    known.extend(cache.contested().into_iter().filter(|key| key.tenant == id));
+    known.sort_unstable_by_key(|key| key.key_id);
     let listing = listing::keys(bucket, &id).await?;
     let record = read::tenant(bucket, &id).await?;
     Ok(Survey { id, held, known, listing, record })

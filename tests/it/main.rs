@@ -11,6 +11,7 @@ mod bulk_cli;
 mod bulk_crash;
 mod canary;
 mod cli;
+mod contested;
 mod credentials;
 mod expiry;
 mod file_changes;

@@ -1,32 +1,12 @@
-//! Secrets that keys had before, as the maps find them.
+//! Secrets that keys have, had before, or share, as the maps find them.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use super::table::Table;
-use crate::key::{ApiKey, Digest, Hint, KeyName, KeyState, KeyType, NewKey, Tenant, TenantId};
-
-fn table() -> Table {
-    let mut table = Table::default();
-    table.put_tenant(Tenant::new(TenantId::default()));
-    table
-}
-
-fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
-}
-
-/// A key that had all these secrets, the last one now.
-fn key(name: &str, secrets: &[&str]) -> ApiKey {
-    let new = NewKey::new(KeyName::parse(name).unwrap(), KeyType::Query);
-    let mut key = new.into_key(TenantId::default(), Digest::of(secrets[0]), Hint::default());
-    for secret in &secrets[1..] {
-        key.rotate(Digest::of(secret), Hint::default(), at(0), at(60)).unwrap();
-    }
-    key
-}
+use super::{at, key, table};
+use crate::cache::table::Table;
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyState, TenantId};
 
 fn found<'a>(table: &'a Table, secret: &str) -> Option<&'a Arc<ApiKey>> {
     table.find(&Digest::of(secret)).map(|(key, _)| key)
@@ -84,7 +64,58 @@ fn a_key_that_names_its_own_secret_twice_is_found_and_removed() {
     assert!(table.put_key(Arc::new(key("b", &["0"]))) && found(&table, "0").is_some());
 }
 
+#[test]
+fn a_key_that_was_refused_beside_another_is_let_in_as_it_may_be_once_it_is_the_last() {
+    let mut table = table();
+    let [one, other] = ["a", "b"].map(|name| key(name, &["0"]));
+    table.put_key(Arc::new(one.clone()));
+    table.put_key(Arc::new(other.clone()));
+    assert_eq!(table.take_aside(), [(one.tenant.clone(), one.key_id)]);
+    assert!(table.owner(&Digest::of("0")).is_some() && found(&table, "0").is_none());
+    table.deny(&one.tenant, one.key_id);
+    table.remove_key(&other.tenant, other.key_id);
+    assert_eq!(table.take_aside(), [(one.tenant.clone(), one.key_id)]);
+    assert_eq!(found(&table, "0").unwrap().state, KeyState::Revoked, "it was denied since");
+    assert!(table.unreadable().is_empty());
+}
+
 proptest! {
+    /// Whoever shares a secret is refused and reported, and nobody else, in whatever order the documents come and go.
+    #[test]
+    fn after_any_changes_a_secret_opens_the_one_key_that_has_it_or_none(
+        steps in proptest::collection::vec((0usize..4, proptest::sample::subsequence(vec!["0", "1", "2", "3"], 0..=2)), 1..40)
+    ) {
+        let (mut table, mut keys) = (table(), vec![None; 4]);
+        let ids: Vec<KeyId> = (0..4).map(|_| KeyId::random()).collect();
+        for (rev, (which, secrets)) in steps.into_iter().enumerate() {
+            keys[which] = match secrets[..] {
+                [] => {
+                    table.remove_key(&TenantId::default(), ids[which]);
+                    None
+                }
+                _ => {
+                    let key = ApiKey { key_id: ids[which], rev: rev as u64 + 1, ..key(&format!("k{which}"), &secrets) };
+                    table.put_key(Arc::new(key.clone()));
+                    Some(key)
+                }
+            };
+            let has = |key: &ApiKey, digest: &Digest| key.digests().any(|other| other == digest);
+            let shares = |key: &&ApiKey| {
+                keys.iter().flatten().any(|other: &ApiKey| other.key_id != key.key_id && other.digests().any(|digest| has(key, digest)))
+            };
+            for secret in ["0", "1", "2", "3"] {
+                let digest = Digest::of(secret);
+                let owner = keys.iter().flatten().find(|key| has(key, &digest));
+                let opens = owner.filter(|key| !shares(key));
+                prop_assert_eq!(found(&table, secret).map(|key| &**key), opens);
+                prop_assert_eq!(table.owner(&digest).is_some(), owner.is_some());
+            }
+            let refused = keys.iter().flatten().filter(shares).count();
+            prop_assert_eq!((table.unreadable().len(), table.contested().count()), (refused, refused));
+            prop_assert_eq!(table.key_count() + refused, keys.iter().flatten().count());
+        }
+    }
+
     #[test]
     fn after_any_rotations_and_removals_the_maps_know_what_the_keys_say(
         steps in proptest::collection::vec((0usize..4, 0i64..100, any::<bool>()), 1..60)
