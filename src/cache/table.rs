@@ -266,12 +266,16 @@ impl Table {
 
     /// Forgets a tenant and all its keys.
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
-        let contested: Vec<KeyId> =
-            self.contested.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();
+        let ids: Vec<KeyId> = self.contested.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();
+        // All of them before any rival is let in again, which might be one of them.
+        let contested: Vec<_> = ids.into_iter().filter_map(|key_id| self.contested.remove(id, key_id)).collect();
         for (_, key) in self.tenants.remove(id).into_iter().flat_map(|held| held.by_id) {
             self.unlink(&key);
         }
-        contested.into_iter().for_each(|key_id| self.remove_key(id, key_id));
+        for key in contested {
+            self.set_contested(&key, false);
+            self.settle(&key);
+        }
     }
 
     pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {

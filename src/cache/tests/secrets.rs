@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{at, key, table};
 use crate::cache::table::Table;
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyState, TenantId};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyState, Tenant, TenantId};
 
 fn found<'a>(table: &'a Table, secret: &str) -> Option<&'a Arc<ApiKey>> {
     table.find(&Digest::of(secret)).map(|(key, _)| key)
@@ -77,6 +77,26 @@ fn a_key_that_was_refused_beside_another_is_let_in_as_it_may_be_once_it_is_the_l
     assert_eq!(table.take_aside(), [(one.tenant.clone(), one.key_id)]);
     assert_eq!(found(&table, "0").unwrap().state, KeyState::Revoked, "it was denied since");
     assert!(table.unreadable().is_empty());
+}
+
+#[test]
+fn keys_that_share_a_secret_are_forgotten_with_their_tenant() {
+    let mut table = table();
+    let acme = Tenant::new(TenantId::parse("acme").unwrap());
+    let theirs = |name| ApiKey { tenant: acme.id.clone(), ..key(name, &["0"]) };
+    table.put_tenant(acme.clone());
+    table.put_key(Arc::new(theirs("a")));
+    table.put_key(Arc::new(theirs("b")));
+    table.remove_tenant(&acme.id);
+    table.put_tenant(acme.clone());
+    assert!(table.owner(&Digest::of("0")).is_none() && table.key_count() == 0, "also when the tenant comes back");
+    let ours = key("c", &["0"]);
+    for key in [theirs("a"), theirs("b"), ours.clone()] {
+        table.put_key(Arc::new(key));
+    }
+    table.remove_tenant(&acme.id);
+    assert_eq!(found(&table, "0").unwrap().key_id, ours.key_id);
+    assert_eq!((table.key_count(), table.unreadable().len(), table.contested().count()), (1, 0, 0));
 }
 
 proptest! {
