@@ -77,6 +77,8 @@ impl Server {
         .client_request_timeout(config.request_head_timeout)
         .client_disconnect_timeout(Duration::from_secs(2))
         .keep_alive(Duration::from_secs(75))
+        // An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122).
+        .tcp_nodelay(true)
         // A client that has closed its side gets no answer any more: notice it, and stop working for it.
         .h1_allow_half_closed(false)
         .shutdown_timeout(config.shutdown_timeout.as_secs())

@@ -1,9 +1,11 @@
 //! SQL over HTTP: the forms of an answer, what may be asked, and who sees what.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::scene::must_break_off;
-use crate::support::{Answer, Scene, events};
+use crate::support::{Answer, Raw, Scene, events};
 
 async fn accepting(scene: &Scene, accept: &str, sql: &str) -> Answer {
     let request = scene.reading().request("POST", "/api/v1/query").header("accept", accept);
@@ -44,6 +46,21 @@ async fn an_answer_without_rows_is_still_an_answer() {
     assert_eq!(accepting(&scene, "application/json", none).await.text().trim(), "[]");
     assert_eq!(accepting(&scene, "application/x-ndjson", none).await.text(), "");
     assert_eq!(accepting(&scene, "text/csv", none).await.text().trim(), "event_id");
+}
+
+#[tokio::test]
+async fn no_part_of_an_answer_waits_until_the_client_has_acknowledged_the_one_before() {
+    let scene = Scene::new().await;
+    let (url, key) = (scene.server.url(), &scene.reader.api_key);
+    let mut connection = Raw::connect(url);
+    let mut took = Vec::new();
+    // A kernel acknowledges at once while a connection is young, and after 40 ms then.
+    for _ in 0..40 {
+        connection.ask(key, "SELECT 1 AS one");
+        took.push(connection.time_parts());
+    }
+    took.sort();
+    assert!(took[20] < Duration::from_millis(30), "{took:?}");
 }
 
 #[tokio::test]

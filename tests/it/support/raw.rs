@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One connection. Hangs up when dropped.
 pub struct Raw(TcpStream);
@@ -21,14 +21,31 @@ impl Raw {
 
     /// Sends a query and reads nothing.
     pub fn query(url: &str, api_key: &str, sql: &str) -> Self {
-        let body = serde_json::json!({"query": sql}).to_string();
         let mut raw = Self::connect(url);
-        raw.send(format!(
+        raw.ask(api_key, sql);
+        raw
+    }
+
+    /// Sends another query.
+    pub fn ask(&mut self, api_key: &str, sql: &str) {
+        let body = serde_json::json!({"query": sql}).to_string();
+        self.send(format!(
             "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nx-api-key: {api_key}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         ));
-        raw
+    }
+
+    /// Reads one answer that comes in parts: how long after its first byte its last one came.
+    pub fn time_parts(&mut self) -> Duration {
+        let mut all = self.read_some();
+        let first = Instant::now();
+        while !all.ends_with(b"\r\n0\r\n\r\n") {
+            let some = self.read_some();
+            assert!(!some.is_empty(), "broken off: {}", String::from_utf8_lossy(&all));
+            all.extend(some);
+        }
+        first.elapsed()
     }
 
     /// Reads once: at least one byte, unless the server has hung up.
