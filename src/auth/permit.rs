@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::{Action, Denial};
 use crate::cache::KeyCache;
-use crate::key::{ApiKey, Credential, Digest, Hint, OlderSecret, Standing, StreamName, Tenant, TenantId};
+use crate::key::{ApiKey, Credential, Digest, Hint, Limits, OlderSecret, Standing, StreamName, Tenant, TenantId};
 
 /// Proof that a good key for the action `A` was presented. Only [`authenticate`] makes one.
 pub struct Permit<A> {
     key: Arc<ApiKey>,
-    tenant: Arc<Tenant>,
+    /// Only when it has limits, see [`KeyCache::judge`].
+    tenant: Option<Arc<Tenant>>,
     older: Option<OlderSecret>,
     at: DateTime<Utc>,
     action: PhantomData<fn() -> A>,
@@ -22,8 +23,7 @@ pub struct Permit<A> {
 impl<A> Permit<A> {
     #[cfg(test)]
     pub(super) fn of(key: Arc<ApiKey>) -> Self {
-        let tenant = Arc::new(Tenant::new(key.tenant.clone()));
-        Self { key, tenant, older: None, at: DateTime::UNIX_EPOCH, action: PhantomData }
+        Self { key, tenant: None, older: None, at: DateTime::UNIX_EPOCH, action: PhantomData }
     }
 
     /// The key that was presented.
@@ -36,9 +36,9 @@ impl<A> Permit<A> {
         &self.key.tenant
     }
 
-    /// The record of the tenant.
-    pub fn tenant_record(&self) -> &Arc<Tenant> {
-        &self.tenant
+    /// What the tenant's keys may do together, if that is limited.
+    pub fn tenant_limits(&self) -> Option<&Limits> {
+        self.tenant.as_ref().map(|tenant| &tenant.limits)
     }
 
     /// When it was given.
@@ -118,10 +118,19 @@ pub fn recognise<A: Action>(
     if !cache.is_good_at(now) {
         return Err(Denial::Stale);
     }
-    let Some(found) = cache.find(digest) else {
-        return Err(if cache.is_hydrated() { Denial::Unknown } else { Denial::NotHydrated });
-    };
-    let (key, tenant) = (found.key, found.tenant);
+    cache
+        .judge(digest, |key, tenant| judge(key, tenant, digest, stated_tenant, now))
+        .unwrap_or_else(|| Err(if cache.is_hydrated() { Denial::Unknown } else { Denial::NotHydrated }))
+}
+
+/// Everything but the age of the view and the lookup.
+fn judge<A: Action>(
+    key: &Arc<ApiKey>,
+    tenant: &Arc<Tenant>,
+    digest: &Digest,
+    stated_tenant: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Permit<A>, Denial> {
     let key_id = key.key_id;
     match key.standing(now) {
         Standing::Good if tenant.deleted => return Err(Denial::TenantDeleted(key_id)),
@@ -145,7 +154,8 @@ pub fn recognise<A: Action>(
     if A::KEY_TYPE.is_some_and(|used| tenant.suspended.contains(&used)) {
         return Err(Denial::TenantSuspended(key_id));
     }
-    Ok(Permit { key, tenant, older, at: now, action: PhantomData })
+    let tenant = (!tenant.limits.is_none()).then(|| tenant.clone());
+    Ok(Permit { key: key.clone(), tenant, older, at: now, action: PhantomData })
 }
 
 #[cfg(test)]

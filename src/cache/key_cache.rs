@@ -58,21 +58,18 @@ pub enum Change {
     },
 }
 
-/// What a lookup by digest finds.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The key, whatever its standing.
-    pub key: Arc<ApiKey>,
-    /// The tenant it belongs to.
-    pub tenant: Arc<Tenant>,
-}
-
 impl KeyCache {
-    /// The key with this digest.
-    pub fn find(&self, digest: &Digest) -> Option<Found> {
+    /// The key with this digest, whatever its standing.
+    pub fn find(&self, digest: &Digest) -> Option<Arc<ApiKey>> {
+        self.judge(digest, |key, _| key.clone())
+    }
+
+    /// What `judge` says of the key with this digest and its tenant. It is asked under the lock, so that it clones only what
+    /// it keeps: the reference counts of a busy key and its tenant are written by all cores, which wait for each other.
+    pub(crate) fn judge<T>(&self, digest: &Digest, judge: impl FnOnce(&Arc<ApiKey>, &Arc<Tenant>) -> T) -> Option<T> {
         let table = self.read();
         let (key, tenant) = table.find(digest)?;
-        Some(Found { key: key.clone(), tenant: tenant.clone() })
+        Some(judge(key, tenant))
     }
 
     /// A key by its id.

@@ -74,19 +74,19 @@ impl Keystore {
             return Verdict { code: VerdictCode::Malformed, key: None };
         };
         let digest = credential.digest();
-        let Some(found) = self.cache.find(&digest) else {
+        let Some((key, tenant)) = self.cache.judge(&digest, |key, tenant| (key.clone(), tenant.clone())) else {
             return Verdict { code: VerdictCode::NotFound, key: None };
         };
-        let (key, now) = (found.key, self.clock.now());
+        let now = self.clock.now();
         let action = action.unwrap_or(key.key_type);
         let code = match key.standing(now) {
-            _ if found.tenant.deleted => VerdictCode::Revoked,
+            _ if tenant.deleted => VerdictCode::Revoked,
             Standing::Revoked => VerdictCode::Revoked,
             Standing::Disabled => VerdictCode::Disabled,
             Standing::Expired => VerdictCode::Expired,
             Standing::Good if key.older_until(&digest).is_some_and(|until| until <= now) => VerdictCode::Rotated,
             Standing::Good if action != key.key_type => VerdictCode::WrongKeyType,
-            Standing::Good if found.tenant.suspended.contains(&action) => VerdictCode::TenantSuspended,
+            Standing::Good if tenant.suspended.contains(&action) => VerdictCode::TenantSuspended,
             Standing::Good if address.is_some_and(|address| !key.networks.allow(address)) => {
                 VerdictCode::NetworkNotAllowed
             }

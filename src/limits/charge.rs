@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Holder, Kind, Policy};
-use crate::key::{ApiKey, KeyId, Limits, Rate, Tenant, TenantId};
+use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
 /// What a request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,10 +56,11 @@ pub struct Charges<'a> {
 
 impl<'a> Charges<'a> {
     /// What `load` takes of the limits of a key and its tenant. `requests` bounds keys that have no such limit.
-    pub fn of(key: &'a ApiKey, tenant: &Tenant, load: Load, requests: Option<Rate>) -> Self {
+    pub fn of(key: &'a ApiKey, tenant: Option<&Limits>, load: Load, requests: Option<Rate>) -> Self {
         let mut own = key.limits.as_deref().copied().unwrap_or_default();
         own.requests = own.requests.or(requests);
-        let taken = met(Holder::Key, &own, load).chain(met(Holder::Tenant, &tenant.limits, load)).collect();
+        let tenants = tenant.into_iter().flat_map(|limits| met(Holder::Tenant, limits, load));
+        let taken = met(Holder::Key, &own, load).chain(tenants).collect();
         Self { tenant: &key.tenant, key_id: key.key_id, taken }
     }
 

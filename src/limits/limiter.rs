@@ -10,7 +10,7 @@ use super::{Charges, Load, Quotas, Refusal};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
-use crate::key::{ApiKey, KeyId, Rate, Tenant, TenantId};
+use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
 /// How often what is not used any more is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -56,12 +56,12 @@ impl Limiter {
     }
 
     /// Whether anything that a key does may meet a limit.
-    pub fn bounds(&self, key: &ApiKey, tenant: &Tenant) -> bool {
-        key.limits.is_some() || self.requests.is_some() || !tenant.limits.is_none()
+    pub fn bounds(&self, key: &ApiKey, tenant: Option<&Limits>) -> bool {
+        key.limits.is_some() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
     }
 
     /// What a load takes of the limits of a key and its tenant. The key must be good: nobody else makes state here.
-    pub fn charges<'a>(&self, key: &'a ApiKey, tenant: &Tenant, load: Load) -> Charges<'a> {
+    pub fn charges<'a>(&self, key: &'a ApiKey, tenant: Option<&Limits>, load: Load) -> Charges<'a> {
         Charges::of(key, tenant, load, self.requests)
     }
 

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     fn take(&self, key: &ApiKey, load: Load) -> Decision {
-        let charges = self.limiter.charges(key, &self.tenant, load);
+        let charges = self.limiter.charges(key, Some(&self.tenant.limits), load);
         self.limiter.admit(&charges).now_or_never().unwrap()
     }
 

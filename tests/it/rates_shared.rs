@@ -38,7 +38,7 @@ fn requests(per_minute: u64, burst: u64) -> Limits {
 }
 
 async fn take(node: &Limiter, tenant: &Tenant, key: &ApiKey, load: Load) -> Option<Refusal> {
-    node.admit(&node.charges(key, tenant, load)).await.refusal
+    node.admit(&node.charges(key, Some(&tenant.limits), load)).await.refusal
 }
 
 /// Connected, so that the first request is not counted alone.
@@ -144,7 +144,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
     first.limits = Some(Box::new(requests(60, 3)));
     assert_eq!(take(&node, &tenant, &first, Load::REQUEST).await, None);
     assert!(take(&node, &tenant, &first, Load::REQUEST).await.is_some());
-    let decision = node.admit(&node.charges(&second, &tenant, Load::REQUEST)).await;
+    let decision = node.admit(&node.charges(&second, Some(&tenant.limits), Load::REQUEST)).await;
     assert_eq!((decision.refusal, decision.quotas.iter().next().unwrap().remaining), (None, 0));
     let refused = take(&node, &tenant, &second, Load::REQUEST).await;
     assert!(matches!(refused, Some(Refusal::Rate { policy, .. }) if policy.holder == Holder::Tenant));

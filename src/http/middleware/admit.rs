@@ -61,7 +61,7 @@ pub async fn charge<A: Action>(
     permit: &Permit<A>,
     load: Load,
 ) -> Result<(), Problem> {
-    let charges = limiter.charges(permit.key(), permit.tenant_record(), load);
+    let charges = limiter.charges(permit.key(), permit.tenant_limits(), load);
     if charges.is_empty() {
         return Ok(());
     }
@@ -76,7 +76,7 @@ async fn decide<A: Action>(request: &ServiceRequest, permit: &Permit<A>) -> Resu
         tracing::error!("admit::require needs web::Data<Limiter>: add .app_data(web::Data::new(limiter)) to the App");
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let (key, tenant) = (permit.key(), permit.tenant_record());
+    let (key, tenant) = (permit.key(), permit.tenant_limits());
     networks::admit(key, || client::of(request.request()))?;
     if !limiter.bounds(key, tenant) {
         return Ok(None);

@@ -84,9 +84,9 @@ fn judge<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refused> {
         (Err(denial), _) => denial.into(),
     };
     if problem.denial().is_none_or(|denial| denial.key_id().is_some())
-        && let Some(found) = keystore.cache().find(&digest)
+        && let Some(key) = keystore.cache().find(&digest)
     {
-        request.extensions_mut().insert(Recognised(found.key)); // A refusal is counted for its key.
+        request.extensions_mut().insert(Recognised(key)); // A refusal is counted for its key.
     }
     Err(Refused::For(problem))
 }

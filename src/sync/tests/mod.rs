@@ -169,7 +169,7 @@ struct Node {
 
 impl Node {
     fn has(&self, key: &ApiKey) -> bool {
-        self.cache.find(&key.digest).is_some_and(|found| *found.key == *key)
+        self.cache.find(&key.digest).is_some_and(|found| *found == *key)
     }
 }
 
