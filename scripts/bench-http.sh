@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
 # What a key costs over HTTP: one handler that is open and the same handler with a key, side by side in one run, at several
-# numbers of keys; then with a key that has networks and limits, and with a plain one, both where they are asked for. Prints requests per second, p99, the ratio to the open route and to the one with a key, and memory per key.
-# The routes take turns, ROUNDS times (default 21), and the ratio is the median of those of each round, because the speed of
-# a machine wanders. Loopback only; every load lasts SECONDS_EACH seconds (default 1) over CONNECTIONS connections (32).
+# numbers of keys; then with a key that has networks and limits, and with a plain one, both where they are asked for. Prints
+# requests per second, p99, the ratio to the open route with the 95 % interval of that, the ratio to the route with a key,
+# and memory per key.
+# The routes take turns in random order, ROUNDS times (default 21), because the speed of a machine wanders; the ratio is the
+# median of those of each round. After every ten rounds the servers are started anew, because where a process happens to lie
+# in memory makes it faster or slower by some hundredths for as long as it lives.
+# Loopback only; every load lasts SECONDS_EACH seconds (default 1) over CONNECTIONS connections (32).
 # Needs wrk (apt-get install wrk). usage: scripts/bench-http.sh [KEYS...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 sizes=("$@"); [ ${#sizes[@]} -gt 0 ] || sizes=(1 1000 100000 1000000)
 seconds=${SECONDS_EACH:-1}; connections=${CONNECTIONS:-32}; rounds=${ROUNDS:-21}
+routes=(open keyed unknown limited admitted)
 
 # Without SQL, which is what takes long to build.
 build=(cargo build --quiet --locked --release --no-default-features --features server --bench http_routes)
@@ -17,6 +22,17 @@ bench=$("${build[@]}" --message-format json | sed -n 's/.*"executable":"\([^"]*h
 work=$(mktemp -d); server=
 stop() { [ -z "$server" ] || { exec 9>&-; wait "$server" 2>/dev/null || true; server=; }; }
 trap 'stop; rm -rf "$work"' EXIT
+
+# start KEYS: the servers, over so many keys
+start() {
+    rm -f "$work"/{in,out}
+    mkfifo "$work/in"
+    "$bench" "$1" <"$work/in" >"$work/out" & server=$!
+    exec 9>"$work/in"
+    until [ -s "$work/out" ]; do sleep 0.1; kill -0 "$server"; done
+    read -r at_open at_keyed at_limited key unknown bytes limited <"$work/out"
+    load "$at_open" >/dev/null # warm up
+}
 
 # load ADDRESS [KEY] -> "requests_per_second p99_ms"
 load() {
@@ -28,32 +44,41 @@ load() {
         END { printf "%d %.2f\n", rps, p99 }'
 }
 
+turn() {
+    case $1 in
+        open) load "$at_open" ;;
+        keyed) load "$at_keyed" "$key" ;;
+        unknown) load "$at_keyed" "$unknown" ;;
+        limited) load "$at_limited" "$limited" ;;
+        admitted) load "$at_limited" "$key" ;;
+    esac >>"$work/$1"
+}
+
 # middle COLUMN FILE: the median
 middle() { awk -v column="$1" '{ print $column }' "$2" | sort -g | sed -n "$(((rounds + 1) / 2))p"; }
 
-# ratio ROUTE OTHER: the median of the rounds
+# ratio ROUTE OTHER -> "median lowest highest": of the ratios of the rounds, with its 95 % interval, which goes by their order
 ratio() {
-    paste -d' ' "$work/$1" "$work/$2" | awk '{ printf "%.3f\n", $1 / $3 }' >"$work/ratios"
-    middle 1 "$work/ratios"
+    paste -d' ' "$work/$1" "$work/$2" | awk '{ printf "%.3f\n", $1 / $3 }' | sort -g | awk '
+        { ratios[NR] = $1 }
+        END {
+            aside = int(NR / 2 - 0.98 * sqrt(NR)); if (aside < 1) aside = 1
+            print ratios[int((NR + 1) / 2)], ratios[aside], ratios[NR + 1 - aside]
+        }'
 }
 
-printf '%-9s  %-8s  %10s  %8s  %8s  %8s  %s\n' keys route req/s p99_ms ratio to_keyed bytes/key
+printf '%-9s  %-8s  %10s  %8s  %8s  %15s  %8s  %s\n' keys route req/s p99_ms ratio interval to_keyed bytes/key
 for size in "${sizes[@]}"; do
-    mkfifo "$work/in.$size"
-    "$bench" "$size" <"$work/in.$size" >"$work/out.$size" & server=$!
-    exec 9>"$work/in.$size"
-    until [ -s "$work/out.$size" ]; do sleep 0.1; kill -0 "$server"; done
-    read -r at_open at_keyed at_limited key unknown bytes limited <"$work/out.$size"
-    load "$at_open" >/dev/null # warm up
-    for _ in $(seq "$rounds"); do
-        load "$at_open" >>"$work/open"; load "$at_keyed" "$key" >>"$work/keyed"
-        load "$at_keyed" "$unknown" >>"$work/unknown"
-        load "$at_limited" "$limited" >>"$work/limited"; load "$at_limited" "$key" >>"$work/admitted"
+    for round in $(seq 0 $((rounds - 1))); do
+        [ $((round % 10)) != 0 ] || { stop; start "$size"; }
+        for route in $(shuf -e "${routes[@]}"); do turn "$route"; done
     done
-    for route in open keyed unknown limited admitted; do
-        printf '%-9s  %-8s  %10s  %8s  %8s  %8s  %s\n' "$size" "$route" "$(middle 1 "$work/$route")" "$(middle 2 "$work/$route")" \
-            "$(ratio "$route" open)" "$(ratio "$route" keyed)" "$bytes"
+    for route in "${routes[@]}"; do
+        read -r median lowest highest < <(ratio "$route" open)
+        read -r to_keyed _ < <(ratio "$route" keyed)
+        printf '%-9s  %-8s  %10s  %8s  %8s  %15s  %8s  %s\n' "$size" "$route" "$(middle 1 "$work/$route")" \
+            "$(middle 2 "$work/$route")" "$median" "$lowest-$highest" "$to_keyed" "$bytes"
     done
-    rm "$work"/{open,keyed,unknown,limited,admitted}
     stop
+    for route in "${routes[@]}"; do rm "$work/$route"; done
 done

@@ -36,8 +36,8 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)]
     fn now(&self) -> DateTime<Utc> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp(seconds, since_epoch.subsec_millis() * 1_000_000).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Whoever sets the machine's clock meanwhile changes nothing here.

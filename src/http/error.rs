@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use actix_web::body::MessageBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -22,7 +23,8 @@ const INVALID_API_KEY: &str = concat!(
     r#""detail":"The API key is not valid.","code":"invalid_api_key"}"#
 );
 
-/// An answer that says no.
+/// An answer that says no. Answers are made from it as actix makes them from errors, so that they keep it for logs, metrics
+/// and counters.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: Code,
@@ -30,15 +32,6 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     applied_locally: bool,
     denial: Option<Denial>,
-}
-
-/// What logs and metrics are told of a problem, as an extension of its answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Reason {
-    /// What the client is told.
-    pub code: Code,
-    /// Why a credential gave no permit, if that is what it is about. More than the client is told.
-    pub denial: Option<Denial>,
 }
 
 /// Why, in one word that programs can rely on.
@@ -197,9 +190,14 @@ impl Problem {
         &self.detail
     }
 
-    /// Why a credential gave no permit, if that is what it is about.
+    /// Why a credential gave no permit, if that is what it is about. More than the client is told.
     pub fn denial(&self) -> Option<Denial> {
         self.denial
+    }
+
+    /// The word for those who count refusals: the denial, or else the code.
+    pub(super) fn reason(&self) -> &'static str {
+        self.denial.map_or(self.code.as_str(), |denial| denial.as_str())
     }
 
     fn body(&self) -> Bytes {
@@ -232,34 +230,6 @@ impl Problem {
         );
         body.into()
     }
-
-    /// The answer to send.
-    pub fn response(&self) -> HttpResponse {
-        let status = self.code.status();
-        let mut response = HttpResponseBuilder::new(status);
-        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
-        // Of our refusals, these alone may be kept by a cache that was not told to (RFC 9110, section 15.1).
-        if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE) {
-            response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        }
-        match self.code {
-            Code::MissingApiKey | Code::InvalidApiKey => {
-                let schemes = HeaderValue::from_static(r#"Bearer realm="keyloft", ApiKey realm="keyloft""#);
-                response.insert_header((header::WWW_AUTHENTICATE, schemes));
-            }
-            Code::InvalidAdminToken => {
-                let scheme = HeaderValue::from_static(r#"Bearer realm="keyloft-admin""#);
-                response.insert_header((header::WWW_AUTHENTICATE, scheme));
-            }
-            _ => {}
-        }
-        if let Some(seconds) = self.retry_after_seconds {
-            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
-        }
-        let mut response = response.body(self.body());
-        response.extensions_mut().insert(Reason { code: self.code, denial: self.denial });
-        response
-    }
 }
 
 impl fmt::Display for Problem {
@@ -274,7 +244,29 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        self.response()
+        let status = self.status_code();
+        let mut response = HttpResponse::with_body(status, self.body().boxed());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Of our refusals, these alone may be kept by a cache that was not told to (RFC 9110, section 15.1).
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE) {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        match self.code {
+            Code::MissingApiKey | Code::InvalidApiKey => {
+                let schemes = HeaderValue::from_static(r#"Bearer realm="keyloft", ApiKey realm="keyloft""#);
+                headers.insert(header::WWW_AUTHENTICATE, schemes);
+            }
+            Code::InvalidAdminToken => {
+                let scheme = HeaderValue::from_static(r#"Bearer realm="keyloft-admin""#);
+                headers.insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

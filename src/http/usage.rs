@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 
 use super::app::App;
 use super::client;
-use super::error::Reason;
 use crate::auth::{Action, AnyUse, Ingestion, Permit, Query};
 use crate::key::{ApiKey, Hint};
 use crate::usage::Use;
@@ -70,7 +69,7 @@ impl<'a> Presented<'a> {
             address: client::of(request),
             admitted: self.permitted.is_some() && !turned_away,
             older: self.older,
-            refused: answer.reason.map(|reason| reason.denial.map_or(reason.code.as_str(), |denial| denial.as_str())),
+            refused: answer.refused,
             events,
             bytes,
         };
@@ -82,6 +81,7 @@ impl<'a> Presented<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) reason: Option<Reason>,
+    /// Why not, when the answer is a refusal.
+    pub(super) refused: Option<&'static str>,
     pub(super) accepted: Accepted,
 }

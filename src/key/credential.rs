@@ -55,10 +55,8 @@ impl<'a> Credential<'a> {
     /// [`MalformedCredential`] names the first check that failed.
     pub fn parse(presented: &'a (impl AsRef<[u8]> + ?Sized)) -> Result<Self, MalformedCredential> {
         let bytes = presented.as_ref();
-        let Some(key_type) = KeyType::ALL.into_iter().find(|key_type| bytes.starts_with(key_type.prefix().as_bytes()))
-        else {
-            return Self::own(bytes);
-        };
+        let of_type = |key_type: &&KeyType| bytes.starts_with(key_type.prefix().as_bytes());
+        let Some(&key_type) = KeyType::ALL.iter().find(of_type) else { return Self::own(bytes) };
         if bytes.len() != LEN {
             return Err(MalformedCredential::Length);
         }

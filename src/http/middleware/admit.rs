@@ -29,17 +29,17 @@ pub async fn require<A: Action>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let permit = match api_key::permit::<A>(&request).await {
         Ok(permit) => permit,
-        Err(problem) => return Ok(request.into_response(problem.response())),
+        Err(problem) => return Ok(request.error_response(problem)),
     };
     let decided = decide(&request, &permit).await;
     request.extensions_mut().insert(permit);
     let Decision { mut quotas, refusal } = match decided {
         Ok(Some(decision)) => decision,
         Ok(None) => return Ok(next.call(request).await?.map_into_boxed_body()),
-        Err(problem) => return Ok(request.into_response(problem.response())),
+        Err(problem) => return Ok(request.error_response(problem)),
     };
     let mut response = match refusal {
-        Some(refusal) => request.into_response(Problem::from(refusal).response()),
+        Some(refusal) => request.error_response(Problem::from(refusal)),
         None => next.call(request).await?.map_into_boxed_body(),
     };
     if let Some(met_inside) = response.request().extensions().get::<Quotas>() {

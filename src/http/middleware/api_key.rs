@@ -43,7 +43,7 @@ pub async fn require<A: Action>(
             request.extensions_mut().insert(permit);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
-        Err(problem) => Ok(request.into_response(problem.response())),
+        Err(problem) => Ok(request.error_response(problem)),
     }
 }
 

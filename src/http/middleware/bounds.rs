@@ -2,6 +2,7 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 
@@ -23,14 +24,14 @@ pub async fn check(
     let head = request.headers().iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len());
     if head > MAX_HEAD_BYTES {
         let problem = Problem::new(Code::HeadersTooLarge, "The request head is larger than 16 KiB.");
-        return Ok(request.into_response(problem.response()));
+        return Ok(request.error_response(problem));
     }
     let draining = request.app_data::<web::Data<App>>().is_some_and(|app| app.is_draining());
     if draining && request.path() != "/api/v1/liveness" && request.path() != "/metrics" {
         let problem = Problem::new(Code::ShuttingDown, "The server is shutting down.");
-        let mut response = problem.response();
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-        return Ok(request.into_response(response));
+        let mut response = request.error_response(problem);
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        return Ok(response);
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::auth::Denial;
 use crate::http::app::App;
-use crate::http::error::Reason;
+use crate::http::error::Problem;
 use crate::http::usage::{Answer, Presented};
 use crate::key::{ApiKey, Digest, own};
 use crate::telemetry::metrics::RequestLabels;
@@ -40,8 +40,8 @@ pub async fn record(
     let request = response.request();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
-    let reason = response.response().extensions().get::<Reason>().copied();
-    let (denial, code) = (reason.and_then(|reason| reason.denial), reason.map(|reason| reason.code.as_str()));
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    let (denial, code) = (problem.and_then(Problem::denial), problem.map(|problem| problem.code().as_str()));
     if let Some(app) = request.app_data::<web::Data<App>>() {
         let labels = RequestLabels::new(request.method().as_str(), &route, status);
         app.metrics.requests.get_or_create(&labels).inc();
@@ -54,7 +54,8 @@ pub async fn record(
     let presented = Presented::among(&extensions);
     if let (Some(presented), Some(app)) = (presented, request.app_data::<web::Data<App>>()) {
         let accepted = response.response().extensions().get().copied().unwrap_or_default();
-        presented.count(app, request, &Answer { status: response.status(), reason, accepted });
+        let answer = Answer { status: response.status(), refused: problem.map(Problem::reason), accepted };
+        presented.count(app, request, &answer);
     }
     let _entered = span.entered();
     let key = presented.and_then(Presented::permitted);

@@ -23,7 +23,7 @@ pub async fn require(
             request.extensions_mut().insert(operator);
             Ok(next.call(request).await?.map_into_boxed_body())
         }
-        Err(problem) => Ok(request.into_response(problem.response())),
+        Err(problem) => Ok(request.error_response(problem)),
     }
 }
 

@@ -24,14 +24,14 @@ pub async fn hold(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let guard = match open(&request) {
         Ok(guard) => guard,
-        Err(problem) => return Ok(request.into_response(problem.response())),
+        Err(problem) => return Ok(request.error_response(problem)),
     };
     let session = guard.session().clone();
     request.extensions_mut().insert(session.clone());
     let http_request = request.request().clone();
     tokio::select! {
         biased;
-        ending = session.ended() => Ok(ServiceResponse::new(http_request, Problem::from(ending).response())),
+        ending = session.ended() => Ok(ServiceResponse::from_err(Problem::from(ending), http_request)),
         response = next.call(request) => {
             Ok(response?.map_body(|_, body| BoxBody::new(RetainBody::new(body.boxed(), guard))))
         }

@@ -40,7 +40,8 @@ pub async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
     let pattern = request.match_pattern();
     let known = ROUTES.iter().filter(|route| Some(route.path) == pattern.as_deref()).map(|route| route.method);
     let allow: Vec<_> = known.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect();
-    let mut response = Problem::new(Code::MethodNotAllowed, "This route knows other methods.").response();
+    let problem = Problem::new(Code::MethodNotAllowed, "This route knows other methods.");
+    let mut response = HttpResponse::from_error(problem);
     if let Ok(allow) = HeaderValue::from_str(&allow.join(", ")) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
