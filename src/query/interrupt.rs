@@ -1,12 +1,14 @@
 //! Lets go of joins that compute for long without a pause.
 //!
-//! Dropping a task ends it where it next yields. A join may compare billions of pairs before it does. So every join is
-//! made to yield after so many batches, and its filter asks before each use whether anybody still waits for the answer.
+//! Dropping a task ends it where it next yields, and the other tasks of its thread wait until then. A join may compare
+//! billions of pairs before it does. So every join is made to yield after so many batches, and its filter asks before each
+//! use whether anybody still waits for the answer, and hands the other tasks of its thread to another one.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
@@ -21,6 +23,9 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
+
+/// For how long a join may compare before others of its thread are let go first.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Whether anybody still waits for the answer of one query. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -88,16 +93,35 @@ impl InterruptJoins {
     }
 
     fn watch(&self, filter: &JoinFilter) -> JoinFilter {
-        let watched = Watched { inner: filter.expression().clone(), interrupt: self.0.clone() };
+        let watched = Watched::new(filter.expression().clone(), self.0.clone());
         JoinFilter::new(Arc::new(watched), filter.column_indices().to_vec(), filter.schema().clone())
     }
 }
 
-/// An expression that fails once its query was interrupted.
+/// An expression that fails once its query was interrupted, and lets others go first now and then.
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn PhysicalExpr>,
     interrupt: Interrupt,
+    let_go: Mutex<Instant>,
+}
+
+impl Watched {
+    fn new(inner: Arc<dyn PhysicalExpr>, interrupt: Interrupt) -> Self {
+        Self { inner, interrupt, let_go: Mutex::new(Instant::now()) }
+    }
+
+    /// Whether others of this thread have waited for long enough. When many threads share the expression, one of them is
+    /// told so at a time, and each of them soon.
+    fn is_time_for_others(&self) -> bool {
+        let Ok(mut last) = self.let_go.try_lock() else { return false };
+        let now = Instant::now();
+        let is_time = now.duration_since(*last) >= PATIENCE;
+        if is_time {
+            *last = now;
+        }
+        is_time
+    }
 }
 
 impl PartialEq for Watched {
@@ -131,7 +155,12 @@ impl PhysicalExpr for Watched {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         self.interrupt.check()?;
-        self.inner.evaluate(batch)
+        if self.is_time_for_others() {
+            // Another thread takes the other tasks over, and the system divides the processors among threads.
+            tokio::task::block_in_place(|| self.inner.evaluate(batch))
+        } else {
+            self.inner.evaluate(batch)
+        }
     }
 
     fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
@@ -144,7 +173,7 @@ impl PhysicalExpr for Watched {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let inner = children.pop().unwrap_or_else(|| self.inner.clone());
-        Ok(Arc::new(Self { inner, interrupt: self.interrupt.clone() }))
+        Ok(Arc::new(Self::new(inner, self.interrupt.clone())))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

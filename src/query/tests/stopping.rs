@@ -5,10 +5,35 @@ use futures::StreamExt;
 use super::*;
 
 async fn numbers(count: i64) -> House {
-    let house = House::new();
+    numbers_in(House::new(), count).await
+}
+
+async fn numbers_in(house: House, count: i64) -> House {
     house.store("default", "n", "2026-11-20T10:00:00Z", vec![("n", ints(&(0..count).collect::<Vec<_>>()))]).await;
     house
 }
+
+async fn heavy(threads: usize) -> House {
+    let house = House::with(QuerySettings { threads, ..QuerySettings::default() });
+    let house = numbers_in(house, 3_000).await;
+    let many: Vec<_> = (0..300_000).collect();
+    house.store("default", "big", "2026-11-20T10:00:00Z", vec![("n", ints(&many))]).await;
+    house
+}
+
+/// Each would compute for hours; the tables are those of [`heavy`].
+const HOURS: [&str; 10] = [
+    "SELECT count(*) AS x FROM n a, n b, n c",
+    "SELECT count(*) AS x FROM n a, n b, n c, n d WHERE a.n + b.n + c.n + d.n < 0",
+    "SELECT a.n FROM big a JOIN big b ON a.n + b.n < 0 JOIN big c ON b.n * c.n < -1",
+    "SELECT count(*) AS x FROM big a LEFT JOIN big b ON a.n + b.n < 0 LEFT JOIN big c ON b.n + c.n > 0",
+    "SELECT count(*) AS x FROM big a JOIN big b ON a.n % 2 = b.n % 2 AND a.n + b.n < 0 JOIN big c ON true",
+    "SELECT a.n % 7 AS k, sum(b.n) AS x FROM n a, n b, n c GROUP BY a.n % 7 ORDER BY x",
+    "SELECT count(*) AS x FROM big a WHERE NOT EXISTS (SELECT 1 FROM big b WHERE a.n + b.n < 0)",
+    "SELECT count(*) AS x FROM n a JOIN n b ON a.n % 2 = b.n % 2 JOIN n c ON b.n % 2 = c.n % 2",
+    "SELECT count(*) AS x FROM n a, n b, n c UNION ALL SELECT count(*) FROM n a, n b, n c",
+    "SELECT max(x) AS x FROM (SELECT row_number() OVER () AS x FROM n a, n b, n c)",
+];
 
 /// The bound is generous because debug builds share few cores; a join that is not stopped runs for hours.
 pub(super) async fn is_idle_soon(engine: &Engine) -> bool {
@@ -23,21 +48,8 @@ pub(super) async fn is_idle_soon(engine: &Engine) -> bool {
 
 #[tokio::test]
 async fn dropping_the_future_stops_work_that_would_take_hours() {
-    let house = numbers(3_000).await;
-    let many: Vec<_> = (0..300_000).collect();
-    house.store("default", "big", "2026-11-20T10:00:00Z", vec![("n", ints(&many))]).await;
-    for sql in [
-        "SELECT count(*) AS x FROM n a, n b, n c",
-        "SELECT count(*) AS x FROM n a, n b, n c, n d WHERE a.n + b.n + c.n + d.n < 0",
-        "SELECT a.n FROM big a JOIN big b ON a.n + b.n < 0 JOIN big c ON b.n * c.n < -1",
-        "SELECT count(*) AS x FROM big a LEFT JOIN big b ON a.n + b.n < 0 LEFT JOIN big c ON b.n + c.n > 0",
-        "SELECT count(*) AS x FROM big a JOIN big b ON a.n % 2 = b.n % 2 AND a.n + b.n < 0 JOIN big c ON true",
-        "SELECT a.n % 7 AS k, sum(b.n) AS x FROM n a, n b, n c GROUP BY a.n % 7 ORDER BY x",
-        "SELECT count(*) AS x FROM big a WHERE NOT EXISTS (SELECT 1 FROM big b WHERE a.n + b.n < 0)",
-        "SELECT count(*) AS x FROM n a JOIN n b ON a.n % 2 = b.n % 2 JOIN n c ON b.n % 2 = c.n % 2",
-        "SELECT count(*) AS x FROM n a, n b, n c UNION ALL SELECT count(*) FROM n a, n b, n c",
-        "SELECT max(x) AS x FROM (SELECT row_number() OVER () AS x FROM n a, n b, n c)",
-    ] {
+    let house = heavy(2).await;
+    for sql in HOURS {
         let query = house.engine.run(everything("default"), request(sql), Format::JsonArray);
         if let Ok(done) = tokio::time::timeout(Duration::from_millis(700), query).await {
             panic!("{sql} is not heavy: {done:?}");
@@ -47,6 +59,19 @@ async fn dropping_the_future_stops_work_that_would_take_hours() {
         eprintln!("{:?} {sql}", start.elapsed());
     }
     assert_eq!(house.json("SELECT 1 AS x").await, r#"[{"x":1}]"#);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_work_that_would_take_hours() {
+    let house = heavy(1).await;
+    for sql in HOURS {
+        let mut query = std::pin::pin!(house.engine.run(everything("default"), request(sql), Format::JsonArray));
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut query).await.is_err(), "{sql} is not heavy");
+        let start = std::time::Instant::now();
+        let small = house.json("SELECT 1 AS x");
+        assert!(tokio::time::timeout(Duration::from_secs(10), small).await.is_ok(), "{sql} keeps others waiting");
+        eprintln!("{:?} {sql}", start.elapsed());
+    }
 }
 
 #[tokio::test]
