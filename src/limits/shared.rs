@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script};
+use redis::{Client, RedisError, Script};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Charge, Charges, Decision, Quota, Quotas, Refusal};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind};
 
 const SCRIPT: &str = include_str!("gcra.lua");
 /// How long Redis is left alone after it has failed; then one request tries it, while the others go on without.
@@ -46,7 +46,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the URL cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
-    pub(super) fn new(url: &str, patience: Duration) -> Result<Self> {
+    pub(super) fn new(url: &str, patience: Duration) -> error::Result<Self> {
         // The cause is left out: it may quote the URL, which may hold a password.
         let unusable = |_| Error::invalid("the address of Redis for the limits cannot be used");
         let client = Client::open(url).map_err(unusable)?;
@@ -80,14 +80,14 @@ impl Shared {
             return None;
         }
         match self.ask(charges).await {
-            Some(answer) => {
+            Ok(answer) => {
                 self.paused_until.store(0, Ordering::Relaxed);
                 ruling(charges, &answer)
             }
-            None => {
+            Err(Silence(reason)) => {
                 let until = self.micros() + micros(PAUSE);
                 if self.paused_until.swap(until, Ordering::Relaxed) == 0 {
-                    tracing::warn!("Redis does not answer: each node counts for itself until it does");
+                    tracing::warn!(reason, "Redis does not count: each node counts for itself until it does");
                 }
                 None
             }
@@ -105,27 +105,43 @@ impl Shared {
         now >= until && self.paused_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    async fn ask(&self, charges: &Charges<'_>) -> Option<Vec<i64>> {
+    async fn ask(&self, charges: &Charges<'_>) -> Result<Vec<i64>, Silence> {
         let (mut redis, script) = (self.redis.clone(), self.script.clone());
         let asked: Vec<_> = charges.iter().map(|charge| (name(charges, charge), Price::of(charge))).collect();
-        let asking = self.runtime.as_ref()?.spawn(async move {
+        let Some(runtime) = &self.runtime else { return Err(Silence("no thread".to_owned())) };
+        let asking = runtime.spawn(async move {
             let mut call = script.prepare_invoke();
             for (name, price) in asked {
                 call.key(name).arg(price.cost).arg(price.capacity).arg(price.rate);
             }
-            call.invoke_async::<Vec<i64>>(&mut redis).await
-        });
-        match tokio::time::timeout(self.patience, asking).await.ok()?.ok()? {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::debug!("Redis does not count: {}", error.category());
-                None
+            match call.invoke_async::<Vec<i64>>(&mut redis).await {
+                // The connection had ended since it was used last, and is being made anew. What was counted without an
+                // answer is counted twice: a limit may pass less for once, but never more.
+                Err(error) if error.is_io_error() && !error.is_timeout() => call.invoke_async(&mut redis).await,
+                outcome => outcome,
             }
+        });
+        match tokio::time::timeout(self.patience, asking).await {
+            Ok(Ok(answer)) => answer.map_err(|error| Silence::because(&error)),
+            Ok(Err(_)) => Err(Silence("no thread".to_owned())),
+            Err(_) => Err(Silence("no answer in time".to_owned())),
         }
     }
 
     fn micros(&self) -> u64 {
         micros(self.start.elapsed()).max(1)
+    }
+}
+
+/// Why Redis does not count, for the log.
+struct Silence(String);
+
+impl Silence {
+    /// The kind of the error and the first word of what Redis said. The rest may quote names or a password.
+    fn because(error: &RedisError) -> Self {
+        let is_word = |code: &&str| code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        let code = error.code().filter(is_word).map(|code| format!(" ({code})")).unwrap_or_default();
+        Self(format!("{}{code}", error.category()))
     }
 }
 

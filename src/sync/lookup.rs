@@ -13,8 +13,9 @@ use crate::key::Digest;
 
 /// No two looks begin within this: whatever clients present, the store is asked ten times a second at most.
 const SPACING: Duration = Duration::from_millis(100);
-/// How long a key that was looked for is not looked for again.
-const REMEMBERED_SECONDS: i64 = 10;
+/// How long a key that was looked for is not looked for again, at most: for so long it may be refused after it was issued
+/// elsewhere, by nodes that were asked for it just before.
+const REMEMBERED_MILLIS: i64 = 250;
 /// How many of those are remembered; a power of two.
 const SLOTS: usize = 4096;
 
@@ -41,7 +42,7 @@ impl Default for Lookups {
 }
 
 impl Lookups {
-    /// Whether the log should be asked for this key: not again within seconds, unless the store could not be reached.
+    /// Whether the log should be asked for this key: not again at once, unless the store could not be reached.
     pub fn worthwhile(&self, digest: &Digest, now: DateTime<Utc>) -> bool {
         let (slot, mark) = self.slot(digest, now);
         slot.load(Ordering::Relaxed) != mark || !self.healthy.load(Ordering::Relaxed)
@@ -81,11 +82,31 @@ impl Lookups {
         outcome
     }
 
-    /// Where a key is remembered, and as what: a mark that means something else ten seconds later.
+    /// Where a key is remembered, and as what: a mark that means something else a quarter of a second later.
     fn slot(&self, digest: &Digest, now: DateTime<Utc>) -> (&AtomicU64, u64) {
         let hash = digest.table_hash();
-        let epoch = (now.timestamp() / REMEMBERED_SECONDS).unsigned_abs();
+        let epoch = (now.timestamp_millis() / REMEMBERED_MILLIS).unsigned_abs();
         let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
         (&self.in_vain[index], hash.rotate_left(17) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_looked_for_again_after_a_quarter_of_a_second() {
+        let (lookups, digest) = (Lookups::default(), Digest::of("asked for before it was issued"));
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        assert!(lookups.worthwhile(&digest, now));
+        lookups.in_vain(&digest, now);
+        assert!(!lookups.worthwhile(&digest, now));
+        assert!(lookups.worthwhile(&Digest::of("another"), now));
+        assert!(lookups.worthwhile(&digest, now + TimeDelta::milliseconds(250)));
+        lookups.note(false);
+        assert!(lookups.worthwhile(&digest, now), "the store may know better once it is back");
     }
 }

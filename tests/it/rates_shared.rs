@@ -203,6 +203,32 @@ async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
     until_counted_together(&node, &tenant, &key).await;
 }
 
+#[tokio::test]
+async fn a_connection_that_ended_is_made_anew_within_the_request() {
+    let redis = Redis::start().await;
+    let nodes = [node(&redis.url(), PATIENCE), node(&redis.url(), PATIENCE)];
+    let tenant = tenant(Limits::default());
+    let key = key(&tenant, requests(1, 2));
+    for node in &nodes {
+        warm(node).await;
+    }
+    let alone = nodes.each_ref().map(|node| node.fallbacks());
+    redis.hang_up();
+    for node in &nodes {
+        assert_eq!(take(node, &tenant, &key, Load::REQUEST).await, None);
+    }
+    redis.hang_up();
+    for node in &nodes {
+        assert!(take(node, &tenant, &key, Load::REQUEST).await.is_some(), "two were admitted already");
+    }
+    let _redis = redis.kill().await;
+    for node in &nodes {
+        assert_eq!(take(node, &tenant, &key, Load::REQUEST).await, None, "it has forgotten everything");
+    }
+    assert!(take(&nodes[0], &tenant, &key, Load::REQUEST).await.is_some());
+    assert_eq!(nodes.each_ref().map(|node| node.fallbacks()), alone, "Redis decided over all of it");
+}
+
 async fn until_counted_together(node: &Limiter, tenant: &Tenant, key: &ApiKey) {
     for _ in 0..100 {
         let before = node.fallbacks();

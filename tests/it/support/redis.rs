@@ -1,5 +1,6 @@
 //! A real Redis: the one that `scripts/with-stores.sh` started, or one of a test's own, to be paused and killed.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -45,6 +46,15 @@ impl Redis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Ends every connection, as it does with those that were idle for long.
+    pub fn hang_up(&self) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"CLIENT KILL TYPE normal\r\n").unwrap();
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *b":", "it says how many");
     }
 
     /// It accepts connections and answers nothing.
