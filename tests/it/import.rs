@@ -351,6 +351,9 @@ async fn one_secret_of_two_users_is_one_key_unless_they_are_of_two_types() {
     let elsewhere = report(&typed(&server, &format!("import vmauth {} --json --tenant acme", file.display())), 3);
     assert_eq!(results(&elsewhere)[0], ("a".to_owned(), "refused".to_owned()));
     assert!(elsewhere["items"][0]["note"].as_str().unwrap().contains("tenant default"), "{elsewhere}");
+    let other = report(&typed(&server, &format!("import vmauth {} --json --as ingestion", file.display())), 3);
+    assert_eq!(results(&other)[0], ("a".to_owned(), "refused".to_owned()));
+    assert_eq!(other["items"][0]["note"], "that key is for query");
     let id = rows["items"][0]["keyId"].as_str().unwrap();
     server.admin().delete(&format!("/api/v1/tenants/default/apikeys/{id}")).await;
     let revoked = report(&typed(&server, &line), 3);

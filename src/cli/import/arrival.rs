@@ -151,8 +151,12 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
     for ((&at, planned), item) in asked.iter().zip(plan).zip(results) {
         let (row, text) = (&mut rows[at], |field: &str| item[field].as_str().map(str::to_owned));
         row.key_id = text("keyId");
+        let is_type = planned["keyType"].as_str().unwrap_or_default();
+        let is_other_type = row.key_type.is_some_and(|wanted| wanted.as_str() != is_type);
+        let is_elsewhere = planned["tenant"].is_string();
         row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
-            (Some("keep"), _) if planned["tenant"].is_string() || planned["state"] == "revoked" => Fate::Refused,
+            // A client that is moved to it would be refused.
+            (Some("keep"), _) if is_elsewhere || is_other_type || planned["state"] == "revoked" => Fate::Refused,
             (Some("keep"), _) => Fate::AlreadyThere,
             (_, true) if dry_run => Fate::WouldImport,
             (_, true) => Fate::Imported,
@@ -161,13 +165,10 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
         };
         row.key_name = text("keyName");
         row.barred = planned["tenant"].is_null() && matches!(planned["state"].as_str(), Some("revoked" | "disabled"));
-        let is_type = planned["keyType"].as_str().unwrap_or_default();
         row.note = match (planned["tenant"].as_str(), planned["state"].as_str()) {
             (Some(tenant), _) => Some(format!("a key of tenant {tenant} has its secret")),
             (_, Some(state @ ("revoked" | "disabled"))) => Some(format!("that key is {state}")),
-            _ if row.key_type.is_some_and(|wanted| wanted.as_str() != is_type) => {
-                Some(format!("that key is for {is_type}"))
-            }
+            _ if is_other_type => Some(format!("that key is for {is_type}")),
             _ => text("detail").or_else(|| row.note.take()),
         };
     }

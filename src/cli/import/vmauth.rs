@@ -126,9 +126,14 @@ impl User {
     /// What a client of this user presents, in clear text.
     fn secret(&self) -> Result<Zeroizing<String>, &'static str> {
         let secret = match (&self.bearer_token, &self.password, &self.auth_token) {
-            (Some(secret), ..) | (None, Some(secret), _) => secret.clone(),
+            (Some(secret), None, None) | (None, Some(secret), None) => secret.clone(),
             (None, None, Some(header)) => presented(header)?,
             (None, None, None) => return Err("it has neither a token nor a password in clear text"),
+            _ => {
+                return Err(
+                    "it has more than one of bearer_token, password and auth_token: only one of them would work",
+                );
+            }
         };
         if secret.contains("%{") {
             return Err("its secret is a placeholder that vmauth fills in: put the value there, or make a new key");
@@ -191,6 +196,14 @@ mod tests {
         ] {
             assert!(refused.iter().any(|(of, said)| *of == source && said.contains(why)), "{source}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn a_user_with_two_secrets_is_refused() {
+        let text = "users:\n- username: two\n  password: one-secret\n  bearer_token: another\n";
+        let config = yaml::parse(text, Manners::Secret).unwrap();
+        let (found, rows) = read(config, &TenantId::default(), |_| KeyType::Query);
+        assert!(found.is_empty() && rows[0].note.as_deref().unwrap().contains("more than one"), "{rows:?}");
     }
 
     #[test]
