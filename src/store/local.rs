@@ -45,9 +45,9 @@ impl LocalStore {
         self.root.join(location.as_ref())
     }
 
-    async fn refuse_links(&self, location: &Path) -> Result<()> {
+    async fn refuse_no_files(&self, location: &Path) -> Result<()> {
         let (root, location) = (self.root.clone(), location.clone());
-        blocking(move || refuse_links(&root, &location)).await
+        blocking(move || refuse_no_files(&root, &location)).await
     }
 }
 
@@ -58,7 +58,7 @@ impl ObjectStore for LocalStore {
             (self.file(location), layout::lock_file().to_path(&*self.root), location.to_string());
         let (root, location) = (self.root.clone(), location.clone());
         blocking(move || {
-            refuse_links(&root, &location)?;
+            refuse_no_files(&root, &location)?;
             let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
             let placing = match &opts.mode {
                 PutMode::Overwrite => Placing::Overwrite,
@@ -91,7 +91,7 @@ impl ObjectStore for LocalStore {
                 return Ok(document);
             }
         } else {
-            self.refuse_links(location).await?;
+            self.refuse_no_files(location).await?;
         }
         self.files.get_opts(location, options).await.map_err(|error| match error {
             Error::Generic { source, .. } => unreadable(source), // This file cannot be opened; others can.
@@ -139,14 +139,18 @@ impl fmt::Display for LocalStore {
     }
 }
 
-/// A symbolic link could lead out of the directory, so none is followed, at any level below it.
-fn refuse_links(root: &std::path::Path, location: &Path) -> Result<()> {
+/// A symbolic link could lead out of the directory, so none is followed, at any level below it; and to open a pipe could take
+/// for ever.
+fn refuse_no_files(root: &std::path::Path, location: &Path) -> Result<()> {
     let mut file = root.to_path_buf();
     for part in location.parts() {
         file.push(part.as_ref());
         match file.symlink_metadata() {
             Ok(meta) if meta.is_symlink() => {
                 return Err(unreadable(io::Error::other("symbolic links are not followed")));
+            }
+            Ok(meta) if !meta.is_file() && !meta.is_dir() => {
+                return Err(unreadable(io::Error::other("it is neither a file nor a folder")));
             }
             Ok(_) => {}
             Err(_) => break,
@@ -167,7 +171,7 @@ fn is_plain(options: &GetOptions) -> bool {
 /// Reads a document in one visit to another thread: a start reads them by the hundred thousand. `None` for whatever is not
 /// as simple as that.
 fn read_document(root: &std::path::Path, location: &Path) -> Result<Option<GetResult>> {
-    refuse_links(root, location)?;
+    refuse_no_files(root, location)?;
     let file = match std::fs::File::open(root.join(location.as_ref())) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -194,8 +198,8 @@ fn object_meta(location: Path, meta: &std::fs::Metadata, size: u64) -> ObjectMet
     ObjectMeta { location, last_modified, size, e_tag: Some(durable::tag(meta)), version: None }
 }
 
-/// The objects and folders in one folder. A link is listed as an empty object, so that it can be reported; reading it
-/// is refused. Other things that are no file, staged files and files without a UTF-8 name are passed over.
+/// The objects and folders in one folder. What is no file is listed as an empty object, so that it can be reported; reading
+/// it is refused. Staged files and files without a UTF-8 name are passed over.
 fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
     let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
     let entries = match std::fs::read_dir(root.join(folder.as_ref())) {
@@ -212,7 +216,7 @@ fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
         let Ok(location) = Path::parse(format!("{folder}/{name}").trim_start_matches('/')) else { continue };
         if meta.is_dir() {
             result.common_prefixes.push(location);
-        } else if (meta.is_file() || meta.is_symlink()) && !durable::is_staged(&name) {
+        } else if !durable::is_staged(&name) {
             let size = if meta.is_file() { meta.len() } else { 0 };
             result.objects.push(object_meta(location, &meta, size));
         }

@@ -256,6 +256,23 @@ async fn a_symbolic_link_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_place_of_a_key_is_reported_and_waited_for_by_nobody() {
+    let server = TestServer::spawn().await;
+    let key = server.admin().issue("default", "k", "query").await;
+    let file = server.path(&key_file(&key.id));
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    sync(&server).await;
+    let listed = unreadable(&server).await;
+    assert!(listed.iter().any(|(object, said)| *object == key_file(&key.id) && said.contains("neither")), "{listed:?}");
+    assert_eq!(whoami(&server, &key.api_key).await, 200, "as with any file that cannot be read");
+    let path = format!("/api/v1/tenants/default/apikeys/{}", key.id);
+    server.admin().delete(&path).await;
+    assert_eq!(whoami(&server, &key.api_key).await, 401);
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test]
 async fn everything_in_the_store_is_for_its_owner_only() {
     let server = TestServer::spawn().await;
     let admin = server.admin();
