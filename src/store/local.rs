@@ -45,9 +45,9 @@ impl LocalStore {
         self.root.join(location.as_ref())
     }
 
-    async fn refuse_no_files(&self, location: &Path) -> Result<()> {
+    async fn refuse_special_files(&self, location: &Path) -> Result<()> {
         let (root, location) = (self.root.clone(), location.clone());
-        blocking(move || refuse_no_files(&root, &location)).await
+        blocking(move || refuse_special_files(&root, &location)).await
     }
 }
 
@@ -58,7 +58,7 @@ impl ObjectStore for LocalStore {
             (self.file(location), layout::lock_file().to_path(&*self.root), location.to_string());
         let (root, location) = (self.root.clone(), location.clone());
         blocking(move || {
-            refuse_no_files(&root, &location)?;
+            refuse_special_files(&root, &location)?;
             let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
             let placing = match &opts.mode {
                 PutMode::Overwrite => Placing::Overwrite,
@@ -91,7 +91,7 @@ impl ObjectStore for LocalStore {
                 return Ok(document);
             }
         } else {
-            self.refuse_no_files(location).await?;
+            self.refuse_special_files(location).await?;
         }
         self.files.get_opts(location, options).await.map_err(|error| match error {
             Error::Generic { source, .. } => unreadable(source), // This file cannot be opened; others can.
@@ -141,7 +141,7 @@ impl fmt::Display for LocalStore {
 
 /// A symbolic link could lead out of the directory, so none is followed, at any level below it; and to open a pipe could take
 /// for ever.
-fn refuse_no_files(root: &std::path::Path, location: &Path) -> Result<()> {
+fn refuse_special_files(root: &std::path::Path, location: &Path) -> Result<()> {
     let mut file = root.to_path_buf();
     for part in location.parts() {
         file.push(part.as_ref());
@@ -171,7 +171,7 @@ fn is_plain(options: &GetOptions) -> bool {
 /// Reads a document in one visit to another thread: a start reads them by the hundred thousand. `None` for whatever is not
 /// as simple as that.
 fn read_document(root: &std::path::Path, location: &Path) -> Result<Option<GetResult>> {
-    refuse_no_files(root, location)?;
+    refuse_special_files(root, location)?;
     let file = match std::fs::File::open(root.join(location.as_ref())) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
