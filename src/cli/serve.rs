@@ -34,7 +34,7 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 /// Runs a server until it is told to stop.
 pub(super) fn run(args: ServeArgs) -> Outcome {
     let config = args.load()?;
-    telemetry::log::start(config.log.format, &config.log.filter)?;
+    let _log = telemetry::log::start(config.log.format, &config.log.filter)?;
     actix_web::rt::System::new().block_on(serve(config))
 }
 

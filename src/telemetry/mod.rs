@@ -1,7 +1,8 @@
 //! What operators see: logs and metrics. Neither ever carries a secret, its digest, or anything a client chose freely.
 //!
 //! 1. [`metrics`]: a struct of counters, no statics.
-//! 2. [`log`]: text or JSON on standard error.
+//! 2. [`log`]: text or JSON on standard error.  `writer`: how lines get there without holding up anybody.
 
 pub mod log;
 pub mod metrics;
+mod writer;

@@ -25,6 +25,7 @@ mod ingest_whole;
 mod key_changes;
 mod keys;
 mod limits;
+mod log;
 mod many_nodes;
 mod networks;
 mod own_secrets;

@@ -31,13 +31,23 @@ impl Process {
 
     /// The same on any store, with its log in a file of its own.
     pub fn serve_store(store: &str, log: &Path, options: &[&str], variables: &[(String, String)]) -> Self {
+        Self::serve_logging_to(std::fs::File::create(log).unwrap(), store, options, variables)
+    }
+
+    /// The same with its log anywhere.
+    pub fn serve_logging_to(
+        log: impl Into<Stdio>,
+        store: &str,
+        options: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let mut child = keyloft()
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--store", store])
             .args(options)
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(std::fs::File::create(log).unwrap()))
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

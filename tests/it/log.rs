@@ -1,0 +1,99 @@
+//! Whatever becomes of the log, the server answers.
+
+use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Client, Process};
+
+struct Logged {
+    _folder: tempfile::TempDir,
+    process: Process,
+    log: BufReader<PipeReader>,
+}
+
+/// A server whose log goes into a pipe.
+fn serve(options: &[&str]) -> Logged {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, writer) = pipe().unwrap();
+    let store = folder.path().join("store");
+    let process = Process::serve_logging_to(writer, store.to_str().unwrap(), options, &[]);
+    Logged { _folder: folder, process, log: BufReader::new(log) }
+}
+
+/// Sends ten events one by one, and asks for what was stored: each is acknowledged, and there once.
+async fn must_work(process: &Process) {
+    let admin = process.admin(process.admin_token().unwrap());
+    let sender = process.with_key(&admin.issue("default", "shipper", "ingestion").await.api_key);
+    let reader = process.with_key(&admin.issue("default", "dashboard", "query").await.api_key);
+    for n in 0..10 {
+        assert_eq!(sender.ingest("web", format!("{{\"n\":{n}}}")).await.status, 200);
+    }
+    let count = reader.query("SELECT count(*) AS n FROM web").await;
+    assert_eq!(count.json(), json!([{"n": 10}]));
+    let anybody = Client::new(process.url(), None);
+    for path in ["/api/v1/liveness", "/api/v1/readiness", "/metrics"] {
+        assert_eq!(anybody.get(path).await.status, 200);
+    }
+    anybody.get("/api/v1/nowhere").await.refused(404, "not_found");
+}
+
+async fn must_stop(mut process: Process) {
+    process.signal("TERM");
+    assert_eq!(tokio::task::spawn_blocking(move || process.wait()).await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_reader_that_goes_away_breaks_nothing() {
+    for format in ["text", "json"] {
+        let Logged { _folder, process, mut log } = serve(&["--log-format", format]);
+        let mut first = String::new();
+        assert!(log.read_line(&mut first).unwrap() > 0, "{format}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&first).is_ok(), format == "json", "{first}");
+        drop(log);
+        must_work(&process).await;
+        must_stop(process).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_starts_without_a_log_reader() {
+    for format in ["text", "json"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, writer) = pipe().unwrap();
+        drop(log);
+        let store = folder.path().join("store");
+        let process = Process::serve_logging_to(writer, store.to_str().unwrap(), &["--log-format", format], &[]);
+        must_work(&process).await;
+        must_stop(process).await;
+    }
+}
+
+/// `docker logs` that is paused, a terminal with Ctrl-S: the pipe is full, and writing to it blocks.
+#[tokio::test]
+async fn a_log_reader_that_is_stuck_holds_up_nobody() {
+    let Logged { _folder, process, log } = serve(&["--log-filter", "trace"]);
+    let work = async {
+        for _ in 0..3 {
+            let anybody = Client::new(process.url(), None);
+            for _ in 0..100 {
+                assert_eq!(anybody.get("/api/v1/liveness").await.status, 200);
+            }
+        }
+        must_work(&process).await;
+    };
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("the server waits for the reader of its log");
+    must_stop(process).await;
+    drop(log);
+}
+
+#[tokio::test]
+async fn the_last_lines_are_in_the_log_when_the_server_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(&folder.path().join("store"), &[]);
+    process.signal("TERM");
+    assert_eq!(process.wait(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join("store.log")).unwrap();
+    assert!(log.contains("listening") && log.trim_end().ends_with("stopped"), "{log}");
+}
