@@ -1,4 +1,4 @@
-//! The README's tables, checked against the code.
+//! The tables of the pages, checked against the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,14 @@ use keyloft::config::options;
 use keyloft::http::ROUTES;
 use reqwest::StatusCode;
 
-const README: &str = include_str!("../../README.md");
+use super::pages::{page, pages};
+use crate::support::TestServer;
 
-/// The rows of the table under this head, as trimmed cells. A `\|` is no border.
-fn table(head: &str) -> Vec<Vec<String>> {
-    let mut lines = README.lines().skip_while(|line| !line.starts_with(head));
-    assert!(lines.next().is_some(), "README.md has no table with the head {head}");
+/// The rows of the table of a page under this head, as trimmed cells. A `\|` is no border.
+fn table(path: &str, head: &str) -> Vec<Vec<String>> {
+    let page = page(path);
+    let mut lines = page.text.lines().skip_while(|line| !line.starts_with(head));
+    assert!(lines.next().is_some(), "{path} has no table with the head {head}");
     let rows: Vec<Vec<String>> = lines
         .skip(1)
         .take_while(|line| line.starts_with('|'))
@@ -36,10 +38,11 @@ fn plain(cell: &str) -> &str {
 
 #[test]
 fn the_configuration_table_is_the_list_of_options() {
-    let said: Vec<Vec<String>> = table("| flag | environment | file | default | unit | what |")
-        .iter()
-        .map(|row| row.iter().map(|cell| plain(cell).to_owned()).collect())
-        .collect();
+    let said: Vec<Vec<String>> =
+        table("docs/configuration.md", "| flag | environment | file | default | unit | what |")
+            .iter()
+            .map(|row| row.iter().map(|cell| plain(cell).to_owned()).collect())
+            .collect();
     let is: Vec<Vec<String>> = options()
         .map(|option| {
             let flag = option.flag.map(|flag| format!("--{flag}")).unwrap_or_default();
@@ -49,14 +52,14 @@ fn the_configuration_table_is_the_list_of_options() {
         })
         .collect();
     for (said, is) in said.iter().zip(&is) {
-        assert_eq!(said, is, "README.md and src/config say different things of an option");
+        assert_eq!(said, is, "docs/configuration.md and src/config differ");
     }
-    assert_eq!(said.len(), is.len(), "README.md has more or fewer options than src/config");
+    assert_eq!(said.len(), is.len(), "docs/configuration.md has more or fewer options than src/config");
 }
 
 /// Every code of `src/http/error.rs`, with its statuses.
 fn codes() -> BTreeMap<String, BTreeSet<u16>> {
-    let source = include_str!("../../src/http/error.rs");
+    let source = include_str!("../../../src/http/error.rs");
     let numbers: BTreeMap<String, u16> = (100..600)
         .filter_map(|number| Some((StatusCode::from_u16(number).ok()?.canonical_reason()?, number)))
         .map(|(reason, number)| (reason.to_uppercase().replace([' ', '-'], "_"), number))
@@ -75,7 +78,7 @@ fn codes() -> BTreeMap<String, BTreeSet<u16>> {
 #[test]
 fn the_table_of_codes_is_complete_and_right() {
     let mut said: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-    for row in table("| code | status | when |") {
+    for row in table("docs/errors.md", "| code | status | when |") {
         for code in quoted(&row[0]) {
             let statuses = row[1].split(',').map(|status| status.trim().parse::<u16>().unwrap());
             let before = said.insert(code.to_owned(), statuses.collect());
@@ -87,20 +90,45 @@ fn the_table_of_codes_is_complete_and_right() {
 
 #[test]
 fn the_routes_it_names_are_the_routes_there_are() {
-    let said: BTreeSet<String> = table("| route | credential | what |")
+    let said: BTreeSet<String> = table("docs/http-api.md", "| route | credential | what |")
         .iter()
         .flat_map(|row| quoted(&row[0]).map(str::to_owned).collect::<Vec<_>>())
         .filter(|route| route.contains('/'))
         .collect();
     let is: BTreeSet<String> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     assert_eq!(said, is);
-    // And those in the text, shortened or not, with values in place of patterns.
+}
+
+/// Routes in any text, shortened or not, with values in place of patterns.
+#[test]
+fn every_route_that_is_mentioned_exists() {
     let methods = ["GET ", "POST ", "PATCH ", "DELETE "];
-    let mentioned = quoted(README).filter(|text| methods.iter().any(|method| text.starts_with(method)));
-    for text in mentioned {
-        let (method, path) = text.split_once(' ').unwrap();
-        let path = path.split(['?', ' ']).next().unwrap().trim_start_matches('…');
-        let known = ROUTES.iter().any(|route| route.method == method && route.path.ends_with(path));
-        assert!(known, "README.md speaks of {text}, which is no route");
+    for page in pages() {
+        let mentioned = quoted(&page.text).filter(|text| methods.iter().any(|method| text.starts_with(method)));
+        for text in mentioned {
+            let (method, path) = text.split_once(' ').unwrap();
+            let path = path.split(['?', ' ']).next().unwrap().trim_start_matches('…');
+            let known = ROUTES.iter().any(|route| route.method == method && route.path.ends_with(path));
+            assert!(known || !path.starts_with('/'), "{} mentions {text}, which is no route", page.path.display());
+        }
     }
+}
+
+#[actix_web::test]
+async fn the_table_of_metrics_is_complete_and_right() {
+    let server = TestServer::spawn().await;
+    // Metrics with labels appear with their first value.
+    server.with_key("unknown").get("/api/v1/whoami").await;
+    let answer = server.anonymous().get("/metrics").await;
+    let is: BTreeMap<String, String> = answer
+        .text()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))
+        .map(|(name, help)| (name.to_owned(), help.trim_end_matches('.').to_owned()))
+        .collect();
+    let said: BTreeMap<String, String> = table("docs/operations.md", "| metric | meaning |")
+        .iter()
+        .map(|row| (plain(&row[0]).to_owned(), row[1].clone()))
+        .collect();
+    assert_eq!(said, is);
 }

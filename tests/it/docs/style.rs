@@ -1,0 +1,59 @@
+//! Plain words and short lines.
+
+use super::pages::{page, pages, root};
+
+const MAX_COLUMNS: usize = 120;
+
+/// Words that made older texts hard to read, and what to write instead.
+const RIDDLES: &[(&str, &str)] = &[
+    ("whoever", "name who: the client, the operator, the caller"),
+    ("nobody's", "say what is meant: unknown, no tenant"),
+    ("of which nothing is said", "say: by default"),
+    ("is told", "say: is notified, is answered, reports"),
+    ("are told", "say: are notified, are answered, report"),
+    ("brought along", "say: imported"),
+    ("looks at everything", "say: full reconcile"),
+    ("look at everything", "say: full reconcile"),
+];
+
+#[test]
+fn lines_are_short() {
+    let mut long = Vec::new();
+    for page in pages() {
+        // A row of a table cannot be broken.
+        let lines = page.text.lines().enumerate().filter(|(_, line)| !line.starts_with('|'));
+        let too_long = lines.filter(|(_, line)| line.chars().count() > MAX_COLUMNS);
+        long.extend(too_long.map(|(at, _)| format!("{}:{}", page.path.display(), at + 1)));
+    }
+    assert!(long.is_empty(), "lines of more than {MAX_COLUMNS} characters:\n  {}", long.join("\n  "));
+}
+
+#[test]
+fn words_are_plain() {
+    let mut found = Vec::new();
+    for page in pages() {
+        // Sentences run over lines.
+        let text = page.text.to_lowercase().replace('\n', " ");
+        for (riddle, advice) in RIDDLES.iter().filter(|(riddle, _)| text.contains(riddle)) {
+            found.push(format!("{}: \"{riddle}\": {advice}", page.path.display()));
+        }
+    }
+    assert!(found.is_empty(), "riddles:\n  {}", found.join("\n  "));
+}
+
+#[test]
+fn the_readme_is_read_in_one_go() {
+    let lines = page("README.md").text.lines().count();
+    assert!(lines <= 190, "README.md has {lines} lines: reference belongs into docs/");
+}
+
+/// The README's example of embedding is part of an example that is compiled.
+#[test]
+fn the_readme_embeds_as_the_example_does() {
+    let readme = page("README.md");
+    let example = std::fs::read_to_string(root().join("examples/embed.rs")).unwrap();
+    let example: Vec<&str> = example.lines().map(str::trim).collect();
+    for line in readme.only("rust").text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(example.contains(&line), "examples/embed.rs has no line {line}");
+    }
+}
