@@ -14,7 +14,7 @@ use actix_web::{App, HttpMessage, HttpServer, web};
 use keyloft::auth::{Permit, Query};
 use keyloft::http::client;
 use keyloft::http::middleware::{admit, api_key};
-use keyloft::key::{ApiKey, KeyName, KeyType, Label, Limits, NewKey, PlainSecret, Rate, Tenant, TenantId};
+use keyloft::key::{Actor, ApiKey, KeyName, KeyType, Label, Limits, NewKey, PlainSecret, Rate, Tenant, TenantId};
 use keyloft::limits::Limiter;
 use keyloft::stream::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
@@ -115,7 +115,13 @@ fn key(number: usize, secret: &PlainSecret) -> ApiKey {
     let name = KeyName::parse(&format!("shipper-of-host-{number}")).unwrap();
     let new = NewKey { source_id: Label::parse(&format!("host-{number}")).ok(), ..NewKey::new(name, KeyType::Query) };
     let key = new.into_key(TenantId::default(), secret.digest(), secret.hint());
-    ApiKey { created_by: Label::parse("admin").ok(), created_at: now, modified_at: now, ..key }
+    ApiKey {
+        created_by: Some(Actor::AdminToken),
+        created_at: now,
+        modified_at: now,
+        modified_by: Some(Actor::AdminToken),
+        ..key
+    }
 }
 
 /// The resident set of this process, as Linux counts it.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
-use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyType, Label, NewKey, TenantId};
+use keyloft::key::{Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyType, Label, NewKey, TenantId};
 use keyloft::layout::{self, ObjectName};
 use keyloft::store::{KeyDocument, StoreUrl, Written};
 use keyloft::{Bucket, Clock, Keystore, SystemClock};
@@ -94,7 +94,13 @@ fn key(number: usize, now: Option<chrono::DateTime<chrono::Utc>>) -> ApiKey {
     };
     let digest = Digest::of(format!("secret {number}"));
     let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
-    ApiKey { created_by: Label::parse("admin").ok(), created_at: now, modified_at: now, ..key }
+    ApiKey {
+        created_by: Some(Actor::AdminToken),
+        created_at: now,
+        modified_at: now,
+        modified_by: Some(Actor::AdminToken),
+        ..key
+    }
 }
 
 /// The resident set of this process, as Linux counts it.

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use keyloft::auth::{self, Query};
-use keyloft::key::{KeyName, KeyType, NewKey, StreamName, TenantId};
+use keyloft::key::{Actor, KeyName, KeyType, Label, NewKey, StreamName, TenantId};
 use keyloft::store::StoreUrl;
-use keyloft::{Keystore, SystemClock};
+use keyloft::{Keystore, RequestContext, SystemClock};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +22,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let new = NewKey::new(KeyName::parse("dashboards")?, KeyType::Query);
     let new = NewKey { streams: "web-*".parse()?, ..new };
-    let issued = keystore.issue(&tenant, new, None).await?;
+    // Every change says who made it.
+    let context = RequestContext::new(Actor::Named(Label::parse("embed")?), keystore.now());
+    let issued = keystore.issue(&context, &tenant, new).await?;
 
     // The hot path: no await, no store, one short read lock.
     let permit = auth::authenticate::<Query>(keystore.cache(), issued.secret.expose(), None, keystore.now())?;
@@ -35,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let elsewhere = Keystore::new(store.open()?, Arc::default(), Arc::new(SystemClock));
     elsewhere.sync().await?;
 
-    let revoked = keystore.revoke(&tenant, issued.key.key_id, None).await?;
+    let revoked = keystore.revoke(&context, &tenant, issued.key.key_id, None).await?;
     elsewhere.catch_up().await?;
     for (place, node) in [("here", &keystore), ("on the other node", &elsewhere)] {
         let outcome = auth::authenticate::<Query>(node.cache(), issued.secret.expose(), None, node.now());

@@ -11,8 +11,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use keyloft::auth::{Permit, Query, Sessions};
 use keyloft::http::middleware::{api_key, query_session};
-use keyloft::key::{KeyName, KeyType, NewKey, TenantId};
-use keyloft::{Bucket, Keystore, SystemClock};
+use keyloft::key::{Actor, KeyName, KeyType, NewKey, TenantId};
+use keyloft::{Bucket, Keystore, RequestContext, SystemClock};
 
 /// The proof that a good query key was presented stands in the signature: without it this handler cannot be called.
 async fn report(permit: Permit<Query>) -> String {
@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sessions = Sessions::new(keystore.cache().clone(), clock, Duration::from_secs(60), 8);
 
     let new = NewKey::new(KeyName::parse("reports")?, KeyType::Query);
-    let issued = keystore.issue(&TenantId::default(), new, None).await?;
+    let context = RequestContext::new(Actor::System, keystore.now());
+    let issued = keystore.issue(&context, &TenantId::default(), new).await?;
     println!("curl -i http://127.0.0.1:8080/report");
     println!("curl -i http://127.0.0.1:8080/report -H 'X-API-KEY: {}'", issued.secret.expose());
 

@@ -18,6 +18,7 @@
 //! | [`key`] | keys as values: ids, secrets, digests, credentials, patterns. Pure |
 //! | [`layout`] | every object name, both ways |
 //! | [`store`] | the bucket: conditional writes, durable local files, versioned documents |
+//! | [`documents`] | who asks for a change |
 //! | [`cache`] | all keys in memory, behind one lock |
 //! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod documents;
 pub mod error;
 #[cfg(feature = "server")]
 pub mod http;
@@ -75,6 +77,7 @@ pub mod usage;
 
 pub use cache::KeyCache;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use documents::RequestContext;
 pub use error::{Error, ErrorKind, Result};
 pub use keystore::Keystore;
 pub use store::Bucket;

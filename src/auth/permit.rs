@@ -165,6 +165,7 @@ mod tests {
     use super::*;
     use crate::auth::{AnyUse, Ingestion, Query};
     use crate::clock::{Clock, ManualClock};
+    use crate::documents::RequestContext;
     use crate::key::{KeyName, KeyPatch, KeyType, NewKey};
     use crate::keystore::{Keystore, TenantPatch};
     use crate::store::Bucket;
@@ -177,7 +178,7 @@ mod tests {
     }
 
     async fn issue(keystore: &Keystore, new: NewKey) -> (Arc<ApiKey>, String) {
-        let issued = keystore.issue(&TenantId::default(), new, None).await.unwrap();
+        let issued = keystore.issue(&RequestContext::admin(), &TenantId::default(), new).await.unwrap();
         (issued.key, issued.secret.expose().to_owned())
     }
 
@@ -202,7 +203,7 @@ mod tests {
         let (key, secret) = issue(&keystore, query_key()).await;
         let tenant = TenantId::default();
         let suspend = TenantPatch { suspended: Some(KeyType::ALL.into()), ..TenantPatch::default() };
-        keystore.update_tenant(&tenant, suspend).await.unwrap();
+        keystore.update_tenant(&RequestContext::admin(), &tenant, suspend).await.unwrap();
         let attempt = |stated| authenticate::<Query>(keystore.cache(), &secret, stated, keystore.now()).unwrap_err();
         assert_eq!(attempt(Some("other")), Denial::TenantMismatch(key.key_id));
         assert_eq!(attempt(Some("default")), Denial::TenantSuspended(key.key_id));
@@ -210,9 +211,9 @@ mod tests {
         let wrong = authenticate::<Ingestion>(keystore.cache(), &secret, Some("other"), keystore.now()).unwrap_err();
         assert_eq!(wrong, Denial::WrongKeyType { key_id: key.key_id, needed: KeyType::Ingestion });
         let disable = KeyPatch { active: Some(false), ..KeyPatch::default() };
-        keystore.update(&tenant, key.key_id, disable, None).await.unwrap();
+        keystore.update(&RequestContext::admin(), &tenant, key.key_id, disable, None).await.unwrap();
         assert_eq!(attempt(Some("other")), Denial::Disabled(key.key_id));
-        keystore.revoke(&tenant, key.key_id, None).await.unwrap();
+        keystore.revoke(&RequestContext::admin(), &tenant, key.key_id, None).await.unwrap();
         assert_eq!(attempt(Some("other")), Denial::Revoked(key.key_id));
     }
 

@@ -283,6 +283,7 @@ mod tests {
     use super::*;
     use crate::auth::authenticate;
     use crate::clock::SystemClock;
+    use crate::documents::RequestContext;
     use crate::key::{KeyName, KeyPatch, NewKey};
     use crate::keystore::{Keystore, TenantPatch};
     use crate::store::Bucket;
@@ -298,7 +299,7 @@ mod tests {
         let keystore = Keystore::new(Bucket::in_memory(), Arc::default(), clock.clone());
         keystore.sync().await.unwrap();
         let new = NewKey::new(KeyName::parse("q").unwrap(), KeyType::Query);
-        let issued = keystore.issue(&TenantId::default(), new, None).await.unwrap();
+        let issued = keystore.issue(&RequestContext::admin(), &TenantId::default(), new).await.unwrap();
         let permit = authenticate(keystore.cache(), issued.secret.expose(), None, keystore.now()).unwrap();
         let sessions = Sessions::new(keystore.cache().clone(), clock, ttl, 2);
         Fixture { keystore, sessions, permit }
@@ -326,7 +327,10 @@ mod tests {
         let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
         let expires_at = Some(Some(keystore.now() + TimeDelta::milliseconds(50)));
         let patch = KeyPatch { expires_at, ..KeyPatch::default() };
-        let changed = keystore.update(&TenantId::default(), permit.key().key_id, patch, None).await.unwrap();
+        let changed = keystore
+            .update(&RequestContext::admin(), &TenantId::default(), permit.key().key_id, patch, None)
+            .await
+            .unwrap();
         let guard = sessions.open(&Permit::of(changed.value)).unwrap();
         assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }
@@ -346,22 +350,29 @@ mod tests {
         let tenant = TenantId::default();
         let guard = sessions.open(&permit).unwrap();
         let suspended = Some([KeyType::Query].into());
-        keystore.update_tenant(&tenant, TenantPatch { suspended, ..TenantPatch::default() }).await.unwrap();
+        keystore
+            .update_tenant(&RequestContext::admin(), &tenant, TenantPatch { suspended, ..TenantPatch::default() })
+            .await
+            .unwrap();
         assert_eq!(guard.session().ended().await, Ending::TenantSuspended);
         keystore
-            .update_tenant(&tenant, TenantPatch { suspended: Some([].into()), ..TenantPatch::default() })
+            .update_tenant(
+                &RequestContext::admin(),
+                &tenant,
+                TenantPatch { suspended: Some([].into()), ..TenantPatch::default() },
+            )
             .await
             .unwrap();
         let guard = sessions.open(&permit).unwrap();
         let patch = KeyPatch { active: Some(false), ..KeyPatch::default() };
-        keystore.update(&tenant, permit.key().key_id, patch, None).await.unwrap();
+        keystore.update(&RequestContext::admin(), &tenant, permit.key().key_id, patch, None).await.unwrap();
         assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }
 
     #[tokio::test]
     async fn a_key_revoked_between_permit_and_session_opens_none_that_lasts() {
         let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
-        keystore.revoke(&TenantId::default(), permit.key().key_id, None).await.unwrap();
+        keystore.revoke(&RequestContext::admin(), &TenantId::default(), permit.key().key_id, None).await.unwrap();
         let guard = sessions.open(&permit).unwrap();
         assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
     }

@@ -157,6 +157,8 @@ const CARD: &[Column] = &[
     ("Key lifetime (s)", "defaultKeyLifetimeSeconds"),
     ("At most (s)", "maxKeyLifetimeSeconds"),
     ("Created", "createdAt"),
+    ("Modified", "modifiedAt"),
+    ("Modified by", "modifiedBy"),
 ];
 
 /// Runs one of them.

@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 
+use super::app::App;
+use super::client;
 use super::error::{Code, Problem};
 use crate::auth::{Action, Permit, Session};
+use crate::documents::RequestContext;
+use crate::key::{Actor, RequestId};
 
 /// The largest JSON body of the admin plane and of queries, in bytes.
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
@@ -53,6 +57,24 @@ impl FromRequest for Operator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let operator = request.extensions().get::<Self>().copied();
         ready(operator.ok_or_else(|| unprepared("a handler takes an Operator: wrap its route in operator::require")))
+    }
+}
+
+impl FromRequest for RequestContext {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    /// Who was let in as an operator, by which request and from where.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let extensions = request.extensions();
+        let (Some(Operator(())), Some(app)) = (extensions.get(), request.app_data::<web::Data<App>>()) else {
+            return ready(Err(unprepared("a handler takes a RequestContext: wrap its route in operator::require")));
+        };
+        let context = Self::new(Actor::AdminToken, app.keystore.now()).with_client(client::of(request));
+        ready(Ok(match extensions.get::<RequestId>() {
+            Some(id) => context.with_request_id(id.clone()),
+            None => context,
+        }))
     }
 }
 

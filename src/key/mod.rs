@@ -11,7 +11,9 @@
 //! 8. [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
 //! 9. [`pattern`]: names of keys with `*`.
 //! 10. [`tenant`]: whose keys they are.
+//! 11. [`actor`]: who makes a change, and by which request.
 
+pub mod actor;
 pub mod credential;
 pub mod digest;
 pub mod id;
@@ -26,6 +28,7 @@ pub mod secret;
 pub mod stream;
 pub mod tenant;
 
+pub use actor::{Actor, Attribution, RequestId};
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
 pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamName, StreamPattern,
-    Streams, TenantId,
+    Actor, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamName,
+    StreamPattern, Streams, TenantId,
 };
 use crate::key::InvalidId;
 
@@ -38,11 +38,13 @@ pub struct ApiKey {
     /// How far the operator trusts the source; `None` is `standard`.
     pub trust_level: Option<Label>,
     /// Who issued it; `None` when a file written by hand does not say.
-    pub created_by: Option<Label>,
+    pub created_by: Option<Actor>,
     /// When it was issued; `None` when a file written by hand does not say.
     pub created_at: Option<DateTime<Utc>>,
     /// When it was last changed.
     pub modified_at: Option<DateTime<Utc>>,
+    /// Who changed it last; `None` when the document does not say.
+    pub modified_by: Option<Actor>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<DateTime<Utc>>,
     /// The networks it may be used from.
@@ -157,6 +159,7 @@ impl NewKey {
             created_by: None,
             created_at: None,
             modified_at: None,
+            modified_by: None,
             expires_at: self.expires_at.flatten(),
             networks: self.networks,
             limits: boxed(self.limits),

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{KeyType, Label, Limits, TenantId};
+use super::{Actor, KeyType, Label, Limits, TenantId};
 
 /// A tenant: the owner of keys and streams.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,10 @@ pub struct Tenant {
     pub lifetimes: Lifetimes,
     /// When it was created; `None` for the default tenant.
     pub created_at: Option<DateTime<Utc>>,
+    /// When it was last changed; `None` when the document does not say.
+    pub modified_at: Option<DateTime<Utc>>,
+    /// Who changed it last; `None` when the document does not say.
+    pub modified_by: Option<Actor>,
     /// Whether only a tombstone is left: none of its keys authenticates and its id is not given again.
     pub deleted: bool,
 }
@@ -114,6 +118,8 @@ impl Tenant {
             limits: Limits::default(),
             lifetimes: Lifetimes::default(),
             created_at: None,
+            modified_at: None,
+            modified_by: None,
             deleted: false,
         }
     }

@@ -6,8 +6,9 @@ use super::Keystore;
 use super::claim::{Claim, Stake, duplicate, pending};
 use super::keys::Brought;
 use crate::cache::NameReservation;
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyName, Label, NewKey, TenantId};
+use crate::key::{ApiKey, KeyId, KeyName, NewKey, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{KeyDocument, Written};
 
@@ -24,10 +25,10 @@ impl Keystore {
     /// The part of an issue before anybody else is told: the key is durable, and works here.
     pub(super) async fn adopt_document(
         &self,
+        context: &RequestContext,
         tenant: TenantId,
         new: NewKey,
         secret: Brought,
-        by: Option<Label>,
         others: Pending,
     ) -> Result<Arc<ApiKey>> {
         let lifetimes = self.tenant_anywhere(&tenant).await?.lifetimes;
@@ -37,12 +38,21 @@ impl Keystore {
         let _reserved = self.reserve_name(&tenant, &new.name).await?;
         let _held = self.hold(&secret, None)?;
         let key = new.into_key(tenant, secret.digest, secret.hint);
-        let (created_at, own_secret) = (Some(now), secret.own);
-        let key = ApiKey { own_secret, created_by: by, created_at, modified_at: created_at, expires_at, ..key };
+        let (at, by) = (Some(now), Some(context.actor.clone()));
+        let key = ApiKey {
+            own_secret: secret.own,
+            created_by: by.clone(),
+            created_at: at,
+            modified_at: at,
+            modified_by: by,
+            expires_at,
+            ..key
+        };
         let (claim, key_id) = self.claim_for(&key, others).await?;
         let key = Arc::new(ApiKey { key_id, ..key.clone() });
         let object = ObjectName::Key { tenant: key.tenant.clone(), key_id };
-        match self.bucket.create(&object, KeyDocument::new(&key).to_bytes()).await? {
+        let document = KeyDocument::new(&key).of_request(context.request_id.clone());
+        match self.bucket.create(&object, document.to_bytes()).await? {
             Written::Done => {}
             Written::Conflict => {
                 // Whoever wrote the key of this claim has the name; what it is stands there.

@@ -8,8 +8,9 @@ use futures::{StreamExt, stream};
 use super::adopt::Pending;
 use super::plan::{Alteration, Declared, DeclaredSecret, Plan, Step};
 use super::{Changed, Keystore};
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyPatch, Label, TenantId};
+use crate::key::{ApiKey, Digest, KeyPatch, TenantId};
 
 /// How many steps are taken at once: each waits for the store a few times.
 const AT_ONCE: usize = 16;
@@ -58,13 +59,13 @@ impl Keystore {
 
     /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has
     /// the rest left to do. Once the store does not answer, no further step begins.
-    pub async fn carry_out(&self, tenant: &TenantId, plan: Plan, by: Option<Label>) -> Vec<StepOutcome> {
+    pub async fn carry_out(&self, context: &RequestContext, tenant: &TenantId, plan: Plan) -> Vec<StepOutcome> {
         let away = AtomicBool::new(false);
         let take = async |step: Step| {
             let result = if away.load(Ordering::Relaxed) {
                 Err(Error::new(ErrorKind::Unavailable, "not tried, because the store did not answer before"))
             } else {
-                self.take(tenant, &step, by.clone()).await
+                self.take(context, tenant, &step).await
             };
             if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
                 away.store(true, Ordering::Relaxed);
@@ -74,20 +75,20 @@ impl Keystore {
         stream::iter(plan.steps).map(take).buffered(AT_ONCE).collect().await
     }
 
-    async fn take(&self, tenant: &TenantId, step: &Step, by: Option<Label>) -> Result<Changed<ApiKey>> {
+    async fn take(&self, context: &RequestContext, tenant: &TenantId, step: &Step) -> Result<Changed<ApiKey>> {
         match step {
-            Step::Issue(declared) => self.issue_declared(tenant, declared, by).await,
-            Step::Alter(change) => self.change_declared(tenant, change).await,
+            Step::Issue(declared) => self.issue_declared(context, tenant, declared).await,
+            Step::Alter(change) => self.change_declared(context, tenant, change).await,
             Step::Keep(key) => Ok(Changed { value: key.clone(), change_seq: 0 }),
-            Step::Revoke(key) => self.revoke(tenant, key.key_id, None).await,
+            Step::Revoke(key) => self.revoke(context, tenant, key.key_id, None).await,
         }
     }
 
     async fn issue_declared(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         declared: &Declared,
-        by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
         let secret = match declared.secret {
             DeclaredSecret::Fixed(secret, _) | DeclaredSecret::Kept(Some(secret)) => secret,
@@ -99,25 +100,30 @@ impl Keystore {
         };
         let mut new = declared.new.clone();
         new.expires_at = declared.expires_at;
-        let (this, owner) = (self.clone(), tenant.clone());
+        let (this, by, owner) = (self.clone(), context.clone(), tenant.clone());
         // Its secret is kept by whoever declares it: a run that was killed is finished at once.
-        let issue = async move { this.adopt_now(owner, new, secret, by, Pending::Finish).await };
+        let issue = async move { this.adopt_now(&by, owner, new, secret, Pending::Finish).await };
         let issued = Self::to_the_end(issue).await?;
         if declared.active != Some(false) {
             return Ok(issued);
         }
         let disable = KeyPatch { active: Some(false), ..KeyPatch::default() };
-        self.update(tenant, issued.value.key_id, disable, None).await
+        self.update(context, tenant, issued.value.key_id, disable, None).await
     }
 
     /// Changes the revision that was planned from, and no other.
-    async fn change_declared(&self, tenant: &TenantId, change: &Alteration) -> Result<Changed<ApiKey>> {
+    async fn change_declared(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        change: &Alteration,
+    ) -> Result<Changed<ApiKey>> {
         let (id, mut done) = (change.key.key_id, Changed { value: Arc::clone(&change.key), change_seq: 0 });
         if change.patches() {
-            done = self.update(tenant, id, change.patch.clone(), Some(done.value.rev)).await?;
+            done = self.update(context, tenant, id, change.patch.clone(), Some(done.value.rev)).await?;
         }
         if let Some((secret, overlap)) = change.rotation {
-            done = self.rotate_to(tenant, id, secret, overlap, Some(done.value.rev)).await?;
+            done = self.rotate_to(context, tenant, id, secret, overlap, Some(done.value.rev)).await?;
         }
         Ok(done)
     }

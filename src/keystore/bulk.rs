@@ -19,8 +19,9 @@ use super::keys::{Broken, Brought, generate, patched, revoked};
 use super::lanes::{Lane, waves};
 use super::outcomes::{Gate, Outcomes, is_unanswered};
 use super::rotation::rotated;
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, Label, NewKey, TenantId};
+use crate::key::{ApiKey, KeyId, NewKey, TenantId};
 use crate::sync::Touched;
 use crate::sync::log::LogEntry;
 
@@ -41,10 +42,11 @@ impl Keystore {
     ///
     /// The errors are those of [`Keystore::adopt`], [`Keystore::update`], [`Keystore::rotate_to`] and
     /// [`Keystore::revoke`]; and [`ErrorKind::NotBegun`] for every change after the store has stopped answering.
-    pub fn change_many(&self, tenant: &TenantId, changes: Vec<Change>, by: Option<Label>) -> Outcomes {
+    pub fn change_many(&self, context: &RequestContext, tenant: &TenantId, changes: Vec<Change>) -> Outcomes {
         let (sender, receiver) = mpsc::channel(LogEntry::MAX_CHANGES);
         let gate = Arc::new(Gate::default());
-        let work = Work { keystore: self.clone(), tenant: tenant.clone(), by, gate: gate.clone() };
+        let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
+        let work = Work { keystore, context, tenant, gate: gate.clone() };
         // Whoever asked may hang up: what is in the bucket must be told of all the same.
         tokio::spawn(work.run(changes, sender));
         Outcomes { receiver, gate }
@@ -54,8 +56,8 @@ impl Keystore {
 /// The changes of one caller.
 struct Work {
     keystore: Keystore,
+    context: RequestContext,
     tenant: TenantId,
-    by: Option<Label>,
     gate: Arc<Gate>,
 }
 
@@ -93,8 +95,9 @@ impl Work {
         }
         outcomes.sort_unstable_by_key(|(at, _)| *at);
         let mut outcomes: Vec<Result<Done>> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        let touched = |done: &Done| Touched::Key { tenant: self.tenant.clone(), key_id: done.key.key_id };
-        let touched: Vec<Touched> = outcomes.iter().flatten().map(touched).collect();
+        let by = self.context.attribution();
+        let touched = |done: &Done| Touched::Key { tenant: self.tenant.clone(), key_id: done.key.key_id }.by(&by);
+        let touched: Vec<_> = outcomes.iter().flatten().map(touched).collect();
         if touched.is_empty() {
             return outcomes;
         }
@@ -139,8 +142,9 @@ impl Work {
             Change::Issue { new, secret: Some(secret) } => self.adopt(*new, secret).await,
             Change::Issue { new, secret: None } => {
                 let secret = generate(new.key_type)?;
-                let (brought, by) = (Brought::of(&secret), self.by.clone());
-                let key = keystore.adopt_document(tenant.clone(), *new, brought, by, Pending::Refuse).await?;
+                let brought = Brought::of(&secret);
+                let issue = keystore.adopt_document(&self.context, tenant.clone(), *new, brought, Pending::Refuse);
+                let key = issue.await?;
                 Ok(Done { secret: Some(secret), ..Done::new(key, Effect::Issued) })
             }
             Change::Update { id, patch } => {
@@ -154,7 +158,7 @@ impl Work {
             }
             Change::Revoke { id } => {
                 let revocation = self.swap(id, Broken::Overwrite, Effect::Revoked, revoked);
-                keystore.refusing(tenant, id, None, revocation).await
+                keystore.refusing(&self.context, tenant, id, None, revocation).await
             }
         }
     }
@@ -174,7 +178,7 @@ impl Work {
             changed.store(before != *key, Ordering::Release);
             Ok(())
         };
-        let key = self.keystore.swap(self.tenant.clone(), id, None, broken, noted).await?;
+        let key = self.keystore.swap(&self.context, self.tenant.clone(), id, None, broken, noted).await?;
         let effect = if changed.load(Ordering::Acquire) { effect } else { Effect::Unchanged };
         Ok(Done::new(key, effect))
     }
@@ -186,8 +190,8 @@ impl Work {
             if let Some(key) = keystore.same(&self.tenant, &new, &secret) {
                 return Ok(Done::new(key, Effect::Unchanged));
             }
-            let issue =
-                keystore.adopt_document(self.tenant.clone(), new.clone(), secret, self.by.clone(), Pending::Finish);
+            let (tenant, new) = (self.tenant.clone(), new.clone());
+            let issue = keystore.adopt_document(&self.context, tenant, new.clone(), secret, Pending::Finish);
             match issue.await {
                 Ok(key) => return Ok(Done::new(key, Effect::Issued)),
                 Err(error) if is_taken(&error) => {

@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::Keystore;
 use super::keys::{Broken, parse, revoked};
+use crate::documents::RequestContext;
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
 use crate::sync::log::LogEntry;
-use crate::sync::{self, Counts, Touched};
+use crate::sync::{self, Counts, LoggedChange, Touched};
 
 /// Within this after the start, a snapshot is there if it is worth it; with chance, so that not every node writes one.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(20);
@@ -83,10 +84,10 @@ impl Keystore {
 
     /// Repeats the revocations that could not be made durable, and stops when the store does not answer.
     async fn settle(&self) -> Result<()> {
-        let open: Vec<_> = self.owed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-        for (tenant, id) in open {
+        let open = self.owed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for ((tenant, id), context) in open {
             let (this, owner) = (self.clone(), tenant.clone());
-            let again = async move { this.change_now(owner, id, None, Broken::Overwrite, revoked).await };
+            let again = async move { this.change_now(&context, owner, id, None, Broken::Overwrite, revoked).await };
             match Self::to_the_end(again).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
                 Err(error) => {
@@ -108,8 +109,10 @@ impl Keystore {
         self.owed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    pub(super) fn owe(&self, tenant: &TenantId, id: KeyId) {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner).insert((tenant.clone(), id));
+    /// Keeps a revocation until it is durable, with who asked for it first.
+    pub(super) fn owe(&self, context: &RequestContext, tenant: &TenantId, id: KeyId) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        owed.entry((tenant.clone(), id)).or_insert_with(|| context.clone());
     }
 
     pub(super) fn settled(&self, tenant: &TenantId, id: KeyId) {
@@ -119,7 +122,7 @@ impl Keystore {
 
     /// Leaves a key to the bucket again whose revocation was refused, unless an earlier one is still open.
     pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
-        if !self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(&(tenant.clone(), id)) {
+        if !self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&(tenant.clone(), id)) {
             self.cache.stop_denying(tenant, id);
             self.replica.about_to_write(tenant, id); // What is in memory is not what was read.
             let _ = self.replica.refresh(tenant, id).await; // Else the next look at everything does it.
@@ -162,7 +165,7 @@ impl Keystore {
         tenant: &TenantId,
         key_id: KeyId,
         due: impl Fn(&ApiKey) -> bool,
-        purged: &mut Vec<Touched>,
+        purged: &mut Vec<LoggedChange>,
     ) -> Result<()> {
         let object = ObjectName::Key { tenant: tenant.clone(), key_id };
         let stored = match self.bucket.read(&object).await {
@@ -175,7 +178,7 @@ impl Keystore {
         self.bucket.remove(&object).await?;
         self.replica.about_to_write(tenant, key_id);
         self.cache.remove_key(tenant, key_id);
-        purged.push(Touched::Key { tenant: tenant.clone(), key_id });
+        purged.push(Touched::Key { tenant: tenant.clone(), key_id }.by(&self.maintenance().attribution()));
         Ok(())
     }
 }

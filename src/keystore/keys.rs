@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::adopt::Pending;
 use super::{ATTEMPTS, Keystore, too_busy};
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, Label, NewKey, PlainSecret, TenantId};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, NewKey, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::document::Unreadable;
 use crate::store::{KeyDocument, Written};
@@ -97,14 +98,14 @@ impl Keystore {
     /// a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the past, or
     /// later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist,
     /// but nobody knows its secret.
-    pub async fn issue(&self, tenant: &TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
-        let (this, tenant) = (self.clone(), tenant.clone());
-        Self::to_the_end(async move { this.issue_now(tenant, new, by).await }).await
+    pub async fn issue(&self, context: &RequestContext, tenant: &TenantId, new: NewKey) -> Result<Issued> {
+        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
+        Self::to_the_end(async move { this.issue_now(&context, tenant, new).await }).await
     }
 
-    async fn issue_now(&self, tenant: TenantId, new: NewKey, by: Option<Label>) -> Result<Issued> {
+    async fn issue_now(&self, context: &RequestContext, tenant: TenantId, new: NewKey) -> Result<Issued> {
         let secret = generate(new.key_type)?;
-        let issued = self.adopt_now(tenant, new, Brought::of(&secret), by, Pending::Refuse).await?;
+        let issued = self.adopt_now(context, tenant, new, Brought::of(&secret), Pending::Refuse).await?;
         Ok(Issued { key: issued.value, secret, change_seq: issued.change_seq })
     }
 
@@ -114,27 +115,27 @@ impl Keystore {
     /// As for [`Keystore::issue`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's, or was.
     pub async fn adopt(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         new: NewKey,
         secret: Brought,
-        by: Option<Label>,
     ) -> Result<Changed<ApiKey>> {
         // What people bring may have arrived elsewhere a moment ago.
         self.catch_up().await?;
-        let (this, tenant) = (self.clone(), tenant.clone());
-        Self::to_the_end(async move { this.adopt_now(tenant, new, secret, by, Pending::Refuse).await }).await
+        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
+        Self::to_the_end(async move { this.adopt_now(&context, tenant, new, secret, Pending::Refuse).await }).await
     }
 
     pub(super) async fn adopt_now(
         &self,
+        context: &RequestContext,
         tenant: TenantId,
         new: NewKey,
         secret: Brought,
-        by: Option<Label>,
         others: Pending,
     ) -> Result<Changed<ApiKey>> {
-        let key = self.adopt_document(tenant, new, secret, by, others).await?;
-        let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let key = self.adopt_document(context, tenant, new, secret, others).await?;
+        let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id }.by(&context.attribution());
         let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value: key, change_seq })
     }
@@ -148,13 +149,14 @@ impl Keystore {
     /// answer.
     pub async fn update(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         id: KeyId,
         patch: KeyPatch,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
         self.check_end(tenant, &patch).await?;
-        self.change(tenant, id, expected_rev, Broken::Refuse, patched(patch)).await
+        self.change(context, tenant, id, expected_rev, Broken::Refuse, patched(patch)).await
     }
 
     /// Refuses a patch by which a key would end in the past, or later than the keys of its tenant may.
@@ -170,20 +172,33 @@ impl Keystore {
     /// # Errors
     /// As for [`Keystore::update`], but a revoked key is no error, and a store that does not answer is
     /// [`ErrorKind::RevokedHere`] when this node holds the key.
-    pub async fn revoke(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
-        let (this, tenant) = (self.clone(), tenant.clone());
+    pub async fn revoke(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        id: KeyId,
+        expected_rev: Option<u64>,
+    ) -> Result<Changed<ApiKey>> {
+        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         // Whoever asked may hang up: a key that is refused here must then still be revoked everywhere, or let in again.
-        Self::to_the_end(async move { this.revoke_now(&tenant, id, expected_rev).await }).await
+        Self::to_the_end(async move { this.revoke_now(&context, &tenant, id, expected_rev).await }).await
     }
 
-    async fn revoke_now(&self, tenant: &TenantId, id: KeyId, expected_rev: Option<u64>) -> Result<Changed<ApiKey>> {
-        let revocation = self.change(tenant, id, expected_rev, Broken::Overwrite, revoked);
-        self.refusing(tenant, id, expected_rev, revocation).await
+    async fn revoke_now(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        id: KeyId,
+        expected_rev: Option<u64>,
+    ) -> Result<Changed<ApiKey>> {
+        let revocation = self.change(context, tenant, id, expected_rev, Broken::Overwrite, revoked);
+        self.refusing(context, tenant, id, expected_rev, revocation).await
     }
 
     /// Refuses a key on this node while its revocation is written, and for as long as it cannot be.
     pub(super) async fn refusing<T>(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
@@ -196,7 +211,7 @@ impl Keystore {
         match revocation.await {
             Err(error) if error.kind() == ErrorKind::Unavailable && held => {
                 self.cache.deny(tenant, id);
-                self.owe(tenant, id);
+                self.owe(context, tenant, id);
                 let message = "the store cannot be reached: the key is refused here, and the revocation is tried again";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
             }
@@ -213,6 +228,7 @@ impl Keystore {
 
     pub(super) async fn change(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
@@ -220,28 +236,31 @@ impl Keystore {
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Changed<ApiKey>> {
         self.tenant_anywhere(tenant).await?;
-        let (this, tenant) = (self.clone(), tenant.clone());
-        Self::to_the_end(async move { this.change_now(tenant, id, expected_rev, broken, change).await }).await
+        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
+        Self::to_the_end(async move { this.change_now(&context, tenant, id, expected_rev, broken, change).await }).await
     }
 
     /// Changes the document, then tells the other nodes. An unchanged document is told of too: whoever changed it may have
     /// ended before it could.
     pub(super) async fn change_now(
         &self,
+        context: &RequestContext,
         tenant: TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
         broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Changed<ApiKey>> {
-        let value = self.swap(tenant.clone(), id, expected_rev, broken, change).await?;
-        let change_seq = self.replica.append(vec![Touched::Key { tenant, key_id: id }]).await?;
+        let value = self.swap(context, tenant.clone(), id, expected_rev, broken, change).await?;
+        let touched = Touched::Key { tenant, key_id: id }.by(&context.attribution());
+        let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value, change_seq })
     }
 
     /// Reads, changes and swaps until no other writer came between. What is stored counts, not what is in memory.
     pub(super) async fn swap(
         &self,
+        context: &RequestContext,
         tenant: TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
@@ -278,7 +297,8 @@ impl Keystore {
             }
             after.rev = before.rev.max(held_rev).saturating_add(1);
             after.modified_at = Some(self.clock.now());
-            let body = document.rewritten(&after).to_bytes();
+            after.modified_by = Some(context.actor.clone());
+            let body = document.rewritten(&after).of_request(context.request_id.clone()).to_bytes();
             self.replica.about_to_write(&tenant, id);
             if self.bucket.replace(&object, body, &stored.version).await? == Written::Done {
                 let key = Arc::new(after);

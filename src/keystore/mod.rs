@@ -33,7 +33,7 @@ pub mod selection;
 mod tenants;
 pub mod verdict;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,8 +49,9 @@ pub use verdict::{Verdict, VerdictCode};
 
 use crate::cache::KeyCache;
 use crate::clock::Clock;
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyId, StreamName, Tenant, TenantId};
+use crate::key::{Actor, ApiKey, Attribution, Digest, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
 use crate::sync::{Counts, Replica, SyncSettings, Touched};
 
@@ -66,13 +67,14 @@ const ATTEMPTS: usize = 100;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> keyloft::Result<()> {
 /// use std::sync::Arc;
 /// use keyloft::auth::{self, Query};
-/// use keyloft::key::{KeyName, KeyType, NewKey, TenantId};
-/// use keyloft::{Bucket, Keystore, SystemClock};
+/// use keyloft::key::{Actor, KeyName, KeyType, NewKey, TenantId};
+/// use keyloft::{Bucket, Keystore, RequestContext, SystemClock};
 ///
 /// let keystore = Keystore::new(Bucket::in_memory(), Arc::default(), Arc::new(SystemClock));
 /// keystore.sync().await?;
 /// let name = KeyName::parse("dashboards").map_err(|error| keyloft::Error::invalid(error.to_string()))?;
-/// let issued = keystore.issue(&TenantId::default(), NewKey::new(name, KeyType::Query), None).await?;
+/// let context = RequestContext::new(Actor::System, keystore.now());
+/// let issued = keystore.issue(&context, &TenantId::default(), NewKey::new(name, KeyType::Query)).await?;
 /// let permit = auth::authenticate::<Query>(keystore.cache(), issued.secret.expose(), None, keystore.now());
 /// assert_eq!(permit.unwrap().key().name.as_str(), "dashboards");
 /// # Ok(()) }
@@ -84,7 +86,7 @@ pub struct Keystore {
     clock: Arc<dyn Clock>,
     replica: Arc<Replica>,
     /// Revocations that hold on this node and are not durable yet.
-    owed: Arc<Mutex<BTreeSet<(TenantId, KeyId)>>>,
+    owed: Arc<Mutex<BTreeMap<(TenantId, KeyId), RequestContext>>>,
     arriving: rotation::Arriving,
     expiring: Arc<expiring::Expiring>,
 }
@@ -150,6 +152,11 @@ impl Keystore {
         self.replica.is_worth_looking(digest)
     }
 
+    /// The context of what nobody asked for.
+    fn maintenance(&self) -> RequestContext {
+        RequestContext::new(Actor::System, self.clock.now())
+    }
+
     /// This node's copy of the bucket: which nodes there are, and how far each has come.
     pub fn replica(&self) -> &Replica {
         &self.replica
@@ -161,7 +168,8 @@ impl Keystore {
     /// [`ErrorKind::Unavailable`] when the store does not answer: they are told as soon as it does.
     pub async fn announce_stream(&self, tenant: TenantId, stream: StreamName) -> Result<()> {
         let this = self.clone();
-        Self::to_the_end(async move { this.replica.append(vec![Touched::Stream { tenant, stream }]).await }).await?;
+        let touched = Touched::Stream { tenant, stream }.by(&Attribution::default());
+        Self::to_the_end(async move { this.replica.append(vec![touched]).await }).await?;
         Ok(())
     }
 

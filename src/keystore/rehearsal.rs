@@ -8,8 +8,9 @@ use super::keys::{Brought, patched, revoked};
 use super::rotation::rotated;
 use super::selection::{Selection, Unused};
 use super::{Keystore, claim};
+use crate::documents::RequestContext;
 use crate::error::{Error, Result};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, Label, Lifetimes, NewKey, TenantId, WrongEnd};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, Lifetimes, NewKey, TenantId, WrongEnd};
 
 /// The keys of a tenant as they would be.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Rehearsal {
     keystore: Keystore,
     tenant: TenantId,
     lifetimes: Lifetimes,
-    by: Option<Label>,
+    context: RequestContext,
     /// Those that would be new or other than they are.
     keys: HashMap<KeyId, Arc<ApiKey>>,
     /// The names that would be given to new ones.
@@ -30,11 +31,11 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Keystore::tenant_anywhere`].
-    pub async fn rehearse(&self, tenant: &TenantId, by: Option<Label>) -> Result<Rehearsal> {
+    pub async fn rehearse(&self, context: &RequestContext, tenant: &TenantId) -> Result<Rehearsal> {
         let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
-        let (keystore, tenant) = (self.clone(), tenant.clone());
+        let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         let (keys, names, digests) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Rehearsal { keystore, tenant, lifetimes, by, keys, names, digests })
+        Ok(Rehearsal { keystore, tenant, lifetimes, context, keys, names, digests })
     }
 }
 
@@ -97,7 +98,8 @@ impl Rehearsal {
             None => (Digest::of(KeyId::random().to_string()), Hint::default()),
         };
         let key = new.into_key(self.tenant.clone(), digest, hint);
-        let key = Arc::new(ApiKey { created_by: self.by.clone(), created_at: Some(now), expires_at, ..key });
+        let created_by = Some(self.context.actor.clone());
+        let key = Arc::new(ApiKey { created_by, created_at: Some(now), expires_at, ..key });
         self.names.insert(key.name.clone(), key.key_id);
         self.keys.insert(key.key_id, key.clone());
         Ok(Done::new(key, Effect::Issued))

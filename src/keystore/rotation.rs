@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::claim::twin;
 use super::keys::{Broken, generate, refuse_revoked};
 use super::{Brought, Changed, Issued, Keystore};
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, KeyId, TenantId};
 
@@ -22,13 +23,14 @@ impl Keystore {
     /// or above [`Keystore::MAX_OVERLAP`].
     pub async fn rotate(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         id: KeyId,
         overlap: TimeDelta,
         expected_rev: Option<u64>,
     ) -> Result<Issued> {
         let secret = generate(self.find_anywhere(tenant, id).await?.key_type)?;
-        let rotated = self.rotate_to(tenant, id, Brought::of(&secret), overlap, expected_rev).await?;
+        let rotated = self.rotate_to(context, tenant, id, Brought::of(&secret), overlap, expected_rev).await?;
         Ok(Issued { key: rotated.value, secret, change_seq: rotated.change_seq })
     }
 
@@ -39,6 +41,7 @@ impl Keystore {
     /// As for [`Keystore::rotate`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's.
     pub async fn rotate_to(
         &self,
+        context: &RequestContext,
         tenant: &TenantId,
         id: KeyId,
         secret: Brought,
@@ -50,7 +53,7 @@ impl Keystore {
         }
         let held = self.hold(&secret, Some((tenant, id)))?;
         let rotated = rotated(secret, self.clock.now(), overlap)?;
-        self.change(tenant, id, expected_rev, Broken::Refuse, move |key| {
+        self.change(context, tenant, id, expected_rev, Broken::Refuse, move |key| {
             let _until_written = &held;
             rotated(key)
         })

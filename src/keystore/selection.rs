@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Keystore;
 use crate::error::{Error, Result};
-use crate::key::{ApiKey, KeyId, KeyType, Label, NamePattern, TenantId};
+use crate::key::{Actor, ApiKey, KeyId, KeyType, Label, NamePattern, TenantId};
 
 /// Whether a key was surely not used since an instant.
 pub type Unused<'a> = &'a (dyn Fn(&ApiKey, DateTime<Utc>) -> bool + Send + Sync);
@@ -17,7 +17,7 @@ pub struct Selection {
     /// Their names.
     pub name: Option<NamePattern>,
     /// Who issued them.
-    pub created_by: Option<Label>,
+    pub created_by: Option<Actor>,
     /// Not used at or after this instant, and issued before it.
     pub unused_since: Option<DateTime<Utc>>,
     /// What they are for.
@@ -89,7 +89,7 @@ mod tests {
         let means = |selection: Selection| selection.means(&key(), None);
         assert!(means(selection("s", "web-*")) && means(selection("s", "*")));
         assert!(!means(selection("s", "app-*")) && !means(selection("t", "web-*")));
-        let by = Selection { created_by: Label::parse("me").ok(), ..Selection::default() };
+        let by = Selection { created_by: Actor::parse("me").ok(), ..Selection::default() };
         assert!(!means(by));
         let revoked = ApiKey { state: KeyState::Revoked, ..key() };
         assert!(!selection("s", "*").means(&revoked, Some(&|_, _| true)));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::keys::{Broken, revoked};
 use super::{ATTEMPTS, Changed, Keystore, too_busy};
+use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyType, Label, Limits, Tenant, TenantId};
 use crate::layout::ObjectName;
@@ -55,20 +56,35 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::DuplicateTenant`] or [`ErrorKind::TenantDeleted`] when the id is taken, [`ErrorKind::Unavailable`]
     /// when the store does not answer.
-    pub async fn create_tenant(&self, id: TenantId, name: Option<Label>) -> Result<Changed<Tenant>> {
-        self.create_tenant_with(id, TenantPatch { name: Some(name), ..TenantPatch::default() }).await
+    pub async fn create_tenant(
+        &self,
+        context: &RequestContext,
+        id: TenantId,
+        name: Option<Label>,
+    ) -> Result<Changed<Tenant>> {
+        self.create_tenant_with(context, id, TenantPatch { name: Some(name), ..TenantPatch::default() }).await
     }
 
     /// Creates a tenant of which more is said than its name.
     ///
     /// # Errors
     /// As for [`Keystore::create_tenant`]; [`ErrorKind::Invalid`] when what is said does not fit together.
-    pub async fn create_tenant_with(&self, id: TenantId, said: TenantPatch) -> Result<Changed<Tenant>> {
-        let this = self.clone();
-        Self::to_the_end(async move { this.create_tenant_now(id, said).await }).await
+    pub async fn create_tenant_with(
+        &self,
+        context: &RequestContext,
+        id: TenantId,
+        said: TenantPatch,
+    ) -> Result<Changed<Tenant>> {
+        let (this, context) = (self.clone(), context.clone());
+        Self::to_the_end(async move { this.create_tenant_now(&context, id, said).await }).await
     }
 
-    async fn create_tenant_now(&self, id: TenantId, said: TenantPatch) -> Result<Changed<Tenant>> {
+    async fn create_tenant_now(
+        &self,
+        context: &RequestContext,
+        id: TenantId,
+        said: TenantPatch,
+    ) -> Result<Changed<Tenant>> {
         match self.tenant(&id) {
             Ok(_) => return Err(taken()),
             Err(error) if error.kind() == ErrorKind::TenantDeleted => return Err(error),
@@ -76,8 +92,9 @@ impl Keystore {
         }
         let mut document = TenantDocument::new(None, Some(self.clock.now()));
         said.apply(&mut document)?;
+        self.attribute(context, &mut document);
         match self.bucket.create(&ObjectName::Tenant { tenant: id.clone() }, document.to_bytes()).await? {
-            Written::Done => self.remember(document.tenant(id)).await,
+            Written::Done => self.remember(context, document.tenant(id)).await,
             Written::Conflict => Err(taken()),
         }
     }
@@ -88,9 +105,15 @@ impl Keystore {
     /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::Invalid`] when what is said does not fit
     /// together, [`ErrorKind::Corrupt`] when its record cannot be read, [`ErrorKind::Unavailable`] when the store does not
     /// answer.
-    pub async fn update_tenant(&self, id: &TenantId, patch: TenantPatch) -> Result<Changed<Tenant>> {
-        let (this, id) = (self.clone(), id.clone());
-        Self::to_the_end(async move { this.change_tenant(id, move |document| patch.apply(document)).await }).await
+    pub async fn update_tenant(
+        &self,
+        context: &RequestContext,
+        id: &TenantId,
+        patch: TenantPatch,
+    ) -> Result<Changed<Tenant>> {
+        let (this, context, id) = (self.clone(), context.clone(), id.clone());
+        let change = async move { this.change_tenant(&context, id, move |document| patch.apply(document)).await };
+        Self::to_the_end(change).await
     }
 
     /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
@@ -99,18 +122,18 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
-    pub async fn delete_tenant(&self, id: &TenantId) -> Result<u64> {
+    pub async fn delete_tenant(&self, context: &RequestContext, id: &TenantId) -> Result<u64> {
         if id.is_default() {
             return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
         }
         if self.cache.tenant(id).is_none() {
             return Err(Error::new(ErrorKind::NotFound, "there is no such tenant"));
         }
-        let (this, id) = (self.clone(), id.clone());
-        Self::to_the_end(async move { this.delete_tenant_now(id).await }).await
+        let (this, context, id) = (self.clone(), context.clone(), id.clone());
+        Self::to_the_end(async move { this.delete_tenant_now(&context, id).await }).await
     }
 
-    async fn delete_tenant_now(&self, id: TenantId) -> Result<u64> {
+    async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId) -> Result<u64> {
         if !self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
             let now = self.clock.now();
             // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
@@ -118,13 +141,14 @@ impl Keystore {
                 document.deleted_at = Some(now);
                 Ok(())
             };
-            self.change_tenant(id.clone(), bury).await?;
+            self.change_tenant(context, id.clone(), bury).await?;
         }
-        let mut touched = vec![Touched::Tenant { tenant: id.clone() }];
+        let by = context.attribution();
+        let mut touched = vec![Touched::Tenant { tenant: id.clone() }.by(&by)];
         for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
-            match self.swap(id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
+            match self.swap(context, id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
                 Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
-                _ => touched.push(Touched::Key { tenant: id.clone(), key_id: key.key_id }),
+                _ => touched.push(Touched::Key { tenant: id.clone(), key_id: key.key_id }.by(&by)),
             }
         }
         let mut change_seq = 0;
@@ -136,6 +160,7 @@ impl Keystore {
 
     async fn change_tenant(
         &self,
+        context: &RequestContext,
         id: TenantId,
         change: impl Fn(&mut TenantDocument) -> Result<()> + Send + Sync,
     ) -> Result<Changed<Tenant>> {
@@ -153,25 +178,32 @@ impl Keystore {
                 return Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted"));
             }
             change(&mut document)?;
+            self.attribute(context, &mut document);
             let written = match &stored {
                 Some(stored) => self.bucket.replace(&object, document.to_bytes(), &stored.version).await?,
                 None => self.bucket.create(&object, document.to_bytes()).await?,
             };
             if written == Written::Done {
-                return self.remember(document.tenant(id)).await;
+                return self.remember(context, document.tenant(id)).await;
             }
         }
         Err(too_busy())
     }
 
+    fn attribute(&self, context: &RequestContext, document: &mut TenantDocument) {
+        document.modified_at = Some(self.clock.now());
+        document.attribution = context.attribution();
+    }
+
     /// Takes the record into memory, then tells the other nodes.
-    async fn remember(&self, tenant: Tenant) -> Result<Changed<Tenant>> {
+    async fn remember(&self, context: &RequestContext, tenant: Tenant) -> Result<Changed<Tenant>> {
         let value = Arc::new(tenant.clone());
         // Our answer may come after that to a later change, and records have no revision: what is stored counts.
         if self.replica.refresh_tenant(&value.id).await.is_err() {
             self.cache.put_tenant(tenant);
         }
-        let change_seq = self.replica.append(vec![Touched::Tenant { tenant: value.id.clone() }]).await?;
+        let touched = Touched::Tenant { tenant: value.id.clone() }.by(&context.attribution());
+        let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value, change_seq })
     }
 }

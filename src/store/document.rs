@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::key::record::boxed;
 use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret,
-    OlderSecrets, Streams, TenantId,
+    Actor, ApiKey, Attribution, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks,
+    OlderSecret, OlderSecrets, RequestId, Streams, TenantId,
 };
 
 /// The only version there is.
@@ -40,11 +40,13 @@ pub struct KeyDocument {
     #[serde(default)]
     trust_level: Option<Label>,
     #[serde(default)]
-    created_by: Option<Label>,
+    created_by: Option<Actor>,
     #[serde(default, serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
     #[serde(default, serialize_with = "rfc3339")]
     modified_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    attribution: Attribution,
     #[serde(default, serialize_with = "rfc3339")]
     expires_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Networks::is_any")]
@@ -129,6 +131,7 @@ impl KeyDocument {
             created_by: key.created_by.clone(),
             created_at: key.created_at,
             modified_at: key.modified_at,
+            attribution: Attribution { modified_by: key.modified_by.clone(), request_id: None },
             expires_at: key.expires_at,
             allowed_cidrs: key.networks.clone(),
             limits: key.limits.as_deref().copied().unwrap_or_default(),
@@ -175,6 +178,7 @@ impl KeyDocument {
             created_by: self.created_by.clone(),
             created_at: self.created_at.map(|at| at.trunc_subsecs(3)),
             modified_at: self.modified_at.map(|at| at.trunc_subsecs(3)),
+            modified_by: self.attribution.modified_by.clone(),
             expires_at: self.expires_at.map(|end| end.trunc_subsecs(3)),
             networks: self.allowed_cidrs.clone(),
             limits: boxed(self.limits),
@@ -187,6 +191,13 @@ impl KeyDocument {
     #[must_use]
     pub fn rewritten(self, key: &ApiKey) -> Self {
         Self { unknown: self.unknown, ..Self::new(key) }
+    }
+
+    /// The same, of the request that changed the key.
+    #[must_use]
+    pub fn of_request(mut self, request_id: Option<RequestId>) -> Self {
+        self.attribution.request_id = request_id;
+        self
     }
 
     /// The bytes to store, different at every call.
@@ -263,6 +274,8 @@ mod tests {
         let until: Vec<_> = rotated.older.iter().map(|older| older.until.timestamp_millis()).collect();
         assert_eq!((rotated.own_secret, until), (true, vec![1_795_914_123_456, 1_795_312_923_000]));
         assert!(rotated.older_until(&Digest::of("a")).is_none() && rotated.digest == Digest::of("test"));
+        let attributed = key(include_str!("../../fixtures/key/v1/attributed.json")).unwrap();
+        assert_eq!((attributed.created_by, attributed.modified_by), (Some(Actor::AdminToken), Some(Actor::System)));
         let limited = key(include_str!("../../fixtures/key/v1/limited.json")).unwrap();
         assert_eq!((limited.networks.iter().count(), limited.limits.unwrap().events), (3, None));
     }
@@ -273,11 +286,12 @@ mod tests {
             include_str!("../../fixtures/key/v1/full.json"),
             include_str!("../../fixtures/key/v1/rotated.json"),
             include_str!("../../fixtures/key/v1/limited.json"),
+            include_str!("../../fixtures/key/v1/attributed.json"),
         ] {
             let mut document = KeyDocument::parse(golden.as_bytes()).unwrap();
             let read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
-            let write_id = document.write_id;
-            document = document.rewritten(&read);
+            let (write_id, request_id) = (document.write_id, document.attribution.request_id.clone());
+            document = document.rewritten(&read).of_request(request_id);
             document.write_id = write_id;
             assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
         }
@@ -301,6 +315,13 @@ mod tests {
             assert_eq!(error, reason, "{body}");
             assert!(!error.to_string().contains("c0ffee"));
         }
+    }
+
+    #[test]
+    fn a_file_that_uses_the_names_of_the_attribution_for_something_else_is_read() {
+        let minimal = include_str!("../../fixtures/key/v1/minimal.json");
+        let odd = minimal.replacen('{', r#"{"modifiedBy": {"name": "me"}, "requestId": [1],"#, 1);
+        assert_eq!(key(&odd).unwrap(), key(minimal).unwrap());
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::document::rfc3339;
-use crate::key::{KeyType, Label, Lifetimes, Limits, Tenant, TenantId};
+use crate::key::{Attribution, KeyType, Label, Lifetimes, Limits, Tenant, TenantId};
 
 const VERSION: u32 = 1;
 
@@ -40,6 +40,12 @@ pub struct TenantDocument {
     /// When it was deleted: the document is then a tombstone, and the id is never given again.
     #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// When it was last changed.
+    #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<DateTime<Utc>>,
+    /// Who changed it last, and by which request.
+    #[serde(flatten)]
+    pub attribution: Attribution,
     #[serde(default)]
     write_id: Option<Uuid>,
     #[serde(flatten)]
@@ -58,6 +64,8 @@ impl TenantDocument {
             max_key_lifetime_seconds: None,
             created_at,
             deleted_at: None,
+            modified_at: None,
+            attribution: Attribution::default(),
             write_id: None,
             unknown: Map::new(),
         }
@@ -77,6 +85,8 @@ impl TenantDocument {
             limits: self.limits,
             lifetimes: self.lifetimes(),
             created_at: self.created_at,
+            modified_at: self.modified_at,
+            modified_by: self.attribution.modified_by.clone(),
             deleted: self.deleted_at.is_some(),
         }
     }
@@ -104,6 +114,7 @@ mod tests {
             include_str!("../../fixtures/tenant/v1/suspended.json"),
             include_str!("../../fixtures/tenant/v1/tombstone.json"),
             include_str!("../../fixtures/tenant/v1/bounded.json"),
+            include_str!("../../fixtures/tenant/v1/attributed.json"),
         ] {
             let document = TenantDocument::parse(golden.as_bytes()).unwrap();
             assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());

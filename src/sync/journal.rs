@@ -1,6 +1,6 @@
 //! This node's place in the change log: reading on, and appending in groups.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::log::{self, LogEntry, Slot};
-use super::{Touched, jitter};
+use super::{LoggedChange, Touched, jitter};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::NodeId;
@@ -73,7 +73,7 @@ pub struct Journal {
 /// Changes that want a number, and who is told of it.
 #[derive(Debug)]
 struct Waiting {
-    changes: Vec<Touched>,
+    changes: Vec<LoggedChange>,
     told: Option<oneshot::Sender<Result<u64>>>,
 }
 
@@ -127,7 +127,7 @@ impl Journal {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
     /// answers again.
-    pub async fn append(&self, apply: &impl Apply, changes: Vec<Touched>) -> Result<u64> {
+    pub async fn append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         let (sender, told) = oneshot::channel();
         self.lock().push_back(Waiting { changes, told: Some(sender) });
         {
@@ -138,7 +138,7 @@ impl Journal {
     }
 
     /// Keeps changes whose documents are durable until there is a number for them.
-    pub fn owe(&self, changes: Vec<Touched>) {
+    pub fn owe(&self, changes: Vec<LoggedChange>) {
         self.lock().push_back(Waiting { changes, told: None });
     }
 
@@ -159,7 +159,7 @@ impl Journal {
 
     /// Creates an entry at the first free number. What was written before it is looked at on the way and taken in
     /// afterwards: others would take number after number from whoever did that first.
-    async fn write(&self, apply: &impl Apply, changes: Vec<Touched>) -> Result<u64> {
+    async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
         let mut skipped = Ahead { changes: Vec::new(), last: self.applied(), end: End::Head };
         let mut readable = true;
@@ -202,7 +202,7 @@ impl Journal {
             for slot in try_join_all(numbers).await? {
                 match slot {
                     Slot::Taken(entry) => {
-                        ahead.changes.extend(entry.changes);
+                        ahead.changes.extend(entry.changes.into_iter().map(|change| change.object));
                         ahead.last += 1;
                     }
                     Slot::Free => return Ok(Ahead { end: End::Head, ..ahead }),
@@ -239,16 +239,16 @@ impl Journal {
         group
     }
 
-    /// Tells all who wait that there is no number for now, and keeps their changes until the store answers again. Each is
-    /// kept once, so their number is bounded by what exists.
+    /// Tells all who wait that there is no number for now, and keeps their changes until the store answers again. What was
+    /// touched is kept once, with who touched it last, so that the number of changes is bounded by what exists.
     fn keep(&self, group: Vec<Waiting>, error: &Error) {
         let mut waiting = self.lock();
-        let mut owed = HashSet::new();
+        let mut owed = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
-            owed.extend(failed.changes.iter().cloned());
+            owed.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
             failed.tell(Err(Error::new(error.kind(), error.message())));
         }
-        let owed: Vec<Touched> = owed.into_iter().collect();
+        let owed: Vec<LoggedChange> = owed.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
         let parts = owed.chunks(LogEntry::MAX_CHANGES);
         waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), told: None }));
     }

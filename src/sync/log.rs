@@ -9,7 +9,7 @@ use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Touched;
+use super::LoggedChange;
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
 use crate::layout::{self, ObjectName};
@@ -29,7 +29,7 @@ pub struct LogEntry {
     /// When, by the clock of that node.
     pub at: DateTime<Utc>,
     /// What was written before it.
-    pub changes: Vec<Touched>,
+    pub changes: Vec<LoggedChange>,
     /// Unique, so that a writer can tell its own entry from another's.
     write_id: Uuid,
 }
@@ -40,7 +40,7 @@ impl LogEntry {
 
     /// An entry that is about to be written.
     #[allow(clippy::disallowed_methods)]
-    pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<Touched>) -> Self {
+    pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<LoggedChange>) -> Self {
         Self { version: VERSION, node_id, at, changes, write_id: Uuid::new_v4() }
     }
 
@@ -128,17 +128,30 @@ fn seq(listed: &Listed) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::{Actor, RequestId};
+    use crate::sync::Touched;
 
     #[test]
     fn golden_entries_parse_for_ever_and_are_written_as_they_were_read() {
         let golden = include_str!("../../fixtures/log/v1/entry.json");
         let entry = LogEntry::parse(golden.as_bytes()).unwrap();
         assert_eq!(entry.changes.len(), 3);
-        assert!(matches!(entry.changes[0], Touched::Key { .. }));
-        assert!(matches!(entry.changes[1], Touched::Tenant { .. }));
-        assert!(matches!(entry.changes[2], Touched::Stream { .. }));
+        assert!(matches!(entry.changes[0].object, Touched::Key { .. }));
+        assert!(matches!(entry.changes[1].object, Touched::Tenant { .. }));
+        assert!(matches!(entry.changes[2].object, Touched::Stream { .. }));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
         assert!(LogEntry::parse(golden.replace("\"version\":1", "\"version\":2").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn an_entry_says_who_made_each_change_and_by_which_request() {
+        let golden = include_str!("../../fixtures/log/v1/attributed.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let by: Vec<_> = entry.changes.iter().map(|change| change.by.modified_by.clone()).collect();
+        assert_eq!(by, [Some(Actor::AdminToken), Some(Actor::System), None]);
+        assert_eq!(entry.changes[0].by.request_id, RequestId::parse("7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95").ok());
+        assert!(matches!(entry.changes[1].object, Touched::Tenant { .. }));
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
     }
 
     #[tokio::test]

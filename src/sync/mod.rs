@@ -38,4 +38,4 @@ pub use receipt::Receipt;
 pub use reconcile::Counts;
 pub use replica::Replica;
 pub use settings::SyncSettings;
-pub use touched::Touched;
+pub use touched::{LoggedChange, Touched};

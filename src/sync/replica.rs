@@ -12,7 +12,7 @@ use super::lookup::Lookups;
 use super::node::{Board, NodeView};
 use super::snapshot::{self, Candidates, Need, Shelf};
 use super::tags::Tags;
-use super::{Counts, Receipt, SyncSettings, Touched, apply, log, reconcile};
+use super::{Counts, LoggedChange, Receipt, SyncSettings, Touched, apply, log, reconcile};
 use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -219,7 +219,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: they are appended as soon as it does.
-    pub async fn append(&self, changes: Vec<Touched>) -> Result<u64> {
+    pub async fn append(&self, changes: Vec<LoggedChange>) -> Result<u64> {
         loop {
             if self.is_lost() {
                 // The number after ours may have been given and trimmed: nobody would look there again.
@@ -238,7 +238,7 @@ impl Replica {
     }
 
     /// Looks at everything before `changes` get a number; when that fails they are kept until one can be had.
-    async fn find_place(&self, changes: &[Touched]) -> Result<()> {
+    async fn find_place(&self, changes: &[LoggedChange]) -> Result<()> {
         let found = self.reconcile().await;
         if found.is_err() {
             self.journal.owe(changes.to_vec());

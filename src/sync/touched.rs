@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::{KeyId, StreamName, TenantId};
+use crate::key::{Attribution, KeyId, StreamName, TenantId};
 
 /// A document that was written. One that a later version names besides these is read as its tenant, which is harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,7 +29,23 @@ pub enum Touched {
     },
 }
 
+/// What was touched and who did it: one change as an entry of the log carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedChange {
+    /// What was touched.
+    #[serde(flatten)]
+    pub object: Touched,
+    /// Who did it; nothing in entries of older versions.
+    #[serde(flatten)]
+    pub by: Attribution,
+}
+
 impl Touched {
+    /// The change that `by` made of it.
+    pub fn by(self, by: &Attribution) -> LoggedChange {
+        LoggedChange { object: self, by: by.clone() }
+    }
+
     /// The key that was touched, if it was one.
     pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
         match self {

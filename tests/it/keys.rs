@@ -49,6 +49,7 @@ async fn issuing_shows_the_key_this_once_and_never_a_digest() {
         ("sourceId", json!("web-prod")),
         ("trustLevel", json!("high")),
         ("createdBy", json!("admin")),
+        ("modifiedBy", json!("admin")),
         ("expiresAt", json!("2999-01-02T03:04:05.678Z")),
         ("metadata", json!({"team": "payments"})),
         ("rev", json!(1)),

@@ -6,6 +6,7 @@ mod support;
 
 mod apply;
 mod apply_crash;
+mod attribution;
 mod bulk;
 mod bulk_cli;
 mod bulk_crash;

@@ -9,6 +9,8 @@ use keyloft::key::{KeyName, KeyPatch, KeyType, NewKey, OlderSecrets, TenantId};
 use keyloft::{Bucket, Clock, ErrorKind, Keystore, ManualClock};
 use proptest::prelude::*;
 
+use crate::support::context;
+
 #[derive(Debug, Clone)]
 enum Step {
     Rotate {
@@ -108,7 +110,7 @@ impl World {
             nodes.push(node);
         }
         let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
-        let issued = nodes[0].issue(&TenantId::default(), new, None).await.unwrap();
+        let issued = nodes[0].issue(&context(), &TenantId::default(), new).await.unwrap();
         nodes[1].catch_up().await.unwrap();
         let model = Model { rotations: vec![(0, clock.now())], ..Model::default() };
         Self { clock, nodes, key: issued.key.key_id, secrets: vec![issued.secret.expose().to_owned()], model }
@@ -121,13 +123,13 @@ impl World {
         let full = self.model.overlapping(secret, end, now, self.secrets.len()) > OlderSecrets::MAX;
         let overlap = TimeDelta::seconds(overlap);
         let outcome = match to {
-            None => self.nodes[node].rotate(&tenant, self.key, overlap, None).await.map(|issued| {
+            None => self.nodes[node].rotate(&context(), &tenant, self.key, overlap, None).await.map(|issued| {
                 self.secrets.push(issued.secret.expose().to_owned());
             }),
             Some(to) => {
                 let (digest, hint) = keyloft::key::own::judge(&self.secrets[to], KeyType::Query).unwrap();
                 let brought = keyloft::keystore::Brought { digest, hint, own: true };
-                self.nodes[node].rotate_to(&tenant, self.key, brought, overlap, None).await.map(drop)
+                self.nodes[node].rotate_to(&context(), &tenant, self.key, brought, overlap, None).await.map(drop)
             }
         };
         match outcome {
@@ -143,7 +145,7 @@ impl World {
     }
 
     async fn update(&self, node: usize, patch: KeyPatch) {
-        self.nodes[node].update(&TenantId::default(), self.key, patch, None).await.unwrap();
+        self.nodes[node].update(&context(), &TenantId::default(), self.key, patch, None).await.unwrap();
     }
 
     async fn run(&mut self, step: Step) {
@@ -168,7 +170,7 @@ impl World {
                 self.model.expires_at = end;
             }
             Step::Revoke { node } => {
-                self.nodes[node].revoke(&TenantId::default(), self.key, None).await.unwrap();
+                self.nodes[node].revoke(&context(), &TenantId::default(), self.key, None).await.unwrap();
                 self.model.revoked = true;
             }
             Step::Pass { seconds } => self.clock.advance(TimeDelta::seconds(seconds)),

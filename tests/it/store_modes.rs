@@ -11,7 +11,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use serde_json::json;
 
-use crate::support::{Fault, Faults, Faulty, Kind, TestServer, TestStore};
+use crate::support::{Fault, Faults, Faulty, Kind, TestServer, TestStore, context};
 
 /// The mode of a store by its probe, which must leave nothing behind.
 async fn mode(bucket: &Bucket) -> StoreMode {
@@ -91,7 +91,7 @@ async fn liar_with_a_key() -> (Arc<dyn ObjectStore>, String) {
     let keystore = Keystore::new(Bucket::new(memory.clone()), Arc::default(), Arc::new(SystemClock));
     keystore.sync().await.unwrap();
     let key = NewKey::new(KeyName::parse("old").unwrap(), KeyType::Query);
-    let issued = keystore.issue(&TenantId::default(), key, None).await.unwrap();
+    let issued = keystore.issue(&context(), &TenantId::default(), key).await.unwrap();
     (Arc::new(Faulty::liar(memory)), issued.secret.expose().to_owned())
 }
 

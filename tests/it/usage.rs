@@ -9,7 +9,7 @@ use keyloft::{Bucket, Clock, ManualClock};
 use serde_json::{Value, json};
 
 use crate::support::server::Setup;
-use crate::support::{Client, Fault, Faults, Faulty, Process, TestServer, process};
+use crate::support::{Client, Fault, Faults, Faulty, Process, TestServer, context, process};
 
 fn key(id: &str) -> String {
     format!("/api/v1/tenants/default/apikeys/{id}")
@@ -176,7 +176,7 @@ async fn the_last_use_of_a_secret_that_was_rotated_away_is_told_apart() {
     let issued = admin.issue("default", "k", "query").await;
     let rotate = async |hours| {
         let (tenant, id) = (TenantId::default(), KeyId::parse(&issued.id).unwrap());
-        let rotated = server.app.keystore.rotate(&tenant, id, TimeDelta::hours(hours), None).await.unwrap();
+        let rotated = server.app.keystore.rotate(&context(), &tenant, id, TimeDelta::hours(hours), None).await.unwrap();
         rotated.secret.expose().to_owned()
     };
     let older = async || view(&admin, &issued.id).await["olderSecrets"].clone();

@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
-use crate::support::{Fault, Faults, Faulty, Kind, TestStore};
+use crate::support::{Fault, Faults, Faulty, Kind, TestStore, context};
 
 /// A node that counts, on a line to the store that can be cut.
 pub struct Node {
@@ -67,7 +67,7 @@ pub async fn store() -> (Arc<dyn ObjectStore>, String) {
     let keystore = Keystore::new(Bucket::new(store.clone()), Arc::default(), Arc::new(SystemClock));
     keystore.sync().await.unwrap();
     let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
-    let issued = keystore.issue(&TenantId::default(), new, None).await.unwrap();
+    let issued = keystore.issue(&context(), &TenantId::default(), new).await.unwrap();
     (store, issued.secret.expose().to_owned())
 }
 
@@ -218,7 +218,7 @@ async fn lives_on(place: TestStore) {
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
     keystore.sync().await.unwrap();
     let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
-    let key = keystore.issue(&TenantId::default(), new, None).await.unwrap().key;
+    let key = keystore.issue(&context(), &TenantId::default(), new).await.unwrap().key;
     let node = async || {
         let (bucket, settings) = (place.open(), UsageSettings { max_age: Duration::ZERO, ..Default::default() });
         let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));

@@ -14,7 +14,7 @@ use super::super::{ClientArgs, Failure, Outcome, output};
 use super::create::{CreateArgs, for_people};
 use super::hash::ScryptHash;
 use crate::clock::{Clock, SystemClock};
-use crate::key::{ApiKey, Credential, Digest, Label, PlainSecret, TenantId};
+use crate::key::{Actor, ApiKey, Credential, Digest, PlainSecret, TenantId};
 use crate::layout::ObjectName;
 use crate::store::KeyDocument;
 
@@ -80,7 +80,8 @@ struct Generated<'a> {
 fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiKey {
     let now = Some(SystemClock.now());
     let key = create.into_new().into_key(tenant, secret.digest(), secret.hint());
-    ApiKey { created_by: Label::parse("keyloft key generate").ok(), created_at: now, modified_at: now, ..key }
+    let by = Actor::parse("keyloft key generate").ok();
+    ApiKey { created_by: by.clone(), created_at: now, modified_at: now, modified_by: by, ..key }
 }
 
 pub(super) fn validate(args: &ClientArgs, validate: &ValidateArgs) -> Outcome {

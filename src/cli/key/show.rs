@@ -85,6 +85,7 @@ pub(super) const CARD: &[Column] = &[
     ("Created", "createdAt"),
     ("Created by", "createdBy"),
     ("Modified", "modifiedAt"),
+    ("Modified by", "modifiedBy"),
     ("Expires", "expiresAt"),
     ("Networks", "allowedCidrs"),
     ("Limits", "limits"),

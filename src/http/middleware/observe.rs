@@ -8,13 +8,12 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::auth::Denial;
 use crate::http::app::App;
 use crate::http::error::Problem;
 use crate::http::usage::{Answer, Presented};
-use crate::key::{ApiKey, Digest, own};
+use crate::key::{ApiKey, Digest, RequestId, own};
 use crate::telemetry::metrics::RequestLabels;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,16 +23,16 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// # Errors
 /// Never of its own: handlers answer with a response even when they refuse.
-#[allow(clippy::disallowed_methods)]
 pub async fn record(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let start = Instant::now();
-    let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(|| Uuid::new_v4().to_string());
+    let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(RequestId::random);
+    request.extensions_mut().insert(id.clone()); // For the documents that this request changes.
     let span = tracing::info_span!("request", id = %id);
     let mut response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let elapsed = start.elapsed();
@@ -86,16 +85,13 @@ fn log(
     }
 }
 
-fn client_id(request: &ServiceRequest) -> Option<String> {
-    let id = request.headers().get(X_REQUEST_ID)?.to_str().ok()?;
-    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    // An API key of ours would pass for an id: 56 characters are too many for one, and a key must never be logged.
-    let fits = (1..=48).contains(&id.len()) && id.bytes().all(harmless);
-    fits.then(|| id.to_owned())
+fn client_id(request: &ServiceRequest) -> Option<RequestId> {
+    RequestId::parse(request.headers().get(X_REQUEST_ID)?.to_str().ok()?).ok()
 }
 
 /// A secret that was brought along may be as short as an id, and put there by mistake.
-fn is_secret(request: &ServiceRequest, id: &str) -> bool {
+fn is_secret(request: &ServiceRequest, id: &RequestId) -> bool {
+    let id = id.as_str();
     let Some(app) = request.app_data::<web::Data<App>>().filter(|_| id.len() >= own::MIN_LEN) else { return false };
     let digest = Digest::of(id);
     app.admin_token.is(&digest) || app.keystore.cache().find(&digest).is_some()

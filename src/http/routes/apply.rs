@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::bulk::Room;
-use super::keys::{ADMIN, Switch, parse_tenant};
+use super::keys::{Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::rotation::OVERLAP_SECONDS;
 use super::views::KeyView;
+use crate::documents::RequestContext;
 use crate::http::app::App;
 use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
@@ -227,6 +228,7 @@ struct Answer {
 /// 413, 429 `too_many_bulk`, 503.
 pub async fn run(
     _: Operator,
+    context: RequestContext,
     _room: Room, // Before the body, which is read only if there is any.
     app: web::Data<App>,
     tenant: web::Path<String>,
@@ -250,7 +252,7 @@ pub async fn run(
         return Ok(HttpResponse::Ok().json(Answer { plan: planned, plan_tag, results: Vec::new(), receipt: None }));
     }
     check_secrets(&plan)?;
-    let outcomes = app.keystore.carry_out(&tenant, plan, Label::parse(ADMIN).ok()).await;
+    let outcomes = app.keystore.carry_out(&context, &tenant, plan).await;
     let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Done::new).unzip();
     let (receipt, status) = receipt(&app, numbers.into_iter().max(), patience, start).await;
     Ok(HttpResponse::build(status).json(Answer { plan: planned, plan_tag, results, receipt }))

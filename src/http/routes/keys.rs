@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
+use crate::documents::RequestContext;
 use crate::http::app::App;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
@@ -21,8 +22,6 @@ use crate::key::{
 use crate::keystore::{self, Brought, Cursor, Filter};
 use crate::usage::Totals;
 
-/// Who issues keys through this plane.
-pub(super) const ADMIN: &str = "admin";
 /// How long a view waits for what the key was used for.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -170,20 +169,20 @@ struct Listed<'a> {
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 503.
 pub async fn issue(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     tenant: web::Path<String>,
     wait: web::Query<Wait>,
     Json(body): Json<Issue>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
-    let by = Label::parse(ADMIN).ok();
     let (key, shown, change_seq) = match body.read(&app)? {
         (new, Some(own)) => {
-            let issued = app.keystore.adopt(&tenant, new, own, by).await?;
+            let issued = app.keystore.adopt(&context, &tenant, new, own).await?;
             (issued.value, None, issued.change_seq)
         }
         (new, None) => {
-            let issued = app.keystore.issue(&tenant, new, by).await?;
+            let issued = app.keystore.issue(&context, &tenant, new).await?;
             (issued.key, Some(issued.secret), issued.change_seq)
         }
     };
@@ -263,6 +262,7 @@ async fn totals(app: &App) -> Option<Totals> {
 /// 400, 404, 409 `key_revoked`, 410, 412, 503.
 pub async fn update(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -271,7 +271,8 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let done = app.keystore.update(&tenant, id, patch.read(app.keystore.now())?, if_match(&request)?).await?;
+    let patch = patch.read(app.keystore.now())?;
+    let done = app.keystore.update(&context, &tenant, id, patch, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
@@ -281,6 +282,7 @@ pub async fn update(
 /// 400, 404, 410, 412, 503; with `appliedLocally` when this node refuses the key although the store does not answer.
 pub async fn revoke(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -288,7 +290,7 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let done = app.keystore.revoke(&tenant, id, if_match(&request)?).await?;
+    let done = app.keystore.revoke(&context, &tenant, id, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 

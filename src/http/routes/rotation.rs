@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::keys::{Changed, etag, if_match, parse_key};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
+use crate::documents::RequestContext;
 use crate::http::app::App;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::Problem;
@@ -35,6 +36,7 @@ pub struct Rotate {
 /// 400, 404, 409 `key_revoked`, `too_many_secrets` or `duplicate_api_key`, 410, 412, 503.
 pub async fn rotate(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -47,11 +49,11 @@ pub async fn rotate(
     let key_type = app.keystore.find_anywhere(&tenant, id).await?.key_type;
     let (key, shown, change_seq) = match brought(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)? {
         Some(own) => {
-            let rotated = app.keystore.rotate_to(&tenant, id, own, overlap, revision).await?;
+            let rotated = app.keystore.rotate_to(&context, &tenant, id, own, overlap, revision).await?;
             (rotated.value, None, rotated.change_seq)
         }
         None => {
-            let rotated = app.keystore.rotate(&tenant, id, overlap, revision).await?;
+            let rotated = app.keystore.rotate(&context, &tenant, id, overlap, revision).await?;
             (rotated.key, Some(rotated.secret), rotated.change_seq)
         }
     };

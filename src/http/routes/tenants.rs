@@ -12,6 +12,7 @@ use serde_json::json;
 use super::keys::parse_tenant;
 use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
+use crate::documents::RequestContext;
 use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
@@ -61,6 +62,7 @@ struct Changed<'a> {
 /// 400, 409 `duplicate_tenant` or `tenant_deleted`, 503.
 pub async fn create(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     wait: web::Query<Wait>,
     Json(body): Json<Create>,
@@ -73,7 +75,8 @@ pub async fn create(
         default_key_lifetime_seconds: Some(body.default_key_lifetime_seconds),
         max_key_lifetime_seconds: Some(body.max_key_lifetime_seconds),
     };
-    let created = app.keystore.create_tenant_with(body.tenant_id, said).await.map_err(|error| match error.kind() {
+    let created = app.keystore.create_tenant_with(&context, body.tenant_id, said).await;
+    let created = created.map_err(|error| match error.kind() {
         ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
         _ => error.into(),
     })?;
@@ -105,6 +108,7 @@ pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Re
 /// 400, 404, 410, 503.
 pub async fn update(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     id: web::Path<String>,
     wait: web::Query<Wait>,
@@ -118,7 +122,7 @@ pub async fn update(
         default_key_lifetime_seconds: patch.default_key_lifetime_seconds,
         max_key_lifetime_seconds: patch.max_key_lifetime_seconds,
     };
-    let updated = app.keystore.update_tenant(&parse_tenant(&id)?, patch).await?;
+    let updated = app.keystore.update_tenant(&context, &parse_tenant(&id)?, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(Changed { tenant: TenantView::new(&updated.value), receipt }))
 }
@@ -129,12 +133,13 @@ pub async fn update(
 /// 400, 404, 409 `tenant_protected`, 503.
 pub async fn delete(
     _: Operator,
+    context: RequestContext,
     app: web::Data<App>,
     id: web::Path<String>,
     wait: web::Query<Wait>,
 ) -> Result<HttpResponse, Problem> {
     let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
-    let change_seq = app.keystore.delete_tenant(&id).await?;
+    let change_seq = app.keystore.delete_tenant(&context, &id).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(json!({"tenantId": id, "deleted": true, "receipt": receipt})))
 }

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::key::{
-    ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant, TenantId,
+    Actor, ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant,
+    TenantId,
 };
 use crate::store::document::rfc3339;
 use crate::usage::Tally;
@@ -28,11 +29,12 @@ pub struct KeyView<'a> {
     streams: &'a Streams,
     source_id: Option<&'a Label>,
     trust_level: &'a str,
-    created_by: Option<&'a Label>,
+    created_by: Option<&'a Actor>,
     #[serde(serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "rfc3339")]
     modified_at: Option<DateTime<Utc>>,
+    modified_by: Option<&'a Actor>,
     #[serde(serialize_with = "rfc3339")]
     expires_at: Option<DateTime<Utc>>,
     allowed_cidrs: &'a Networks,
@@ -62,6 +64,7 @@ impl<'a> KeyView<'a> {
             created_by: key.created_by.as_ref(),
             created_at: key.created_at,
             modified_at: key.modified_at,
+            modified_by: key.modified_by.as_ref(),
             expires_at: key.expires_at,
             allowed_cidrs: &key.networks,
             limits: key.limits.as_deref().copied().unwrap_or_default(),
@@ -150,6 +153,9 @@ pub struct TenantView<'a> {
     max_key_lifetime_seconds: Option<NonZeroU32>,
     #[serde(serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "rfc3339")]
+    modified_at: Option<DateTime<Utc>>,
+    modified_by: Option<&'a Actor>,
 }
 
 impl<'a> TenantView<'a> {
@@ -163,6 +169,8 @@ impl<'a> TenantView<'a> {
             default_key_lifetime_seconds: tenant.lifetimes.default_seconds,
             max_key_lifetime_seconds: tenant.lifetimes.max_seconds,
             created_at: tenant.created_at,
+            modified_at: tenant.modified_at,
+            modified_by: tenant.modified_by.as_ref(),
         }
     }
 }

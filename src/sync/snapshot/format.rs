@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::load::Candidate;
 use crate::key::record::boxed;
 use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, NodeId, OlderSecret,
-    OlderSecrets, Streams, TenantId,
+    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, NodeId,
+    OlderSecret, OlderSecrets, Streams, TenantId,
 };
 use crate::store::Tag;
 
@@ -102,11 +102,13 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trust_level: Option<Label>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    created_by: Option<Label>,
+    created_by: Option<Actor>,
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     created_at: Option<DateTime<Utc>>,
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     modified_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modified_by: Option<Actor>,
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -155,6 +157,7 @@ impl<'a> Line<'a> {
             created_by: key.created_by.clone(),
             created_at: key.created_at,
             modified_at: key.modified_at,
+            modified_by: key.modified_by.clone(),
             expires_at: key.expires_at,
             networks: key.networks.clone(),
             limits: key.limits.as_deref().copied().unwrap_or_default(),
@@ -186,6 +189,7 @@ impl<'a> Line<'a> {
             created_by: self.created_by,
             created_at: self.created_at,
             modified_at: self.modified_at,
+            modified_by: self.modified_by,
             expires_at: self.expires_at,
             networks: self.networks,
             limits: boxed(self.limits),
@@ -248,6 +252,16 @@ pub(super) fn unpack(body: &[u8], part: &Part) -> Result<Vec<Candidate>, &'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn golden_lines_parse_for_ever_and_are_written_as_they_were_read() {
+        let golden = include_str!("../../../fixtures/snapshot/v1/lines.ndjson");
+        for line in golden.lines() {
+            let read: Line<'_> = serde_json::from_str(line).unwrap();
+            let Candidate { tag, key } = read.candidate(None).unwrap();
+            assert_eq!(serde_json::to_string(&Line::new(tag, &key)).unwrap(), line);
+        }
+    }
 
     fn part_of(body: &[u8], keys: u64) -> Part {
         Part { part: 0, keys, bytes: body.len() as u64, sha256: Digest::of(body).hex() }

@@ -23,7 +23,7 @@ use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
 use crate::key::{
-    ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, NewKey, OlderSecret, Rate,
+    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, NewKey, OlderSecret, Rate,
     Streams, TenantId,
 };
 use crate::layout::ObjectName;
@@ -205,9 +205,10 @@ fn key(number: usize) -> ApiKey {
         streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
         source_id: Label::parse("web-prod").ok(),
         trust_level: Label::parse("low").ok(),
-        created_by: Label::parse("admin").ok(),
+        created_by: Some(Actor::AdminToken),
         created_at: at(0),
         modified_at: at(1),
+        modified_by: Actor::parse("somebody").ok(),
         expires_at: at(2000),
         networks: "10.0.0.0/8,2001:db8::/32".parse().unwrap(),
         limits: Some(Box::new(Limits { requests: Rate::new(600, 10).ok(), ..Limits::default() })),

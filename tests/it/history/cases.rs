@@ -11,6 +11,7 @@ use keyloft::{Bucket, ErrorKind};
 use super::node::Node;
 use super::store::{Disk, Line};
 use super::time::Start;
+use crate::support::context;
 
 struct Scene {
     disk: Arc<Disk>,
@@ -25,7 +26,7 @@ fn tenant() -> TenantId {
 
 async fn issue(node: &Node, name: &str) -> Issued {
     let new = NewKey::new(KeyName::parse(name).unwrap(), KeyType::Query);
-    node.keystore.issue(&tenant(), new, None).await.unwrap()
+    node.keystore.issue(&context(), &tenant(), new).await.unwrap()
 }
 
 /// Two nodes that have kept up.
@@ -48,7 +49,8 @@ fn a_revocation_goes_on_when_whoever_asked_hangs_up() {
         b.catch_up().await;
         a.line.hang(true);
         let tenant = tenant();
-        let revoke = a.keystore.revoke(&tenant, issued.key.key_id, None);
+        let context = context();
+        let revoke = a.keystore.revoke(&context, &tenant, issued.key.key_id, None);
         assert!(tokio::time::timeout(Duration::from_millis(100), revoke).await.is_err());
         assert!(a.authenticate(issued.secret.expose()).is_err(), "refused at once");
         assert!(b.authenticate(issued.secret.expose()).is_ok());
@@ -73,7 +75,7 @@ fn a_node_that_slept_for_hours_is_heard_at_once() {
         }
         let bucket = Bucket::new(Line::new(disk, 3).store());
         assert!(keyloft::sync::log::trim(&bucket, 6, start.wall() - TimeDelta::hours(1)).await.unwrap() > 3);
-        a.keystore.revoke(&tenant(), issued.key.key_id, None).await.unwrap();
+        a.keystore.revoke(&context(), &tenant(), issued.key.key_id, None).await.unwrap();
         b.catch_up().await;
         assert!(b.authenticate(issued.secret.expose()).is_err());
     });
@@ -99,7 +101,7 @@ fn what_a_listing_misses_is_read_from_the_log_and_from_the_board() {
         b.keystore.sync().await.unwrap();
         assert!(b.authenticate(issued.secret.expose()).is_ok());
         a.stop_following();
-        let changed = b.keystore.revoke(&tenant(), issued.key.key_id, None).await.unwrap();
+        let changed = b.keystore.revoke(&context(), &tenant(), issued.key.key_id, None).await.unwrap();
         let receipt = b.keystore.replica().receipt(changed.change_seq).await;
         assert_eq!(receipt.behind, [a.id]);
     });
@@ -111,7 +113,7 @@ fn a_node_that_never_loaded_its_keys_does_not_say_what_is_missing() {
         let issued = issue(&a, "k").await;
         let new = Node::start(&disk, start, 3);
         new.stop_following();
-        let revoked = new.keystore.revoke(&tenant(), issued.key.key_id, None).await;
+        let revoked = new.keystore.revoke(&context(), &tenant(), issued.key.key_id, None).await;
         assert_eq!(revoked.unwrap_err().kind(), ErrorKind::Unavailable);
     });
 }
@@ -123,7 +125,7 @@ fn a_key_that_is_being_revoked_is_not_purged() {
         b.catch_up().await;
         tokio::time::sleep(Duration::from_secs(500)).await;
         a.line.cut(true);
-        let revoked = a.keystore.revoke(&tenant(), issued.key.key_id, None).await;
+        let revoked = a.keystore.revoke(&context(), &tenant(), issued.key.key_id, None).await;
         assert_eq!(revoked.unwrap_err().kind(), ErrorKind::RevokedHere);
         a.stop_following();
         a.line.cut(false);
@@ -143,7 +145,7 @@ fn an_update_reaches_a_node_whose_clock_is_wrong() {
         b.catch_up().await;
         let source_id = Some(Label::parse("s").ok());
         let patch = KeyPatch { source_id: source_id.clone(), ..KeyPatch::default() };
-        a.keystore.update(&tenant(), issued.key.key_id, patch, None).await.unwrap();
+        a.keystore.update(&context(), &tenant(), issued.key.key_id, patch, None).await.unwrap();
         b.catch_up().await;
         assert_eq!(b.keystore.find(&tenant(), issued.key.key_id).unwrap().source_id, source_id.flatten());
     });

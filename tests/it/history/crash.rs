@@ -13,6 +13,7 @@ use keyloft::keystore::{Brought, Change, Effect, Filter, Issued};
 use super::node::Node;
 use super::store::Disk;
 use super::time::Start;
+use crate::support::context;
 
 /// A node with a key, which will die, and one that goes on.
 struct Pair {
@@ -33,7 +34,7 @@ fn tenant() -> TenantId {
 }
 
 async fn issue(node: &Node, name: &str) -> keyloft::Result<Issued> {
-    node.keystore.issue(&tenant(), new_key(name), None).await
+    node.keystore.issue(&context(), &tenant(), new_key(name)).await
 }
 
 impl Pair {
@@ -72,7 +73,7 @@ impl Pair {
         if let Some(owner) = owner(&self.other).first() {
             let error = issue(&self.other, name).await.unwrap_err();
             assert_eq!((error.kind(), error.wait()), (ErrorKind::DuplicateKeyName, None));
-            self.other.keystore.revoke(&tenant(), owner.key_id, None).await.unwrap();
+            self.other.keystore.revoke(&context(), &tenant(), owner.key_id, None).await.unwrap();
         } else if let Err(error) = issue(&self.other, name).await {
             let wait = error.wait().expect("a name that nobody owns is free after a time that is said");
             assert!(error.kind() == ErrorKind::DuplicateKeyName && wait <= Duration::from_secs(120), "{error:?}");
@@ -144,7 +145,7 @@ fn a_node_may_die_at_any_request_of_an_issue() {
 fn a_node_may_die_at_any_request_of_an_issue_of_a_name_that_was_used() {
     at_every_request(
         async |pair| {
-            pair.other.keystore.revoke(&tenant(), pair.key.key_id, None).await?;
+            pair.other.keystore.revoke(&context(), &tenant(), pair.key.key_id, None).await?;
             issue(&pair.dying, "first").await
         },
         async |pair, issued| {
@@ -163,7 +164,7 @@ fn a_node_may_die_at_any_request_of_an_issue_of_a_name_that_was_used() {
 #[test]
 fn a_node_may_die_at_any_request_of_a_revocation() {
     let requests = at_every_request(
-        async |pair| pair.dying.keystore.revoke(&tenant(), pair.key.key_id, None).await,
+        async |pair| pair.dying.keystore.revoke(&context(), &tenant(), pair.key.key_id, None).await,
         async |pair, revoked| {
             if revoked.is_some() {
                 pair.other.catch_up().await;
@@ -173,7 +174,7 @@ fn a_node_may_die_at_any_request_of_a_revocation() {
             if revoked.is_some() {
                 assert!(again.authenticate(&pair.api_key).is_err());
             }
-            pair.other.keystore.revoke(&tenant(), pair.key.key_id, None).await.unwrap();
+            pair.other.keystore.revoke(&context(), &tenant(), pair.key.key_id, None).await.unwrap();
             again.catch_up().await;
             assert!(again.authenticate(&pair.api_key).is_err() && pair.other.authenticate(&pair.api_key).is_err());
             pair.name_can_be_given("first").await;
@@ -188,7 +189,7 @@ fn a_node_may_die_at_any_request_of_a_revocation() {
 fn a_node_may_die_at_any_request_of_an_update() {
     let patch = |word: &str| KeyPatch { source_id: Some(Label::parse(word).ok()), ..KeyPatch::default() };
     at_every_request(
-        async |pair| pair.dying.keystore.update(&tenant(), pair.key.key_id, patch("one"), None).await,
+        async |pair| pair.dying.keystore.update(&context(), &tenant(), pair.key.key_id, patch("one"), None).await,
         async |pair, updated| {
             let source = |node: &Node| node.keystore.find(&tenant(), pair.key.key_id).unwrap().source_id.clone();
             if updated.is_some() {
@@ -197,7 +198,7 @@ fn a_node_may_die_at_any_request_of_an_update() {
             }
             let again = pair.recover().await;
             assert!(again.authenticate(&pair.api_key).is_ok());
-            pair.other.keystore.update(&tenant(), pair.key.key_id, patch("two"), None).await.unwrap();
+            pair.other.keystore.update(&context(), &tenant(), pair.key.key_id, patch("two"), None).await.unwrap();
             again.catch_up().await;
             assert_eq!(source(&again), Label::parse("two").ok());
             pair.converged(&again);
@@ -209,7 +210,7 @@ fn a_node_may_die_at_any_request_of_an_update() {
 fn a_node_may_die_at_any_request_of_a_rotation() {
     for overlap in [TimeDelta::zero(), TimeDelta::days(1)] {
         let requests = at_every_request(
-            async |pair| pair.dying.keystore.rotate(&tenant(), pair.key.key_id, overlap, None).await,
+            async |pair| pair.dying.keystore.rotate(&context(), &tenant(), pair.key.key_id, overlap, None).await,
             async |pair, rotated| {
                 let works = |node: &Node, secret: &str| node.authenticate(secret).is_ok();
                 if let Some(rotated) = &rotated {
@@ -221,8 +222,12 @@ fn a_node_may_die_at_any_request_of_a_rotation() {
                 assert_eq!(works(&again, &pair.api_key), works(&pair.other, &pair.api_key), "the same everywhere");
                 assert!(overlap.is_zero() || works(&again, &pair.api_key));
                 // Whoever got no answer rotates again, and nothing is left of what nobody knows.
-                let last =
-                    pair.other.keystore.rotate(&tenant(), pair.key.key_id, TimeDelta::zero(), None).await.unwrap();
+                let last = pair
+                    .other
+                    .keystore
+                    .rotate(&context(), &tenant(), pair.key.key_id, TimeDelta::zero(), None)
+                    .await
+                    .unwrap();
                 again.catch_up().await;
                 let lost = rotated.iter().map(|rotated| rotated.secret.expose());
                 for node in [&again, &pair.other] {
@@ -240,7 +245,7 @@ fn a_node_may_die_at_any_request_of_a_rotation() {
 fn a_node_may_die_at_any_request_of_a_purge() {
     at_every_request(
         async |pair| {
-            pair.other.keystore.revoke(&tenant(), pair.key.key_id, None).await?;
+            pair.other.keystore.revoke(&context(), &tenant(), pair.key.key_id, None).await?;
             tokio::time::sleep(Duration::from_secs(500)).await;
             pair.dying.keystore.keep_up().await?;
             pair.dying.keystore.purge().await
@@ -266,7 +271,7 @@ async fn many(node: &Node, old: KeyId) -> keyloft::Result<Vec<Effect>> {
         Change::Issue { new: Box::new(new_key(name)), secret: Some(secret) }
     };
     let changes = vec![issue("second"), Change::Revoke { id: old }, issue("first"), issue("third")];
-    node.keystore.change_many(&tenant(), changes, None).map_ok(|done| done.effect).try_collect().await
+    node.keystore.change_many(&context(), &tenant(), changes).map_ok(|done| done.effect).try_collect().await
 }
 
 /// The same API key for a name every time.

@@ -16,6 +16,7 @@ use super::ledger::{Field, Ledger, Promise, Rotation, Secret, Write};
 use super::node::Node;
 use super::store::{Disk, Line};
 use super::time::Start;
+use crate::support::context;
 
 #[derive(Debug)]
 pub struct World {
@@ -41,7 +42,7 @@ impl World {
         let tenants = vec![TenantId::default(), acme.clone()];
         let nodes: Vec<_> = (0..nodes).map(|_| Node::start(&disk, start, dice.below(u64::MAX))).collect();
         nodes[0].catch_up().await;
-        nodes[0].keystore.create_tenant(acme, None).await.unwrap();
+        nodes[0].keystore.create_tenant(&context(), acme, None).await.unwrap();
         for node in &nodes {
             node.catch_up().await;
         }
@@ -80,7 +81,7 @@ impl World {
 
     pub async fn issue(&self, node: &Node, tenant: TenantId, name: &'static str) {
         let new = NewKey::new(KeyName::parse(name).unwrap(), KeyType::Query);
-        let outcome = node.keystore.issue(&tenant, new, None).await;
+        let outcome = node.keystore.issue(&context(), &tenant, new).await;
         let (at, mut pages) = (self.now(), self.ledger.open());
         match outcome {
             Ok(issued) => {
@@ -120,7 +121,7 @@ impl World {
             known.writes.push(Write { field, value, asked, promised, rev, refused: false });
             known.writes.len() - 1
         };
-        let outcome = node.keystore.update(&promise.tenant, promise.key_id, patch, None).await;
+        let outcome = node.keystore.update(&context(), &promise.tenant, promise.key_id, patch, None).await;
         let (at, mut pages) = (self.now(), self.ledger.open());
         match outcome {
             Ok(changed) => {
@@ -170,7 +171,7 @@ impl World {
             rotations.len() - 1
         };
         let overlap = TimeDelta::days(if ends_older { 0 } else { 365 });
-        let outcome = node.keystore.rotate(&promise.tenant, promise.key_id, overlap, None).await;
+        let outcome = node.keystore.rotate(&context(), &promise.tenant, promise.key_id, overlap, None).await;
         let (at, mut pages) = (self.now(), self.ledger.open());
         match outcome {
             Ok(issued) => {
@@ -192,7 +193,7 @@ impl World {
         let Some(promise) = self.promise(key) else { return };
         let asked = self.now();
         self.ledger.open().promises[key].revoke_asked.get_or_insert(asked);
-        let outcome = node.keystore.revoke(&promise.tenant, promise.key_id, None).await;
+        let outcome = node.keystore.revoke(&context(), &promise.tenant, promise.key_id, None).await;
         let (at, mut pages) = (self.now(), self.ledger.open());
         match outcome {
             Ok(changed) => {

@@ -25,3 +25,8 @@ pub use raw::Raw;
 pub use scene::Scene;
 pub use server::TestServer;
 pub use stores::{TestStore, Victim};
+
+/// Somebody with the admin token, for tests that do not look at who it was.
+pub fn context() -> keyloft::RequestContext {
+    keyloft::RequestContext::new(keyloft::key::Actor::AdminToken, chrono::DateTime::UNIX_EPOCH)
+}

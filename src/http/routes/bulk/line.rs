@@ -15,7 +15,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::without_values;
 use crate::http::field::Rfc3339;
-use crate::key::{KeyId, KeyPatch, KeyType, Label, NamePattern};
+use crate::key::{Actor, KeyId, KeyPatch, KeyType, Label, NamePattern};
 use crate::keystore::{Change, Selection};
 
 /// A line, and its number in the body, counted from 1.
@@ -124,7 +124,7 @@ struct Nothing {}
 struct Filter {
     source_id: Option<Label>,
     name: Option<NamePattern>,
-    created_by: Option<Label>,
+    created_by: Option<Actor>,
     unused_since: Option<Rfc3339>,
     key_type: Option<KeyType>,
 }

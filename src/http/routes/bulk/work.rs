@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use super::super::receipt::ReceiptView;
 use super::answer::{Answer, Counts, Subject};
 use super::line::{Every, Line, Wish};
+use crate::documents::RequestContext;
 use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
-use crate::key::{ApiKey, KeyId, Label, TenantId};
+use crate::key::{ApiKey, KeyId, TenantId};
 use crate::keystore::{Change, Done, Rehearsal, Selection, Unused};
 use crate::sync::log::LogEntry;
 
@@ -30,7 +31,7 @@ struct Gone;
 pub(super) struct Work {
     app: Arc<App>,
     tenant: TenantId,
-    by: Option<Label>,
+    context: RequestContext,
     rehearsal: Option<Rehearsal>,
     answer: Answer,
     sender: mpsc::Sender<Bytes>,
@@ -46,19 +47,19 @@ impl Work {
     pub(super) async fn new(
         app: Arc<App>,
         tenant: TenantId,
-        by: Option<Label>,
+        context: RequestContext,
         dry_run: bool,
         sender: mpsc::Sender<Bytes>,
     ) -> Result<Self, Problem> {
         let rehearsal = match dry_run {
             true => {
                 app.keystore.catch_up().await?;
-                Some(app.keystore.rehearse(&tenant, by.clone()).await?)
+                Some(app.keystore.rehearse(&context, &tenant).await?)
             }
             false => None,
         };
         let (answer, stopped, last_seq) = (Answer::default(), None, 0);
-        Ok(Self { app, tenant, by, rehearsal, answer, sender, stopped, last_seq })
+        Ok(Self { app, tenant, context, rehearsal, answer, sender, stopped, last_seq })
     }
 
     /// Does all lines; then the receipt, for which `patience` may wait.
@@ -159,7 +160,7 @@ impl Work {
             None => changes.into_iter().flatten().collect(),
             Some(_) => Vec::new(),
         };
-        let mut outcomes = self.app.keystore.change_many(&self.tenant, changes, self.by.clone());
+        let mut outcomes = self.app.keystore.change_many(&self.context, &self.tenant, changes);
         let mut stop = stop;
         for (line, subject, problem) in lines {
             if let Some(problem) = problem {

@@ -1,0 +1,64 @@
+//! Who asks for a change.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+
+use crate::key::{Actor, Attribution, RequestId};
+
+/// Who asks for a change, by which request, from where and when. Every change of the keystore takes one, and says so in the
+/// document and in the change log.
+///
+/// ```
+/// use keyloft::key::{Actor, Label};
+/// use keyloft::{Clock, RequestContext, SystemClock};
+///
+/// let billing = Actor::Named(Label::parse("billing")?);
+/// let context = RequestContext::new(billing, SystemClock.now());
+/// assert_eq!(context.actor.as_str(), "billing");
+/// # Ok::<(), keyloft::key::InvalidId>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RequestContext {
+    /// Who asks.
+    pub actor: Actor,
+    /// The id of the request; `None` when nobody sent one.
+    pub request_id: Option<RequestId>,
+    /// The address of the client, as far as it is known.
+    pub client: Option<IpAddr>,
+    /// When it was asked.
+    pub at: DateTime<Utc>,
+}
+
+impl RequestContext {
+    /// A context without a request, as for a program that embeds Keyloft.
+    pub fn new(actor: Actor, at: DateTime<Utc>) -> Self {
+        Self { actor, request_id: None, client: None, at }
+    }
+
+    /// The same for a request with this id.
+    #[must_use]
+    pub fn with_request_id(self, request_id: RequestId) -> Self {
+        Self { request_id: Some(request_id), ..self }
+    }
+
+    /// The same for a request from this address.
+    #[must_use]
+    pub fn with_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// What documents and the change log say of it.
+    pub fn attribution(&self) -> Attribution {
+        Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id.clone() }
+    }
+}
+
+#[cfg(test)]
+impl RequestContext {
+    /// Somebody with the admin token, for tests that do not look at who it was.
+    pub(crate) fn admin() -> Self {
+        Self::new(Actor::AdminToken, DateTime::UNIX_EPOCH)
+    }
+}

@@ -1,0 +1,147 @@
+//! Who makes a change, and by which request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::id::{InvalidId, Label, display_inner, textual};
+
+/// Who makes a change. Written as one word in documents, the change log and answers.
+#[derive(Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Actor {
+    /// Whoever presented the admin token: `admin`.
+    AdminToken,
+    /// Keyloft itself, for maintenance: `system`.
+    System,
+    /// Somebody known only by name: the program that embeds Keyloft, a command that needs no server, or whom a file that
+    /// was written by hand names.
+    Named(Label),
+}
+
+impl Actor {
+    const ADMIN_TOKEN: &'static str = "admin";
+    const SYSTEM: &'static str = "system";
+
+    /// The actor that a text names.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for a text that is no [`Label`].
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            Self::ADMIN_TOKEN => Ok(Self::AdminToken),
+            Self::SYSTEM => Ok(Self::System),
+            name => Label::parse(name).map(Self::Named),
+        }
+    }
+
+    /// The word of documents and answers.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::AdminToken => Self::ADMIN_TOKEN,
+            Self::System => Self::SYSTEM,
+            Self::Named(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The id of a request: the one that its answer carries in `X-Request-Id`.
+///
+/// - 1-48 of letters, digits, `_`, `-` and `.`: an API key of ours is longer, so none passes for an id.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Box<str>);
+
+impl RequestId {
+    /// Reads a request id.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the text breaks a rule listed on the type.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("a request id", "1-48 letters, digits, _, - and .");
+        let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        if (1..=48).contains(&text.len()) && text.bytes().all(harmless) { Ok(Self(text.into())) } else { Err(RULE) }
+    }
+
+    /// A fresh random id (UUID v4).
+    #[allow(clippy::disallowed_methods)]
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_string().into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+display_inner!(RequestId);
+textual!(Actor, RequestId);
+
+/// Who made a change and by which request, as documents and the change log say it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attribution {
+    /// Who made it; `None` when that is not known, as for a file that was written by hand.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub modified_by: Option<Actor>,
+    /// By which request; `None` when there was none.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+/// Reads a field that older files may use for something else: what cannot be read is not known.
+pub(crate) fn lenient<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text.parse().ok()),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_one_word_both_ways() {
+        for (text, actor) in [
+            ("admin", Actor::AdminToken),
+            ("system", Actor::System),
+            ("keyloft key generate", Actor::Named(Label::parse("keyloft key generate").unwrap())),
+        ] {
+            assert_eq!((Actor::parse(text), actor.as_str()), (Ok(actor.clone()), text));
+        }
+        assert!(Actor::parse("").is_err() && Actor::parse("a\nb").is_err());
+    }
+
+    #[test]
+    fn an_attribution_that_an_older_file_uses_otherwise_is_not_known() {
+        let read = |text| serde_json::from_str::<Attribution>(text).unwrap();
+        let known = read(r#"{"modifiedBy":"admin","requestId":"a-1"}"#);
+        assert_eq!(known.modified_by, Some(Actor::AdminToken));
+        assert_eq!(known.request_id, RequestId::parse("a-1").ok());
+        for odd in [
+            "{}",
+            r#"{"modifiedBy":null,"requestId":null}"#,
+            r#"{"modifiedBy":{"a":1},"requestId":7}"#,
+            r#"{"modifiedBy":"","requestId":"a b"}"#,
+        ] {
+            assert_eq!(read(odd), Attribution::default(), "{odd}");
+        }
+        assert_eq!(serde_json::to_string(&Attribution::default()).unwrap(), "{}");
+    }
+
+    #[test]
+    fn an_api_key_of_ours_is_no_request_id() {
+        let secret = crate::key::PlainSecret::generate(crate::key::KeyType::Query).unwrap();
+        assert!(RequestId::parse(secret.expose()).is_err());
+        assert!(RequestId::parse(RequestId::random().as_str()).is_ok());
+    }
+}
