@@ -83,7 +83,7 @@ async fn each_change_of_a_tenant_says_so_too_and_a_deletion_for_all_its_keys() {
     assert_eq!(tenant(&server), (json!("admin"), json!("r-delete")));
     let key = read(&server, &format!("acme/.settings/apikeys/{}.json", issued.id));
     assert_eq!((&key["state"], &key["requestId"]), (&json!("revoked"), &json!("r-delete")));
-    assert_eq!(logged(&server)[&("admin".to_owned(), "r-delete".to_owned())], 2);
+    assert!(logged(&server)[&("admin".to_owned(), "r-delete".to_owned())] >= 2, "the tenant and its key");
 }
 
 #[tokio::test]
