@@ -1,5 +1,5 @@
-//! Somebody's own actix application, protected by Keyloft: `/report` needs a query key, and runs inside a query session
-//! that lasts as long as its response body.
+//! Your own actix application, protected by Keyloft: `/report` needs a query key and runs inside a query session that
+//! lasts as long as the response body.
 //!
 //! `cargo run --example protect_app`, then the commands that it prints.
 #![allow(clippy::print_stdout)]
@@ -14,7 +14,7 @@ use keyloft::http::middleware::{api_key, query_session};
 use keyloft::key::{Actor, KeyName, KeyType, NewKey, TenantId};
 use keyloft::{Bucket, Keystore, RequestContext, SystemClock};
 
-/// The proof that a good query key was presented stands in the signature: without it this handler cannot be called.
+/// The permit proves that a good query key was presented. Without the middleware the handler cannot be called.
 async fn report(permit: Permit<Query>) -> String {
     format!("the report of tenant {}, for key {}\n", permit.tenant(), permit.key().name)
 }
@@ -35,8 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     HttpServer::new(move || {
         App::new().app_data(web::Data::new(keystore.clone())).app_data(web::Data::from(sessions.clone())).service(
             web::resource("/report")
-                .wrap(from_fn(query_session::hold)) // 2. a session, for as long as the body lasts
-                .wrap(from_fn(api_key::require::<Query>)) // 1. actix runs the last wrap first
+                .wrap(from_fn(query_session::hold)) // second: a session, for as long as the body lasts
+                .wrap(from_fn(api_key::require::<Query>)) // first: actix runs the last wrap first
                 .route(web::get().to(report)),
         )
     })

@@ -81,3 +81,21 @@ fn every_page_can_be_reached_from_the_readme() {
         assert!(linked.contains(page.path.to_str().unwrap()), "README.md links nowhere to {}", page.path.display());
     }
 }
+
+/// Sources and scripts that the text names, with or without the leading `src/`.
+#[test]
+fn every_file_that_is_named_exists() {
+    let mut missing = Vec::new();
+    for page in pages().iter().filter(|page| page.path != Path::new("CHANGELOG.md")) {
+        for (number, line) in page.prose() {
+            let quoted = line.split('`').skip(1).step_by(2);
+            let files = quoted.filter(|text| text.contains('/') && (text.ends_with(".rs") || text.ends_with(".sh")));
+            for file in files.map(|file| file.rsplit(' ').next().unwrap().trim_start_matches("./")) {
+                if !root().join(file).exists() && !root().join("src").join(file).exists() {
+                    missing.push(format!("{}:{number}: {file}", page.path.display()));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "files that are not there:\n  {}", missing.join("\n  "));
+}

@@ -6,7 +6,7 @@ use keyloft::config::options;
 use keyloft::http::ROUTES;
 use reqwest::StatusCode;
 
-use super::pages::{page, pages};
+use super::pages::{page, pages, root};
 use crate::support::TestServer;
 
 /// The rows of the table of a page under this head, as trimmed cells. A `\|` is no border.
@@ -130,5 +130,19 @@ async fn the_table_of_metrics_is_complete_and_right() {
         .iter()
         .map(|row| (plain(&row[0]).to_owned(), row[1].clone()))
         .collect();
+    assert_eq!(said, is);
+}
+
+/// The names of objects, as `src/layout.rs` documents them.
+#[test]
+fn the_table_of_objects_is_that_of_the_layout() {
+    let layout = std::fs::read_to_string(root().join("src/layout.rs")).unwrap();
+    let is: BTreeSet<&str> = layout
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("/// `")?.split_once("`: "))
+        .map(|(name, _)| name)
+        .collect();
+    let rows = table("docs/architecture.md", "| object | content |");
+    let said: BTreeSet<&str> = rows.iter().map(|row| plain(&row[0])).collect();
     assert_eq!(said, is);
 }
