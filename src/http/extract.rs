@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures::future::LocalBoxFuture;
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::app::App;
 use super::client;
 use super::error::{Code, Problem};
+use super::media_type::{media_type, refuse_encoded, unsupported};
 use crate::auth::{Action, Permit, Session};
 use crate::documents::RequestContext;
 use crate::key::{Actor, RequestId};
@@ -152,11 +153,9 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for JsonOrNothing<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = json(request, payload, MAX_JSON_BYTES, JSON_TIMEOUT);
-        Box::pin(body.and_then(
-            async |body| {
-                if body.is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
-            },
-        ))
+        Box::pin(body.and_then(async |body| {
+            if without_mark(&body).is_empty() { Ok(Self(T::default())) } else { parse_json(&body).map(Self) }
+        }))
     }
 }
 
@@ -166,22 +165,27 @@ fn json(
     max_bytes: usize,
     timeout: Duration,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
-    let content_type = request.content_type().to_owned();
-    let length = check_length(request, max_bytes);
+    let admitted = check_json(request).and_then(|()| check_length(request, max_bytes));
     let payload = payload.take();
     async move {
-        if !matches!(content_type.as_str(), "" | "application/json") {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "Send application/json (curl: -H 'Content-Type: application/json').",
-            ));
-        }
-        length?;
+        admitted?;
         read_body(payload, max_bytes, timeout).await
     }
 }
 
+/// Whether a body is JSON as it stands, by what the request says of it. A PATCH changes the fields that it names and clears
+/// those that are `null`, which is what a merge patch is (RFC 7396).
+fn check_json(request: &HttpRequest) -> Result<(), Problem> {
+    refuse_encoded(request)?;
+    match media_type(request)?.as_str() {
+        "" | "application/json" => Ok(()),
+        "application/merge-patch+json" if request.method() == Method::PATCH => Ok(()),
+        _ => Err(unsupported("Send application/json (curl: -H 'Content-Type: application/json').")),
+    }
+}
+
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = without_mark(body);
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         // serde would take the values of an array for those of the fields, in order.
         return Err(Problem::invalid("Line 1: send a JSON object, not an array."));
@@ -191,6 +195,11 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
         Problem::invalid(format!("Line {}, column {}: {reason}.", error.line(), error.column()))
     })
+}
+
+/// A text without its byte order mark, with which some programs begin everything they write (RFC 8259, section 8.1).
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// serde repeats what it met: of such a message, only what it expected is kept.

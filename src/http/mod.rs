@@ -4,6 +4,7 @@
 //! 2. [`middleware`]: what happens around handlers.  [`extract`]: what handlers ask for.  [`field`]: what bodies hold.
 //! 3. [`routes`]: the handlers.
 //! 4. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
+//!    [`media_type`]: what a body is.
 //! 5. [`body`]: the body that holds a session.  [`usage`]: which key did what.
 //! 6. [`error`]: the one map from what went wrong to an answer.
 
@@ -15,6 +16,7 @@ pub mod credential;
 pub mod error;
 pub mod extract;
 pub mod field;
+pub mod media_type;
 pub mod middleware;
 pub mod routes;
 pub mod server;

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
+use super::decode::Framing;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest window a zstd frame may ask for: 8 MiB, as RFC 9659 rules for HTTP.
@@ -20,6 +21,17 @@ pub enum ContentEncoding {
     Gzip,
     /// One or more zstd frames.
     Zstd,
+}
+
+/// A body of events as it came.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// How it is compressed.
+    pub encoding: ContentEncoding,
+    /// How events stand in it.
+    pub framing: Framing,
+    /// Its bytes.
+    pub body: Bytes,
 }
 
 /// The decompressed body. What is held never exceeds `max_bytes` by more than a small buffer, whatever the compressed

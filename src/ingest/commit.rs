@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Gate, Inside};
 use super::lane::{Destination, Lanes, Waiting};
 use super::write::Arrival;
-use super::{Batch, ContentEncoding, IngestSettings, Origin, decode, group, inflate};
+use super::{Batch, ContentEncoding, Decoded, IngestSettings, Origin, Places, Text, Upload, decode, group, inflate};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::StreamName;
@@ -31,6 +30,7 @@ const MIN_REQUEST_BYTES: usize = 1024;
 #[derive(Debug)]
 pub struct Unstored {
     batch: Batch,
+    places: Places,
     room: OwnedSemaphorePermit,
     inside: Arc<Inside>,
     arrived_at: DateTime<Utc>,
@@ -86,14 +86,8 @@ impl Ingest {
     /// [`ErrorKind::Invalid`] when the body or its fit to the stream is wrong, [`ErrorKind::TooLarge`] when it is over
     /// a bound: nothing of it is stored then. [`ErrorKind::Unavailable`] when the store does not answer, too much is
     /// under way, or [`Ingest::drain`] was called: send it again later.
-    pub async fn accept(
-        &self,
-        origin: Origin,
-        stream: &StreamName,
-        encoding: ContentEncoding,
-        body: Bytes,
-    ) -> Result<usize> {
-        let unstored = self.read(encoding, body).await?;
+    pub async fn accept(&self, origin: Origin, stream: &StreamName, upload: Upload) -> Result<usize> {
+        let unstored = self.read(upload).await?;
         self.store(origin, stream, unstored).await
     }
 
@@ -101,12 +95,12 @@ impl Ingest {
     ///
     /// # Errors
     /// Those of [`Ingest::accept`] that concern the body or the room for it.
-    pub async fn read(&self, encoding: ContentEncoding, body: Bytes) -> Result<Unstored> {
+    pub async fn read(&self, upload: Upload) -> Result<Unstored> {
         let shared = &self.0;
         let inside = shared.gate.enter()?;
         let arrived_at = shared.clock.now();
-        let (batch, room) = shared.read(encoding, body).await?;
-        Ok(Unstored { batch, room, inside, arrived_at })
+        let (Decoded { batch, places }, room) = shared.read(upload).await?;
+        Ok(Unstored { batch, places, room, inside, arrived_at })
     }
 
     /// Stores what was read, and returns how many events it were, once they are durable.
@@ -115,7 +109,10 @@ impl Ingest {
     /// Those of [`Ingest::accept`] that concern the stream or the store.
     pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<usize> {
         let shared = &self.0;
-        let Unstored { batch, room, inside, arrived_at } = unstored;
+        let Unstored { batch, places, room, inside, arrived_at } = unstored;
+        if batch.rows == 0 {
+            return Ok(0);
+        }
         let Origin { tenant, key_id, source_id } = origin;
         let destination = (tenant, stream.clone());
         let (answer, answered) = oneshot::channel();
@@ -125,7 +122,8 @@ impl Ingest {
             let lane = LaneTask { shared: shared.clone(), destination, ended: false };
             shared.runtime().spawn(lane.run());
         }
-        answered.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "the events were not stored")))
+        let lost = |_| Err(Error::new(ErrorKind::Unavailable, "the events were not stored"));
+        answered.await.unwrap_or_else(lost).map_err(|error| places.explain(error))
     }
 
     /// From now on no request is taken in; returns when all that were are durable or refused, and answered.
@@ -144,7 +142,8 @@ impl Ingest {
 
 impl Shared {
     /// The events of a body, and the room they take.
-    async fn read(&self, encoding: ContentEncoding, body: Bytes) -> Result<(Batch, OwnedSemaphorePermit)> {
+    async fn read(&self, upload: Upload) -> Result<(Decoded, OwnedSemaphorePermit)> {
+        let Upload { encoding, framing, body } = upload;
         let max_bytes = self.max_body_bytes;
         let (expected, inline) = match encoding {
             ContentEncoding::Identity => (body.len().min(max_bytes), INLINE_BYTES),
@@ -155,7 +154,9 @@ impl Shared {
         let compressed_bytes = body.len();
         let work = move || {
             let body = inflate(encoding, &body, max_bytes)?;
-            decode(&body).map(|batch| (body.len().max(batch.memory_bytes()).max(MIN_REQUEST_BYTES), batch, room))
+            let decoded = decode(&[Text::of_body(&body, framing)])?;
+            let bytes = body.len().max(decoded.batch.memory_bytes()).max(MIN_REQUEST_BYTES);
+            Ok::<_, Error>((bytes, decoded, room))
         };
         let read = if compressed_bytes <= inline {
             work()
@@ -163,9 +164,9 @@ impl Shared {
             let failed = |error| Error::new(ErrorKind::Internal, "decoding failed").caused_by(error);
             self.runtime().spawn_blocking(work).await.map_err(failed)?
         };
-        let (bytes, batch, mut room) = read?;
+        let (bytes, decoded, mut room) = read?;
         self.budget.fit(&mut room, bytes).await?;
-        Ok((batch, room))
+        Ok((decoded, room))
     }
 
     fn runtime(&self) -> Handle {

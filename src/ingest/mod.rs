@@ -23,7 +23,7 @@ pub mod settings;
 mod tests;
 pub mod write;
 
-pub use body::{ContentEncoding, inflate};
+pub use body::{ContentEncoding, Upload, inflate};
 pub use commit::{Ingest, Unstored};
-pub use decode::{Batch, MAX_EVENTS, decode};
+pub use decode::{Batch, Decoded, Framing, MAX_EVENTS, Places, Text, decode};
 pub use settings::{IngestSettings, Origin};

@@ -117,7 +117,8 @@ impl Bench {
     fn send(&self, stream: &str, body: impl Into<Bytes>) -> JoinHandle<Result<usize>> {
         let (ingest, stream, body) = (self.ingest.clone(), StreamName::parse(stream).unwrap(), body.into());
         let origin = Origin { tenant: TenantId::default(), key_id: KeyId::random(), source_id: None };
-        tokio::spawn(async move { ingest.accept(origin, &stream, ContentEncoding::Identity, body).await })
+        let upload = Upload { encoding: ContentEncoding::Identity, framing: Framing::Json, body };
+        tokio::spawn(async move { ingest.accept(origin, &stream, upload).await })
     }
 
     fn puts(&self) -> usize {
@@ -296,7 +297,8 @@ async fn large_and_compressed_bodies_are_taken_in_and_bounded() {
     let (web, body) = (StreamName::parse("web").unwrap(), "{\"a\":\"xxxxxxxxxxxxxxxx\"}\n".repeat(10_000));
     let origin = || Origin { tenant: TenantId::parse("acme").unwrap(), key_id: KeyId::random(), source_id: None };
     let zstd = |data: &[u8]| Bytes::from(zstd::encode_all(data, 1).unwrap());
-    let accept = |encoding, body| bench.ingest.accept(origin(), &web, encoding, body);
+    let upload = |encoding, body| Upload { encoding, framing: Framing::Lines, body };
+    let accept = |encoding, body| bench.ingest.accept(origin(), &web, upload(encoding, body));
     assert_eq!(accept(ContentEncoding::Identity, body.clone().into()).await.unwrap(), 10_000);
     assert_eq!(accept(ContentEncoding::Zstd, zstd(body.as_bytes())).await.unwrap(), 10_000);
     let bomb = accept(ContentEncoding::Zstd, zstd(&vec![b' '; 64 << 20])).await;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use relative_path::RelativePath;
 
-use super::{Field, StreamSchema};
+use super::{Conflict, Field, StreamSchema};
 use crate::cache::UnreadableDocuments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
@@ -198,5 +198,5 @@ fn name(tenant: &TenantId, stream: &StreamName) -> ObjectName {
 }
 
 fn fit(schema: &StreamSchema, batch: &[Field]) -> Result<Option<StreamSchema>> {
-    schema.widen(batch).map_err(|conflict| Error::invalid(conflict.to_string()))
+    schema.widen(batch).map_err(Conflict::into_error)
 }

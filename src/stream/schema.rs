@@ -51,6 +51,15 @@ impl FieldType {
         }
     }
 
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Boolean => "booleans",
+            Self::Integer | Self::BigInteger => "whole numbers",
+            Self::Float => "floats",
+            Self::Text => "texts",
+        }
+    }
+
     /// The Arrow type of its column.
     pub fn arrow(self) -> DataType {
         match self {
@@ -87,27 +96,73 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// A field holds something else in this stream.
-    #[error("the field `{name}` is {expected} in this stream, not {found}")]
+    #[error("the field `{name}` is {} in this stream, not {}", expected.as_str(), found.as_str())]
     Type {
         /// Which field.
         name: Box<str>,
         /// What the stream holds.
-        expected: &'static str,
+        expected: FieldType,
         /// What the batch holds.
-        found: &'static str,
+        found: FieldType,
     },
-    /// A whole number cannot be held exactly by a field of floats.
-    #[error("the field `{name}` holds floats in this stream, which cannot hold all of its whole numbers exactly")]
+    /// A float cannot hold every whole number of a field exactly.
+    #[error("the field `{name}` holds {} in this stream, and floats cannot hold all of its whole numbers exactly",
+        expected.plural())]
     Inexact {
         /// Which field.
         name: Box<str>,
+        /// What the stream holds: [`FieldType::Float`] or [`FieldType::BigInteger`].
+        expected: FieldType,
     },
     /// The stream would have more than [`MAX_FIELDS`].
-    #[error("a stream has at most 1000 fields, and the field `{name}` would be one too many")]
+    #[error("a stream has at most {MAX_FIELDS} fields, and the field `{name}` would be one too many")]
     TooManyFields {
         /// The first one too many.
         name: Box<str>,
     },
+}
+
+impl Conflict {
+    /// Why a field of the type `found` does not fit one of the type `expected`.
+    pub fn between(name: &str, expected: FieldType, found: FieldType) -> Self {
+        let name = name.into();
+        match (expected, found) {
+            (FieldType::Float, FieldType::BigInteger) | (FieldType::BigInteger, FieldType::Float) => {
+                Self::Inexact { name, expected }
+            }
+            _ => Self::Type { name, expected, found },
+        }
+    }
+
+    /// The field that does not fit.
+    pub fn name(&self) -> &str {
+        let (Self::Type { name, .. } | Self::Inexact { name, .. } | Self::TooManyFields { name }) = self;
+        name
+    }
+
+    /// Whether a value of this type is one that does not fit.
+    pub fn concerns(&self, found: FieldType) -> bool {
+        match self {
+            Self::Type { expected, .. } | Self::Inexact { expected, .. } => expected.union(found).is_none(),
+            Self::TooManyFields { .. } => true,
+        }
+    }
+
+    /// The public error. The conflict stays its cause, so that whoever knows the batch can say which event it is about.
+    pub fn into_error(self) -> Error {
+        Error::invalid(self.to_string()).caused_by(self)
+    }
+
+    /// The same conflict, told of a value of the type `found`.
+    #[must_use]
+    pub fn with(&self, found: FieldType) -> Self {
+        match self {
+            Self::Type { name, expected, .. } | Self::Inexact { name, expected } => {
+                Self::between(name, *expected, found)
+            }
+            Self::TooManyFields { .. } => self.clone(),
+        }
+    }
 }
 
 /// The fields of a stream, in the order in which they first came.
@@ -154,7 +209,9 @@ impl StreamSchema {
             let current = wider.as_ref().unwrap_or(self);
             match current.field_type(name) {
                 Some(expected) => {
-                    let Some(union) = expected.union(*found) else { return Err(conflict(name, expected, *found)) };
+                    let Some(union) = expected.union(*found) else {
+                        return Err(Conflict::between(name, expected, *found));
+                    };
                     if union != expected {
                         let schema = wider.get_or_insert_with(|| self.clone());
                         let at = schema.index[name];
@@ -211,16 +268,6 @@ struct Document {
     version: u32,
     fields: Vec<Field>,
     write_id: Uuid,
-}
-
-fn conflict(name: &str, expected: FieldType, found: FieldType) -> Conflict {
-    let name = name.into();
-    match (expected, found) {
-        (FieldType::Float, FieldType::BigInteger) | (FieldType::BigInteger, FieldType::Float) => {
-            Conflict::Inexact { name }
-        }
-        _ => Conflict::Type { name, expected: expected.as_str(), found: found.as_str() },
-    }
 }
 
 #[cfg(test)]

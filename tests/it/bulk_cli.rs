@@ -159,3 +159,17 @@ async fn keys_are_revoked_by_a_filter_once_that_is_confirmed() {
     // One key by its name, as ever.
     assert_eq!(typed(&server, "key revoke web", "").code, 0);
 }
+
+#[tokio::test]
+async fn a_file_that_begins_with_a_byte_order_mark_is_read_from_its_first_line() {
+    let server = TestServer::spawn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.ndjson");
+    std::fs::write(&file, format!("\u{feff}{}\r\n{}\r\n", issue("a"), issue("b"))).unwrap();
+    let done = typed(&server, &format!("key bulk {}", file.display()), "");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    // The API key of the first line was made here, too, and not by the server.
+    let kept: Vec<String> =
+        kept(&folder.path().join("keys.ndjson.secrets")).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(kept, ["a", "b"]);
+}

@@ -64,25 +64,108 @@ async fn compressed_bodies_are_taken() {
 }
 
 #[tokio::test]
+async fn every_name_of_json_and_ndjson_is_taken() {
+    let server = TestServer::spawn().await;
+    let (sender, reader) = people(&server).await;
+    let json = [
+        "application/json",
+        "Application/JSON; Charset=\"UTF-8\"",
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json; charset=utf-8",
+        "application/vnd.docker.distribution.events.v1+json",
+        "",
+    ];
+    let lines = [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/x-jsonl",
+        "application/jsonlines",
+        "application/x-jsonlines",
+        "application/json-lines",
+        "application/stream+json",
+        "APPLICATION/X-NDJSON",
+    ];
+    for known in json.iter().chain(&lines) {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{\"a\":1}\n{\"a\":2}").await;
+        assert_eq!(answer.status, 200, "{known}: {}", answer.text());
+    }
+    // A value that spans lines tells the two apart.
+    for known in json {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{\n\"a\":3}").await;
+        assert_eq!(answer.status, 200, "{known}: {}", answer.text());
+    }
+    for known in lines {
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{\n\"a\":3}").await;
+        answer.refused(400, "invalid_request");
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with("line 1: this is not JSON"), "{}", answer.text());
+    }
+    assert_eq!(rows(&reader, "SELECT count(*) AS n FROM web").await, json!([{"n": 2 * 15 + 6}]));
+}
+
+#[tokio::test]
 async fn a_media_type_or_encoding_that_is_not_known_is_415_with_a_hint() {
     let server = TestServer::spawn().await;
     let (sender, _) = people(&server).await;
-    for known in ["application/json", "application/json; charset=utf-8", "application/x-ndjson", "application/jsonl"] {
-        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{}").await;
-        assert_eq!(answer.status, 200, "{known}: {}", answer.text());
-    }
-    for unknown in ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream", "json"] {
+    let unknown = [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+        "json",
+        "application/+json",
+        "application/geo+json-seq",
+    ];
+    for unknown in unknown {
         let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", unknown)], "{}").await;
         answer.refused(415, "unsupported_media_type");
         assert!(answer.json()["detail"].as_str().unwrap().contains("application/x-ndjson"));
     }
-    for unknown in ["br", "gzip, gzip", "deflate", ""] {
+    for charset in ["utf-16", "\"ISO-8859-1\""] {
+        let media_type = format!("application/json; charset={charset}");
+        let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", &media_type)], "{}").await;
+        answer.refused(415, "unsupported_media_type");
+        assert!(answer.json()["detail"].as_str().unwrap().contains("UTF-8"));
+    }
+    for unknown in ["br", "deflate", ""] {
         let answer = send(&sender, &[("x-p-stream", "web"), ("content-encoding", unknown)], "{}").await;
         answer.refused(415, "unsupported_media_type");
         assert!(answer.json()["detail"].as_str().unwrap().contains("gzip and zstd"));
     }
+    send(&sender, &[("x-p-stream", "web"), ("content-encoding", "gzip, gzip")], "{}")
+        .await
+        .refused(415, "unsupported_media_type");
     let twice = [("x-p-stream", "web"), ("content-encoding", "gzip"), ("content-encoding", "gzip")];
     send(&sender, &twice, gzip(&gzip(b"{}"))).await.refused(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_accepted_and_creates_nothing() {
+    let server = TestServer::spawn().await;
+    let (sender, _) = people(&server).await;
+    for empty in ["", "[]", "\n", "\u{feff}[ ]"] {
+        let answer = sender.ingest("web", empty).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"stream": "web", "accepted": 0})));
+    }
+    let answer = send(&sender, &[("x-p-stream", "web"), ("content-encoding", "gzip")], gzip(b"")).await;
+    assert_eq!(answer.json(), json!({"stream": "web", "accepted": 0}));
+    assert!(!server.path("streams/web").exists());
+}
+
+#[tokio::test]
+async fn the_line_or_the_event_at_fault_is_named_also_when_only_the_stream_makes_it_one() {
+    let server = TestServer::spawn().await;
+    let (sender, _) = people(&server).await;
+    assert_eq!(sender.ingest("tc", "{\"a\":1}").await.status, 200);
+    let events = |separator: &str| {
+        let event = |n| if n == 701 { "{\"a\":\"x\"}" } else { "{\"b\":1}" };
+        (1..=1000).map(event).collect::<Vec<_>>().join(separator)
+    };
+    let why = "the field `a` is integer in this stream, not text";
+    for (body, place) in [(events("\n"), "line 701"), (format!("[{}]", events(",")), "event 701")] {
+        let answer = sender.ingest("tc", body).await;
+        answer.refused(400, "invalid_request");
+        assert_eq!(answer.json()["detail"], format!("{place}: {why}"));
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod keys;
 mod limits;
 mod log;
 mod many_nodes;
+mod media_types;
 mod networks;
 mod own_secrets;
 mod query;

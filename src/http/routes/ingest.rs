@@ -1,20 +1,23 @@
 //! Events come in.
 
-use actix_web::http::header;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use crate::auth::{Ingestion, Permit};
 use crate::http::app::App;
-use crate::http::error::{Code, Problem};
+use crate::http::error::Problem;
 use crate::http::extract::{check_length, read_body};
+use crate::http::media_type::{content_encoding, media_type, unsupported};
 use crate::http::middleware::admit;
 use crate::http::usage::Accepted;
-use crate::ingest::{ContentEncoding, Origin};
+use crate::ingest::{ContentEncoding, Framing, Origin, Upload};
 use crate::key::StreamName;
 use crate::limits::Load;
 
 const X_P_STREAM: &str = "X-P-Stream";
+/// The names under which NDJSON is sent.
+const NDJSON_SUBTYPES: [&str; 8] =
+    ["x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "json-lines", "stream+json"];
 
 /// Takes events for the stream that `X-P-Stream` names; answers once they are durable.
 ///
@@ -57,14 +60,13 @@ async fn accept(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     permit.check_stream(&stream)?;
-    check_media_type(request)?;
-    let encoding = encoding(request)?;
+    let (framing, encoding) = (framing(request)?, encoding(request)?);
     check_length(request, app.max_body_bytes)?;
     let body = read_body(payload.into_inner(), app.max_body_bytes, app.body_timeout).await?;
     let key = permit.key();
     let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };
     let body_bytes = body.len();
-    let unstored = app.ingest.read(encoding, body).await?;
+    let unstored = app.ingest.read(Upload { encoding, framing, body }).await?;
     let load = Load { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
     admit::charge(request, &app.limiter, permit, load).await?;
     let accepted = app.ingest.store(origin, &stream, unstored).await?;
@@ -85,24 +87,27 @@ fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem>
     Ok(Some(StreamName::parse(name.trim())?))
 }
 
-fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
-    match request.content_type().to_ascii_lowercase().as_str() {
-        "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(()),
-        "" if !request.headers().contains_key(header::CONTENT_TYPE) => Ok(()),
-        _ => Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "Send application/json, application/x-ndjson or application/jsonl (curl: -H 'Content-Type: application/json').",
+/// How events stand in the body, by its media type.
+fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
+    let media_type = media_type(request)?;
+    let is_json =
+        |subtype: &str| subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
+    match media_type.split_once('/') {
+        None if media_type.is_empty() => Ok(Framing::Json),
+        Some(("application", subtype)) if NDJSON_SUBTYPES.contains(&subtype) => Ok(Framing::Lines),
+        Some(("application", subtype)) if is_json(subtype) => Ok(Framing::Json),
+        _ => Err(unsupported(
+            "Send application/json (or any application/…+json), or lines as application/x-ndjson or application/jsonl \
+             (curl: -H 'Content-Type: application/json').",
         )),
     }
 }
 
 fn encoding(request: &HttpRequest) -> Result<ContentEncoding, Problem> {
-    let mut values = request.headers().get_all(header::CONTENT_ENCODING);
-    let Some(value) = values.next() else { return Ok(ContentEncoding::Identity) };
-    match value.to_str().map(str::to_ascii_lowercase).as_deref().map(str::trim) {
-        Ok("identity") if values.next().is_none() => Ok(ContentEncoding::Identity),
-        Ok("gzip" | "x-gzip") if values.next().is_none() => Ok(ContentEncoding::Gzip),
-        Ok("zstd") if values.next().is_none() => Ok(ContentEncoding::Zstd),
-        _ => Err(Problem::new(Code::UnsupportedMediaType, "Send the body plain, or with one of gzip and zstd.")),
+    match content_encoding(request)?.as_deref() {
+        None => Ok(ContentEncoding::Identity),
+        Some("gzip" | "x-gzip") => Ok(ContentEncoding::Gzip),
+        Some("zstd") => Ok(ContentEncoding::Zstd),
+        Some(_) => Err(unsupported("Send the body plain, or with one of gzip and zstd.")),
     }
 }

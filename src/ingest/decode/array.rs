@@ -7,8 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::MAX_DEPTH;
-use super::event::too_deep;
-use super::names::duplicate;
+use super::refusal::Refusal;
 use super::table::Table;
 
 /// Writes what it reads to `text`.
@@ -25,7 +24,7 @@ impl<'t> ArrayText<'_, 't> {
     }
 
     fn check_depth<E: Error>(&mut self) -> Result<(), E> {
-        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(self.table.refuse(too_deep())) }
+        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(self.table.refuse(Refusal::too_deep())) }
     }
 
     fn number<E: Error>(self) -> Result<(), E> {
@@ -108,7 +107,7 @@ impl<'de> Visitor<'de> for ArrayText<'_, '_> {
                 self.text.push(b',');
             }
             if keys.contains(&key) {
-                return Err(self.table.refuse(duplicate(&key)));
+                return Err(self.table.refuse(Refusal::duplicate(&key)));
             }
             write_string(self.text, &key)?;
             self.text.push(b':');

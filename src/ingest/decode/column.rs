@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder};
 
-use super::refusal::{Refusal, quoted};
+use super::place::Place;
+use super::places::Met;
+use super::refusal::{Fault, Refusal, quoted};
 use crate::stream::{Field, FieldType};
 
 const CAPACITY: usize = 16;
@@ -15,6 +17,7 @@ pub(super) struct Column {
     /// The last event that had it, counted from 1.
     pub(super) event: usize,
     cells: Cells,
+    met: Met,
 }
 
 #[derive(Debug)]
@@ -41,12 +44,13 @@ pub(super) enum Cell<'v> {
 }
 
 impl Cell<'_> {
-    fn as_str(self) -> &'static str {
+    pub(super) fn field_type(self) -> FieldType {
         match self {
-            Self::Boolean(_) => FieldType::Boolean.as_str(),
-            Self::Integer(_) => FieldType::Integer.as_str(),
-            Self::Float(_) => FieldType::Float.as_str(),
-            Self::Text(_) => FieldType::Text.as_str(),
+            Self::Boolean(_) => FieldType::Boolean,
+            Self::Integer(value) if fits_float(value) => FieldType::Integer,
+            Self::Integer(_) => FieldType::BigInteger,
+            Self::Float(_) => FieldType::Float,
+            Self::Text(_) => FieldType::Text,
         }
     }
 }
@@ -62,7 +66,7 @@ macro_rules! pad {
 
 impl Column {
     pub(super) fn new(path: &str) -> Self {
-        Self { path: path.into(), event: 0, cells: Cells::Empty }
+        Self { path: path.into(), event: 0, cells: Cells::Empty, met: Vec::new() }
     }
 
     /// Whether no value has come yet.
@@ -70,16 +74,15 @@ impl Column {
         matches!(self.cells, Cells::Empty)
     }
 
-    /// Sets the value of `row` (from 0); rows without one since the last are null.
-    pub(super) fn set(&mut self, row: usize, cell: Cell<'_>) -> Result<(), Refusal> {
-        if let (Cells::Integer { values, exact }, Cell::Float(_)) = (&mut self.cells, cell) {
-            if !*exact {
-                return Err(self.inexact());
-            }
+    /// Sets the value of `row` (from 0), which stands at `place`; rows without one since the last are null.
+    pub(super) fn set(&mut self, row: usize, place: Place, cell: Cell<'_>) -> Result<(), Refusal> {
+        if let (Cells::Integer { values, exact: true }, Cell::Float(_)) = (&mut self.cells, cell) {
             self.cells = Cells::Float(widened(&values.finish()));
+            self.met.push((place, FieldType::Float));
         }
         if self.is_empty() {
             self.cells = Cells::of(cell);
+            self.met.push((place, cell.field_type()));
         }
         match (&mut self.cells, cell) {
             (Cells::Boolean(values), Cell::Boolean(value)) => {
@@ -89,7 +92,10 @@ impl Column {
             (Cells::Integer { values, exact }, Cell::Integer(value)) => {
                 pad!(values, row);
                 values.append_value(value);
-                *exact &= fits_float(value);
+                if *exact && !fits_float(value) {
+                    *exact = false;
+                    self.met.push((place, FieldType::BigInteger));
+                }
             }
             (Cells::Float(values), Cell::Float(value)) => {
                 pad!(values, row);
@@ -99,29 +105,30 @@ impl Column {
                 pad!(values, row);
                 values.append_value(value as f64);
             }
-            (Cells::Float(_), Cell::Integer(_)) => return Err(self.inexact()),
             (Cells::Text(values), Cell::Text(value)) => {
                 pad!(values, row);
                 values.append_value(value);
             }
-            (cells, cell) => {
-                let (held, found) = (cells.as_str(), cell.as_str());
-                let name = quoted(&self.path);
-                return Err(Refusal::invalid(format!("the field {name} is {held} and {found} in one request")));
-            }
+            _ => return Err(self.conflict(cell)),
         }
         Ok(())
     }
 
-    fn inexact(&self) -> Refusal {
-        let name = quoted(&self.path);
-        Refusal::invalid(format!(
-            "the field {name} has fractions in this request, and a whole number that a float cannot hold exactly"
-        ))
+    /// Why this value does not fit those before it.
+    fn conflict(&self, cell: Cell<'_>) -> Refusal {
+        let (name, held, found) = (quoted(&self.path), self.cells.as_str(), cell.field_type().as_str());
+        let is_number = |cells: &Cells| matches!(cells, Cells::Integer { .. } | Cells::Float(_));
+        let message = match cell {
+            Cell::Integer(_) | Cell::Float(_) if is_number(&self.cells) => format!(
+                "the field {name} has fractions in this request, and a whole number that a float cannot hold exactly"
+            ),
+            _ => format!("the field {name} is {held} and {found} in one request"),
+        };
+        Refusal::new(Fault::TypeConflict, message)
     }
 
-    /// The field and its `rows` values; `None` when there was none but `null`.
-    pub(super) fn finish(self, rows: usize) -> Option<(Field, ArrayRef)> {
+    /// The field, its `rows` values, and where they came from; `None` when there was none but `null`.
+    pub(super) fn finish(self, rows: usize) -> Option<(Field, ArrayRef, Met)> {
         let (field_type, values): (_, ArrayRef) = match self.cells {
             Cells::Empty => return None,
             Cells::Boolean(mut values) => {
@@ -141,7 +148,7 @@ impl Column {
                 (FieldType::Text, Arc::new(values.finish()))
             }
         };
-        Some((Field { name: self.path, field_type }, values))
+        Some((Field { name: self.path, field_type }, values, self.met))
     }
 }
 
@@ -149,7 +156,9 @@ impl Cells {
     fn of(cell: Cell<'_>) -> Self {
         match cell {
             Cell::Boolean(_) => Self::Boolean(BooleanBuilder::with_capacity(CAPACITY)),
-            Cell::Integer(_) => Self::Integer { values: Int64Builder::with_capacity(CAPACITY), exact: true },
+            Cell::Integer(value) => {
+                Self::Integer { values: Int64Builder::with_capacity(CAPACITY), exact: fits_float(value) }
+            }
             Cell::Float(_) => Self::Float(Float64Builder::with_capacity(CAPACITY)),
             Cell::Text(_) => Self::Text(StringBuilder::with_capacity(CAPACITY, CAPACITY * 16)),
         }

@@ -8,7 +8,8 @@ use super::MAX_DEPTH;
 use super::array::ArrayText;
 use super::column::Cell;
 use super::names::NameId;
-use super::refusal::Refusal;
+use super::place::Place;
+use super::refusal::{Fault, Refusal};
 use super::table::Table;
 
 /// An array of events.
@@ -30,7 +31,12 @@ impl<'de> Visitor<'de> for Events<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
-        while events.next_element_seed(Event(self.0))?.is_some() {}
+        let mut event = 1;
+        self.0.go_to(Place::event(event));
+        while events.next_element_seed(Event(&mut *self.0))?.is_some() {
+            event += 1;
+            self.0.go_to(Place::event(event));
+        }
         Ok(())
     }
 }
@@ -50,12 +56,10 @@ impl<'de> DeserializeSeed<'de> for Event<'_, '_> {
 macro_rules! no_event {
     ($($visit:ident($($argument:ty)?),)*) => {$(
         fn $visit<E: Error>(self $(, _: $argument)?) -> Result<(), E> {
-            Err(self.0.refuse(Refusal::invalid(NO_EVENT)))
+            Err(self.0.refuse(Refusal::not_an_object()))
         }
     )*};
 }
-
-pub(super) const NO_EVENT: &str = "an event must be a JSON object";
 
 impl<'de> Visitor<'de> for Event<'_, '_> {
     type Value = ();
@@ -67,7 +71,7 @@ impl<'de> Visitor<'de> for Event<'_, '_> {
     no_event!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str), visit_unit(),);
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.0.refuse(Refusal::invalid(NO_EVENT)))
+        Err(self.0.refuse(Refusal::not_an_object()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
@@ -127,12 +131,8 @@ impl Value<'_, '_> {
     }
 
     fn deeper<E: Error>(&mut self) -> Result<usize, E> {
-        if self.depth < MAX_DEPTH { Ok(self.depth + 1) } else { Err(self.table.refuse(too_deep())) }
+        if self.depth < MAX_DEPTH { Ok(self.depth + 1) } else { Err(self.table.refuse(Refusal::too_deep())) }
     }
-}
-
-pub(super) fn too_deep() -> Refusal {
-    Refusal::invalid(format!("an event is nested deeper than {MAX_DEPTH} levels"))
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         ArrayText { table: self.table, text: &mut text, depth }.visit_seq(elements)?;
         let set = match std::str::from_utf8(&text) {
             Ok(text) => self.table.set(self.name, Cell::Text(text)),
-            Err(_) => Err(Refusal::invalid("an array is no text")),
+            Err(_) => Err(Refusal::new(Fault::NotUtf8, "an array is not UTF-8")),
         };
         self.table.scratch = text;
         set.map_err(|refusal| self.table.refuse(refusal))

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::refusal::{Refusal, quoted};
+use super::refusal::{Fault, Refusal, quoted};
 use crate::stream::schema::{MAX_FIELDS, RESERVED_PREFIX};
 
 /// The longest flattened name, in bytes.
@@ -76,7 +76,7 @@ impl Names {
         self.last = id;
         let name = &mut self.names[id.at()];
         if name.event == event {
-            return Err(duplicate(&name.path));
+            return Err(Refusal::duplicate(&name.path));
         }
         name.event = event;
         Ok(id)
@@ -89,25 +89,25 @@ impl Names {
 
     fn add(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
         if key.is_empty() {
-            return Err(Refusal::invalid("a field has an empty name"));
+            return Err(Refusal::new(Fault::FieldName, "a field has an empty name"));
         }
         let above = &self.names[parent.at()].path;
         let path = if above.is_empty() { key.to_owned() } else { format!("{above}_{key}") };
         if path.len() > MAX_NAME_BYTES {
-            let name = quoted(&path);
-            return Err(Refusal::invalid(format!(
-                "the name of the field {name} is longer than {MAX_NAME_BYTES} bytes"
-            )));
+            let message = format!("the name of the field {} is longer than {MAX_NAME_BYTES} bytes", quoted(&path));
+            return Err(Refusal::new(Fault::FieldName, message));
         }
         if path.chars().any(char::is_control) {
-            return Err(Refusal::invalid(format!("the name of the field {} has control characters", quoted(&path))));
+            let message = format!("the name of the field {} has control characters", quoted(&path));
+            return Err(Refusal::new(Fault::FieldName, message));
         }
         if path.starts_with(RESERVED_PREFIX) {
-            let name = quoted(&path);
-            return Err(Refusal::invalid(format!("the field {name} starts with {RESERVED_PREFIX}, which is reserved")));
+            let message = format!("the field {} starts with {RESERVED_PREFIX}, which is reserved", quoted(&path));
+            return Err(Refusal::new(Fault::ReservedName, message));
         }
         if self.names.len() > MAX_NAMES {
-            return Err(Refusal::invalid(format!("a request has at most {MAX_NAMES} different names in it")));
+            let message = format!("a request has at most {MAX_NAMES} different names in it");
+            return Err(Refusal::new(Fault::TooManyFields, message));
         }
         let id = NameId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         self.children.entry(parent).or_default().insert(key.into(), id);
@@ -134,8 +134,4 @@ impl Names {
     pub(super) fn lead_to(&mut self, id: NameId, column: usize) {
         self.names[id.at()].column = Some(column);
     }
-}
-
-pub(super) fn duplicate(path: &str) -> Refusal {
-    Refusal::invalid(format!("the field {} stands twice in one event", quoted(path)))
 }

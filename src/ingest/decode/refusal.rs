@@ -1,25 +1,114 @@
-//! Why a request is refused, before the line is known. Names are told, values never.
+//! Why an event is refused. Names of fields are told, values never.
 
+use super::place::Place;
+use super::{MAX_DEPTH, MAX_EVENTS};
 use crate::error::{Error, ErrorKind};
+use crate::stream::Conflict;
 
+/// The kind of fault, as one word for programs, metrics and rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// The text is not UTF-8.
+    NotUtf8,
+    /// The text is not JSON.
+    NotJson,
+    /// The value is JSON, but not an object.
+    NotAnObject,
+    /// The nesting is too deep.
+    TooDeep,
+    /// The event has a field twice, also after flattening.
+    DuplicateField,
+    /// The name of a field is empty, too long, or has control characters.
+    FieldName,
+    /// The name of a field is reserved.
+    ReservedName,
+    /// A number is outside what a field can hold.
+    NumberRange,
+    /// A field holds values of two types, in this request or beside what the stream holds.
+    TypeConflict,
+    /// There would be too many fields.
+    TooManyFields,
+}
+
+impl Fault {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "not_utf8",
+            Self::NotJson => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::TooDeep => "too_deep",
+            Self::DuplicateField => "duplicate_field",
+            Self::FieldName => "field_name",
+            Self::ReservedName => "reserved_name",
+            Self::NumberRange => "number_range",
+            Self::TypeConflict => "type_conflict",
+            Self::TooManyFields => "too_many_fields",
+        }
+    }
+}
+
+/// Why an event, or the whole request, is refused, before its place is known.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    kind: ErrorKind,
-    message: String,
+    /// What is wrong with the event; `None` when the request as a whole is too large.
+    pub(super) fault: Option<Fault>,
+    pub(super) message: String,
 }
 
 impl Refusal {
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Invalid, message: message.into() }
+    pub(super) fn new(fault: Fault, message: impl Into<String>) -> Self {
+        Self { fault: Some(fault), message: message.into() }
     }
 
+    /// The whole request is refused, however its events are treated.
     pub(super) fn too_large(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::TooLarge, message: message.into() }
+        Self { fault: None, message: message.into() }
     }
 
-    /// The public error, with the line (from 1) on which reading stopped.
-    pub(super) fn on_line(self, line: usize) -> Error {
-        Error::new(self.kind, format!("line {line}: {}", self.message))
+    pub(super) fn too_many_events() -> Self {
+        Self::too_large(format!("a request has at most {MAX_EVENTS} events: send it in parts"))
+    }
+
+    pub(super) fn not_an_object() -> Self {
+        Self::new(Fault::NotAnObject, "an event must be a JSON object")
+    }
+
+    pub(super) fn glued() -> Self {
+        Self::new(Fault::NotJson, "something follows an event without a blank between")
+    }
+
+    pub(super) fn too_deep() -> Self {
+        Self::new(Fault::TooDeep, format!("an event is nested deeper than {MAX_DEPTH} levels"))
+    }
+
+    pub(super) fn not_utf8() -> Self {
+        Self::new(Fault::NotUtf8, "the body is not UTF-8")
+    }
+
+    pub(super) fn duplicate(path: &str) -> Self {
+        Self::new(Fault::DuplicateField, format!("the field {} stands twice in one event", quoted(path)))
+    }
+
+    /// The parser's own words hold no value of the body; its position is relative to where it began, and left out.
+    pub(super) fn not_json(error: &serde_json::Error) -> Self {
+        let words = error.to_string();
+        let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
+        Self::new(Fault::NotJson, format!("this is not JSON: {words}"))
+    }
+
+    pub(super) fn stream(conflict: &Conflict) -> Self {
+        let fault = match conflict {
+            Conflict::TooManyFields { .. } => Fault::TooManyFields,
+            Conflict::Type { .. } | Conflict::Inexact { .. } => Fault::TypeConflict,
+        };
+        Self::new(fault, conflict.to_string())
+    }
+
+    /// The public error, with the place of the event.
+    pub(super) fn at(self, place: Place) -> Error {
+        let kind = if self.fault.is_some() { ErrorKind::Invalid } else { ErrorKind::TooLarge };
+        Error::new(kind, format!("{place}: {}", self.message))
     }
 }
 

@@ -6,14 +6,16 @@ use serde::de;
 
 use super::column::{Cell, Column};
 use super::literal::{Literals, is_whole};
-use super::names::{NameId, Names, duplicate};
-use super::refusal::{Refusal, quoted};
-use super::{Batch, MAX_CELLS, MAX_EVENTS};
+use super::names::{NameId, Names};
+use super::place::Place;
+use super::places::unzip;
+use super::refusal::{Fault, Refusal, quoted};
+use super::{Batch, Decoded, MAX_CELLS, MAX_EVENTS};
 use crate::stream::schema::MAX_FIELDS;
 
 #[derive(Debug)]
 pub(super) struct Table<'t> {
-    names: Names,
+    pub(super) names: Names,
     columns: Vec<Column>,
     by_path: HashMap<Box<str>, usize>,
     /// How many columns hold values.
@@ -23,29 +25,50 @@ pub(super) struct Table<'t> {
     literals: Literals<'t>,
     /// How many numbers were met, to find them again as they were written.
     numbers: usize,
+    place: Place,
+    record: usize,
     refusal: Option<Refusal>,
     /// The text of an array, used again and again.
     pub(super) scratch: Vec<u8>,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             names: Names::new(),
             columns: Vec::new(),
             by_path: HashMap::new(),
             fields: 0,
             events: 0,
-            literals: Literals::new(text),
+            literals: Literals::new(""),
             numbers: 0,
+            place: Place::default(),
+            record: 0,
             refusal: None,
             scratch: Vec::new(),
         }
     }
 
+    /// What follows is read from `text`, the text of this record; 0 when the request does not consist of records.
+    pub(super) fn begin_text(&mut self, text: &'t str, record: usize) {
+        self.literals = Literals::new(text);
+        self.numbers = 0;
+        self.record = record;
+    }
+
+    /// The next event stands at `place` of the text.
+    pub(super) fn go_to(&mut self, place: Place) {
+        self.place = place.in_record(self.record);
+    }
+
+    /// Where the event that is read stands.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
     pub(super) fn begin_event(&mut self) -> Result<(), Refusal> {
         if self.events >= MAX_EVENTS {
-            return Err(Refusal::too_large(format!("a request has at most {MAX_EVENTS} events: send it in parts")));
+            return Err(Refusal::too_many_events());
         }
         self.events += 1;
         self.names.rewind();
@@ -71,14 +94,13 @@ impl<'t> Table<'t> {
         if self.columns[at].is_empty() {
             if self.fields >= MAX_FIELDS {
                 let name = self.path(id);
-                return Err(Refusal::invalid(format!(
-                    "a request has at most {MAX_FIELDS} fields, and {name} would be one too many"
-                )));
+                let message = format!("a request has at most {MAX_FIELDS} fields, and {name} would be one too many");
+                return Err(Refusal::new(Fault::TooManyFields, message));
             }
             self.fields += 1;
             self.check_cells()?;
         }
-        self.columns[at].set(row, cell)
+        self.columns[at].set(row, self.place, cell)
     }
 
     /// The column that `id` leads to, marked as used by this event. Names that flatten alike share one.
@@ -101,7 +123,7 @@ impl<'t> Table<'t> {
         };
         let column = &mut self.columns[at];
         if column.event == self.events {
-            return Err(duplicate(self.names.path(id)));
+            return Err(Refusal::duplicate(self.names.path(id)));
         }
         column.event = self.events;
         Ok(at)
@@ -140,15 +162,15 @@ impl<'t> Table<'t> {
         match literal.parse::<f64>() {
             Ok(value) if value.is_finite() => self.set(id, Cell::Float(value)),
             _ => {
-                let name = self.path(id);
-                Err(Refusal::invalid(format!("the field {name} holds a number too large for a float")))
+                let message = format!("the field {} holds a number too large for a float", self.path(id));
+                Err(Refusal::new(Fault::NumberRange, message))
             }
         }
     }
 
     pub(super) fn outside(&self, id: NameId) -> Refusal {
-        let name = self.path(id);
-        Refusal::invalid(format!("the field {name} holds an integer outside the range of 64 bits, signed"))
+        let message = format!("the field {} holds an integer outside the range of 64 bits, signed", self.path(id));
+        Refusal::new(Fault::NumberRange, message)
     }
 
     /// Keeps the refusal aside: serde's errors carry only text.
@@ -157,13 +179,14 @@ impl<'t> Table<'t> {
         E::custom("refused")
     }
 
-    pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
-        self.refusal.take()
+    /// Why reading ended with `error`: our own refusal, or text that is not JSON.
+    pub(super) fn reason(&mut self, error: &serde_json::Error) -> Refusal {
+        self.refusal.take().unwrap_or_else(|| Refusal::not_json(error))
     }
 
-    pub(super) fn finish(self) -> Batch {
+    pub(super) fn finish(self) -> Decoded {
         let rows = self.events;
-        let (fields, columns) = self.columns.into_iter().filter_map(|column| column.finish(rows)).unzip();
-        Batch { fields, rows, columns }
+        let (fields, columns, places) = unzip(self.columns.into_iter().filter_map(|column| column.finish(rows)));
+        Decoded { batch: Batch { fields, rows, columns }, places }
     }
 }

@@ -4,14 +4,22 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::stream::FieldType;
+use crate::stream::{FieldType, StreamSchema};
+
+fn decode_as(body: &[u8], framing: Framing) -> Result<Batch> {
+    decode(&[Text::of_body(body, framing)]).map(|decoded| decoded.batch)
+}
 
 fn read(body: &str) -> Batch {
-    decode(body.as_bytes()).unwrap()
+    decode_as(body.as_bytes(), Framing::Json).unwrap()
 }
 
 fn refused(body: impl AsRef<[u8]>) -> String {
-    let error = decode(body.as_ref()).unwrap_err();
+    refused_as(body, Framing::Json)
+}
+
+fn refused_as(body: impl AsRef<[u8]>, framing: Framing) -> String {
+    let error = decode_as(body.as_ref(), framing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     error.to_string()
 }
@@ -48,39 +56,148 @@ fn an_object_an_array_and_a_line_each_are_events() {
 }
 
 #[test]
-fn a_body_without_events_is_refused() {
+fn a_body_without_events_is_an_empty_batch() {
     for body in ["", "  \n\r\n", "[]", "[ ]", "\u{feff}"] {
-        assert_eq!(refused(body), "the body holds no event");
+        for framing in [Framing::Json, Framing::Lines] {
+            assert_eq!(decode_as(body.as_bytes(), framing).unwrap().rows, 0, "{body:?}");
+        }
     }
 }
 
 #[test]
-fn what_is_no_object_is_refused_with_its_line_and_without_its_value() {
-    for body in ["{}\nsecret", "{}\n\"secret\"", "[{},\n\"secret\"]", "{}\n[{}]", "[{},\n[{}]]", "[{},\n7]", "{}\n,{}"]
-    {
-        assert_eq!(refused(body), "line 2: an event must be a JSON object", "{body}");
+fn what_is_no_object_is_refused_with_its_place_and_without_its_value() {
+    for body in ["{}\nsecret", "{}\n\"secret\"", "{}\n[{}]", "{}\n,{}"] {
+        for framing in [Framing::Json, Framing::Lines] {
+            assert_eq!(refused_as(body, framing), "line 2: an event must be a JSON object", "{body}");
+        }
     }
-    assert!(refused("{}{}").contains("without a blank"));
+    for body in ["[{},\n\"secret\"]", "[{},\n[{}]]", "[{},\n7]"] {
+        assert_eq!(refused(body), "event 2 (line 2): an event must be a JSON object", "{body}");
+    }
+    for framing in [Framing::Json, Framing::Lines] {
+        assert_eq!(refused_as("{}\n{}{}", framing), "line 2: something follows an event without a blank between");
+    }
 }
 
 #[test]
-fn broken_json_is_refused_with_its_line_and_without_its_value() {
+fn broken_json_is_refused_with_its_place_and_without_its_value() {
     for body in [
         "{\"a\":1}\n{\"a\":secret}",
         "{\"a\":1}\n{\"a\":\"secret}",
         "{\"a\":1}\n{\"a\" 1}",
         "{\"a\":1}\n{\"a\":1,}",
         "{\"a\":1}\n{\"a\":01}",
-        "[{\"a\":1},\n{\"a\":1}} ",
-        "[{\"a\":1}\n {\"a\":1}]",
-        "[{\"a\":1},\n]",
         "[{}\n] {}",
         "{}\n{\"a\":\"\t\"}",
         "{}\n{\"a\":1e999}",
     ] {
+        for framing in [Framing::Json, Framing::Lines] {
+            let message = refused_as(body, framing);
+            assert!(message.starts_with("line 2: this is not JSON: "), "{body}: {message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+    // What is missing after an event is missing where the next one would begin.
+    for (body, event) in [("[{\"a\":1},\n{\"a\":1}} ", 3), ("[{\"a\":1}\n {\"a\":1}]", 2), ("[{\"a\":1},\n]", 2)] {
         let message = refused(body);
-        assert!(message.starts_with("line 2: this is not JSON: "), "{body}: {message}");
-        assert!(!message.contains("secret"), "{message}");
+        assert!(message.starts_with(&format!("event {event} (line 2): this is not JSON: ")), "{body}: {message}");
+    }
+}
+
+#[test]
+fn a_broken_line_is_named_by_its_own_number_and_swallows_no_other() {
+    let good = "{\"a\":1}\n";
+    for broken in ["{\"a\":", "{\"a\":\"x", "{\"a\":[", "{", "{\"a\":{\"b\":1}"] {
+        let body = format!("{}{broken}\n{}", good.repeat(2), good.repeat(4));
+        let message = refused_as(&body, Framing::Lines);
+        assert!(message.starts_with("line 3: this is not JSON: "), "{broken}: {message}");
+    }
+    // A value that spans lines is JSON, and no line of NDJSON.
+    let spanning = "{\n\"a\": 1\n}";
+    assert_eq!(decode_as(spanning.as_bytes(), Framing::Json).unwrap().rows, 1);
+    assert!(refused_as(spanning, Framing::Lines).starts_with("line 1: this is not JSON: "));
+}
+
+#[test]
+fn the_event_at_fault_is_named_by_its_number_in_an_array_and_by_its_line_elsewhere() {
+    let events = |separator: &str| {
+        let event = |n| if n == 701 { "{\"a\":\"x\"}" } else { "{\"a\":1}" };
+        (1..=1000).map(event).collect::<Vec<_>>().join(separator)
+    };
+    let (array, lines) = (format!("[{}]", events(",")), events("\n"));
+    let message = "the field `a` is integer and text in one request";
+    assert_eq!(refused(&array), format!("event 701: {message}"));
+    assert_eq!(refused_as(&lines, Framing::Lines), format!("line 701: {message}"));
+    assert_eq!(refused(format!("\n{lines}")), format!("line 702: {message}"));
+}
+
+/// What is said of a batch that does not fit a stream of these fields.
+fn conflict(body: &str, framing: Framing, stream: &[(&str, FieldType)]) -> String {
+    let decoded = decode(&[Text::of_body(body.as_bytes(), framing)]).unwrap();
+    let fields = stream.iter().map(|(name, field_type)| Field { name: (*name).into(), field_type: *field_type });
+    let conflict = StreamSchema::new(fields).widen(&decoded.batch.fields).unwrap_err();
+    decoded.places.explain(conflict.into_error()).to_string()
+}
+
+#[test]
+fn the_event_that_does_not_fit_the_stream_is_named() {
+    use FieldType::{BigInteger, Boolean, Float, Integer, Text};
+    let stream = [("a", Integer), ("b", Boolean), ("f", Float), ("g", BigInteger), ("t", Text)];
+    let lines = |bad: &str| format!("{{\"z\":1}}\n\n{bad}\n{bad}");
+    for (bad, why) in [
+        ("{\"a\":\"x\"}", "the field `a` is integer in this stream, not text"),
+        ("{\"b\":0}", "the field `b` is boolean in this stream, not integer"),
+        ("{\"t\":true}", "the field `t` is text in this stream, not boolean"),
+        (
+            "{\"f\":9007199254740993}",
+            "the field `f` holds floats in this stream, and floats cannot hold all of its whole numbers exactly",
+        ),
+        (
+            "{\"g\":0.5}",
+            "the field `g` holds whole numbers in this stream, and floats cannot hold all of its whole numbers exactly",
+        ),
+    ] {
+        assert_eq!(conflict(&lines(bad), Framing::Lines, &stream), format!("line 3: {why}"));
+        assert_eq!(conflict(&format!("[{{}},{bad}]"), Framing::Json, &stream), format!("event 2: {why}"));
+    }
+    // What came before and fits is not to blame.
+    let widening = "[{\"g\":1,\"b\":null},{\"g\":2},{\"g\":2.5}]";
+    assert!(conflict(widening, Framing::Json, &stream).starts_with("event 3: the field `g`"));
+    let growing = "[{\"f\":1},{\"f\":9007199254740993}]";
+    assert!(conflict(growing, Framing::Json, &stream).starts_with("event 2: the field `f`"));
+    let full: Vec<String> = (0..1000).map(|n| format!("f{n}")).collect();
+    let full: Vec<_> = full.iter().map(|name| (name.as_str(), Text)).collect();
+    assert!(conflict("{}\n{\"x\":1}", Framing::Lines, &full).starts_with("line 2: a stream has at most 1000 fields"));
+}
+
+#[test]
+fn lines_may_hold_several_objects_and_numbers_stay_as_they_were_written() {
+    let body = "{\"a\":-0,\"l\":[1.50]} {\"a\":1}\r\n\r\n  {\"a\":2,\"l\":[99999999999999999999]}\r{\"a\":3}";
+    let batch = decode_as(body.as_bytes(), Framing::Lines).unwrap();
+    assert_eq!(integers(&batch, "a"), [Some(0), Some(1), Some(2), Some(3)]);
+    assert_eq!(text(&batch, "l"), [Some("[1.50]".into()), None, Some("[99999999999999999999]".into()), None]);
+    assert_eq!(decode_as(b"\xef\xbb\xbf [{},\n{}]", Framing::Lines).unwrap().rows, 2);
+}
+
+#[test]
+fn several_texts_are_one_batch_and_their_records_are_named() {
+    let texts = |bodies: &[&'static str]| {
+        let texts = bodies.iter().zip(1..).map(|(body, record)| Text {
+            bytes: body.as_bytes(),
+            framing: Framing::Lines,
+            record,
+        });
+        decode(&texts.collect::<Vec<_>>())
+    };
+    let batch = texts(&["{\"l\":[1e1]}\n{\"l\":[2e2]}", "", "[{\"l\":[3e3]}]"]).unwrap().batch;
+    assert_eq!(text(&batch, "l"), [Some("[1e1]".into()), Some("[2e2]".into()), Some("[3e3]".into())]);
+    for (bodies, place) in [
+        (["{}", "{}\n7"], "record 2, line 2: an event"),
+        (["{}", "[{},7]"], "record 2, event 2: an event"),
+        (["{\"a\":1}", "{\"a\":\"x\"}"], "record 2, line 1: the field `a`"),
+    ] {
+        let message = texts(&bodies).unwrap_err().to_string();
+        assert!(message.starts_with(place), "{message}");
     }
 }
 
@@ -190,7 +307,7 @@ fn fields_events_and_cells_are_bounded() {
     };
     assert_eq!(read(&wide(1000)).fields.len(), 1000);
     assert!(refused(wide(1001)).contains("at most 1000 fields"));
-    let kind = |body: String| decode(body.as_bytes()).unwrap_err().kind();
+    let kind = |body: String| decode_as(body.as_bytes(), Framing::Json).unwrap_err().kind();
     assert_eq!(read(&"{}\n".repeat(MAX_EVENTS)).rows, MAX_EVENTS);
     assert_eq!(kind("{}\n".repeat(MAX_EVENTS + 1)), ErrorKind::TooLarge);
     assert_eq!(kind(format!("{}\n{}", wide(1000), "{}\n".repeat(8000))), ErrorKind::TooLarge);
@@ -228,16 +345,25 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(bytes in prop_oneof![any::<Vec<u8>>(), noise()]) {
-        if let Ok(batch) = decode(&bytes) {
-            prop_assert!(batch.rows > 0);
-            prop_assert!(batch.columns.iter().all(|column| column.len() == batch.rows));
+        for framing in [Framing::Json, Framing::Lines] {
+            if let Ok(batch) = decode_as(&bytes, framing) {
+                prop_assert!(batch.columns.iter().all(|column| column.len() == batch.rows));
+            }
         }
     }
 
     #[test]
     fn what_is_taken_as_one_object_is_json(bytes in noise()) {
-        if bytes.first() == Some(&b'[') && decode(&bytes).is_ok() {
+        if bytes.first() == Some(&b'[') && decode_as(&bytes, Framing::Json).is_ok() {
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        }
+    }
+
+    #[test]
+    fn lines_and_json_agree_on_what_stands_on_one_line(bytes in noise()) {
+        if !bytes.contains(&b'\n') {
+            let [json, lines] = [Framing::Json, Framing::Lines].map(|framing| decode_as(&bytes, framing).ok());
+            prop_assert_eq!(json.map(|batch| batch.columns), lines.map(|batch| batch.columns));
         }
     }
 }

@@ -78,7 +78,8 @@ impl BulkArgs {
         if read.map_err(unreadable)? as u64 > MAX_BYTES {
             return Err(Failure::usage(format!("{} is larger than 64 MiB: split it", self.file.display())));
         }
-        Ok(text)
+        // Some programs begin every text with a byte order mark.
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
     }
 }
 

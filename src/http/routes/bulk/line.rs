@@ -13,7 +13,7 @@ use super::super::keys::{Issue, Patch};
 use super::{MAX_LINE_BYTES, MAX_LINES};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::without_values;
+use crate::http::extract::{without_mark, without_values};
 use crate::http::field::Rfc3339;
 use crate::key::{Actor, KeyId, KeyPatch, KeyType, Label, NamePattern};
 use crate::keystore::{Change, Selection};
@@ -134,7 +134,7 @@ struct Filter {
 /// # Errors
 /// 400 when there is none, 413 above [`MAX_LINES`].
 pub(super) fn split(body: &Bytes) -> Result<Vec<Line>, Problem> {
-    let pieces = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
+    let pieces = without_mark(body).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     let pieces = pieces.filter(|(_, text)| !text.is_empty()).take(MAX_LINES + 1);
     let lines: Vec<Line> = pieces.map(|(at, text)| Line { number: at + 1, text: body.slice_ref(text) }).collect();
     match lines.len() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures::StreamExt;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -24,6 +24,7 @@ use crate::documents::RequestContext;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Operator, check_length, read_body};
+use crate::http::media_type::{media_type, refuse_encoded, unsupported};
 use work::Work;
 
 /// The largest body, in bytes.
@@ -111,11 +112,9 @@ impl FromRequest for Room {
 }
 
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
-    match request.content_type().to_ascii_lowercase().as_str() {
-        "" | "application/x-ndjson" | "application/jsonl" | "application/json" => Ok(()),
-        _ => Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "Send one JSON object a line (curl: -H 'Content-Type: application/x-ndjson').",
-        )),
+    refuse_encoded(request)?;
+    match media_type(request)?.as_str() {
+        "" | "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json" => Ok(()),
+        _ => Err(unsupported("Send one JSON object a line (curl: -H 'Content-Type: application/x-ndjson').")),
     }
 }

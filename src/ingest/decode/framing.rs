@@ -1,0 +1,145 @@
+//! How events stand in a text, and where the next one begins.
+
+use super::Table;
+use super::event::{Event, Events};
+use super::place::Place;
+use super::refusal::Refusal;
+use crate::error::{Error, Result};
+use serde::de::DeserializeSeed;
+
+/// How events stand in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// As JSON: an object, an array of objects, or objects with blanks between. A value may span lines.
+    #[default]
+    Json,
+    /// As NDJSON: each line stands for itself, so that a broken one is named by its own number. Several objects on one
+    /// line, with blanks between, are taken; so is one array, which no line may begin.
+    Lines,
+}
+
+/// A text with events in it: a body, or a record of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'b> {
+    /// What was sent. A byte order mark is passed over.
+    pub bytes: &'b [u8],
+    /// How events stand in it.
+    pub framing: Framing,
+    /// Which record it is, counted from 1; 0 when the request does not consist of records.
+    pub record: usize,
+}
+
+impl<'b> Text<'b> {
+    /// The text of a whole body.
+    pub fn of_body(bytes: &'b [u8], framing: Framing) -> Self {
+        Self { bytes, framing, record: 0 }
+    }
+
+    /// Without its byte order mark.
+    pub(super) fn body(&self) -> &'b [u8] {
+        self.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.bytes)
+    }
+
+    /// Reads all events into `table`, or says which is the first that is refused.
+    pub(super) fn read<'t>(&self, table: &mut Table<'t>) -> Result<()>
+    where
+        'b: 't,
+    {
+        let body = self.body();
+        let text = std::str::from_utf8(body).map_err(|error| {
+            let line = 1 + newlines(&body[..error.valid_up_to()]);
+            Refusal::not_utf8().at(Place::line(line).in_record(self.record))
+        })?;
+        table.begin_text(text, self.record);
+        match (next(body, 0), self.framing) {
+            (Some((_, b'[')), _) => array(table, text),
+            (_, Framing::Lines) => lines(table, text),
+            (first, Framing::Json) => objects(table, text, first),
+        }
+    }
+}
+
+fn array(table: &mut Table<'_>, text: &str) -> Result<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    if let Err(error) = Events(&mut *table).deserialize(&mut deserializer) {
+        let place = Place { line: error.line(), ..table.place() };
+        return Err(table.reason(&error).at(place));
+    }
+    deserializer.end().map_err(|error| {
+        table.go_to(Place::line(error.line()));
+        Refusal::not_json(&error).at(table.place())
+    })
+}
+
+fn lines(table: &mut Table<'_>, text: &str) -> Result<()> {
+    for (at, line) in text.split('\n').enumerate() {
+        table.go_to(Place::line(at + 1));
+        let mut start = next(line.as_bytes(), 0);
+        while let Some((at, byte)) = start {
+            let length = object(table, &line[at..], byte).map_err(|(refusal, _)| refusal.at(table.place()))?;
+            start = following(line, at, length).map_err(|refusal| refusal.at(table.place()))?;
+        }
+    }
+    Ok(())
+}
+
+fn objects(table: &mut Table<'_>, text: &str, first: Option<(usize, u8)>) -> Result<()> {
+    let (mut start, mut counted, mut line) = (first, 0, 1);
+    while let Some((at, byte)) = start {
+        line += newlines(&text.as_bytes()[counted..at]);
+        counted = at;
+        table.go_to(Place::line(line));
+        let stopped = |(refusal, lines): (Refusal, usize), table: &Table<'_>| -> Error {
+            let place = table.place();
+            refusal.at(Place { line: place.line + lines, ..place })
+        };
+        let length = object(table, &text[at..], byte).map_err(|stop| stopped(stop, table))?;
+        start = following(text, at, length).map_err(|refusal| {
+            let lines = newlines(&text.as_bytes()[at..at + length.unwrap_or(0)]);
+            stopped((refusal, lines), table)
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads the object at the start of `text`, which begins with `byte`. The answer is where the next one may begin, from
+/// there on; `None` when nothing follows. A refusal comes with the number of line ends before it.
+pub(super) fn object(table: &mut Table<'_>, text: &str, byte: u8) -> Result<Option<usize>, (Refusal, usize)> {
+    if byte != b'{' {
+        return Err((Refusal::not_an_object(), 0));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Event(&mut *table)
+        .deserialize(&mut deserializer)
+        .map_err(|error| (table.reason(&error), error.line().saturating_sub(1)))?;
+    Ok(deserializer.end().err().map(|more| offset(text, more.line(), more.column())))
+}
+
+/// The first byte of what follows an event that began at `start` of `text`, if anything does.
+pub(super) fn following(text: &str, start: usize, length: Option<usize>) -> Result<Option<(usize, u8)>, Refusal> {
+    let Some((at, byte)) = length.and_then(|length| next(text.as_bytes(), start + length)) else { return Ok(None) };
+    if text.as_bytes()[at - 1].is_ascii_whitespace() { Ok(Some((at, byte))) } else { Err(Refusal::glued()) }
+}
+
+/// The first byte that is not blank, from `at` on.
+pub(super) fn next(text: &[u8], at: usize) -> Option<(usize, u8)> {
+    let rest = text.get(at..)?;
+    let blank = rest.iter().position(|&byte| !is_blank(byte))?;
+    Some((at + blank, rest[blank]))
+}
+
+/// What JSON calls whitespace.
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Where `serde_json`'s line and column (both from 1, in bytes) are. As far as the text was read, so the cost of all
+/// calls together is one pass.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let before = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+    before + column.saturating_sub(1)
+}
+
+pub(super) fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
