@@ -16,11 +16,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::encode::Encoder;
-use super::interrupt::{Interrupt, InterruptJoins};
+use super::interrupt::Interrupt;
 use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
 use super::tables::{self, Tables};
-use super::{failure, functions, growth, overflow, shadow, statement};
+use super::using::MergeColumns;
+use super::{checked_arithmetic, expression_size, failure, functions, rules, statement, subqueries};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -169,13 +170,15 @@ impl Query {
             scope: self.scope.clone(),
             range: self.request.range(),
         });
-        let state = self.state(tables.clone());
+        let merge = Arc::new(MergeColumns::default());
+        let state = self.state(tables.clone(), merge.clone());
         check_names(&state, &tables, &statement)?;
         let planned = async {
             let plan = state.statement_to_plan(statement).await?;
             let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
             read_only.verify_plan(&plan)?;
-            growth::check(&plan)?;
+            expression_size::check(&plan)?;
+            let plan = subqueries::exact(plan)?;
             self.interrupt.check()?;
             let plan = state.optimize(&plan)?;
             // Optimising cannot be interrupted; the rest need not begin when nobody waits for it.
@@ -184,10 +187,10 @@ impl Query {
             self.interrupt.check()?;
             execute_stream(plan, state.task_ctx())
         };
-        planned.await.map_err(failure::of)
+        planned.await.map_err(|error| merge.advise(&error).unwrap_or_else(|| failure::of(error)))
     }
 
-    fn state(&self, tables: Arc<Tables>) -> SessionState {
+    fn state(&self, tables: Arc<Tables>, merge: Arc<MergeColumns>) -> SessionState {
         let settings = &self.shared.settings;
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(tables::CATALOG, tables::SCHEMA)
@@ -203,7 +206,7 @@ impl Query {
         options.execution.time_zone = Some("UTC".to_owned());
         // Reserves memory for as many groups as LIMIT says, outside the pool.
         options.optimizer.enable_topk_aggregation = false;
-        let [check_operators, widen_sums] = overflow::rules();
+        let [check_operators, widen_sums] = checked_arithmetic::rules();
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(self.shared.environment.clone())
@@ -214,8 +217,9 @@ impl Query {
             .with_window_functions(functions::window())
             .with_analyzer_rule(check_operators)
             .with_analyzer_rule(widen_sums)
-            .with_optimizer_rules(shadow::rules())
-            .with_physical_optimizer_rule(Arc::new(InterruptJoins(self.interrupt.clone())))
+            .with_relation_planners(vec![merge])
+            .with_optimizer_rules(rules::logical())
+            .with_physical_optimizer_rules(rules::physical(&self.interrupt))
             .build();
         state.mark_start_execution();
         state

@@ -6,10 +6,10 @@
 //! - `approx_percentile_cont` and `approx_percentile_cont_with_weight`: reserve memory for a size that the query states.
 //! - `arrow_cast`, `arrow_try_cast`, `cast_to_type`, `try_cast_to_type`: casts to types of a stated length, the same.
 //! - `input_file_name`, `file_row_index`, `arrow_metadata`, `arrow_field`, `with_metadata`: tell of object names.
-//! - `version`: nobody's business.
+//! - `version`: discloses the version.
 //! - every table function (`generate_series`, `range` …).
 //!
-//! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::growth`].
+//! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::expression_size`].
 
 use std::sync::Arc;
 

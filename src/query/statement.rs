@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use super::dialect::Budgeted;
-use super::{clauses, failure, tokens};
+use super::{clauses, failure, tokens, using};
 use crate::error::{Error, Result};
 
 /// Address space, not memory: only what a text really needs of it is touched.
@@ -44,15 +44,18 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
             .build()
             .and_then(|mut parser| parser.parse_statements())
             .map_err(failure::of)?;
-        let statement = statements.pop_front().ok_or_else(|| Error::invalid("the query is empty"))?;
+        let mut statement = statements.pop_front().ok_or_else(|| Error::invalid("the query is empty"))?;
         if !statements.is_empty() {
             return Err(Error::invalid("a query is one statement"));
         }
-        let Statement::Statement(sql) = &statement else { return Err(Error::invalid(READ_ONLY)) };
-        match &**sql {
+        let Statement::Statement(sql) = &mut statement else { return Err(Error::invalid(READ_ONLY)) };
+        match &mut **sql {
             SqlStatement::Query(query) => match query.visit(&mut Guard::new(max_levels)) {
                 ControlFlow::Break(error) => Err(error),
-                ControlFlow::Continue(()) => Ok(statement),
+                ControlFlow::Continue(()) => {
+                    using::mark(query)?;
+                    Ok(statement)
+                }
             },
             SqlStatement::ExplainTable {
                 describe_alias: DescribeAlias::Describe | DescribeAlias::Desc,

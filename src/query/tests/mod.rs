@@ -1,12 +1,13 @@
 //! The engine as its callers see it.
 
 mod answers;
+mod checked_arithmetic;
 mod clauses;
 mod correct;
 mod hostile;
-mod overflow;
+mod isolation;
+mod nulls;
 mod stopping;
-mod walls;
 
 use std::sync::Arc;
 

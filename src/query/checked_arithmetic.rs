@@ -1,8 +1,8 @@
-//! An integer that is too large is an error, not another number: DataFusion's `+`, `-`, `*` and `sum` start again at the
-//! other end of the range, and no option of it changes that.
+//! An integer that is too large is an error, not another number.
 //!
-//! Once types are settled, the operators on integers become functions that check, under the names that the operators
-//! have; `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast back.
+//! In DataFusion 55 `+`, `-`, `*` and `sum` wrap around, and no option changes that (apache/datafusion#2455, #12140, open; no
+//! release ends it). Once types are settled, the operators on integers become functions that check, under the names of the
+//! operators. `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast back.
 
 use std::sync::Arc;
 

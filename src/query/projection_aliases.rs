@@ -1,8 +1,8 @@
 //! Keeps `SELECT v + 1 AS v FROM (SELECT v + 1 AS v FROM …)` two additions.
 //!
-//! DataFusion 55 drops one of two consecutive projections that are written alike, which is wrong when a projection
-//! gives a name that it also reads (apache/datafusion#24686 mends it: this file goes with the release that has that).
-//! So the lower of two projections never gives such a name: before every use of that rule it is renamed.
+//! DataFusion 55 drops one of two consecutive projections that are written alike, which is wrong when a projection gives a
+//! name that it also reads (apache/datafusion#24686; remove this file with the release that has that). So before every use
+//! of that rule such a name is changed in the lower of the two projections.
 
 use std::sync::Arc;
 
@@ -11,29 +11,15 @@ use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
-
-/// The rule that drops projections.
-const DROPS: &str = "optimize_projections";
-
-/// DataFusion's own rules, in its order, and ours in front of the one that needs it.
-pub(super) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    let mut at = 0;
-    while let Some(found) = rules[at..].iter().position(|rule| rule.name() == DROPS) {
-        rules.insert(at + found, Arc::new(RenameShadows));
-        at += found + 2;
-    }
-    rules
-}
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// Renames what the lower of two projections gives under a name that it also reads.
 #[derive(Debug)]
-struct RenameShadows;
+pub(super) struct RenameAliases;
 
-impl OptimizerRule for RenameShadows {
+impl OptimizerRule for RenameAliases {
     fn name(&self) -> &'static str {
-        "rename_shadows"
+        "rename_aliases"
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
@@ -47,14 +33,12 @@ impl OptimizerRule for RenameShadows {
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Projection(upper) = &plan else { return Ok(Transformed::no(plan)) };
         let LogicalPlan::Projection(lower) = &*upper.input else { return Ok(Transformed::no(plan)) };
-        let shadows = shadows(lower);
-        if !shadows.contains(&true) {
+        let reused = reused(lower);
+        if !reused.contains(&true) {
             return Ok(Transformed::no(plan));
         }
-        let renamed: Vec<Option<String>> = shadows
-            .into_iter()
-            .map(|shadow| shadow.then(|| config.alias_generator().next("__keyloft_shadow")))
-            .collect();
+        let renamed: Vec<Option<String>> =
+            reused.into_iter().map(|reused| reused.then(|| config.alias_generator().next("__keyloft_alias"))).collect();
         let given = lower.expr.iter().zip(&renamed).map(|(expr, name)| match name {
             Some(name) => expr.clone().unalias().alias(name),
             None => expr.clone(),
@@ -78,24 +62,14 @@ impl OptimizerRule for RenameShadows {
 }
 
 /// For each expression, whether it gives a name under which the projection reads something else.
-fn shadows(projection: &Projection) -> Vec<bool> {
+fn reused(projection: &Projection) -> Vec<bool> {
     let read: Vec<_> = projection.expr.iter().flat_map(Expr::column_refs).collect();
-    let shadows = |expr: &Expr| match expr {
+    let reused = |expr: &Expr| match expr {
         Expr::Alias(alias) => {
             let itself = matches!(&*alias.expr, Expr::Column(column) if column.name == alias.name);
             !itself && read.iter().any(|column| column.name == alias.name)
         }
         _ => false,
     };
-    projection.expr.iter().map(shadows).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rule_that_drops_projections_is_still_called_so() {
-        assert!(rules().windows(2).any(|pair| pair[0].name() == "rename_shadows" && pair[1].name() == DROPS));
-    }
+    projection.expr.iter().map(reused).collect()
 }

@@ -1,8 +1,8 @@
 //! Refuses plans in which a short text stands for a huge expression.
 //!
-//! `SELECT a || a AS a FROM (SELECT a || a AS a FROM …)` doubles with every level, in the values and, when the optimiser
-//! pushes a filter through, in the plan itself; neither is counted by the memory pool. So every expression is weighed
-//! as if the columns it names were written out. Without such a trick no query reaches the limit.
+//! `SELECT a || a AS a FROM (SELECT a || a AS a FROM …)` doubles with every level: in the values, and in the plan when the
+//! optimiser pushes a filter through. DataFusion's memory pool counts neither, and no release is to change that. So every
+//! expression is weighed as if the columns that it names were written out. Ordinary queries do not come near the limit.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};

@@ -1,0 +1,49 @@
+//! The rules of the optimiser: DataFusion's own, in its order, and ours in front of those that need them.
+
+use std::sync::Arc;
+
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+use super::interrupt::{Interrupt, InterruptJoins};
+use super::mark_joins::MarkJoins;
+use super::outer_joins::ForgetConstants;
+use super::projection_aliases::RenameAliases;
+
+type Logical = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// The rules for logical plans.
+pub(super) fn logical() -> Vec<Logical> {
+    let mut rules = Vec::new();
+    for rule in Optimizer::new().rules {
+        match rule.name() {
+            "decorrelate_predicate_subquery" => rules.push(Arc::new(MarkJoins) as Logical),
+            "optimize_projections" => rules.push(Arc::new(RenameAliases)),
+            _ => {}
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+/// The rules for physical plans. What is known of outer joins is corrected first, because the others rest on it.
+pub(super) fn physical(interrupt: &Interrupt) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(ForgetConstants));
+    rules.push(Arc::new(InterruptJoins(interrupt.clone())));
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_that_ours_stand_in_front_of_are_still_called_so() {
+        let names: Vec<_> = logical().iter().map(|rule| rule.name().to_owned()).collect();
+        for pair in [["mark_joins", "decorrelate_predicate_subquery"], ["rename_aliases", "optimize_projections"]] {
+            assert!(names.windows(2).any(|window| window == pair), "{names:?}");
+        }
+    }
+}

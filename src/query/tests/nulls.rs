@@ -1,0 +1,203 @@
+//! Nulls and what is around them: answers that DataFusion 55 gets wrong by itself. Each was found by comparing with another engine.
+
+use arrow::array::{Int64Array, StringArray};
+
+use super::*;
+
+fn some_ints(values: &[Option<i64>]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
+}
+
+async fn house() -> House {
+    let house = House::new();
+    let day = "2026-11-20T10:00:00Z";
+    house.store("default", "l", day, vec![("id", ints(&[0, 1, 2, 3])), ("k", ints(&[0, 1, 0, 1]))]).await;
+    house.store("default", "r", day, vec![("k", ints(&[0, 1])), ("v", texts(&["x", "y"]))]).await;
+    house.store("default", "t", day, vec![("id", some_ints(&[Some(1), None]))]).await;
+    house.store("default", "o", day, vec![("id", ints(&[1, 2])), ("g", ints(&[1, 2]))]).await;
+    house.store("default", "u", day, vec![("id", some_ints(&[Some(1), None])), ("g", ints(&[1, 2]))]).await;
+    house.store("default", "a", day, vec![("k", ints(&[1, 2])), ("x", ints(&[10, 20]))]).await;
+    house.store("default", "b", day, vec![("k", ints(&[2, 3])), ("y", ints(&[200, 300]))]).await;
+    house.store("default", "c", day, vec![("k", ints(&[1, 3, 4])), ("z", ints(&[7, 8, 9]))]).await;
+    let missing =
+        vec![("k", some_ints(&[None, Some(1)])), ("s", Arc::new(StringArray::from(vec![None, Some("s")])) as _)];
+    house.store("default", "n", day, missing).await;
+    house
+}
+
+/// Asks each and compares: an answer, or, behind `!`, words of the refusal.
+async fn check(cases: &[(&str, &str)]) {
+    let house = house().await;
+    let mut wrong = Vec::new();
+    for (sql, expected) in cases {
+        let found = house.ask(everything("default"), request(sql), Format::JsonArray).await;
+        let right = match (&found, expected.strip_prefix('!')) {
+            (Ok(found), None) => found == expected,
+            (Err(error), Some(words)) => error.kind() == ErrorKind::Invalid && error.message().contains(words),
+            _ => false,
+        };
+        if !right {
+            wrong.push(format!("{sql}\n  expected {expected}\n  found    {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_constant_of_the_nullable_side_of_an_outer_join_is_no_constant_above_it() {
+    let ordered = r#"[{"id":0,"v":"x"},{"id":2,"v":"x"},{"id":1,"v":null},{"id":3,"v":null}]"#;
+    check(&[
+        ("SELECT l.id, r.v FROM l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v, l.id", ordered),
+        ("SELECT l.id, r.v FROM r RIGHT JOIN l ON l.k = r.k AND r.v = 'x' ORDER BY r.v, l.id", ordered),
+        ("SELECT l.id, r.v FROM l FULL JOIN (SELECT * FROM r WHERE v = 'x') r ON l.k = r.k ORDER BY r.v, l.id", ordered),
+        ("SELECT l.id, r.v FROM l LEFT JOIN (SELECT k, 'x' AS v FROM r WHERE k = 0) r ON l.k = r.k ORDER BY v, id", ordered),
+        (
+            "SELECT l.id FROM l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v NULLS FIRST, l.id LIMIT 2",
+            r#"[{"id":1},{"id":3}]"#,
+        ),
+        (
+            "SELECT r.v, count(*) AS n FROM l LEFT JOIN r ON l.k = r.k AND r.v = 'x' GROUP BY r.v ORDER BY r.v NULLS FIRST",
+            r#"[{"v":null,"n":2},{"v":"x","n":2}]"#,
+        ),
+        (
+            "SELECT l.id, row_number() OVER (ORDER BY r.v, l.id) AS n FROM l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY l.id",
+            r#"[{"id":0,"n":1},{"id":1,"n":3},{"id":2,"n":2},{"id":3,"n":4}]"#,
+        ),
+        (
+            "SELECT l.id, rank() OVER (PARTITION BY r.v ORDER BY l.id) AS n FROM l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY l.id",
+            r#"[{"id":0,"n":1},{"id":1,"n":1},{"id":2,"n":2},{"id":3,"n":2}]"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn in_and_not_in_have_three_truth_values() {
+    check(&[
+        ("SELECT id FROM l WHERE 3 NOT IN (SELECT id FROM t)", "[]"),
+        ("SELECT id FROM l WHERE (k IN (SELECT id FROM t)) IS NULL ORDER BY id", r#"[{"id":0},{"id":2}]"#),
+        ("SELECT id FROM o WHERE 3 NOT IN (SELECT id FROM u WHERE u.g = o.g)", r#"[{"id":1}]"#),
+        ("SELECT k FROM n WHERE (k IN (SELECT id FROM t WHERE id = 2)) IS NOT FALSE", "[]"),
+        ("SELECT s FROM n WHERE (k IN (SELECT id FROM t)) IS NOT FALSE ORDER BY s", r#"[{"s":"s"},{"s":null}]"#),
+        ("SELECT s FROM n WHERE k NOT IN (SELECT g FROM u WHERE g > 9) ORDER BY s", r#"[{"s":"s"},{"s":null}]"#),
+        ("SELECT s FROM n WHERE k NOT IN (SELECT g FROM u WHERE g > 1)", r#"[{"s":"s"}]"#),
+        ("SELECT id FROM o WHERE id NOT IN (SELECT u.id FROM u WHERE u.g < o.g) ORDER BY id", r#"[{"id":1},{"id":2}]"#),
+        ("SELECT id FROM o WHERE id NOT IN (SELECT u.id FROM u WHERE u.id = o.id) ORDER BY id", r#"[{"id":2}]"#),
+        ("SELECT id FROM o WHERE NOT (id IN (SELECT id FROM t)) OR g = 2", r#"[{"id":2}]"#),
+        ("SELECT id FROM o WHERE NULL NOT IN (SELECT id FROM l WHERE id > 9) ORDER BY id", r#"[{"id":1},{"id":2}]"#),
+        ("SELECT id FROM o WHERE NULL NOT IN (SELECT id FROM l)", "[]"),
+        ("SELECT id FROM o WHERE NOT (NOT (id NOT IN (SELECT id FROM t WHERE id IS NOT NULL)))", r#"[{"id":2}]"#),
+        ("SELECT id FROM l WHERE id IN (SELECT id FROM l WHERE k = 1) ORDER BY id", r#"[{"id":1},{"id":3}]"#),
+        ("SELECT id FROM l WHERE k IN (SELECT id FROM l WHERE id > 0) ORDER BY id", r#"[{"id":1},{"id":3}]"#),
+        ("SELECT id FROM o WHERE EXISTS (SELECT 1 FROM (SELECT id FROM u WHERE u.g = o.g) s)", "!another subquery"),
+        ("SELECT id FROM l WHERE id > ALL (SELECT id FROM o) ORDER BY id", r#"[{"id":3}]"#),
+        ("SELECT id FROM l WHERE id > ALL (SELECT id FROM t)", "[]"),
+        ("SELECT id FROM l WHERE id <= ANY (SELECT id FROM t) ORDER BY id", r#"[{"id":0},{"id":1}]"#),
+        ("SELECT id FROM l WHERE (id <= ANY (SELECT id FROM t)) IS NULL ORDER BY id", r#"[{"id":2},{"id":3}]"#),
+        ("SELECT id FROM l WHERE id NOT IN (SELECT max(id) FROM u WHERE u.g = l.id) ORDER BY id", "[]"),
+        (
+            "SELECT id FROM l WHERE id IN (SELECT count(*) FROM u WHERE u.g = l.id) ORDER BY id",
+            r#"[{"id":0},{"id":1}]"#,
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_subquery_answers_wherever_it_stands() {
+    check(&[
+        (
+            "SELECT id, id IN (SELECT id FROM t) AS i FROM l ORDER BY id",
+            r#"[{"id":0,"i":null},{"id":1,"i":true},{"id":2,"i":null},{"id":3,"i":null}]"#,
+        ),
+        (
+            "SELECT id, id NOT IN (SELECT g FROM u) AS i FROM l ORDER BY id",
+            r#"[{"id":0,"i":true},{"id":1,"i":false},{"id":2,"i":false},{"id":3,"i":true}]"#,
+        ),
+        (
+            "SELECT id, CASE WHEN EXISTS (SELECT 1 FROM u WHERE u.g = l.id) THEN 'yes' ELSE 'no' END AS e FROM l ORDER BY id",
+            r#"[{"id":0,"e":"no"},{"id":1,"e":"yes"},{"id":2,"e":"yes"},{"id":3,"e":"no"}]"#,
+        ),
+        ("SELECT EXISTS (SELECT 1 FROM t) AS e, NOT EXISTS (SELECT 1 FROM t WHERE id = 7) AS n", r#"[{"e":true,"n":true}]"#),
+        ("SELECT sum(CASE WHEN id IN (SELECT g FROM u) THEN 1 ELSE 0 END) AS s FROM l", r#"[{"s":2}]"#),
+        (
+            "SELECT id IN (SELECT g FROM u) AS i, count(*) AS n FROM l GROUP BY id IN (SELECT g FROM u) ORDER BY i",
+            r#"[{"i":false,"n":2},{"i":true,"n":2}]"#,
+        ),
+        (
+            "SELECT id FROM l ORDER BY id IN (SELECT g FROM u) DESC, id",
+            r#"[{"id":1},{"id":2},{"id":0},{"id":3}]"#,
+        ),
+        (
+            "SELECT id, row_number() OVER (ORDER BY EXISTS (SELECT 1 FROM u WHERE u.g = l.id), id) AS n FROM l ORDER BY id",
+            r#"[{"id":0,"n":1},{"id":1,"n":3},{"id":2,"n":4},{"id":3,"n":2}]"#,
+        ),
+        ("SELECT l.id, o.id AS o FROM l JOIN o ON l.id = o.id AND l.id IN (SELECT id FROM t)", r#"[{"id":1,"o":1}]"#),
+        ("SELECT l.id FROM l LEFT JOIN o ON l.id = o.id AND l.id IN (SELECT id FROM t)", "!outer join"),
+        ("SELECT k, count(*) AS n FROM l GROUP BY k HAVING k IN (SELECT id FROM t)", r#"[{"k":1,"n":2}]"#),
+        ("SELECT id FROM l WHERE id NOT IN (SELECT t.id FROM t WHERE t.id = l.k) ORDER BY id", r#"[{"id":0},{"id":2},{"id":3}]"#),
+        ("SELECT id, (SELECT id FROM u WHERE u.g >= o.g ORDER BY id LIMIT 1) AS v FROM o", "!min("),
+        ("SELECT id FROM o WHERE EXISTS (SELECT 1 FROM u WHERE u.g = o.g LIMIT 1) ORDER BY id", r#"[{"id":1},{"id":2}]"#),
+        ("SELECT id FROM o WHERE EXISTS (SELECT 1 FROM u WHERE u.g = o.g LIMIT 1 OFFSET 1)", "!LIMIT"),
+        ("SELECT id FROM o WHERE EXISTS (SELECT count(*) FROM u WHERE u.g = 7 AND u.g = o.g) ORDER BY id", r#"[{"id":1},{"id":2}]"#),
+        ("SELECT id FROM o WHERE id IN (SELECT row_number() OVER (ORDER BY u.g) FROM u WHERE u.g = o.g)", "!window"),
+        ("SELECT sum((SELECT count(*) FROM u WHERE u.g = l.id)) AS s FROM l", r#"[{"s":2}]"#),
+        ("SELECT id FROM l ORDER BY (SELECT count(*) FROM u WHERE u.g = l.id) DESC, id LIMIT 1", r#"[{"id":1}]"#),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn using_and_natural_give_one_column_that_is_never_null_for_want_of_a_match() {
+    check(&[
+        ("SELECT k FROM a FULL JOIN b USING (k) ORDER BY k", r#"[{"k":1},{"k":2},{"k":3}]"#),
+        ("SELECT k, count(*) AS n FROM a RIGHT JOIN b USING (k) GROUP BY k ORDER BY k", r#"[{"k":2,"n":1},{"k":3,"n":1}]"#),
+        ("SELECT k, x, y FROM a FULL JOIN b USING (k) WHERE k = 3", r#"[{"k":3,"x":null,"y":300}]"#),
+        ("SELECT k, z FROM a FULL JOIN b USING (k) FULL JOIN c USING (k) ORDER BY k",
+         r#"[{"k":1,"z":7},{"k":2,"z":null},{"k":3,"z":8},{"k":4,"z":9}]"#),
+        ("SELECT k, x, z FROM (a FULL JOIN b USING (k)) LEFT JOIN c USING (k) ORDER BY k",
+         r#"[{"k":1,"x":10,"z":7},{"k":2,"x":20,"z":null},{"k":3,"x":null,"z":8}]"#),
+        (
+            "SELECT * EXCLUDE (p_timestamp, p_key_id, p_source_id) FROM (SELECT k, z FROM c) l LEFT JOIN (SELECT k, x FROM a) b USING (k) ORDER BY k",
+            "!",
+        ),
+        (
+            "SELECT * FROM (SELECT k, z FROM c) l LEFT JOIN (SELECT k, x FROM a) b USING (k) ORDER BY k",
+            r#"[{"k":1,"z":7,"x":10},{"k":3,"z":8,"x":null},{"k":4,"z":9,"x":null}]"#,
+        ),
+        (
+            "SELECT * FROM (SELECT k, x FROM a) a NATURAL FULL JOIN (SELECT k, y FROM b) b ORDER BY k",
+            r#"[{"k":1,"x":10,"y":null},{"k":2,"x":20,"y":200},{"k":3,"x":null,"y":300}]"#,
+        ),
+        (
+            "SELECT k FROM (SELECT k FROM a) a NATURAL RIGHT JOIN (SELECT k FROM b) b ORDER BY k",
+            r#"[{"k":2},{"k":3}]"#,
+        ),
+        ("SELECT j.k FROM (a FULL JOIN b USING (k)) AS j ORDER BY j.k", r#"[{"k":1},{"k":2},{"k":3}]"#),
+        ("SELECT k, d.id FROM a FULL JOIN b USING (k) JOIN l AS d ON d.id = x / 10 ORDER BY id", "!mbiguous"),
+        ("SELECT x, d.k FROM a FULL JOIN b USING (k) JOIN l AS d ON d.id = x / 10 ORDER BY id",
+         r#"[{"x":10,"k":1},{"x":20,"k":0}]"#),
+        ("SELECT a.k FROM a FULL JOIN b USING (k)", "!ON"),
+        ("SELECT b.k FROM a RIGHT JOIN b USING (k) ORDER BY b.k", r#"[{"k":2},{"k":3}]"#),
+        ("SELECT a.k FROM a LEFT JOIN b USING (k) WHERE b.k IS NULL", r#"[{"k":1}]"#),
+        ("SELECT count(y) AS n FROM a LEFT JOIN b USING (k)", r#"[{"n":1}]"#),
+        ("SELECT a.* FROM a FULL JOIN b USING (k)", "!USING"),
+        ("SELECT k FROM a WHERE EXISTS (SELECT 1 FROM b FULL JOIN c USING (k) WHERE k = 4) ORDER BY k", r#"[{"k":1},{"k":2}]"#),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn is_distinct_from_binds_tighter_than_and_and_or() {
+    check(&[
+        ("SELECT true IS DISTINCT FROM true OR true AS x", r#"[{"x":true}]"#),
+        ("SELECT id FROM l WHERE k IS DISTINCT FROM 1 AND id > 0", r#"[{"id":2}]"#),
+        ("SELECT id FROM l WHERE k IS NOT DISTINCT FROM 0 + 1 AND NOT id IS DISTINCT FROM 3", r#"[{"id":3}]"#),
+        ("SELECT 1 IS DISTINCT FROM 2 IS DISTINCT FROM false AS x", r#"[{"x":true}]"#),
+        (
+            "SELECT CASE WHEN 1 IS NOT DISTINCT FROM 1 AND 2 IS DISTINCT FROM 2 THEN 'a' ELSE 'b' END AS x",
+            r#"[{"x":"b"}]"#,
+        ),
+    ])
+    .await;
+}
