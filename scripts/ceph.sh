@@ -1,51 +1,37 @@
 #!/usr/bin/env bash
 # A real Ceph object store (RADOS gateway of Debian 12, 16.2.15) on loopback, with nothing installed system-wide: a
 # monitor, one OSD that keeps everything in memory, and two gateways over the same objects. The second, the victim, is for
-# tests that pause or kill it. Packages are fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/ceph.
+# tests that pause or kill it. Packages are fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/debian/ceph.
 #
 # usage: scripts/ceph.sh start DIR   starts it; DIR/env then holds KEYLOFT_TEST_CEPH, …_VICTIM and …_VICTIM_PID
 #        scripts/ceph.sh stop DIR    stops what was started there; the objects are gone
 set -euo pipefail
 [ $# = 2 ] || { echo "usage: scripts/ceph.sh start|stop DIR" >&2; exit 2; }
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
 dir=$(realpath -m "$2")
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/ceph"
-root="$cache/root"
+root="$keyloft_cache/debian/ceph"
 libraries="$root/usr/lib/$(uname -m)-linux-gnu"
 conf="$dir/ceph.conf"
 fsid=11111111-2222-3333-4444-555555555555
 
-# What Ceph wants for disks, users and web pages that are not there.
-unneeded='^(sudo|lvm2|dmeventd|parted|smartmontools|nvme-cli|hdparm|gdisk|logrotate|cryptsetup-bin|dmidecode|xfsprogs'
-unneeded+='|uuid-runtime|python3-(requests|urllib3|chardet|certifi|idna|charset-normalizer))$'
+packages=(ceph-mon ceph-osd radosgw ceph-common)
+# What Ceph wants for disks, users, web pages and packaging that are not there.
+unneeded='sudo|lvm2|dmeventd|parted|smartmontools|nvme-cli|hdparm|gdisk|logrotate|cryptsetup-bin|dmidecode|xfsprogs'
+unneeded+='|uuid-runtime|cron.*|e2fsprogs|logsave|openssl|ca-certificates|media-types|psmisc|sensible-utils'
+unneeded+='|(lib)?binutils.*|libctf.*|libgprofng0|python3-(requests|urllib3|chardet|certifi|idna|charset-normalizer)'
 
-# Package lists of its own: those of the machine may be old or absent, and are not ours to renew.
-apt() {
-    mkdir -p "$cache"/{debs,lists/partial,archives/partial}
-    apt-get -q -o Dir::State::Lists="$cache/lists" -o Dir::Cache="$cache" -o APT::Sandbox::User=root "$@"
+fetch() { unpack_debian "$1" "$unneeded" "${packages[@]}"; }
+# The programs find their libraries and their own Python.
+enter_environment() {
+    export LD_LIBRARY_PATH="$(debian_libraries "$root"):$libraries/ceph" PATH="$root/usr/bin:$PATH"
+    export PYTHONHOME="$root/usr" PYTHONPATH="$root/usr/lib/python3/dist-packages" PYTHONDONTWRITEBYTECODE=1
 }
-
-packages() {
-    [ ! -e "$cache/complete" ] || return 0
-    command -v apt-get >/dev/null || { echo "the packages of Ceph are those of Debian 12: there is no apt-get" >&2; exit 1; }
-    rm -rf "$root"
-    apt update >/dev/null
-    local wanted
-    wanted=$(apt install -s --no-install-recommends ceph-mon ceph-osd radosgw ceph-common |
-        awk '/^Inst/ { print $2 }' | grep -vE "$unneeded")
-    # shellcheck disable=SC2086
-    (cd "$cache/debs" && apt download $wanted >/dev/null)
-    for package in "$cache"/debs/*.deb; do dpkg -x "$package" "$root"; done
-    rm -rf "$cache"/{debs,lists,archives} "$cache"/*.bin
-    touch "$cache/complete"
-}
-
-# The Python that Ceph's own modules are built for.
-python=/usr/bin/python3
-[ -x "$python" ] || python="$root/usr/bin/python3"
-
-free_port() {
-    "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
+runs() (
+    enter_environment
+    for program in ceph-mon ceph-osd radosgw monmaptool ceph-authtool radosgw-admin; do "$program" --version || exit; done
+    python3 "$root/usr/bin/ceph" --version
+)
 
 write_conf() {
     cat >"$conf" <<CONF
@@ -115,33 +101,28 @@ rgw data = $dir/data/victim
 CONF
 }
 
-# daemon NAME COMMAND…: runs it in a session of its own, so that Ctrl-C in a terminal leaves it to `stop`.
+# daemon NAME COMMAND…
 daemon() {
     local name=$1
     shift
-    setsid nohup "$@" -c "$conf" -f </dev/null >"$dir/log/$name.out" 2>&1 3>&- &
-    echo $! >"$dir/$name.pid"
+    start_daemon "$dir/log/$name" "$@" -c "$conf" -f
 }
 
-# Whoever meets a young monitor may be sent away or kept waiting, so it is asked again.
+# A monitor that has just started may refuse a client or keep it waiting, so it is asked again.
 ceph() {
     for _ in $(seq 20); do
-        timeout 5 "$python" "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out" && return
+        timeout 5 python3 "$root/usr/bin/ceph" -c "$conf" "$@" >/dev/null 2>>"$dir/log/ceph.out" && return
         sleep 0.3
     done
     return 1
 }
 
-is_alive() {
-    kill -0 "$(cat "$dir/$1.pid")" 2>/dev/null
-}
-
-# steady NAME COMMAND…: a daemon that is started again when it is sent away.
+# steady NAME COMMAND…: a daemon that is started again when the monitor refuses it.
 steady() {
     for _ in 1 2 3 4 5; do
         daemon "$@"
         sleep 1
-        if is_alive "$1"; then return; fi
+        if is_alive "$dir/log/$1"; then return; fi
     done
     return 1
 }
@@ -150,7 +131,7 @@ steady() {
 until_answers() {
     for _ in $(seq 300); do
         curl -fs -m 2 "http://127.0.0.1:$1/" >/dev/null && return
-        is_alive mon && is_alive osd && is_alive "$2" || break
+        is_alive "$dir/log/mon" && is_alive "$dir/log/osd" && is_alive "$dir/log/$2" || break
         sleep 0.2
     done
     return 1
@@ -163,17 +144,12 @@ give_up() {
 }
 
 start() {
-    mkdir -p "$cache" "$dir"/{run,log,data/mon,data/osd0,data/rgw,data/victim}
-    # Two test runs may need the packages at once.
-    exec 3>"$cache/lock"
-    flock 3
-    packages
-    exec 3>&-
+    mkdir -p "$dir"/{run,log,data/mon,data/osd0,data/rgw,data/victim}
+    provide debian/ceph "${packages[*]} without $unneeded" runs fetch
     trap '[ -e "$dir/env" ] || give_up' EXIT
-    export LD_LIBRARY_PATH="$libraries:$root/lib/$(uname -m)-linux-gnu:$libraries/ceph" PATH="$root/usr/bin:$PATH"
-    export PYTHONPATH="$root/usr/lib/python3/dist-packages"
     local mon gateway victim
     mon=$(free_port) gateway=$(free_port) victim=$(free_port)
+    enter_environment
     write_conf "$mon" "$gateway" "$victim"
     monmaptool --create --clobber --fsid "$fsid" --addv a "[v1:127.0.0.1:$mon]" "$dir/monmap" >/dev/null
     ceph-authtool --create-keyring "$dir/keyring" --gen-key -n mon. --cap mon 'allow *' >/dev/null
@@ -193,28 +169,17 @@ start() {
     radosgw-admin -c "$conf" -n client.rgw user create --uid=keyloft --display-name=keyloft \
         --access-key=KEYLOFT --secret-key=KEYLOFTKEYLOFT >/dev/null 2>>"$dir/log/admin.out"
     until_answers "$victim" victim
-    curl -fsS -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user KEYLOFT:KEYLOFTKEYLOFT \
-        -H "x-amz-content-sha256: $(printf '' | sha256sum | cut -d' ' -f1)" "http://127.0.0.1:$gateway/keyloft"
+    make_bucket "http://127.0.0.1:$gateway"
     cat >"$dir/env" <<ENV
 export KEYLOFT_TEST_CEPH=http://127.0.0.1:$gateway
 export KEYLOFT_TEST_CEPH_VICTIM=http://127.0.0.1:$victim
-export KEYLOFT_TEST_CEPH_VICTIM_PID=$(cat "$dir/victim.pid")
+export KEYLOFT_TEST_CEPH_VICTIM_PID=$(cat "$dir/log/victim.pid")
 ENV
 }
 
 stop() {
-    local pid name
-    for name in victim rgw osd mon; do
-        [ -e "$dir/$name.pid" ] || continue
-        pid=$(cat "$dir/$name.pid")
-        # The number may belong to somebody else by now.
-        if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "$conf"; then
-            disown -a
-            kill -KILL "$pid" 2>/dev/null || true # Nothing of it is kept; this ends a paused one too.
-            while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
-        fi
-        rm -f "$dir/$name.pid"
-    done
+    local name
+    for name in victim rgw osd mon; do end_daemon "$dir/log/$name" "$conf"; done
 }
 
 case $1 in

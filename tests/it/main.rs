@@ -39,6 +39,7 @@ mod rotation;
 mod rotation_model;
 mod routes;
 mod scopes;
+mod scripts;
 mod session_places;
 mod sessions;
 mod shared_directory;

@@ -8,6 +8,8 @@ use keyloft::store::StoreUrl;
 pub struct TestStore {
     url: StoreUrl,
     variables: Vec<(String, String)>,
+    /// Its probe races, and a store that loses races now and then would be refused by chance.
+    is_probed: bool,
     /// Removed with the last clone.
     _directory: Option<std::sync::Arc<tempfile::TempDir>>,
 }
@@ -17,7 +19,7 @@ impl TestStore {
     pub fn directory() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = StoreUrl::Directory(directory.path().to_owned());
-        Self { url, variables: Vec::new(), _directory: Some(directory.into()) }
+        Self { url, variables: Vec::new(), is_probed: true, _directory: Some(directory.into()) }
     }
 
     /// The gateway of Ceph that nobody touches.
@@ -25,9 +27,9 @@ impl TestStore {
         Self::s3("KEYLOFT_TEST_CEPH")
     }
 
-    /// moto.
+    /// moto, for what does not race: of two creates at once both may win there.
     pub fn moto() -> Self {
-        Self::s3("KEYLOFT_TEST_MOTO")
+        Self { is_probed: false, ..Self::s3("KEYLOFT_TEST_MOTO") }
     }
 
     fn s3(variable: &str) -> Self {
@@ -45,7 +47,7 @@ impl TestStore {
             ("AWS_REGION", "us-east-1"),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Self { url: format!("s3://keyloft/{prefix}").parse().unwrap(), variables, _directory: None }
+        Self { url: format!("s3://keyloft/{prefix}").parse().unwrap(), variables, is_probed: true, _directory: None }
     }
 
     /// The same place through the gateway of Ceph that may be paused.
@@ -55,6 +57,12 @@ impl TestStore {
     }
 
     pub fn open(&self) -> Bucket {
+        let bucket = self.unproven();
+        if self.is_probed { bucket } else { Bucket::new(bucket.object_store()) }
+    }
+
+    /// As a server opens it, which probes the store before its first write.
+    pub fn unproven(&self) -> Bucket {
         self.url.open_with(self.variables.clone()).unwrap()
     }
 
