@@ -2,13 +2,15 @@
 //!
 //! 1. `pages`: reading them, block by block.
 //! 2. `tables`: options, codes, routes and metrics are those of the code.
-//! 3. `links`: every internal link and anchor resolves.
-//! 4. `commands`: every block of shell runs, or says why not.
-//! 5. `tls`: the proxies of the README's TLS section.
-//! 6. `style`: plain words, short lines.
+//! 3. `names`: commands, flags, variables and metrics that are mentioned exist.
+//! 4. `links`: every internal link and anchor resolves.
+//! 5. `commands`: every block of shell runs, or says why not.
+//! 6. `tls`: the proxies of the README's TLS section.
+//! 7. `style`: plain words, short lines.
 
 mod commands;
 mod links;
+mod names;
 mod pages;
 mod style;
 mod tables;

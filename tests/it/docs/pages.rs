@@ -30,9 +30,13 @@ pub fn page(path: &str) -> Page {
     Page { path: path.into(), text }
 }
 
-/// Every page: those at the top, and all of `docs/`.
+/// The pages outside of `docs/`.
+const OTHERS: [&str; 5] =
+    ["README.md", "SECURITY.md", "CHANGELOG.md", "fixtures/events/README.md", "fixtures/import/README.md"];
+
+/// Every page: [`OTHERS`], and all of `docs/`.
 pub fn pages() -> Vec<Page> {
-    let mut found: Vec<Page> = ["README.md", "SECURITY.md", "CHANGELOG.md"].map(page).into();
+    let mut found: Vec<Page> = OTHERS.map(page).into();
     let files = std::fs::read_dir(root().join("docs")).unwrap().map(|file| file.unwrap().file_name());
     let mut names: Vec<String> = files.map(|name| format!("docs/{}", name.to_str().unwrap())).collect();
     names.retain(|name| name.ends_with(".md"));

@@ -28,6 +28,17 @@ fn lines_are_short() {
     assert!(long.is_empty(), "lines of more than {MAX_COLUMNS} characters:\n  {}", long.join("\n  "));
 }
 
+/// Tests read code in the text line by line.
+#[test]
+fn code_in_a_sentence_stands_on_one_line() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let odd = page.prose().filter(|(_, line)| line.matches('`').count() % 2 == 1);
+        broken.extend(odd.map(|(number, _)| format!("{}:{number}", page.path.display())));
+    }
+    assert!(broken.is_empty(), "backticks that are not closed on their line:\n  {}", broken.join("\n  "));
+}
+
 #[test]
 fn words_are_plain() {
     let mut found = Vec::new();
