@@ -9,7 +9,7 @@
 //!
 //! # Code map
 //!
-//! Data flows one way: `http → auth → keystore → cache`, and writes go `http → keystore → store → cache`. The modules in
+//! Data flows one way: `http → auth → keystore → cache`, and writes go `http → keystore → documents → store → cache`. The modules in
 //! reading order:
 //!
 //! | module | what lives there |
@@ -17,8 +17,8 @@
 //! | [`error`], [`clock`] | the public error; time as an argument |
 //! | [`key`] | keys as values: ids, secrets, digests, credentials, patterns. Pure |
 //! | [`layout`] | every object name, both ways |
-//! | [`store`] | the bucket: conditional writes, durable local files, versioned documents |
-//! | [`documents`] | who asks for a change |
+//! | [`store`] | the bucket: conditional writes, durable local files |
+//! | [`documents`] | versioned JSON documents, and the one way to change them; who asks for a change |
 //! | [`cache`] | all keys in memory, behind one lock |
 //! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
@@ -59,6 +59,7 @@ pub mod error;
 pub mod http;
 #[cfg(feature = "server")]
 pub mod ingest;
+mod jitter;
 pub mod key;
 pub mod keystore;
 pub mod layout;

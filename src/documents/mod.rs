@@ -1,7 +1,24 @@
-//! Changing documents: who asks for a change, and how it is made.
+//! Versioned JSON documents in the bucket, and the one way to change them.
 //!
-//! 1. [`context`]: who asks, by which request, from where and when.
+//! 1. [`context`]: who asks for a change.
+//! 2. [`document`]: a kind of document, and what reading one finds.  [`unreadable`]: why one cannot be used.
+//! 3. [`collection`]: all documents of a kind: read, created, changed by compare-and-swap.  [`contention`]: what a writer
+//!    does when others are faster.
+//! 4. [`key`], [`tenant`]: the documents of keys and tenants.  [`instant`]: how they write instants.
 
+pub mod collection;
+pub mod contention;
 pub mod context;
+pub mod document;
+pub mod instant;
+pub mod key;
+pub mod tenant;
+pub mod unreadable;
 
+pub use collection::{Documents, Edit};
+pub use contention::Contention;
 pub use context::RequestContext;
+pub use document::{Document, Found};
+pub use key::{KeyDocument, StoredKey};
+pub use tenant::TenantDocument;
+pub use unreadable::Unreadable;

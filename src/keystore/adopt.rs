@@ -6,11 +6,11 @@ use super::Keystore;
 use super::claim::{Claim, Stake, duplicate, pending};
 use super::keys::Brought;
 use crate::cache::NameReservation;
-use crate::documents::RequestContext;
+use crate::documents::{RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, KeyName, NewKey, TenantId};
 use crate::layout::ObjectName;
-use crate::store::{KeyDocument, Written};
+use crate::store::Written;
 
 /// What to do about a name that somebody has claimed for a key that is not there yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +38,15 @@ impl Keystore {
         let _reserved = self.reserve_name(&tenant, &new.name).await?;
         let _held = self.hold(&secret, None)?;
         let key = new.into_key(tenant, secret.digest, secret.hint);
-        let (at, by) = (Some(now), Some(context.actor.clone()));
-        let key = ApiKey {
-            own_secret: secret.own,
-            created_by: by.clone(),
-            created_at: at,
-            modified_at: at,
-            modified_by: by,
-            expires_at,
-            ..key
-        };
+        let (created_by, created_at) = (Some(context.actor.clone()), Some(now));
+        let key = ApiKey { own_secret: secret.own, created_by, created_at, expires_at, ..key };
         let (claim, key_id) = self.claim_for(&key, others).await?;
-        let key = Arc::new(ApiKey { key_id, ..key.clone() });
+        let mut stored = StoredKey::new(ApiKey { key_id, ..key.clone() });
+        stored.attribute(context, now);
         let object = ObjectName::Key { tenant: key.tenant.clone(), key_id };
-        let document = KeyDocument::new(&key).of_request(context.request_id.clone());
-        match self.bucket.create(&object, document.to_bytes()).await? {
+        let written = self.keys.create(&(key.tenant.clone(), key_id), &stored).await?;
+        let key = Arc::new(stored.key);
+        match written {
             Written::Done => {}
             Written::Conflict => {
                 // Whoever wrote the key of this claim has the name; what it is stands there.

@@ -6,7 +6,6 @@
 //! asked again, because what is found unchanged is told of too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, stream};
@@ -171,16 +170,8 @@ impl Work {
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Done> {
         self.keystore.tenant_anywhere(&self.tenant).await?;
-        let changed = AtomicBool::new(false);
-        let noted = |key: &mut ApiKey| {
-            let before = key.clone();
-            change(key)?;
-            changed.store(before != *key, Ordering::Release);
-            Ok(())
-        };
-        let key = self.keystore.swap(&self.context, self.tenant.clone(), id, None, broken, noted).await?;
-        let effect = if changed.load(Ordering::Acquire) { effect } else { Effect::Unchanged };
-        Ok(Done::new(key, effect))
+        let swapped = self.keystore.swap(&self.context, self.tenant.clone(), id, None, broken, change).await?;
+        Ok(Done::new(swapped.key, if swapped.is_changed { effect } else { Effect::Unchanged }))
     }
 
     /// Issues a key for a secret that its owner keeps: whoever asks again, after whatever interruption, gets the same key.

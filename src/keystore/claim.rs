@@ -17,11 +17,12 @@ use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ATTEMPTS, Keystore, too_busy};
+use super::Keystore;
+use crate::documents::{Contention, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, KeyName, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::store::{KeyDocument, Written};
+use crate::store::Written;
 
 const VERSION: u32 = 1;
 /// How long a claim holds a name for a key that is not there: nobody needs that long to write it.
@@ -96,7 +97,8 @@ impl Keystore {
     pub(super) async fn stake<'a>(&self, tenant: &'a TenantId, name: &'a KeyName, key_id: KeyId) -> Result<Stake<'a>> {
         let body = self.claim_document(key_id);
         let mut claim = Claim { tenant, name, generation: FIRST };
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::over("the name of the key");
+        loop {
             if self.bucket.create(&claim.object(claim.generation), body.clone()).await? == Written::Done {
                 // Only now is it certain that no lower claimant can write its key unseen.
                 return Ok(match self.lower(&claim).await? {
@@ -111,8 +113,8 @@ impl Keystore {
                 }
                 (Standing::Free, top) => claim.generation = top + 1,
             }
+            contention.lost().await?;
         }
-        Err(too_busy())
     }
 
     /// Who holds the name through a lower claim, if anybody does.
@@ -176,18 +178,12 @@ impl Keystore {
         let Some(document) = document.filter(|document| document.version == VERSION) else {
             return Ok(waiting_since(written_at, None)); // Broken by hand: whose it was is not known.
         };
-        let object = ObjectName::Key { tenant: claim.tenant.clone(), key_id: document.key_id };
-        match self.bucket.read(&object).await {
-            Ok(None) => Ok(waiting_since(document.at, Some(document.key_id))),
-            Ok(Some(stored)) => {
-                let key = KeyDocument::parse(&stored.body).and_then(|read| read.key(claim.tenant, document.key_id));
-                // A broken document may belong to a key that still works somewhere.
-                let held = key.map_or(true, |key| key.is_live() && key.name == *claim.name);
-                Ok(if held { Standing::Held(Some(document.key_id)) } else { Standing::Free })
-            }
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Standing::Held(None)),
-            Err(error) => Err(error),
-        }
+        Ok(match self.keys.read(&(claim.tenant.clone(), document.key_id)).await?.found {
+            Found::Absent => waiting_since(document.at, Some(document.key_id)),
+            Found::Usable(stored) if !stored.key.is_live() || stored.key.name != *claim.name => Standing::Free,
+            // A broken document may belong to a key that still works somewhere.
+            Found::Usable(_) | Found::Unusable(_) => Standing::Held(Some(document.key_id)),
+        })
     }
 
     /// The generations of a name, and when each was written.

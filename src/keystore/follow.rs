@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::Keystore;
-use super::keys::{Broken, parse, revoked};
-use crate::documents::RequestContext;
+use super::keys::{Broken, revoked};
+use crate::documents::{Found, RequestContext};
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
@@ -167,15 +167,12 @@ impl Keystore {
         due: impl Fn(&ApiKey) -> bool,
         purged: &mut Vec<LoggedChange>,
     ) -> Result<()> {
-        let object = ObjectName::Key { tenant: tenant.clone(), key_id };
-        let stored = match self.bucket.read(&object).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(()),
-            stored => stored?,
-        };
-        if stored.is_some_and(|stored| !parse(&stored.body, tenant, key_id).is_ok_and(|(_, key)| due(&key))) {
-            return Ok(());
+        match self.keys.read(&(tenant.clone(), key_id)).await?.found {
+            Found::Usable(stored) if due(&stored.key) => {}
+            Found::Absent => {}
+            Found::Usable(_) | Found::Unusable(_) => return Ok(()),
         }
-        self.bucket.remove(&object).await?;
+        self.bucket.remove(&ObjectName::Key { tenant: tenant.clone(), key_id }).await?;
         self.replica.about_to_write(tenant, key_id);
         self.cache.remove_key(tenant, key_id);
         purged.push(Touched::Key { tenant: tenant.clone(), key_id }.by(&self.maintenance().attribution()));

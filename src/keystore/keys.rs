@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Keystore;
 use super::adopt::Pending;
-use super::{ATTEMPTS, Keystore, too_busy};
-use crate::documents::RequestContext;
+use crate::documents::{Edit, Found, RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, NewKey, PlainSecret, TenantId};
-use crate::layout::ObjectName;
-use crate::store::document::Unreadable;
-use crate::store::{KeyDocument, Written};
 use crate::sync::Touched;
 
 /// What to do about a document that cannot be read.
@@ -41,12 +38,6 @@ pub(super) fn refuse_revoked(key: &ApiKey) -> Result<()> {
         KeyState::Revoked => Err(Error::new(ErrorKind::KeyRevoked, "the key is revoked, which is final")),
         KeyState::Active | KeyState::Disabled => Ok(()),
     }
-}
-
-pub(super) fn parse(body: &[u8], tenant: &TenantId, id: KeyId) -> Result<(KeyDocument, ApiKey), Unreadable> {
-    let document = KeyDocument::parse(body)?;
-    let key = document.key(tenant, id)?;
-    Ok((document, key))
 }
 
 /// A key that was just issued, and the only sight of its secret.
@@ -251,13 +242,13 @@ impl Keystore {
         broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Changed<ApiKey>> {
-        let value = self.swap(context, tenant.clone(), id, expected_rev, broken, change).await?;
+        let value = self.swap(context, tenant.clone(), id, expected_rev, broken, change).await?.key;
         let touched = Touched::Key { tenant, key_id: id }.by(&context.attribution());
         let change_seq = self.replica.append(vec![touched]).await?;
         Ok(Changed { value, change_seq })
     }
 
-    /// Reads, changes and swaps until no other writer came between. What is stored counts, not what is in memory.
+    /// Changes the document of a key, and takes it into memory. What is stored counts, not what is in memory.
     pub(super) async fn swap(
         &self,
         context: &RequestContext,
@@ -266,46 +257,63 @@ impl Keystore {
         expected_rev: Option<u64>,
         broken: Broken,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
-    ) -> Result<Arc<ApiKey>> {
-        let object = ObjectName::Key { tenant: tenant.clone(), key_id: id };
-        for _ in 0..ATTEMPTS {
-            let Some(stored) = self.bucket.read(&object).await? else {
-                if self.cache.key(&tenant, id).is_some() {
-                    self.cache.remove_key(&tenant, id); // Removed by hand: never written back.
-                }
-                return Err(Error::new(ErrorKind::NotFound, "there is no such key"));
-            };
-            let (document, before, repairs) = match (parse(&stored.body, &tenant, id), self.cache.key(&tenant, id)) {
-                (Ok((document, key)), _) => (document, key, false),
-                (Err(_), Some(held)) if broken == Broken::Overwrite => (KeyDocument::new(&held), (*held).clone(), true),
-                (Err(error), _) => {
-                    let corrupt = Error::new(ErrorKind::Corrupt, "the document of the key cannot be read");
-                    return Err(corrupt.caused_by(error));
-                }
-            };
-            if expected_rev.is_some_and(|rev| rev != before.rev) {
-                return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
-            }
-            // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.
-            let held_rev = self.cache.key(&tenant, id).map_or(0, |held| held.rev);
-            let mut after = before.clone();
-            change(&mut after)?;
-            if after == before && held_rev <= before.rev && !repairs {
-                let key = Arc::new(after);
-                self.cache.put_key(key.clone());
-                return Ok(key);
-            }
-            after.rev = before.rev.max(held_rev).saturating_add(1);
-            after.modified_at = Some(self.clock.now());
-            after.modified_by = Some(context.actor.clone());
-            let body = document.rewritten(&after).of_request(context.request_id.clone()).to_bytes();
-            self.replica.about_to_write(&tenant, id);
-            if self.bucket.replace(&object, body, &stored.version).await? == Written::Done {
-                let key = Arc::new(after);
-                self.cache.put_key(key.clone());
-                return Ok(key);
-            }
-        }
-        Err(too_busy())
+    ) -> Result<Swapped> {
+        let place = (tenant, id);
+        let edit = |found| self.edit(context, &place, expected_rev, broken, &change, found);
+        let swapped = self.keys.update(&place, edit).await?;
+        self.cache.put_key(swapped.key.clone());
+        Ok(swapped)
     }
+
+    /// What becomes of the document that was found of a key.
+    fn edit(
+        &self,
+        context: &RequestContext,
+        (tenant, id): &(TenantId, KeyId),
+        expected_rev: Option<u64>,
+        broken: Broken,
+        change: impl Fn(&mut ApiKey) -> Result<()>,
+        found: Found<StoredKey>,
+    ) -> Result<Edit<StoredKey, Swapped>> {
+        let held = self.cache.key(tenant, *id);
+        let (mut stored, repairs) = match (found, &held) {
+            (Found::Unusable(_), Some(held)) if broken == Broken::Overwrite => {
+                (StoredKey::new(ApiKey::clone(held)), true)
+            }
+            (found, _) => match found.usable()? {
+                Some(stored) => (stored, false),
+                None => {
+                    if held.is_some() {
+                        self.cache.remove_key(tenant, *id); // Removed by hand: never written back.
+                    }
+                    return Err(Error::new(ErrorKind::NotFound, "there is no such key"));
+                }
+            },
+        };
+        if expected_rev.is_some_and(|rev| rev != stored.key.rev) {
+            return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
+        }
+        let before = stored.key.clone();
+        change(&mut stored.key)?;
+        // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.
+        let held_rev = held.map_or(0, |held| held.rev);
+        let is_changed = stored.key != before;
+        if !is_changed && held_rev <= before.rev && !repairs {
+            return Ok(Edit::Keep(Swapped { key: Arc::new(before), is_changed }));
+        }
+        stored.key.rev = before.rev.max(held_rev).saturating_add(1);
+        stored.attribute(context, self.clock.now());
+        self.replica.about_to_write(tenant, *id);
+        let key = Arc::new(stored.key.clone());
+        Ok(Edit::Write(stored, Swapped { key, is_changed }))
+    }
+}
+
+/// A key whose document is durable.
+#[derive(Debug)]
+pub(super) struct Swapped {
+    /// The key as it is now.
+    pub(super) key: Arc<ApiKey>,
+    /// Whether it is another than before.
+    pub(super) is_changed: bool,
 }

@@ -49,7 +49,7 @@ pub use verdict::{Verdict, VerdictCode};
 
 use crate::cache::KeyCache;
 use crate::clock::Clock;
-use crate::documents::RequestContext;
+use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Attribution, Digest, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
@@ -57,9 +57,6 @@ use crate::sync::{Counts, Replica, SyncSettings, Touched};
 
 /// How long a request waits to learn whether its key was issued elsewhere.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
-
-/// How often a compare-and-swap is tried before we say that too many are writing: each round one of them gets through.
-const ATTEMPTS: usize = 100;
 
 /// Keys and tenants in a bucket, with all of them in memory. Cheap to clone.
 ///
@@ -82,6 +79,8 @@ const ATTEMPTS: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Keystore {
     bucket: Bucket,
+    keys: Documents<StoredKey>,
+    tenants: Documents<TenantDocument>,
     cache: Arc<KeyCache>,
     clock: Arc<dyn Clock>,
     replica: Arc<Replica>,
@@ -101,7 +100,8 @@ impl Keystore {
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
         let (owed, arriving, expiring) = Default::default();
-        Self { bucket, cache, clock, replica, owed, arriving, expiring }
+        let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
+        Self { bucket, keys, tenants, cache, clock, replica, owed, arriving, expiring }
     }
 
     /// The keys in memory, for [`crate::auth::authenticate`].
@@ -233,8 +233,4 @@ impl Keystore {
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "the change failed").caused_by(error))?
     }
-}
-
-fn too_busy() -> Error {
-    Error::new(ErrorKind::Unavailable, "too many writers are changing this at once")
 }

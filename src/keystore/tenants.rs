@@ -5,12 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::keys::{Broken, revoked};
-use super::{ATTEMPTS, Changed, Keystore, too_busy};
-use crate::documents::RequestContext;
+use super::{Changed, Keystore};
+use crate::documents::{Edit, Found, RequestContext, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyType, Label, Limits, Tenant, TenantId};
-use crate::layout::ObjectName;
-use crate::store::{TenantDocument, Written};
+use crate::store::Written;
 use crate::sync::Touched;
 use crate::sync::log::LogEntry;
 
@@ -92,8 +91,8 @@ impl Keystore {
         }
         let mut document = TenantDocument::new(None, Some(self.clock.now()));
         said.apply(&mut document)?;
-        self.attribute(context, &mut document);
-        match self.bucket.create(&ObjectName::Tenant { tenant: id.clone() }, document.to_bytes()).await? {
+        document.attribute(context, self.clock.now());
+        match self.tenants.create(&id, &document).await? {
             Written::Done => self.remember(context, document.tenant(id)).await,
             Written::Conflict => Err(taken()),
         }
@@ -165,12 +164,9 @@ impl Keystore {
         change: impl Fn(&mut TenantDocument) -> Result<()> + Send + Sync,
     ) -> Result<Changed<Tenant>> {
         self.tenant_anywhere(&id).await?;
-        let object = ObjectName::Tenant { tenant: id.clone() };
-        for _ in 0..ATTEMPTS {
-            let stored = self.bucket.read(&object).await?;
-            let mut document = match &stored {
-                Some(stored) => TenantDocument::parse(&stored.body)
-                    .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record of the tenant cannot be read"))?,
+        let edit = |found: Found<TenantDocument>| {
+            let mut document = match found.usable()? {
+                Some(document) => document,
                 None if id.is_default() => TenantDocument::new(None, None),
                 None => return Err(Error::new(ErrorKind::NotFound, "there is no such tenant")),
             };
@@ -178,21 +174,12 @@ impl Keystore {
                 return Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted"));
             }
             change(&mut document)?;
-            self.attribute(context, &mut document);
-            let written = match &stored {
-                Some(stored) => self.bucket.replace(&object, document.to_bytes(), &stored.version).await?,
-                None => self.bucket.create(&object, document.to_bytes()).await?,
-            };
-            if written == Written::Done {
-                return self.remember(context, document.tenant(id)).await;
-            }
-        }
-        Err(too_busy())
-    }
-
-    fn attribute(&self, context: &RequestContext, document: &mut TenantDocument) {
-        document.modified_at = Some(self.clock.now());
-        document.attribution = context.attribution();
+            document.attribute(context, self.clock.now());
+            let tenant = document.tenant(id.clone());
+            Ok(Edit::Write(document, tenant))
+        };
+        let tenant = self.tenants.update(&id, edit).await?;
+        self.remember(context, tenant).await
     }
 
     /// Takes the record into memory, then tells the other nodes.

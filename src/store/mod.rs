@@ -8,12 +8,9 @@
 //! 6. `s3`: the clients of an S3 service, and how long each waits.
 //! 7. `local`: a local directory as an object store with durable writes and real compare-and-swap.
 //! 8. `durable`: the file-system calls under that.
-//! 9. [`document`]: the versioned JSON of a key.
-//! 10. [`tenant`]: the versioned JSON of a tenant.
-//! 11. `foreign`: what other systems keep in the same bucket.
+//! 9. `foreign`: what other systems keep in the same bucket.
 
 pub mod bucket;
-pub mod document;
 pub(crate) mod durable;
 mod foreign;
 pub(crate) mod local;
@@ -24,14 +21,11 @@ mod probe;
 pub mod report;
 #[cfg(feature = "s3")]
 mod s3;
-pub mod tenant;
 mod trust;
 mod walk;
 
 pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
-pub use document::KeyDocument;
 pub use location::StoreUrl;
 pub use mode::StoreMode;
 pub use report::{Finding, Property, Report, Verdict};
-pub use tenant::TenantDocument;
 pub use walk::{PAGE, Walk};

@@ -7,20 +7,21 @@ use relative_path::RelativePath;
 
 use super::{Conflict, Field, StreamSchema};
 use crate::cache::UnreadableDocuments;
+use crate::documents::Document as _;
+use crate::documents::{Documents, Edit, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
-use crate::layout::{self, ObjectName};
-use crate::store::{Bucket, Version, Written};
+use crate::layout;
+use crate::store::Bucket;
 
 /// How many streams one tenant may have: a leaked ingestion key cannot fill the memory with names.
 pub const MAX_STREAMS: usize = 10_000;
-/// How often a compare-and-swap is tried before we say that the store is too busy.
-const ATTEMPTS: usize = 8;
 
 /// The streams of all tenants. Lookups touch memory only.
 #[derive(Debug)]
 pub struct StreamCatalog {
     bucket: Bucket,
+    schemas: Documents<StreamSchema>,
     streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Arc<StreamSchema>>>>,
     unreadable: Mutex<UnreadableDocuments>,
     widened: OnceLock<Widened>,
@@ -40,7 +41,8 @@ impl std::fmt::Debug for Widened {
 impl StreamCatalog {
     /// A catalog that knows no stream yet.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, streams: RwLock::default(), unreadable: Mutex::default(), widened: OnceLock::new() }
+        let (streams, unreadable, widened) = Default::default();
+        Self { schemas: Documents::new(bucket.clone()), bucket, streams, unreadable, widened }
     }
 
     /// Calls `told` after a stream was created or widened here, durably. The first call counts.
@@ -53,10 +55,10 @@ impl StreamCatalog {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
     pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
-        match self.load(tenant, stream).await? {
+        match self.schemas.read(&(tenant.clone(), stream.clone())).await?.found.usable()? {
             // What memory already holds may be newer than what was just read.
-            Some((schema, _)) if self.holds(tenant, stream, &schema) => {}
-            Some((schema, _)) => _ = self.remember(tenant, stream, Arc::new(schema)),
+            Some(schema) if self.holds(tenant, stream, &schema) => {}
+            Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema)),
             None => self.forget(tenant, stream),
         }
         Ok(())
@@ -95,8 +97,10 @@ impl StreamCatalog {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%tenant, %stream, "the schema of a stream cannot be read: {error}");
-                    let object = name(&tenant, &stream).path().into_string();
-                    unreadable.insert((tenant.clone(), object), error.message().to_owned());
+                    let object = StreamSchema::object(&(tenant.clone(), stream.clone())).path().into_string();
+                    let reason =
+                        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    unreadable.insert((tenant.clone(), object), reason);
                 }
                 Err(error) => return Err(error),
             }
@@ -132,44 +136,21 @@ impl StreamCatalog {
         if known.is_none() && self.count(tenant) >= MAX_STREAMS {
             return Err(Error::invalid("this tenant has as many streams as one may have"));
         }
-        for _ in 0..ATTEMPTS {
-            // Another node may have widened it since: what is stored is the truth.
-            let (schema, version) = match self.load(tenant, stream).await? {
-                Some((schema, version)) => (schema, Some(version)),
-                None => (StreamSchema::default(), None),
-            };
-            let wider = match fit(&schema, batch)? {
-                Some(wider) => wider,
-                None if version.is_some() => return Ok(self.remember(tenant, stream, Arc::new(schema))),
-                None => schema,
-            };
-            if self.save(tenant, stream, &wider, version.as_ref()).await? == Written::Done {
-                if let Some(Widened(told)) = self.widened.get() {
-                    told(tenant, stream);
-                }
-                return Ok(self.remember(tenant, stream, Arc::new(wider)));
-            }
+        // Another node may have widened it since: what is stored is the truth.
+        let edit = |found: Found<StreamSchema>| {
+            let stored = found.usable()?;
+            let wider = fit(stored.as_ref().unwrap_or(&StreamSchema::default()), batch)?;
+            Ok(match (stored, wider) {
+                (_, Some(wider)) => Edit::Write(wider.clone(), (wider, true)),
+                (Some(schema), None) => Edit::Keep((schema, false)),
+                (None, None) => Edit::Write(StreamSchema::default(), (StreamSchema::default(), true)),
+            })
+        };
+        let (schema, is_wider) = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        if is_wider && let Some(Widened(told)) = self.widened.get() {
+            told(tenant, stream);
         }
-        Err(Error::new(ErrorKind::Unavailable, "the schema of the stream is being changed by too many writers"))
-    }
-
-    async fn load(&self, tenant: &TenantId, stream: &StreamName) -> Result<Option<(StreamSchema, Version)>> {
-        let Some(stored) = self.bucket.read(&name(tenant, stream)).await? else { return Ok(None) };
-        Ok(Some((StreamSchema::parse(&stored.body)?, stored.version)))
-    }
-
-    async fn save(
-        &self,
-        tenant: &TenantId,
-        stream: &StreamName,
-        schema: &StreamSchema,
-        version: Option<&Version>,
-    ) -> Result<Written> {
-        let (name, body) = (name(tenant, stream), schema.to_bytes());
-        match version {
-            Some(version) => self.bucket.replace(&name, body, version).await,
-            None => self.bucket.create(&name, body).await,
-        }
+        Ok(self.remember(tenant, stream, Arc::new(schema)))
     }
 
     fn remember(&self, tenant: &TenantId, stream: &StreamName, schema: Arc<StreamSchema>) -> Arc<StreamSchema> {
@@ -191,10 +172,6 @@ impl StreamCatalog {
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         streams.get(tenant).map_or(0, BTreeMap::len)
     }
-}
-
-fn name(tenant: &TenantId, stream: &StreamName) -> ObjectName {
-    ObjectName::Schema { tenant: tenant.clone(), stream: stream.clone() }
 }
 
 fn fit(schema: &StreamSchema, batch: &[Field]) -> Result<Option<StreamSchema>> {

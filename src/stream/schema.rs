@@ -8,7 +8,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::documents::{Document, Unreadable};
+use crate::key::{StreamName, TenantId};
+use crate::layout::ObjectName;
 
 /// When an event arrived: UTC, in milliseconds.
 pub const TIMESTAMP: &str = "p_timestamp";
@@ -240,31 +242,33 @@ impl StreamSchema {
         let theirs = self.fields.iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
         Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
     }
+}
 
-    /// Reads `schema.json`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corrupt`] when it is none, or of a version that is not understood.
-    pub fn parse(body: &[u8]) -> Result<Self> {
-        let document: Document = serde_json::from_slice(body)
-            .map_err(|error| Error::new(ErrorKind::Corrupt, "a stream's schema cannot be read").caused_by(error))?;
-        if document.version != VERSION {
-            return Err(Error::new(ErrorKind::Corrupt, "a stream's schema has a version that is not understood"));
-        }
-        Ok(Self::new(document.fields))
+impl Document for StreamSchema {
+    type Id = (TenantId, StreamName);
+
+    const NAME: &'static str = "the schema of the stream";
+
+    fn object((tenant, stream): &Self::Id) -> ObjectName {
+        ObjectName::Schema { tenant: tenant.clone(), stream: stream.clone() }
     }
 
-    /// The bytes of `schema.json`, different at every call.
+    fn parse(_: &Self::Id, body: &[u8]) -> Result<Self, Unreadable> {
+        let explain = |error| Unreadable::explain("a stream's schema", VERSION, body, &error);
+        let json: SchemaJson = serde_json::from_slice(body).map_err(explain)?;
+        if json.version == VERSION { Ok(Self::new(json.fields)) } else { Err(Unreadable::Version(json.version)) }
+    }
+
     #[allow(clippy::disallowed_methods)]
-    pub fn to_bytes(&self) -> Bytes {
-        let document = Document { version: VERSION, fields: self.fields.clone(), write_id: Uuid::new_v4() };
-        serde_json::to_vec_pretty(&document).unwrap_or_default().into()
+    fn to_bytes(&self) -> Bytes {
+        let json = SchemaJson { version: VERSION, fields: self.fields.clone(), write_id: Uuid::new_v4() };
+        serde_json::to_vec_pretty(&json).unwrap_or_default().into()
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+struct SchemaJson {
     version: u32,
     fields: Vec<Field>,
     write_id: Uuid,
@@ -273,6 +277,11 @@ struct Document {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(body: &[u8]) -> StreamSchema {
+        let id = (TenantId::default(), StreamName::parse("web").unwrap());
+        StreamSchema::parse(&id, body).unwrap()
+    }
 
     fn field(name: &str, field_type: FieldType) -> Field {
         Field { name: name.into(), field_type }
@@ -314,7 +323,7 @@ mod tests {
     #[test]
     fn a_golden_schema_parses_for_ever() {
         use FieldType::{BigInteger, Boolean, Float, Integer, Text};
-        let schema = StreamSchema::parse(include_bytes!("../../fixtures/stream/v1/schema.json")).unwrap();
+        let schema = parse(include_bytes!("../../fixtures/stream/v1/schema.json"));
         let types: Vec<_> = schema.fields().iter().map(|field| field.field_type).collect();
         assert_eq!(types, [Boolean, Integer, BigInteger, Float, Text]);
         let write_id = |text: &str| text.lines().filter(|line| !line.contains("writeId")).collect::<String>();
@@ -325,6 +334,6 @@ mod tests {
     #[test]
     fn a_schema_reads_back() {
         let schema = StreamSchema::new([field("b", FieldType::BigInteger), field("a", FieldType::Text)]);
-        assert_eq!(StreamSchema::parse(&schema.to_bytes()).unwrap().fields(), schema.fields());
+        assert_eq!(parse(&schema.to_bytes()).fields(), schema.fields());
     }
 }

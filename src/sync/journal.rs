@@ -10,9 +10,10 @@ use futures::future::try_join_all;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::log::{self, LogEntry, Slot};
-use super::{LoggedChange, Touched, jitter};
+use super::{LoggedChange, Touched};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::jitter;
 use crate::key::NodeId;
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};

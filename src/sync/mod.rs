@@ -11,10 +11,9 @@
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
 //! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
 //! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
-//! 8. [`settings`], `jitter`: periods, and chance for timers.
+//! 8. [`settings`]: how often a node does what.
 
 mod apply;
-mod jitter;
 pub mod journal;
 mod listing;
 pub mod log;
@@ -32,7 +31,7 @@ mod tags;
 mod tests;
 pub mod touched;
 
-pub(crate) use jitter::{around, up_to};
+pub(crate) use crate::jitter::{around, up_to};
 pub use node::NodeView;
 pub use receipt::Receipt;
 pub use reconcile::Counts;

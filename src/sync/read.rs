@@ -5,10 +5,10 @@ use std::sync::Arc;
 use relative_path::RelativePath;
 
 use crate::cache::{KeyCache, UnreadableDocuments};
-use crate::error::{ErrorKind, Result};
+use crate::documents::{Documents, Found, StoredKey, TenantDocument};
+use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Tenant, TenantId};
-use crate::layout::ObjectName;
-use crate::store::{Bucket, KeyDocument, Tag, TenantDocument};
+use crate::store::{Bucket, Tag};
 
 /// The document of a key, as it stands in the bucket.
 #[derive(Debug)]
@@ -22,16 +22,11 @@ pub(super) enum KeyRead {
 }
 
 pub(super) async fn key(bucket: &Bucket, tenant: &TenantId, id: KeyId) -> Result<KeyRead> {
-    let stored = match bucket.read(&ObjectName::Key { tenant: tenant.clone(), key_id: id }).await {
-        Ok(Some(stored)) => stored,
-        Ok(None) => return Ok(KeyRead::Gone),
-        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(KeyRead::Unusable(error.message().to_owned())),
-        Err(error) => return Err(error),
-    };
-    let key = KeyDocument::parse(&stored.body).and_then(|document| document.key(tenant, id));
-    Ok(match key {
-        Ok(key) => KeyRead::Key(Arc::new(key), stored.tag),
-        Err(reason) => KeyRead::Unusable(reason.to_string()),
+    let read = Documents::<StoredKey>::new(bucket.clone()).read(&(tenant.clone(), id)).await?;
+    Ok(match read.found {
+        Found::Usable(stored) => KeyRead::Key(Arc::new(stored.key), read.tag),
+        Found::Unusable(reason) => KeyRead::Unusable(reason.to_string()),
+        Found::Absent => KeyRead::Gone,
     })
 }
 
@@ -47,15 +42,11 @@ pub(super) enum TenantRead {
 }
 
 pub(super) async fn tenant(bucket: &Bucket, id: &TenantId) -> Result<TenantRead> {
-    Ok(match bucket.read(&ObjectName::Tenant { tenant: id.clone() }).await {
-        Ok(Some(stored)) => match TenantDocument::parse(&stored.body) {
-            Some(document) => TenantRead::Tenant(document.tenant(id.clone())),
-            None => TenantRead::Unusable("not a tenant record".to_owned()),
-        },
-        Ok(None) if id.is_default() => TenantRead::Tenant(Tenant::new(id.clone())),
-        Ok(None) => TenantRead::Gone,
-        Err(error) if error.kind() == ErrorKind::Corrupt => TenantRead::Unusable(error.message().to_owned()),
-        Err(error) => return Err(error),
+    Ok(match Documents::<TenantDocument>::new(bucket.clone()).read(id).await?.found {
+        Found::Usable(document) => TenantRead::Tenant(document.tenant(id.clone())),
+        Found::Unusable(reason) => TenantRead::Unusable(reason.to_string()),
+        Found::Absent if id.is_default() => TenantRead::Tenant(Tenant::new(id.clone())),
+        Found::Absent => TenantRead::Gone,
     })
 }
 

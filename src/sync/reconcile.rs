@@ -12,11 +12,11 @@ use super::snapshot::Candidates;
 use super::survey::{Survey, survey};
 use super::tags::Tags;
 use crate::cache::{KeyCache, UnreadableDocuments};
+use crate::documents::{KeyDocument, Unreadable};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
-use crate::store::document::Unreadable;
-use crate::store::{Bucket, KeyDocument, Listed, Tag};
+use crate::store::{Bucket, Listed, Tag};
 
 /// How many documents are read at once.
 const READS: usize = 64;

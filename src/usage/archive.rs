@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::sheet::new_id;
-use crate::error::{Error, ErrorKind, Result};
+use crate::documents::{Document, Documents, Found, Unreadable};
+use crate::error::Result;
 use crate::layout::ObjectName;
-use crate::store::{Bucket, Version, Written};
+use crate::store::Bucket;
 
 const VERSION: u32 = 1;
 
@@ -39,47 +40,45 @@ impl Archive {
         Self { version: VERSION, recorded_since, pieces: Vec::new(), folded: Vec::new(), write_id: new_id() }
     }
 
-    /// Reads it; `None` before anything was counted.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it is none of this version.
-    pub(super) async fn read(bucket: &Bucket) -> Result<Option<(Self, Version)>> {
-        let Some(stored) = bucket.read(&ObjectName::UsageArchive).await? else { return Ok(None) };
-        let corrupt = || Error::new(ErrorKind::Corrupt, "the archive of usage cannot be read");
-        let archive: Self = serde_json::from_slice(&stored.body).map_err(|error| corrupt().caused_by(error))?;
-        if archive.version == VERSION { Ok(Some((archive, stored.version))) } else { Err(corrupt()) }
-    }
-
     /// Says that counting has begun, unless that is said already.
     ///
     /// # Errors
     /// As for [`Bucket::create`].
     pub(super) async fn begin(bucket: &Bucket, now: DateTime<Utc>) -> Result<()> {
-        if bucket.read(&ObjectName::UsageArchive).await?.is_none() {
-            let _theirs_or_ours = bucket.create(&ObjectName::UsageArchive, Self::empty(now).to_bytes()).await?;
+        let archives = Documents::<Self>::new(bucket.clone());
+        if matches!(archives.read(&()).await?.found, Found::Absent) {
+            let _theirs_or_ours = archives.create(&(), &Self::empty(now)).await?;
         }
         Ok(())
     }
 
     /// The archive that comes after this one.
     pub(super) fn followed_by(&self, pieces: Vec<Uuid>, folded: Vec<Folded>) -> Self {
-        Self { pieces, folded, write_id: new_id(), ..self.clone() }
-    }
-
-    /// Puts this in place of the version that was read.
-    ///
-    /// # Errors
-    /// As for [`Bucket::replace`].
-    pub(super) async fn replace(&self, bucket: &Bucket, version: &Version) -> Result<Written> {
-        bucket.replace(&ObjectName::UsageArchive, self.to_bytes(), version).await
+        Self { pieces, folded, ..self.clone() }
     }
 
     /// Whether a sheet is in it.
     pub(super) fn holds(&self, sheet: Uuid) -> bool {
         self.folded.iter().any(|folded| folded.sheet == sheet)
     }
+}
+
+impl Document for Archive {
+    type Id = ();
+
+    const NAME: &'static str = "the archive of usage";
+
+    fn object((): &()) -> ObjectName {
+        ObjectName::UsageArchive
+    }
+
+    fn parse((): &(), body: &[u8]) -> Result<Self, Unreadable> {
+        let explain = |error| Unreadable::explain("an archive of usage", VERSION, body, &error);
+        let archive: Self = serde_json::from_slice(body).map_err(explain)?;
+        if archive.version == VERSION { Ok(archive) } else { Err(Unreadable::Version(archive.version)) }
+    }
 
     fn to_bytes(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
+        serde_json::to_vec(&Self { write_id: new_id(), ..self.clone() }).unwrap_or_default().into()
     }
 }

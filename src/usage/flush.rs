@@ -11,15 +11,14 @@ use super::file::{self, Head};
 use super::fold::{Folder, Living, pack};
 use super::meter::Meter;
 use super::sheet::Found;
-use crate::error::{Error, ErrorKind, Result};
+use crate::documents::Contention;
+use crate::error::{Error, Result};
 use crate::layout::ObjectName;
 use crate::store::Written;
 use crate::sync;
 
 /// How often a node looks for sheets to fold, give or take a fifth.
 const FOLD_PERIOD: Duration = Duration::from_secs(1800);
-/// A sheet is written twice at first, and once more when it was sealed.
-const ATTEMPTS: usize = 6;
 /// How long a node that ends waits for its last flush.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -97,7 +96,8 @@ impl Meter {
 
     /// Writes one sheet, which is read first: somebody may have sealed it.
     async fn write(&self, place: usize) -> Result<()> {
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::over("a sheet of usage");
+        loop {
             let (id, rev) = {
                 let mut desk = self.0.desk();
                 let sheet = desk.sheet(place);
@@ -106,36 +106,34 @@ impl Meter {
             let name = ObjectName::UsageSheet { id };
             let stored = self.0.bucket.read(&name).await?;
             let found = stored.as_ref().map_or(Found::Nothing, |stored| found(&stored.body, rev));
-            let (is_first, rev, book) = {
+            let next = {
                 let mut desk = self.0.desk();
                 let sheet = desk.sheet(place);
                 sheet.learn(found);
-                if sheet.id() != id {
-                    continue;
-                }
-                if !sheet.is_due() {
+                if sheet.id() == id && !sheet.is_due() {
                     return Ok(());
                 }
-                let is_first = !sheet.is_stored();
-                let (rev, book) = sheet.attempt();
-                (is_first, rev, book)
+                (sheet.id() == id).then(|| (!sheet.is_stored(), sheet.attempt()))
+            };
+            let Some((is_first, (rev, book))) = next else {
+                contention.lost().await?; // It was sealed: on to the next one.
+                continue;
             };
             let body = pack(Head::new(id, self.0.node_id(), rev, false, self.0.now()), book).await?;
             let written = match stored {
                 Some(stored) => self.0.bucket.replace(&name, body, &stored.version).await?,
                 None => self.0.bucket.create(&name, body).await?,
             };
-            let mut desk = self.0.desk();
-            let sheet = desk.sheet(place);
             match written {
-                Written::Done => sheet.settle(),
-                Written::Conflict => sheet.give_up(),
+                Written::Done => self.0.desk().sheet(place).settle(),
+                Written::Conflict => self.0.desk().sheet(place).give_up(),
             }
-            if written == Written::Done && !is_first {
-                return Ok(());
+            match written {
+                Written::Done if is_first => {} // A sheet is first written empty.
+                Written::Done => return Ok(()),
+                Written::Conflict => contention.lost().await?,
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "a sheet of usage is being written by too many"))
     }
 
     /// Folds the sheets of nodes that have ended into the archive, and forgets keys that are gone. Says how many sheets.

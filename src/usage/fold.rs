@@ -15,6 +15,7 @@ use super::file::{self, Head};
 use super::sheet::new_id;
 use super::shelf::MAX_PACKED_BYTES;
 use super::{Book, Tally};
+use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, NodeId, TenantId};
 use crate::layout::{self, ObjectName};
@@ -57,7 +58,9 @@ impl Folder {
         kept: impl Fn(&TenantId, KeyId, &mut Tally) -> bool,
     ) -> Result<usize> {
         // Before the sheets: whoever folds them in between changes it, and we shall fail.
-        let Some((archive, version)) = Archive::read(&self.bucket).await? else { return Ok(0) };
+        let archives = Documents::<Archive>::new(self.bucket.clone());
+        let read = archives.read(&()).await?;
+        let Some(archive) = read.found.usable()? else { return Ok(0) };
         let listed = self.listed_sheets().await?;
         let (lying, others): (Vec<_>, Vec<_>) =
             listed.into_iter().filter(|(id, _)| !own(*id)).partition(|(id, _)| archive.holds(*id));
@@ -85,7 +88,7 @@ impl Folder {
         folded.extend(sheets.iter().map(|(sheet, _)| Folded { sheet: *sheet, at: self.now }));
         let pieces = self.write_pieces(all).await?;
         let next = archive.followed_by(pieces.clone(), folded);
-        match next.replace(&self.bucket, &version).await? {
+        match archives.write(&(), &read.place, &next).await? {
             Written::Done => {}
             Written::Conflict => {
                 self.remove_pieces(&pieces).await?; // Another node was faster.

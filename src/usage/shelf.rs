@@ -13,14 +13,13 @@ use uuid::Uuid;
 
 use super::archive::Archive;
 use super::{Book, file};
+use crate::documents::{Contention, Documents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Tag};
 
 /// How many objects are read at once.
 const READS: usize = 16;
-/// How often a reading begins anew because pieces of the archive were replaced under it.
-const ATTEMPTS: usize = 4;
 /// What does not compress at all is no larger.
 pub(super) const MAX_PACKED_BYTES: u64 = 64 << 20;
 
@@ -103,10 +102,12 @@ impl Drop for Taken<'_> {
 
 impl Kept {
     async fn read_anew(&mut self, bucket: &Bucket, own: impl Fn(Uuid) -> bool) -> Result<Reading> {
-        for _ in 0..ATTEMPTS {
+        let mut contention = Contention::over("the archive of usage");
+        loop {
             // The sheets before the archive: what is folded in between is then in the archive, and says so.
             self.read_sheets(bucket, &own).await?;
-            let Some((archive, _)) = Archive::read(bucket).await? else {
+            let archive = Documents::<Archive>::new(bucket.clone()).read(&()).await?.found;
+            let Some(archive) = archive.usable()? else {
                 return Ok(Reading { books: self.books(&HashSet::new()), ..Reading::default() });
             };
             if self.read_pieces(bucket, &archive.pieces).await? {
@@ -114,8 +115,8 @@ impl Kept {
                 let recorded_since = Some(archive.recorded_since);
                 return Ok(Reading { books: self.books(&folded), folded, recorded_since });
             }
+            contention.lost().await?; // Pieces of the archive were replaced under us.
         }
-        Err(Error::new(ErrorKind::Unavailable, "the archive of usage changes too quickly"))
     }
 
     fn books(&self, folded: &HashSet<Uuid>) -> Vec<Arc<Book>> {

@@ -15,6 +15,7 @@ mod cli;
 mod contested;
 mod credentials;
 mod docs;
+mod documents;
 mod expiry;
 mod file_changes;
 mod files;

@@ -12,16 +12,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("key", &[]),
     ("layout", &["key"]),
     ("store", &["error", "key", "layout"]),
-    ("documents", &["key"]),
+    ("jitter", &[]),
+    ("documents", &["error", "jitter", "key", "layout", "store"]),
     ("cache", &["error", "key", "layout"]),
-    ("sync", &["cache", "clock", "error", "key", "layout", "store"]),
+    ("sync", &["cache", "clock", "documents", "error", "jitter", "key", "layout", "store"]),
     ("keystore", &["cache", "clock", "documents", "error", "key", "layout", "store", "sync"]),
     ("auth", &["cache", "clock", "error", "key", "layout", "store"]),
     ("limits", &["cache", "clock", "error", "key"]),
-    ("stream", &["cache", "error", "key", "layout", "store"]),
+    ("stream", &["cache", "documents", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
-    ("usage", &["error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
+    ("usage", &["documents", "error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["key", "store", "telemetry"]),
     (
@@ -45,7 +46,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "usage",
         ],
     ),
-    ("cli", &["auth", "cache", "clock", "config", "error", "http", "key", "layout", "store", "telemetry"]),
+    ("cli", &["auth", "cache", "clock", "config", "documents", "error", "http", "key", "layout", "store", "telemetry"]),
 ];
 
 /// Where each library may be named.

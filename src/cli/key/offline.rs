@@ -14,9 +14,9 @@ use super::super::{ClientArgs, Failure, Outcome, output};
 use super::create::{CreateArgs, for_people};
 use super::hash::ScryptHash;
 use crate::clock::{Clock, SystemClock};
+use crate::documents::KeyDocument;
 use crate::key::{Actor, ApiKey, Credential, Digest, PlainSecret, TenantId};
 use crate::layout::ObjectName;
-use crate::store::KeyDocument;
 
 pub(super) const GENERATE_EXAMPLES: &str = "The document holds the digest of the API key, never the key itself: it may
 pass through other hands.

@@ -8,11 +8,11 @@ use std::num::NonZeroU32;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
+use crate::documents::instant::rfc3339;
 use crate::key::{
     Actor, ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant,
     TenantId,
 };
-use crate::store::document::rfc3339;
 use crate::usage::Tally;
 
 /// A key, masked.

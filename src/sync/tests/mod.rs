@@ -22,12 +22,13 @@ use object_store::{
 use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
+use crate::documents::KeyDocument;
 use crate::key::{
     Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, NewKey, OlderSecret, Rate,
     Streams, TenantId,
 };
 use crate::layout::ObjectName;
-use crate::store::{Bucket, KeyDocument};
+use crate::store::Bucket;
 
 /// Memory that hides objects from listings, and counts.
 #[derive(Debug, Default)]

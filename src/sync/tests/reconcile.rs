@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::{Scene, key, name, path};
+use crate::documents::KeyDocument;
 use crate::key::ApiKey;
 use crate::layout::ObjectName;
-use crate::store::KeyDocument;
 
 #[tokio::test]
 async fn a_pass_over_what_is_known_reads_no_document() {

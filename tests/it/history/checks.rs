@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::TryStreamExt;
+use keyloft::documents::KeyDocument;
 use keyloft::key::{ApiKey, KeyId, KeyState, TenantId};
 use keyloft::layout::{self, ObjectName};
-use keyloft::store::KeyDocument;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use relative_path::{RelativePath, RelativePathBuf};

@@ -1,16 +1,20 @@
 //! The versioned JSON of a key: camelCase, `version` first, unknown fields kept.
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::instant::{required, rfc3339};
+use super::unreadable::has_field;
+use super::{Document, RequestContext, Unreadable};
 use crate::key::record::boxed;
 use crate::key::{
     Actor, ApiKey, Attribution, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks,
     OlderSecret, OlderSecrets, RequestId, Streams, TenantId,
 };
+use crate::layout::ObjectName;
 
 /// The only version there is.
 const VERSION: u32 = 1;
@@ -72,7 +76,7 @@ struct OlderDocument {
     digest: String,
     #[serde(default)]
     hint: String,
-    #[serde(serialize_with = "instant")]
+    #[serde(serialize_with = "required")]
     until: DateTime<Utc>,
 }
 
@@ -85,31 +89,6 @@ impl OlderDocument {
         let (digest, hint) = (Digest::parse(&self.digest).ok()?, Hint::parse(&self.hint).ok()?);
         Some(OlderSecret { digest, hint, until: self.until.trunc_subsecs(3) })
     }
-}
-
-/// Why a document is no usable key. Reported to operators; holds no secret, because it quotes no value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Parseable's own format, with the API key in clear text.
-    #[error("a legacy Parseable key in clear text: import it to turn it into a digest")]
-    Legacy,
-    /// It is JSON, or should be, but not a key document.
-    #[error("not a key document ({category} at line {line})")]
-    Malformed {
-        /// `syntax`, `data` or `end of file`.
-        category: &'static str,
-        /// Where, counted from 1.
-        line: usize,
-    },
-    /// It was written by a later version of Keyloft.
-    #[error("version {0} is not understood")]
-    Version(u32),
-    /// A field holds what it must not.
-    #[error("the field {0} is not valid")]
-    Field(&'static str),
-    /// The id inside is not the name of the file.
-    #[error("keyId differs from the file name")]
-    WrongId,
 }
 
 impl KeyDocument {
@@ -147,7 +126,12 @@ impl KeyDocument {
     /// # Errors
     /// [`Unreadable`] when it is no key document of a version that is understood.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let document: Self = serde_json::from_slice(body).map_err(|error| explain(body, &error))?;
+        let document: Self = serde_json::from_slice(body).map_err(|error| {
+            match Unreadable::explain("a key document", VERSION, body, &error) {
+                Unreadable::Malformed { .. } if has_field(body, "apiKey") => Unreadable::Legacy,
+                reason => reason,
+            }
+        })?;
         if document.version == VERSION { Ok(document) } else { Err(Unreadable::Version(document.version)) }
     }
 
@@ -187,19 +171,6 @@ impl KeyDocument {
         })
     }
 
-    /// The document of the changed `key`, with everything in this one that the key does not know.
-    #[must_use]
-    pub fn rewritten(self, key: &ApiKey) -> Self {
-        Self { unknown: self.unknown, ..Self::new(key) }
-    }
-
-    /// The same, of the request that changed the key.
-    #[must_use]
-    pub fn of_request(mut self, request_id: Option<RequestId>) -> Self {
-        self.attribution.request_id = request_id;
-        self
-    }
-
     /// The bytes to store, different at every call.
     #[allow(clippy::disallowed_methods)]
     pub fn to_bytes(&self) -> Bytes {
@@ -208,45 +179,53 @@ impl KeyDocument {
     }
 }
 
-/// Says what is wrong without quoting it: serde's own message repeats values.
-fn explain(body: &[u8], error: &serde_json::Error) -> Unreadable {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u32,
+/// A key as it stands in the bucket, with what its document says besides.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// The key.
+    pub key: ApiKey,
+    request_id: Option<RequestId>,
+    unknown: Map<String, Value>,
+}
+
+impl StoredKey {
+    /// A key that is about to be written for the first time.
+    pub fn new(key: ApiKey) -> Self {
+        Self { key, request_id: None, unknown: Map::new() }
     }
-    if let Ok(Versioned { version }) = serde_json::from_slice(body)
-        && version != VERSION
-    {
-        return Unreadable::Version(version);
+
+    /// Notes who changes the key, and when.
+    pub fn attribute(&mut self, context: &RequestContext, now: DateTime<Utc>) {
+        self.key.modified_at = Some(now);
+        self.key.modified_by = Some(context.actor.clone());
+        self.request_id.clone_from(&context.request_id);
     }
-    if let Ok(Value::Object(fields)) = serde_json::from_slice(body)
-        && fields.contains_key("apiKey")
-    {
-        return Unreadable::Legacy;
+}
+
+impl Document for StoredKey {
+    type Id = (TenantId, KeyId);
+
+    const NAME: &'static str = "the document of the key";
+
+    fn object((tenant, key_id): &Self::Id) -> ObjectName {
+        ObjectName::Key { tenant: tenant.clone(), key_id: *key_id }
     }
-    let category = match error.classify() {
-        serde_json::error::Category::Syntax => "syntax",
-        serde_json::error::Category::Data => "data",
-        serde_json::error::Category::Eof | serde_json::error::Category::Io => "end of file",
-    };
-    Unreadable::Malformed { category, line: error.line() }
+
+    fn parse((tenant, key_id): &Self::Id, body: &[u8]) -> Result<Self, Unreadable> {
+        let document = KeyDocument::parse(body)?;
+        let key = document.key(tenant, *key_id)?;
+        Ok(Self { key, request_id: document.attribution.request_id, unknown: document.unknown })
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        let mut document = KeyDocument { unknown: self.unknown.clone(), ..KeyDocument::new(&self.key) };
+        document.attribution.request_id.clone_from(&self.request_id);
+        document.to_bytes()
+    }
 }
 
 fn first_rev() -> u64 {
     1
-}
-
-/// RFC 3339 in UTC with milliseconds and `Z`.
-#[allow(clippy::ref_option)]
-pub(crate) fn rfc3339<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn instant<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    rfc3339(&Some(*at), serializer)
 }
 
 #[cfg(test)]
@@ -256,6 +235,10 @@ mod tests {
     use super::*;
 
     const ID: &str = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
+
+    fn stored(body: &str) -> StoredKey {
+        StoredKey::parse(&(TenantId::default(), KeyId::parse(ID).unwrap()), body.as_bytes()).unwrap()
+    }
 
     fn key(body: &str) -> Result<ApiKey, Unreadable> {
         KeyDocument::parse(body.as_bytes())?.key(&TenantId::default(), KeyId::parse(ID).unwrap())
@@ -288,12 +271,10 @@ mod tests {
             include_str!("../../fixtures/key/v1/limited.json"),
             include_str!("../../fixtures/key/v1/attributed.json"),
         ] {
-            let mut document = KeyDocument::parse(golden.as_bytes()).unwrap();
-            let read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
-            let (write_id, request_id) = (document.write_id, document.attribution.request_id.clone());
-            document = document.rewritten(&read).of_request(request_id);
-            document.write_id = write_id;
-            assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
+            let stored = stored(golden);
+            let write_id = KeyDocument::parse(golden.as_bytes()).unwrap().write_id;
+            let written = KeyDocument { write_id, ..KeyDocument::parse(&stored.to_bytes()).unwrap() };
+            assert_eq!(serde_json::to_string_pretty(&written).unwrap(), golden.trim_end());
         }
     }
 
@@ -303,9 +284,12 @@ mod tests {
         let minimal = include_str!("../../fixtures/key/v1/minimal.json");
         for (body, reason) in [
             (legacy.to_owned(), Unreadable::Legacy),
-            (String::new(), Unreadable::Malformed { category: "end of file", line: 1 }),
-            ("{\n\"version\":1".to_owned(), Unreadable::Malformed { category: "end of file", line: 2 }),
-            ("[]".to_owned(), Unreadable::Malformed { category: "data", line: 1 }),
+            (String::new(), Unreadable::Malformed { kind: "a key document", category: "end of file", line: 1 }),
+            (
+                "{\n\"version\":1".to_owned(),
+                Unreadable::Malformed { kind: "a key document", category: "end of file", line: 2 },
+            ),
+            ("[]".to_owned(), Unreadable::Malformed { kind: "a key document", category: "data", line: 1 }),
             (r#"{"version":2,"shape":"new"}"#.to_owned(), Unreadable::Version(2)),
             (minimal.replace("\"version\": 1", "\"version\": 7"), Unreadable::Version(7)),
             (minimal.replace("sha256:", "md5:"), Unreadable::Field("digest")),
@@ -330,10 +314,9 @@ mod tests {
             let mut fields: Map<String, Value> =
                 serde_json::from_str(include_str!("../../fixtures/key/v1/minimal.json")).unwrap();
             fields.insert(name.clone(), Value::from(value.clone()));
-            let document = KeyDocument::parse(&serde_json::to_vec(&fields).unwrap()).unwrap();
-            let mut read = document.key(&TenantId::default(), KeyId::parse(ID).unwrap()).unwrap();
-            read.state = KeyState::Disabled;
-            let written: Value = serde_json::from_slice(&document.rewritten(&read).to_bytes()).unwrap();
+            let mut stored = stored(&serde_json::to_string(&fields).unwrap());
+            stored.key.state = KeyState::Disabled;
+            let written: Value = serde_json::from_slice(&stored.to_bytes()).unwrap();
             prop_assert_eq!(&written[&name], &Value::from(value));
             prop_assert_eq!(&written["state"], "disabled");
         }

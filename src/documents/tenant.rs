@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::document::rfc3339;
+use super::instant::rfc3339;
+use super::{Document, RequestContext, Unreadable};
 use crate::key::{Attribution, KeyType, Label, Lifetimes, Limits, Tenant, TenantId};
+use crate::layout::ObjectName;
 
 const VERSION: u32 = 1;
 
@@ -91,14 +93,30 @@ impl TenantDocument {
         }
     }
 
-    /// Reads a document; `None` when it is none, or of a version that is not understood.
-    pub fn parse(body: &[u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok().filter(|document: &Self| document.version == VERSION)
+    /// Notes who changes the tenant, and when.
+    pub fn attribute(&mut self, context: &RequestContext, now: DateTime<Utc>) {
+        self.modified_at = Some(now);
+        self.attribution = context.attribution();
+    }
+}
+
+impl Document for TenantDocument {
+    type Id = TenantId;
+
+    const NAME: &'static str = "the record of the tenant";
+
+    fn object(id: &TenantId) -> ObjectName {
+        ObjectName::Tenant { tenant: id.clone() }
     }
 
-    /// The bytes to store, different at every call.
+    fn parse(_: &TenantId, body: &[u8]) -> Result<Self, Unreadable> {
+        let explain = |error| Unreadable::explain("a tenant record", VERSION, body, &error);
+        let document: Self = serde_json::from_slice(body).map_err(explain)?;
+        if document.version == VERSION { Ok(document) } else { Err(Unreadable::Version(document.version)) }
+    }
+
     #[allow(clippy::disallowed_methods)]
-    pub fn to_bytes(&self) -> Bytes {
+    fn to_bytes(&self) -> Bytes {
         let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
     }
@@ -108,6 +126,10 @@ impl TenantDocument {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<TenantDocument, Unreadable> {
+        TenantDocument::parse(&TenantId::default(), text.as_bytes())
+    }
+
     #[test]
     fn golden_documents_parse_for_ever_and_are_written_as_they_were_read() {
         for golden in [
@@ -116,7 +138,7 @@ mod tests {
             include_str!("../../fixtures/tenant/v1/bounded.json"),
             include_str!("../../fixtures/tenant/v1/attributed.json"),
         ] {
-            let document = TenantDocument::parse(golden.as_bytes()).unwrap();
+            let document = parse(golden).unwrap();
             assert_eq!(serde_json::to_string_pretty(&document).unwrap(), golden.trim_end());
         }
     }
@@ -124,8 +146,14 @@ mod tests {
     #[test]
     fn a_tombstone_is_a_deleted_tenant() {
         let golden = include_str!("../../fixtures/tenant/v1/tombstone.json");
-        let tenant = TenantDocument::parse(golden.as_bytes()).unwrap().tenant(TenantId::default());
-        assert!(tenant.deleted);
-        assert!(TenantDocument::parse(golden.replace("\"version\": 1", "\"version\": 2").as_bytes()).is_none());
+        assert!(parse(golden).unwrap().tenant(TenantId::default()).deleted);
+    }
+
+    #[test]
+    fn what_is_no_record_says_why() {
+        let golden = include_str!("../../fixtures/tenant/v1/tombstone.json");
+        let later = golden.replace("\"version\": 1", "\"version\": 2");
+        assert_eq!(parse(&later).unwrap_err(), Unreadable::Version(2));
+        assert_eq!(parse("[]").unwrap_err().to_string(), "not a tenant record (data at line 1)");
     }
 }

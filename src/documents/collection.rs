@@ -1,0 +1,177 @@
+//! All documents of one kind in a bucket. The only place that changes a document by compare-and-swap.
+
+use std::marker::PhantomData;
+
+use super::document::corrupt;
+use super::{Contention, Document, Found, Unreadable};
+use crate::error::{ErrorKind, Result};
+use crate::store::{Bucket, Tag, Version, Written};
+
+/// All documents of one kind in a bucket.
+#[derive(Debug)]
+pub struct Documents<T> {
+    bucket: Bucket,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Documents<T> {
+    fn clone(&self) -> Self {
+        Self { bucket: self.bucket.clone(), kind: PhantomData }
+    }
+}
+
+/// A document as it was read.
+#[derive(Debug)]
+pub struct Read<T> {
+    /// What was found.
+    pub found: Found<T>,
+    /// Which state of it, as a list shows it; `None` when the store lists no such thing.
+    pub tag: Option<Tag>,
+    /// What [`Documents::write`] takes the place of.
+    pub place: Place,
+}
+
+/// What a write takes the place of.
+#[derive(Debug, Clone)]
+pub struct Place(Occupied);
+
+#[derive(Debug, Clone)]
+enum Occupied {
+    No,
+    By(Version),
+    /// By something that cannot be replaced.
+    ForGood(Unreadable),
+}
+
+/// What an update makes of a document, and what it answers.
+#[derive(Debug)]
+pub enum Edit<T, R> {
+    /// It stays as it is.
+    Keep(R),
+    /// This takes its place.
+    Write(T, R),
+}
+
+impl<T: Document> Documents<T> {
+    /// The documents of this kind in `bucket`.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket, kind: PhantomData }
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn read(&self, id: &T::Id) -> Result<Read<T>> {
+        let stored = match self.bucket.read(&T::object(id)).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(Read { found: Found::Absent, tag: None, place: Place(Occupied::No) }),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let reason = Unreadable::Object(error.message().to_owned());
+                let place = Place(Occupied::ForGood(reason.clone()));
+                return Ok(Read { found: Found::Unusable(reason), tag: None, place });
+            }
+            Err(error) => return Err(error),
+        };
+        let found = T::parse(id, &stored.body).map_or_else(Found::Unusable, Found::Usable);
+        Ok(Read { found, tag: stored.tag, place: Place(Occupied::By(stored.version)) })
+    }
+
+    /// Writes a document that must not exist yet. Says whether it was written.
+    ///
+    /// # Errors
+    /// As for [`Bucket::create`].
+    pub async fn create(&self, id: &T::Id, document: &T) -> Result<Written> {
+        self.bucket.create(&T::object(id), document.to_bytes()).await
+    }
+
+    /// Writes a document in place of what was read, or creates it where nothing was. Says whether it was written.
+    ///
+    /// # Errors
+    /// As for [`Bucket::replace`]; [`ErrorKind::Corrupt`] when what was read cannot be replaced.
+    pub async fn write(&self, id: &T::Id, place: &Place, document: &T) -> Result<Written> {
+        match &place.0 {
+            Occupied::No => self.create(id, document).await,
+            Occupied::By(version) => self.bucket.replace(&T::object(id), document.to_bytes(), version).await,
+            Occupied::ForGood(reason) => Err(corrupt::<T>(reason.clone())),
+        }
+    }
+
+    /// Changes a document: reads it, asks `change` what becomes of it, and writes that if nobody else has written since;
+    /// else all over again. `change` may be asked several times, each time about what the bucket holds then. What it
+    /// answered last is given back once it is durable.
+    ///
+    /// # Errors
+    /// Those of `change`, which end the update; [`ErrorKind::Unavailable`] when the store does not answer or too many others
+    /// are writing; as for [`Documents::write`].
+    pub async fn update<R>(
+        &self,
+        id: &T::Id,
+        mut change: impl FnMut(Found<T>) -> Result<Edit<T, R>> + Send,
+    ) -> Result<R> {
+        let mut contention = Contention::over(T::NAME);
+        loop {
+            let Read { found, place, .. } = self.read(id).await?;
+            match change(found)? {
+                Edit::Keep(outcome) => return Ok(outcome),
+                Edit::Write(document, outcome) => {
+                    if self.write(id, &place, &document).await? == Written::Done {
+                        return Ok(outcome);
+                    }
+                }
+            }
+            contention.lost().await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::documents::TenantDocument;
+    use crate::error::Error;
+    use crate::key::{Label, TenantId};
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn tenants() -> Documents<TenantDocument> {
+        Documents::new(Bucket::in_memory())
+    }
+
+    fn named(name: &str) -> TenantDocument {
+        TenantDocument::new(Label::parse(name).ok(), Some(NOW))
+    }
+
+    fn name(document: &TenantDocument) -> &str {
+        document.name.as_ref().map_or("", Label::as_str)
+    }
+
+    #[tokio::test]
+    async fn an_update_creates_what_is_not_there_and_is_asked_again_when_another_writer_was_faster() {
+        let (tenants, id) = (tenants(), TenantId::default());
+        let create = |found: Found<TenantDocument>| Ok(Edit::Write(named("first"), matches!(found, Found::Absent)));
+        assert!(tenants.update(&id, create).await.unwrap());
+        // What was read is replaced before the change is made.
+        let place = tenants.read(&id).await.unwrap().place;
+        assert_eq!(tenants.write(&id, &place, &named("second")).await.unwrap(), Written::Done);
+        assert_eq!(tenants.write(&id, &place, &named("third")).await.unwrap(), Written::Conflict);
+        let seen = |found: Found<TenantDocument>| {
+            let document = found.usable()?.ok_or_else(|| Error::invalid("gone"))?;
+            Ok(Edit::Keep(name(&document).to_owned()))
+        };
+        assert_eq!(tenants.update(&id, seen).await.unwrap(), "second");
+    }
+
+    #[tokio::test]
+    async fn a_document_that_cannot_be_used_is_written_over_only_by_whoever_says_so() {
+        let (tenants, id) = (tenants(), TenantId::default());
+        let _ = tenants.bucket.create(&TenantDocument::object(&id), "{}".into()).await.unwrap();
+        let careful = |found: Found<TenantDocument>| Ok(Edit::<TenantDocument, _>::Keep(found.usable()?.is_some()));
+        let error = tenants.update(&id, careful).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, "the record of the tenant cannot be read"));
+        tenants.update(&id, |_| Ok(Edit::Write(named("new"), ()))).await.unwrap();
+        assert!(matches!(tenants.read(&id).await.unwrap().found, Found::Usable(document) if name(&document) == "new"));
+    }
+}

@@ -1,0 +1,58 @@
+//! A kind of document, and what reading one finds.
+
+use bytes::Bytes;
+
+use super::Unreadable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::ObjectName;
+
+/// A kind of document in the bucket.
+pub trait Document: Sized + Send {
+    /// Which document of the kind.
+    type Id: Send + Sync;
+
+    /// What an error calls it, such as "the record of the tenant".
+    const NAME: &'static str;
+
+    /// The name of its object.
+    fn object(id: &Self::Id) -> ObjectName;
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`Unreadable`] says why it cannot be used; nothing is guessed.
+    fn parse(id: &Self::Id, body: &[u8]) -> Result<Self, Unreadable>;
+
+    /// The bytes to store. Different at every call, so that a writer can tell its own from another's.
+    fn to_bytes(&self) -> Bytes;
+}
+
+/// What stands in the bucket under the name of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<T> {
+    /// Nothing.
+    Absent,
+    /// A document.
+    Usable(T),
+    /// Something that cannot be used, and why.
+    Unusable(Unreadable),
+}
+
+impl<T: Document> Found<T> {
+    /// The document, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when it cannot be used.
+    pub fn usable(self) -> Result<Option<T>> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Usable(document) => Ok(Some(document)),
+            Self::Unusable(reason) => Err(corrupt::<T>(reason)),
+        }
+    }
+}
+
+/// The error of whoever needs a document that cannot be used.
+pub(crate) fn corrupt<T: Document>(reason: Unreadable) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("{} cannot be read", T::NAME)).caused_by(reason)
+}
