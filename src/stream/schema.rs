@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::documents::{Document, Unreadable};
+use crate::error::Error;
 use crate::key::{StreamName, TenantId};
 use crate::layout::ObjectName;
 
