@@ -28,6 +28,19 @@ pub struct Mark {
     steady: Instant,
 }
 
+impl Mark {
+    /// What the clock showed.
+    pub fn shown(&self) -> DateTime<Utc> {
+        self.shown
+    }
+
+    /// The later of two marks, whatever was done to the clock in between.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        if other.steady > self.steady { other } else { self }
+    }
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

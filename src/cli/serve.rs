@@ -31,6 +31,9 @@ Examples:
 /// How long the greeting waits for the keys.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a node that stops waits for changes whose callers have gone.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs a server until it is told to stop.
 pub(super) fn run(args: ServeArgs) -> Outcome {
     let config = args.load()?;
@@ -53,7 +56,7 @@ async fn serve(config: Config) -> Outcome {
     let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
     let (address, stop) = (server.address(), server.stop());
     let running = actix_web::rt::spawn(server.run());
-    let keeping_up = actix_web::rt::spawn({
+    let following = actix_web::rt::spawn({
         let app = app.clone();
         async move {
             tokio::join!(app.probe_store(), async {
@@ -72,12 +75,13 @@ async fn serve(config: Config) -> Outcome {
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
     stop.gracefully().await;
-    keeping_up.abort(); // Until then a revocation still ends the queries that run.
-    if !app.keystore.owes_nothing() {
-        tracing::error!("a revocation that held here was never durable: revoke the key again");
-    }
-    if let Err(error) = app.keystore.replica().withdraw().await {
+    // Until then a revocation still ends the queries that run.
+    if let Err(error) = app.keystore.close(CLOSING_PATIENCE).await {
         tracing::warn!("other nodes take this one for live for three minutes: {error:?}");
+    }
+    following.abort();
+    if app.keystore.has_pending_revocations() {
+        tracing::error!("a revocation that held here was never durable: revoke the key again");
     }
     let ended = running.await.map_err(|error| Failure::failed(error.to_string()))?;
     tracing::info!("stopped");

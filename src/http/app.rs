@@ -18,7 +18,7 @@ use crate::limits::Limiter;
 use crate::query::{Engine, QuerySettings};
 use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
-use crate::sync::SyncSettings;
+use crate::sync::{self, SyncSettings};
 use crate::telemetry::metrics::{Levels, Metrics};
 use crate::usage::{Meter, UsageSettings};
 
@@ -84,13 +84,13 @@ impl App {
             max_in_flight_bytes: config.ingest.max_in_flight_bytes,
             ..IngestSettings::default()
         };
-        let sync = SyncSettings {
+        let settings = SyncSettings {
             poll_interval: config.sync.poll_interval,
             reconcile_interval: config.sync.reconcile_interval,
             max_stale: config.sync.max_stale,
             revoked_retention: config.sync.revoked_retention,
         };
-        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), sync);
+        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), settings);
         share_streams(&keystore, &catalog);
         let usage = UsageSettings::new(config.usage.flush_interval, config.usage.stream);
         #[cfg(feature = "query")]
@@ -168,10 +168,21 @@ impl App {
         }
     }
 
-    /// Keeps up with the other nodes, keeps limits small and writes down what keys are used for, until dropped.
+    /// Follows the other nodes, keeps limits small and writes down what keys are used for, until dropped. Streams, limits and
+    /// usage have loops of their own, for which polling never waits.
     pub async fn follow(&self) {
-        let keep_up = self.keystore.follow(async || self.sync().await);
-        tokio::join!(keep_up, self.limiter.keep_small(), self.usage.follow());
+        tokio::join!(self.keystore.follow(), self.follow_streams(), self.limiter.keep_small(), self.usage.follow());
+    }
+
+    /// Takes in streams that were changed by hand, now and then.
+    async fn follow_streams(&self) {
+        let interval = self.keystore.replica().settings().reconcile_interval;
+        loop {
+            tokio::time::sleep(sync::around(interval)).await;
+            if let Err(error) = self.catalog.sync().await {
+                tracing::warn!("the streams could not be reconciled: {error:?}");
+            }
+        }
     }
 
     /// The documents that cannot be used: keys, tenants and the schemas of streams.

@@ -103,7 +103,7 @@ impl Keystore {
         let (this, by, owner) = (self.clone(), context.clone(), tenant.clone());
         // Its secret is kept by whoever declares it: a run that was killed is finished at once.
         let issue = async move { this.adopt_now(&by, owner, new, secret, Pending::Finish).await };
-        let issued = Self::to_the_end(issue).await?;
+        let issued = self.to_the_end(issue).await?;
         if declared.active != Some(false) {
             return Ok(issued);
         }

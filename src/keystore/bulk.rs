@@ -47,7 +47,7 @@ impl Keystore {
         let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         let work = Work { keystore, context, tenant, gate: gate.clone() };
         // Whoever asked may hang up: what is in the bucket must be told of all the same.
-        tokio::spawn(work.run(changes, sender));
+        drop(self.running.spawn_change(work.run(changes, sender)));
         Outcomes { receiver, gate }
     }
 }

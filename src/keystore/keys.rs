@@ -91,7 +91,7 @@ impl Keystore {
     /// but nobody knows its secret.
     pub async fn issue(&self, context: &RequestContext, tenant: &TenantId, new: NewKey) -> Result<Issued> {
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        Self::to_the_end(async move { this.issue_now(&context, tenant, new).await }).await
+        self.to_the_end(async move { this.issue_now(&context, tenant, new).await }).await
     }
 
     async fn issue_now(&self, context: &RequestContext, tenant: TenantId, new: NewKey) -> Result<Issued> {
@@ -114,7 +114,7 @@ impl Keystore {
         // What people bring may have arrived elsewhere a moment ago.
         self.catch_up().await?;
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        Self::to_the_end(async move { this.adopt_now(&context, tenant, new, secret, Pending::Refuse).await }).await
+        self.to_the_end(async move { this.adopt_now(&context, tenant, new, secret, Pending::Refuse).await }).await
     }
 
     pub(super) async fn adopt_now(
@@ -172,7 +172,7 @@ impl Keystore {
     ) -> Result<Changed<ApiKey>> {
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         // Whoever asked may hang up: a key that is refused here must then still be revoked everywhere, or let in again.
-        Self::to_the_end(async move { this.revoke_now(&context, &tenant, id, expected_rev).await }).await
+        self.to_the_end(async move { this.revoke_now(&context, &tenant, id, expected_rev).await }).await
     }
 
     async fn revoke_now(
@@ -202,7 +202,7 @@ impl Keystore {
         match revocation.await {
             Err(error) if error.kind() == ErrorKind::Unavailable && held => {
                 self.cache.deny(tenant, id);
-                self.owe(context, tenant, id);
+                self.add_pending(context, tenant, id);
                 let message = "the store cannot be reached: the key is refused here, and the revocation is tried again";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
             }
@@ -211,7 +211,7 @@ impl Keystore {
                 Err(error)
             }
             outcome => {
-                self.settled(tenant, id);
+                self.resolve_pending(tenant, id);
                 outcome
             }
         }
@@ -228,7 +228,7 @@ impl Keystore {
     ) -> Result<Changed<ApiKey>> {
         self.tenant_anywhere(tenant).await?;
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        Self::to_the_end(async move { this.change_now(&context, tenant, id, expected_rev, broken, change).await }).await
+        self.to_the_end(async move { this.change_now(&context, tenant, id, expected_rev, broken, change).await }).await
     }
 
     /// Changes the document, then tells the other nodes. An unchanged document is told of too: whoever changed it may have

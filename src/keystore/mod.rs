@@ -9,7 +9,8 @@
 //! 6. `tenants`: create, change, delete.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. [`verdict`]: what an API key is worth, with the real reason, for admins.
-//! 9. `follow`: keeping up with what other nodes do.
+//! 9. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
+//!    not durable yet.  `running`: work that goes on when its caller stops waiting.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
@@ -26,15 +27,17 @@ mod keys;
 mod lanes;
 pub mod listing;
 pub mod outcomes;
+mod pending;
 pub mod plan;
+mod purge;
 pub mod rehearsal;
 mod rotation;
+mod running;
 pub mod selection;
 mod tenants;
 pub mod verdict;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use apply::{StepOutcome, Wanted};
@@ -84,14 +87,15 @@ pub struct Keystore {
     cache: Arc<KeyCache>,
     clock: Arc<dyn Clock>,
     replica: Arc<Replica>,
-    /// Revocations that hold on this node and are not durable yet.
-    owed: Arc<Mutex<BTreeMap<(TenantId, KeyId), RequestContext>>>,
+    pending: pending::PendingRevocations,
+    running: running::Running,
     arriving: rotation::Arriving,
     expiring: Arc<expiring::Expiring>,
 }
 
 impl Keystore {
-    /// A keystore over a bucket. It knows no key before the first [`Keystore::sync`].
+    /// A keystore over a bucket. It knows no key before the first [`Keystore::sync`]. Its work runs in the runtime in which
+    /// this is called, if there is one.
     pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>) -> Self {
         Self::with_settings(bucket, cache, clock, SyncSettings::default())
     }
@@ -99,9 +103,9 @@ impl Keystore {
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
-        let (owed, arriving, expiring) = Default::default();
+        let (pending, running, arriving, expiring) = Default::default();
         let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
-        Self { bucket, keys, tenants, cache, clock, replica, owed, arriving, expiring }
+        Self { bucket, keys, tenants, cache, clock, replica, pending, running, arriving, expiring }
     }
 
     /// The keys in memory, for [`crate::auth::authenticate`].
@@ -119,8 +123,8 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer; what was known before stays.
     pub async fn sync(&self) -> Result<Counts> {
-        let this = self.clone();
-        Self::to_the_end(async move { this.replica.reconcile().await }).await
+        let replica = self.replica.clone();
+        running::outcome(self.running.spawn(async move { replica.reconcile().await })).await
     }
 
     /// Takes in what other nodes have changed since the last time.
@@ -128,8 +132,8 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, or before the first [`Keystore::sync`].
     pub async fn catch_up(&self) -> Result<()> {
-        let this = self.clone();
-        Self::to_the_end(async move { this.replica.catch_up().await }).await
+        let replica = self.replica.clone();
+        running::outcome(self.running.spawn(async move { replica.catch_up().await })).await
     }
 
     /// Looks in the log for a key that is not in memory: another node may have issued it a moment ago. Many callers share
@@ -141,8 +145,8 @@ impl Keystore {
         if !self.is_worth_looking(digest) {
             return Ok(false);
         }
-        let (this, digest) = (self.clone(), *digest);
-        let look = Self::to_the_end(async move { this.replica.look_for(&digest).await });
+        let (replica, digest) = (self.replica.clone(), *digest);
+        let look = running::outcome(self.running.spawn(async move { replica.look_for(&digest).await }));
         let late = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
         tokio::time::timeout(LOOK_PATIENCE, look).await.map_err(late)?
     }
@@ -169,7 +173,7 @@ impl Keystore {
     pub async fn announce_stream(&self, tenant: TenantId, stream: StreamName) -> Result<()> {
         let this = self.clone();
         let touched = Touched::Stream { tenant, stream }.by(&Attribution::default());
-        Self::to_the_end(async move { this.replica.append(vec![touched]).await }).await?;
+        self.to_the_end(async move { this.replica.append(vec![touched]).await }).await?;
         Ok(())
     }
 
@@ -227,10 +231,11 @@ impl Keystore {
     }
 
     /// Lets a change run to its end even if its caller stops waiting: a key must not be revoked in the bucket and go on
-    /// working in memory.
-    async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        tokio::spawn(work)
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, "the change failed").caused_by(error))?
+    /// working in memory. A node that ends in order waits for it.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        running::outcome(self.running.spawn_change(change)).await
     }
 }

@@ -75,7 +75,7 @@ impl Keystore {
         said: TenantPatch,
     ) -> Result<Changed<Tenant>> {
         let (this, context) = (self.clone(), context.clone());
-        Self::to_the_end(async move { this.create_tenant_now(&context, id, said).await }).await
+        self.to_the_end(async move { this.create_tenant_now(&context, id, said).await }).await
     }
 
     async fn create_tenant_now(
@@ -112,7 +112,7 @@ impl Keystore {
     ) -> Result<Changed<Tenant>> {
         let (this, context, id) = (self.clone(), context.clone(), id.clone());
         let change = async move { this.change_tenant(&context, id, move |document| patch.apply(document)).await };
-        Self::to_the_end(change).await
+        self.to_the_end(change).await
     }
 
     /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
@@ -129,7 +129,7 @@ impl Keystore {
             return Err(Error::new(ErrorKind::NotFound, "there is no such tenant"));
         }
         let (this, context, id) = (self.clone(), context.clone(), id.clone());
-        Self::to_the_end(async move { this.delete_tenant_now(&context, id).await }).await
+        self.to_the_end(async move { this.delete_tenant_now(&context, id).await }).await
     }
 
     async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId) -> Result<u64> {

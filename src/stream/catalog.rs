@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
 use relative_path::RelativePath;
 
 use super::{Conflict, Field, StreamSchema};
@@ -16,6 +18,8 @@ use crate::store::Bucket;
 
 /// How many streams one tenant may have: a leaked ingestion key cannot fill the memory with names.
 pub const MAX_STREAMS: usize = 10_000;
+/// How many schemas are read at once.
+const RELOADS: usize = 16;
 
 /// The streams of all tenants. Lookups touch memory only.
 #[derive(Debug)]
@@ -92,8 +96,14 @@ impl StreamCatalog {
         let folders = self.bucket.folders(&layout::streams(&tenant)).await?;
         let stored = folders.iter().filter_map(|folder| StreamName::parse(folder).ok());
         let known = self.list(&tenant).into_iter().map(|(stream, _)| stream);
-        for stream in stored.chain(known).collect::<BTreeSet<_>>() {
-            match self.reload(&tenant, &stream).await {
+        let streams: BTreeSet<StreamName> = stored.chain(known).collect();
+        let reload = |stream: StreamName| {
+            let tenant = &tenant;
+            async move { (self.reload(tenant, &stream).await, stream) }.boxed()
+        };
+        let mut reloads = stream::iter(streams.into_iter().map(reload)).buffer_unordered(RELOADS);
+        while let Some((reloaded, stream)) = reloads.next().await {
+            match reloaded {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(%tenant, %stream, "the schema of a stream cannot be read: {error}");

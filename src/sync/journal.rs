@@ -1,17 +1,17 @@
-//! This node's place in the change log: reading on, and appending in groups.
+//! This node's place in the change log: reading it, applying what it names, and appending in groups.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use tokio::sync::{Semaphore, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
+use super::backlog::Backlog;
 use super::log::{self, LogEntry, Slot};
 use super::{LoggedChange, Touched};
-use crate::clock::Clock;
+use crate::clock::{Clock, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
 use crate::key::NodeId;
@@ -22,52 +22,32 @@ use crate::store::{Bucket, Written};
 const ATTEMPTS: usize = 200;
 /// How many entries are read at once behind one that is there.
 const WINDOW: u64 = 8;
-/// How many entries are read before they are taken in.
-const MAX_AHEAD: u64 = 256;
+/// How many changes are applied before the log is asked for newer entries again.
+const PORTION: usize = 256;
 
-/// Takes in what an entry names. It must be repeatable: after a failure the whole entry is applied again.
+/// Applies what an entry names. It must be repeatable: after a failure the same changes are applied again.
 pub trait Apply: Send + Sync {
-    /// Takes in what was touched.
+    /// Reads and takes in what was changed.
     fn apply(&self, changes: &[Touched]) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// How far reading on has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
-    /// The end of the log.
-    Head,
-    /// An entry that cannot be read: only a look at everything tells what it touched.
-    Unreadable,
+/// What reading the log to its end found.
+#[derive(Debug, Clone, Copy)]
+pub struct Polled {
+    /// When the store was asked for the entry that was not there: memory holds all that was logged before.
+    pub at: Mark,
+    /// Whether no entry was passed over. One that cannot be read is only made good by a full reconcile.
+    pub complete: bool,
 }
 
-/// Entries that were read and not taken in yet.
-#[derive(Debug)]
-struct Ahead {
-    changes: Vec<Touched>,
-    /// The number of the last one.
-    last: u64,
-    end: End,
-}
-
-/// Why reading ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// There is no next entry.
-    Head,
-    /// There may be more: enough for now.
-    More,
-    /// The next entry cannot be read.
-    Unreadable,
-}
-
-/// The cursor of this node. One walker moves it at a time; all others wait for their turn without blocking a thread.
+/// The cursor of this node. One task moves it at a time; all others wait for their turn without blocking a thread.
 #[derive(Debug)]
 pub struct Journal {
     bucket: Bucket,
     clock: Arc<dyn Clock>,
     node_id: NodeId,
-    applied: AtomicU64,
-    turn: Semaphore,
+    backlog: Mutex<Backlog>,
+    turn: tokio::sync::Mutex<()>,
     waiting: Mutex<VecDeque<Waiting>>,
 }
 
@@ -75,13 +55,28 @@ pub struct Journal {
 #[derive(Debug)]
 struct Waiting {
     changes: Vec<LoggedChange>,
-    told: Option<oneshot::Sender<Result<u64>>>,
+    notify: Option<oneshot::Sender<Result<u64>>>,
 }
 
 impl Waiting {
-    fn tell(self, outcome: Result<u64>) {
-        if let Some(told) = self.told {
-            let _ = told.send(outcome);
+    fn notify(self, outcome: Result<u64>) {
+        if let Some(notify) = self.notify {
+            let _ = notify.send(outcome);
+        }
+    }
+}
+
+/// Those whose changes are being written. They wait again if that is cut short.
+struct Group<'a> {
+    journal: &'a Journal,
+    waiting: Vec<Waiting>,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.journal.waiting.lock();
+        for unwritten in self.waiting.drain(..).rev() {
+            waiting.push_front(unwritten);
         }
     }
 }
@@ -89,38 +84,47 @@ impl Waiting {
 impl Journal {
     /// A journal before the first entry.
     pub fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId) -> Self {
-        let (applied, turn, waiting) = (AtomicU64::new(0), Semaphore::new(1), Mutex::default());
-        Self { bucket, clock, node_id, applied, turn, waiting }
+        let (backlog, turn, waiting) = Default::default();
+        Self { bucket, clock, node_id, backlog, turn, waiting }
     }
 
-    /// Everything up to this number has been taken in.
+    /// Every entry up to this number is applied.
     pub fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Acquire)
+        self.backlog.lock().applied()
     }
 
-    /// Says that everything up to `seq` has been taken in by other means.
-    pub fn advance(&self, seq: u64) {
-        self.applied.fetch_max(seq, Ordering::AcqRel);
+    /// Notes that a full reconcile is complete which began when the log had this entry.
+    pub fn reconciled(&self, seq: u64) {
+        self.backlog.lock().reconciled(seq);
     }
 
-    /// Reads on to the end of the log, and gives the changes a number that an earlier outage left without one.
+    /// Reads to the end of the log, applies all of it, and gives the changes a number that an earlier outage left without
+    /// one. However much there is, the log is asked for newer entries again after each portion, and others may append
+    /// in between.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer; what was taken in stays so.
-    pub async fn read_on(&self, apply: &impl Apply) -> Result<Reached> {
-        let _turn = self.turn().await?;
+    /// [`ErrorKind::Unavailable`] when the store does not answer; what was applied stays so.
+    pub async fn poll(&self, apply: &impl Apply) -> Result<Polled> {
         loop {
-            let ahead = self.ahead(self.applied()).await?;
-            let end = ahead.end;
-            self.take_in(apply, ahead).await?;
-            match end {
-                End::Head => break,
-                End::Unreadable => return Ok(Reached::Unreadable),
-                End::More => {}
+            let _turn = self.turn.lock().await;
+            let end = self.read_ahead().await?;
+            let done = self.apply_portion(apply).await?;
+            if let Some(at) = end.filter(|_| done) {
+                self.write_waiting(apply).await;
+                return Ok(Polled { at, complete: self.backlog.lock().unreadable().is_none() });
             }
         }
-        self.write_waiting(apply).await;
-        Ok(Reached::Head)
+    }
+
+    /// Reads to the end of the log, unless very much is still to be applied. Gives the number of the last entry that was
+    /// read, which other entries may have followed since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn read_to_end(&self) -> Result<u64> {
+        let _turn = self.turn.lock().await;
+        self.read_ahead().await?;
+        Ok(self.backlog.lock().read())
     }
 
     /// Appends changes whose documents are durable, and gives their number. Changes that arrive together share an entry.
@@ -129,106 +133,103 @@ impl Journal {
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
     /// answers again.
     pub async fn append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
-        let (sender, told) = oneshot::channel();
-        self.lock().push_back(Waiting { changes, told: Some(sender) });
+        let (notify, told) = oneshot::channel();
+        self.waiting.lock().push_back(Waiting { changes, notify: Some(notify) });
         {
-            let _turn = self.turn().await?;
+            let _turn = self.turn.lock().await;
             self.write_waiting(apply).await; // Whoever had the turn before may have written ours.
         }
         told.await.map_err(|error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error))?
     }
 
     /// Keeps changes whose documents are durable until there is a number for them.
-    pub fn owe(&self, changes: Vec<LoggedChange>) {
-        self.lock().push_back(Waiting { changes, told: None });
+    pub fn append_later(&self, changes: Vec<LoggedChange>) {
+        self.waiting.lock().push_back(Waiting { changes, notify: None });
     }
 
     /// Writes what waits, entry after entry. Only with the turn.
     async fn write_waiting(&self, apply: &impl Apply) {
         loop {
-            let group = self.take_group();
-            if group.is_empty() {
+            let mut group = self.take_group();
+            if group.waiting.is_empty() {
                 return;
             }
-            let changes = group.iter().flat_map(|waiting| waiting.changes.iter().cloned()).collect();
-            match self.write(apply, changes).await {
-                Ok(seq) => group.into_iter().for_each(|waiting| waiting.tell(Ok(seq))),
+            let changes = group.waiting.iter().flat_map(|waiting| waiting.changes.iter().cloned()).collect();
+            let outcome = self.write(apply, changes).await;
+            let group = std::mem::take(&mut group.waiting);
+            match outcome {
+                Ok(seq) => group.into_iter().for_each(|waiting| waiting.notify(Ok(seq))),
                 Err(error) => return self.keep(group, &error),
             }
         }
     }
 
-    /// Creates an entry at the first free number. What was written before it is looked at on the way and taken in
+    /// Creates an entry at the first free number. The entries of others that it meets on the way are read, and applied
     /// afterwards: others would take number after number from whoever did that first.
     async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
-        let mut skipped = Ahead { changes: Vec::new(), last: self.applied(), end: End::Head };
-        let mut readable = true;
         for _ in 0..ATTEMPTS {
-            let seq = skipped.last + 1;
+            let before = self.backlog.lock().read();
+            let seq = before + 1;
             if self.bucket.create(&ObjectName::LogEntry { seq }, body.clone()).await? == Written::Done {
-                // The entry is durable in any case; one that cannot be taken in now is read on later.
-                if readable && self.take_in(apply, skipped).await.is_ok() {
-                    self.advance(seq);
-                }
+                self.backlog.lock().push(seq, Vec::new()); // What it names is in memory already.
+                let _later = self.apply_portion(apply).await; // Most often this is all that was met on the way.
                 return Ok(seq);
             }
-            let ahead = self.ahead(skipped.last).await?;
-            if ahead.end == End::Unreadable {
-                // It is passed over here, and the cursor stays before it: reading on will look at everything.
-                readable = false;
-                skipped = Ahead { last: ahead.last + 1, ..skipped };
-                continue;
-            }
-            if ahead.last == skipped.last {
+            self.read_ahead().await?;
+            if self.backlog.lock().is_full() {
+                self.apply_portion(apply).await?;
+            } else if self.backlog.lock().read() == before {
                 // A store may say "conflict, try again" (AWS answers 409 to a race).
                 tokio::time::sleep(jitter::up_to(Duration::from_millis(20))).await;
-            }
-            skipped.last = ahead.last;
-            skipped.changes.extend(ahead.changes);
-            if ahead.end == End::More && readable {
-                let seen = std::mem::take(&mut skipped.changes);
-                self.take_in(apply, Ahead { changes: seen, ..skipped }).await?;
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
     }
 
-    /// Reads the entries behind number `last`: one request when there is none, several at once as soon as there are some.
-    async fn ahead(&self, last: u64) -> Result<Ahead> {
-        let mut ahead = Ahead { changes: Vec::new(), last, end: End::More };
+    /// Reads the entries behind the last one: one request when there is none, several at once as soon as there are some.
+    /// Gives the instant at which the store was asked for the one that is not there; `None` when there may be more. Only
+    /// with the turn.
+    async fn read_ahead(&self) -> Result<Option<Mark>> {
         let mut window = 1;
-        while ahead.last - last < MAX_AHEAD {
-            let numbers = (1..=window).map(|step| log::read(&self.bucket, ahead.last + step));
-            for slot in try_join_all(numbers).await? {
+        loop {
+            let first = {
+                let backlog = self.backlog.lock();
+                if backlog.is_full() {
+                    return Ok(None);
+                }
+                backlog.read() + 1
+            };
+            let asked = self.clock.mark();
+            let slots = try_join_all((first..first + window).map(|seq| log::read(&self.bucket, seq))).await?;
+            let mut backlog = self.backlog.lock();
+            for (seq, slot) in (first..).zip(slots) {
                 match slot {
                     Slot::Taken(entry) => {
-                        ahead.changes.extend(entry.changes.into_iter().map(|change| change.object));
-                        ahead.last += 1;
+                        backlog.push(seq, entry.changes.into_iter().map(|change| change.object).collect());
                     }
-                    Slot::Free => return Ok(Ahead { end: End::Head, ..ahead }),
-                    Slot::Unreadable => return Ok(Ahead { end: End::Unreadable, ..ahead }),
+                    Slot::Unreadable => backlog.push_unreadable(seq),
+                    Slot::Free => return Ok(Some(asked)),
                 }
             }
             window = WINDOW;
         }
-        Ok(ahead)
     }
 
-    /// Takes in what entries name, each document once, and moves the cursor behind them.
-    async fn take_in(&self, apply: &impl Apply, ahead: Ahead) -> Result<()> {
-        let mut seen = HashSet::with_capacity(ahead.changes.len());
-        let changes: Vec<Touched> = ahead.changes.into_iter().filter(|change| seen.insert(change.clone())).collect();
-        if !changes.is_empty() {
-            apply.apply(&changes).await?;
+    /// Applies some of what was read. Says whether that was all. Only with the turn.
+    async fn apply_portion(&self, apply: &impl Apply) -> Result<bool> {
+        let portion = self.backlog.lock().portion(PORTION);
+        if !portion.changes.is_empty() {
+            apply.apply(&portion.changes).await?;
         }
-        self.advance(ahead.last);
-        Ok(())
+        let mut backlog = self.backlog.lock();
+        backlog.applied_portion(portion);
+        Ok(!backlog.has_changes())
     }
 
     /// As many of those who wait as fit into one entry, at least one.
-    fn take_group(&self) -> Vec<Waiting> {
-        let mut waiting = self.lock();
+    fn take_group(&self) -> Group<'_> {
+        let mut waiting = self.waiting.lock();
         let (mut group, mut changes) = (Vec::new(), 0);
         while let Some(next) = waiting.front() {
             changes += next.changes.len();
@@ -237,29 +238,20 @@ impl Journal {
             }
             group.extend(waiting.pop_front());
         }
-        group
+        Group { journal: self, waiting: group }
     }
 
     /// Tells all who wait that there is no number for now, and keeps their changes until the store answers again. What was
-    /// touched is kept once, with who touched it last, so that the number of changes is bounded by what exists.
+    /// changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
     fn keep(&self, group: Vec<Waiting>, error: &Error) {
-        let mut waiting = self.lock();
-        let mut owed = HashMap::new();
+        let mut waiting = self.waiting.lock();
+        let mut pending = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
-            owed.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
-            failed.tell(Err(Error::new(error.kind(), error.message())));
+            pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
+            failed.notify(Err(Error::new(error.kind(), error.message())));
         }
-        let owed: Vec<LoggedChange> = owed.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
-        let parts = owed.chunks(LogEntry::MAX_CHANGES);
-        waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), told: None }));
-    }
-
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        let closed = |error| Error::new(ErrorKind::Internal, "the journal is closed").caused_by(error);
-        self.turn.acquire().await.map_err(closed)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        let pending: Vec<LoggedChange> = pending.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
+        let parts = pending.chunks(LogEntry::MAX_CHANGES);
+        waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), notify: None }));
     }
 }

@@ -1,10 +1,10 @@
 //! Asking the log at once for a key that is not in memory: it may have been issued elsewhere a moment ago.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -71,11 +71,11 @@ impl Lookups {
             let unavailable = || Error::new(ErrorKind::Unavailable, "the store cannot be used right now");
             return if self.healthy.load(Ordering::Relaxed) { Ok(()) } else { Err(unavailable()) };
         }
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last.lock();
         if let Some(last) = last {
             tokio::time::sleep_until(last + SPACING).await;
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.last.lock() = Some(Instant::now());
         self.begun.fetch_add(1, Ordering::AcqRel);
         let outcome = look().await;
         self.note(outcome.is_ok());

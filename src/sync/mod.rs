@@ -1,19 +1,21 @@
 //! Keeping memory equal to the bucket, and nodes equal to each other.
 //!
 //! Every change is a document and a numbered entry of the change log that says where to look. Each node asks for the next
-//! number once a second; what was changed by hand is found by looking at everything.
+//! number once a second. What was changed by hand is found by a full reconcile.
 //!
-//! 1. [`replica`]: this node's copy, and how it keeps up. **The front door.**
-//! 2. [`touched`], [`log`], [`journal`]: what changed, the numbered entries, this node's place among them.
+//! 1. [`replica`]: this node's copy of the bucket. **The front door.**
+//! 2. [`touched`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among them, and what
+//!    of them is still to be applied.
 //! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
-//! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand. `survey`,
-//!    `listing`: what it compares.
+//! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
+//!    `tenant_listing`, `listing`: what it compares.
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
 //! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
 //! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
-//! 8. [`settings`]: how often a node does what.
+//! 8. [`settings`]: how often a node does what.  `shared`: work whose outcome many callers share.
 
 mod apply;
+mod backlog;
 pub mod journal;
 mod listing;
 pub mod log;
@@ -24,9 +26,10 @@ pub mod receipt;
 pub mod reconcile;
 pub mod replica;
 pub mod settings;
+mod shared;
 mod snapshot;
-mod survey;
 mod tags;
+mod tenant_listing;
 #[cfg(test)]
 mod tests;
 pub mod touched;

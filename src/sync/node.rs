@@ -1,10 +1,10 @@
 //! What each node has applied, published where all can read it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -54,8 +54,10 @@ pub struct NodeView {
 /// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is one
 /// for all nodes, so that a node with a wrong clock is neither taken for dead nor kept alive.
 #[derive(Debug)]
-pub struct Board {
+pub struct NodeRegistry {
     node_id: NodeId,
+    /// One writing at a time, so that no older state follows a newer one. Says whether this node has ended.
+    withdrawn: tokio::sync::Mutex<bool>,
     published: Mutex<Option<Published>>,
     known: Mutex<HashMap<NodeId, Known>>,
 }
@@ -75,43 +77,48 @@ struct Known {
     written_at: DateTime<Utc>,
 }
 
-impl Board {
-    /// The board of a node that has published nothing.
+impl NodeRegistry {
+    /// The registry as seen by a node that has published nothing.
     pub fn new(node_id: NodeId) -> Self {
-        Self { node_id, published: Mutex::default(), known: Mutex::default() }
+        let (withdrawn, published, known) = Default::default();
+        Self { node_id, withdrawn, published, known }
     }
 
     /// Publishes what this node has applied, if that is news or a heartbeat is due.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn publish(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<()> {
+    pub async fn publish(&self, bucket: &Bucket, applied_seq: impl Fn() -> u64, now: DateTime<Utc>) -> Result<()> {
+        let withdrawn = self.withdrawn.lock().await;
+        let applied_seq = applied_seq();
         let stale = |last: Published| last.applied_seq != applied_seq || now - last.at >= HEARTBEAT || now < last.at;
-        if !lock(&self.published).is_none_or(stale) {
+        if *withdrawn || !self.published.lock().is_none_or(stale) {
             return Ok(());
         }
         let document = NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let moment = Instant::now();
         bucket.put(&ObjectName::Node { node_id: self.node_id }, body.into()).await?;
-        *lock(&self.published) = Some(Published { applied_seq, at: now, moment });
+        *self.published.lock() = Some(Published { applied_seq, at: now, moment });
         Ok(())
     }
 
-    /// Takes this node off the board: it ends.
+    /// Takes this node out: it ends, and publishes nothing any more.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn withdraw(&self, bucket: &Bucket) -> Result<()> {
+        let mut withdrawn = self.withdrawn.lock().await;
+        *withdrawn = true;
         bucket.remove(&ObjectName::Node { node_id: self.node_id }).await
     }
 
-    /// Reads the board: one listing, and the documents that changed since the last time.
+    /// Reads all nodes: one listing, and the documents that changed since the last time.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn read(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<Vec<NodeView>> {
-        let before = lock(&self.known).clone();
+        let before = self.known.lock().clone();
         let listed = bucket.list(&layout::nodes()).await?.into_iter().filter_map(|listed| {
             match ObjectName::parse(RelativePath::new(listed.path.as_str()))? {
                 ObjectName::Node { node_id } => Some((node_id, (listed.tag, listed.written_at))),
@@ -119,7 +126,7 @@ impl Board {
             }
         });
         let mut listed: HashMap<NodeId, (Option<Tag>, DateTime<Utc>)> = listed.collect();
-        // A weak listing may miss a node: only a read that finds nothing takes it off the board.
+        // A weak listing may miss a node: only a read that finds nothing takes it out.
         for (node_id, known) in &before {
             listed.entry(*node_id).or_insert((None, known.written_at));
         }
@@ -146,16 +153,16 @@ impl Board {
         // Not all at once: another reading, that began with less, may end at the same time.
         for (node_id, found) in read {
             match found {
-                Some(found) => _ = lock(&self.known).insert(node_id, found),
-                None => _ = lock(&self.known).remove(&node_id),
+                Some(found) => _ = self.known.lock().insert(node_id, found),
+                None => _ = self.known.lock().remove(&node_id),
             }
         }
         Ok(self.last_read(applied_seq, now))
     }
 
-    /// The board as it was read last, this node as it is now.
+    /// All nodes as they were read last, this node as it is now.
     pub fn last_read(&self, applied_seq: u64, now: DateTime<Utc>) -> Vec<NodeView> {
-        let known = lock(&self.known).clone();
+        let known = self.known.lock().clone();
         let store_now = self.store_now(&known, now);
         let mut views: Vec<NodeView> = known
             .into_iter()
@@ -172,7 +179,7 @@ impl Board {
         views
     }
 
-    /// Removes the documents of nodes that had been silent for a day when the board was read last.
+    /// Removes the documents of nodes that had been silent for a day when the nodes were read last.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -187,7 +194,7 @@ impl Board {
 
     /// The time by the clock of the store: that of our last writing, and what has passed here since.
     fn store_now(&self, known: &HashMap<NodeId, Known>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let mine = known.get(&self.node_id).zip(*lock(&self.published));
+        let mine = known.get(&self.node_id).zip(*self.published.lock());
         let newest = known.values().map(|known| known.written_at).max();
         mine.map(|(known, last)| known.written_at + last.moment.elapsed())
             .into_iter()
@@ -195,10 +202,6 @@ impl Board {
             .max()
             .unwrap_or(now)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -209,25 +212,27 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_seen_with_what_it_has_applied() {
         let bucket = Bucket::in_memory();
-        let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
+        let (a, b) = (NodeRegistry::new(NodeId::random()), NodeRegistry::new(NodeId::random()));
         let now = SystemClock.now();
-        a.publish(&bucket, 3, now).await.unwrap();
-        b.publish(&bucket, 5, now).await.unwrap();
+        a.publish(&bucket, || 3, now).await.unwrap();
+        b.publish(&bucket, || 5, now).await.unwrap();
         let views = a.read(&bucket, 4, now).await.unwrap();
-        let of = |board: &Board| views.iter().find(|view| view.node_id == board.node_id).unwrap();
+        let of = |registry: &NodeRegistry| views.iter().find(|view| view.node_id == registry.node_id).unwrap();
         assert_eq!((of(&a).applied_seq, of(&b).applied_seq, of(&b).live), (4, 5, true));
         b.withdraw(&bucket).await.unwrap();
         assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1);
+        b.publish(&bucket, || 6, now).await.unwrap();
+        assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1, "it has ended");
     }
 
     #[cfg(feature = "paused-time")]
     #[tokio::test(start_paused = true)]
     async fn a_silent_node_counts_as_live_for_three_heartbeats() {
         let bucket = Bucket::in_memory();
-        let (a, b) = (Board::new(NodeId::random()), Board::new(NodeId::random()));
+        let (a, b) = (NodeRegistry::new(NodeId::random()), NodeRegistry::new(NodeId::random()));
         let now = SystemClock.now();
-        a.publish(&bucket, 1, now).await.unwrap();
-        b.publish(&bucket, 1, now).await.unwrap();
+        a.publish(&bucket, || 1, now).await.unwrap();
+        b.publish(&bucket, || 1, now).await.unwrap();
         a.read(&bucket, 1, now).await.unwrap();
         let live = |at| a.last_read(1, at).iter().filter(|view| view.live).count();
         tokio::time::advance(std::time::Duration::from_secs(170)).await;

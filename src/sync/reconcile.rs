@@ -9,8 +9,8 @@ use relative_path::RelativePath;
 
 use super::read::{self, KeyRead, TenantRead, report};
 use super::snapshot::Candidates;
-use super::survey::{Survey, survey};
 use super::tags::Tags;
+use super::tenant_listing::{TenantListing, list_tenant};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::documents::{KeyDocument, Unreadable};
 use crate::error::Result;
@@ -68,11 +68,11 @@ pub(super) async fn run(
     let folders = bucket.folders(RelativePath::new("")).await?;
     tenants.extend(folders.iter().filter_map(|folder| TenantId::parse(folder).ok()));
     tenants.insert(TenantId::default());
-    let surveys = stream::iter(tenants).map(|id| survey(bucket, cache, id).boxed()).buffered(TENANTS);
-    let (surveys, candidates) = futures::join!(surveys.try_collect::<Vec<_>>(), candidates);
+    let listings = stream::iter(tenants).map(|id| list_tenant(bucket, cache, id).boxed()).buffered(TENANTS);
+    let (listings, candidates) = futures::join!(listings.try_collect::<Vec<_>>(), candidates);
     let mut pass = Pass::new(bucket, cache, tags, candidates);
-    for survey in surveys? {
-        pass.compare(survey).await;
+    for listing in listings? {
+        pass.compare(listing).await;
     }
     pass.candidates = Candidates::default();
     pass.read_all().await?;
@@ -118,8 +118,8 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes in the record of a tenant, and finds out which of its documents must be read.
-    async fn compare(&mut self, survey: Survey) {
-        let Survey { id, held, known, listing, record } = survey;
+    async fn compare(&mut self, tenant: TenantListing) {
+        let TenantListing { id, held, known, listing, record } = tenant;
         let tenant = match record {
             TenantRead::Tenant(tenant) => tenant,
             TenantRead::Unusable(reason) => {
@@ -213,16 +213,16 @@ impl<'a> Pass<'a> {
             self.tags.forget(&tenant, key_id);
         }
         let shared = shared(&self.read);
-        let twin = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
+        let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
             key.digests().any(|digest| shared.contains(&digest.table_hash())) // One that it had counts as one that it has.
         };
         let keys = std::mem::take(&mut self.read);
         let found = self.unchanged + keys.len();
-        let (twins, keys): (Vec<_>, _) =
-            if shared.is_empty() { (Vec::new(), keys) } else { keys.into_iter().partition(twin) };
+        let (duplicates, keys): (Vec<_>, _) =
+            if shared.is_empty() { (Vec::new(), keys) } else { keys.into_iter().partition(is_duplicate) };
         // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
-        for (key, _) in twins {
+        for (key, _) in duplicates {
             tracing::warn!(tenant = %key.tenant, key_id = %key.key_id, "a key is refused: another one has its digest too");
             self.tags.forget(&key.tenant, key.key_id);
             self.cache.refuse(key);
@@ -237,7 +237,6 @@ impl<'a> Pass<'a> {
         counts.keys = found.saturating_sub(self.cache.contested().len());
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         counts.unreadable = self.cache.unreadable().len();
-        self.cache.set_hydrated();
         Ok(Outcome { counts, spared: self.spared })
     }
 

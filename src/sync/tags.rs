@@ -1,9 +1,10 @@
 //! Which state of each key document is in memory, so that a listing tells what has to be read.
 
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::KeyCache;
 use crate::key::{ApiKey, KeyId, TenantId};
@@ -73,7 +74,7 @@ impl Tags {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashTable<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

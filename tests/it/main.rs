@@ -29,6 +29,8 @@ mod key_changes;
 mod keys;
 mod limits;
 mod log;
+#[cfg(feature = "paused-time")]
+mod maintenance;
 mod many_nodes;
 mod media_types;
 mod networks;

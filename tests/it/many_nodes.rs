@@ -186,7 +186,7 @@ async fn a_name_revoked_on_one_node_is_free_on_another_at_once() {
 async fn a_receipt_names_the_nodes_that_have_not_applied_a_change_yet() {
     let (a, b) = two(slow).await;
     for server in [&a, &b] {
-        server.app.keystore.keep_up().await.unwrap();
+        server.app.keystore.poll().await.unwrap();
     }
     let other = b.app.keystore.replica().node_id().to_string();
     let issued = a.admin().issue("default", "k", "query").await;
@@ -199,7 +199,7 @@ async fn a_receipt_names_the_nodes_that_have_not_applied_a_change_yet() {
     let later = format!("/api/v1/changes/{}", receipt["changeSeq"]);
     assert_eq!(a.admin().get(&later).await.json()["behind"], json!([other]));
     for server in [&a, &b] {
-        server.app.keystore.keep_up().await.unwrap();
+        server.app.keystore.poll().await.unwrap();
     }
     for server in [&a, &b] {
         let receipt = server.admin().get(&later).await.json();
@@ -225,7 +225,7 @@ async fn a_change_that_waits_is_answered_once_every_node_has_applied_it() {
 async fn every_node_is_shown_with_what_it_has_applied() {
     let (a, b) = two(slow).await;
     for server in [&a, &b] {
-        server.app.keystore.keep_up().await.unwrap();
+        server.app.keystore.poll().await.unwrap();
     }
     a.admin().issue("default", "k", "query").await;
     let nodes = a.admin().get("/api/v1/nodes").await.json()["items"].take();
@@ -267,7 +267,7 @@ async fn a_revocation_during_an_outage_holds_here_at_once_and_becomes_durable_la
     assert_eq!(answer.json()["appliedLocally"], true);
     assert_eq!(whoami(&server, &issued.api_key).await, 401);
     down(&faults, false);
-    server.until("the revocation is durable", |server| server.app.keystore.owes_nothing()).await;
+    server.until("the revocation is durable", |server| !server.app.keystore.has_pending_revocations()).await;
     assert_eq!(server.admin().get(&key(&issued.id)).await.json()["state"], "revoked");
     assert_eq!(server.admin().get(&key(&issued.id)).await.json()["rev"], 2);
     assert_eq!(whoami(&server, &issued.api_key).await, 401);
@@ -291,7 +291,7 @@ async fn a_node_that_is_out_of_contact_for_too_long_refuses_with_503() {
     let readiness = server.anonymous().get("/api/v1/readiness").await;
     assert_eq!((readiness.status.as_u16(), &readiness.json()["stale"]), (200, &json!(true)));
     down(&faults, false);
-    server.app.keystore.keep_up().await.unwrap();
+    server.app.keystore.poll().await.unwrap();
     assert_eq!(whoami(&server, &issued.api_key).await, 200);
 }
 
@@ -341,11 +341,11 @@ async fn a_number_of_the_log_that_was_removed_by_hand_is_not_given_again() {
     for round in 0..3 {
         a.admin().issue("default", &format!("other-{round}"), "query").await;
     }
-    a.app.keystore.keep_up().await.unwrap();
+    a.app.keystore.poll().await.unwrap();
     std::fs::remove_file(a.path(".settings/keyloft/log/00000000000000000002.json")).unwrap();
     let answer = c.admin().delete(&key(&issued.id)).await;
     assert_eq!(answer.json()["receipt"]["changeSeq"], 5, "{}", answer.text());
-    a.app.keystore.keep_up().await.unwrap();
+    a.app.keystore.poll().await.unwrap();
     assert_eq!(whoami(&a, &issued.api_key).await, 401);
 }
 
@@ -362,7 +362,7 @@ async fn what_is_put_into_the_log_by_hand_deafens_nobody() {
         })
         .await;
         a.admin().delete(&key(&issued.id)).await;
-        b.app.keystore.keep_up().await.unwrap();
+        b.app.keystore.poll().await.unwrap();
         assert_eq!(whoami(&b, &issued.api_key).await, 401);
         let other = b.admin().issue("default", "other", "query").await;
         assert_eq!(whoami(&a, &other.api_key).await, 200);
@@ -375,7 +375,7 @@ async fn a_broken_entry_at_the_end_of_the_log_stops_no_change() {
     let issued = a.admin().issue("default", "k", "query").await;
     std::fs::write(a.path(".settings/keyloft/log/00000000000000000002.json"), "garbage").unwrap();
     assert_eq!(a.admin().delete(&key(&issued.id)).await.status, 200);
-    b.app.keystore.keep_up().await.unwrap();
+    b.app.keystore.poll().await.unwrap();
     assert_eq!(whoami(&b, &issued.api_key).await, 401);
 }
 

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use super::format::{MAX_PACKED_BYTES, Manifest, Part, unpack};
-use super::shelf::{Shelf, Snapshot};
+use super::list::{Snapshot, SnapshotList};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, TenantId};
 use crate::layout::ObjectName;
@@ -50,9 +50,9 @@ impl Candidates {
 }
 
 /// Reads the newest snapshot that is whole, or nothing: then every document is read.
-pub(in crate::sync) async fn load(bucket: &Bucket, shelf: &Shelf) -> Candidates {
+pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList) -> Candidates {
     let mut bad = Vec::new();
-    for snapshot in shelf.newest_first() {
+    for snapshot in list.newest_first() {
         match read(bucket, snapshot).await {
             Ok(candidates) => return Candidates { bad, ..candidates },
             Err(error) => {

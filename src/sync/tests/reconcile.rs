@@ -15,7 +15,7 @@ async fn a_pass_over_what_is_known_reads_no_document() {
     let (counts, gets, lists) = scene.asked(node.replica.reconcile()).await;
     let counts = counts.unwrap();
     assert_eq!((counts.keys, counts.changed, counts.removed), (1_000, 0, 0));
-    assert_eq!(gets, 2, "the record of the tenant, and the next number of the log");
+    assert_eq!(gets, 3, "the record of the tenant, and the end of the log before and after");
     assert_eq!(lists, 3, "keys, snapshots, nodes");
 }
 

@@ -130,7 +130,7 @@ fn a_key_that_is_being_revoked_is_not_purged() {
         a.stop_following();
         a.line.cut(false);
         assert_eq!(a.keystore.purge().await.unwrap(), 0, "its record is kept");
-        a.keystore.keep_up().await.unwrap();
+        a.keystore.poll().await.unwrap();
         b.catch_up().await;
         assert!(b.authenticate(issued.secret.expose()).is_err());
         assert!(b.keystore.find(&tenant(), issued.key.key_id).is_ok());

@@ -247,7 +247,7 @@ fn a_node_may_die_at_any_request_of_a_purge() {
         async |pair| {
             pair.other.keystore.revoke(&context(), &tenant(), pair.key.key_id, None).await?;
             tokio::time::sleep(Duration::from_secs(500)).await;
-            pair.dying.keystore.keep_up().await?;
+            pair.dying.keystore.poll().await?;
             pair.dying.keystore.purge().await
         },
         async |pair, purged| {

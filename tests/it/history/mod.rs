@@ -16,7 +16,7 @@ mod ledger;
 mod node;
 mod step;
 mod store;
-mod time;
+pub mod time;
 mod world;
 
 use std::fmt::Write as _;

@@ -91,7 +91,7 @@ async fn follow(keystore: Keystore, start: Start, kept_up: Arc<Mutex<Option<Dura
     }
     loop {
         let began = start.elapsed();
-        if keystore.keep_up().await.is_ok() {
+        if keystore.poll().await.is_ok() {
             note(began);
         }
         tokio::time::sleep(POLL).await;

@@ -201,7 +201,7 @@ impl Step {
                 begin(world, &nodes[other], None, |world, node| async move { world.update(&node, key, field).await });
             }
             Self::KeepUp { node } => {
-                begin(world, &nodes[node], None, |_, node| async move { _ = node.keystore.keep_up().await });
+                begin(world, &nodes[node], None, |_, node| async move { _ = node.keystore.poll().await });
             }
             Self::Sync { node } => begin(world, &nodes[node], None, |_, node| async move { _ = node.sync().await }),
             Self::LookFor { node, key } => {

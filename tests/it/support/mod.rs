@@ -12,6 +12,8 @@ pub mod raw;
 pub mod redis;
 pub mod scene;
 pub mod server;
+#[cfg(feature = "paused-time")]
+pub mod slow_store;
 pub mod stores;
 
 pub use client::{Answer, Client, Issued};

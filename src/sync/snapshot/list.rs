@@ -26,32 +26,32 @@ pub(in crate::sync) struct Snapshot {
 
 /// All snapshots, as they were listed.
 #[derive(Debug, Default)]
-pub(in crate::sync) struct Shelf {
+pub(in crate::sync) struct SnapshotList {
     /// Newest first.
     snapshots: Vec<Snapshot>,
     bad: Vec<Snapshot>,
     parts: Vec<(Snapshot, u16)>,
 }
 
-impl Shelf {
+impl SnapshotList {
     /// Lists the snapshots: one request, unless there are hundreds of parts.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub(in crate::sync) async fn read(bucket: &Bucket) -> Result<Self> {
-        let mut shelf = Self::default();
+        let mut list = Self::default();
         for listed in bucket.walk(&layout::snapshots()).try_concat().await? {
             let written_at = listed.written_at;
             match ObjectName::parse(&listed.path) {
-                Some(ObjectName::Snapshot { seq, id }) => shelf.snapshots.push(Snapshot { seq, id, written_at }),
+                Some(ObjectName::Snapshot { seq, id }) => list.snapshots.push(Snapshot { seq, id, written_at }),
                 Some(ObjectName::SnapshotPart { seq, id, part }) => {
-                    shelf.parts.push((Snapshot { seq, id, written_at }, part));
+                    list.parts.push((Snapshot { seq, id, written_at }, part));
                 }
                 _ => {}
             }
         }
-        shelf.snapshots.sort_unstable_by_key(|snapshot| Reverse((snapshot.seq, snapshot.written_at, snapshot.id)));
-        Ok(shelf)
+        list.snapshots.sort_unstable_by_key(|snapshot| Reverse((snapshot.seq, snapshot.written_at, snapshot.id)));
+        Ok(list)
     }
 
     /// Counts these no more: they are not whole.

@@ -1,8 +1,8 @@
 //! When a snapshot is worth writing.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 /// Without a snapshot, so many keys are read one by one.
@@ -12,7 +12,7 @@ const LONG_LOG: u64 = 10_000;
 
 /// What this node knows of how far behind the newest snapshot is.
 #[derive(Debug, Default)]
-pub(in crate::sync) struct Need {
+pub(in crate::sync) struct SnapshotPolicy {
     known: Mutex<Known>,
     /// Snapshots that are not whole.
     bad: Mutex<HashSet<Uuid>>,
@@ -28,10 +28,10 @@ struct Known {
     tried: u64,
 }
 
-impl Need {
+impl SnapshotPolicy {
     /// Notes the newest snapshot that can be used, and how many documents a pass read that it does not have.
     pub(in crate::sync) fn note(&self, newest: Option<u64>, beside: usize) {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if newest > known.newest {
             known.beside = 0;
         }
@@ -41,17 +41,17 @@ impl Need {
 
     /// Notes that this node is about to write one.
     pub(in crate::sync) fn note_try(&self, applied_seq: u64) {
-        lock(&self.known).tried = applied_seq;
+        self.known.lock().tried = applied_seq;
     }
 
     /// Notes that this node has written one.
     pub(in crate::sync) fn note_written(&self, seq: u64) {
-        *lock(&self.known) = Known { newest: Some(seq), beside: 0, tried: seq };
+        *self.known.lock() = Known { newest: Some(seq), beside: 0, tried: seq };
     }
 
     /// Whether a snapshot is worth writing.
-    pub(in crate::sync) fn is_there(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
-        let known = *lock(&self.known);
+    pub(in crate::sync) fn is_due(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
+        let known = *self.known.lock();
         let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0));
         if directory {
             return grown > LONG_LOG;
@@ -63,24 +63,20 @@ impl Need {
     /// Whether the log has grown so much that the next look at everything should not wait. Not again before it has grown
     /// as much again, so that a node that may not write does not look for ever.
     pub(in crate::sync) fn is_urgent(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
-        let known = *lock(&self.known);
+        let known = *self.known.lock();
         let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried));
         grown > if directory { LONG_LOG } else { FEW.max(keys as u64 / 20) }
     }
 
     /// Remembers snapshots that are not whole: another node may go on listing them.
     pub(in crate::sync) fn note_bad(&self, ids: Vec<Uuid>) {
-        lock(&self.bad).extend(ids);
+        self.bad.lock().extend(ids);
     }
 
     /// The snapshots that are not whole.
     pub(in crate::sync) fn bad(&self) -> HashSet<Uuid> {
-        lock(&self.bad).clone()
+        self.bad.lock().clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -89,31 +85,31 @@ mod tests {
 
     #[test]
     fn a_first_snapshot_is_worth_it_above_a_thousand_keys() {
-        let need = Need::default();
-        assert!(!need.is_there(0, 1_000, false) && need.is_there(0, 1_001, false));
-        assert!(!need.is_there(0, 1_000_000, true), "a local directory needs none for its start");
+        let policy = SnapshotPolicy::default();
+        assert!(!policy.is_due(0, 1_000, false) && policy.is_due(0, 1_001, false));
+        assert!(!policy.is_due(0, 1_000_000, true), "a local directory needs none for its start");
     }
 
     #[test]
     fn a_next_one_is_worth_it_when_a_twentieth_has_changed() {
-        let need = Need::default();
-        need.note(Some(10), 0);
-        assert!(!need.is_there(5_010, 100_000, false) && need.is_there(5_011, 100_000, false));
-        assert!(!need.is_there(1_010, 10, false) && need.is_there(1_011, 10, false));
-        need.note(Some(10), 5_001);
-        assert!(need.is_there(10, 100_000, false), "what was changed by hand counts too");
-        need.note(Some(11), 0);
-        assert!(!need.is_there(11, 100_000, false), "another node has written one");
-        assert!(!need.is_there(10_011, 10, true) && need.is_there(10_012, 10, true));
+        let policy = SnapshotPolicy::default();
+        policy.note(Some(10), 0);
+        assert!(!policy.is_due(5_010, 100_000, false) && policy.is_due(5_011, 100_000, false));
+        assert!(!policy.is_due(1_010, 10, false) && policy.is_due(1_011, 10, false));
+        policy.note(Some(10), 5_001);
+        assert!(policy.is_due(10, 100_000, false), "what was changed by hand counts too");
+        policy.note(Some(11), 0);
+        assert!(!policy.is_due(11, 100_000, false), "another node has written one");
+        assert!(!policy.is_due(10_011, 10, true) && policy.is_due(10_012, 10, true));
     }
 
     #[test]
     fn a_node_that_cannot_write_does_not_try_all_the_time() {
-        let need = Need::default();
-        assert!(need.is_urgent(1_001, 10, false));
-        need.note_try(1_001);
-        assert!(!need.is_urgent(2_000, 10, false) && need.is_urgent(2_002, 10, false));
-        need.note_written(2_002);
-        assert!(!need.is_there(2_002, 5_000, false) && !need.is_urgent(3_000, 10, false));
+        let policy = SnapshotPolicy::default();
+        assert!(policy.is_urgent(1_001, 10, false));
+        policy.note_try(1_001);
+        assert!(!policy.is_urgent(2_000, 10, false) && policy.is_urgent(2_002, 10, false));
+        policy.note_written(2_002);
+        assert!(!policy.is_due(2_002, 5_000, false) && !policy.is_urgent(3_000, 10, false));
     }
 }

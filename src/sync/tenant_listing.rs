@@ -1,4 +1,4 @@
-//! What stands in the bucket for a tenant, beside what was in memory when it was looked at.
+//! What the bucket holds for a tenant, beside what was in memory when it was listed: the input of the comparison.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const STEP: usize = 1024;
 
 /// A tenant in memory and in the bucket.
 #[derive(Debug)]
-pub(super) struct Survey {
+pub(super) struct TenantListing {
     pub(super) id: TenantId,
     /// Its record in memory.
     pub(super) held: Option<Arc<Tenant>>,
@@ -24,12 +24,12 @@ pub(super) struct Survey {
     pub(super) record: TenantRead,
 }
 
-/// Looks at a tenant. Memory first: what is there now and not in the bucket later was removed; what is issued in between is
-/// not in question. The record last: whoever has keys has one.
+/// Lists a tenant. Memory is read first: a key that is there now and not in the bucket later was removed, and one that is issued
+/// in between is not in question. The record is read last: whoever has keys has one.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
-pub(super) async fn survey(bucket: &Bucket, cache: &KeyCache, id: TenantId) -> Result<Survey> {
+pub(super) async fn list_tenant(bucket: &Bucket, cache: &KeyCache, id: TenantId) -> Result<TenantListing> {
     let held = cache.tenant(&id);
     let mut known: Vec<Arc<ApiKey>> = Vec::new();
     loop {
@@ -45,5 +45,5 @@ pub(super) async fn survey(bucket: &Bucket, cache: &KeyCache, id: TenantId) -> R
     known.sort_unstable_by_key(|key| key.key_id);
     let listing = listing::keys(bucket, &id).await?;
     let record = read::tenant(bucket, &id).await?;
-    Ok(Survey { id, held, known, listing, record })
+    Ok(TenantListing { id, held, known, listing, record })
 }

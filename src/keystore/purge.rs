@@ -1,0 +1,97 @@
+//! Removing the documents of keys that were revoked longer ago than their records are kept.
+
+use chrono::{DateTime, Utc};
+use futures::{FutureExt, StreamExt, stream};
+
+use super::Keystore;
+use super::running::outcome;
+use crate::documents::Found;
+use crate::error::Result;
+use crate::key::{ApiKey, KeyId, TenantId};
+use crate::layout::ObjectName;
+use crate::sync::Touched;
+
+/// How many keys are purged before the other nodes are told of them, in one entry of the change log.
+const PORTION: usize = 256;
+/// How many of those at once.
+const WIDTH: usize = 16;
+
+impl Keystore {
+    /// Purges the keys that are due, portion after portion, and gives their number. What was purged is logged even if the
+    /// caller stops waiting.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; what is left is purged another time.
+    pub async fn purge(&self) -> Result<usize> {
+        let Some(retention) = self.replica.settings().revoked_retention else { return Ok(0) };
+        let now = self.clock.now();
+        let outlived = move |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age >= retention);
+        let due = move |key: &ApiKey| !key.is_live() && key.modified_at.is_some_and(outlived);
+        let mut purged = 0;
+        for tenant in self.cache.tenants() {
+            let mut after = None;
+            loop {
+                let ids = self.due_after(&tenant.id, after, due).await;
+                if ids.is_empty() {
+                    break;
+                }
+                after = ids.last().copied();
+                let (this, tenant) = (self.clone(), tenant.id.clone());
+                let portion = async move { this.purge_portion(&tenant, ids, due).await };
+                purged += outcome(self.running.spawn_change(portion)).await?;
+                if self.running.is_ending() {
+                    return Ok(purged);
+                }
+            }
+        }
+        Ok(purged)
+    }
+
+    /// The next keys that are due, in order of id. On a thread where looking through a million keys holds nobody up.
+    async fn due_after(
+        &self,
+        tenant: &TenantId,
+        after: Option<KeyId>,
+        due: impl Fn(&ApiKey) -> bool + Send + 'static,
+    ) -> Vec<KeyId> {
+        let (cache, tenant) = (self.cache.clone(), tenant.clone());
+        let scan = move || cache.scan(&tenant, after, PORTION, due).iter().map(|key| key.key_id).collect();
+        tokio::task::spawn_blocking(scan).await.unwrap_or_default()
+    }
+
+    async fn purge_portion(
+        &self,
+        tenant: &TenantId,
+        ids: Vec<KeyId>,
+        due: impl Fn(&ApiKey) -> bool + Copy + Send + Sync,
+    ) -> Result<usize> {
+        let removals = ids.into_iter().map(|id| async move { (id, self.purge_one(tenant, id, due).await) }.boxed());
+        let removals: Vec<(KeyId, Result<bool>)> = stream::iter(removals).buffer_unordered(WIDTH).collect().await;
+        let (mut purged, mut failure, by) = (Vec::new(), Ok(()), self.maintenance().attribution());
+        for (key_id, removed) in removals {
+            match removed {
+                Ok(true) => purged.push(Touched::Key { tenant: tenant.clone(), key_id }.by(&by)),
+                Ok(false) => {}
+                Err(error) => failure = Err(error),
+            }
+        }
+        let count = purged.len();
+        if count > 0 {
+            self.replica.append(purged).await?; // Also when others failed: these are gone.
+        }
+        failure.map(|()| count)
+    }
+
+    /// Removes a key. What is stored decides: memory also shows a key as revoked whose revocation is not durable yet.
+    async fn purge_one(&self, tenant: &TenantId, key_id: KeyId, due: impl Fn(&ApiKey) -> bool) -> Result<bool> {
+        match self.keys.read(&(tenant.clone(), key_id)).await?.found {
+            Found::Usable(stored) if due(&stored.key) => {}
+            Found::Absent => {}
+            Found::Usable(_) | Found::Unusable(_) => return Ok(false),
+        }
+        self.bucket.remove(&ObjectName::Key { tenant: tenant.clone(), key_id }).await?;
+        self.replica.about_to_write(tenant, key_id);
+        self.cache.remove_key(tenant, key_id);
+        Ok(true)
+    }
+}

@@ -1,0 +1,138 @@
+//! This node's copy of the bucket, and how it keeps up.
+//!
+//! 1. `poll`: reading the change log and appending to it. Never waits for a full reconcile, unless nothing else helps.
+//! 2. `full`: full reconciles and snapshots. They may take minutes.
+//! 3. `nodes`: what this node publishes, what others have, and what that proves.
+
+mod full;
+mod nodes;
+mod poll;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::journal::{Apply, Journal};
+use super::lookup::Lookups;
+use super::node::NodeRegistry;
+use super::shared::Shared;
+use super::snapshot::SnapshotPolicy;
+use super::tags::Tags;
+use super::{Counts, SyncSettings, Touched, apply};
+use crate::cache::KeyCache;
+use crate::clock::{Clock, Mark};
+use crate::error::Result;
+use crate::key::{KeyId, NodeId, TenantId};
+use crate::store::Bucket;
+
+/// After so long without contact the log may have been trimmed behind our back: only a full reconcile helps.
+const SILENCE: TimeDelta = TimeDelta::minutes(30);
+
+/// A copy of all keys and tenants in memory, and its place in the change log.
+#[derive(Debug)]
+pub struct Replica {
+    bucket: Bucket,
+    cache: Arc<KeyCache>,
+    clock: Arc<dyn Clock>,
+    settings: SyncSettings,
+    node_id: NodeId,
+    journal: Journal,
+    tags: Tags,
+    registry: NodeRegistry,
+    snapshots: SnapshotPolicy,
+    lookups: Lookups,
+    /// When the bucket was last known to hold nothing newer.
+    contact: Mutex<Option<Mark>>,
+    reconciling: Shared<Counts>,
+    /// Only a full reconcile makes memory complete again.
+    incomplete: Notify,
+}
+
+impl Replica {
+    /// A copy that holds nothing yet.
+    pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
+        let node_id = NodeId::random();
+        Self {
+            journal: Journal::new(bucket.clone(), clock.clone(), node_id),
+            bucket,
+            cache,
+            clock,
+            settings,
+            node_id,
+            tags: Tags::default(),
+            registry: NodeRegistry::new(node_id),
+            snapshots: SnapshotPolicy::default(),
+            lookups: Lookups::default(),
+            contact: Mutex::new(None),
+            reconciling: Shared::default(),
+            incomplete: Notify::new(),
+        }
+    }
+
+    /// This node.
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// How it follows.
+    pub fn settings(&self) -> &SyncSettings {
+        &self.settings
+    }
+
+    /// Every entry of the change log up to this one is in memory.
+    pub fn applied_seq(&self) -> u64 {
+        self.journal.applied()
+    }
+
+    /// How old the view is: the time since the bucket was known to hold nothing newer. `None` before the first load.
+    pub fn age(&self) -> Option<TimeDelta> {
+        let contact = (*self.contact.lock())?;
+        Some(TimeDelta::from_std(self.clock.since(&contact)).unwrap_or(TimeDelta::MAX))
+    }
+
+    /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.
+    fn is_lost(&self) -> bool {
+        self.age().is_none_or(|age| age >= SILENCE)
+    }
+
+    /// Notes that memory holds everything that was logged before `at`.
+    fn in_contact(&self, at: Mark) {
+        let mut contact = self.contact.lock();
+        let at = contact.map_or(at, |known| known.later(at));
+        *contact = Some(at);
+        if let Some(max_stale) = self.settings.max_stale {
+            let max_stale = TimeDelta::from_std(max_stale).unwrap_or(TimeDelta::MAX);
+            let end = at.shown().checked_add_signed(max_stale).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            self.cache.set_good_until(end);
+        }
+    }
+
+    /// Forgets which state of a document is in memory: it is about to be written.
+    pub fn about_to_write(&self, tenant: &TenantId, id: KeyId) {
+        self.tags.forget(tenant, id);
+    }
+
+    /// Takes in one key as it stands in the bucket.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn refresh(&self, tenant: &TenantId, id: KeyId) -> Result<()> {
+        apply::key(&self.bucket, &self.cache, &self.tags, tenant, id).await
+    }
+
+    /// Takes in the record of one tenant as it stands in the bucket.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn refresh_tenant(&self, tenant: &TenantId) -> Result<()> {
+        apply::tenant(&self.bucket, &self.cache, &self.tags, tenant).await
+    }
+}
+
+impl Apply for Replica {
+    async fn apply(&self, changes: &[Touched]) -> Result<()> {
+        apply::apply(&self.bucket, &self.cache, &self.tags, changes).await
+    }
+}

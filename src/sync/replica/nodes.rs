@@ -1,0 +1,95 @@
+//! What this node publishes, what others have, and what that proves.
+
+use std::time::Duration;
+
+use super::Replica;
+use crate::error::Result;
+use crate::sync::node::NodeView;
+use crate::sync::{Receipt, log};
+
+/// How often the nodes are read while somebody waits.
+const WAIT_PERIOD: Duration = Duration::from_millis(100);
+
+impl Replica {
+    /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn publish(&self) -> Result<()> {
+        self.registry.publish(&self.bucket, || self.applied_seq(), self.clock.now()).await
+    }
+
+    /// Says that this node ends. It publishes nothing any more.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; the node is then taken for live for three minutes.
+    pub async fn withdraw(&self) -> Result<()> {
+        self.registry.withdraw(&self.bucket).await
+    }
+
+    /// All nodes, as they describe themselves.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>> {
+        self.registry.read(&self.bucket, self.applied_seq(), self.clock.now()).await
+    }
+
+    /// How far a change has come. When the store does not answer, only what is known counts as applied.
+    pub async fn receipt(&self, change_seq: u64) -> Receipt {
+        let nodes = match self.nodes().await {
+            Ok(nodes) => nodes,
+            Err(_) => {
+                let known = self.registry.last_read(self.applied_seq(), self.clock.now());
+                return Receipt::of_known(change_seq, &known);
+            }
+        };
+        Receipt::of(change_seq, &nodes)
+    }
+
+    /// Waits until every live node has applied a change, at most for `patience`.
+    pub async fn wait_for(&self, change_seq: u64, patience: Duration) -> Receipt {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let receipt = self.receipt(change_seq).await;
+            let next = tokio::time::Instant::now() + WAIT_PERIOD;
+            if receipt.is_complete() || next > deadline {
+                return receipt;
+            }
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// How many seconds ago the first entry was written that a node has not applied; 0 when it has applied all.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn lag_seconds(&self, node: &NodeView) -> Result<i64> {
+        if node.applied_seq >= self.applied_seq() {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let since = match log::read(&self.bucket, node.applied_seq + 1).await? {
+            log::Slot::Taken(entry) => entry.at,
+            log::Slot::Free | log::Slot::Unreadable => node.last_seen_at, // Trimmed: behind for longer than that.
+        };
+        Ok((now - since).num_seconds().max(0))
+    }
+
+    /// Removes the documents of nodes that ended without a word.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn sweep(&self) -> Result<()> {
+        self.registry.sweep(&self.bucket, self.applied_seq(), self.clock.now()).await
+    }
+
+    /// How far the others are. Without a place in the log, those that ended count too: somebody may have removed the log by
+    /// hand, and numbers must never be given twice.
+    pub(super) async fn furthest(&self) -> Result<u64> {
+        let lost = self.is_lost();
+        let others = self.nodes().await?;
+        let others = others.iter().filter(|node| (lost || node.live) && node.node_id != self.node_id);
+        Ok(others.map(|node| node.applied_seq).max().unwrap_or(0))
+    }
+}

@@ -1,0 +1,110 @@
+//! Reading the change log, and appending to it.
+
+use super::Replica;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Digest;
+use crate::sync::LoggedChange;
+
+/// How often a full reconcile may be needed in a row before we say that the log cannot be followed.
+const ATTEMPTS: usize = 3;
+
+impl Replica {
+    /// Takes in what other nodes have logged since: one request when there is nothing. Says whether memory is complete
+    /// then. If not, a full reconcile is needed, which this does not wait for: see [`Replica::incomplete`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, or before the first [`Replica::reconcile`].
+    pub async fn poll(&self) -> Result<bool> {
+        let outcome = self.poll_now().await;
+        self.lookups.note(outcome.is_ok());
+        outcome
+    }
+
+    async fn poll_now(&self) -> Result<bool> {
+        if self.age().is_none() {
+            return Err(Error::new(ErrorKind::Unavailable, "the keys are not loaded yet"));
+        }
+        // Decided before the log is read: it may have been trimmed behind our back, and then its end is not the end.
+        let was_lost = self.is_lost();
+        let polled = self.journal.poll(self).await?;
+        if was_lost || !polled.complete {
+            self.incomplete.notify_one();
+            return Ok(false);
+        }
+        self.in_contact(polled.at);
+        Ok(true)
+    }
+
+    /// Takes in what other nodes have logged since, by a full reconcile if nothing else helps.
+    ///
+    /// # Errors
+    /// As for [`Replica::poll`].
+    pub async fn catch_up(&self) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            if self.poll().await? {
+                return Ok(());
+            }
+            let seq = self.applied_seq() + 1;
+            tracing::warn!(seq, "the change log cannot be followed from here: a full reconcile is needed");
+            self.reconcile().await?;
+        }
+        Err(Error::new(ErrorKind::Unavailable, "entries of the change log cannot be read"))
+    }
+
+    /// Waits until a full reconcile is needed, because the log alone does not make memory complete.
+    pub async fn incomplete(&self) {
+        self.incomplete.notified().await;
+    }
+
+    /// Looks for a key that is not in memory. Many requests share one look; says whether a look was made at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
+    pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
+        if !self.is_worth_looking(digest) {
+            return Ok(false);
+        }
+        self.lookups.share(async || self.catch_up().await).await?;
+        if self.cache.find(digest).is_none() {
+            self.lookups.in_vain(digest, self.clock.now());
+        }
+        Ok(true)
+    }
+
+    /// Whether [`Replica::look_for`] would look.
+    pub fn is_worth_looking(&self, digest: &Digest) -> bool {
+        // A cache that was filled by other means follows no log.
+        self.contact.lock().is_some() && self.lookups.worthwhile(digest, self.clock.now())
+    }
+
+    /// Appends changes whose documents are durable to the change log, and gives their number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: they are appended as soon as it does.
+    pub async fn append(&self, changes: Vec<LoggedChange>) -> Result<u64> {
+        loop {
+            if self.is_lost() {
+                // The number after ours may have been given and trimmed: nobody would look there again.
+                self.find_place(&changes).await?;
+            }
+            // A number that a node has applied cannot be free, unless somebody removed its entry by hand.
+            let taken = self.furthest().await.unwrap_or(0);
+            let seq = self.journal.append(self, changes.clone()).await?;
+            if seq <= taken {
+                tracing::warn!(seq, taken, "an entry of the change log is missing: a full reconcile is needed");
+                self.find_place(&changes).await?;
+            } else if !self.is_lost() {
+                return Ok(seq);
+            }
+        }
+    }
+
+    /// Finds this node's place in the log by a full reconcile. If that fails, `changes` are appended once it has worked.
+    async fn find_place(&self, changes: &[LoggedChange]) -> Result<()> {
+        let found = self.reconcile().await;
+        if found.is_err() {
+            self.journal.append_later(changes.to_vec());
+        }
+        found.map(drop)
+    }
+}
