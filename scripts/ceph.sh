@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real Ceph object store (RADOS gateway of Debian 12, 16.2.15) on loopback, with nothing installed system-wide: a
-# monitor, one OSD that keeps everything in memory, and two gateways over the same objects. The second, the victim, is for
-# tests that pause or kill it. Packages are fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/debian/ceph.
+# monitor, one OSD that keeps everything in memory, and two gateways over the same objects. Tests may pause or kill the
+# second one, the victim. Packages are fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/debian/ceph.
 #
 # usage: scripts/ceph.sh start DIR   starts it; DIR/env then holds KEYLOFT_TEST_CEPH, …_VICTIM and …_VICTIM_PID
 #        scripts/ceph.sh stop DIR    stops what was started there; the objects are gone
@@ -16,7 +16,7 @@ conf="$dir/ceph.conf"
 fsid=11111111-2222-3333-4444-555555555555
 
 packages=(ceph-mon ceph-osd radosgw ceph-common)
-# What Ceph wants for disks, users, web pages and packaging that are not there.
+# Dependencies of Ceph for disks, users, web pages and packaging, which nothing here uses.
 unneeded='sudo|lvm2|dmeventd|parted|smartmontools|nvme-cli|hdparm|gdisk|logrotate|cryptsetup-bin|dmidecode|xfsprogs'
 unneeded+='|uuid-runtime|cron.*|e2fsprogs|logsave|openssl|ca-certificates|media-types|psmisc|sensible-utils'
 unneeded+='|(lib)?binutils.*|libctf.*|libgprofng0|python3-(requests|urllib3|chardet|certifi|idna|charset-normalizer)'
@@ -50,7 +50,7 @@ osd pool default pgp num = 4
 osd pool default pg autoscale mode = off
 mon max pg per osd = 1000
 mon allow pool size one = true
-# A full disk of a developer is no reason not to start: the objects are in memory.
+# Start even if the developer's disk is nearly full: the objects are in memory.
 mon data avail crit = 0
 mon data avail warn = 0
 run dir = $dir/run
@@ -64,7 +64,7 @@ osd class dir = $libraries/rados-classes
 osd class load list = *
 osd class default list = *
 ms bind ipv6 = false
-# By default much is remembered for the case of a crash, which costs time in every request.
+# The defaults record much for crash reports, which costs time in every request.
 debug ms = 0/0
 debug osd = 0/0
 debug rgw = 0/0
@@ -87,11 +87,11 @@ mon data = $dir/data/mon
 [osd]
 osd data = $dir/data/osd0
 osd objectstore = memstore
-# What it would tell the monitor is told below; it gives up when it asks before it knows its own cluster ("wrong fsid").
+# The commands below register it with the monitor; on its own it may ask too early and give up ("wrong fsid").
 osd crush update on start = false
 osd class update on start = false
 memstore device bytes = 12884901888
-# Without tcp_nodelay every answer with a body is 40 ms late: it waits for the client's delayed acknowledgement.
+# Without tcp_nodelay, every answer with a body waits 40 ms for the client's delayed acknowledgement.
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:$2 tcp_nodelay=1
 rgw data = $dir/data/rgw
@@ -164,7 +164,7 @@ start() {
     ceph osd crush add osd.0 1.0 host=here root=default
     steady rgw radosgw -n client.rgw
     until_answers "$gateway" rgw
-    # Only now: two gateways that make their pools at once get in each other's way.
+    # Only now: two gateways that create their pools at once conflict.
     steady victim radosgw -n client.victim
     radosgw-admin -c "$conf" -n client.rgw user create --uid=keyloft --display-name=keyloft \
         --access-key=KEYLOFT --secret-key=KEYLOFTKEYLOFT >/dev/null 2>>"$dir/log/admin.out"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Garage 2.5.0, a light S3 server, on loopback: for benchmarks of reading, where Ceph would take most of the processor and
-# 16 KiB of memory for every key. It ignores conditions of writes, so Keyloft refuses to change keys there (keyloft store
-# check tells), and benchmarks fill it without conditions. It is built once (some 10 minutes on two cores) into
+# Garage 2.5.0, a light S3 server, on loopback. Benchmarks of reading use it, because Ceph would take most of the
+# processor and 16 KiB of memory per key. It ignores conditional writes: Keyloft refuses to change keys there (keyloft store check
+# reports it), and benchmarks fill it without conditions. It is built once (about 10 minutes on two cores) into
 # ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/garage.
 #
 # usage: scripts/garage.sh start DIR   starts it with its objects in DIR; DIR/env then names the store for benchmarks
@@ -13,7 +13,7 @@ set -euo pipefail
 dir=$(realpath -m "$2")
 program="$keyloft_cache/garage/bin/garage"
 conf="$dir/garage.toml"
-# Garage wants the form of its own keys. Nothing but this server knows them.
+# Garage requires keys of its own form. Only this server accepts them.
 access_key=GK31c2f218a2e44f485b94239e
 secret_key=$(printf '7a%.0s' {1..32})
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes fixtures/events/*.ndjson out of the npm package vega-datasets. Needs npm and python3; the result is committed,
-# so that nobody needs to run this. Source and licence: fixtures/events/README.md.
+# Makes fixtures/events/*.ndjson from the npm package vega-datasets. The result is committed, so you only run this to
+# change it. Needs npm and python3. Sources and licences: fixtures/events/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,7 @@ def earthquakes():
             "network": what["net"],
             "status": what["status"],
         }
-        # A whole number among fractions stays a fraction.
+        # Keep the fraction of a whole number in a column of fractions.
         for field in ("magnitude", "longitude", "latitude", "depth_km"):
             row[field] = None if row[field] is None else float(row[field])
         yield {field: value for field, value in row.items() if value is not None}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # moto, an S3 service in one Python process, on loopback. Fetched once into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft.
-# Its conditional writes are not atomic: of two creates that race, both win about once in 600 rounds of twelve (measured
-# with boto3 alone). So nothing that races in the tests runs on it.
+# Its conditional writes are not atomic: about once in 600 rounds of twelve racing creates, two succeed (measured with
+# boto3 alone). No test that races runs on it.
 #
 # usage: scripts/moto.sh start DIR   starts it; DIR/env then holds KEYLOFT_TEST_MOTO
 #        scripts/moto.sh stop DIR    stops what was started there; the objects are gone

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# nginx and Caddy of Debian 12, unpacked into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/debian/proxies; nothing is installed
-# system-wide. The test of the README's TLS section runs them (tests/it/docs/tls.rs), and scripts/bench-http.sh.
+# nginx and Caddy of Debian 12, unpacked into ${XDG_CACHE_HOME:-$HOME/.cache}/keyloft/debian/proxies; nothing is
+# installed system-wide. The test of the README's TLS section (tests/it/docs/tls.rs) and scripts/bench-http.sh run them.
 #
-# usage: scripts/proxies.sh   prints the folder that holds usr/sbin/nginx and usr/bin/caddy, after fetching them if needed
+# usage: scripts/proxies.sh   fetches them if needed and prints the folder with usr/sbin/nginx and usr/bin/caddy
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"

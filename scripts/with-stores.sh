@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Runs a command with real stores beside it, on free ports of loopback, and stops exactly those afterwards: Ceph
-# (KEYLOFT_TEST_CEPH; KEYLOFT_TEST_CEPH_VICTIM and …_PID for tests that pause or kill a gateway), moto
-# (KEYLOFT_TEST_MOTO) and Redis (KEYLOFT_TEST_REDIS; see scripts/redis.sh). Each store has a bucket `keyloft`, open to KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
+# Starts real stores on free ports of loopback, runs a command, and stops those stores:
+# - Ceph: KEYLOFT_TEST_CEPH, and KEYLOFT_TEST_CEPH_VICTIM with …_PID, a gateway that tests may pause or kill;
+# - moto: KEYLOFT_TEST_MOTO;
+# - Redis: KEYLOFT_TEST_REDIS, see scripts/redis.sh.
+# Ceph and moto have a bucket `keyloft`, accessible with KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
 #
 # usage: scripts/with-stores.sh COMMAND…    such as scripts/with-stores.sh cargo test --features paused-time
 set -euo pipefail
@@ -36,7 +38,7 @@ moto=
 . "$work/redis/env"
 export KEYLOFT_TEST_ACCESS_KEY=KEYLOFT KEYLOFT_TEST_SECRET_KEY=KEYLOFTKEYLOFT
 
-# Not in the foreground: bash would wait for its end before it listens to a signal.
+# In the background, because bash handles signals only after a foreground command has ended.
 "$@" <&0 & command=$!
 status=0
 wait "$command" || status=$?

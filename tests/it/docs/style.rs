@@ -1,6 +1,6 @@
 //! Plain words and short lines.
 
-use super::pages::{page, pages, root};
+use super::pages::{Page, page, pages, root};
 
 const MAX_COLUMNS: usize = 120;
 
@@ -39,12 +39,24 @@ fn code_in_a_sentence_stands_on_one_line() {
     assert!(broken.is_empty(), "backticks that are not closed on their line:\n  {}", broken.join("\n  "));
 }
 
+/// The pages, and the sources that people read beside them.
+fn texts() -> Vec<Page> {
+    let mut texts = pages();
+    for folder in ["examples", "scripts"] {
+        for file in std::fs::read_dir(root().join(folder)).unwrap() {
+            texts.push(page(&format!("{folder}/{}", file.unwrap().file_name().to_str().unwrap())));
+        }
+    }
+    texts
+}
+
 #[test]
 fn words_are_plain() {
     let mut found = Vec::new();
-    for page in pages() {
+    for page in texts() {
         // Sentences run over lines.
-        let text = page.text.to_lowercase().replace('\n', " ");
+        let text = page.text.to_lowercase().replace(['\n', '#'], " ");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for (riddle, advice) in RIDDLES.iter().filter(|(riddle, _)| text.contains(riddle)) {
             found.push(format!("{}: \"{riddle}\": {advice}", page.path.display()));
         }
