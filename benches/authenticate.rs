@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use keyloft::auth::{Ingestion, Query, authenticate};
+use keyloft::access::{Action, Attempt, authenticate};
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, Tenant, TenantId};
 use keyloft::{Clock, KeyCache, SystemClock};
 
@@ -34,6 +34,7 @@ fn key(number: usize, secret: &PlainSecret) -> ApiKey {
 
 fn benchmark(criterion: &mut Criterion) {
     let now = SystemClock.now();
+    let (query, ingest) = (Attempt::new(Action::Query, now), Attempt::new(Action::Ingest, now));
     let unknown = PlainSecret::generate(KeyType::Query).unwrap().expose().to_owned();
     let malformed = unknown.replace("kl_qry_", "kl_qry_x");
     for size in SIZES {
@@ -41,17 +42,17 @@ fn benchmark(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("authenticate");
         let mut turn = secrets.iter().cycle();
         group.bench_function(BenchmarkId::new("hit", size), |bencher| {
-            bencher.iter(|| authenticate::<Query>(&cache, black_box(turn.next().unwrap()), None, now).is_ok());
+            bencher.iter(|| authenticate(&cache, black_box(turn.next().unwrap()), &query).is_ok());
         });
         group.bench_function(BenchmarkId::new("unknown", size), |bencher| {
-            bencher.iter(|| authenticate::<Query>(&cache, black_box(&unknown), None, now).is_ok());
+            bencher.iter(|| authenticate(&cache, black_box(&unknown), &query).is_ok());
         });
         group.bench_function(BenchmarkId::new("malformed", size), |bencher| {
-            bencher.iter(|| authenticate::<Query>(&cache, black_box(&malformed), None, now).is_ok());
+            bencher.iter(|| authenticate(&cache, black_box(&malformed), &query).is_ok());
         });
         let mut turn = secrets.iter().cycle();
         group.bench_function(BenchmarkId::new("wrong_type", size), |bencher| {
-            bencher.iter(|| authenticate::<Ingestion>(&cache, black_box(turn.next().unwrap()), None, now).is_ok());
+            bencher.iter(|| authenticate(&cache, black_box(turn.next().unwrap()), &ingest).is_ok());
         });
         group.finish();
     }

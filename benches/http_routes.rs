@@ -11,11 +11,11 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpMessage, HttpServer, web};
-use keyloft::auth::{Permit, Query};
+use keyloft::access::limits::Limiter;
+use keyloft::access::{Action, Permit};
 use keyloft::http::client;
-use keyloft::http::middleware::{admit, api_key};
+use keyloft::http::middleware::api_key;
 use keyloft::key::{Actor, ApiKey, KeyName, KeyType, Label, Limits, NewKey, PlainSecret, Rate, Tenant, TenantId};
-use keyloft::limits::Limiter;
 use keyloft::stream::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
 use keyloft::{Bucket, Clock, KeyCache, Keystore, SystemClock};
@@ -31,8 +31,7 @@ async fn counted(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let response = next.call(request).await?;
     let request = response.request();
-    if let (Some(permit), Some(meter)) =
-        (request.extensions().get::<Permit<Query>>(), request.app_data::<web::Data<Meter>>())
+    if let (Some(permit), Some(meter)) = (request.extensions().get::<Permit>(), request.app_data::<web::Data<Meter>>())
     {
         let (at, address) = (permit.at(), client::of(request));
         meter
@@ -103,8 +102,7 @@ impl Route {
         let route = web::resource("/").route(web::get().to(answer));
         match self {
             Self::Open => config.service(route),
-            Self::Keyed => config.service(route.wrap(from_fn(api_key::require::<Query>))),
-            Self::Limited => config.service(route.wrap(from_fn(admit::require::<Query>))),
+            Self::Keyed | Self::Limited => config.service(route.wrap(from_fn(api_key::require(Action::Query)))),
         };
     }
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyloft::access::limits::{Cost, Limiter};
 use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
-use keyloft::limits::{Limiter, Load};
 use keyloft::{KeyCache, SystemClock};
 
 const ADMISSIONS: usize = 20_000;
@@ -64,9 +64,9 @@ async fn take(limiter: &Limiter, key: &ApiKey, tenant: &Tenant, count: usize) ->
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
         let start = Instant::now();
-        let decision = limiter.admit(&limiter.charges(key, Some(&tenant.limits), Load::REQUEST)).await;
+        let acquired = limiter.acquire(&limiter.costs(key, Some(&tenant.limits), Cost::REQUEST)).await;
         times.push(start.elapsed());
-        assert_eq!(decision.refusal, None);
+        assert_eq!(acquired.refusal, None);
     }
     times
 }

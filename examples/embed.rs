@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use keyloft::auth::{self, Query};
+use keyloft::access::{Action, Attempt, authenticate};
 use keyloft::key::{Actor, KeyName, KeyType, Label, NewKey, StreamName, TenantId};
 use keyloft::store::StoreUrl;
 use keyloft::{Keystore, RequestContext, SystemClock};
@@ -27,7 +27,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let issued = keystore.issue(&context, &tenant, new).await?;
 
     // The hot path: no await, no store, one short read lock.
-    let permit = auth::authenticate::<Query>(keystore.cache(), issued.secret.expose(), None, keystore.now())?;
+    let attempt = Attempt::new(Action::Query, keystore.now());
+    let permit = authenticate(keystore.cache(), issued.secret.expose(), &attempt)?;
     println!("tenant {}, key {}", permit.tenant(), permit.key().name);
     for stream in ["web-shop", "billing"] {
         println!("may read {stream}: {}", permit.check_stream(&StreamName::parse(stream)?).is_ok());
@@ -40,7 +41,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let revoked = keystore.revoke(&context, &tenant, issued.key.key_id, None).await?;
     elsewhere.catch_up().await?;
     for (place, node) in [("here", &keystore), ("on the other node", &elsewhere)] {
-        let outcome = auth::authenticate::<Query>(node.cache(), issued.secret.expose(), None, node.now());
+        let attempt = Attempt::new(Action::Query, node.now());
+        let outcome = authenticate(node.cache(), issued.secret.expose(), &attempt);
         let denial = outcome.err().map_or("still authenticates".to_owned(), |denial| denial.to_string());
         println!("after change {}, {place}: {denial}", revoked.change_seq);
     }

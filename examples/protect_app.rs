@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
-use keyloft::auth::{Permit, Query, Sessions};
+use keyloft::access::{Action, Permit, Sessions};
 use keyloft::http::middleware::{api_key, query_session};
 use keyloft::key::{Actor, KeyName, KeyType, NewKey, TenantId};
 use keyloft::{Bucket, Keystore, RequestContext, SystemClock};
 
-/// The permit proves that a good query key was presented. Without the middleware the handler cannot be called.
-async fn report(permit: Permit<Query>) -> String {
+/// The permit proves that a key was presented that allows queries. Without the middleware the handler cannot be called.
+async fn report(permit: Permit) -> String {
     format!("the report of tenant {}, for key {}\n", permit.tenant(), permit.key().name)
 }
 
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         App::new().app_data(web::Data::new(keystore.clone())).app_data(web::Data::from(sessions.clone())).service(
             web::resource("/report")
                 .wrap(from_fn(query_session::hold)) // second: a session, for as long as the body lasts
-                .wrap(from_fn(api_key::require::<Query>)) // first: actix runs the last wrap first
+                .wrap(from_fn(api_key::require(Action::Query))) // first: actix runs the last wrap first
                 .route(web::get().to(report)),
         )
     })

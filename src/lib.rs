@@ -9,7 +9,7 @@
 //!
 //! # Code map
 //!
-//! Data flows one way: `http → auth → keystore → cache`, and writes go `http → keystore → documents → store → cache`. The modules in
+//! Data flows one way: `http → access → keystore → cache`, and writes go `http → keystore → documents → store → cache`. The modules in
 //! reading order:
 //!
 //! | module | what lives there |
@@ -21,9 +21,8 @@
 //! | [`documents`] | versioned JSON documents, and the one way to change them; who asks for a change |
 //! | [`cache`] | all keys in memory, behind one lock |
 //! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
-//! | [`keystore`] | issue, list, update, revoke, verify; tenants. **The front door** |
-//! | [`auth`] | from a credential to a permit; query sessions; the admin token |
-//! | `limits` | where a key may be used from, and how much; in memory, or in Redis for many nodes (feature `server`) |
+//! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
+//! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, the admin token; limits (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
@@ -38,15 +37,15 @@
 //! - **A secret exists in clear text only between [`key::PlainSecret::generate`] and the answer that shows it.**
 //!   Everything stored or cached is a [`key::Digest`].
 //! - **The tenant comes from the key**, never from a client's header.
-//! - **A permit is the only way to a handler**, and [`auth::authenticate`] the only way to a permit: no await, no store,
-//!   one short read lock.
+//! - **A permit is the only way to a handler**, and [`access::authenticate`] the only way to a permit: no await, no store,
+//!   one short read lock. **[`access::decide()`] holds every rule**, whoever asks.
 //! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
 //!   in the bucket. One exception, towards safety: a revocation is in memory first.
 //! - **The document decides**; the change log only says where to look, and a snapshot only spares reading.
 //! - **No lock is held across `.await`.** There is one static, in [`cache::global`], and only `keyloft serve` touches it.
 //! - Imports point downwards only; `tests/it/tidy.rs` checks it.
 
-pub mod auth;
+pub mod access;
 pub mod cache;
 #[cfg(feature = "server")]
 pub mod cli;
@@ -63,8 +62,6 @@ mod jitter;
 pub mod key;
 pub mod keystore;
 pub mod layout;
-#[cfg(feature = "server")]
-pub mod limits;
 #[cfg(feature = "query")]
 pub mod query;
 pub mod store;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, ServeArgs, output};
-use crate::auth::AdminDigest;
+use crate::access::AdminDigest;
 use crate::cache::global;
 use crate::clock::SystemClock;
 use crate::config::Config;

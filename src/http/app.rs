@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::auth::{AdminDigest, Sessions};
+use crate::access::limits::Limiter;
+use crate::access::{AdminDigest, Sessions};
 use crate::cache::{Change, KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::{Ingest, IngestSettings};
 use crate::keystore::Keystore;
-use crate::limits::Limiter;
 #[cfg(feature = "query")]
 use crate::query::{Engine, QuerySettings};
 use crate::store::{Bucket, StoreMode};

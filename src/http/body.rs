@@ -8,7 +8,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::auth::{Ending, SessionGuard};
+use crate::access::{SessionEnd, SessionGuard};
 
 /// Holds a session guard for as long as the body is being sent. However the body ends (sent whole, failed, or dropped
 /// because the client went away), dropping it drops the guard, which closes the session.
@@ -18,7 +18,7 @@ pub struct RetainBody {
 
 struct State {
     body: BoxBody,
-    ended: BoxFuture<'static, Ending>,
+    ended: BoxFuture<'static, SessionEnd>,
     // Last, so that the work behind the body is gone before the session is.
     _guard: SessionGuard,
 }
@@ -26,7 +26,7 @@ struct State {
 /// The session ended before the body did. The connection is then cut, so that no client takes the rest for the end.
 #[derive(Debug, thiserror::Error)]
 #[error("the query session ended: {0:?}")]
-pub struct Cut(Ending);
+pub struct Cut(SessionEnd);
 
 impl RetainBody {
     /// Retains `guard` until `body` is done.

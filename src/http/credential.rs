@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::Problem;
-use crate::auth::Denial;
+use crate::access::Denial;
 use crate::key::{Credential, Digest, MalformedCredential};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -11,10 +11,10 @@ use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::auth::{Denial, Ending, TooManyQueries};
+use crate::access::limits::fields;
+use crate::access::{Denial, Refusal, SessionEnd, TooManyQueries};
 use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
-use crate::limits::{Refusal, fields};
 
 const NOT_VALID: &str = "The API key is not valid.";
 /// What strangers can ask for most often is not made anew each time.
@@ -333,6 +333,10 @@ impl From<Denial> for Problem {
             Denial::TenantMismatch(_) => {
                 Self::new(Code::TenantMismatch, "The tenant stated in the header is not the tenant of the key.")
             }
+            Denial::TenantUnreadable(_) => Self::invalid("The tenant stated in the header cannot be read."),
+            Denial::NetworkNotAllowed(_) => {
+                Self::new(Code::NetworkNotAllowed, "The key may not be used from this address.")
+            }
             Denial::TenantSuspended(_) => Self::new(Code::TenantSuspended, "The tenant is suspended for this use."),
             Denial::StreamNotAllowed(_) => Self::new(Code::StreamNotAllowed, "The key does not cover this stream."),
         };
@@ -344,7 +348,6 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let problem = |code| Self::new(code, refusal.to_string());
         match refusal {
-            Refusal::Network => problem(Code::NetworkNotAllowed),
             Refusal::Rate { wait, .. } => problem(Code::RateLimited).retry_after(wait),
             Refusal::Never { .. } => problem(Code::PayloadTooLarge),
         }
@@ -357,17 +360,17 @@ impl From<TooManyQueries> for Problem {
     }
 }
 
-impl From<Ending> for Problem {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
-            Ending::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
-            Ending::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
-            Ending::StreamWithdrawn => {
+impl From<SessionEnd> for Problem {
+    fn from(end: SessionEnd) -> Self {
+        match end {
+            SessionEnd::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
+            SessionEnd::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
+            SessionEnd::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
+            SessionEnd::StreamWithdrawn => {
                 Self::new(Code::SessionClosed, "The key no longer covers a stream that the query reads.")
             }
-            Ending::Closed => Self::new(Code::SessionClosed, "The query was ended."),
-            Ending::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
+            SessionEnd::Closed => Self::new(Code::SessionClosed, "The query was ended."),
+            SessionEnd::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),
         }
     }
 }
@@ -380,6 +383,6 @@ mod tests {
     fn the_answer_kept_for_strangers_is_the_one_that_would_be_made() {
         let problem = Problem::from(Denial::Unknown);
         assert_eq!(problem.render(), INVALID_API_KEY);
-        assert_eq!(Problem::from(Ending::KeyWithdrawn).render(), problem.body());
+        assert_eq!(Problem::from(SessionEnd::KeyWithdrawn).render(), problem.body());
     }
 }

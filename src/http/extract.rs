@@ -7,19 +7,15 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 
-use super::app::App;
-use super::client;
 use super::error::{Code, Problem};
 use super::media_type::{media_type, refuse_encoded, unsupported};
-use crate::auth::{Action, Permit, Session};
-use crate::documents::RequestContext;
-use crate::key::{Actor, RequestId};
+use crate::access::{Permit, Session};
 
 /// The largest JSON body of the admin plane and of queries, in bytes.
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
@@ -30,52 +26,18 @@ pub const MAX_LARGE_JSON_BYTES: usize = 16 * 1024 * 1024;
 /// How long such a body may take to arrive.
 const LARGE_JSON_TIMEOUT: Duration = Duration::from_secs(60);
 
-impl<A: Action> FromRequest for Permit<A> {
+impl FromRequest for Permit {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     /// Gives what [`super::middleware::api_key::require`] put there.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let permit = request.extensions().get::<Self>().cloned();
-        ready(permit.ok_or_else(|| unprepared("a handler takes a Permit: wrap its route in from_fn(api_key::require)")))
-    }
-}
-
-/// Proof that the admin token was presented. Only the middleware makes one.
-#[derive(Debug, Clone, Copy)]
-pub struct Operator(());
-
-impl Operator {
-    pub(super) fn new() -> Self {
-        Self(())
-    }
-}
-
-impl FromRequest for Operator {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let operator = request.extensions().get::<Self>().copied();
-        ready(operator.ok_or_else(|| unprepared("a handler takes an Operator: wrap its route in operator::require")))
-    }
-}
-
-impl FromRequest for RequestContext {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    /// Who was let in as an operator, by which request and from where.
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let extensions = request.extensions();
-        let (Some(Operator(())), Some(app)) = (extensions.get(), request.app_data::<web::Data<App>>()) else {
-            return ready(Err(unprepared("a handler takes a RequestContext: wrap its route in operator::require")));
-        };
-        let context = Self::new(Actor::AdminToken, app.keystore.now()).with_client(client::of(request));
-        ready(Ok(match extensions.get::<RequestId>() {
-            Some(id) => context.with_request_id(id.clone()),
-            None => context,
-        }))
+        ready(
+            permit.ok_or_else(|| {
+                unprepared("a handler takes a Permit: wrap its route in from_fn(api_key::require(action))")
+            }),
+        )
     }
 }
 
@@ -84,7 +46,11 @@ impl FromRequest for RequestContext {
 pub struct RunningSession(Arc<Session>);
 
 impl RunningSession {
-    /// The session, for whoever outlives the handler.
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self(session)
+    }
+
+    /// The session, for what outlives the handler.
     pub fn shared(&self) -> Arc<Session> {
         self.0.clone()
     }
@@ -104,7 +70,7 @@ impl FromRequest for RunningSession {
 
     /// Gives what [`super::middleware::query_session::hold`] put there.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let session = request.extensions().get::<Arc<Session>>().cloned().map(Self);
+        let session = request.extensions().get::<Self>().cloned();
         ready(session.ok_or_else(|| unprepared("a handler takes a session: wrap its route in query_session::hold")))
     }
 }

@@ -1,23 +1,34 @@
 //! From an answered request to the counters of its key.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::HttpRequest;
-use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
-use chrono::{DateTime, Utc};
 
 use super::app::App;
-use super::client;
-use crate::auth::{Action, AnyUse, Ingestion, Permit, Query};
-use crate::key::{ApiKey, Hint};
+use super::authorize::Authorized;
+use crate::access::Denial;
+use crate::key::ApiKey;
 use crate::usage::Use;
 
-/// A key that was recognised although it gave no permit, as an extension of its request.
-#[derive(Debug, Clone)]
-pub struct Recognised(pub Arc<ApiKey>);
+/// The key that a request was made with, once one was recognised: an extension of the request. There is one type for all
+/// actions, so that none is missed.
+#[derive(Debug)]
+pub(super) enum Presented {
+    /// The key allows what the request is about to do.
+    Authorized(Authorized),
+    /// It does not.
+    Denied {
+        /// The key.
+        key: Arc<ApiKey>,
+        /// Where the request comes from.
+        address: Option<IpAddr>,
+        /// Why not.
+        denial: Denial,
+    },
+}
 
-/// What was accepted, as an extension of the answer.
+/// What was accepted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Accepted {
     /// How many events.
@@ -26,62 +37,44 @@ pub struct Accepted {
     pub bytes: u64,
 }
 
-/// The key that a request was made with, if one was recognised.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Presented<'a> {
-    key: &'a ApiKey,
-    /// The secret that was presented, when it was one that had been rotated away.
-    older: Option<Hint>,
-    /// When it was let in, if it was.
-    permitted: Option<DateTime<Utc>>,
-}
-
-impl<'a> Presented<'a> {
-    /// Finds what the middleware of the route has left in the request.
-    pub(super) fn among(extensions: &'a Extensions) -> Option<Self> {
-        Self::by::<Ingestion>(extensions)
-            .or_else(|| Self::by::<Query>(extensions))
-            .or_else(|| Self::by::<AnyUse>(extensions))
-            .or_else(|| {
-                let Recognised(key) = extensions.get()?;
-                Some(Self { key, older: None, permitted: None })
-            })
+impl Presented {
+    fn key(&self) -> &ApiKey {
+        match self {
+            Self::Authorized(authorized) => authorized.key(),
+            Self::Denied { key, .. } => key,
+        }
     }
 
-    fn by<A: Action>(extensions: &'a Extensions) -> Option<Self> {
-        let permit = extensions.get::<Permit<A>>()?;
-        Some(Self { key: permit.key(), older: permit.older(), permitted: Some(permit.at()) })
+    /// The key, if it is good for the request, be it from another network.
+    pub(super) fn good_key(&self) -> Option<&ApiKey> {
+        match self {
+            Self::Denied { denial, .. } if !matches!(denial, Denial::NetworkNotAllowed(_)) => None,
+            _ => Some(self.key()),
+        }
     }
 
-    /// The key, if it was let in.
-    pub(super) fn permitted(self) -> Option<&'a ApiKey> {
-        self.permitted.map(|_| self.key)
-    }
-
-    /// Counts the request by its answer.
-    pub(super) fn count(self, app: &App, request: &HttpRequest, answer: &Answer) {
-        let Accepted { events, bytes } = answer.accepted;
-        // Whoever is turned away at the door, or by a limit, has not used the key.
-        let turned_away =
-            matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
-        let used = Use {
-            at: self.permitted.unwrap_or_else(|| app.keystore.now()),
-            address: client::of(request),
-            admitted: self.permitted.is_some() && !turned_away,
-            older: self.older,
-            refused: answer.refused,
-            events,
-            bytes,
+    /// Counts the request by its answer. `refused` is why not, when the answer is a problem.
+    pub(super) fn count(&self, app: &App, status: StatusCode, refused: Option<&'static str>) {
+        let used = match self {
+            Self::Authorized(authorized) => {
+                let Accepted { events, bytes } = authorized.accepted();
+                // A request that a limit or a scope turns away has not used the key.
+                let turned_away =
+                    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+                let permit = authorized.permit();
+                let (at, address, older) = (permit.at(), authorized.address(), permit.older());
+                Use { at, address, admitted: !turned_away, older, refused, events, bytes }
+            }
+            Self::Denied { address, .. } => Use {
+                at: app.keystore.now(),
+                address: *address,
+                admitted: false,
+                older: None,
+                refused,
+                events: 0,
+                bytes: 0,
+            },
         };
-        app.usage.count(self.key, &used);
+        app.usage.count(self.key(), &used);
     }
-}
-
-/// What counts of an answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    /// Why not, when the answer is a refusal.
-    pub(super) refused: Option<&'static str>,
-    pub(super) accepted: Accepted,
 }

@@ -8,8 +8,7 @@
 //! 5. [`plan`]: from declared keys to the steps that make them so.  `apply`: taking those steps.
 //! 6. `tenants`: create, change, delete.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
-//! 8. [`verdict`]: what an API key is worth, with the real reason, for admins.
-//! 9. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
+//! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
 //!    not durable yet.  `running`: work that goes on when its caller stops waiting.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
@@ -35,7 +34,6 @@ mod rotation;
 mod running;
 pub mod selection;
 mod tenants;
-pub mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +46,6 @@ pub use outcomes::Outcomes;
 pub use rehearsal::Rehearsal;
 pub use selection::{Selection, Unused};
 pub use tenants::TenantPatch;
-pub use verdict::{Verdict, VerdictCode};
 
 use crate::cache::KeyCache;
 use crate::clock::Clock;
@@ -66,7 +63,7 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> keyloft::Result<()> {
 /// use std::sync::Arc;
-/// use keyloft::auth::{self, Query};
+/// use keyloft::access::{Action, Attempt, authenticate};
 /// use keyloft::key::{Actor, KeyName, KeyType, NewKey, TenantId};
 /// use keyloft::{Bucket, Keystore, RequestContext, SystemClock};
 ///
@@ -75,7 +72,8 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 /// let name = KeyName::parse("dashboards").map_err(|error| keyloft::Error::invalid(error.to_string()))?;
 /// let context = RequestContext::new(Actor::System, keystore.now());
 /// let issued = keystore.issue(&context, &TenantId::default(), NewKey::new(name, KeyType::Query)).await?;
-/// let permit = auth::authenticate::<Query>(keystore.cache(), issued.secret.expose(), None, keystore.now());
+/// let attempt = Attempt::new(Action::Query, keystore.now());
+/// let permit = authenticate(keystore.cache(), issued.secret.expose(), &attempt);
 /// assert_eq!(permit.unwrap().key().name.as_str(), "dashboards");
 /// # Ok(()) }
 /// ```
@@ -108,7 +106,7 @@ impl Keystore {
         Self { bucket, keys, tenants, cache, clock, replica, pending, running, arriving, expiring }
     }
 
-    /// The keys in memory, for [`crate::auth::authenticate`].
+    /// The keys in memory, for [`crate::access::authenticate`].
     pub fn cache(&self) -> &Arc<KeyCache> {
         &self.cache
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keyloft::auth::{self, AdminDigest, AnyUse};
+use keyloft::access::{Action, AdminDigest, Attempt, authenticate};
 use keyloft::config::Config;
 use keyloft::documents::{Document, KeyDocument};
 use keyloft::http::app::App;
@@ -103,7 +103,7 @@ fn path(name: &ObjectName) -> Path {
 }
 
 fn admits(keystore: &Keystore, secret: &PlainSecret) -> bool {
-    auth::authenticate::<AnyUse>(keystore.cache(), secret.expose(), None, keystore.now()).is_ok()
+    authenticate(keystore.cache(), secret.expose(), &Attempt::new(Action::Inspect, keystore.now())).is_ok()
 }
 
 fn context(scene: &Scene) -> RequestContext {

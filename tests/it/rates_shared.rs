@@ -4,10 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyloft::access::limits::gcra::{Gcra, Price};
+use keyloft::access::limits::{Cost, Limiter};
+use keyloft::access::{Refusal, Scope};
 use keyloft::config::RedisUrl;
 use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
-use keyloft::limits::{Holder, Limiter, Load, Refusal};
 use keyloft::{KeyCache, SystemClock};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::support::process::{keyloft, run};
@@ -37,8 +40,8 @@ fn requests(per_minute: u64, burst: u64) -> Limits {
     Limits { requests: Rate::new(per_minute, burst).ok(), ..Limits::default() }
 }
 
-async fn take(node: &Limiter, tenant: &Tenant, key: &ApiKey, load: Load) -> Option<Refusal> {
-    node.admit(&node.charges(key, Some(&tenant.limits), load)).await.refusal
+async fn take(node: &Limiter, tenant: &Tenant, key: &ApiKey, cost: Cost) -> Option<Refusal> {
+    node.acquire(&node.costs(key, Some(&tenant.limits), cost)).await.refusal
 }
 
 /// Connected, so that the first request is not counted alone.
@@ -47,7 +50,7 @@ async fn warm(node: &Limiter) {
     let key = key(&tenant, requests(1_000_000, 1_000_000));
     for _ in 0..100 {
         let before = node.fallbacks();
-        take(node, &tenant, &key, Load::REQUEST).await;
+        take(node, &tenant, &key, Cost::REQUEST).await;
         if node.fallbacks() == before {
             return;
         }
@@ -61,13 +64,13 @@ async fn hammer(
     node: Arc<Limiter>,
     tenant: Tenant,
     key: ApiKey,
-    load: Load,
+    cost: Cost,
     until: Instant,
 ) -> Vec<(Instant, Instant)> {
     let mut admitted = Vec::new();
     while Instant::now() < until {
         let asked = Instant::now();
-        if take(&node, &tenant, &key, load).await.is_none() {
+        if take(&node, &tenant, &key, cost).await.is_none() {
             admitted.push((asked, Instant::now()));
         } else {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -102,21 +105,21 @@ async fn three_nodes_together_never_pass_more_than_the_limit_and_the_burst() {
     }
     let alone = || nodes.iter().map(|node| node.fallbacks()).sum::<u64>();
     let before = alone();
-    for (per_minute, burst, load) in
-        [(6000, 20, Load::REQUEST), (600, 1, Load::REQUEST), (120_000, 500, Load { requests: 0, events: 7, bytes: 0 })]
+    for (per_minute, burst, cost) in
+        [(6000, 20, Cost::REQUEST), (600, 1, Cost::REQUEST), (120_000, 500, Cost { requests: 0, events: 7, bytes: 0 })]
     {
         let rate = Rate::new(per_minute, burst).unwrap();
         let limits = Limits { requests: Some(rate), events: Some(rate), bytes: None };
         let tenant = tenant(Limits::default());
         let key = key(&tenant, limits);
         let until = Instant::now() + Duration::from_millis(1500);
-        let ask = |node: &Arc<Limiter>| tokio::spawn(hammer(node.clone(), tenant.clone(), key.clone(), load, until));
+        let ask = |node: &Arc<Limiter>| tokio::spawn(hammer(node.clone(), tenant.clone(), key.clone(), cost, until));
         let asking: Vec<_> = nodes.iter().flat_map(|node| [ask(node), ask(node)]).collect();
         let mut admitted = Vec::new();
         for one in asking {
             admitted.extend(one.await.unwrap());
         }
-        let amount = load.requests + load.events;
+        let amount = cost.requests + cost.events;
         let passed = admitted.len() as u64 * amount;
         // And hardly less: a second of the rate at least.
         assert!(passed >= per_minute / 60, "{passed}");
@@ -133,21 +136,21 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
     let (mut first, second) = (key(&tenant, requests(60, 2)), key(&tenant, Limits::default()));
     let alone = node.fallbacks();
     for _ in 0..2 {
-        assert_eq!(take(&node, &tenant, &first, Load::REQUEST).await, None);
+        assert_eq!(take(&node, &tenant, &first, Cost::REQUEST).await, None);
     }
     for _ in 0..10 {
-        let refused = take(&node, &tenant, &first, Load::REQUEST).await;
-        assert!(matches!(refused, Some(Refusal::Rate { policy, wait })
-            if policy.holder == Holder::Key && wait <= Duration::from_secs(1)));
+        let refused = take(&node, &tenant, &first, Cost::REQUEST).await;
+        assert!(matches!(refused, Some(Refusal::Rate { limit, wait })
+            if limit.scope == Scope::Key && wait <= Duration::from_secs(1)));
     }
     // More may be used at once from now on, of which two are used already.
     first.limits = Some(Box::new(requests(60, 3)));
-    assert_eq!(take(&node, &tenant, &first, Load::REQUEST).await, None);
-    assert!(take(&node, &tenant, &first, Load::REQUEST).await.is_some());
-    let decision = node.admit(&node.charges(&second, Some(&tenant.limits), Load::REQUEST)).await;
+    assert_eq!(take(&node, &tenant, &first, Cost::REQUEST).await, None);
+    assert!(take(&node, &tenant, &first, Cost::REQUEST).await.is_some());
+    let decision = node.acquire(&node.costs(&second, Some(&tenant.limits), Cost::REQUEST)).await;
     assert_eq!((decision.refusal, decision.quotas.iter().next().unwrap().remaining), (None, 0));
-    let refused = take(&node, &tenant, &second, Load::REQUEST).await;
-    assert!(matches!(refused, Some(Refusal::Rate { policy, .. }) if policy.holder == Holder::Tenant));
+    let refused = take(&node, &tenant, &second, Cost::REQUEST).await;
+    assert!(matches!(refused, Some(Refusal::Rate { limit, .. }) if limit.scope == Scope::Tenant));
     assert_eq!(node.fallbacks(), alone);
 }
 
@@ -160,14 +163,14 @@ async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
     let tenant = tenant(Limits::default());
     let key = key(&tenant, requests(1, 10));
     for _ in 0..9 {
-        assert_eq!(take(&one, &tenant, &key, Load::REQUEST).await, None);
+        assert_eq!(take(&one, &tenant, &key, Cost::REQUEST).await, None);
     }
-    assert_eq!(take(&other, &tenant, &key, Load::REQUEST).await, None);
+    assert_eq!(take(&other, &tenant, &key, Cost::REQUEST).await, None);
     redis.pause();
     // The other node has heard of all ten, the first one of nine.
-    assert!(take(&other, &tenant, &key, Load::REQUEST).await.is_some());
-    assert_eq!(take(&one, &tenant, &key, Load::REQUEST).await, None);
-    assert!(take(&one, &tenant, &key, Load::REQUEST).await.is_some());
+    assert!(take(&other, &tenant, &key, Cost::REQUEST).await.is_some());
+    assert_eq!(take(&one, &tenant, &key, Cost::REQUEST).await, None);
+    assert!(take(&one, &tenant, &key, Cost::REQUEST).await.is_some());
 }
 
 #[tokio::test]
@@ -180,7 +183,7 @@ async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
     let burst = async |most: usize| {
         let mut passed = 0;
         for _ in 0..most {
-            passed += usize::from(take(&node, &tenant, &key, Load::REQUEST).await.is_none());
+            passed += usize::from(take(&node, &tenant, &key, Cost::REQUEST).await.is_none());
         }
         passed
     };
@@ -215,24 +218,24 @@ async fn a_connection_that_ended_is_made_anew_within_the_request() {
     let alone = nodes.each_ref().map(|node| node.fallbacks());
     redis.hang_up();
     for node in &nodes {
-        assert_eq!(take(node, &tenant, &key, Load::REQUEST).await, None);
+        assert_eq!(take(node, &tenant, &key, Cost::REQUEST).await, None);
     }
     redis.hang_up();
     for node in &nodes {
-        assert!(take(node, &tenant, &key, Load::REQUEST).await.is_some(), "two were admitted already");
+        assert!(take(node, &tenant, &key, Cost::REQUEST).await.is_some(), "two were admitted already");
     }
     let _redis = redis.kill().await;
     for node in &nodes {
-        assert_eq!(take(node, &tenant, &key, Load::REQUEST).await, None, "it has forgotten everything");
+        assert_eq!(take(node, &tenant, &key, Cost::REQUEST).await, None, "it has forgotten everything");
     }
-    assert!(take(&nodes[0], &tenant, &key, Load::REQUEST).await.is_some());
+    assert!(take(&nodes[0], &tenant, &key, Cost::REQUEST).await.is_some());
     assert_eq!(nodes.each_ref().map(|node| node.fallbacks()), alone, "Redis decided over all of it");
 }
 
 async fn until_counted_together(node: &Limiter, tenant: &Tenant, key: &ApiKey) {
     for _ in 0..100 {
         let before = node.fallbacks();
-        take(node, tenant, key, Load::REQUEST).await;
+        take(node, tenant, key, Cost::REQUEST).await;
         if node.fallbacks() == before {
             return;
         }
@@ -316,5 +319,57 @@ fn the_binary_reads_its_redis_and_its_proxies_and_quotes_no_password() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("KEYLOFT_LIMITS_REDIS") && !said.contains("hunter2"), "{said}");
+    }
+}
+
+/// A request as the script sees it: for each of two limits its price and rate, and the seconds that have passed.
+type Asked = ([(u64, u64, u64); 2], u64);
+
+/// At least a minute each, so that nothing expires in Redis while the test runs.
+fn asked() -> impl Strategy<Value = Asked> {
+    let limit = || (1u64..4, 1u64..20, prop_oneof![Just(60u64), Just(600), Just(7)]);
+    ((limit(), limit()), 0u64..400).prop_map(|((one, other), passed)| {
+        let priced = |(cost, capacity, rate)| (cost * 60_000_000 + 7, capacity * 60_000_000 + 3, rate);
+        ([priced(one), priced(other)], passed)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_script_computes_what_the_algorithm_does(requests in proptest::collection::vec(asked(), 1..40)) {
+        const SCRIPT: &str = include_str!("../../src/access/limits/gcra.lua");
+        let clock = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]\n";
+        prop_assert!(SCRIPT.contains(clock), "the script reads the time in another way now");
+        let script = redis::Script::new(&SCRIPT.replace(clock, "local now = tonumber(ARGV[#ARGV])\n"));
+        let mut redis = redis::Client::open(shared_redis()).unwrap().get_connection().unwrap();
+        let names = [(); 2].map(|()| format!("keyloft:test:{}", keyloft::key::KeyId::random()));
+        let mut used = [(Gcra::default(), 60); 2];
+        let mut now = 1_800_000_000_000_000;
+        for (limits, passed) in requests {
+            now += passed * 1_000_000;
+            let mut call = script.prepare_invoke();
+            let (mut refused, mut wait, mut until_full, mut taken) = (0, 0, Vec::new(), used);
+            for (at, (cost, capacity, rate)) in limits.into_iter().enumerate() {
+                call.key(&names[at]).arg(cost).arg(capacity).arg(rate);
+                let before = used[at].0.converted(now, used[at].1, rate, capacity);
+                match before.acquire(Price { cost, capacity }, now) {
+                    Ok(after) => taken[at] = (after, rate),
+                    Err(longer) => {
+                        refused = if refused == 0 { at as u64 + 1 } else { refused };
+                        wait = longer.max(wait);
+                    }
+                }
+                until_full.push(before.until_full(now));
+            }
+            if refused == 0 {
+                used = taken;
+                until_full = used.iter().map(|(used, _)| used.until_full(now)).collect();
+            }
+            let answer: Vec<u64> = call.arg(now).invoke(&mut redis).unwrap();
+            let expected: Vec<u64> = [refused, wait].into_iter().chain(until_full).collect();
+            prop_assert_eq!(answer, expected);
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use keyloft::auth::{self, Query};
+use keyloft::access::{Action, Attempt, authenticate};
 use keyloft::key::{KeyName, KeyPatch, KeyType, NewKey, OlderSecrets, TenantId};
 use keyloft::{Bucket, Clock, ErrorKind, Keystore, ManualClock};
 use proptest::prelude::*;
@@ -183,7 +183,7 @@ impl World {
         for (at, node) in self.nodes.iter().enumerate() {
             node.catch_up().await.unwrap();
             for (secret, text) in self.secrets.iter().enumerate() {
-                let works = auth::authenticate::<Query>(node.cache(), text, None, now).is_ok();
+                let works = authenticate(node.cache(), text, &Attempt::new(Action::Query, now)).is_ok();
                 let right = self.model.works(secret, now);
                 assert_eq!(works, right, "secret {secret} of {} on node {at}", self.secrets.len());
             }

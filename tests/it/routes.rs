@@ -1,6 +1,6 @@
 //! One table: every route × every credential.
 
-use keyloft::http::ROUTES;
+use keyloft::http::{RouteAuth, routes};
 use keyloft::key::{KeyType, PlainSecret};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ const TABLE: &[(&str, &str, Statuses)] = &[
 
 #[test]
 fn the_table_and_the_server_know_the_same_routes() {
-    for route in ROUTES {
+    for route in routes() {
         let rows = TABLE.iter().filter(|(method, path, _)| (*method, *path) == (route.method, route.path)).count();
         assert_eq!(
             rows, 1,
@@ -57,9 +57,39 @@ fn the_table_and_the_server_know_the_same_routes() {
     }
     for (method, path, _) in TABLE {
         assert!(
-            ROUTES.iter().any(|route| (route.method, route.path) == (*method, *path)),
+            routes().iter().any(|route| (route.method, route.path) == (*method, *path)),
             "{method} {path} is no route of src/http/mod.rs any more: take it out of TABLE in tests/it/routes.rs"
         );
+    }
+}
+
+/// The right in the table of the server says who is let in: everybody else is turned away with 401, a key that is for
+/// something else with 403.
+#[test]
+fn the_right_of_a_route_is_the_one_that_its_row_shows() {
+    for route in routes() {
+        let (.., [none, junk, ingest, query, revoked, admin, wrong]) =
+            *TABLE.iter().find(|(method, path, _)| (*method, *path) == (route.method, route.path)).unwrap();
+        let strangers = [none, junk, revoked, wrong];
+        let turned_away = |statuses: &[u16], expected: u16| statuses.iter().all(|status| *status == expected);
+        let let_in = |statuses: &[u16]| statuses.iter().all(|status| !matches!(status, 401 | 403));
+        let is_right = match route.auth {
+            RouteAuth::Public => let_in(&[none, junk, ingest, query, revoked, admin, wrong]),
+            RouteAuth::Key(action) => {
+                let key = |key_type, status| match action.key_type() {
+                    Some(needed) if needed != key_type => status == 403,
+                    _ => let_in(&[status]),
+                };
+                turned_away(&strangers, 401)
+                    && turned_away(&[admin], 401)
+                    && key(KeyType::Ingestion, ingest)
+                    && key(KeyType::Query, query)
+            }
+            RouteAuth::Admin(_) => {
+                turned_away(&strangers, 401) && turned_away(&[ingest, query], 401) && let_in(&[admin])
+            }
+        };
+        assert!(is_right, "{route:?} and its row in tests/it/routes.rs say different things");
     }
 }
 
@@ -149,14 +179,15 @@ fn covers(pattern: &str, path: &str) -> bool {
 #[tokio::test]
 async fn a_method_that_a_route_does_not_know_is_a_problem() {
     let server = TestServer::spawn().await;
-    for route in ROUTES {
+    for route in routes() {
         let url = route
             .path
             .replace("{tenant}", "default")
             .replace("{stream}", "web")
             .replace("{id}", "x")
             .replace("{seq}", "x");
-        let known: Vec<_> = ROUTES.iter().filter(|other| covers(other.path, &url)).map(|other| other.method).collect();
+        let known: Vec<_> =
+            routes().iter().filter(|other| covers(other.path, &url)).map(|other| other.method).collect();
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
             if !known.contains(&method) {
                 let answer = Answer::of(server.anonymous().request(method, &url)).await;

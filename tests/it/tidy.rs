@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import from its neighbours. Data flows one way: a module that is not listed is out of reach.
-/// Two edges look up on purpose: `keystore → sync` (a keystore can be told to sync) and `auth → store` (the digest of
+/// Two edges look up on purpose: `keystore → sync` (a keystore can be told to sync) and `access → store` (the digest of
 /// the admin token lies in the bucket).
 const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
@@ -17,8 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cache", &["error", "key", "layout"]),
     ("sync", &["cache", "clock", "documents", "error", "jitter", "key", "layout", "store"]),
     ("keystore", &["cache", "clock", "documents", "error", "key", "layout", "store", "sync"]),
-    ("auth", &["cache", "clock", "error", "key", "layout", "store"]),
-    ("limits", &["cache", "clock", "error", "key"]),
+    ("access", &["cache", "clock", "error", "key", "layout", "store"]),
     ("stream", &["cache", "documents", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
@@ -28,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "auth",
+            "access",
             "cache",
             "clock",
             "config",
@@ -37,7 +36,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "ingest",
             "key",
             "keystore",
-            "limits",
             "query",
             "store",
             "stream",
@@ -46,7 +44,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "usage",
         ],
     ),
-    ("cli", &["auth", "cache", "clock", "config", "documents", "error", "http", "key", "layout", "store", "telemetry"]),
+    (
+        "cli",
+        &["access", "cache", "clock", "config", "documents", "error", "http", "key", "layout", "store", "telemetry"],
+    ),
 ];
 
 /// Where each library may be named.
@@ -54,8 +55,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "cli/serve.rs"]), // serve starts the runtime that actix needs
     ("clap", &["cli/"]),
     ("datafusion", &["query/"]),
-    ("governor", &["limits/bucket.rs"]),
-    ("redis", &["limits/shared.rs"]),
+    ("redis", &["access/limits/shared.rs"]),
     ("sha2", &["key/digest.rs"]),
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),

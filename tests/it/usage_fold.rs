@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::StreamExt;
-use keyloft::auth::{AnyUse, Permit, authenticate};
+use keyloft::access::{Action, Attempt, authenticate};
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
 use keyloft::stream::catalog::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
@@ -42,9 +42,8 @@ impl Node {
     }
 
     fn key(&self) -> Arc<ApiKey> {
-        let permit: Permit<AnyUse> =
-            authenticate(self.keystore.cache(), &self.secret, None, self.keystore.now()).unwrap();
-        permit.key().clone()
+        let attempt = Attempt::new(Action::Inspect, self.keystore.now());
+        authenticate(self.keystore.cache(), &self.secret, &attempt).unwrap().key().clone()
     }
 
     pub fn count(&self) {

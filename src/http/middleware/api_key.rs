@@ -1,115 +1,63 @@
-//! A credential becomes a permit, or the request ends here.
+//! Keys for other actix applications: a credential becomes a permit, or the request ends here.
+
+use std::pin::Pin;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage};
 
-use crate::auth::{self, Action, Denial, Permit};
-use crate::http::credential::Statements;
-use crate::http::error::{Code, Problem};
-use crate::http::usage::Recognised;
-use crate::key::Digest;
-use crate::keystore::Keystore;
+use crate::access::Action;
+use crate::access::limits::Cost;
+use crate::http::authorize::authorize;
 
-/// Lets a request through only with a good key for `A`; the handler finds the proof as a `Permit<A>` argument.
+type Answering = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;
+
+/// Lets a request through only with a key that allows `action` and may be used from where the request comes; handlers find
+/// the proof as a [`Permit`](crate::access::Permit) argument.
 ///
-/// Needs `web::Data<Keystore>` in the application:
+/// Needs `web::Data<Keystore>` in the application. With `web::Data<Limiter>` keys are held to their limits, and every
+/// answer to a key with limits says what is left of them; with `web::Data<TrustedProxies>` proxies may say where a request
+/// comes from.
 ///
 /// ```no_run
 /// use actix_web::{App, middleware::from_fn, web};
-/// use keyloft::auth::{Permit, Query};
+/// use keyloft::access::{Action, Permit};
 /// use keyloft::http::middleware::api_key;
 ///
-/// async fn report(permit: Permit<Query>) -> String {
+/// async fn report(permit: Permit) -> String {
 ///     format!("for {}", permit.tenant())
 /// }
 ///
 /// # fn app(keystore: keyloft::Keystore) {
 /// let app = App::new()
 ///     .app_data(web::Data::new(keystore))
-///     .service(web::resource("/report").wrap(from_fn(api_key::require::<Query>)).route(web::get().to(report)));
+///     .service(web::resource("/report").wrap(from_fn(api_key::require(Action::Query))).route(web::get().to(report)));
 /// # let _ = app; }
 /// ```
-///
-/// # Errors
-/// Never: a refusal is an answer, so that outer middleware sees it.
-pub async fn require<A: Action>(
+pub fn require<B: MessageBody + 'static>(
+    action: Action,
+) -> impl Fn(ServiceRequest, Next<B>) -> Answering + Clone + 'static {
+    move |request, next| Box::pin(check(action, request, next))
+}
+
+/// Never fails by itself: a refusal is an answer, so that outer middleware sees it.
+async fn check(
+    action: Action,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match permit::<A>(&request).await {
-        Ok(permit) => {
-            request.extensions_mut().insert(permit);
-            Ok(next.call(request).await?.map_into_boxed_body())
-        }
-        Err(problem) => Ok(request.error_response(problem)),
-    }
-}
-
-/// Judges what was presented; an unknown key once more if another node may have issued it a moment ago.
-pub(super) async fn permit<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Problem> {
-    match judge(request) {
-        Ok(permit) => Ok(permit),
-        Err(Refused::For(problem)) => Err(problem),
-        // Boxed, so that the many requests that need no look carry no room for one.
-        Err(Refused::Unseen(digest)) => Box::pin(look(request, digest)).await,
-    }
-}
-
-/// Why a request has no permit.
-enum Refused {
-    For(Problem),
-    /// Nobody's key, as far as this node knows, which has not looked for it yet.
-    Unseen(Digest),
-}
-
-impl<E: Into<Problem>> From<E> for Refused {
-    fn from(reason: E) -> Self {
-        Self::For(reason.into())
-    }
-}
-
-fn judge<A: Action>(request: &ServiceRequest) -> Result<Permit<A>, Refused> {
-    let keystore = keystore(request)?;
-    let statements = Statements::of(request.headers());
-    let digest = statements.digest()?;
-    let stated = statements.tenant();
-    let judged = auth::recognise(keystore.cache(), &digest, *stated.as_ref().unwrap_or(&None), keystore.now());
-    let problem = match (judged, stated) {
-        (Ok(permit), Ok(_)) => return Ok(permit),
-        // A statement that cannot be read is held against good keys only.
-        (Ok(_), Err(problem)) => problem,
-        (Err(Denial::Unknown), _) if keystore.is_worth_looking(&digest) => return Err(Refused::Unseen(digest)),
-        (Err(denial), _) => denial.into(),
+    let authorized = match authorize(request.request(), action).await {
+        Ok(authorized) => authorized,
+        Err(problem) => return Ok(request.error_response(problem)),
     };
-    if problem.denial().is_none_or(|denial| denial.key_id().is_some())
-        && let Some(key) = keystore.cache().find(&digest)
-    {
-        request.extensions_mut().insert(Recognised(key)); // A refusal is counted for its key.
-    }
-    Err(Refused::For(problem))
-}
-
-async fn look<A: Action>(request: &ServiceRequest, digest: Digest) -> Result<Permit<A>, Problem> {
-    match keystore(request)?.look_for(&digest).await {
-        Ok(true) => judge(request).map_err(|refused| match refused {
-            Refused::For(problem) => problem,
-            Refused::Unseen(_) => Denial::Unknown.into(),
-        }),
-        Ok(false) => Err(Denial::Unknown.into()),
-        Err(error) => {
-            tracing::debug!("an unknown key cannot be looked for: {error:?}");
-            Err(Denial::Unverifiable.into())
+    let mut response = match authorized.acquire(Cost::REQUEST).await {
+        Ok(()) => {
+            request.extensions_mut().insert(authorized.permit().clone());
+            next.call(request).await?.map_into_boxed_body()
         }
-    }
-}
-
-fn keystore(request: &ServiceRequest) -> Result<&web::Data<Keystore>, Problem> {
-    request.app_data().ok_or_else(|| {
-        tracing::error!(
-            "api_key::require needs web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App"
-        );
-        Problem::new(Code::Internal, "The server is not set up.")
-    })
+        Err(problem) => request.error_response(problem),
+    };
+    authorized.show_quotas(response.headers_mut());
+    Ok(response)
 }

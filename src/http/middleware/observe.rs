@@ -9,10 +9,10 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use tracing::Instrument;
 
-use crate::auth::Denial;
+use crate::access::Denial;
 use crate::http::app::App;
 use crate::http::error::Problem;
-use crate::http::usage::{Answer, Presented};
+use crate::http::usage::Presented;
 use crate::key::{ApiKey, Digest, RequestId, own};
 use crate::telemetry::metrics::RequestLabels;
 
@@ -50,14 +50,12 @@ pub async fn record(
         }
     }
     let extensions = request.extensions();
-    let presented = Presented::among(&extensions);
+    let presented = extensions.get::<Presented>();
     if let (Some(presented), Some(app)) = (presented, request.app_data::<web::Data<App>>()) {
-        let accepted = response.response().extensions().get().copied().unwrap_or_default();
-        let answer = Answer { status: response.status(), refused: problem.map(Problem::reason), accepted };
-        presented.count(app, request, &answer);
+        presented.count(app, response.status(), problem.map(Problem::reason));
     }
     let _entered = span.entered();
-    let key = presented.and_then(Presented::permitted);
+    let key = presented.and_then(Presented::good_key);
     log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
     drop(extensions);
     Ok(response)

@@ -3,18 +3,17 @@
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
 
-use crate::auth::{Permit, Query, Sessions};
+use crate::access::{Permit, SessionGuard, Sessions};
 use crate::http::body::RetainBody;
 use crate::http::error::{Code, Problem};
+use crate::http::extract::RunningSession;
 
-/// Opens a session for the permit that [`super::api_key::require`] or [`super::admit::require`] gave, and closes it with the response body. When the
-/// session is ended while the handler still works, the handler is dropped and the client told why; actix itself does
-/// not always notice that a client has gone, so the deadline does this on its own.
+/// Opens a session for the permit that [`super::api_key::require`] gave, and closes it with the response body. When the
+/// session is ended while the handler still works, the handler is dropped and the client told why.
 ///
-/// Needs `web::Data<Sessions>` in the application. The handler finds the session as an `Arc<Session>` in the request's
-/// extensions, or as a [`crate::http::extract::RunningSession`] argument.
+/// Needs `web::Data<Sessions>` in the application. The handler finds the session as a [`RunningSession`] argument.
 ///
 /// # Errors
 /// Those of the handler.
@@ -22,28 +21,55 @@ pub async fn hold(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let guard = match open(&request) {
+    let permit = request.extensions().get::<Permit>().cloned();
+    let Some(permit) = permit else {
+        tracing::error!("query_session::hold needs api_key::require around it");
+        return Ok(request.error_response(not_set_up()));
+    };
+    let guard = match open(request.request(), &permit) {
         Ok(guard) => guard,
         Err(problem) => return Ok(request.error_response(problem)),
     };
-    let session = guard.session().clone();
+    let session = RunningSession::new(guard.session().clone());
     request.extensions_mut().insert(session.clone());
     let http_request = request.request().clone();
     tokio::select! {
         biased;
-        ending = session.ended() => Ok(ServiceResponse::from_err(Problem::from(ending), http_request)),
+        end = session.ended() => Ok(ServiceResponse::from_err(Problem::from(end), http_request)),
         response = next.call(request) => {
             Ok(response?.map_body(|_, body| BoxBody::new(RetainBody::new(body.boxed(), guard))))
         }
     }
 }
 
-fn open(request: &ServiceRequest) -> Result<crate::auth::SessionGuard, Problem> {
-    let permit = request.extensions().get::<Permit<Query>>().cloned();
-    let sessions = request.app_data::<web::Data<Sessions>>();
-    let (Some(permit), Some(sessions)) = (permit, sessions) else {
-        tracing::error!("query_session::hold needs web::Data<Sessions> and api_key::require::<Query> around it");
-        return Err(Problem::new(Code::Internal, "The server is not set up."));
+/// The same around one answer.
+pub(crate) async fn run<F: Future<Output = HttpResponse>>(
+    request: &HttpRequest,
+    permit: &Permit,
+    answer: impl FnOnce(RunningSession) -> F,
+) -> HttpResponse {
+    let guard = match open(request, permit) {
+        Ok(guard) => guard,
+        Err(problem) => return HttpResponse::from_error(problem),
     };
-    Ok(sessions.clone().into_inner().open(&permit)?)
+    let session = RunningSession::new(guard.session().clone());
+    tokio::select! {
+        biased;
+        end = session.ended() => HttpResponse::from_error(Problem::from(end)),
+        response = answer(session.clone()) => {
+            response.map_body(|_, body| BoxBody::new(RetainBody::new(body, guard)))
+        }
+    }
+}
+
+fn open(request: &HttpRequest, permit: &Permit) -> Result<SessionGuard, Problem> {
+    let Some(sessions) = request.app_data::<web::Data<Sessions>>() else {
+        tracing::error!("query sessions need web::Data<Sessions>");
+        return Err(not_set_up());
+    };
+    Ok(sessions.clone().into_inner().open(permit)?)
+}
+
+fn not_set_up() -> Problem {
+    Problem::new(Code::Internal, "The server is not set up.")
 }

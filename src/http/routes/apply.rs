@@ -13,11 +13,11 @@ use super::keys::{Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::rotation::OVERLAP_SECONDS;
 use super::views::KeyView;
-use crate::documents::RequestContext;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::{LargeJson, Operator};
+use crate::http::extract::LargeJson;
 use crate::http::field::{Rfc3339, nullable};
 use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
@@ -227,8 +227,7 @@ struct Answer {
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 412 when the plan is another than the one agreed to,
 /// 413, 429 `too_many_bulk`, 503.
 pub async fn run(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     _room: Room, // Before the body, which is read only if there is any.
     app: web::Data<App>,
     tenant: web::Path<String>,
@@ -252,7 +251,7 @@ pub async fn run(
         return Ok(HttpResponse::Ok().json(Answer { plan: planned, plan_tag, results: Vec::new(), receipt: None }));
     }
     check_secrets(&plan)?;
-    let outcomes = app.keystore.carry_out(&context, &tenant, plan).await;
+    let outcomes = app.keystore.carry_out(operator.context(), &tenant, plan).await;
     let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Done::new).unzip();
     let (receipt, status) = receipt(&app, numbers.into_iter().max(), patience, start).await;
     Ok(HttpResponse::build(status).json(Answer { plan: planned, plan_tag, results, receipt }))

@@ -6,8 +6,8 @@ use actix_web::{HttpResponse, web};
 
 use super::receipt::ReceiptView;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::Operator;
 
 /// The receipt of a change as it is now.
 ///

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::http::ROUTES;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 
@@ -32,20 +30,6 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
         "viewAgeSeconds": Duration::from_millis(age.unsigned_abs()).as_secs_f64(),
         "stale": !keystore.cache().is_good_at(keystore.now()),
     })))
-}
-
-/// The path exists, the method does not.
-/// `Allow` names them (RFC 9110, section 15.5.6).
-pub async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    let pattern = request.match_pattern();
-    let known = ROUTES.iter().filter(|route| Some(route.path) == pattern.as_deref()).map(|route| route.method);
-    let allow: Vec<_> = known.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect();
-    let problem = Problem::new(Code::MethodNotAllowed, "This route knows other methods.");
-    let mut response = HttpResponse::from_error(problem);
-    if let Ok(allow) = HeaderValue::from_str(&allow.join(", ")) {
-        response.headers_mut().insert(header::ALLOW, allow);
-    }
-    response
 }
 
 /// Nothing is here.

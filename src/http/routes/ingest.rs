@@ -3,16 +3,15 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use crate::auth::{Ingestion, Permit};
+use crate::access::limits::Cost;
 use crate::http::app::App;
+use crate::http::authorize::Authorized;
 use crate::http::error::Problem;
 use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{content_encoding, media_type, unsupported};
-use crate::http::middleware::admit;
 use crate::http::usage::Accepted;
 use crate::ingest::{ContentEncoding, Framing, Origin, Upload};
 use crate::key::StreamName;
-use crate::limits::Load;
 
 const X_P_STREAM: &str = "X-P-Stream";
 /// The names under which NDJSON is sent.
@@ -24,14 +23,14 @@ const NDJSON_SUBTYPES: [&str; 8] =
 /// # Errors
 /// 400, 403 `stream_not_allowed`, 408, 413, 415, 429 `rate_limited`, 503.
 pub async fn by_header(
-    permit: Permit<Ingestion>,
+    authorized: Authorized,
     app: web::Data<App>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let stream = named_in_header(&request)?;
     let stream = stream.ok_or_else(|| Problem::invalid(format!("Name the stream in {X_P_STREAM}.")))?;
-    accept(&permit, &app, &request, stream, payload).await
+    accept(&authorized, &app, &request, stream, payload).await
 }
 
 /// Takes events for the stream that the path names; answers once they are durable.
@@ -39,7 +38,7 @@ pub async fn by_header(
 /// # Errors
 /// As for [`by_header`].
 pub async fn by_path(
-    permit: Permit<Ingestion>,
+    authorized: Authorized,
     app: web::Data<App>,
     request: HttpRequest,
     stream: web::Path<String>,
@@ -49,32 +48,31 @@ pub async fn by_path(
     if named_in_header(&request)?.is_some_and(|named| named != stream) {
         return Err(Problem::invalid(format!("{X_P_STREAM} names another stream than the path.")));
     }
-    accept(&permit, &app, &request, stream, payload).await
+    accept(&authorized, &app, &request, stream, payload).await
 }
 
 async fn accept(
-    permit: &Permit<Ingestion>,
+    authorized: &Authorized,
     app: &App,
     request: &HttpRequest,
     stream: StreamName,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    permit.check_stream(&stream)?;
+    authorized.check_stream(&stream)?;
     let (framing, encoding) = (framing(request)?, encoding(request)?);
     check_length(request, app.max_body_bytes)?;
     let body = read_body(payload.into_inner(), app.max_body_bytes, app.body_timeout).await?;
-    let key = permit.key();
+    let key = authorized.key();
     let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };
     let body_bytes = body.len();
     let unstored = app.ingest.read(Upload { encoding, framing, body }).await?;
-    let load = Load { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
-    admit::charge(request, &app.limiter, permit, load).await?;
+    let cost = Cost { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
+    authorized.acquire(cost).await?;
     let accepted = app.ingest.store(origin, &stream, unstored).await?;
     app.metrics.events.inc_by(accepted as u64);
     app.metrics.ingested_bytes.inc_by(body_bytes as u64);
-    let mut response = HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted}));
-    response.extensions_mut().insert(Accepted { events: accepted as u64, bytes: body_bytes as u64 });
-    Ok(response)
+    authorized.note_accepted(Accepted { events: accepted as u64, bytes: body_bytes as u64 });
+    Ok(HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted})))
 }
 
 fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem> {

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
-use crate::documents::RequestContext;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
-use crate::http::extract::{Json, Operator};
+use crate::http::extract::Json;
 use crate::http::field::{Empty, Rfc3339, given, nullable};
 use crate::key::{
     ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
@@ -168,8 +168,7 @@ struct Listed<'a> {
 /// # Errors
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 503.
 pub async fn issue(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     tenant: web::Path<String>,
     wait: web::Query<Wait>,
@@ -178,11 +177,11 @@ pub async fn issue(
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
     let (key, shown, change_seq) = match body.read(&app)? {
         (new, Some(own)) => {
-            let issued = app.keystore.adopt(&context, &tenant, new, own).await?;
+            let issued = app.keystore.adopt(operator.context(), &tenant, new, own).await?;
             (issued.value, None, issued.change_seq)
         }
         (new, None) => {
-            let issued = app.keystore.issue(&context, &tenant, new).await?;
+            let issued = app.keystore.issue(operator.context(), &tenant, new).await?;
             (issued.key, Some(issued.secret), issued.change_seq)
         }
     };
@@ -261,8 +260,7 @@ async fn totals(app: &App) -> Option<Totals> {
 /// # Errors
 /// 400, 404, 409 `key_revoked`, 410, 412, 503.
 pub async fn update(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -272,7 +270,7 @@ pub async fn update(
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
     let patch = patch.read(app.keystore.now())?;
-    let done = app.keystore.update(&context, &tenant, id, patch, if_match(&request)?).await?;
+    let done = app.keystore.update(operator.context(), &tenant, id, patch, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
@@ -281,8 +279,7 @@ pub async fn update(
 /// # Errors
 /// 400, 404, 410, 412, 503; with `appliedLocally` when this node refuses the key although the store does not answer.
 pub async fn revoke(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -290,7 +287,7 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let done = app.keystore.revoke(&context, &tenant, id, if_match(&request)?).await?;
+    let done = app.keystore.revoke(operator.context(), &tenant, id, if_match(&request)?).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 

@@ -5,8 +5,8 @@ use chrono::SecondsFormat;
 use serde_json::json;
 
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::Problem;
-use crate::http::extract::Operator;
 
 /// Every node as it has described itself in the bucket; this one as it is.
 ///

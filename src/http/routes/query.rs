@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::auth::{Permit, Query, Session};
+use crate::access::Session;
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
 use crate::http::credential::Statements;
@@ -28,7 +28,6 @@ pub struct Ask {
 /// # Errors
 /// 400 `invalid_query`, 429, 503; 401, 403 or 504 when the session ends before the first row.
 pub async fn run(
-    _: Permit<Query>,
     session: RunningSession,
     app: web::Data<App>,
     request: HttpRequest,

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use super::keys::{Changed, etag, if_match, parse_key};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
-use crate::documents::RequestContext;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::Problem;
-use crate::http::extract::{JsonOrNothing, Operator};
+use crate::http::extract::JsonOrNothing;
 
 /// How long the old secret works when nobody says: enough to roll the new one out, in seconds.
 pub(super) const OVERLAP_SECONDS: u32 = 3600;
@@ -35,8 +35,7 @@ pub struct Rotate {
 /// # Errors
 /// 400, 404, 409 `key_revoked`, `too_many_secrets` or `duplicate_api_key`, 410, 412, 503.
 pub async fn rotate(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
@@ -49,11 +48,11 @@ pub async fn rotate(
     let key_type = app.keystore.find_anywhere(&tenant, id).await?.key_type;
     let (key, shown, change_seq) = match brought(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)? {
         Some(own) => {
-            let rotated = app.keystore.rotate_to(&context, &tenant, id, own, overlap, revision).await?;
+            let rotated = app.keystore.rotate_to(operator.context(), &tenant, id, own, overlap, revision).await?;
             (rotated.value, None, rotated.change_seq)
         }
         None => {
-            let rotated = app.keystore.rotate(&context, &tenant, id, overlap, revision).await?;
+            let rotated = app.keystore.rotate(operator.context(), &tenant, id, overlap, revision).await?;
             (rotated.key, Some(rotated.secret), rotated.change_seq)
         }
     };

@@ -4,10 +4,10 @@ use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
 use serde_json::json;
 
-use crate::auth::{Ending, SessionId};
+use crate::access::{SessionEnd, SessionId};
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::Operator;
 
 /// All of them, oldest first.
 pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
@@ -35,7 +35,7 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
 /// 404 when no such session is open.
 pub async fn end(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     match SessionId::parse(&id) {
-        Some(id) if app.sessions.end(id, Ending::Admin) => {
+        Some(id) if app.sessions.end(id, SessionEnd::Admin) => {
             Ok(HttpResponse::Ok().json(json!({"sessionId": id.to_string(), "ended": true})))
         }
         _ => Err(Problem::new(Code::NotFound, "No such query session is open.")),

@@ -3,12 +3,12 @@
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
-use crate::auth::{Permit, Query};
 use crate::http::app::App;
+use crate::http::authorize::Authorized;
 
 /// Their names, from memory.
-pub async fn list(permit: Permit<Query>, app: web::Data<App>) -> HttpResponse {
-    let streams = app.catalog.list(permit.tenant());
-    let allowed = streams.iter().filter(|(name, _)| permit.check_stream(name).is_ok());
+pub async fn list(authorized: Authorized, app: web::Data<App>) -> HttpResponse {
+    let streams = app.catalog.list(authorized.tenant());
+    let allowed = streams.iter().filter(|(name, _)| authorized.key().covers(name));
     HttpResponse::Ok().json(allowed.map(|(name, _)| json!({"name": name})).collect::<Vec<_>>())
 }

@@ -6,8 +6,8 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::Problem;
-use crate::http::extract::Operator;
 use crate::sync::Counts;
 
 /// Answers when it is done, with counts.

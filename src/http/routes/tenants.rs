@@ -12,11 +12,11 @@ use serde_json::json;
 use super::keys::parse_tenant;
 use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
-use crate::documents::RequestContext;
 use crate::error::ErrorKind;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::{Json, Operator};
+use crate::http::extract::Json;
 use crate::http::field::{given, nullable};
 use crate::key::{KeyType, Label, Limits, TenantId};
 use crate::keystore::TenantPatch;
@@ -61,8 +61,7 @@ struct Changed<'a> {
 /// # Errors
 /// 400, 409 `duplicate_tenant` or `tenant_deleted`, 503.
 pub async fn create(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     wait: web::Query<Wait>,
     Json(body): Json<Create>,
@@ -75,7 +74,7 @@ pub async fn create(
         default_key_lifetime_seconds: Some(body.default_key_lifetime_seconds),
         max_key_lifetime_seconds: Some(body.max_key_lifetime_seconds),
     };
-    let created = app.keystore.create_tenant_with(&context, body.tenant_id, said).await;
+    let created = app.keystore.create_tenant_with(operator.context(), body.tenant_id, said).await;
     let created = created.map_err(|error| match error.kind() {
         ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
         _ => error.into(),
@@ -107,8 +106,7 @@ pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Re
 /// # Errors
 /// 400, 404, 410, 503.
 pub async fn update(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     id: web::Path<String>,
     wait: web::Query<Wait>,
@@ -122,7 +120,7 @@ pub async fn update(
         default_key_lifetime_seconds: patch.default_key_lifetime_seconds,
         max_key_lifetime_seconds: patch.max_key_lifetime_seconds,
     };
-    let updated = app.keystore.update_tenant(&context, &parse_tenant(&id)?, patch).await?;
+    let updated = app.keystore.update_tenant(operator.context(), &parse_tenant(&id)?, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(Changed { tenant: TenantView::new(&updated.value), receipt }))
 }
@@ -132,14 +130,13 @@ pub async fn update(
 /// # Errors
 /// 400, 404, 409 `tenant_protected`, 503.
 pub async fn delete(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     id: web::Path<String>,
     wait: web::Query<Wait>,
 ) -> Result<HttpResponse, Problem> {
     let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
-    let change_seq = app.keystore.delete_tenant(&context, &id).await?;
+    let change_seq = app.keystore.delete_tenant(operator.context(), &id).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(json!({"tenantId": id, "deleted": true, "receipt": receipt})))
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use crate::http::app::App;
-use crate::http::extract::Operator;
+use crate::http::authorize::Operator;
 
 /// All of them, by tenant and name.
 pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {

@@ -1,4 +1,4 @@
-//! What an API key is worth, with the real reason.
+//! Whether an API key would be accepted, with the real reason.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::views::KeyView;
+use crate::access::{self, Action, ClientAddress, Denial, verify};
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::Problem;
-use crate::http::extract::{Json, Operator};
+use crate::http::extract::Json;
 use crate::key::{Credential, KeyType, StreamName};
-use crate::keystore::VerdictCode;
 
 /// The body of a question.
 #[derive(Deserialize)]
@@ -33,24 +34,30 @@ struct Answer<'a> {
     key: Option<KeyView<'a>>,
 }
 
-/// Judges an API key for an action, an address and a stream. The answer is 200 whatever the verdict.
+/// Says whether an API key would be accepted for an action, from an address and for a stream. The answer is 200 either way.
 ///
 /// # Errors
 /// 400; 503 when the key is not known here and the store cannot be asked.
 pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
-    let judge = || app.keystore.verify(&body.api_key, body.action, body.address, body.stream.as_ref());
-    let mut verdict = judge();
-    if verdict.code == VerdictCode::NotFound
+    let now = app.keystore.now();
+    let question = access::Question {
+        action: body.action.map(Action::from),
+        address: body.address.map_or(ClientAddress::Unchecked, ClientAddress::Known),
+        stream: body.stream.as_ref(),
+        now,
+    };
+    let verify = || verify(app.keystore.cache(), &body.api_key, &question);
+    let mut verified = verify();
+    if verified.denial == Some(Denial::Unknown)
         && let Ok(credential) = Credential::parse(&body.api_key)
         && app.keystore.look_for(&credential.digest()).await?
     {
-        verdict = judge();
+        verified = verify();
     }
-    let now = app.keystore.now();
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Answer {
-        valid: verdict.code == VerdictCode::Valid,
-        code: verdict.code.as_str(),
-        key: verdict.key.as_deref().map(|key| KeyView::new(key, now)),
+        valid: verified.is_valid(),
+        code: verified.code(),
+        key: verified.key.as_deref().map(|key| KeyView::new(key, now)),
     }))
 }
 

@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use chrono::SecondsFormat;
 use serde_json::json;
 
-use crate::auth::{AnyUse, Permit};
+use crate::http::authorize::Authorized;
 
 /// Tenant, id, name, type, streams and expiry of the key that was presented.
-pub async fn show(permit: Permit<AnyUse>) -> HttpResponse {
-    let key = permit.key();
+pub async fn show(authorized: Authorized) -> HttpResponse {
+    let key = authorized.key();
     HttpResponse::Ok().json(json!({
         "tenant": key.tenant,
         "keyId": key.key_id,

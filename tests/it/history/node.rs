@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keyloft::auth::{self, AnyUse, Denial, Permit};
+use keyloft::access::{Action, Attempt, Denial, Permit, authenticate};
 use keyloft::key::NodeId;
 use keyloft::sync::SyncSettings;
 use keyloft::{Bucket, Keystore};
@@ -66,8 +66,8 @@ impl Node {
         self.keystore.sync().await.map(drop)
     }
 
-    pub fn authenticate(&self, api_key: &str) -> Result<Permit<AnyUse>, Denial> {
-        auth::authenticate::<AnyUse>(self.keystore.cache(), api_key, None, self.keystore.now())
+    pub fn authenticate(&self, api_key: &str) -> Result<Permit, Denial> {
+        authenticate(self.keystore.cache(), api_key, &Attempt::new(Action::Inspect, self.keystore.now()))
     }
 
     /// Waits until it has kept up with what is in the store now.

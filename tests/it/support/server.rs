@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use keyloft::auth::AdminDigest;
+use keyloft::access::AdminDigest;
 use keyloft::config::Config;
 use keyloft::http::app::App;
 use keyloft::http::server::{Server, Stop};

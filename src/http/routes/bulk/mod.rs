@@ -20,10 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::keys::parse_tenant;
 use super::receipt::patience;
-use crate::documents::RequestContext;
 use crate::http::app::App;
+use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::{Operator, check_length, read_body};
+use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{media_type, refuse_encoded, unsupported};
 use work::Work;
 
@@ -54,8 +54,7 @@ pub struct BulkQuery {
 /// # Errors
 /// 400, 404, 408, 410, 413, 415, 429 `too_many_bulk` for the whole; else each line has a status of its own.
 pub async fn run(
-    _: Operator,
-    context: RequestContext,
+    operator: Operator,
     app: web::Data<App>,
     tenant: web::Path<String>,
     query: web::Query<BulkQuery>,
@@ -71,7 +70,7 @@ pub async fn run(
     let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
     let lines = line::split(&body)?;
     let (sender, mut receiver) = mpsc::channel(PIECES);
-    let work = Work::new(app.clone().into_inner(), tenant, context, query.dry_run, sender).await?;
+    let work = Work::new(app.clone().into_inner(), tenant, operator.into_context(), query.dry_run, sender).await?;
     tokio::spawn(async move {
         let _room = room;
         work.run(lines, patience, start).await;

@@ -1,4 +1,4 @@
-//! The front door: charges go in, a decision comes out.
+//! The front door: takes what a request costs from every limit that it meets, or nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,26 +6,27 @@ use std::time::Duration;
 
 use super::local::Local;
 use super::shared::Shared;
-use super::{Charges, Load, Quotas, Refusal};
+use super::{Cost, Costs, Quotas};
+use crate::access::Refusal;
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
-/// How often what is not used any more is looked for.
+/// How often limits that are full again are forgotten.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Whether a request is admitted, and what is left.
+/// Whether a request got what it costs, and what is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct Acquisition {
     /// What is left of each limit that was met.
     pub quotas: Quotas,
-    /// Why it is not admitted; then nothing was taken.
+    /// Why not; then nothing was taken.
     pub refusal: Option<Refusal>,
 }
 
-/// The limits of one node. With the address of a Redis, all nodes that share it count together; without an answer of
-/// it, each counts for itself.
+/// The limits of one node. With a Redis, all nodes that share it count together; while it does not answer, each counts for
+/// itself.
 #[derive(Debug)]
 pub struct Limiter {
     cache: Arc<KeyCache>,
@@ -38,7 +39,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Limits in memory. `requests` bounds each key that has no such limit of its own. Subjects that are gone from
+    /// Limits in memory. `requests` limits each key that has no such limit of its own. Keys and tenants that are gone from
     /// `cache` are forgotten.
     pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, requests: Option<Rate>) -> Self {
         let start = clock.mark();
@@ -55,38 +56,38 @@ impl Limiter {
         Ok(Self { shared: Some(Shared::new(url, patience)?), ..self })
     }
 
-    /// Whether anything that a key does may meet a limit.
-    pub fn bounds(&self, key: &ApiKey, tenant: Option<&Limits>) -> bool {
+    /// Whether a key may meet a limit at all.
+    pub fn concerns(&self, key: &ApiKey, tenant: Option<&Limits>) -> bool {
         key.limits.is_some() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
     }
 
-    /// What a load takes of the limits of a key and its tenant. The key must be good: nobody else makes state here.
-    pub fn charges<'a>(&self, key: &'a ApiKey, tenant: Option<&Limits>, load: Load) -> Charges<'a> {
-        Charges::of(key, tenant, load, self.requests)
+    /// What `cost` takes from the limits of a key and its tenant. The key must be good: no other may make state here.
+    pub fn costs<'a>(&self, key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost) -> Costs<'a> {
+        Costs::of(key, tenant, cost, self.requests)
     }
 
-    /// Admits a request, and takes all that it is charged; or refuses it, and takes nothing.
-    pub async fn admit(&self, charges: &Charges<'_>) -> Decision {
-        if let Some(decision) = self.admit_at_once(charges) {
-            return decision;
+    /// Takes all that is asked for; or refuses, and takes nothing.
+    pub async fn acquire(&self, costs: &Costs<'_>) -> Acquisition {
+        if let Some(acquired) = self.try_acquire(costs) {
+            return acquired;
         }
         if let Some(shared) = &self.shared {
-            if let Some(ruling) = shared.decide(charges).await {
-                self.local.keep_in_step(charges, &ruling.until_full, self.now());
-                return ruling.decision;
+            if let Some(answer) = shared.acquire(costs).await {
+                self.local.keep_in_step(costs, &answer.until_full, self.now());
+                return answer.acquired;
             }
             self.fallbacks.fetch_add(1, Ordering::Relaxed);
         }
-        self.local.decide(charges, self.now())
+        self.local.acquire(costs, self.now())
     }
 
-    /// The same where nobody has to be asked; `None` where [`Limiter::admit`] asks Redis.
-    pub fn admit_at_once(&self, charges: &Charges<'_>) -> Option<Decision> {
-        let refusal = never(charges);
-        if charges.is_empty() || refusal.is_some() {
-            return Some(Decision { quotas: Quotas::default(), refusal });
+    /// The same without waiting; `None` where [`Limiter::acquire`] asks Redis.
+    pub fn try_acquire(&self, costs: &Costs<'_>) -> Option<Acquisition> {
+        let refusal = never(costs);
+        if costs.is_empty() || refusal.is_some() {
+            return Some(Acquisition { quotas: Quotas::default(), refusal });
         }
-        self.shared.is_none().then(|| self.local.decide(charges, self.now()))
+        self.shared.is_none().then(|| self.local.acquire(costs, self.now()))
     }
 
     /// How often this node decided alone although it was told to ask Redis.
@@ -124,9 +125,9 @@ impl Limiter {
     }
 }
 
-/// A request that takes more than ever passes at once would be told to come back for ever.
-fn never(charges: &Charges<'_>) -> Option<Refusal> {
-    let over = charges.iter().find(|charge| charge.cells() > charge.burst_cells())?;
-    let most = over.rate.burst.get().max(over.policy.kind.cell());
-    Some(Refusal::Never { policy: over.policy, amount: over.amount, most })
+/// A request that costs more than there ever is would be told to come back for ever.
+fn never(costs: &Costs<'_>) -> Option<Refusal> {
+    let over = costs.iter().find(|cost| cost.cells() > cost.burst_cells())?;
+    let most = over.rate.burst.get().max(over.limit.dimension.cell());
+    Some(Refusal::Never { limit: over.limit, amount: over.amount, most })
 }

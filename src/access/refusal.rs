@@ -1,31 +1,28 @@
-//! Every reason not to admit a request of a good key.
+//! Why limits do not admit a request whose credential is good.
 
 use std::time::Duration;
 
-use super::Policy;
+use super::LimitId;
 
-/// Why a request is not admitted.
+/// Why limits do not admit a request. Nothing was taken from any of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The key may not be used from where the request comes from, or nobody can say where that is.
-    #[error("The key may not be used from this address.")]
-    Network,
     /// A limit is used up for now.
-    #[error("The {}'s limit of {} a minute is used up for now.", .policy.holder.as_str(), .policy.kind.as_str())]
+    #[error("The {}'s limit of {} a minute is used up for now.", .limit.scope.as_str(), .limit.dimension.as_str())]
     Rate {
         /// The first limit that refused.
-        policy: Policy,
+        limit: LimitId,
         /// After how long the same request may pass.
         wait: Duration,
     },
     /// It is more than a limit ever lets pass at once.
     #[error(
         "{amount} {} in one request are more than the {}'s limit lets pass at once, which is {most}: send fewer.",
-        .policy.kind.as_str(), .policy.holder.as_str()
+        .limit.dimension.as_str(), .limit.scope.as_str()
     )]
     Never {
         /// The first limit that refused.
-        policy: Policy,
+        limit: LimitId,
         /// How much the request takes.
         amount: u64,
         /// How much may pass at once.

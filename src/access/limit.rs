@@ -1,15 +1,15 @@
-//! What is counted, and for whom.
+//! The names of limits: what is counted, and over what.
 
-/// Whose limit it is.
+/// Over what a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Holder {
-    /// The key's own.
+pub enum Scope {
+    /// One key.
     Key,
-    /// That of all keys of the tenant together.
+    /// All keys of a tenant together.
     Tenant,
 }
 
-impl Holder {
+impl Scope {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl Holder {
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum Dimension {
     /// Requests.
     Requests,
     /// Events.
@@ -30,8 +30,8 @@ pub enum Kind {
     Bytes,
 }
 
-impl Kind {
-    /// How much of it is counted as one, at least: bytes in whole KiB.
+impl Dimension {
+    /// How much of it is counted as one: bytes are counted in whole KiB.
     pub const fn cell(self) -> u64 {
         match self {
             Self::Requests | Self::Events => 1,
@@ -49,25 +49,25 @@ impl Kind {
     }
 }
 
-/// A limit by its name.
+/// One of the limits that a request may meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Policy {
-    /// Whose it is.
-    pub holder: Holder,
-    /// What it bounds.
-    pub kind: Kind,
+pub struct LimitId {
+    /// Over what it counts.
+    pub scope: Scope,
+    /// What it counts.
+    pub dimension: Dimension,
 }
 
-impl Policy {
+impl LimitId {
     /// The name in header fields.
     pub const fn name(self) -> &'static str {
-        match (self.holder, self.kind) {
-            (Holder::Key, Kind::Requests) => "key-requests",
-            (Holder::Key, Kind::Events) => "key-events",
-            (Holder::Key, Kind::Bytes) => "key-bytes",
-            (Holder::Tenant, Kind::Requests) => "tenant-requests",
-            (Holder::Tenant, Kind::Events) => "tenant-events",
-            (Holder::Tenant, Kind::Bytes) => "tenant-bytes",
+        match (self.scope, self.dimension) {
+            (Scope::Key, Dimension::Requests) => "key-requests",
+            (Scope::Key, Dimension::Events) => "key-events",
+            (Scope::Key, Dimension::Bytes) => "key-bytes",
+            (Scope::Tenant, Dimension::Requests) => "tenant-requests",
+            (Scope::Tenant, Dimension::Events) => "tenant-events",
+            (Scope::Tenant, Dimension::Bytes) => "tenant-bytes",
         }
     }
 }

@@ -1,17 +1,17 @@
-//! What is left of the limits that a request has met.
+//! What is left of the limits that a request meets.
 
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::Policy;
+use crate::access::LimitId;
 use crate::key::Rate;
 
 /// What is left of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Which limit.
-    pub policy: Policy,
+    pub limit: LimitId,
     /// How much it lets pass.
     pub rate: Rate,
     /// How much may pass now, in the unit of the limit.
@@ -20,14 +20,14 @@ pub struct Quota {
     pub full_in: Duration,
 }
 
-/// What is left of all limits that one request has met.
+/// What is left of all limits that one request meets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quotas(SmallVec<[Quota; 2]>);
 
 impl Quotas {
     /// Adds a quota, in place of an earlier one of the same limit.
     pub fn note(&mut self, quota: Quota) {
-        match self.0.iter_mut().find(|met| met.policy == quota.policy) {
+        match self.0.iter_mut().find(|met| met.limit == quota.limit) {
             Some(met) => *met = quota,
             None => self.0.push(quota),
         }

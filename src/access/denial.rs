@@ -1,9 +1,10 @@
-//! Every reason to say no. Rich for logs and metrics; clients learn only what the HTTP layer makes of it.
+//! Every reason why a credential gives no permit. Rich for logs and metrics; clients learn only what the HTTP layer makes of it.
 
 use crate::key::{KeyId, KeyType, MalformedCredential};
 
 /// Why a credential gives no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Denial {
     /// No credential was presented.
     #[error("no API key was presented")]
@@ -14,16 +15,16 @@ pub enum Denial {
     /// It is not written as an API key is.
     #[error("malformed: {0}")]
     Malformed(#[from] MalformedCredential),
-    /// It is nobody's.
+    /// It is no key's.
     #[error("unknown")]
     Unknown,
-    /// The keys are not loaded yet, so nobody can say whose it is: our fault, not the client's.
+    /// The keys are not loaded yet, so it cannot be told whose it is: our fault, not the client's.
     #[error("the keys are not loaded yet")]
     NotHydrated,
-    /// It may have been issued elsewhere a moment ago, but the store does not answer: our fault, not the client's.
+    /// Another node may have issued it a moment ago, but the store does not answer: our fault, not the client's.
     #[error("unknown, and the store cannot be asked")]
     Unverifiable,
-    /// This node has been out of contact with the store for longer than it may be: our fault, not the client's.
+    /// This node has been out of contact with the store for longer than is allowed: our fault, not the client's.
     #[error("the view of this node is too old")]
     Stale,
     /// The key has expired.
@@ -49,12 +50,18 @@ pub enum Denial {
         /// What the route needs.
         needed: KeyType,
     },
-    /// The key is good, but the client says it is another tenant's.
+    /// The key is good, but the client states another tenant.
     #[error("tenant mismatch")]
     TenantMismatch(KeyId),
+    /// The key is good, but what the client states is no tenant.
+    #[error("the stated tenant cannot be read")]
+    TenantUnreadable(KeyId),
     /// The key is good, but its tenant is suspended for this use.
     #[error("tenant suspended")]
     TenantSuspended(KeyId),
+    /// The key is good, but may not be used from the address, or nobody can say where the request comes from.
+    #[error("network not allowed")]
+    NetworkNotAllowed(KeyId),
     /// The key is good, but does not cover the stream.
     #[error("stream not allowed")]
     StreamNotAllowed(KeyId),
@@ -78,7 +85,9 @@ impl Denial {
             Self::TenantDeleted(_) => "tenant_deleted",
             Self::WrongKeyType { .. } => "wrong_key_type",
             Self::TenantMismatch(_) => "tenant_mismatch",
+            Self::TenantUnreadable(_) => "tenant_unreadable",
             Self::TenantSuspended(_) => "tenant_suspended",
+            Self::NetworkNotAllowed(_) => "network_not_allowed",
             Self::StreamNotAllowed(_) => "stream_not_allowed",
         }
     }
@@ -100,7 +109,9 @@ impl Denial {
             | Self::TenantDeleted(id)
             | Self::WrongKeyType { key_id: id, .. }
             | Self::TenantMismatch(id)
+            | Self::TenantUnreadable(id)
             | Self::TenantSuspended(id)
+            | Self::NetworkNotAllowed(id)
             | Self::StreamNotAllowed(id) => Some(*id),
         }
     }

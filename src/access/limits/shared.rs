@@ -1,5 +1,5 @@
-//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. Redis is a help, never a
-//! need: when it does not answer in time, nobody waits for it any more until it does.
+//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. Nothing depends on Redis: when
+//! it does not answer in time, no request waits for it until it does again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError, Script};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Charge, Charges, Decision, Quota, Quotas, Refusal};
+use super::gcra::Price;
+use super::{Acquisition, Costs, LimitCost, Quota, Quotas};
+use crate::access::{Refusal, Scope};
 use crate::error::{self, Error, ErrorKind};
 
 const SCRIPT: &str = include_str!("gcra.lua");
@@ -25,7 +27,7 @@ pub(super) struct Shared {
     redis: ConnectionManager,
     script: Arc<Script>,
     /// How long a request waits for Redis.
-    patience: Duration,
+    timeout: Duration,
     /// Where it is talked to: a busy worker does not make it look late.
     runtime: Option<Runtime>,
     start: Instant,
@@ -33,11 +35,11 @@ pub(super) struct Shared {
     paused_until: AtomicU64,
 }
 
-/// What Redis says of a request.
-pub(super) struct Ruling {
-    /// What is told to the client.
-    pub(super) decision: Decision,
-    /// For each charge, how long until its limit is full again.
+/// What Redis answers to a request.
+pub(super) struct Answer {
+    /// What the request got.
+    pub(super) acquired: Acquisition,
+    /// For each cost, how long until its limit is full again.
     pub(super) until_full: Vec<Duration>,
 }
 
@@ -46,7 +48,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the URL cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
-    pub(super) fn new(url: &str, patience: Duration) -> error::Result<Self> {
+    pub(super) fn new(url: &str, timeout: Duration) -> error::Result<Self> {
         // The cause is left out: it may quote the URL, which may hold a password.
         let unusable = |_| Error::invalid("the address of Redis for the limits cannot be used");
         let client = Client::open(url).map_err(unusable)?;
@@ -55,13 +57,13 @@ impl Shared {
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the thread for limits").caused_by(error))?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PAUSE))
-            .set_response_timeout(Some(patience))
+            .set_response_timeout(Some(timeout))
             .set_number_of_retries(0);
         let entered = runtime.enter();
         let redis = ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
         drop(entered);
         let (script, start) = (Arc::new(Script::new(SCRIPT)), Instant::now());
-        let shared = Self { redis, script, patience, runtime: Some(runtime), start, paused_until: AtomicU64::new(0) };
+        let shared = Self { redis, script, timeout, runtime: Some(runtime), start, paused_until: AtomicU64::new(0) };
         shared.connect();
         Ok(shared)
     }
@@ -75,14 +77,14 @@ impl Shared {
     }
 
     /// What Redis says; `None` when it does not, or has not a moment ago.
-    pub(super) async fn decide(&self, charges: &Charges<'_>) -> Option<Ruling> {
+    pub(super) async fn acquire(&self, costs: &Costs<'_>) -> Option<Answer> {
         if !self.is_worth_asking() {
             return None;
         }
-        match self.ask(charges).await {
-            Ok(answer) => {
+        match self.ask(costs).await {
+            Ok(numbers) => {
                 self.paused_until.store(0, Ordering::Relaxed);
-                ruling(charges, &answer)
+                answer(costs, &numbers)
             }
             Err(Silence(reason)) => {
                 let until = self.micros() + micros(PAUSE);
@@ -105,14 +107,15 @@ impl Shared {
         now >= until && self.paused_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    async fn ask(&self, charges: &Charges<'_>) -> Result<Vec<i64>, Silence> {
+    async fn ask(&self, costs: &Costs<'_>) -> Result<Vec<i64>, Silence> {
         let (mut redis, script) = (self.redis.clone(), self.script.clone());
-        let asked: Vec<_> = charges.iter().map(|charge| (name(charges, charge), Price::of(charge))).collect();
+        let asked: Vec<_> =
+            costs.iter().map(|cost| (name(costs, cost), price(cost), cost.rate.per_minute.get())).collect();
         let Some(runtime) = &self.runtime else { return Err(Silence("no thread".to_owned())) };
         let asking = runtime.spawn(async move {
             let mut call = script.prepare_invoke();
-            for (name, price) in asked {
-                call.key(name).arg(price.cost).arg(price.capacity).arg(price.rate);
+            for (name, price, rate) in asked {
+                call.key(name).arg(price.cost).arg(price.capacity).arg(rate);
             }
             match call.invoke_async::<Vec<i64>>(&mut redis).await {
                 // The connection had ended since it was used last, and is being made anew. What was counted without an
@@ -121,7 +124,7 @@ impl Shared {
                 outcome => outcome,
             }
         });
-        match tokio::time::timeout(self.patience, asking).await {
+        match tokio::time::timeout(self.timeout, asking).await {
             Ok(Ok(answer)) => answer.map_err(|error| Silence::because(&error)),
             Ok(Err(_)) => Err(Silence("no thread".to_owned())),
             Err(_) => Err(Silence("no answer in time".to_owned())),
@@ -160,63 +163,49 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A charge in microseconds, both rounded up: over any time, a limit passes no more than over one microsecond more.
-struct Price {
-    cost: u64,
-    capacity: u64,
-    rate: u64,
-}
-
-impl Price {
-    fn of(charge: &Charge) -> Self {
-        let rate = charge.rate.per_minute.get();
-        let price = |cells: u64| {
-            let units = u128::from(cells) * u128::from(charge.policy.kind.cell());
-            u64::try_from((units * MINUTE_MICROS).div_ceil(rate.into())).unwrap_or(u64::MAX).min(MAX_CAPACITY_MICROS)
-        };
-        Self { cost: price(charge.cells()), capacity: price(charge.burst_cells()), rate }
-    }
-
-    /// How many units come back in so many microseconds.
-    fn units(&self, micros: u64) -> u64 {
-        u64::try_from(u128::from(micros) * u128::from(self.rate) / MINUTE_MICROS).unwrap_or(u64::MAX)
-    }
+/// In microseconds, both rounded up: over any time, a limit passes no more than over one microsecond more.
+fn price(cost: &LimitCost) -> Price {
+    let price = |cells: u64| {
+        let units = u128::from(cells) * u128::from(cost.limit.dimension.cell());
+        let micros = (units * MINUTE_MICROS).div_ceil(cost.rate.per_minute.get().into());
+        u64::try_from(micros).unwrap_or(u64::MAX).min(MAX_CAPACITY_MICROS)
+    };
+    Price { cost: price(cost.cells()), capacity: price(cost.burst_cells()) }
 }
 
 /// The braces keep the limits of one tenant together in a cluster.
-fn name(charges: &Charges<'_>, charge: &Charge) -> String {
-    use super::Holder::{Key, Tenant};
-    let kind = charge.policy.kind.as_str();
-    match charge.policy.holder {
-        Key => format!("keyloft:limit:{{{}}}:{}:{kind}", charges.tenant, charges.key_id),
-        Tenant => format!("keyloft:limit:{{{}}}:{kind}", charges.tenant),
+fn name(costs: &Costs<'_>, cost: &LimitCost) -> String {
+    let dimension = cost.limit.dimension.as_str();
+    match cost.limit.scope {
+        Scope::Key => format!("keyloft:limit:{{{}}}:{}:{dimension}", costs.tenant, costs.key_id),
+        Scope::Tenant => format!("keyloft:limit:{{{}}}:{dimension}", costs.tenant),
     }
 }
 
-/// `None` when the answer is not what the script gives.
-fn ruling(charges: &Charges<'_>, answer: &[i64]) -> Option<Ruling> {
-    let [refused, wait, until_full @ ..] = answer else { return None };
+/// `None` when the numbers are not those that the script gives.
+fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<Answer> {
+    let [refused, wait, until_full @ ..] = numbers else { return None };
     let micros = |number: i64| u64::try_from(number).ok().map(Duration::from_micros);
     let until_full: Vec<_> = until_full.iter().map(|number| micros(*number)).collect::<Option<_>>()?;
     let refused = usize::try_from(*refused).ok()?;
     let mut quotas = Quotas::default();
-    for (charge, full_in) in charges.iter().zip(&until_full) {
-        quotas.note(quota(charge, *full_in, refused > 0));
+    for (cost, full_in) in costs.iter().zip(&until_full) {
+        quotas.note(quota(cost, *full_in, refused > 0));
     }
-    let refused = refused.checked_sub(1).and_then(|at| charges.iter().nth(at));
+    let refused = refused.checked_sub(1).and_then(|at| costs.iter().nth(at));
     let wait = micros(*wait)?;
-    let refusal = refused.map(|charge| Refusal::Rate { policy: charge.policy, wait });
-    Some(Ruling { decision: Decision { quotas, refusal }, until_full })
+    let refusal = refused.map(|cost| Refusal::Rate { limit: cost.limit, wait });
+    Some(Answer { acquired: Acquisition { quotas, refusal }, until_full })
 }
 
-fn quota(charge: &Charge, full_in: Duration, refused: bool) -> Quota {
-    let price = Price::of(charge);
+fn quota(cost: &LimitCost, full_in: Duration, refused: bool) -> Quota {
     // What costs are rounded up by is back before an answer has arrived.
     let slack = if refused { 0 } else { 100 };
-    let left = price.capacity.saturating_sub(micros(full_in).saturating_sub(slack));
-    let cell = charge.policy.kind.cell();
-    let remaining = (price.units(left) / cell * cell).min(charge.rate.burst.get());
-    Quota { policy: charge.policy, rate: charge.rate, remaining, full_in }
+    let left = price(cost).capacity.saturating_sub(micros(full_in).saturating_sub(slack));
+    let units = u128::from(left) * u128::from(cost.rate.per_minute.get()) / MINUTE_MICROS;
+    let cell = cost.limit.dimension.cell();
+    let remaining = (u64::try_from(units).unwrap_or(u64::MAX) / cell * cell).min(cost.rate.burst.get());
+    Quota { limit: cost.limit, rate: cost.rate, remaining, full_in }
 }
 
 fn micros(time: Duration) -> u64 {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Kind, Quota, Quotas};
+use super::{Quota, Quotas};
+use crate::access::Dimension;
 
 /// The window of every rate, in seconds.
 const WINDOW: u64 = 60;
@@ -21,10 +22,10 @@ pub fn write(quotas: &Quotas) -> (Vec<u8>, usize) {
 fn policy(text: &mut Vec<u8>, quotas: &Quotas) {
     list(text, quotas, |text, quota| {
         parameter(text, ";q=", quota.rate.per_minute.get());
-        match quota.policy.kind {
-            Kind::Requests => {} // The unit of whoever says none.
-            Kind::Events => text.extend_from_slice(br#";qu="events""#),
-            Kind::Bytes => text.extend_from_slice(br#";qu="content-bytes""#),
+        match quota.limit.dimension {
+            Dimension::Requests => {} // The unit when none is stated.
+            Dimension::Events => text.extend_from_slice(br#";qu="events""#),
+            Dimension::Bytes => text.extend_from_slice(br#";qu="content-bytes""#),
         }
         parameter(text, ";w=", WINDOW);
     });
@@ -37,7 +38,7 @@ fn state(text: &mut Vec<u8>, quotas: &Quotas) {
     });
 }
 
-/// Rounded up, so that whoever waits for so long has waited long enough.
+/// Rounded up, so that a client that waits for so long has waited long enough.
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -48,7 +49,7 @@ fn list(text: &mut Vec<u8>, quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &
             text.extend_from_slice(b", ");
         }
         text.push(b'"');
-        text.extend_from_slice(quota.policy.name().as_bytes());
+        text.extend_from_slice(quota.limit.name().as_bytes());
         text.push(b'"');
         parameters(text, quota);
     }
@@ -62,27 +63,27 @@ fn parameter(text: &mut Vec<u8>, name: &str, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{LimitId, Scope};
     use crate::key::Rate;
-    use crate::limits::{Holder, Policy};
 
-    fn quota(holder: Holder, kind: Kind, per_minute: u64, remaining: u64, millis: u64) -> Quota {
+    fn quota(scope: Scope, dimension: Dimension, per_minute: u64, remaining: u64, millis: u64) -> Quota {
         let rate = Rate::per_minute(per_minute).unwrap();
-        Quota { policy: Policy { holder, kind }, rate, remaining, full_in: Duration::from_millis(millis) }
+        Quota { limit: LimitId { scope, dimension }, rate, remaining, full_in: Duration::from_millis(millis) }
     }
 
     #[test]
     fn every_limit_is_a_member_with_its_unit() {
         let mut quotas = Quotas::default();
-        quotas.note(quota(Holder::Key, Kind::Requests, 600, 599, 100));
+        quotas.note(quota(Scope::Key, Dimension::Requests, 600, 599, 100));
         let values = |quotas: &Quotas| {
             let (text, split) = write(quotas);
             let text = String::from_utf8(text).unwrap();
             [text[..split].to_owned(), text[split..].to_owned()]
         };
         assert_eq!(values(&quotas), [r#""key-requests";q=600;w=60"#, r#""key-requests";r=599;t=1"#]);
-        quotas.note(quota(Holder::Tenant, Kind::Events, 1_099_511_627_776, 0, 60_000));
-        quotas.note(quota(Holder::Tenant, Kind::Bytes, 10, 7, 0));
-        quotas.note(quota(Holder::Key, Kind::Requests, 600, 598, 1001));
+        quotas.note(quota(Scope::Tenant, Dimension::Events, 1_099_511_627_776, 0, 60_000));
+        quotas.note(quota(Scope::Tenant, Dimension::Bytes, 10, 7, 0));
+        quotas.note(quota(Scope::Key, Dimension::Requests, 600, 598, 1001));
         let policy = r#""key-requests";q=600;w=60, "tenant-events";q=1099511627776;qu="events";w=60, "#;
         let state = r#""key-requests";r=598;t=2, "tenant-events";r=0;t=60, "tenant-bytes";r=7;t=0"#;
         let bytes = r#""tenant-bytes";q=10;qu="content-bytes";w=60"#;

@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Permit, Query};
+use super::{Action, ClientAddress, Denial, Facts, Found, Permit, StatedTenant, TenantState, View, decide};
 use crate::cache::{Change, KeyCache};
 use crate::clock::Clock;
-use crate::key::{ApiKey, Digest, KeyId, KeyType, Standing, StreamName, Streams, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, StreamName, Streams, TenantId};
 
 /// The id of a query session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +37,8 @@ impl fmt::Display for SessionId {
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+#[non_exhaustive]
+pub enum SessionEnd {
     /// Its guard was dropped: the answer is complete, or its client has gone.
     Closed,
     /// Its time was up.
@@ -63,14 +65,16 @@ pub struct Session {
     /// When it was opened.
     pub opened_at: DateTime<Utc>,
     deadline: DateTime<Utc>,
+    /// What it does.
+    action: Action,
     /// What was presented to open it.
-    secret: Digest,
+    presented: Digest,
     cache: Arc<KeyCache>,
     /// The streams that its query reads.
     touched: Mutex<BTreeSet<StreamName>>,
     /// Its key was changed.
     changed: Notify,
-    ending: watch::Sender<Option<Ending>>,
+    ending: watch::Sender<Option<SessionEnd>>,
 }
 
 impl Session {
@@ -86,17 +90,38 @@ impl Session {
 
     /// Says whether it may read a stream. If it may, it does from now on, and ends when its key no longer covers that.
     pub fn touch(&self, stream: &StreamName) -> bool {
-        let mut touched = self.touched();
-        let allowed = self.key().is_some_and(|key| key.streams.allow(stream));
+        let mut touched = self.touched.lock();
+        let allowed = self.key().is_some_and(|key| key.covers(stream));
         if allowed && !touched.contains(stream) {
             touched.insert(stream.clone());
         }
         allowed
     }
 
-    /// Whether a key covers everything that it reads.
-    fn is_covered_by(&self, key: &ApiKey) -> bool {
-        matches!(key.streams, Streams::All) || self.touched().iter().all(|stream| key.streams.allow(stream))
+    /// Why it may not go on at `now`, if it may not.
+    fn reason_to_end(&self, now: DateTime<Utc>) -> Option<SessionEnd> {
+        let Some(key) = self.key() else { return Some(SessionEnd::KeyWithdrawn) };
+        let Some(tenant) = self.cache.tenant(&self.tenant) else { return Some(SessionEnd::TenantSuspended) };
+        let found = Found { key: &key, tenant: TenantState::from(&*tenant), presented: &self.presented };
+        let facts = Facts {
+            now,
+            view: View::Current,
+            found: Ok(Some(found)),
+            stated_tenant: StatedTenant::Nothing,
+            address: ClientAddress::Unchecked,
+            request_rate: None,
+            stream: None,
+            volume: None,
+        };
+        let denial = decide(&facts, self.action).denial().or_else(|| {
+            let touched = self.touched.lock();
+            touched.iter().find_map(|stream| decide(&Facts { stream: Some(stream), ..facts }, self.action).denial())
+        })?;
+        Some(match denial {
+            Denial::StreamNotAllowed(_) => SessionEnd::StreamWithdrawn,
+            Denial::TenantSuspended(_) | Denial::TenantDeleted(_) => SessionEnd::TenantSuspended,
+            _ => SessionEnd::KeyWithdrawn,
+        })
     }
 
     fn key(&self) -> Option<Arc<ApiKey>> {
@@ -104,22 +129,18 @@ impl Session {
     }
 
     fn end_of_key(&self) -> Option<DateTime<Utc>> {
-        self.key().and_then(|key| key.secret_until(&self.secret))
-    }
-
-    fn touched(&self) -> MutexGuard<'_, BTreeSet<StreamName>> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.key().and_then(|key| key.secret_until(&self.presented))
     }
 
     /// Waits until the session ends, however it does.
-    pub async fn ended(&self) -> Ending {
+    pub async fn ended(&self) -> SessionEnd {
         // The sender lives in `self`, so waiting cannot fail.
         let ending = self.ending.subscribe().wait_for(Option::is_some).await.ok().and_then(|ending| *ending);
-        ending.unwrap_or(Ending::Closed)
+        ending.unwrap_or(SessionEnd::Closed)
     }
 
     /// The first reason counts.
-    fn finish(&self, reason: Ending) {
+    fn finish(&self, reason: SessionEnd) {
         self.ending.send_if_modified(|ending| ending.is_none() && ending.replace(reason).is_none());
     }
 }
@@ -161,7 +182,7 @@ impl Sessions {
     /// # Errors
     /// [`TooManyQueries`] when the tenant has no place left.
     #[allow(clippy::disallowed_methods)]
-    pub fn open(self: &Arc<Self>, permit: &Permit<Query>) -> Result<SessionGuard, TooManyQueries> {
+    pub fn open(self: &Arc<Self>, permit: &Permit) -> Result<SessionGuard, TooManyQueries> {
         let key = permit.key();
         let opened_at = self.clock.now();
         let session = Arc::new(Session {
@@ -170,21 +191,22 @@ impl Sessions {
             key_id: key.key_id,
             opened_at,
             deadline: opened_at + TimeDelta::from_std(self.ttl).unwrap_or(TimeDelta::MAX),
-            secret: permit.presented(),
+            action: permit.action(),
+            presented: permit.presented(),
             cache: self.cache.clone(),
             touched: Mutex::default(),
             changed: Notify::new(),
             ending: watch::Sender::new(None),
         });
         {
-            let mut open = self.lock();
+            let mut open = self.open.lock();
             if open.values().filter(|other| other.tenant == session.tenant).count() >= self.max_per_tenant {
                 return Err(TooManyQueries { limit: self.max_per_tenant });
             }
             open.insert(session.id, session.clone());
         }
         // A revocation between the permit and the insertion found no session to end: look again now.
-        if let Some(ending) = self.reason_to_end(&session) {
+        if let Some(ending) = session.reason_to_end(self.clock.now()) {
             self.end(session.id, ending);
         }
         let time_is_up = tokio::spawn(self.clone().expire(session.clone()));
@@ -199,7 +221,7 @@ impl Sessions {
             let of_key = of_key.and_then(|left| Instant::now().checked_add(left)).filter(|end| *end < deadline);
             tokio::select! {
                 () = tokio::time::sleep_until(of_key.unwrap_or(deadline)) => {
-                    break if of_key.is_some() { Ending::KeyWithdrawn } else { Ending::Deadline };
+                    break if of_key.is_some() { SessionEnd::KeyWithdrawn } else { SessionEnd::Deadline };
                 }
                 () = session.changed.notified() => {}
             }
@@ -209,14 +231,14 @@ impl Sessions {
 
     /// The sessions that are open now, oldest first.
     pub fn list(&self) -> Vec<Arc<Session>> {
-        let mut open: Vec<_> = self.lock().values().cloned().collect();
+        let mut open: Vec<_> = self.open.lock().values().cloned().collect();
         open.sort_unstable_by_key(|session| (session.opened_at, session.id));
         open
     }
 
     /// Ends a session; `false` when there is none with that id.
-    pub fn end(&self, id: SessionId, ending: Ending) -> bool {
-        let Some(session) = self.lock().remove(&id) else { return false };
+    pub fn end(&self, id: SessionId, ending: SessionEnd) -> bool {
+        let Some(session) = self.open.lock().remove(&id) else { return false };
         session.finish(ending);
         true
     }
@@ -227,31 +249,13 @@ impl Sessions {
             Change::Tenant { tenant } => session.tenant == *tenant,
             Change::Stream { .. } => false,
         };
-        let concerned: Vec<_> = self.lock().values().filter(concerned).cloned().collect();
+        let concerned: Vec<_> = self.open.lock().values().filter(concerned).cloned().collect();
         for session in concerned {
-            match self.reason_to_end(&session) {
+            match session.reason_to_end(self.clock.now()) {
                 Some(ending) => _ = self.end(session.id, ending),
                 None => session.changed.notify_one(),
             }
         }
-    }
-
-    fn reason_to_end(&self, session: &Session) -> Option<Ending> {
-        let now = self.clock.now();
-        let good = |key: &Arc<ApiKey>| {
-            key.standing(now) == Standing::Good && key.secret_until(&session.secret).is_none_or(|end| end > now)
-        };
-        let Some(key) = session.key().filter(good) else { return Some(Ending::KeyWithdrawn) };
-        if !session.is_covered_by(&key) {
-            return Some(Ending::StreamWithdrawn);
-        }
-        let tenant = self.cache.tenant(&session.tenant);
-        let refused = tenant.is_none_or(|tenant| tenant.deleted || tenant.suspended.contains(&KeyType::Query));
-        refused.then_some(Ending::TenantSuspended)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,25 +277,25 @@ impl SessionGuard {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.deadline.abort();
-        self.sessions.lock().remove(&self.session.id);
-        self.session.finish(Ending::Closed);
+        self.sessions.open.lock().remove(&self.session.id);
+        self.session.finish(SessionEnd::Closed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::authenticate;
+    use crate::access::{Attempt, authenticate};
     use crate::clock::SystemClock;
     use crate::documents::RequestContext;
-    use crate::key::{KeyName, KeyPatch, NewKey};
+    use crate::key::{KeyName, KeyPatch, KeyType, NewKey};
     use crate::keystore::{Keystore, TenantPatch};
     use crate::store::Bucket;
 
     struct Fixture {
         keystore: Keystore,
         sessions: Arc<Sessions>,
-        permit: Permit<Query>,
+        permit: Permit,
     }
 
     async fn fixture(ttl: Duration) -> Fixture {
@@ -300,7 +304,8 @@ mod tests {
         keystore.sync().await.unwrap();
         let new = NewKey::new(KeyName::parse("q").unwrap(), KeyType::Query);
         let issued = keystore.issue(&RequestContext::admin(), &TenantId::default(), new).await.unwrap();
-        let permit = authenticate(keystore.cache(), issued.secret.expose(), None, keystore.now()).unwrap();
+        let attempt = Attempt::new(Action::Query, keystore.now());
+        let permit = authenticate(keystore.cache(), issued.secret.expose(), &attempt).unwrap();
         let sessions = Sessions::new(keystore.cache().clone(), clock, ttl, 2);
         Fixture { keystore, sessions, permit }
     }
@@ -318,7 +323,7 @@ mod tests {
     async fn the_deadline_frees_the_place_by_itself() {
         let Fixture { sessions, permit, .. } = fixture(Duration::from_millis(20)).await;
         let guard = sessions.open(&permit).unwrap();
-        assert_eq!(guard.session().ended().await, Ending::Deadline);
+        assert_eq!(guard.session().ended().await, SessionEnd::Deadline);
         assert!(sessions.list().is_empty());
     }
 
@@ -327,12 +332,12 @@ mod tests {
         let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
         let expires_at = Some(Some(keystore.now() + TimeDelta::milliseconds(50)));
         let patch = KeyPatch { expires_at, ..KeyPatch::default() };
-        let changed = keystore
+        keystore
             .update(&RequestContext::admin(), &TenantId::default(), permit.key().key_id, patch, None)
             .await
             .unwrap();
-        let guard = sessions.open(&Permit::of(changed.value)).unwrap();
-        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
+        let guard = sessions.open(&permit).unwrap();
+        assert_eq!(guard.session().ended().await, SessionEnd::KeyWithdrawn);
     }
 
     #[tokio::test]
@@ -354,7 +359,7 @@ mod tests {
             .update_tenant(&RequestContext::admin(), &tenant, TenantPatch { suspended, ..TenantPatch::default() })
             .await
             .unwrap();
-        assert_eq!(guard.session().ended().await, Ending::TenantSuspended);
+        assert_eq!(guard.session().ended().await, SessionEnd::TenantSuspended);
         keystore
             .update_tenant(
                 &RequestContext::admin(),
@@ -366,7 +371,7 @@ mod tests {
         let guard = sessions.open(&permit).unwrap();
         let patch = KeyPatch { active: Some(false), ..KeyPatch::default() };
         keystore.update(&RequestContext::admin(), &tenant, permit.key().key_id, patch, None).await.unwrap();
-        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
+        assert_eq!(guard.session().ended().await, SessionEnd::KeyWithdrawn);
     }
 
     #[tokio::test]
@@ -374,6 +379,6 @@ mod tests {
         let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
         keystore.revoke(&RequestContext::admin(), &TenantId::default(), permit.key().key_id, None).await.unwrap();
         let guard = sessions.open(&permit).unwrap();
-        assert_eq!(guard.session().ended().await, Ending::KeyWithdrawn);
+        assert_eq!(guard.session().ended().await, SessionEnd::KeyWithdrawn);
     }
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use proptest::prelude::*;
 
-use super::bucket::Bucket;
 use super::*;
+use crate::access::{Dimension, LimitId, Refusal, Scope};
 use crate::cache::KeyCache;
 use crate::clock::ManualClock;
 use crate::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
@@ -43,13 +43,13 @@ impl Bench {
         key
     }
 
-    fn take(&self, key: &ApiKey, load: Load) -> Decision {
-        let charges = self.limiter.charges(key, Some(&self.tenant.limits), load);
-        self.limiter.admit(&charges).now_or_never().unwrap()
+    fn take(&self, key: &ApiKey, cost: Cost) -> Acquisition {
+        let costs = self.limiter.costs(key, Some(&self.tenant.limits), cost);
+        self.limiter.acquire(&costs).now_or_never().unwrap()
     }
 
     fn request(&self, key: &ApiKey) -> Result<(), Refusal> {
-        self.take(key, Load::REQUEST).refusal.map_or(Ok(()), Err)
+        self.take(key, Cost::REQUEST).refusal.map_or(Ok(()), Err)
     }
 
     /// How many requests of many pass at once.
@@ -70,8 +70,8 @@ fn requests(per_minute: u64, burst: u64) -> Limits {
     Limits { requests: rate(per_minute, burst), ..Limits::default() }
 }
 
-fn used_up(holder: Holder, kind: Kind, millis: u64) -> Option<Refusal> {
-    Some(Refusal::Rate { policy: Policy { holder, kind }, wait: Duration::from_millis(millis) })
+fn used_up(scope: Scope, dimension: Dimension, millis: u64) -> Option<Refusal> {
+    Some(Refusal::Rate { limit: LimitId { scope, dimension }, wait: Duration::from_millis(millis) })
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn a_burst_passes_at_once_and_then_what_comes_back() {
     let bench = Bench::new();
     let key = bench.key(requests(60, 5));
     assert_eq!(bench.burst(&key), 5);
-    let refused = bench.take(&key, Load::REQUEST);
-    assert_eq!(refused.refusal, used_up(Holder::Key, Kind::Requests, 1000));
+    let refused = bench.take(&key, Cost::REQUEST);
+    assert_eq!(refused.refusal, used_up(Scope::Key, Dimension::Requests, 1000));
     let quota = *refused.quotas.iter().next().unwrap();
     assert_eq!((quota.remaining, quota.full_in), (0, Duration::from_secs(5)));
     bench.wait(999);
@@ -106,10 +106,10 @@ fn a_key_that_is_refused_takes_nothing_from_its_tenant() {
     let (greedy, modest) = (bench.key(requests(4, 4)), bench.key(Limits::default()));
     assert_eq!(bench.burst(&greedy), 4);
     for _ in 0..100 {
-        assert!(matches!(bench.request(&greedy), Err(Refusal::Rate { policy, .. }) if policy.holder == Holder::Key));
+        assert!(matches!(bench.request(&greedy), Err(Refusal::Rate { limit, .. }) if limit.scope == Scope::Key));
     }
     assert_eq!(bench.burst(&modest), 6);
-    assert_eq!(bench.take(&modest, Load::REQUEST).refusal, used_up(Holder::Tenant, Kind::Requests, 6000));
+    assert_eq!(bench.take(&modest, Cost::REQUEST).refusal, used_up(Scope::Tenant, Dimension::Requests, 6000));
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn what_a_tenant_refuses_takes_nothing_from_the_key() {
     let (first, second) = (bench.key(requests(5, 5)), bench.key(requests(5, 5)));
     assert!(bench.request(&first).is_ok());
     for _ in 0..100 {
-        let decision = bench.take(&second, Load::REQUEST);
-        assert!(matches!(decision.refusal, Some(Refusal::Rate { policy, .. }) if policy.holder == Holder::Tenant));
+        let decision = bench.take(&second, Cost::REQUEST);
+        assert!(matches!(decision.refusal, Some(Refusal::Rate { limit, .. }) if limit.scope == Scope::Tenant));
         assert_eq!(decision.quotas.iter().next().unwrap().remaining, 5);
     }
 }
@@ -129,26 +129,27 @@ fn events_and_bytes_are_taken_together_or_not_at_all() {
     let bench = Bench::new();
     let limits = Limits { events: rate(100, 100), bytes: rate(10_240, 10_240), ..Limits::default() };
     let key = bench.key(limits);
-    let load = |events, bytes| Load { requests: 0, events, bytes };
-    assert_eq!(bench.take(&key, load(50, 8 * 1024)).refusal, None);
-    assert_eq!(bench.take(&key, load(50, 3 * 1024)).refusal, used_up(Holder::Key, Kind::Bytes, 6000));
-    let left = bench.take(&key, load(50, 1)).quotas;
+    let cost = |events, bytes| Cost { requests: 0, events, bytes };
+    assert_eq!(bench.take(&key, cost(50, 8 * 1024)).refusal, None);
+    assert_eq!(bench.take(&key, cost(50, 3 * 1024)).refusal, used_up(Scope::Key, Dimension::Bytes, 6000));
+    let left = bench.take(&key, cost(50, 1)).quotas;
     assert_eq!(left.iter().map(|quota| quota.remaining).collect::<Vec<_>>(), [0, 1024]);
     // The longest of all waits is told.
-    assert_eq!(bench.take(&key, load(100, 2048)).refusal, used_up(Holder::Key, Kind::Events, 60_000));
+    assert_eq!(bench.take(&key, cost(100, 2048)).refusal, used_up(Scope::Key, Dimension::Events, 60_000));
 }
 
 #[test]
 fn what_never_passes_is_told_so_and_takes_nothing() {
     let bench = Bench::with(None, Limits { events: rate(500, 50), ..Limits::default() });
     let key = bench.key(Limits { events: rate(100, 100), bytes: rate(10, 10), ..Limits::default() });
-    let load = |events, bytes| Load { requests: 0, events, bytes };
-    let never = |holder, kind, amount, most| Some(Refusal::Never { policy: Policy { holder, kind }, amount, most });
-    assert_eq!(bench.take(&key, load(101, 1)).refusal, never(Holder::Key, Kind::Events, 101, 100));
-    assert_eq!(bench.take(&key, load(51, 1)).refusal, never(Holder::Tenant, Kind::Events, 51, 50));
-    assert_eq!(bench.take(&key, load(1, 1025)).refusal, never(Holder::Key, Kind::Bytes, 1025, 1024));
+    let cost = |events, bytes| Cost { requests: 0, events, bytes };
+    let never =
+        |scope, dimension, amount, most| Some(Refusal::Never { limit: LimitId { scope, dimension }, amount, most });
+    assert_eq!(bench.take(&key, cost(101, 1)).refusal, never(Scope::Key, Dimension::Events, 101, 100));
+    assert_eq!(bench.take(&key, cost(51, 1)).refusal, never(Scope::Tenant, Dimension::Events, 51, 50));
+    assert_eq!(bench.take(&key, cost(1, 1025)).refusal, never(Scope::Key, Dimension::Bytes, 1025, 1024));
     assert_eq!(bench.limiter.subjects(), 0);
-    assert_eq!(bench.take(&key, load(50, 1)).refusal, None);
+    assert_eq!(bench.take(&key, cost(50, 1)).refusal, None);
 }
 
 #[test]
@@ -236,21 +237,23 @@ fn a_busy_key_takes_nothing_from_another() {
 fn the_largest_and_the_slowest_limit_are_counted_without_overflow() {
     let bench = Bench::new();
     for (per_minute, burst) in [(Rate::MAX, Rate::MAX), (1, Rate::MAX), (Rate::MAX, 1), (1, 1)] {
-        for kind in [Kind::Requests, Kind::Events, Kind::Bytes] {
-            let policy = Policy { holder: Holder::Key, kind };
-            let charge = Charge { policy, rate: rate(per_minute, burst).unwrap(), amount: 1 };
-            let bucket = Bucket::new(&charge);
-            let late = Duration::from_secs(50 * 365 * 24 * 3600);
-            for now in [Duration::ZERO, late] {
-                assert_eq!(bucket.propose(&charge, now), Ok(()));
-                bucket.settle();
-                assert!(bucket.burst() >= 1 && bucket.quota(&charge, now).remaining <= burst);
-            }
+        for dimension in [Dimension::Requests, Dimension::Events, Dimension::Bytes] {
+            let limit = rate(per_minute, burst);
+            let limits = match dimension {
+                Dimension::Requests => Limits { requests: limit, ..Limits::default() },
+                Dimension::Events => Limits { events: limit, ..Limits::default() },
+                Dimension::Bytes => Limits { bytes: limit, ..Limits::default() },
+            };
+            let key = bench.key(limits);
+            let taken = bench.take(&key, Cost { requests: 1, events: 1, bytes: 1 });
+            assert_eq!(taken.refusal, None);
+            assert!(taken.quotas.iter().all(|quota| quota.remaining <= burst));
         }
     }
+    bench.wait(50 * 365 * 24 * 3600 * 1000);
     let all = Some(Rate::per_minute(Rate::MAX).unwrap());
     let key = bench.key(Limits { requests: all, events: all, bytes: all });
-    assert_eq!(bench.take(&key, Load { requests: 1, events: 100_000, bytes: 1 << 30 }).refusal, None);
+    assert_eq!(bench.take(&key, Cost { requests: 1, events: 100_000, bytes: 1 << 30 }).refusal, None);
 }
 
 /// What passed, and when, in milliseconds.
@@ -276,27 +279,27 @@ proptest! {
         burst in 1u64..200,
         arrivals in proptest::collection::vec((0i64..2000, 1u64..20), 1..200),
     ) {
-        for kind in [Kind::Requests, Kind::Events, Kind::Bytes] {
+        for dimension in [Dimension::Requests, Dimension::Events, Dimension::Bytes] {
             let bench = Bench::new();
-            let unit = kind.cell();
+            let unit = dimension.cell();
             let rate = Rate::new(per_minute * unit - unit / 2, burst * unit).unwrap();
-            let limits = match kind {
-                Kind::Requests => Limits { requests: Some(rate), ..Limits::default() },
-                Kind::Events => Limits { events: Some(rate), ..Limits::default() },
-                Kind::Bytes => Limits { bytes: Some(rate), ..Limits::default() },
+            let limits = match dimension {
+                Dimension::Requests => Limits { requests: Some(rate), ..Limits::default() },
+                Dimension::Events => Limits { events: Some(rate), ..Limits::default() },
+                Dimension::Bytes => Limits { bytes: Some(rate), ..Limits::default() },
             };
             let key = bench.key(limits);
             let (mut now, mut passed) = (0, Passed::new());
             for (pause, amount) in &arrivals {
                 bench.wait(*pause);
                 now += pause.unsigned_abs();
-                let load = match kind {
-                    Kind::Requests => Load::REQUEST,
-                    Kind::Events => Load { requests: 0, events: *amount, bytes: 0 },
-                    Kind::Bytes => Load { requests: 0, events: 0, bytes: amount * unit },
+                let cost = match dimension {
+                    Dimension::Requests => Cost::REQUEST,
+                    Dimension::Events => Cost { requests: 0, events: *amount, bytes: 0 },
+                    Dimension::Bytes => Cost { requests: 0, events: 0, bytes: amount * unit },
                 };
-                let amount = if kind == Kind::Requests { 1 } else { *amount };
-                match bench.take(&key, load).refusal {
+                let amount = if dimension == Dimension::Requests { 1 } else { *amount };
+                match bench.take(&key, cost).refusal {
                     None => passed.push((now, amount)),
                     Some(Refusal::Never { .. }) => prop_assert!(amount > burst),
                     // Whoever waits for as long as it says is admitted.
@@ -304,10 +307,9 @@ proptest! {
                         let millis = wait.as_nanos().div_ceil(1_000_000);
                         bench.wait(i64::try_from(millis).unwrap());
                         now += u64::try_from(millis).unwrap();
-                        prop_assert_eq!(bench.take(&key, load).refusal, None);
+                        prop_assert_eq!(bench.take(&key, cost).refusal, None);
                         passed.push((now, amount));
                     }
-                    Some(other) => prop_assert!(false, "{other}"),
                 }
             }
             assert_bounded(&passed, rate, unit)?;
@@ -331,11 +333,11 @@ proptest! {
         for (pause, which, events, kib) in arrivals {
             bench.wait(pause);
             now += pause.unsigned_abs();
-            let load = Load { requests: 0, events, bytes: kib * 1024 };
-            let too_much = bench.take(&keys[which], Load { events: 21, ..load }).refusal;
+            let cost = Cost { requests: 0, events, bytes: kib * 1024 };
+            let too_much = bench.take(&keys[which], Cost { events: 21, ..cost }).refusal;
             let is_never = matches!(too_much, Some(Refusal::Never { .. }));
             prop_assert!(is_never);
-            let decision = bench.take(&keys[which], load);
+            let decision = bench.take(&keys[which], cost);
             if decision.refusal.is_none() {
                 for of in [which, 2] {
                     passed[of][0].push((now, events));
@@ -343,7 +345,7 @@ proptest! {
                 }
             } else {
                 // Asked again at once, everything is as it was.
-                prop_assert_eq!(bench.take(&keys[which], load), decision);
+                prop_assert_eq!(bench.take(&keys[which], cost), decision);
             }
         }
         for (passed, limits) in passed.iter().zip([limits[0], limits[1], whole]) {

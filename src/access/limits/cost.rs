@@ -1,0 +1,92 @@
+//! What a request takes, and the limits that it meets.
+
+use smallvec::SmallVec;
+
+use crate::access::{Dimension, LimitId, Scope};
+use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
+
+/// What a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Requests: 1 when it comes, 0 for what is found inside of it later.
+    pub requests: u64,
+    /// Events.
+    pub events: u64,
+    /// Bytes of its body as they were sent.
+    pub bytes: u64,
+}
+
+impl Cost {
+    /// A request of which nothing else is known yet.
+    pub const REQUEST: Self = Self { requests: 1, events: 0, bytes: 0 };
+}
+
+/// What is taken from one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitCost {
+    /// Which limit.
+    pub limit: LimitId,
+    /// How much it lets pass.
+    pub rate: Rate,
+    /// How much is taken, in the unit of the limit; never 0.
+    pub amount: u64,
+}
+
+impl LimitCost {
+    /// How many cells are taken.
+    pub(super) fn cells(&self) -> u64 {
+        self.amount.div_ceil(self.limit.dimension.cell())
+    }
+
+    /// How many cells there are at most; a burst below one cell counts as one.
+    pub(super) fn burst_cells(&self) -> u64 {
+        (self.rate.burst.get() / self.limit.dimension.cell()).max(1)
+    }
+}
+
+/// What a request takes from every limit that it meets, those of the key before those of its tenant.
+#[derive(Debug, Clone)]
+pub struct Costs<'a> {
+    /// The tenant of the key.
+    pub tenant: &'a TenantId,
+    /// The key.
+    pub key_id: KeyId,
+    taken: SmallVec<[LimitCost; 2]>,
+}
+
+impl<'a> Costs<'a> {
+    /// What `cost` takes from the limits of a key and its tenant. `requests` limits keys that have no such limit.
+    pub fn of(key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost, requests: Option<Rate>) -> Self {
+        let mut own = key.limits.as_deref().copied().unwrap_or_default();
+        own.requests = own.requests.or(requests);
+        let of_tenant = tenant.into_iter().flat_map(|limits| met(Scope::Tenant, limits, cost));
+        let taken = met(Scope::Key, &own, cost).chain(of_tenant).collect();
+        Self { tenant: &key.tenant, key_id: key.key_id, taken }
+    }
+
+    /// What is taken from each limit.
+    pub fn iter(&self) -> impl Iterator<Item = &LimitCost> {
+        self.taken.iter()
+    }
+
+    /// Whether no limit is met.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// Whether a limit of this scope is met.
+    pub(super) fn meet(&self, scope: Scope) -> bool {
+        self.iter().any(|cost| cost.limit.scope == scope)
+    }
+}
+
+fn met(scope: Scope, limits: &Limits, cost: Cost) -> impl Iterator<Item = LimitCost> {
+    let all = [
+        (Dimension::Requests, limits.requests, cost.requests),
+        (Dimension::Events, limits.events, cost.events),
+        (Dimension::Bytes, limits.bytes, cost.bytes),
+    ];
+    all.into_iter().filter(|(.., amount)| *amount > 0).filter_map(move |(dimension, rate, amount)| {
+        Some(LimitCost { limit: LimitId { scope, dimension }, rate: rate?, amount })
+    })
+}

@@ -1,0 +1,72 @@
+//! Whether an API key would be accepted, with the real reason: for admins, who may know what a client must not.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Action, ClientAddress, Denial, Facts, Found, StatedTenant, TenantState, View, decide};
+use crate::cache::KeyCache;
+use crate::key::{ApiKey, Credential, StreamName};
+
+/// What is asked about an API key.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// For what it would be used; `None` for what its key is for.
+    pub action: Option<Action>,
+    /// From where.
+    pub address: ClientAddress,
+    /// With which stream, if it matters.
+    pub stream: Option<&'a StreamName>,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// Whether an API key would be accepted.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// The first reason against it; `None` when it would be accepted.
+    pub denial: Option<Denial>,
+    /// The key it belongs to, when it belongs to one.
+    pub key: Option<Arc<ApiKey>>,
+}
+
+impl Verification {
+    /// Whether it would be accepted.
+    pub fn is_valid(&self) -> bool {
+        self.denial.is_none()
+    }
+
+    /// The word of answers, from a fixed set.
+    pub fn code(&self) -> &'static str {
+        match &self.denial {
+            None => "valid",
+            Some(Denial::Unknown) => "not_found",
+            Some(Denial::TenantDeleted(_)) => "revoked",
+            Some(denial) => denial.as_str(),
+        }
+    }
+}
+
+/// Decides as for a request that presents `api_key`, but takes nothing from any limit.
+pub fn verify(cache: &KeyCache, api_key: &str, question: &Question<'_>) -> Verification {
+    let &Question { action, address, stream, now } = question;
+    let digest = match Credential::parse(api_key) {
+        Ok(credential) => credential.digest(),
+        Err(malformed) => return Verification { denial: Some(malformed.into()), key: None },
+    };
+    let found = cache.judge(&digest, |key, tenant| {
+        let facts = Facts {
+            now,
+            view: View::Current,
+            found: Ok(Some(Found { key, tenant: TenantState::from(&**tenant), presented: &digest })),
+            stated_tenant: StatedTenant::Nothing,
+            address,
+            request_rate: None,
+            stream,
+            volume: None,
+        };
+        let denial = decide(&facts, action.unwrap_or_else(|| key.key_type.into())).denial();
+        Verification { denial, key: Some(key.clone()) }
+    });
+    found.unwrap_or(Verification { denial: Some(Denial::Unknown), key: None })
+}

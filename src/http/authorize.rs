@@ -1,0 +1,245 @@
+//! From the headers of a request to the proof that its credential allows what it is about to do; or a [`Problem`].
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest, web};
+use bytes::Bytes;
+
+use super::app::App;
+use super::client;
+use super::credential::Statements;
+use super::error::{Code, Problem};
+use super::usage::{Accepted, Presented};
+use crate::access::limits::{Cost, Limiter, Quotas, fields};
+use crate::access::{Action, Attempt, Decision, Denial, Facts, Permit, StatedTenant, decide, recognise};
+use crate::documents::RequestContext;
+use crate::key::{Actor, ApiKey, Digest, RequestId, StreamName, TenantId};
+use crate::keystore::Keystore;
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Proof that a request presented a key that allows what it is about to do. Only [`authorize`] makes one.
+#[derive(Debug, Clone)]
+pub struct Authorized(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    permit: Permit,
+    address: Option<IpAddr>,
+    /// Only when a limit concerns the key: the reference count is written by all cores.
+    limiter: Option<Arc<Limiter>>,
+    quotas: RefCell<Quotas>,
+    accepted: Cell<Accepted>,
+}
+
+/// Decides about the key that a request presents, for `action` and from where it comes. An unknown key is looked for
+/// once if another node may have issued it a moment ago. Takes nothing from any limit.
+///
+/// Needs `web::Data<Keystore>` in the application, `web::Data<Limiter>` where limits are to hold, and
+/// `web::Data<TrustedProxies>` where proxies are trusted.
+///
+/// # Errors
+/// The [`Problem`] for the first reason against it, in the order of [`decide`].
+pub async fn authorize(request: &HttpRequest, action: Action) -> Result<Authorized, Problem> {
+    match judge(request, action) {
+        Ok(authorized) => Ok(authorized),
+        Err(Refused::For(problem)) => Err(problem),
+        // Boxed: keeps the future small on the common path.
+        Err(Refused::Unseen(digest)) => Box::pin(look(request, action, digest)).await,
+    }
+}
+
+/// Why a request is not authorized.
+enum Refused {
+    For(Problem),
+    /// No key's credential, as far as this node knows, which has not looked for it yet.
+    Unseen(Digest),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(reason: E) -> Self {
+        Self::For(reason.into())
+    }
+}
+
+fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
+    let keystore = keystore(request)?;
+    let headers = Statements::of(request.headers());
+    let digest = headers.digest()?;
+    let address = client::of(request);
+    let (stated_tenant, unreadable) = match headers.tenant() {
+        Ok(None) => (StatedTenant::Nothing, None),
+        Ok(Some(tenant)) => (StatedTenant::Tenant(tenant), None),
+        Err(problem) => (StatedTenant::Unreadable, Some(problem)),
+    };
+    let attempt = Attempt { action, stated_tenant, address: address.into(), now: keystore.now() };
+    let denial = match recognise(keystore.cache(), &digest, &attempt) {
+        Ok(permit) => return Ok(Authorized::new(request, permit, address)),
+        Err(Denial::Unknown) if keystore.is_worth_looking(&digest) => return Err(Refused::Unseen(digest)),
+        Err(denial) => denial,
+    };
+    if denial.key_id().is_some()
+        && let Some(key) = keystore.cache().find(&digest)
+    {
+        // Its refusals are counted too.
+        request.extensions_mut().insert(Presented::Denied { key, address, denial });
+    }
+    // What cannot be read of the stated tenant is said by who tried.
+    let explained = unreadable.filter(|_| matches!(denial, Denial::TenantUnreadable(_)));
+    Err(Refused::For(explained.unwrap_or_else(|| denial.into())))
+}
+
+async fn look(request: &HttpRequest, action: Action, digest: Digest) -> Result<Authorized, Problem> {
+    match keystore(request)?.look_for(&digest).await {
+        Ok(true) => judge(request, action).map_err(|refused| match refused {
+            Refused::For(problem) => problem,
+            Refused::Unseen(_) => Denial::Unknown.into(),
+        }),
+        Ok(false) => Err(Denial::Unknown.into()),
+        Err(error) => {
+            tracing::debug!("an unknown key cannot be looked for: {error:?}");
+            Err(Denial::Unverifiable.into())
+        }
+    }
+}
+
+fn keystore(request: &HttpRequest) -> Result<&web::Data<Keystore>, Problem> {
+    request.app_data().ok_or_else(|| {
+        tracing::error!("keys need web::Data<Keystore>: add .app_data(web::Data::new(keystore)) to the App");
+        Problem::new(Code::Internal, "The server is not set up.")
+    })
+}
+
+impl Authorized {
+    fn new(request: &HttpRequest, permit: Permit, address: Option<IpAddr>) -> Self {
+        let limiter = request.app_data::<web::Data<Limiter>>();
+        let limiter = limiter.filter(|limiter| limiter.concerns(permit.key(), permit.tenant_limits()));
+        let limiter = limiter.map(|limiter| limiter.clone().into_inner());
+        let authorized =
+            Self(Rc::new(Inner { permit, address, limiter, quotas: RefCell::default(), accepted: Cell::default() }));
+        request.extensions_mut().insert(Presented::Authorized(authorized.clone()));
+        authorized
+    }
+
+    /// The permit.
+    pub fn permit(&self) -> &Permit {
+        &self.0.permit
+    }
+
+    /// The key that was presented.
+    pub fn key(&self) -> &Arc<ApiKey> {
+        self.0.permit.key()
+    }
+
+    /// Its tenant.
+    pub fn tenant(&self) -> &TenantId {
+        self.0.permit.tenant()
+    }
+
+    /// Where the request comes from, if anybody can say.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    /// Checks that the key covers a stream.
+    ///
+    /// # Errors
+    /// 403 `stream_not_allowed`.
+    pub fn check_stream(&self, stream: &StreamName) -> Result<(), Problem> {
+        Ok(self.0.permit.check_stream(stream)?)
+    }
+
+    /// Takes what the request costs from the limits of the key and its tenant.
+    ///
+    /// # Errors
+    /// 429 `rate_limited`; 413 when it is more than ever passes at once.
+    pub async fn acquire(&self, cost: Cost) -> Result<(), Problem> {
+        let Some(limiter) = &self.0.limiter else { return Ok(()) };
+        let permit = &self.0.permit;
+        let costs = limiter.costs(permit.key(), permit.tenant_limits(), cost);
+        let acquired = match limiter.try_acquire(&costs) {
+            Some(acquired) => acquired,
+            // Boxed: keeps the future small on the common local path.
+            None => Box::pin(limiter.acquire(&costs)).await,
+        };
+        self.0.quotas.borrow_mut().extend(&acquired.quotas);
+        let facts = match cost.requests {
+            0 => Facts { volume: acquired.refusal, ..permit.facts() },
+            _ => Facts { request_rate: acquired.refusal, ..permit.facts() },
+        };
+        match decide(&facts, permit.action()) {
+            Decision::Granted => Ok(()),
+            Decision::Denied(denial) => Err(denial.into()),
+            Decision::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Notes what was accepted, for the counters of the key.
+    pub fn note_accepted(&self, accepted: Accepted) {
+        self.0.accepted.set(accepted);
+    }
+
+    /// What was accepted.
+    pub(super) fn accepted(&self) -> Accepted {
+        self.0.accepted.get()
+    }
+
+    /// Says in the header fields of an answer what is left of every limit that was met.
+    pub(super) fn show_quotas(&self, headers: &mut HeaderMap) {
+        let quotas = self.0.quotas.borrow();
+        if quotas.is_empty() {
+            return;
+        }
+        let (text, split) = fields::write(&quotas);
+        let mut policy = Bytes::from(text);
+        let state = policy.split_off(split);
+        for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, state)] {
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Proof that the admin token was presented, and the context of what is changed with it. Only [`operator`] makes one.
+#[derive(Debug)]
+pub struct Operator(RequestContext);
+
+impl Operator {
+    /// Who asks, by which request and from where.
+    pub fn context(&self) -> &RequestContext {
+        &self.0
+    }
+
+    /// The same, for work that outlives the handler.
+    pub fn into_context(self) -> RequestContext {
+        self.0
+    }
+}
+
+/// Checks the admin token. API keys are never accepted here.
+///
+/// # Errors
+/// 401 `invalid_admin_token`; 400 `ambiguous_credential`; 503 `not_ready` until all keys are loaded.
+pub(super) fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
+    let Some(app) = request.app_data::<web::Data<App>>() else {
+        return Err(Problem::new(Code::Internal, "The server is not set up."));
+    };
+    let token = Statements::of(request.headers()).bearer()?;
+    if !token.is_some_and(|token| app.admin_token.verify(token)) {
+        return Err(Problem::new(Code::InvalidAdminToken, "Present the admin token as Authorization: Bearer."));
+    }
+    if !app.keystore.cache().is_hydrated() {
+        return Err(Problem::new(Code::NotReady, "The keys are not loaded yet."));
+    }
+    let context = RequestContext::new(Actor::AdminToken, app.keystore.now()).with_client(client::of(request));
+    Ok(Operator(match request.extensions().get::<RequestId>() {
+        Some(id) => context.with_request_id(id.clone()),
+        None => context,
+    }))
+}
