@@ -9,16 +9,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 keys=${1:-10000}
 
-if [ -z "${KEYLOFT_BENCH_BINARY:-}" ]; then
-    cargo build --quiet --locked --release
-    keyloft=$(cargo build --quiet --locked --release --message-format json | sed -n 's/.*"executable":"\([^"]*keyloft\)".*/\1/p' | tail -n 1)
-else
-    keyloft=$KEYLOFT_BENCH_BINARY
-fi
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+keyloft=$(keyloft_program)
 work=$(mktemp -d "${TMPDIR:-/tmp}/keyloft-bulk.XXXXXX"); server=
-stop() { [ -z "$server" ] || { kill "$server"; wait "$server" || true; server=; }; }
-trap 'stop; rm -rf "$work"' EXIT
-export KEYLOFT_ADMIN_TOKEN=bench-0123456789abcdef0123456789abcdef
+trap 'stop_keyloft; rm -rf "$work"' EXIT
 
 seq "$keys" | awk '{ printf "{\"op\":\"issue\",\"keyName\":\"k-%d\",\"keyType\":\"ingestion\",\"sourceId\":\"bench\"}\n", $1 }' >"$work/keys.ndjson"
 
@@ -38,15 +33,12 @@ timed() {
 # run STORE URL
 run() {
     last=0
-    rm -f "$work/keys.ndjson.secrets" "$work/greeting"
-    "$keyloft" serve --listen 127.0.0.1:0 --store "$2" --log-filter warn >"$work/greeting" & server=$!
-    until grep -q 'http://' "$work/greeting"; do sleep 0.1; kill -0 "$server"; done
-    KEYLOFT_URL=$(grep -o 'http://[0-9.:]*' "$work/greeting" | head -n 1); export KEYLOFT_URL
-    until curl -fs "$KEYLOFT_URL/api/v1/readiness" >/dev/null; do sleep 0.1; done
+    rm -f "$work/keys.ndjson.secrets"
+    start_keyloft "$work" "$2" --log-filter warn
     timed "$1" issue bulk "$work/keys.ndjson"
     timed "$1" again bulk "$work/keys.ndjson"
     timed "$1" revoke revoke --source-id bench --yes
-    stop
+    stop_keyloft
 }
 
 printf '%-9s  %-6s  %7s  %8s  %8s  %7s\n' store what keys seconds keys/s entries

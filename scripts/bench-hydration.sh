@@ -10,6 +10,8 @@
 #        scripts/garage.sh start DIR; . DIR/env; S3_KEYS=1000000 scripts/bench-hydration.sh [KEYS…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
 sizes=("$@"); [ ${#sizes[@]} -gt 0 ] || sizes=(10000 100000 1000000)
 read -r -a s3_sizes <<<"${S3_KEYS:-10000 100000}"
 
@@ -20,10 +22,7 @@ if [ -z "${KEYLOFT_BENCH_S3:-}" ] && [ -n "${KEYLOFT_TEST_CEPH:-}" ]; then
 fi
 
 # A keystore alone: SQL and the server, which take long to build, are not needed.
-build=(cargo build --quiet --locked --release --no-default-features --features s3 --bench hydration)
-"${build[@]}"
-bench=$("${build[@]}" --message-format json |
-    sed -n 's/.*"executable":"\([^"]*hydration[^"]*\)".*/\1/p' | tail -n 1)
+bench=$(built hydration --release --no-default-features --features s3 --bench hydration)
 work=$(mktemp -d "${TMPDIR:-/tmp}/keyloft-hydration.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

@@ -1,22 +1,19 @@
 #!/usr/bin/env bash
 # Durable ingest: events per second over HTTP, in batches of 1,000 events of about 270 bytes, each batch acknowledged
 # only after it is in a synced file. Loopback only, SECONDS_EACH seconds (default 10) over CONNECTIONS connections
-# (default 32). Needs wrk (apt-get install wrk).
+# (default 32).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+provide_wrk
 seconds=${SECONDS_EACH:-10}; connections=${CONNECTIONS:-32}
 
-cargo build --quiet --release
-keyloft=$(cargo build --quiet --release --message-format json | sed -n 's/.*"executable":"\([^"]*keyloft\)".*/\1/p' | tail -n 1)
+keyloft=$(keyloft_program)
 work=$(mktemp -d); server=
-trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$work"' EXIT
-export KEYLOFT_ADMIN_TOKEN=bench-0123456789abcdef0123456789abcdef
-"$keyloft" serve --listen 127.0.0.1:0 --store "$work/store" --log-filter warn >"$work/greeting" & server=$!
-until grep -q 'http://' "$work/greeting"; do sleep 0.1; kill -0 "$server"; done
-KEYLOFT_URL=$(grep -o 'http://[0-9.:]*' "$work/greeting" | head -n 1); export KEYLOFT_URL
-until curl -fs "$KEYLOFT_URL/api/v1/readiness" >/dev/null; do sleep 0.1; done
-key=$("$keyloft" key create --name bench --type ingestion --json | sed -n 's/.*"apiKey": "\([^"]*\)".*/\1/p')
+trap 'stop_keyloft; rm -rf "$work"' EXIT
+start_keyloft "$work" "$work/store" --log-filter warn
+key=$(issue bench ingestion)
 
 head -n 1000 fixtures/events/earthquakes.ndjson >"$work/batch"
 bytes=$(($(wc -c <"$work/batch") / 1000))

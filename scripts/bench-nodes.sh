@@ -3,7 +3,7 @@
 # usage: scripts/bench-nodes.sh revocation|idle|writes [NUMBER...]    by way of the script of its name
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build() { cargo build --quiet --release --locked --bench nodes "$@"; }
-build
-bench=$(build --message-format json | sed -n 's/.*"executable":"\([^"]*\/nodes-[^"]*\)".*/\1/p' | tail -n 1)
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+bench=$(built nodes --release --bench nodes)
 exec scripts/with-stores.sh "$bench" "$@"

@@ -1,25 +1,20 @@
 #!/usr/bin/env bash
 # What SQL over HTTP costs beside the rows: small queries over 1,707 events, each on a connection that is kept, one at a
-# time and as many at once as this machine has cores. Loopback only, SECONDS_EACH seconds (default 5) each. Needs wrk
-# (apt-get install wrk).
+# time and as many at once as this machine has cores. Loopback only, SECONDS_EACH seconds (default 5) each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+provide_wrk
 seconds=${SECONDS_EACH:-5}
 
-cargo build --quiet --release
-keyloft=$(cargo build --quiet --release --message-format json | sed -n 's/.*"executable":"\([^"]*keyloft\)".*/\1/p' | tail -n 1)
+keyloft=$(keyloft_program)
 work=$(mktemp -d); server=
-trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$work"' EXIT
-export KEYLOFT_ADMIN_TOKEN=bench-0123456789abcdef0123456789abcdef
-"$keyloft" serve --listen 127.0.0.1:0 --store "$work/store" --log-filter warn >"$work/greeting" & server=$!
-until grep -q 'http://' "$work/greeting"; do sleep 0.1; kill -0 "$server"; done
-KEYLOFT_URL=$(grep -o 'http://[0-9.:]*' "$work/greeting" | head -n 1); export KEYLOFT_URL
-until curl -fs "$KEYLOFT_URL/api/v1/readiness" >/dev/null; do sleep 0.1; done
-issue() { "$keyloft" key create --name "$1" --type "$1" --json | sed -n 's/.*"apiKey": "\([^"]*\)".*/\1/p'; }
-curl -fsS "$KEYLOFT_URL/api/v1/ingest" -H "X-API-KEY: $(issue ingestion)" -H 'X-P-Stream: earthquakes' \
+trap 'stop_keyloft; rm -rf "$work"' EXIT
+start_keyloft "$work" "$work/store" --log-filter warn
+curl -fsS "$KEYLOFT_URL/api/v1/ingest" -H "X-API-KEY: $(issue writer ingestion)" -H 'X-P-Stream: earthquakes' \
     -H 'Content-Type: application/x-ndjson' --data-binary @fixtures/events/earthquakes.ndjson >/dev/null
-key=$(issue query)
+key=$(issue reader query)
 
 # ask NAME SQL
 ask() {

@@ -156,3 +156,45 @@ make_bucket() {
     curl -fsS -o /dev/null -X PUT --aws-sigv4 aws:amz:us-east-1:s3 --user KEYLOFT:KEYLOFTKEYLOFT \
         -H "x-amz-content-sha256: $(printf '' | sha256sum | cut -d' ' -f1)" "$1/keyloft"
 }
+
+# === Benchmarks
+
+# built NAME ARGUMENT…: builds with cargo, and prints the path of the program NAME, or of the benchmark NAME.
+built() {
+    local name=$1
+    shift
+    cargo build --quiet --locked --message-format json-render-diagnostics "$@" |
+        sed -n "s|.*\"executable\":\"\([^\"]*/$name\(-[0-9a-f]*\)\{0,1\}\)\".*|\1|p" | tail -n 1
+}
+
+# keyloft_program: what is measured: $KEYLOFT_BENCH_BINARY, or a build of the profile $KEYLOFT_BENCH_PROFILE (release).
+keyloft_program() {
+    if [ -n "${KEYLOFT_BENCH_BINARY:-}" ]; then realpath "$KEYLOFT_BENCH_BINARY"; return; fi
+    built keyloft --profile "${KEYLOFT_BENCH_PROFILE:-release}" --bin keyloft
+}
+
+# start_keyloft DIR STORE ARGUMENT…: starts the server $keyloft on a free port of loopback, with its log in DIR/log, and
+# waits until it is ready. Sets KEYLOFT_URL, KEYLOFT_ADMIN_TOKEN and `server`, its process id.
+start_keyloft() {
+    local dir=$1 store=$2
+    shift 2
+    export KEYLOFT_ADMIN_TOKEN=bench-0123456789abcdef0123456789abcdef KEYLOFT_URL
+    rm -f "$dir/greeting"
+    "$keyloft" serve --listen 127.0.0.1:0 --store "$store" "$@" >"$dir/greeting" 2>>"$dir/log" & server=$!
+    until grep -q 'http://' "$dir/greeting" 2>/dev/null; do
+        kill -0 "$server" 2>/dev/null || { tail -n 5 "$dir/log" >&2; return 1; }
+        sleep 0.1
+    done
+    KEYLOFT_URL=$(grep -o 'http://[0-9.:]*' "$dir/greeting" | head -n 1)
+    until curl -fs -o /dev/null "$KEYLOFT_URL/api/v1/readiness"; do sleep 0.1; kill -0 "$server"; done
+}
+
+stop_keyloft() {
+    [ -z "${server:-}" ] || { kill "$server" 2>/dev/null && wait "$server" || true; }
+    server=
+}
+
+# issue NAME TYPE: a fresh API key.
+issue() {
+    "$keyloft" key create --name "$1" --type "$2" --json | sed -n 's/.*"apiKey": "\([^"]*\)".*/\1/p'
+}
