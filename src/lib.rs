@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`error`], [`clock`] | the public error; time as an argument |
 //! | [`key`] | keys as values: ids, secrets, digests, credentials, patterns. Pure |
+//! | `serde_text` | what JSON bodies and YAML files have in common (feature `server`) |
 //! | [`layout`] | every object name, both ways |
 //! | [`store`] | the bucket: conditional writes, durable local files |
 //! | [`documents`] | versioned JSON documents, and the one way to change them; who asks for a change |
@@ -64,6 +65,8 @@ pub mod keystore;
 pub mod layout;
 #[cfg(feature = "query")]
 pub mod query;
+#[cfg(feature = "server")]
+pub mod serde_text;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod stream;

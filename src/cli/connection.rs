@@ -13,7 +13,7 @@ use crate::config::{AdminToken, admin};
 use crate::key::TenantId;
 
 const URL_ENV: &str = "KEYLOFT_URL";
-const DEFAULT_URL: &str = "http://127.0.0.1:8000";
+pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the server waits for the other nodes.
 const TIMEOUT: Duration = Duration::from_secs(90);

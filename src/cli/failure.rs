@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use super::output;
+use super::terminal::{complain, escaped};
 use crate::config::InvalidConfig;
 use crate::error::{Error, ErrorKind};
 
@@ -72,7 +72,7 @@ impl Failure {
 impl fmt::Display for Failure {
     /// In one piece that a terminal can show: the server's words may stand in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&output::escaped(&self.message))
+        f.write_str(&escaped(&self.message))
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::complain(&failure);
+            complain(&failure);
             ExitCode::from(failure.kind as u8)
         }
     }

@@ -5,19 +5,23 @@
 //! 3. [`key`], [`tenant`], [`store`]: the commands of operators.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
-//! 6. [`output`]: tables for people, JSON for programs.
-//! 7. [`failure`]: what can go wrong, and the exit code of each.
+//! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
+//! 7. `input`: answers and API keys on standard input.  `when`: instants and durations as people type them.
+//! 8. [`failure`]: what can go wrong, and the exit code of each.
 
 pub mod apply;
 pub mod args;
 pub mod connection;
 pub mod failure;
 pub mod import;
+mod input;
 pub mod key;
 pub mod output;
 pub mod serve;
 pub mod store;
 pub mod tenant;
+mod terminal;
+mod when;
 mod yaml;
 
 use std::process::ExitCode;
@@ -41,6 +45,9 @@ Try it, in two terminals:
   keyloft key create --name dashboards --type query
   keyloft key list";
 
+/// The version, and the cargo profile that this was built with: `quick` builds are not for production.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KEYLOFT_PROFILE"), ")");
+
 /// Shown under the help of every group of commands. Lines stay short: clap wraps at 100 columns.
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 unavailable.
 
@@ -50,7 +57,7 @@ can see those.";
 
 /// The arguments of `keyloft`.
 #[derive(Debug, Parser)]
-#[command(name = "keyloft", version, about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
+#[command(name = "keyloft", version = VERSION, about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
 #[command(after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
@@ -154,11 +161,15 @@ mod tests {
             "keyloft key create --name a --type both",
             "keyloft key create --name a --type query --streams Web",
             "keyloft key create --name a --type query --expires-at tomorrow",
+            "keyloft key create --name a --type query --expires-at 90d",
+            "keyloft key create --name a --type query --expires-in 1M",
+            "keyloft key create --name a --type query --expires-in 1y",
             "keyloft key create --name a --type query --metadata []",
             "keyloft key create --name a --type query --expires-in 1500ms",
             "keyloft key create --name a --type query --expires-in 1d --no-expiry",
             "keyloft key rotate a --overlap -1s",
             "keyloft key list --expires-before tomorrow",
+            "keyloft key list --unused-since 1M",
             "keyloft tenant update acme",
             "keyloft key create --name a --type query --allowed-cidrs 10.0.0.1/8",
             "keyloft key create --name a --type query --requests-per-minute 0",
@@ -182,6 +193,25 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn dates_and_distances_are_taken_where_instants_are() {
+        for line in [
+            "keyloft key create --name a --type query --expires-at 2027-01-01",
+            "keyloft key update a --expires-at 2027-01-01",
+            "keyloft key list --expires-before 90d",
+            "keyloft key list --expires-before 2027-01-01 --unused-since 2026-01-01",
+            "keyloft key revoke --source-id web --unused-since 2026-01-01",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_version_says_the_profile() {
+        let version = Cli::command().render_version();
+        assert!(version.starts_with(concat!("keyloft ", env!("CARGO_PKG_VERSION"), " (")), "{version}");
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Tables for people, JSON for programs. The only place that writes to standard output and standard error.
+//! Tables for people, JSON for programs. The only place that writes to standard output.
 
-use std::borrow::Cow;
-use std::fmt::Display;
+use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use super::terminal::escaped;
 use super::{Failure, Outcome};
 
 /// Writes `text` and a newline to standard output. A reader that hung up (`| head`) is no failure.
@@ -23,16 +25,29 @@ pub(super) fn print_once(text: &str) -> Outcome {
     write(text).map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
 }
 
+/// Refuses to go on when what [`print_once`] would write is lost, so that nothing is made that nobody can see.
+pub(super) fn require_output() -> Outcome {
+    if is_discarded() {
+        let message = "standard output is closed or /dev/null, and an API key is shown only once: nothing was done";
+        return Err(Failure::failed(message));
+    }
+    Ok(())
+}
+
+/// Whether standard output is `/dev/null`, which a closed one is, too, once a program of Rust has started.
+pub(super) fn is_discarded() -> bool {
+    let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() else { return true };
+    match (File::from(stdout).metadata(), std::fs::metadata("/dev/null")) {
+        (Ok(stdout), Ok(null)) => stdout.file_type().is_char_device() && stdout.rdev() == null.rdev(),
+        _ => false,
+    }
+}
+
 fn write(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     // In one piece: whoever has read the last line may hang up.
     stdout.write_all(format!("{text}\n").as_bytes())?;
     stdout.flush()
-}
-
-/// Writes a line to standard error, if anybody listens.
-pub(super) fn complain(message: &dyn Display) {
-    let _ = writeln!(std::io::stderr(), "keyloft: {message}");
 }
 
 /// JSON for programs.
@@ -85,20 +100,6 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// `text` with everything written out that would move a cursor, change a colour or turn the reading direction: what a
-/// server says must not be able to forge what a terminal shows.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_active) {
-        return text.into();
-    }
-    let escape = |c: char| if is_active(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect::<String>().into()
-}
-
-fn is_active(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -129,6 +130,5 @@ ci        -            2027-01-01T00:00:00.000Z";
     fn a_name_cannot_act_on_the_terminal() {
         let items = [json!({"keyName": "a\u{1b}[31m\nb\u{202e}c"})];
         assert_eq!(table(&COLUMNS[..1], &items), "NAME\na\\u{1b}[31m\\nb\\u{202e}c");
-        assert_eq!(escaped("grün…"), "grün…");
     }
 }

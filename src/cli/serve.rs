@@ -1,11 +1,12 @@
 //! `keyloft serve`: the boot sequence, top to bottom.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::connection::DEFAULT_URL;
 use super::{Failure, Outcome, ServeArgs, output};
 use crate::access::AdminDigest;
 use crate::cache::global;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::http::app::App;
 use crate::http::server::Server;
 use crate::key::PlainSecret;
+use crate::layout::ObjectName;
 use crate::store::Bucket;
 use crate::telemetry;
 
@@ -51,6 +53,7 @@ async fn serve(config: Config) -> Outcome {
     if let Err(error) = bucket.probe().await {
         tracing::warn!("the store cannot be probed yet: {error:?}");
     }
+    require_output(&config, &bucket).await?;
     let (admin, new_token) = admin(&config, &bucket).await?;
     let app = Arc::new(App::new(&config, bucket, global::cache(), Arc::new(SystemClock), admin)?);
     let server = Server::accept(listener, app.clone(), &config.http).map_err(cannot_listen)?;
@@ -67,7 +70,10 @@ async fn serve(config: Config) -> Outcome {
     });
     // Whoever types the next commands at once should find the keys loaded. A store that is away keeps nobody waiting.
     let _ = tokio::time::timeout(GREETING_PATIENCE, app.hydrated()).await;
-    output::print_once(&greeting(&config, address, new_token.as_ref()))?;
+    output::print_once(&greeting(&config, address, new_token.as_ref())).map_err(|failure| match &new_token {
+        Some(_) => failure.and(&format!("the admin token is lost: remove {} from the store", ObjectName::Admin.path())),
+        None => failure,
+    })?;
     drop(new_token);
 
     let node_id = app.keystore.replica().node_id();
@@ -88,6 +94,18 @@ async fn serve(config: Config) -> Outcome {
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
 }
 
+/// The first start prints the admin token once: it must not be made when nobody can see it.
+async fn require_output(config: &Config, bucket: &Bucket) -> Outcome {
+    let is_made = config.admin.token.is_none() && bucket.read(&ObjectName::Admin).await?.is_none();
+    if is_made && output::is_discarded() {
+        return Err(Failure::failed(
+            "standard output is closed or /dev/null, where the first start prints the admin token: \
+             set KEYLOFT_ADMIN_TOKEN or KEYLOFT_ADMIN_TOKEN_FILE",
+        ));
+    }
+    Ok(())
+}
+
 /// The token of the environment wins; else the one in the bucket, which the first start makes.
 async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option<PlainSecret>)> {
     if let Some(token) = &config.admin.token {
@@ -97,7 +115,7 @@ async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option
 }
 
 /// Printed once on standard output, never logged: it may hold the admin token.
-fn greeting(config: &Config, address: std::net::SocketAddr, new_token: Option<&PlainSecret>) -> String {
+fn greeting(config: &Config, address: SocketAddr, new_token: Option<&PlainSecret>) -> String {
     let mut text = format!("Keyloft listens on http://{address} and keeps everything in {}.\n\n", config.store);
     let export = match (new_token, &config.admin.token) {
         (Some(token), _) => {
@@ -109,14 +127,24 @@ fn greeting(config: &Config, address: std::net::SocketAddr, new_token: Option<&P
     };
     text.push_str("Next, in another terminal:\n\n");
     text.push_str(&format!("  {export}\n"));
-    let port = address.port();
-    if port != 8000 {
-        text.push_str(&format!("  export KEYLOFT_URL=http://127.0.0.1:{port}\n"));
+    let url = url(address);
+    if url != DEFAULT_URL {
+        text.push_str(&format!("  export KEYLOFT_URL={url}\n"));
     }
     let keyloft = std::env::args().next().unwrap_or_else(|| "keyloft".to_owned());
     text.push_str(&format!("  {keyloft} key create --name shipper --type ingestion\n"));
     text.push_str(&format!("  {keyloft} key create --name dashboard --type query\n"));
     text
+}
+
+/// Where a command on this machine reaches a server that listens on this address.
+fn url(address: SocketAddr) -> String {
+    let reached = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(reached, address.port()))
 }
 
 /// Listens from now on for SIGTERM (a service manager) and SIGINT (Ctrl-C); the future waits for one of them.
@@ -129,4 +157,22 @@ fn stop_signal() -> Outcome<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_one_that_somebody_answers() {
+        for (listening, reached) in [
+            ("127.0.0.1:8000", DEFAULT_URL),
+            ("0.0.0.0:8000", DEFAULT_URL),
+            ("[::1]:8000", "http://[::1]:8000"),
+            ("[::]:9000", "http://[::1]:9000"),
+            ("192.0.2.7:8000", "http://192.0.2.7:8000"),
+        ] {
+            assert_eq!(url(listening.parse().unwrap()), reached);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Column};
+use super::when::seconds;
 use super::{ClientArgs, Outcome, key};
 use crate::cli::key::limits::LimitChanges;
 use crate::key::{KeyType, Label, TenantId};
@@ -80,10 +81,10 @@ pub enum TenantCommand {
 #[derive(Debug, Args)]
 pub struct LifetimeArgs {
     /// How long a key lasts of which nothing is said, such as 90d
-    #[arg(long, value_name = "DURATION", value_parser = key::seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
     default_key_lifetime: Option<Duration>,
     /// How long a key lasts at most, such as 365d; keys that never expire are then refused
-    #[arg(long, value_name = "DURATION", value_parser = key::seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
     max_key_lifetime: Option<Duration>,
 }
 

@@ -1,19 +1,20 @@
 //! Reading YAML that people wrote: bounded, and what is wrong with it said by its line, never with its values.
 
 use std::io::Read;
-use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+use serde_saphyr::Error;
 use serde_saphyr::options::MergeKeyPolicy;
 
 use super::{Failure, Outcome};
-use crate::http::extract::without_values;
+use crate::serde_text::without_values;
 
 /// The largest file that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads a whole file; `-` is standard input.
-pub(super) fn text(path: &Path) -> Outcome<String> {
+pub(super) fn text(path: &std::path::Path) -> Outcome<String> {
     let shown = path.display();
     let input: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
@@ -29,17 +30,20 @@ pub(super) fn text(path: &Path) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8")))
 }
 
-/// What a file is held to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manners {
-    /// It is ours: what is wrong is explained, in words without values.
-    Ours,
-    /// It is somebody else's and holds secrets: only the place is told.
-    Secret,
+/// What fields take, for errors: a name, and words that follow "takes".
+pub(super) type FieldHelp = &'static [(&'static str, &'static str)];
+
+/// How much an error says.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ErrorMode {
+    /// Which field is wrong and what it takes, without the value that stands there.
+    Explain(FieldHelp),
+    /// The line alone: the file is somebody else's and holds secrets.
+    LineOnly,
 }
 
-/// Reads one document.
-pub(super) fn parse<T: DeserializeOwned>(text: &str, manners: Manners) -> Outcome<T> {
+/// Reads one document, in which `<<` merges.
+pub(super) fn parse<T: DeserializeOwned>(text: &str, mode: ErrorMode) -> Outcome<T> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: 1,
@@ -49,16 +53,25 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, manners: Manners) -> Outcom
             max_nodes: 1_000_000,
             max_events: 3_000_000,
         },
-        merge_keys: if manners == Manners::Ours { MergeKeyPolicy::Error } else { MergeKeyPolicy::Merge },
+        merge_keys: MergeKeyPolicy::Merge,
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    let mut path = None;
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            path = Some(error.path().clone());
+            error.into_inner()
+        })
+    });
+    read.map_err(|error| {
         let line = error.location().map_or(1, |at| at.line());
-        let reason = match manners {
-            Manners::Ours => reason(&error),
-            Manners::Secret => "not what was expected here".to_owned(),
+        let reason = match mode {
+            ErrorMode::Explain(help) => {
+                explanation(&error, text, line, path.as_ref().and_then(|path| field(path, help)))
+            }
+            ErrorMode::LineOnly => "not what was expected here".to_owned(),
         };
-        Failure::usage(format!("line {line}: {reason}"))
+        wrong(line, &reason)
     })
 }
 
@@ -67,23 +80,55 @@ pub(super) fn wrong(line: u64, reason: &str) -> Failure {
     Failure::usage(format!("line {line}: {reason}"))
 }
 
-fn reason(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error;
+/// The innermost field that there is help for.
+fn field(path: &Path, help: FieldHelp) -> Option<(&'static str, &'static str)> {
+    let keys = path.iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        _ => None,
+    });
+    keys.filter_map(|key| help.iter().find(|(name, _)| *name == key)).next_back().copied()
+}
+
+fn explanation(error: &Error, text: &str, line: u64, field: Option<(&str, &str)>) -> String {
+    let takes = |otherwise: String| match field {
+        Some((name, what)) => format!("{name} takes {what}"),
+        None => otherwise,
+    };
     match error {
+        Error::AliasError { error, .. } => explanation(error, text, line, field),
         Error::SerdeUnknownField { field, expected, .. } => {
             // The name of a field is no value, but a secret may have slipped there.
             let shown = if field.len() <= 24 { format!(" {field}") } else { String::new() };
             format!("unknown field{shown}, expected one of {}", expected.join(", "))
         }
         Error::SerdeMissingField { field, .. } => format!("the field {field} is missing from what ends here"),
-        Error::SerdeUnknownVariant { expected, .. } => format!("expected one of {}", expected.join(", ")),
-        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
-            format!("expected {expected}")
-        }
         Error::DuplicateMappingKey { .. } => "this key stands here twice".to_owned(),
-        Error::Message { msg, .. } => without_values(msg),
-        Error::Unexpected { expected, .. } => format!("expected {expected}"),
-        Error::InvalidScalar { ty, .. } => format!("expected {ty}"),
-        _ => "not valid YAML, or not what was expected here".to_owned(),
+        Error::Message { msg, .. } => match field {
+            Some((name, _)) => format!("{name}: {}", without_values(msg)),
+            None => without_values(msg),
+        },
+        Error::UnknownAnchor { .. } => format!("there is no anchor of this name; {QUOTE}"),
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => "<< takes an alias of a mapping, such as *base".to_owned(),
+        Error::MultipleDocuments { .. } => "the file must hold one document".to_owned(),
+        Error::ExternalMessage { .. } if has_bare_star(text, line) => format!("not valid YAML: {QUOTE}"),
+        Error::ExternalMessage { .. } => "not valid YAML".to_owned(),
+        Error::SerdeUnknownVariant { expected, .. } => takes(format!("expected one of {}", expected.join(", "))),
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
+            takes(format!("expected {expected}"))
+        }
+        Error::Unexpected { expected, .. } => takes(format!("expected {expected}")),
+        Error::InvalidScalar { ty, .. } => takes(format!("expected {ty}")),
+        _ => takes("not valid YAML, or not what was expected here".to_owned()),
     }
+}
+
+const QUOTE: &str = "a text that begins with * has to be quoted: '*'";
+
+/// Whether a value of this line begins with a `*` that is not quoted: YAML takes that for an alias.
+fn has_bare_star(text: &str, line: u64) -> bool {
+    let line = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+    line.match_indices('*').any(|(at, _)| {
+        let before = line[..at].trim_end();
+        before.is_empty() || before.ends_with(['[', ',', ':', '-', '{'])
+    })
 }

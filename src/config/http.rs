@@ -1,6 +1,6 @@
 //! The listening side: where, how many, how long.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -51,10 +51,9 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("http.listen"),
         default: "127.0.0.1:8000",
         unit: "address:port",
-        doc: "The address to listen on.",
+        doc: "The address to listen on; of a name, its first IPv4 address if it has one.",
         set: |config, text| {
-            let rule = "must be an IP address and a port, such as 127.0.0.1:8000 or [::]:8000";
-            config.http.listen = text.parse().map_err(|_| rule.to_owned())?;
+            config.http.listen = address(text)?;
             Ok(())
         },
     },
@@ -135,3 +134,33 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         },
     },
 ];
+
+/// An address, or a name that is looked up once. IPv4 comes first, because that is where clients of `localhost` try.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    const RULE: &str = "must be an address or a name, and a port, such as 127.0.0.1:8000, [::]:8000 or localhost:8000";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (name, port) = text.rsplit_once(':').ok_or(RULE)?;
+    let port: u16 = port.parse().map_err(|_| RULE)?;
+    if name.is_empty() || name.contains([':', '/', '[', ']']) {
+        return Err(RULE.to_owned());
+    }
+    let found = (name, port).to_socket_addrs().map_err(|error| format!("cannot look up {name}: {error}"))?;
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| format!("{name} has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_and_what_is_none_is_refused() {
+        assert_eq!(address("localhost:8000"), Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))));
+        assert_eq!(address("[::1]:8000").unwrap().to_string(), "[::1]:8000");
+        for bad in ["localhost", ":8000", "localhost:http", "http://localhost:8000", "::1:8000", "localhost:99999"] {
+            assert!(address(bad).unwrap_err().contains("localhost:8000"), "{bad}");
+        }
+        assert!(address("nowhere.invalid:8000").unwrap_err().contains("cannot look up"));
+    }
+}

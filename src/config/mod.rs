@@ -34,6 +34,7 @@ pub use query::QueryConfig;
 pub use session::SessionConfig;
 pub use sync::SyncConfig;
 pub use usage::UsageConfig;
+pub(crate) use value::parse_duration;
 
 use crate::store::StoreUrl;
 

@@ -11,9 +11,21 @@ pub(super) const KIB: usize = 1 << 10;
 pub(super) const MIB: usize = 1 << 20;
 pub(super) const GIB: usize = 1 << 30;
 
-/// `250ms`, `30s`, `5m`: a number needs its unit.
+/// `250ms`, `30s`, `5m`, `90d`: a number needs its unit. Months and years have no fixed length, and `1M` is too near to `1m`.
+///
+/// # Errors
+/// The rule that the text breaks.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    let differs = |unit: &str| matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years");
+    if text.split(|c: char| !c.is_alphabetic()).any(differs) {
+        return Err("must count in s, m (minutes), h, d or w: months and years differ in length, so say 30d or 365d");
+    }
+    humantime::parse_duration(text).map_err(|_| "must be a duration such as 250ms, 30s or 5m")
+}
+
+/// A duration within bounds.
 pub(super) fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
-    let read = humantime::parse_duration(text).map_err(|_| "must be a duration such as 250ms, 30s or 5m".to_owned())?;
+    let read = parse_duration(text)?;
     let show = |bound: &Duration| humantime::format_duration(*bound).to_string();
     within(read, &bounds, show)
 }
@@ -61,6 +73,9 @@ mod tests {
         assert_eq!(read("5m"), Ok(Duration::from_secs(300)));
         for bad in ["", "5", "-5s", "5 bananas", "99999999999999999999s"] {
             assert_eq!(read(bad), Err("must be a duration such as 250ms, 30s or 5m".to_owned()), "{bad}");
+        }
+        for ambiguous in ["1M", "1month", "1y"] {
+            assert!(read(ambiguous).unwrap_err().contains("months and years"), "{ambiguous}");
         }
         assert_eq!(read("2h"), Err("must be from 1ms to 1h".to_owned()));
         assert_eq!(read("0s"), Err("must be from 1ms to 1h".to_owned()));

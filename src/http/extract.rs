@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Code, Problem};
 use super::media_type::{media_type, refuse_encoded, unsupported};
 use crate::access::{Permit, Session};
+use crate::serde_text::without_values;
 
 /// The largest JSON body of the admin plane and of queries, in bytes.
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
@@ -166,16 +167,6 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 /// A text without its byte order mark, with which some programs begin everything they write (RFC 8259, section 8.1).
 pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-/// serde repeats what it met: of such a message, only what it expected is kept.
-pub(crate) fn without_values(reason: &str) -> String {
-    let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
-    let Some(kind) = kinds.into_iter().find(|kind| reason.starts_with(kind)) else { return reason.to_owned() };
-    match reason.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("{kind}, expected {expected}"),
-        None => kind.to_owned(),
-    }
 }
 
 /// Refuses at once what says that it is too large.

@@ -2,7 +2,7 @@
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`mod@route`]: what a line of the table below is.  [`mod@authorize`]: from headers to the proof of a right.
-//! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.  [`field`]: what bodies hold.
+//! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
 //!    [`media_type`]: what a body is.
@@ -17,7 +17,6 @@ pub mod client;
 pub mod credential;
 pub mod error;
 pub mod extract;
-pub mod field;
 pub mod media_type;
 pub mod middleware;
 pub mod route;

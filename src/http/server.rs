@@ -135,7 +135,7 @@ fn query_string() -> web::QueryConfig {
     web::QueryConfig::default().error_handler(|error, _| {
         let reason = match error {
             actix_web::error::QueryPayloadError::Deserialize(error) => {
-                super::extract::without_values(&error.to_string())
+                crate::serde_text::without_values(&error.to_string())
             }
             _ => String::new(),
         };

@@ -166,7 +166,7 @@ async fn a_bad_file_names_its_line_and_changes_nothing() {
         ("version: 1", "version: 7", 1, "version 1"),
         ("web-*", "Web", 3, "a stream pattern"),
         ("sourceId", "source", 5, "unknown field source"),
-        ("type: query", "type: both", 8, "expected one of ingestion, query"),
+        ("type: query", "type: both", 8, "type takes ingestion or query"),
         ("2999-01-01T00:00:00Z", "soon", 9, "an instant"),
         ("    metadata: {team: ops}\n", again, 10, "declared on line 5 already"),
         ("permissionSet: writers, sourceId", "permissionSet: readers, sourceId", 5, "no permission set named readers"),

@@ -350,3 +350,70 @@ fn the_help_of_every_command_teaches_by_example() {
         assert!(help.contains(&example), "no example in the help of {line:?}:\n{help}");
     }
 }
+
+/// The same with standard output closed, or thrown away.
+fn unseen(server: &TestServer, line: &str, redirection: &str) -> Ended {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), env!("CARGO_BIN_EXE_keyloft")]);
+    command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
+    Ended::of(command.args(line.split(' ')), "")
+}
+
+#[tokio::test]
+async fn what_nobody_would_see_is_not_issued() {
+    let server = TestServer::spawn().await;
+    let before = typed(&server, "key create --name kept --type query --json").json();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.yaml");
+    std::fs::write(&file, "version: 1\nkeys:\n- {name: lost, type: query}\n").unwrap();
+    let apply = format!("apply -f {} --yes", file.display());
+    for redirection in [">&-", ">/dev/null"] {
+        for line in [
+            "key create --name lost --type query",
+            "key create --name lost --type query --json",
+            "key rotate kept",
+            "key generate --name lost --type query",
+            &apply,
+        ] {
+            unseen(&server, line, redirection).failed(1, "standard output is closed");
+        }
+        let kept = format!("{apply} --dry-run");
+        assert_eq!(unseen(&server, &kept, redirection).code, 0, "what issues nothing needs no output");
+    }
+    let keys = typed(&server, "key list --json").json();
+    assert_eq!(keys["items"].as_array().unwrap().len(), 1, "{keys}");
+    assert_eq!(server.with_key(before["apiKey"].as_str().unwrap()).get("/api/v1/whoami").await.status, 200);
+    let secrets = folder.path().join("secrets");
+    assert_eq!(unseen(&server, &format!("{apply} --secrets {}", secrets.display()), ">&-").code, 0);
+    assert!(std::fs::read_to_string(secrets).unwrap().starts_with("lost\tkl_qry_"));
+}
+
+#[tokio::test]
+async fn dates_and_distances_find_keys_that_expire() {
+    let server = TestServer::spawn().await;
+    typed(&server, "key create --name soon --type query --expires-in 30d").done();
+    typed(&server, "key create --name late --type query --expires-at 2999-01-01").done();
+    let names = |bound: &str| {
+        let found = typed(&server, &format!("key list --expires-before {bound} --json")).json();
+        found["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["keyName"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((names("20d"), names("90d")), (vec![], vec!["soon".to_owned()]));
+    assert_eq!(names("2999-01-02").len(), 2);
+    let late = typed(&server, "key show late --json").json();
+    assert_eq!(late["expiresAt"], "2999-01-01T00:00:00.000Z");
+    typed(&server, "key create --name x --type query --expires-at 90d").failed(2, "--expires-in");
+    typed(&server, "key create --name x --type query --expires-in 1M").failed(2, "365d");
+}
+
+#[test]
+fn the_version_says_how_it_was_built() {
+    let said = Ended::of(keyloft().arg("--version"), "").done();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_keyloft"));
+    let folder = binary.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    assert_eq!(said, format!("keyloft {} ({folder})\n", env!("CARGO_PKG_VERSION")));
+}

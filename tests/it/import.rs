@@ -329,7 +329,7 @@ async fn users_of_vmauth_work_here_with_their_tokens_and_passwords() {
     let names = server.admin().get("/api/v1/tenants/default/apikeys").await.json();
     assert_eq!(names["items"].as_array().unwrap().len(), 7, "a second time adds nothing");
     assert_nowhere(server.directory(), &secrets.iter().map(|(_, secret)| secret.as_str()).collect::<Vec<_>>());
-    typed(&server, &format!("import vmauth {file} --delete-originals")).failed(2, "never changed");
+    typed(&server, &format!("import vmauth {file} --delete-originals")).failed(2, "unexpected argument");
     typed(&server, &format!("import vmauth {file} --ingestion-users agnet-*")).failed(2, "names no user");
     typed(&server, &format!("import vmauth {file} --ingestion-users a --as query")).failed(2, "cannot be used");
     assert_eq!(std::fs::read(&file).unwrap(), before);

@@ -87,3 +87,34 @@ async fn the_token_of_a_file_wins_over_the_stored_one() {
     assert_ne!(second.admin(given).get("/api/v1/tenants").await.status, 401);
     second.admin(&stored).get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
 }
+
+#[test]
+fn the_admin_token_is_not_made_when_nobody_would_see_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    for redirection in [">&-", ">/dev/null"] {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), env!("CARGO_BIN_EXE_keyloft")]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--store"]).arg(&store).env_remove("KEYLOFT_ADMIN_TOKEN");
+        let (code, stderr) = refuses(&mut command);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("KEYLOFT_ADMIN_TOKEN_FILE"), "{stderr}");
+    }
+    assert!(Process::serve(&store, &[]).admin_token().is_some());
+}
+
+#[test]
+fn a_name_is_looked_up_and_the_greeting_says_where_somebody_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = Process::serve(&folder.path().join("a"), &["--listen", "localhost:0"]);
+    assert!(named.url().starts_with("http://127.0.0.1:"), "{}", named.url());
+    let everywhere = Process::serve(&folder.path().join("b"), &["--listen", "0.0.0.0:0"]);
+    assert!(everywhere.greeting().contains("export KEYLOFT_URL=http://127.0.0.1:"), "{}", everywhere.greeting());
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let six = Process::serve(&folder.path().join("c"), &["--listen", "[::1]:0"]);
+        assert!(six.greeting().contains("export KEYLOFT_URL=http://[::1]:"), "{}", six.greeting());
+    }
+    let (code, stderr) = refuses(&mut serve(&folder.path().join("d"), "nowhere.invalid:80"));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("cannot look up"), "{stderr}");
+}

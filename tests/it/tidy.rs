@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("clock", &[]),
     ("key", &[]),
+    ("serde_text", &[]),
     ("layout", &["key"]),
     ("store", &["error", "key", "layout"]),
     ("jitter", &[]),
@@ -37,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "key",
             "keystore",
             "query",
+            "serde_text",
             "store",
             "stream",
             "sync",
@@ -46,7 +48,20 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["access", "cache", "clock", "config", "documents", "error", "http", "key", "layout", "store", "telemetry"],
+        &[
+            "access",
+            "cache",
+            "clock",
+            "config",
+            "documents",
+            "error",
+            "http",
+            "key",
+            "layout",
+            "serde_text",
+            "store",
+            "telemetry",
+        ],
     ),
 ];
 
@@ -63,6 +78,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("object_store", &["store/", "query/engine.rs", "query/tables.rs", "query/failure.rs"]),
     ("once_cell", &["cache/global.rs"]),
     ("scrypt", &["cli/key/hash.rs"]),
+    ("serde_path_to_error", &["cli/yaml.rs"]),
     ("serde_saphyr", &["cli/yaml.rs", "cli/apply/file.rs", "cli/import/vmauth.rs"]),
 ];
 
@@ -163,7 +179,7 @@ fn assert_none(rule: &str, broken: &[String]) {
 #[test]
 fn imports_point_downwards_only() {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|source| !matches!(&*source.path, "lib.rs" | "main.rs")) {
+    for source in sources().iter().filter(|source| !matches!(&*source.path, "build.rs" | "lib.rs" | "main.rs")) {
         let allowed = EDGES.iter().find(|(module, _)| *module == source.module());
         let Some((module, allowed)) = allowed else {
             broken.push(format!("{} is in no module of EDGES: say there what it may import", source.path));

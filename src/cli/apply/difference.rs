@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::output::escaped;
+use super::super::terminal::escaped;
 
 /// A line for each step, and one for each field that changes.
 pub(super) fn lines(plan: &[Value]) -> String {

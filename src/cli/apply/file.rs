@@ -1,15 +1,17 @@
 //! `keys.yaml`: the keys of a tenant as people declare them, and what a server is told of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
 use super::super::Outcome;
-use super::super::yaml::{self, Manners};
-use crate::http::field::{Rfc3339, nullable};
+use super::super::yaml::{self, ErrorMode, FieldHelp};
 use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, Streams, TenantId};
+use crate::serde_text::{Rfc3339, nullable};
 
 const VERSION: u32 = 1;
 
@@ -35,15 +37,79 @@ pub struct DeclaredKey {
     pub body: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Written {
     version: Spanned<u32>,
     tenant: Option<TenantId>,
-    #[serde(default)]
     permission_sets: BTreeMap<String, PermissionSet>,
     keys: Vec<Spanned<Entry>>,
 }
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WrittenVisitor)
+    }
+}
+
+/// serde's derive cannot refuse unknown fields and let those through that begin with `x-`, where anchors are kept.
+struct WrittenVisitor;
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping with version and keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+        let (mut version, mut tenant, mut permission_sets, mut keys) = (None, None, None, None);
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "version" => version = Some(map.next_value()?),
+                "tenant" => tenant = map.next_value()?,
+                "permissionSets" => permission_sets = Some(map.next_value()?),
+                "keys" => keys = Some(map.next_value()?),
+                name if name.starts_with("x-") => drop(map.next_value::<IgnoredAny>()?),
+                name => {
+                    return Err(A::Error::unknown_field(name, &["version", "tenant", "permissionSets", "keys", "x-…"]));
+                }
+            }
+        }
+        Ok(Written {
+            version: version.ok_or_else(|| A::Error::missing_field("version"))?,
+            tenant,
+            permission_sets: permission_sets.unwrap_or_default(),
+            keys: keys.ok_or_else(|| A::Error::missing_field("keys"))?,
+        })
+    }
+}
+
+/// What each field takes.
+const HELP: FieldHelp = &[
+    ("version", "the number 1"),
+    ("tenant", "a tenant id, such as acme"),
+    ("permissionSets", "a mapping from names to streams, allowedCidrs and limits"),
+    ("keys", "a list of keys, such as - {name: web, type: ingestion}"),
+    ("name", "a text, such as checkout"),
+    ("type", "ingestion or query"),
+    ("permissionSet", "the name of a permission set of this file"),
+    ("streams", "a list of patterns, such as [web-*, audit] or ['*']"),
+    ("allowedCidrs", "a list of networks, such as [10.0.0.0/8]"),
+    ("limits", "a mapping, such as {requests: {perMinute: 600}}"),
+    ("requests", "a mapping, such as {perMinute: 600, burst: 50}"),
+    ("events", "a mapping, such as {perMinute: 600, burst: 50}"),
+    ("bytes", "a mapping, such as {perMinute: 1048576}"),
+    ("perMinute", "a whole number"),
+    ("burst", "a whole number"),
+    ("sourceId", "a text, such as web"),
+    ("trustLevel", "a text, such as high"),
+    ("expiresAt", "an instant such as 2027-01-01T00:00:00Z, or null"),
+    ("metadata", "a mapping, such as {team: ops}"),
+    ("state", "active or disabled"),
+    ("digest", "sha256: and 64 hexadecimal digits"),
+    ("hint", "the last four characters of the API key"),
+    ("ownSecret", "true or false"),
+    ("overlapSeconds", "a whole number of seconds"),
+];
 
 /// What several keys share.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -97,7 +163,7 @@ struct Entry {
 /// # Errors
 /// Usage, with the line, when it is no such file, says a thing twice, or refers to a permission set that is not there.
 pub fn read(text: &str) -> Outcome<KeysFile> {
-    let written: Written = yaml::parse(text, Manners::Ours)?;
+    let written: Written = yaml::parse(text, ErrorMode::Explain(HELP))?;
     if written.version.value != VERSION {
         return Err(yaml::wrong(written.version.referenced.line(), "version 1 is the only one that is understood"));
     }
@@ -224,7 +290,7 @@ keys:
             ("tenant: acme", "tenant: ../canary", 2, "a tenant id must be"),
             ("streams: [web-*, audit]", "streams: [CANARY]", 5, "a stream pattern must be"),
             ("perMinute: 600", "perMinute: 0", 6, "a limit must be"),
-            ("type: ingestion", "type: canary", 9, "expected one of ingestion, query"),
+            ("type: ingestion", "type: canary", 9, "type takes ingestion or query"),
             (
                 "permissionSet: writers\n    meta",
                 "permissionSet: readers\n    meta",
@@ -232,18 +298,32 @@ keys:
                 "no permission set named readers",
             ),
             ("metadata: {team", "apiKey: canary\n    metadata: {team", 11, "unknown field apiKey"),
-            ("state: disabled", "state: canary", 17, "expected one of active, disabled"),
+            ("state: disabled", "state: canary", 17, "state takes active or disabled"),
             ("sha256:9f86", "md5:canary9f86", 18, "a digest must be"),
             ("hint: x7Qa", "hint: canary", 19, "a hint must be"),
-            ("expiresAt: null", "expiresAt: canary", 16, "expected an instant"),
+            ("expiresAt: null", "expiresAt: canary", 16, "expiresAt: expected an instant"),
+            ("streams: [web-*, audit]", "streams: canary-*", 5, "streams takes a list of patterns, such as"),
+            ("streams: [web-*, audit]", "streams: [*]", 5, "has to be quoted: '*'"),
+            ("streams: [web-*, audit]", "streams: [*web]", 5, "has to be quoted: '*'"),
+            ("{requests: {perMinute: 600}}", "{requests: 600}", 6, "requests takes a mapping, such as {perMinute"),
+            ("{perMinute: 600}", "{perMinute: many}", 6, "perMinute takes a whole number"),
+            ("name: checkout", "name: null", 8, "name takes a text"),
+            ("metadata: {team: shop, pager: 7}", "metadata: canary", 11, "metadata takes a mapping"),
+            ("keys:\n", "<<: canary\nkeys:\n", 7, "<< takes an alias of a mapping"),
+            ("keys:\n", "X-common: 1\nkeys:\n", 7, "expected one of version, tenant, permissionSets, keys, x-…"),
             (
                 "    overlapSeconds: 3600\n",
                 &format!("    overlapSeconds: 3600\n{twin}"),
                 21,
                 "ci is declared on line 12",
             ),
-            ("    overlapSeconds: 3600\n", "    overlapSeconds: -1\n", 20, "expected"),
-            ("keys:\n", "keys: canary\nother:\n", 7, "expected"),
+            (
+                "    overlapSeconds: 3600\n",
+                "    overlapSeconds: -1\n",
+                20,
+                "overlapSeconds takes a whole number of seconds",
+            ),
+            ("keys:\n", "keys: canary\nother:\n", 7, "keys takes a list of keys"),
             ("    type: query\n", "", 19, "type is missing from what ends here"),
             ("    hint: x7Qa\n", "    hint: x7Qa\n    hint: x7Qa\n", 20, "twice"),
             ("keys:\n", "keys: [\n", 8, ""),
@@ -256,6 +336,31 @@ keys:
             assert!(said.starts_with(&format!("line {line}: ")) && said.contains(reason), "{to}: {said}");
             assert!(!said.to_lowercase().contains("canary"), "{said}");
         }
+    }
+
+    #[test]
+    fn what_keys_share_may_stand_in_an_anchor_and_be_merged() {
+        let text = "\
+version: 1
+x-common: &common
+  type: ingestion
+  limits: &limits {requests: {perMinute: 60}}
+  metadata: {team: shop}
+x-more: [anything, {at: all}]
+permissionSets:
+  writers: {limits: *limits}
+keys:
+  - <<: *common
+    name: one
+  - {<<: *common, name: two, metadata: {team: ops}}
+";
+        let keys = read(text).unwrap().keys;
+        let teams: Vec<_> = keys.iter().map(|key| (key.name.as_str(), &key.body["metadata"]["team"])).collect();
+        assert_eq!(teams, [("one", &json!("shop")), ("two", &json!("ops"))]);
+        assert_eq!(keys[1].body["limits"], json!({"requests": {"perMinute": 60, "burst": 60}}));
+        assert_eq!((keys[0].line, keys[1].line), (10, 12));
+        let said = read(&text.replace("team: shop}", "team: shop}\n  canaryField: 1")).unwrap_err().to_string();
+        assert!(said.contains("unknown field canaryField"), "{said}");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Reading the file, showing the difference, asking, applying.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::super::terminal::{complain, escaped};
 use super::super::yaml;
-use super::super::{Client, ClientArgs, Failure, Outcome, output};
+use super::super::{Client, ClientArgs, Failure, Outcome, input, output};
 use super::file::{self, DeclaredKey, KeysFile};
 use super::{ApplyArgs, difference, secrets};
 use crate::key::{KeyName, KeyType, TenantId};
@@ -99,20 +99,15 @@ fn fresh(file: &KeysFile, plan: &[Value], apply: &ApplyArgs, json: bool) -> Outc
     if json && !fresh.is_empty() && apply.keep_in.is_none() {
         return Err(Failure::usage("keys have to be issued: with --json, say by --secrets where their API keys go"));
     }
+    if !fresh.is_empty() && apply.keep_in.is_none() {
+        output::require_output().map_err(|failure| failure.and("--secrets FILE keeps API keys in a file"))?;
+    }
     Ok(fresh)
 }
 
 /// Asks, if there is anybody to ask.
 fn agreed(apply: &ApplyArgs) -> Outcome<bool> {
-    let stdin = std::io::stdin();
-    if apply.yes || !stdin.is_terminal() {
-        return Ok(true);
-    }
-    output::complain(&"apply this? Type yes and press Enter");
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    read.map_err(|error| Failure::failed(format!("cannot read the answer: {error}")))?;
-    Ok(matches!(line.trim(), "y" | "yes"))
+    if apply.yes || !input::is_terminal() { Ok(true) } else { input::agrees("Apply this?") }
 }
 
 fn issue_with(body: &mut Value, kept: &[secrets::Fresh]) {
@@ -139,11 +134,11 @@ fn finish(args: &ClientArgs, client: &Client, path: &[&str], body: &Value, keep_
     for result in &failed {
         let word = |field: &str| result[field].as_str().unwrap_or_default().to_owned();
         let message = format!("{} {}: {} ({})", word("action"), word("keyName"), word("detail"), word("code"));
-        output::complain(&output::escaped(&message));
+        complain(&escaped(&message));
     }
     let is_taken = |result: &&Value| result["code"] == "duplicate_api_key" && result["action"] == "issue";
     if let Some(path) = keep_in.filter(|_| failed.iter().any(is_taken)) {
-        output::complain(&format!(
+        complain(&format!(
             "an API key in {} may belong to a revoked key or to another one: with another --secrets, fresh ones are made",
             path.display()
         ));

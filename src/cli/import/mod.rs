@@ -1,16 +1,16 @@
 //! `keyloft import`: the keys of other systems, moved in with the secrets that their clients have.
 //!
 //! 1. [`parseable`], [`vmauth`]: where keys come from.
-//! 2. `found`: a key of another system.  `pattern`: names with `*`.
-//! 3. `arrival`: telling the server of them, and people what became of each.
+//! 2. `parsed`: a key of another system.  `pattern`: names with `*`.
+//! 3. `upload`: sending their digests to the server, and reporting what became of each.
 //!
 //! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new
 //! one.
 
-mod arrival;
-mod found;
 pub mod parseable;
+mod parsed;
 mod pattern;
+mod upload;
 pub mod vmauth;
 
 use clap::Subcommand;

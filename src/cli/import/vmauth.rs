@@ -13,11 +13,11 @@ use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 use zeroize::Zeroizing;
 
-use super::super::yaml::{self, Manners};
+use super::super::yaml::{self, ErrorMode};
 use super::super::{ClientArgs, Failure, Outcome};
-use super::arrival::{self, Row};
-use super::found::{self, Found};
+use super::parsed::{self, ParsedKey};
 use super::pattern::NamePattern;
+use super::upload::{self, Row};
 use crate::key::{KeyType, TenantId};
 
 pub(super) const EXAMPLES: &str =
@@ -45,9 +45,6 @@ pub struct VmauthArgs {
     /// Show what would be imported, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Not for this file: somebody else wrote it, and vmauth reads it
-    #[arg(long, hide = true)]
-    delete_originals: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,21 +65,16 @@ struct User {
 }
 
 pub(super) fn run(args: &ClientArgs, vmauth: &VmauthArgs) -> Outcome {
-    if vmauth.delete_originals {
-        return Err(Failure::usage(
-            "a vmauth file is never changed: once no client asks vmauth any more, remove its users by hand",
-        ));
-    }
     let shown = vmauth.file.display();
     let config = yaml::text(&vmauth.file)
-        .and_then(|text| yaml::parse::<AuthConfig>(&text, Manners::Secret))
+        .and_then(|text| yaml::parse::<AuthConfig>(&text, ErrorMode::LineOnly))
         .map_err(|failure| Failure::usage(format!("{shown}: {failure}")))?;
     let tenant = args.tenant();
     let (found, mut rows) = read(config, &tenant, |user| key_type(vmauth, user));
     unused(&vmauth.ingestion_users, &found)?;
-    rows.splice(0..0, arrival::arrive(&args.connect()?, &tenant, &found, vmauth.dry_run)?);
-    arrival::show(args, &rows, 0)?;
-    arrival::judge(&rows)
+    rows.splice(0..0, upload::upload(&args.connect()?, &tenant, &found, vmauth.dry_run)?);
+    upload::show(args, &rows, 0)?;
+    upload::judge(&rows)
 }
 
 fn key_type(vmauth: &VmauthArgs, user: &str) -> KeyType {
@@ -91,7 +83,7 @@ fn key_type(vmauth: &VmauthArgs, user: &str) -> KeyType {
 }
 
 /// A pattern that names nobody is a slip: its users would become keys of the other type.
-fn unused(patterns: &[NamePattern], found: &[Found]) -> Outcome {
+fn unused(patterns: &[NamePattern], found: &[ParsedKey]) -> Outcome {
     let names_one = |pattern: &&NamePattern| found.iter().any(|key| pattern.matches(&key.source));
     match patterns.iter().find(|pattern| !names_one(pattern)) {
         Some(pattern) => Err(Failure::usage(format!("--ingestion-users {} names no user", pattern.as_str()))),
@@ -100,17 +92,17 @@ fn unused(patterns: &[NamePattern], found: &[Found]) -> Outcome {
 }
 
 /// The users that have a secret, and why the others have none.
-fn read(config: AuthConfig, tenant: &TenantId, key_type: impl Fn(&str) -> KeyType) -> (Vec<Found>, Vec<Row>) {
+fn read(config: AuthConfig, tenant: &TenantId, key_type: impl Fn(&str) -> KeyType) -> (Vec<ParsedKey>, Vec<Row>) {
     let (mut found, mut rows) = (Vec::new(), Vec::new());
     for user in config.users {
         let (line, user) = (user.referenced.line(), user.value);
         let otherwise = format!("vmauth line {line}");
         let source = user.name.as_deref().or(user.username.as_deref()).unwrap_or(&otherwise).to_owned();
         let note = user.ip_filters.is_some().then(|| "its ip_filters stay behind: see allowedCidrs".to_owned());
-        match (found::key_name(&source, &otherwise), user.secret()) {
+        match (parsed::key_name(&source, &otherwise), user.secret()) {
             (Some(name), Ok(secret)) => {
-                let metadata = found::metadata("vmauth", &[("username", user.username.as_deref())]);
-                found.push(Found { key_type: key_type(&source), source, name, secret, metadata, note });
+                let metadata = parsed::metadata("vmauth", &[("username", user.username.as_deref())]);
+                found.push(ParsedKey { key_type: key_type(&source), source, name, secret, metadata, note });
             }
             (None, _) => rows.push(Row::refused(tenant, source, "it has no name")),
             (_, Err(why)) => rows.push(Row::refused(tenant, source, why)),
@@ -163,9 +155,9 @@ mod tests {
 
     const FILE: &str = include_str!("../../../fixtures/import/vmauth.yml");
 
-    fn file() -> (Vec<Found>, Vec<Row>) {
+    fn file() -> (Vec<ParsedKey>, Vec<Row>) {
         let sends = NamePattern::parse("agent-*").unwrap();
-        read(yaml::parse(FILE, Manners::Secret).unwrap(), &TenantId::default(), |user| {
+        read(yaml::parse(FILE, ErrorMode::LineOnly).unwrap(), &TenantId::default(), |user| {
             if sends.matches(user) { KeyType::Ingestion } else { KeyType::Query }
         })
     }
@@ -201,7 +193,7 @@ mod tests {
     #[test]
     fn a_user_with_two_secrets_is_refused() {
         let text = "users:\n- username: two\n  password: one-secret\n  bearer_token: another\n";
-        let config = yaml::parse(text, Manners::Secret).unwrap();
+        let config = yaml::parse(text, ErrorMode::LineOnly).unwrap();
         let (found, rows) = read(config, &TenantId::default(), |_| KeyType::Query);
         assert!(found.is_empty() && rows[0].note.as_deref().unwrap().contains("more than one"), "{rows:?}");
     }
@@ -211,7 +203,7 @@ mod tests {
         for (text, line) in
             [("users:\n- username: a\n  password: [canary]\n", 3), ("users:\n  - \"canary", 2), ("canary", 1)]
         {
-            let said = yaml::parse::<AuthConfig>(text, Manners::Secret).err().unwrap().to_string();
+            let said = yaml::parse::<AuthConfig>(text, ErrorMode::LineOnly).err().unwrap().to_string();
             assert!(said.starts_with(&format!("line {line}: ")), "{said}");
             assert!(!said.contains("canary"), "{said}");
         }

@@ -7,11 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::super::{ClientArgs, Failure, Outcome, output};
+use super::super::terminal::escaped;
+use super::super::when::{instant, seconds};
+use super::super::{ClientArgs, Failure, Outcome, input, output};
 use super::limits::{LimitArgs, networks};
-use super::offline::presented;
 use super::show::CARD;
-use super::{metadata, seconds, streams};
+use super::{metadata, streams};
 use crate::clock::{Clock, SystemClock};
 use crate::key::{KeyName, KeyType, Label, Metadata, Networks, NewKey, Streams};
 
@@ -41,8 +42,9 @@ pub struct CreateArgs {
     /// How far the source is trusted [default: standard]
     #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
     pub(super) trust_level: Option<Label>,
-    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z [default: as its tenant says]
-    #[arg(long, value_name = "RFC 3339", conflicts_with_all = ["expires_in", "no_expiry"])]
+    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z or 2027-01-01 [default: as its
+    /// tenant says]
+    #[arg(long, value_name = "INSTANT|DATE", value_parser = instant, conflicts_with_all = ["expires_in", "no_expiry"])]
     pub(super) expires_at: Option<DateTime<Utc>>,
     /// How long it works, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]
@@ -116,12 +118,17 @@ pub struct StdinArgs {
 }
 
 impl StdinArgs {
-    /// Sends a body, with the API key in it if one is brought along; that is wiped afterwards.
+    /// Refuses when the server is to make an API key and nobody can see it.
+    pub(super) fn require_output(&self) -> Outcome {
+        if self.from_stdin { Ok(()) } else { output::require_output() }
+    }
+
+    /// Sends a body, with the API key of standard input in it if there is one; that is wiped afterwards.
     pub(super) fn send(&self, mut body: Value, send: impl FnOnce(&Value) -> Outcome<Value>) -> Outcome<Value> {
         if !self.from_stdin {
             return send(&body);
         }
-        body["apiKey"] = Value::String(std::mem::take(&mut *presented()?));
+        body["apiKey"] = Value::String(std::mem::take(&mut *input::api_key()?));
         let answer = send(&body);
         if let Value::String(api_key) = body["apiKey"].take() {
             drop(Zeroizing::new(api_key));
@@ -131,6 +138,7 @@ impl StdinArgs {
 }
 
 pub(super) fn run(args: &ClientArgs, issue: &IssueArgs) -> Outcome {
+    issue.stdin.require_output()?;
     let client = args.connect()?;
     let tenant = args.tenant();
     let path = ["tenants", tenant.as_str(), "apikeys"];
@@ -154,7 +162,7 @@ pub(super) fn show(args: &ClientArgs, answer: &Value, stdin: &StdinArgs, lost: i
 
 /// The API key first, because it is what cannot be had again.
 pub(super) fn for_people(api_key: &str, rest: &str) -> String {
-    format!("API key  {}\n\nKeep it now: it is not shown again.\n\n{rest}", output::escaped(api_key))
+    format!("API key  {}\n\nKeep it now: it is not shown again.\n\n{rest}", escaped(api_key))
 }
 
 #[cfg(test)]

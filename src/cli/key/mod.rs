@@ -19,8 +19,6 @@ pub mod show;
 pub mod update;
 pub mod wait;
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use serde_json::{Map, Value};
 
@@ -84,13 +82,6 @@ fn streams(text: &str) -> Result<Streams, InvalidId> {
     const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
     let streams: Streams = text.parse()?;
     if matches!(&streams, Streams::Matching(patterns) if patterns.is_empty()) { Err(NONE) } else { Ok(streams) }
-}
-
-/// Whole seconds, such as 90s, 1h or 30d.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let read = humantime::parse_duration(text).map_err(|_| "must be a duration such as 90s, 1h or 30d".to_owned())?;
-    let whole = read.subsec_nanos() == 0 && u32::try_from(read.as_secs()).is_ok();
-    if whole { Ok(read) } else { Err("must be whole seconds, and not more than 136 years".to_owned()) }
 }
 
 fn metadata(text: &str) -> Result<Metadata, String> {

@@ -2,15 +2,14 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use serde_json::json;
-use zeroize::Zeroizing;
 
-use super::super::{ClientArgs, Failure, Outcome, output};
+use super::super::{ClientArgs, Failure, Outcome, input, output};
 use super::create::{CreateArgs, for_people};
 use super::hash::ScryptHash;
 use crate::clock::{Clock, SystemClock};
@@ -35,8 +34,8 @@ Examples:
   keyloft key validate --digest sha256:9f86… < api-key.txt
   keyloft key validate --scrypt 'c2NyeXB0JGxuPTE2…' < api-key.txt";
 
-/// The longest input that is read, in bytes: an API key has 56.
-const MAX_INPUT_BYTES: u64 = 4096;
+/// The longest hash that is read, in bytes.
+const MAX_HASH_BYTES: u64 = 4096;
 
 /// Which digest or hash is meant.
 #[derive(Debug, Args)]
@@ -54,6 +53,7 @@ pub struct ValidateArgs {
 }
 
 pub(super) fn generate(args: &ClientArgs, create: CreateArgs) -> Outcome {
+    output::require_output()?;
     let secret = PlainSecret::generate(create.key_type).map_err(|error| Failure::failed(error.to_string()))?;
     let key = described(args.tenant(), create, &secret);
     let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
@@ -86,7 +86,7 @@ fn described(tenant: TenantId, create: CreateArgs, secret: &PlainSecret) -> ApiK
 
 pub(super) fn validate(args: &ClientArgs, validate: &ValidateArgs) -> Outcome {
     let hash = scrypt_hash(validate)?;
-    let presented = presented()?;
+    let presented = input::api_key()?;
     let belongs = match (&validate.digest, hash) {
         (Some(digest), _) => belongs(&presented, digest)?,
         (None, Some(hash)) if !presented.is_empty() => hash.is_of(&presented),
@@ -110,7 +110,7 @@ fn scrypt_hash(validate: &ValidateArgs) -> Outcome<Option<ScryptHash>> {
     let Some(path) = &validate.scrypt_file else { return Ok(validate.scrypt.clone()) };
     let wrong = |reason: &dyn Display| Failure::usage(format!("{}: {reason}", path.display()));
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_INPUT_BYTES).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(MAX_HASH_BYTES).read_to_string(&mut text));
     read.map_err(|error| wrong(&error))?;
     ScryptHash::parse(&text).map(Some).map_err(|rule| wrong(&rule))
 }
@@ -119,23 +119,6 @@ fn belongs(presented: &str, digest: &Digest) -> Outcome<bool> {
     let credential = Credential::parse(presented)
         .map_err(|rung| Failure::usage(format!("standard input holds no API key: {rung}")))?;
     Ok(digest.verify(&credential.digest()))
-}
-
-/// Standard input without its final newline; from a terminal, one line of it.
-pub(super) fn presented() -> Outcome<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::with_capacity(MAX_INPUT_BYTES as usize));
-    let stdin = std::io::stdin();
-    let mut input = stdin.lock().take(MAX_INPUT_BYTES);
-    let read = if stdin.is_terminal() {
-        output::complain(&"paste the API key and press Enter");
-        input.read_line(&mut text)
-    } else {
-        input.read_to_string(&mut text)
-    };
-    read.map_err(|error| Failure::usage(format!("cannot read an API key from standard input: {error}")))?;
-    let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
-    text.truncate(end);
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -1,13 +1,10 @@
 //! `keyloft key revoke`: one key, or all that a filter means.
 
-use std::io::{BufRead, IsTerminal};
-use std::time::Duration;
-
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::super::{Client, ClientArgs, Failure, Outcome, output};
+use super::super::when::Moment;
+use super::super::{Client, ClientArgs, Failure, Outcome, input, output};
 use super::bulk::answer::Answer;
 use super::show::KeyRef;
 use super::wait::WaitArgs;
@@ -36,8 +33,8 @@ pub struct RevokeArgs {
     #[arg(long, value_name = "PATTERN", groups = ["meant", "filter"], value_parser = NamePattern::parse)]
     name_pattern: Option<NamePattern>,
     /// All keys that were not used for this long, such as 30d, or since an instant
-    #[arg(long, value_name = "DURATION|RFC 3339", groups = ["meant", "filter"], value_parser = since)]
-    unused_since: Option<Since>,
+    #[arg(long, value_name = "DURATION|INSTANT|DATE", groups = ["meant", "filter"])]
+    unused_since: Option<Moment>,
     /// All keys that were issued by this name
     #[arg(long, value_name = "LABEL", groups = ["meant", "filter"], value_parser = Label::parse)]
     created_by: Option<Label>,
@@ -54,32 +51,6 @@ pub struct RevokeArgs {
     wait: WaitArgs,
 }
 
-/// An instant, or how long ago it is.
-#[derive(Debug, Clone, Copy)]
-enum Since {
-    Instant(DateTime<Utc>),
-    Ago(Duration),
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Since::Instant(instant.with_timezone(&Utc)));
-    }
-    let ago = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30d, or an instant".to_owned());
-    ago.map(Since::Ago)
-}
-
-impl Since {
-    fn instant(self) -> Outcome<String> {
-        let instant = match self {
-            Self::Instant(instant) => Some(instant),
-            Self::Ago(ago) => TimeDelta::from_std(ago).ok().and_then(|ago| SystemClock.now().checked_sub_signed(ago)),
-        };
-        let instant = instant.ok_or_else(|| Failure::usage("--unused-since is too long ago"))?;
-        Ok(instant.to_rfc3339_opts(SecondsFormat::Millis, true))
-    }
-}
-
 pub(super) fn run(args: &ClientArgs, revoke: &RevokeArgs) -> Outcome {
     let client = args.connect()?;
     let Some(key) = &revoke.key else { return run_filter(args, &client, revoke) };
@@ -94,21 +65,21 @@ pub(super) fn run(args: &ClientArgs, revoke: &RevokeArgs) -> Outcome {
 }
 
 impl RevokeArgs {
-    fn filter(&self) -> Outcome<Value> {
+    fn filter(&self) -> Value {
         let said = [
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("name", self.name_pattern.as_ref().map(|value| json!(value))),
-            ("unusedSince", self.unused_since.map(Since::instant).transpose()?.map(|value| json!(value))),
+            ("unusedSince", self.unused_since.map(|since| json!(since.past(SystemClock.now())))),
             ("createdBy", self.created_by.as_ref().map(|value| json!(value))),
             ("keyType", self.key_type.map(|value| json!(value))),
         ];
-        Ok(Value::Object(said.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()))
+        Value::Object(said.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect())
     }
 }
 
 /// First how many that is, then whether that is meant, then the deed.
 fn run_filter(args: &ClientArgs, client: &Client, revoke: &RevokeArgs) -> Outcome {
-    let line = json!({"op": "revoke", "filter": revoke.filter()?});
+    let line = json!({"op": "revoke", "filter": revoke.filter()});
     if revoke.dry_run || !revoke.yes {
         let rehearsed = ask(args, client, &line, revoke, true, args.json && revoke.dry_run)?;
         let count = rehearsed.count("revoked");
@@ -146,14 +117,14 @@ fn ask(
 }
 
 fn confirm(count: u64) -> Outcome {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
+    if !input::is_terminal() {
         return Err(Failure::usage(format!("{count} keys would be revoked: say --yes if that is meant")));
     }
-    output::complain(&format!("{count} keys will be revoked for ever. Go on? [y/N]"));
-    let mut said = String::new();
-    stdin.lock().read_line(&mut said).map_err(|error| Failure::failed(format!("cannot read an answer: {error}")))?;
-    if said.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err(Failure::failed("nothing is revoked")) }
+    if input::agrees(&format!("{count} keys will be revoked for ever. Go on?"))? {
+        Ok(())
+    } else {
+        Err(Failure::failed("nothing is revoked"))
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_key_or_a_filter_is_meant_never_both_and_never_nothing() {
-        let filter = |line: &[&str]| parse(line).unwrap().filter().unwrap();
+        let filter = |line: &[&str]| parse(line).unwrap().filter();
         assert_eq!(filter(&["--source-id", "web", "--type", "query"]), json!({"sourceId": "web", "keyType": "query"}));
         let since = ["--unused-since", "2027-01-01T01:00:00+01:00", "--name-pattern", "ci-*"];
         assert_eq!(filter(&since), json!({"unusedSince": "2027-01-01T00:00:00.000Z", "name": "ci-*"}));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::super::when::seconds;
 use super::super::{ClientArgs, Outcome, output};
 use super::create::{self, StdinArgs};
-use super::seconds;
 use super::show::KeyRef;
 use super::wait::WaitArgs;
 
@@ -35,6 +35,7 @@ pub(super) fn run(args: &ClientArgs, rotate: &RotateArgs) -> Outcome {
     if let Some(overlap) = rotate.overlap {
         body["overlapSeconds"] = json!(overlap.as_secs());
     }
+    rotate.stdin.require_output()?;
     let client = args.connect()?;
     let (tenant, id) = (args.tenant(), rotate.key.id(args, &client)?.to_string());
     let path = ["tenants", tenant.as_str(), "apikeys", &id, "rotate"];

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::super::connection::Parameter;
 use super::super::{Failure, Outcome};
+use crate::config::parse_duration;
 
 /// How long to wait for the other nodes.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     /// Wait until every live node has applied the change; exit with 4 and name those that have not after this long,
     /// such as 5s, at most 60s
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
 }
 

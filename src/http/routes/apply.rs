@@ -18,10 +18,10 @@ use crate::http::authorize::Operator;
 use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::LargeJson;
-use crate::http::field::{Rfc3339, nullable};
 use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
 use crate::keystore::{Brought, StepOutcome, Wanted};
+use crate::serde_text::{Rfc3339, nullable};
 
 /// The query string.
 #[derive(Debug, Deserialize)]

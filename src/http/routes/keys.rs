@@ -15,11 +15,11 @@ use crate::http::authorize::Operator;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
-use crate::http::field::{Empty, Rfc3339, given, nullable};
 use crate::key::{
     ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
 };
 use crate::keystore::{self, Brought, Cursor, Filter};
+use crate::serde_text::{Empty, Rfc3339, given, nullable};
 use crate::usage::Totals;
 
 /// How long a view waits for what the key was used for.

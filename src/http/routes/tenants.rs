@@ -17,9 +17,9 @@ use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
-use crate::http::field::{given, nullable};
 use crate::key::{KeyType, Label, Limits, TenantId};
 use crate::keystore::TenantPatch;
+use crate::serde_text::{given, nullable};
 
 /// The body of a creation.
 #[derive(Debug, Deserialize)]

@@ -43,8 +43,8 @@ impl Process {
     ) -> Self {
         let mut child = keyloft()
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--store", store])
+            .args(["serve", "--store", store])
+            .args(if options.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
             .args(options)
             .stdout(Stdio::piped())
             .stderr(log)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::super::found::{self, Found};
+use super::super::parsed::{self, ParsedKey};
 use crate::key::KeyType;
 
 /// A key in clear text. Parseable's users spell their fields with underscores, its files do not.
@@ -36,18 +36,18 @@ impl Original {
     }
 
     /// The key that it is to become; what Parseable does not say of its type is `otherwise`.
-    pub(super) fn into_found(self, source: String, metadata: Option<&Value>, otherwise: KeyType) -> Option<Found> {
+    pub(super) fn into_parsed(self, source: String, metadata: Option<&Value>, otherwise: KeyType) -> Option<ParsedKey> {
         let (key_type, note) = self.key_type(metadata, otherwise);
         let notes = [
             ("keyId", self.key_id.as_deref()),
             ("createdBy", self.created_by.as_deref()),
             ("createdAt", self.created_at.as_deref()),
         ];
-        Some(Found {
-            name: found::key_name(self.key_name.as_deref().unwrap_or_default(), &format!("parseable {source}"))?,
+        Some(ParsedKey {
+            name: parsed::key_name(self.key_name.as_deref().unwrap_or_default(), &format!("parseable {source}"))?,
             source,
             key_type,
-            metadata: found::metadata("parseable", &notes),
+            metadata: parsed::metadata("parseable", &notes),
             secret: self.api_key,
             note,
         })
@@ -121,7 +121,7 @@ mod tests {
         let found: Vec<_> = keys_in(&metadata)
             .into_iter()
             .map(|(at, key)| {
-                key.unwrap().into_found(format!("users[{at}]"), Some(&metadata), KeyType::Ingestion).unwrap()
+                key.unwrap().into_parsed(format!("users[{at}]"), Some(&metadata), KeyType::Ingestion).unwrap()
             })
             .collect();
         let keys: Vec<_> = found.iter().map(|key| (key.name.as_str(), key.key_type, key.note.is_some())).collect();

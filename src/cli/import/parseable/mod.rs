@@ -1,12 +1,12 @@
 //! `keyloft import parseable`: the API keys that Parseable keeps in its bucket, in clear text.
 //!
 //! 1. `document`: what they look like, in a file each and in the metadata.
-//! 2. `originals`: finding them in the bucket, and removing them there.
+//! 2. `source`: finding them in the bucket, and removing them there.
 //! 3. `run`: all of it, in order.
 
 mod document;
-mod originals;
 mod run;
+mod source;
 
 use clap::Args;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use tokio::runtime::Runtime;
 
 use super::super::super::{Client, ClientArgs, Failure, Outcome};
-use super::super::arrival::{self, Fate, Row};
+use super::super::upload::{self, Row, Status};
 use super::ParseableArgs;
-use super::originals::{self, Originals};
+use super::source::{self, Source};
 use crate::key::KeyType;
 use crate::store::{Bucket, StoreUrl};
 
@@ -22,25 +22,25 @@ pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Out
     let bucket = parseable.store.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("cannot set up the runtime: {error}")))?;
-    let originals = runtime.block_on(read(args, parseable, &bucket))?;
+    let sources = runtime.block_on(read(args, parseable, &bucket))?;
     let mut rows = Vec::new();
-    for tenant in &originals {
-        rows.extend(arrival::arrive(&client, &tenant.tenant, &tenant.found, parseable.dry_run)?);
+    for tenant in &sources {
+        rows.extend(upload::upload(&client, &tenant.tenant, &tenant.keys, parseable.dry_run)?);
         rows.extend(tenant.refused.iter().cloned());
     }
     if !parseable.delete_originals {
-        arrival::show(args, &rows, 0)?;
-        return arrival::judge(&rows);
+        upload::show(args, &rows, 0)?;
+        return upload::judge(&rows);
     }
     if !rows.iter().all(is_settled) {
-        arrival::show(args, &rows, 0)?;
-        return arrival::judge(&rows).map_err(|failure| failure.and("nothing was removed"));
+        upload::show(args, &rows, 0)?;
+        return upload::judge(&rows).map_err(|failure| failure.and("nothing was removed"));
     }
-    let removed = remove(&runtime, &client, &bucket, originals);
+    let removed = remove(&runtime, &client, &bucket, sources);
     for row in rows.iter_mut().filter(|row| row.barred) {
         row.note = row.note.take().map(|note| format!("{note}: the original stays"));
     }
-    arrival::show(args, &rows, removed.as_ref().map_or(0, |(removed, _)| *removed))?;
+    upload::show(args, &rows, removed.as_ref().map_or(0, |(removed, _)| *removed))?;
     match removed? {
         (_, 0) => Ok(()),
         (_, stay) => Err(Failure::refused(format!("{stay} originals stay: their keys are revoked or disabled here"))),
@@ -49,35 +49,35 @@ pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Out
 
 /// Whether more runs would change nothing of it.
 fn is_settled(row: &Row) -> bool {
-    row.barred || matches!(row.result, Fate::Imported | Fate::AlreadyThere)
+    row.barred || matches!(row.result, Status::Imported | Status::AlreadyThere)
 }
 
-async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> Outcome<Vec<Originals>> {
+async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> Outcome<Vec<Source>> {
     let tenants = match args.stated_tenant() {
         Some(tenant) => vec![tenant.clone()],
-        None => originals::tenants(bucket).await?,
+        None => source::tenants(bucket).await?,
     };
     let mut all = Vec::new();
     for tenant in tenants {
-        all.push(originals::read(bucket, tenant, parseable.otherwise.unwrap_or(KeyType::Ingestion)).await?);
+        all.push(source::read(bucket, tenant, parseable.otherwise.unwrap_or(KeyType::Ingestion)).await?);
     }
     Ok(all)
 }
 
 /// Asks once more whether every key is there, and only then removes what those came from that are let in. Gives how many
 /// went, and how many stay.
-fn remove(runtime: &Runtime, client: &Client, bucket: &Bucket, originals: Vec<Originals>) -> Outcome<(usize, usize)> {
-    let mut stay = Vec::with_capacity(originals.len());
-    for tenant in &originals {
-        let rows = arrival::arrive(client, &tenant.tenant, &tenant.found, true)?;
-        if rows.iter().any(|row| !row.barred && row.result != Fate::AlreadyThere) {
+fn remove(runtime: &Runtime, client: &Client, bucket: &Bucket, sources: Vec<Source>) -> Outcome<(usize, usize)> {
+    let mut stay = Vec::with_capacity(sources.len());
+    for tenant in &sources {
+        let rows = upload::upload(client, &tenant.tenant, &tenant.keys, true)?;
+        if rows.iter().any(|row| !row.barred && row.result != Status::AlreadyThere) {
             return Err(Failure::refused("the server does not have every key: nothing was removed"));
         }
         let barred = rows.into_iter().filter(|row| row.barred).map(|row| row.source);
         stay.push(barred.collect::<BTreeSet<_>>());
     }
     let (mut removed, kept) = (0, stay.iter().map(BTreeSet::len).sum());
-    for (tenant, stay) in originals.into_iter().zip(&stay) {
+    for (tenant, stay) in sources.into_iter().zip(&stay) {
         removed += runtime.block_on(tenant.remove(bucket, stay))?;
     }
     Ok((removed, kept))

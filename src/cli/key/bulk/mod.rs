@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::super::{ClientArgs, Failure, Outcome, output};
+use super::super::terminal::complain;
+use super::super::{ClientArgs, Failure, Outcome};
 use super::wait::WaitArgs;
 use answer::Answer;
 use secrets::Secrets;
@@ -109,10 +110,10 @@ pub(super) fn run(args: &ClientArgs, bulk: &BulkArgs) -> Outcome {
     if let Some(secrets) = secrets {
         let path = secrets.path().display();
         if !args.json && !bulk.dry_run {
-            output::complain(&kept(made, reused.len(), &path));
+            complain(&kept(made, reused.len(), &path));
         }
         if answer.taken().iter().any(|line| reused.contains(line)) {
-            output::complain(&format!(
+            complain(&format!(
                 "an API key in {path} belongs to a revoked key or to another one: with another --out, fresh ones are made"
             ));
         }

@@ -13,10 +13,10 @@ use super::super::keys::{Issue, Patch};
 use super::{MAX_LINE_BYTES, MAX_LINES};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
-use crate::http::extract::{without_mark, without_values};
-use crate::http::field::Rfc3339;
+use crate::http::extract::without_mark;
 use crate::key::{Actor, KeyId, KeyPatch, KeyType, Label, NamePattern};
 use crate::keystore::{Change, Selection};
+use crate::serde_text::{Rfc3339, without_values};
 
 /// A line, and its number in the body, counted from 1.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::key::{KeyName, KeyType, Metadata};
 
 /// A key of another system, with its secret: not `Debug`, and never written down.
-pub(super) struct Found {
+pub(super) struct ParsedKey {
     /// Where it was found, for people: a file, a user.
     pub(super) source: String,
     /// What it shall be called.

@@ -1,4 +1,5 @@
-//! Fields of JSON bodies: instants, lists that can only be emptied, and what `null` means.
+//! What the JSON of requests and the YAML of files have in common: instants, lists that can only be emptied, what `null`
+//! means, and errors that do not repeat what they met.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::de::{Error as _, IgnoredAny};
@@ -55,6 +56,17 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) ->
     T::deserialize(deserializer).map(Some)
 }
 
+/// serde repeats what it met in its messages: of such a one, only what was expected is kept, because a secret may stand in
+/// a wrong place.
+pub fn without_values(message: &str) -> String {
+    let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
+    let Some(kind) = kinds.into_iter().find(|kind| message.starts_with(kind)) else { return message.to_owned() };
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{kind}, expected {expected}"),
+        None => kind.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +80,13 @@ mod tests {
         {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_says_what_was_expected_and_not_what_was_met() {
+        let said = without_values("invalid type: string \"canary, expected x\", expected u32");
+        assert_eq!(said, "invalid type, expected u32");
+        assert_eq!(without_values("unknown field `canary`"), "unknown field");
+        assert_eq!(without_values("missing field `name`"), "missing field `name`");
     }
 }

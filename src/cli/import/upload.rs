@@ -1,4 +1,4 @@
-//! Telling the server of keys that were found, and people what became of each.
+//! Sends the digests of parsed keys to the server, and reports what became of each key.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::super::failure::FailureKind;
 use super::super::output::{self, Column};
 use super::super::{Client, ClientArgs, Failure, Outcome};
-use super::found::Found;
+use super::parsed::ParsedKey;
 use crate::key::{KeyType, TenantId, own};
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Fate {
+pub(super) enum Status {
     /// It works here from now on.
     Imported,
     /// It would.
@@ -35,7 +35,7 @@ pub(super) struct Row {
     pub(super) tenant: TenantId,
     pub(super) key_name: Option<String>,
     pub(super) key_type: Option<KeyType>,
-    pub(super) result: Fate,
+    pub(super) result: Status,
     pub(super) key_id: Option<String>,
     pub(super) note: Option<String>,
     /// The key that has its secret is not let in here: nothing may be taken away from where it came from.
@@ -51,14 +51,14 @@ impl Row {
             tenant: tenant.clone(),
             key_name: None,
             key_type: None,
-            result: Fate::Refused,
+            result: Status::Refused,
             key_id: None,
             note: Some(why.into()),
             barred: false,
         }
     }
 
-    fn of(tenant: &TenantId, found: &Found, result: Fate, why: Option<String>) -> Self {
+    fn of(tenant: &TenantId, found: &ParsedKey, result: Status, why: Option<String>) -> Self {
         Self {
             source: found.source.clone(),
             tenant: tenant.clone(),
@@ -82,18 +82,19 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Moves keys in, in one request. Gives a row for each, in their order.
-pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_run: bool) -> Outcome<Vec<Row>> {
+pub(super) fn upload(client: &Client, tenant: &TenantId, found: &[ParsedKey], dry_run: bool) -> Outcome<Vec<Row>> {
     let mut rows = Vec::with_capacity(found.len());
     let mut bodies = Vec::new();
     // The rows that wait for an answer, and those of keys that share their secret with one of these.
     let (mut asked, mut shared) = (Vec::new(), Vec::new());
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (at, key) in found.iter().enumerate() {
-        rows.push(Row::of(tenant, key, Fate::Left, None));
+        rows.push(Row::of(tenant, key, Status::Left, None));
         let (digest, hint) = match own::judge(&key.secret, key.key_type) {
             Ok(kept) => kept,
             Err(rule) => {
-                rows[at] = Row::of(tenant, key, Fate::Refused, Some(rule.to_string().replace("apiKey", "the secret")));
+                rows[at] =
+                    Row::of(tenant, key, Status::Refused, Some(rule.to_string().replace("apiKey", "the secret")));
                 continue;
             }
         };
@@ -102,7 +103,7 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
                 shared.push((at, one));
             } else {
                 let why = format!("it shares its secret with {}, which is of the other type", found[one].source);
-                rows[at] = Row::of(tenant, key, Fate::Refused, Some(why));
+                rows[at] = Row::of(tenant, key, Status::Refused, Some(why));
             }
             continue;
         }
@@ -124,7 +125,7 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
             Ok(answer) => take_in(&mut rows, &asked, &answer, dry_run)?,
             Err(failure) if failure.kind() == FailureKind::Refused => {
                 for &at in &asked {
-                    rows[at] = Row::of(tenant, &found[at], Fate::Refused, Some(failure.to_string()));
+                    rows[at] = Row::of(tenant, &found[at], Status::Refused, Some(failure.to_string()));
                 }
             }
             Err(failure) => return Err(failure),
@@ -132,7 +133,7 @@ pub(super) fn arrive(client: &Client, tenant: &TenantId, found: &[Found], dry_ru
     }
     for (at, one) in shared {
         let result = match rows[one].result {
-            Fate::Imported | Fate::WouldImport => Fate::AlreadyThere,
+            Status::Imported | Status::WouldImport => Status::AlreadyThere,
             other => other,
         };
         let why = format!("it shares its secret with {}", found[one].source);
@@ -156,12 +157,12 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
         let is_elsewhere = planned["tenant"].is_string();
         row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
             // A client that is moved to it would be refused.
-            (Some("keep"), _) if is_elsewhere || is_other_type || planned["state"] == "revoked" => Fate::Refused,
-            (Some("keep"), _) => Fate::AlreadyThere,
-            (_, true) if dry_run => Fate::WouldImport,
-            (_, true) => Fate::Imported,
-            _ if matches!(item["code"].as_str(), Some("store_unavailable" | "store_not_safe")) => Fate::Left,
-            _ => Fate::Refused,
+            (Some("keep"), _) if is_elsewhere || is_other_type || planned["state"] == "revoked" => Status::Refused,
+            (Some("keep"), _) => Status::AlreadyThere,
+            (_, true) if dry_run => Status::WouldImport,
+            (_, true) => Status::Imported,
+            _ if matches!(item["code"].as_str(), Some("store_unavailable" | "store_not_safe")) => Status::Left,
+            _ => Status::Refused,
         };
         row.key_name = text("keyName");
         row.barred = planned["tenant"].is_null() && matches!(planned["state"].as_str(), Some("revoked" | "disabled"));
@@ -187,13 +188,13 @@ pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize) -> Outcome {
 }
 
 fn summary(rows: &[Row]) -> String {
-    let count = |fate: Fate| rows.iter().filter(|row| row.result == fate).count();
+    let count = |fate: Status| rows.iter().filter(|row| row.result == fate).count();
     let said = [
-        (Fate::Imported, "imported"),
-        (Fate::WouldImport, "to import"),
-        (Fate::AlreadyThere, "already there"),
-        (Fate::Refused, "refused"),
-        (Fate::Left, "left"),
+        (Status::Imported, "imported"),
+        (Status::WouldImport, "to import"),
+        (Status::AlreadyThere, "already there"),
+        (Status::Refused, "refused"),
+        (Status::Left, "left"),
     ];
     let parts: Vec<_> = said
         .into_iter()
@@ -206,8 +207,8 @@ fn summary(rows: &[Row]) -> String {
 
 /// Whether all of it went well.
 pub(super) fn judge(rows: &[Row]) -> Outcome {
-    let count = |fate: Fate| rows.iter().filter(|row| row.result == fate).count();
-    match (count(Fate::Left), count(Fate::Refused)) {
+    let count = |fate: Status| rows.iter().filter(|row| row.result == fate).count();
+    match (count(Status::Left), count(Status::Refused)) {
         (0, 0) => Ok(()),
         (0, refused) => Err(Failure::refused(format!("{refused} of {} were refused", rows.len()))),
         (left, _) => Err(Failure::unavailable(format!("{left} are left: run the same command again"))),

@@ -6,8 +6,8 @@ use relative_path::{RelativePath, RelativePathBuf};
 use serde_json::Value;
 
 use super::super::super::{Failure, Outcome};
-use super::super::arrival::Row;
-use super::super::found::Found;
+use super::super::parsed::ParsedKey;
+use super::super::upload::Row;
 use super::document::{self, Original};
 use crate::error::ErrorKind;
 use crate::key::{KeyType, TenantId};
@@ -20,11 +20,11 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 const MAX_METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What Parseable keeps of one tenant.
-pub(super) struct Originals {
+pub(super) struct Source {
     /// Whose.
     pub(super) tenant: TenantId,
     /// The keys that can be read.
-    pub(super) found: Vec<Found>,
+    pub(super) keys: Vec<ParsedKey>,
     /// Why others cannot.
     pub(super) refused: Vec<Row>,
     files: Vec<RelativePathBuf>,
@@ -39,34 +39,34 @@ pub(super) async fn tenants(bucket: &Bucket) -> Outcome<Vec<TenantId>> {
 }
 
 /// Reads what there is of a tenant.
-pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Originals> {
-    let mut originals = Originals { tenant, found: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
-    let mut listed = bucket.list(&layout::keys(&originals.tenant)).await?;
+pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Source> {
+    let mut source = Source { tenant, keys: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
+    let mut listed = bucket.list(&layout::keys(&source.tenant)).await?;
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     for file in listed.into_iter().filter(|file| file.path.file_name().is_some_and(document::is_key_file)) {
-        let Some(stored) = originals.open(bucket, &file.path, MAX_FILE_BYTES).await? else { continue };
-        originals.take(file.path.as_str(), Original::parse(&stored.body), None, otherwise);
-        originals.files.push(file.path);
+        let Some(stored) = source.open(bucket, &file.path, MAX_FILE_BYTES).await? else { continue };
+        source.take(file.path.as_str(), Original::parse(&stored.body), None, otherwise);
+        source.files.push(file.path);
     }
-    let path = layout::parseable_metadata(&originals.tenant);
-    if let Some(stored) = originals.open(bucket, &path, MAX_METADATA_BYTES).await? {
+    let path = layout::parseable_metadata(&source.tenant);
+    if let Some(stored) = source.open(bucket, &path, MAX_METADATA_BYTES).await? {
         match serde_json::from_slice::<Value>(&stored.body) {
             Ok(metadata) if metadata.is_object() => {
                 for (at, key) in document::keys_in(&metadata) {
-                    originals.take(&format!("{path} users[{at}]"), key, Some(&metadata), otherwise);
+                    source.take(&format!("{path} users[{at}]"), key, Some(&metadata), otherwise);
                 }
-                originals.metadata = Some((path, metadata, stored.version));
+                source.metadata = Some((path, metadata, stored.version));
             }
-            _ => originals.refuse(path.as_str(), "not metadata of Parseable: that is a JSON object"),
+            _ => source.refuse(path.as_str(), "not metadata of Parseable: that is a JSON object"),
         }
     }
-    Ok(originals)
+    Ok(source)
 }
 
-impl Originals {
+impl Source {
     fn take(&mut self, source: &str, key: Option<Original>, metadata: Option<&Value>, otherwise: KeyType) {
-        match key.and_then(|key| key.into_found(source.to_owned(), metadata, otherwise)) {
-            Some(found) => self.found.push(found),
+        match key.and_then(|key| key.into_parsed(source.to_owned(), metadata, otherwise)) {
+            Some(key) => self.keys.push(key),
             None => self.refuse(source, "not a key of Parseable, or one of a later version"),
         }
     }
@@ -89,7 +89,7 @@ impl Originals {
     /// Removes them but those that stay, by their sources; every other one is in. Gives how many. The metadata keeps
     /// everything but its keys, and is only written if nobody has changed it since it was read.
     pub(super) async fn remove(self, bucket: &Bucket, stay: &BTreeSet<String>) -> Outcome<usize> {
-        let goes: Vec<&Found> = self.found.iter().filter(|key| !stay.contains(&key.source)).collect();
+        let goes: Vec<&ParsedKey> = self.keys.iter().filter(|key| !stay.contains(&key.source)).collect();
         if let Some((path, metadata, version)) = self.metadata {
             let gone: BTreeSet<&str> = goes.iter().map(|key| key.secret.as_str()).collect();
             let left = document::without_keys(metadata.clone(), |secret| gone.contains(secret));
@@ -131,7 +131,7 @@ mod tests {
     const KEY: &str = "acme/.settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json";
     const ACME: &str = "acme/.parseable.json";
 
-    async fn acme() -> (Bucket, Originals) {
+    async fn acme() -> (Bucket, Source) {
         let bucket = Bucket::in_memory();
         put(&bucket, KEY, FILE).await;
         put(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json", "{}").await;
@@ -140,26 +140,26 @@ mod tests {
         let acme = TenantId::parse("acme").unwrap();
         let names = [TenantId::default(), acme.clone(), TenantId::parse("web").unwrap()];
         assert_eq!(tenants(&bucket).await.unwrap(), names);
-        let originals = read(&bucket, acme, KeyType::Ingestion).await.unwrap();
-        (bucket, originals)
+        let source = read(&bucket, acme, KeyType::Ingestion).await.unwrap();
+        (bucket, source)
     }
 
     #[tokio::test]
     async fn what_was_read_is_removed_and_nothing_else() {
-        let (bucket, originals) = acme().await;
-        assert_eq!((originals.found.len(), originals.refused.len()), (5, 0));
-        assert_eq!(originals.remove(&bucket, &BTreeSet::new()).await.unwrap(), 5);
+        let (bucket, source) = acme().await;
+        assert_eq!((source.keys.len(), source.refused.len()), (5, 0));
+        assert_eq!(source.remove(&bucket, &BTreeSet::new()).await.unwrap(), 5);
         assert!(!exists(&bucket, KEY).await && exists(&bucket, ACME).await);
         assert!(exists(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json").await);
         let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
-        assert!(again.found.is_empty());
+        assert!(again.keys.is_empty());
     }
 
     #[tokio::test]
     async fn metadata_that_somebody_changed_meanwhile_is_left_alone_and_so_is_the_rest() {
-        let (bucket, originals) = acme().await;
+        let (bucket, source) = acme().await;
         put(&bucket, ACME, &METADATA.replace("v7", "v8")).await;
-        let failure = originals.remove(&bucket, &BTreeSet::new()).await.unwrap_err();
+        let failure = source.remove(&bucket, &BTreeSet::new()).await.unwrap_err();
         assert_eq!(failure.kind(), FailureKind::Refused);
         assert!(failure.to_string().contains("stop Parseable"), "{failure}");
         assert!(exists(&bucket, KEY).await);
@@ -172,9 +172,9 @@ mod tests {
         {
             let bucket = Bucket::in_memory();
             put(&bucket, PATH, text).await;
-            let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
-            assert_eq!((originals.refused.len(), originals.found.len()), (refused, 0), "{text}");
-            assert_eq!(originals.remove(&bucket, &BTreeSet::new()).await.unwrap(), 0);
+            let source = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+            assert_eq!((source.refused.len(), source.keys.len()), (refused, 0), "{text}");
+            assert_eq!(source.remove(&bucket, &BTreeSet::new()).await.unwrap(), 0);
             let left = bucket.read_foreign(RelativePath::new(PATH), 1 << 20).await.unwrap().unwrap();
             assert_eq!(left.body, text.as_bytes());
         }
@@ -184,14 +184,14 @@ mod tests {
     async fn what_stays_is_not_removed_and_a_file_that_is_too_large_is_refused_alone() {
         let (bucket, _) = acme().await;
         put(&bucket, "acme/.settings/apikeys/01JQ1K5GQAPENECFSECZP11HYG.json", &" ".repeat(70_000)).await;
-        let originals = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
-        assert_eq!((originals.found.len(), originals.refused.len()), (5, 1));
-        assert!(originals.refused[0].note.as_ref().unwrap().contains("larger than"));
-        let stay = BTreeSet::from([KEY.to_owned(), originals.found[1].source.clone()]);
-        assert_eq!(originals.remove(&bucket, &stay).await.unwrap(), 3);
+        let source = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        assert_eq!((source.keys.len(), source.refused.len()), (5, 1));
+        assert!(source.refused[0].note.as_ref().unwrap().contains("larger than"));
+        let stay = BTreeSet::from([KEY.to_owned(), source.keys[1].source.clone()]);
+        assert_eq!(source.remove(&bucket, &stay).await.unwrap(), 3);
         assert!(exists(&bucket, KEY).await);
         let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
-        assert_eq!(again.found.len(), 2);
+        assert_eq!(again.keys.len(), 2);
     }
 
     #[tokio::test]
@@ -199,9 +199,9 @@ mod tests {
         let bucket = Bucket::in_memory();
         put(&bucket, ".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", r#"{"apiKey": 7}"#).await;
         put(&bucket, ".parseable/.parseable.json", r#"{"users": [{"api_key": "x", "key_name": 7}, {"#).await;
-        let originals = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
-        let refused: Vec<_> = originals.refused.iter().map(|row| row.source.as_str()).collect();
+        let source = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+        let refused: Vec<_> = source.refused.iter().map(|row| row.source.as_str()).collect();
         let expected = [".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", ".parseable/.parseable.json"];
-        assert_eq!((refused.as_slice(), originals.found.len()), (expected.as_slice(), 0));
+        assert_eq!((refused.as_slice(), source.keys.len()), (expected.as_slice(), 0));
     }
 }

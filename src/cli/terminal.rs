@@ -1,0 +1,35 @@
+//! What a terminal is shown: errors, and text that cannot act on it.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::Write;
+
+/// Writes a line to standard error, if anybody listens.
+pub(super) fn complain(message: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "keyloft: {message}");
+}
+
+/// `text` with everything written out that would move a cursor, change a colour or turn the reading direction: what a
+/// server says must not be able to forge what a terminal shows.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_active) {
+        return text.into();
+    }
+    let escape = |c: char| if is_active(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect::<String>().into()
+}
+
+fn is_active(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn active_characters_are_written_out_and_others_stay() {
+        assert_eq!(escaped("a\u{1b}[31m\nb\u{202e}c"), "a\\u{1b}[31m\\nb\\u{202e}c");
+        assert_eq!(escaped("grün…"), "grün…");
+    }
+}
