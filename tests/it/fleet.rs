@@ -110,6 +110,7 @@ async fn seconds(seconds: f64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_store_fail() {
     let mut gateway = tokio::task::spawn_blocking(Gateway::start).await.unwrap();
     let store = gateway.store();
@@ -177,6 +178,7 @@ async fn receipts_name_only_the_dead(fleet: &Fleet, ledger: &Ledger) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn a_receipt_names_a_process_that_stands_still_until_it_goes_on() {
     let store = TestStore::ceph();
     let fleet = Fleet::start(3, &store.url(), store.variables(), &[]).await;

@@ -206,6 +206,7 @@ async fn the_original_of_a_key_that_is_not_let_in_here_stays() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph and moto: run scripts/test.sh")]
 async fn originals_in_a_real_s3_service_are_read_and_removed_there() {
     for store in [TestStore::ceph(), TestStore::moto()] {
         let server = TestServer::spawn().await;

@@ -97,6 +97,7 @@ fn assert_bounded(mut admitted: Vec<(Instant, Instant)>, rate: Rate, amount: u64
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn three_nodes_together_never_pass_more_than_the_limit_and_the_burst() {
     let url = shared_redis();
     let nodes = [(); 3].map(|()| node(&url, PATIENCE));
@@ -129,6 +130,7 @@ async fn three_nodes_together_never_pass_more_than_the_limit_and_the_burst() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
     let node = node(&shared_redis(), PATIENCE);
     warm(&node).await;
@@ -155,6 +157,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
     let redis = Redis::start().await;
     let (one, other) = (node(&redis.url(), PATIENCE), node(&redis.url(), PATIENCE));
@@ -174,6 +177,7 @@ async fn what_is_used_elsewhere_is_not_given_again_when_redis_goes() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
     let redis = Redis::start().await;
     let node = node(&redis.url(), Duration::from_millis(50));
@@ -207,6 +211,7 @@ async fn without_redis_each_node_counts_alone_and_soon_nobody_waits() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn a_connection_that_ended_is_made_anew_within_the_request() {
     let redis = Redis::start().await;
     let nodes = [node(&redis.url(), PATIENCE), node(&redis.url(), PATIENCE)];
@@ -267,6 +272,7 @@ async fn statuses(client: &Client, count: usize) -> Vec<u16> {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 async fn two_servers_share_one_limit_and_an_outage_of_redis_is_nobodys_error() {
     let redis = Redis::start().await;
     let first = server(&redis, None).await;
@@ -292,6 +298,7 @@ async fn two_servers_share_one_limit_and_an_outage_of_redis_is_nobodys_error() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Redis: run scripts/test.sh")]
 fn the_binary_reads_its_redis_and_its_proxies_and_quotes_no_password() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("redis.url");

@@ -18,6 +18,7 @@ fn check(store: &TestStore, options: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 fn a_safe_store_is_a_table_and_exit_code_0() {
     for (store, mode) in [(TestStore::directory(), "local"), (TestStore::ceph(), "cas-unquoted")] {
         let (code, stdout, stderr) = check(&store, &[]);
@@ -44,6 +45,7 @@ fn programs_get_json() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs moto: run scripts/test.sh")]
 fn a_store_without_conditions_is_exit_code_1_and_its_table_says_why() {
     let store = TestStore::moto();
     let mut command = keyloft();

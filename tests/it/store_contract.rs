@@ -218,12 +218,14 @@ async fn two_openings_of_one_directory_keep_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn ceph_keeps_the_contract() {
     let store = TestStore::ceph();
     all(&store.open(), &store.open()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn two_gateways_of_ceph_keep_the_contract() {
     let store = TestStore::ceph();
     let victim = Victim::get().await;
@@ -231,6 +233,7 @@ async fn two_gateways_of_ceph_keep_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs moto: run scripts/test.sh")]
 async fn moto_keeps_the_contract_one_after_the_other() {
     let store = TestStore::moto();
     one_after_the_other(&store.open(), &store.open()).await;

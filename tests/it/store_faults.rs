@@ -114,6 +114,7 @@ async fn a_seed_can_be_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn a_gateway_that_is_paused_is_reported_in_seconds_and_used_again_when_it_goes_on() {
     let victim = Victim::get().await;
     let store = TestStore::ceph();

@@ -35,6 +35,7 @@ async fn a_directory_is_local() {
 
 /// moto lets two racing creates win now and then, so of those nothing is claimed.
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs moto: run scripts/test.sh")]
 async fn moto_has_what_cas_needs_when_nothing_races() {
     let report = TestStore::moto().unproven().probe().await.unwrap();
     let races = [Property::RacingCreates, Property::RacingReplaces];
@@ -45,6 +46,7 @@ async fn moto_has_what_cas_needs_when_nothing_races() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn ceph_wants_its_tags_without_quotes() {
     assert_eq!(mode(&TestStore::ceph().open()).await, StoreMode::CasUnquoted);
 }

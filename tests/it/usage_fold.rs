@@ -245,11 +245,13 @@ async fn a_directory_keeps_what_was_counted() {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn ceph_keeps_what_was_counted() {
     lives_on(TestStore::ceph()).await;
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs moto: run scripts/test.sh")]
 async fn moto_keeps_what_was_counted() {
     lives_on(TestStore::moto()).await;
 }
