@@ -48,7 +48,7 @@ async fn serve(config: Config) -> Outcome {
     // Before the admin token is made: a start that fails must not use up the one time that it is shown.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
-    let bucket = config.store.open()?.with_single_writer(config.sync.single_writer);
+    let bucket = config.store.open()?.with_single_writer(config.single_writer);
     // Before the first write of this node, which is the admin token's. A store that is away is asked again later.
     if let Err(error) = bucket.probe().await {
         tracing::warn!("the store cannot be probed yet: {error:?}");

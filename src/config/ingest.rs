@@ -1,26 +1,9 @@
-//! Taking events in: how much, how long to wait for company.
+//! Options of ingest: how much, and how long the first request of a batch waits.
 
 use std::time::Duration;
 
 use super::OptionDoc;
-use super::value::{GIB, KIB, MIB, duration, size};
-
-/// Bounds of ingest.
-#[derive(Debug, Clone)]
-pub struct IngestConfig {
-    /// The largest body of one request, in bytes after decompression.
-    pub max_body_bytes: usize,
-    /// How long the first request of a batch waits for others to share its object.
-    pub window: Duration,
-    /// Events held in memory until they are durable, in bytes over all requests; more are told to come back.
-    pub max_in_flight_bytes: usize,
-}
-
-impl Default for IngestConfig {
-    fn default() -> Self {
-        Self { max_body_bytes: 10 * MIB, window: Duration::from_millis(20), max_in_flight_bytes: 256 * MIB }
-    }
-}
+use super::value::{GIB, KIB, duration, size};
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     OptionDoc {

@@ -3,22 +3,24 @@
 //! Defaults < file < environment < flags. Every option is described once, as an [`OptionDoc`] next to the struct it
 //! sets; the command line, the environment, the file and the README's table are all read from [`options`].
 //!
-//! 1. [`option`]: what is said about an option, and the list of all.
+//! 1. [`OptionDoc`]: what is said about an option. [`options`]: the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.
-//! 4. [`admin`], [`http`], [`sync`], [`session`], [`limits`], [`ingest`], [`query`], [`usage`], [`log`]: the concerns.
+//! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that have no other home, and their options.
+//!    `sync`, `ingest`, `query`, `usage`: options that set what those modules call their settings.
 
 pub mod admin;
 mod file;
 pub mod http;
-pub mod ingest;
+mod ingest;
 pub mod limits;
 pub mod log;
-pub mod option;
-pub mod query;
+mod option;
+#[cfg(feature = "query")]
+mod query;
 pub mod session;
-pub mod sync;
-pub mod usage;
+mod sync;
+mod usage;
 mod value;
 
 use std::ffi::OsString;
@@ -26,17 +28,18 @@ use std::path::PathBuf;
 
 pub use admin::{AdminConfig, AdminToken};
 pub use http::HttpConfig;
-pub use ingest::IngestConfig;
 pub use limits::{LimitsConfig, RedisUrl};
 pub use log::{LogConfig, LogFormat};
-pub use option::{OptionDoc, options};
-pub use query::QueryConfig;
+pub use option::OptionDoc;
 pub use session::SessionConfig;
-pub use sync::SyncConfig;
-pub use usage::UsageConfig;
 pub(crate) use value::parse_duration;
 
+use crate::ingest::IngestSettings;
+#[cfg(feature = "query")]
+use crate::query::QuerySettings;
 use crate::store::StoreUrl;
+use crate::sync::SyncSettings;
+use crate::usage::UsageSettings;
 
 /// Everything that `serve` can be told. Plain data, checked: whoever holds one may rely on the bounds of each option.
 #[derive(Debug)]
@@ -47,18 +50,21 @@ pub struct Config {
     pub http: HttpConfig,
     /// The admin plane.
     pub admin: AdminConfig,
+    /// Whether this node, and no other, writes to a store that is not safe.
+    pub single_writer: bool,
     /// Keeping up with other nodes.
-    pub sync: SyncConfig,
+    pub sync: SyncSettings,
     /// Query sessions.
     pub session: SessionConfig,
     /// How much keys may be used.
     pub limits: LimitsConfig,
     /// Taking events in.
-    pub ingest: IngestConfig,
+    pub ingest: IngestSettings,
     /// Answering SQL.
-    pub query: QueryConfig,
+    #[cfg(feature = "query")]
+    pub query: QuerySettings,
     /// Recording what keys are used for.
-    pub usage: UsageConfig,
+    pub usage: UsageSettings,
     /// What is written to the log.
     pub log: LogConfig,
 }
@@ -85,7 +91,7 @@ const CONFIG_ENV: &str = "KEYLOFT_CONFIG";
 const STORE: &str = "./keyloft-data";
 
 /// The two options that belong to no concern.
-pub(crate) const OPTIONS: &[OptionDoc] = &[
+const OPTIONS: &[OptionDoc] = &[
     OptionDoc {
         flag: Some(CONFIG_FLAG),
         env: CONFIG_ENV,
@@ -109,18 +115,39 @@ pub(crate) const OPTIONS: &[OptionDoc] = &[
     },
 ];
 
+/// Every option of `keyloft serve`, in the order of the table in `docs/configuration.md`.
+pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
+    [
+        OPTIONS,
+        http::OPTIONS,
+        admin::OPTIONS,
+        sync::OPTIONS,
+        session::OPTIONS,
+        limits::OPTIONS,
+        ingest::OPTIONS,
+        #[cfg(feature = "query")]
+        query::OPTIONS,
+        usage::OPTIONS,
+        log::OPTIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             store: StoreUrl::Directory(STORE.into()),
             http: HttpConfig::default(),
             admin: AdminConfig::default(),
-            sync: SyncConfig::default(),
+            single_writer: false,
+            sync: SyncSettings::default(),
             session: SessionConfig::default(),
             limits: LimitsConfig::default(),
-            ingest: IngestConfig::default(),
-            query: QueryConfig::default(),
-            usage: UsageConfig::default(),
+            ingest: IngestSettings::default(),
+            #[cfg(feature = "query")]
+            query: QuerySettings::default(),
+            usage: UsageSettings::default(),
             log: LogConfig::default(),
         }
     }

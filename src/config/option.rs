@@ -1,6 +1,6 @@
-//! What is said about an option, once for the command line, the environment, the file and the README.
+//! What is said about an option, once for the command line, the environment, the file and the documentation.
 
-use super::{Config, admin, http, ingest, limits, log, query, session, sync, usage};
+use super::Config;
 
 /// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
 #[derive(Debug, Clone, Copy)]
@@ -28,29 +28,11 @@ impl OptionDoc {
     }
 }
 
-/// Every option of `keyloft serve`, in the order of the README's table.
-pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
-    [
-        super::OPTIONS,
-        http::OPTIONS,
-        admin::OPTIONS,
-        sync::OPTIONS,
-        session::OPTIONS,
-        limits::OPTIONS,
-        ingest::OPTIONS,
-        query::OPTIONS,
-        usage::OPTIONS,
-        log::OPTIONS,
-    ]
-    .into_iter()
-    .flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
+    use super::super::options;
 
     #[test]
     fn every_variable_mirrors_its_flag() {

@@ -1,20 +1,7 @@
-//! Answering SQL: how much memory.
+//! Options of SQL: how much memory.
 
 use super::OptionDoc;
 use super::value::{GIB, MIB, size};
-
-/// Bounds of the query engine.
-#[derive(Debug, Clone)]
-pub struct QueryConfig {
-    /// Memory that all running queries share, in bytes; a query that needs more fails.
-    pub memory_bytes: usize,
-}
-
-impl Default for QueryConfig {
-    fn default() -> Self {
-        Self { memory_bytes: 512 * MIB }
-    }
-}
 
 pub(super) const OPTIONS: &[OptionDoc] = &[OptionDoc {
     flag: Some("query-memory"),

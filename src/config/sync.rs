@@ -1,36 +1,9 @@
-//! Keeping up with other nodes.
+//! Options of following the store and the other nodes.
 
 use std::time::Duration;
 
 use super::OptionDoc;
 use super::value::{duration, switch};
-
-/// How this node follows the bucket.
-#[derive(Debug, Clone)]
-pub struct SyncConfig {
-    /// How often the change log is asked for its next entry.
-    pub poll_interval: Duration,
-    /// How often everything is listed and compared.
-    pub reconcile_interval: Duration,
-    /// How old the view of this node may be before it refuses requests; `None` for ever.
-    pub max_stale: Option<Duration>,
-    /// How long the record of a revoked key is kept; `None` for ever.
-    pub revoked_retention: Option<Duration>,
-    /// Whether this node, and no other, writes to a store that is not safe.
-    pub single_writer: bool,
-}
-
-impl Default for SyncConfig {
-    fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(1),
-            reconcile_interval: Duration::from_secs(600),
-            max_stale: None,
-            revoked_retention: Some(DAY * 365),
-            single_writer: false,
-        }
-    }
-}
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -91,7 +64,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         unit: "true or false",
         doc: "Changes keys in a store without conditional writes all the same; only one node may do so.",
         set: |config, text| {
-            config.sync.single_writer = switch(text)?;
+            config.single_writer = switch(text)?;
             Ok(())
         },
     },

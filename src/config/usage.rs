@@ -1,24 +1,9 @@
-//! What each key was used for: whether that is recorded, and how often it is written down.
+//! Options of usage: whether it is recorded, and how often it is written down.
 
 use std::time::Duration;
 
 use super::OptionDoc;
 use super::value::{duration, switch};
-
-/// Recording of use.
-#[derive(Debug, Clone)]
-pub struct UsageConfig {
-    /// How often what was counted is written down, which is what a crash may lose; `None` records nothing.
-    pub flush_interval: Option<Duration>,
-    /// Whether it can also be queried, as the system stream `keyloft_usage`.
-    pub stream: bool,
-}
-
-impl Default for UsageConfig {
-    fn default() -> Self {
-        Self { flush_interval: Some(Duration::from_secs(60)), stream: true }
-    }
-}
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     OptionDoc {

@@ -12,15 +12,15 @@ use crate::access::{AdminDigest, Sessions};
 use crate::cache::{Change, KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ingest::{Ingest, IngestSettings};
+use crate::ingest::Ingest;
 use crate::keystore::Keystore;
 #[cfg(feature = "query")]
-use crate::query::{Engine, QuerySettings};
+use crate::query::Engine;
 use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
-use crate::sync::{self, SyncSettings};
+use crate::sync;
 use crate::telemetry::metrics::{Levels, Metrics};
-use crate::usage::{Meter, UsageSettings};
+use crate::usage::Meter;
 
 /// The state of a node.
 pub struct App {
@@ -78,23 +78,8 @@ impl App {
         admin_token: AdminDigest,
     ) -> crate::Result<Self> {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
-        let ingest = IngestSettings {
-            max_body_bytes: config.ingest.max_body_bytes,
-            window: config.ingest.window,
-            max_in_flight_bytes: config.ingest.max_in_flight_bytes,
-            ..IngestSettings::default()
-        };
-        let settings = SyncSettings {
-            poll_interval: config.sync.poll_interval,
-            reconcile_interval: config.sync.reconcile_interval,
-            max_stale: config.sync.max_stale,
-            revoked_retention: config.sync.revoked_retention,
-        };
-        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), settings);
+        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone());
         share_streams(&keystore, &catalog);
-        let usage = UsageSettings::new(config.usage.flush_interval, config.usage.stream);
-        #[cfg(feature = "query")]
-        let query = QuerySettings { memory_bytes: config.query.memory_bytes, ..QuerySettings::default() };
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
         if let Some(redis) = &config.limits.redis {
             limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
@@ -102,10 +87,10 @@ impl App {
         Ok(Self {
             limiter: Arc::new(limiter),
             sessions: Sessions::new(cache, clock.clone(), config.session.ttl, config.session.max_per_tenant),
-            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, ingest),
+            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, config.ingest.clone()),
             #[cfg(feature = "query")]
-            engine: Engine::new(bucket.clone(), catalog.clone(), query)?,
-            usage: Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), usage),
+            engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
+            usage: Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), config.usage.clone()),
             bucket,
             keystore,
             catalog,

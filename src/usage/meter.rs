@@ -27,26 +27,21 @@ pub struct UsageSettings {
     pub flush_interval: Option<Duration>,
     /// Whether the rows of each interval can be queried as a system stream.
     pub stream: bool,
-    /// How old an answer about the other nodes may be.
+    /// How old an answer about the other nodes may be; never older than the flush interval. A look at the other nodes
+    /// costs a listing, which admins who look often share.
     pub max_age: Duration,
     /// Whoever has been silent for so long has ended, unless it says that it is live.
     pub silence: Duration,
 }
 
-/// A look at the other nodes costs a listing: admins who look often share one.
-const MAX_AGE: Duration = Duration::from_secs(5);
-
-impl UsageSettings {
-    /// The settings of a node that flushes so often, with or without the system stream.
-    pub fn new(flush_interval: Option<Duration>, stream: bool) -> Self {
-        let max_age = flush_interval.unwrap_or(MAX_AGE).min(MAX_AGE);
-        Self { flush_interval, stream, max_age, silence: Duration::from_secs(3600) }
-    }
-}
-
 impl Default for UsageSettings {
     fn default() -> Self {
-        Self::new(Some(Duration::from_secs(60)), true)
+        Self {
+            flush_interval: Some(Duration::from_secs(60)),
+            stream: true,
+            max_age: Duration::from_secs(5),
+            silence: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -72,7 +67,8 @@ pub(super) struct Inner {
 
 impl Meter {
     /// A meter that has counted nothing.
-    pub fn new(bucket: Bucket, keystore: Keystore, catalog: Arc<StreamCatalog>, settings: UsageSettings) -> Self {
+    pub fn new(bucket: Bucket, keystore: Keystore, catalog: Arc<StreamCatalog>, mut settings: UsageSettings) -> Self {
+        settings.max_age = settings.max_age.min(settings.flush_interval.unwrap_or(settings.max_age));
         let target = Target { bucket: bucket.clone(), catalog, node_id: keystore.replica().node_id() };
         Self(Arc::new(Inner {
             bucket,

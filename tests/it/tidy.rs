@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("query", &["error", "key", "layout", "store", "stream"]),
     ("usage", &["documents", "error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
-    ("config", &["key", "store", "telemetry"]),
+    ("config", &["ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
         "http",
         &[
