@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::budget::{Budget, Gate, Inside};
 use super::lane::{Destination, Lanes, Waiting};
 use super::write::Arrival;
-use super::{Batch, ContentEncoding, Decoded, IngestSettings, Origin, Places, Text, Upload, decode, group, inflate};
+use super::{
+    Batch, CommonFields, ContentEncoding, Decoded, IngestSettings, Origin, Places, Text, Upload, decode, group, inflate,
+};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::StreamName;
@@ -154,7 +156,7 @@ impl Shared {
         let compressed_bytes = body.len();
         let work = move || {
             let body = inflate(encoding, &body, max_bytes)?;
-            let decoded = decode(&[Text::of_body(&body, framing)])?;
+            let decoded = decode(&[Text::of_body(&body, framing)], &CommonFields::default())?;
             let bytes = body.len().max(decoded.batch.memory_bytes()).max(MIN_REQUEST_BYTES);
             Ok::<_, Error>((bytes, decoded, room))
         };

@@ -25,5 +25,5 @@ pub mod write;
 
 pub use body::{ContentEncoding, Upload, inflate};
 pub use commit::{Ingest, Unstored};
-pub use decode::{Batch, Decoded, Framing, MAX_EVENTS, Places, Text, decode};
+pub use decode::{Batch, CommonFields, Decoded, Framing, MAX_EVENTS, Places, Text, decode};
 pub use settings::{IngestSettings, Origin};

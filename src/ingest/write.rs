@@ -144,10 +144,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ingest::{Framing, Text, decode};
+    use crate::ingest::decode::{CommonFields, Framing, Text, decode};
 
     fn arrival(body: &str) -> Arrival {
-        let batch = decode(&[Text::of_body(body.as_bytes(), Framing::Json)]).unwrap().batch;
+        let batch = decode(&[Text::of_body(body.as_bytes(), Framing::Json)], &CommonFields::default()).unwrap().batch;
         let arrived_at = DateTime::from_timestamp_millis(1_763_780_645_123).unwrap();
         Arrival { batch, key_id: KeyId::random(), source_id: Label::parse("web").ok(), arrived_at }
     }

@@ -14,7 +14,7 @@ const CAPACITY: usize = 16;
 #[derive(Debug)]
 pub(super) struct Column {
     path: Box<str>,
-    /// The last event that had it, counted from 1.
+    /// The last event that had it, counted from 1, refused ones included.
     pub(super) event: usize,
     cells: Cells,
     met: Met,
@@ -69,6 +69,10 @@ impl Column {
         Self { path: path.into(), event: 0, cells: Cells::Empty, met: Vec::new() }
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Whether no value has come yet.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.cells, Cells::Empty)
@@ -112,6 +116,22 @@ impl Column {
             _ => return Err(self.conflict(cell)),
         }
         Ok(())
+    }
+
+    /// Whether [`Column::set`] takes this value.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(super) fn check(&self, cell: Cell<'_>) -> Result<(), Refusal> {
+        match (&self.cells, cell) {
+            (Cells::Empty, _)
+            | (Cells::Boolean(_), Cell::Boolean(_))
+            | (Cells::Integer { .. }, Cell::Integer(_))
+            | (Cells::Integer { exact: true, .. } | Cells::Float(_), Cell::Float(_))
+            | (Cells::Text(_), Cell::Text(_)) => Ok(()),
+            (Cells::Float(_), Cell::Integer(value)) if fits_float(value) => Ok(()),
+            _ => Err(self.conflict(cell)),
+        }
     }
 
     /// Why this value does not fit those before it.

@@ -76,7 +76,8 @@ impl<'de> Visitor<'de> for Event<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         self.0.begin_event().map_err(|refusal| self.0.refuse(refusal))?;
-        object(self.0, NameId::EVENT, 1, map)
+        object(self.0, NameId::EVENT, 1, map)?;
+        self.0.end_event().map_err(|refusal| self.0.refuse(refusal))
     }
 }
 

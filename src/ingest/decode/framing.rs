@@ -3,7 +3,7 @@
 use super::Table;
 use super::event::{Event, Events};
 use super::place::Place;
-use super::refusal::Refusal;
+use super::refusal::{Fault, Refusal};
 use crate::error::{Error, Result};
 use serde::de::DeserializeSeed;
 
@@ -27,12 +27,14 @@ pub struct Text<'b> {
     pub framing: Framing,
     /// Which record it is, counted from 1; 0 when the request does not consist of records.
     pub record: usize,
+    /// Why it is no text at all, if it could not be unpacked; `bytes` is then what was sent.
+    pub broken: Option<&'b str>,
 }
 
 impl<'b> Text<'b> {
     /// The text of a whole body.
     pub fn of_body(bytes: &'b [u8], framing: Framing) -> Self {
-        Self { bytes, framing, record: 0 }
+        Self { bytes, framing, record: 0, broken: None }
     }
 
     /// Without its byte order mark.
@@ -46,11 +48,15 @@ impl<'b> Text<'b> {
         'b: 't,
     {
         let body = self.body();
+        table.begin_record(self.record);
+        if let Some(reason) = self.broken {
+            return Err(Refusal::new(Fault::Encoding, reason).at(Place::default().in_record(self.record)));
+        }
         let text = std::str::from_utf8(body).map_err(|error| {
             let line = 1 + newlines(&body[..error.valid_up_to()]);
             Refusal::not_utf8().at(Place::line(line).in_record(self.record))
         })?;
-        table.begin_text(text, self.record);
+        table.begin_text(text);
         match (next(body, 0), self.framing) {
             (Some((_, b'[')), _) => array(table, text),
             (_, Framing::Lines) => lines(table, text),
@@ -116,7 +122,7 @@ pub(super) fn object(table: &mut Table<'_>, text: &str, byte: u8) -> Result<Opti
 }
 
 /// The first byte of what follows an event that began at `start` of `text`, if anything does.
-pub(super) fn following(text: &str, start: usize, length: Option<usize>) -> Result<Option<(usize, u8)>, Refusal> {
+fn following(text: &str, start: usize, length: Option<usize>) -> Result<Option<(usize, u8)>, Refusal> {
     let Some((at, byte)) = length.and_then(|length| next(text.as_bytes(), start + length)) else { return Ok(None) };
     if text.as_bytes()[at - 1].is_ascii_whitespace() { Ok(Some((at, byte))) } else { Err(Refusal::glued()) }
 }
@@ -129,7 +135,7 @@ pub(super) fn next(text: &[u8], at: usize) -> Option<(usize, u8)> {
 }
 
 /// What JSON calls whitespace.
-pub(super) fn is_blank(byte: u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 

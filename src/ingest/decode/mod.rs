@@ -1,35 +1,43 @@
 //! The text of a request, read straight into columns.
 //!
 //! Nested objects are flattened with `_`, arrays are kept as JSON text, `null` fits everything and creates nothing. The
-//! first fault refuses the whole request; the message names the place and the field, never a value.
+//! first fault refuses the whole request, or only its event ([`sort`]); the message names the place and the field, never a value.
 //!
 //! 1. `place`, `refusal`: where and why an event is refused.
 //! 2. `names`: names met before, as a tree.
 //! 3. `column`: one column as it grows.  `places`: where its values came from.
 //! 4. `literal`: numbers as they were written.
-//! 5. `table`: all of that together.
+//! 5. `common`: fields that every event has.  `table`: all of that together.
 //! 6. `event`, `array`: what `serde_json` drives.
 //! 7. `framing`: how events stand in a text.
+//! 8. `stage`, `rejected`, `quarantine`: the same for a request of which only the faulty events are set aside.
 
 mod array;
 mod column;
+mod common;
 mod event;
 mod framing;
 mod literal;
 mod names;
 mod place;
 mod places;
+mod quarantine;
 mod refusal;
+mod rejected;
+mod stage;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use arrow::array::{Array, ArrayRef};
 
+pub use self::common::CommonFields;
 pub use self::framing::{Framing, Text};
 pub use self::place::Place;
 pub use self::places::Places;
+pub use self::quarantine::{Sorted, sort};
 pub use self::refusal::Fault;
+pub use self::rejected::{MAX_REJECTED_TEXT_BYTES, Rejected, Sample};
 use self::table::Table;
 use crate::error::Result;
 use crate::stream::Field;
@@ -68,14 +76,14 @@ pub struct Decoded {
     pub places: Places,
 }
 
-/// Reads the texts of a request in their order. A request without events is an empty batch. Pure, and linear in the size
+/// Reads the texts of a request in their order; each event gets the `common` fields too. A request without events is an empty batch. Pure, and linear in the size
 /// of the texts.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when anything in a text is wrong, [`crate::ErrorKind::TooLarge`] when there are more than
 /// [`MAX_EVENTS`] or [`MAX_CELLS`].
-pub fn decode(texts: &[Text<'_>]) -> Result<Decoded> {
-    let mut table = Table::new();
+pub fn decode(texts: &[Text<'_>], common: &CommonFields) -> Result<Decoded> {
+    let mut table = Table::new(common).map_err(|refusal| refusal.at(Place::default()))?;
     for text in texts {
         text.read(&mut table)?;
     }

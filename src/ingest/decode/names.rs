@@ -30,7 +30,7 @@ struct Name {
     key: Box<str>,
     /// Flattened, as the field is called.
     path: Box<str>,
-    /// The last event that had it, counted from 1.
+    /// The last event that had it, counted from 1, refused ones included.
     event: usize,
     /// The name that followed last time: a good guess for the next.
     next: NameId,
@@ -58,18 +58,15 @@ impl Names {
         Self { names: vec![event], children: HashMap::new(), last: NameId::EVENT }
     }
 
-    /// The name of `key` in the object `parent`, met in the event with this number (from 1).
+    /// The name of `key` in the object `parent`, met in the event with this number (from 1, refused ones included).
     pub(super) fn meet(&mut self, parent: NameId, key: &str, event: usize) -> Result<NameId, Refusal> {
         let guess = self.names[self.last.at()].next;
-        let guessed = &self.names[guess.at()];
-        let id = if guess != NameId::EVENT && guessed.parent == parent && *guessed.key == *key {
+        // A name may be forgotten since it was guessed.
+        let guessed = self.names.get(guess.at()).filter(|_| guess != NameId::EVENT);
+        let id = if guessed.is_some_and(|guessed| guessed.parent == parent && *guessed.key == *key) {
             guess
         } else {
-            let known = self.children.get(&parent).and_then(|keys| keys.get(key)).copied();
-            let id = match known {
-                Some(id) => id,
-                None => self.add(parent, key)?,
-            };
+            let id = self.find_or_add(parent, key)?;
             self.names[self.last.at()].next = id;
             id
         };
@@ -80,6 +77,30 @@ impl Names {
         }
         name.event = event;
         Ok(id)
+    }
+
+    /// The name of `key` in the object `parent`, not met yet.
+    pub(super) fn find_or_add(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
+        match self.children.get(&parent).and_then(|keys| keys.get(key)) {
+            Some(&id) => Ok(id),
+            None => self.add(parent, key),
+        }
+    }
+
+    /// How many names there are, for [`Names::forget_after`].
+    pub(super) fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Forgets the names that were added since there were `count`.
+    pub(super) fn forget_after(&mut self, count: usize) {
+        for (at, name) in self.names.drain(count..).enumerate() {
+            let id = NameId(u32::try_from(count + at).unwrap_or(u32::MAX));
+            self.children.remove(&id);
+            if let Some(keys) = self.children.get_mut(&name.parent) {
+                keys.remove(&name.key);
+            }
+        }
     }
 
     /// A new event begins, so that its first name is guessed from the first one of the event before.
@@ -93,18 +114,7 @@ impl Names {
         }
         let above = &self.names[parent.at()].path;
         let path = if above.is_empty() { key.to_owned() } else { format!("{above}_{key}") };
-        if path.len() > MAX_NAME_BYTES {
-            let message = format!("the name of the field {} is longer than {MAX_NAME_BYTES} bytes", quoted(&path));
-            return Err(Refusal::new(Fault::FieldName, message));
-        }
-        if path.chars().any(char::is_control) {
-            let message = format!("the name of the field {} has control characters", quoted(&path));
-            return Err(Refusal::new(Fault::FieldName, message));
-        }
-        if path.starts_with(RESERVED_PREFIX) {
-            let message = format!("the field {} starts with {RESERVED_PREFIX}, which is reserved", quoted(&path));
-            return Err(Refusal::new(Fault::ReservedName, message));
-        }
+        check_path(&path)?;
         if self.names.len() > MAX_NAMES {
             let message = format!("a request has at most {MAX_NAMES} different names in it");
             return Err(Refusal::new(Fault::TooManyFields, message));
@@ -134,4 +144,34 @@ impl Names {
     pub(super) fn lead_to(&mut self, id: NameId, column: usize) {
         self.names[id.at()].column = Some(column);
     }
+
+    /// The name, if it is still there, leads nowhere any more.
+    pub(super) fn lead_nowhere(&mut self, id: NameId) {
+        if let Some(name) = self.names.get_mut(id.at()) {
+            name.column = None;
+        }
+    }
+}
+
+/// Whether a field may have this name, flattened.
+///
+/// # Errors
+/// The rule that it breaks.
+pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
+    let name = || quoted(path);
+    if path.is_empty() {
+        return Err(Refusal::new(Fault::FieldName, "a field has an empty name"));
+    }
+    if path.len() > MAX_NAME_BYTES {
+        let message = format!("the name of the field {} is longer than {MAX_NAME_BYTES} bytes", name());
+        return Err(Refusal::new(Fault::FieldName, message));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(Refusal::new(Fault::FieldName, format!("the name of the field {} has control characters", name())));
+    }
+    if path.starts_with(RESERVED_PREFIX) {
+        let message = format!("the field {} starts with {RESERVED_PREFIX}, which is reserved", name());
+        return Err(Refusal::new(Fault::ReservedName, message));
+    }
+    Ok(())
 }

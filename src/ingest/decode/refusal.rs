@@ -8,6 +8,8 @@ use crate::stream::Conflict;
 /// The kind of fault, as one word for programs, metrics and rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
+    /// A record is not the Base64 or gzip that it says it is.
+    Encoding,
     /// The text is not UTF-8.
     NotUtf8,
     /// The text is not JSON.
@@ -34,6 +36,7 @@ impl Fault {
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Encoding => "encoding",
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
             Self::NotAnObject => "not_an_object",

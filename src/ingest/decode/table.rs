@@ -5,55 +5,91 @@ use std::collections::HashMap;
 use serde::de;
 
 use super::column::{Cell, Column};
+use super::common::{CommonFields, MAX_COMMON_BYTES};
 use super::literal::{Literals, is_whole};
 use super::names::{NameId, Names};
 use super::place::Place;
 use super::places::unzip;
 use super::refusal::{Fault, Refusal, quoted};
+use super::stage::Stage;
 use super::{Batch, Decoded, MAX_CELLS, MAX_EVENTS};
 use crate::stream::schema::MAX_FIELDS;
 
+/// How much of a table there was before an event.
+#[derive(Debug)]
+pub(super) struct Mark {
+    events: usize,
+    columns: usize,
+    names: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Table<'t> {
-    pub(super) names: Names,
+    names: Names,
     columns: Vec<Column>,
     by_path: HashMap<Box<str>, usize>,
     /// How many columns hold values.
     fields: usize,
-    /// Events begun so far; the current one has this number, from 1.
+    /// Of these, how many the stream did not have; counted only while events are staged.
+    pub(super) new_fields: usize,
+    /// Events in the table; the current one has this number, from 1.
     events: usize,
+    /// Events begun so far, refused ones included.
+    begun: usize,
     literals: Literals<'t>,
     /// How many numbers were met, to find them again as they were written.
     numbers: usize,
     place: Place,
     record: usize,
     refusal: Option<Refusal>,
+    /// Whether values wait in `stage` until the event is whole.
+    pub(super) is_staged: bool,
+    pub(super) stage: Stage,
+    /// The names that were given a column since the event began; kept only while events are staged.
+    led: Vec<NameId>,
+    /// The fields of every event, and how many bytes they fill so far.
+    common: Vec<(NameId, &'t str)>,
+    common_bytes: usize,
     /// The text of an array, used again and again.
     pub(super) scratch: Vec<u8>,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new() -> Self {
-        Self {
-            names: Names::new(),
+    /// An empty table, whose events will have these fields too.
+    pub(super) fn new(common: &'t CommonFields) -> Result<Self, Refusal> {
+        let mut names = Names::new();
+        let common = common.iter().map(|(name, text)| Ok((names.find_or_add(NameId::EVENT, name)?, text)));
+        Ok(Self {
+            common: common.collect::<Result<_, _>>()?,
+            common_bytes: 0,
+            names,
             columns: Vec::new(),
             by_path: HashMap::new(),
             fields: 0,
+            new_fields: 0,
             events: 0,
+            begun: 0,
             literals: Literals::new(""),
             numbers: 0,
             place: Place::default(),
             record: 0,
             refusal: None,
+            is_staged: false,
+            stage: Stage::default(),
+            led: Vec::new(),
             scratch: Vec::new(),
-        }
+        })
     }
 
-    /// What follows is read from `text`, the text of this record; 0 when the request does not consist of records.
-    pub(super) fn begin_text(&mut self, text: &'t str, record: usize) {
+    /// What follows is in this record; 0 when the request does not consist of records.
+    pub(super) fn begin_record(&mut self, record: usize) {
+        self.record = record;
+    }
+
+    /// What follows is read from `text`.
+    pub(super) fn begin_text(&mut self, text: &'t str) {
         self.literals = Literals::new(text);
         self.numbers = 0;
-        self.record = record;
     }
 
     /// The next event stands at `place` of the text.
@@ -71,12 +107,42 @@ impl<'t> Table<'t> {
             return Err(Refusal::too_many_events());
         }
         self.events += 1;
+        self.begun += 1;
         self.names.rewind();
         self.check_cells()
     }
 
+    /// All fields of the event are read: it gets those common fields that it does not have itself.
+    pub(super) fn end_event(&mut self) -> Result<(), Refusal> {
+        if self.is_staged {
+            return Ok(());
+        }
+        for (at, cell) in self.missing_common()? {
+            self.put(at, cell)?;
+        }
+        Ok(())
+    }
+
+    /// The common fields that the current event does not have, each with its column, which is marked as used.
+    pub(super) fn missing_common(&mut self) -> Result<Vec<(usize, Cell<'t>)>, Refusal> {
+        let mut missing = Vec::with_capacity(self.common.len());
+        for index in 0..self.common.len() {
+            let (id, text) = self.common[index];
+            if let Ok(at) = self.column(id) {
+                self.common_bytes += text.len();
+                missing.push((at, Cell::Text(text)));
+            }
+        }
+        if self.common_bytes > MAX_COMMON_BYTES {
+            return Err(Refusal::too_large(format!(
+                "the common fields of a request fill at most {MAX_COMMON_BYTES} bytes, over all events: send it in parts"
+            )));
+        }
+        Ok(missing)
+    }
+
     pub(super) fn meet(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
-        self.names.meet(parent, key, self.events)
+        self.names.meet(parent, key, self.begun)
     }
 
     pub(super) fn path(&self, id: NameId) -> String {
@@ -85,26 +151,48 @@ impl<'t> Table<'t> {
 
     /// `null` is remembered only to notice a second value of the same field.
     pub(super) fn set_null(&mut self, id: NameId) -> Result<(), Refusal> {
+        if self.is_staged {
+            self.stage.keep_null(id);
+            return Ok(());
+        }
         self.column(id).map(drop)
     }
 
     pub(super) fn set(&mut self, id: NameId, cell: Cell<'_>) -> Result<(), Refusal> {
-        let row = self.events.saturating_sub(1);
+        if self.is_staged {
+            self.stage.keep(id, cell);
+            return Ok(());
+        }
         let at = self.column(id)?;
+        self.put(at, cell)
+    }
+
+    /// Puts a value of the current event into the column at `at`.
+    pub(super) fn put(&mut self, at: usize, cell: Cell<'_>) -> Result<(), Refusal> {
         if self.columns[at].is_empty() {
             if self.fields >= MAX_FIELDS {
-                let name = self.path(id);
+                let name = quoted(self.columns[at].path());
                 let message = format!("a request has at most {MAX_FIELDS} fields, and {name} would be one too many");
                 return Err(Refusal::new(Fault::TooManyFields, message));
             }
             self.fields += 1;
             self.check_cells()?;
         }
-        self.columns[at].set(row, self.place, cell)
+        self.columns[at].set(self.events.saturating_sub(1), self.place, cell)
+    }
+
+    /// The column at `at`.
+    pub(super) fn column_at(&self, at: usize) -> &Column {
+        &self.columns[at]
+    }
+
+    /// The column that a name leads to, if it was given one.
+    pub(super) fn led_to(&self, id: NameId) -> Option<usize> {
+        self.names.column(id)
     }
 
     /// The column that `id` leads to, marked as used by this event. Names that flatten alike share one.
-    fn column(&mut self, id: NameId) -> Result<usize, Refusal> {
+    pub(super) fn column(&mut self, id: NameId) -> Result<usize, Refusal> {
         let at = match self.names.column(id) {
             Some(at) => at,
             None => {
@@ -118,15 +206,41 @@ impl<'t> Table<'t> {
                     }
                 };
                 self.names.lead_to(id, at);
+                if self.is_staged {
+                    self.led.push(id);
+                }
                 at
             }
         };
         let column = &mut self.columns[at];
-        if column.event == self.events {
+        if column.event == self.begun {
             return Err(Refusal::duplicate(self.names.path(id)));
         }
-        column.event = self.events;
+        column.event = self.begun;
         Ok(at)
+    }
+
+    /// How many events there are.
+    pub(super) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// What there is before an event, for [`Table::roll_back`].
+    pub(super) fn mark(&mut self) -> Mark {
+        self.led.clear();
+        Mark { events: self.events, columns: self.columns.len(), names: self.names.count() }
+    }
+
+    /// Forgets the event that began after `mark`, none of whose values is in a column.
+    pub(super) fn roll_back(&mut self, mark: &Mark) {
+        self.events = mark.events;
+        for column in self.columns.drain(mark.columns..) {
+            self.by_path.remove(column.path());
+        }
+        for id in self.led.drain(..) {
+            self.names.lead_nowhere(id);
+        }
+        self.names.forget_after(mark.names);
     }
 
     /// A few bytes a row and a few fields must not become gigabytes of nulls.
