@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::OptionDoc;
+use super::headers::{HeaderNames, Origins};
 use super::value::{count, duration};
 use crate::key::Networks;
 
@@ -18,6 +19,10 @@ pub struct HttpConfig {
     pub workers: Option<NonZeroUsize>,
     /// The proxies whose word on the address of a client counts; none when empty.
     pub trusted_proxies: Networks,
+    /// Headers that carry an API key besides `X-API-KEY`.
+    pub api_key_headers: HeaderNames,
+    /// The origins whose pages may use the data plane.
+    pub cors_origins: Origins,
     /// Connections open at once, over all workers; more wait.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
@@ -34,6 +39,8 @@ impl Default for HttpConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             workers: None,
             trusted_proxies: Networks::default(),
+            api_key_headers: HeaderNames::default(),
+            cors_origins: Origins::default(),
             max_connections: 10_000,
             request_head_timeout: Duration::from_secs(5),
             request_body_timeout: Duration::from_secs(30),
@@ -81,6 +88,30 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
             let networks = if text == "nobody" { Ok(Networks::default()) } else { text.parse() };
             let rule = |_| "must be networks such as 10.0.0.0/8,2001:db8::/32, or nobody".to_owned();
             config.http.trusted_proxies = networks.map_err(rule)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("api-key-headers"),
+        env: "KEYLOFT_API_KEY_HEADERS",
+        key: Some("http.api_key_headers"),
+        default: "none",
+        unit: "names",
+        doc: "Headers that carry an API key besides X-API-KEY, such as x-esper-api-key,api-key; at most 8.",
+        set: |config, text| {
+            config.http.api_key_headers = HeaderNames::parse(text)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("cors-origins"),
+        env: "KEYLOFT_CORS_ORIGINS",
+        key: Some("http.cors_origins"),
+        default: "none",
+        unit: "origins",
+        doc: "Origins whose pages may use the data plane from a browser, such as https://console.example.com; * for all.",
+        set: |config, text| {
+            config.http.cors_origins = Origins::parse(text)?;
             Ok(())
         },
     },

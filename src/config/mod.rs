@@ -5,12 +5,13 @@
 //!
 //! 1. [`OptionDoc`]: what is said about an option. [`options`]: the list of all.
 //! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
-//! 3. `file`: `keyloft.toml`.
+//! 3. `file`: `keyloft.toml`.  [`headers`]: names of headers and origins.
 //! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that have no other home, and their options.
 //!    `sync`, `ingest`, `query`, `usage`: options that set what those modules call their settings.
 
 pub mod admin;
 mod file;
+pub mod headers;
 pub mod http;
 mod ingest;
 pub mod limits;
@@ -27,6 +28,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use admin::{AdminConfig, AdminToken};
+pub use headers::{HeaderNames, Origins};
 pub use http::HttpConfig;
 pub use limits::{LimitsConfig, RedisUrl};
 pub use log::{LogConfig, LogFormat};
@@ -249,6 +251,8 @@ mod tests {
             ("ingest-window", "2m"),
             ("ingest-max-in-flight", "1TiB"),
             ("query-memory", "lots"),
+            ("api-key-headers", "authorization"),
+            ("cors-origins", "https://a.example/"),
             ("max-connections", "-1"),
             ("workers", "0"),
             ("listen", "localhost"),

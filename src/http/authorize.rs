@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::app::App;
 use super::client;
-use super::credential::Statements;
+use super::credential::AuthHeaders;
 use super::error::{Code, Problem};
 use super::usage::{Accepted, Presented};
 use crate::access::limits::{Cost, Limiter, Quotas, fields};
@@ -69,7 +69,7 @@ impl<E: Into<Problem>> From<E> for Refused {
 
 fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
     let keystore = keystore(request)?;
-    let headers = Statements::of(request.headers());
+    let headers = AuthHeaders::of(request);
     let digest = headers.digest()?;
     let address = client::of(request);
     let (stated_tenant, unreadable) = match headers.tenant() {
@@ -230,7 +230,7 @@ pub(super) fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let token = Statements::of(request.headers()).bearer()?;
+    let token = AuthHeaders::of(request).bearer()?;
     if !token.is_some_and(|token| app.admin_token.verify(token)) {
         return Err(Problem::new(Code::InvalidAdminToken, "Present the admin token as Authorization: Bearer."));
     }

@@ -1,9 +1,11 @@
-//! Where a client may put its API key: exactly one of `X-API-KEY`, or `Authorization` with `Bearer`, `ApiKey` or `Basic`.
+//! Where a client may put its API key: in exactly one of `X-API-KEY`, the further headers that an operator names, and
+//! `Authorization` with `Bearer`, `ApiKey`, `Token`, `Splunk` or `Basic`.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -11,14 +13,40 @@ use super::error::Problem;
 use crate::access::Denial;
 use crate::key::{Credential, Digest, MalformedCredential};
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// The header that carries an API key everywhere.
+pub const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Schemes whose credential is the API key as it is.
+const PLAIN_SCHEMES: [&[u8]; 4] = [b"bearer", b"apikey", b"token", b"splunk"];
 const TENANT_STATEMENTS: [HeaderName; 2] =
     [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-p-tenant")];
 
-/// What the headers of a request say about whom it comes from. They are gone through once: there are few, and to look for
-/// a name means to hash it.
+/// The names of further headers that carry an API key as `X-API-KEY` does. An actix application that wants some puts a
+/// `web::Data<ApiKeyHeaders>` into its data; without it there is `X-API-KEY` alone.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyHeaders(Vec<HeaderName>);
+
+impl ApiKeyHeaders {
+    /// These names besides `X-API-KEY`.
+    pub fn new(names: impl IntoIterator<Item = HeaderName>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// All names, `X-API-KEY` first.
+    pub fn iter(&self) -> impl Iterator<Item = HeaderName> {
+        std::iter::once(X_API_KEY).chain(self.0.iter().cloned())
+    }
+
+    /// Those that hold for a request.
+    fn of(request: &HttpRequest) -> &[HeaderName] {
+        request.app_data::<web::Data<Self>>().map_or(&[], |names| &names.0)
+    }
+}
+
+/// The headers of a request that say who sends it. They are gone through once: there are few, and to look for a name
+/// means to hash it.
 #[derive(Debug, Default)]
-pub struct Statements<'a> {
+pub struct AuthHeaders<'a> {
+    /// All headers that carry an API key count as one: two of them are one repeated.
     api_key: Field<'a>,
     authorization: Field<'a>,
     tenants: [Field<'a>; 2],
@@ -33,14 +61,18 @@ enum Field<'a> {
     Repeated,
 }
 
-impl<'a> Statements<'a> {
+impl<'a> AuthHeaders<'a> {
     /// Finds them.
-    pub fn of(headers: &'a HeaderMap) -> Self {
+    pub fn of(request: &'a HttpRequest) -> Self {
+        Self::among(request.headers(), ApiKeyHeaders::of(request))
+    }
+
+    fn among(headers: &'a HeaderMap, further: &[HeaderName]) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
             if *name == AUTHORIZATION {
                 found.authorization.note(value);
-            } else if *name == X_API_KEY {
+            } else if *name == X_API_KEY || further.contains(name) {
                 found.api_key.note(value);
             } else if let Some(at) = TENANT_STATEMENTS.iter().position(|statement| statement == name) {
                 found.tenants[at].note(value);
@@ -151,7 +183,7 @@ enum Scheme {
 fn scheme(value: &HeaderValue) -> Option<(Scheme, &[u8])> {
     let bytes = value.as_bytes();
     let (name, rest) = bytes.split_at(bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len()));
-    let scheme = if name.eq_ignore_ascii_case(b"bearer") || name.eq_ignore_ascii_case(b"apikey") {
+    let scheme = if PLAIN_SCHEMES.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
         Scheme::Plain
     } else if name.eq_ignore_ascii_case(b"basic") {
         Scheme::Basic
@@ -189,15 +221,15 @@ mod tests {
 
     fn present(fields: &[(&'static str, &[u8])]) -> Result<String, Denial> {
         let headers = headers(fields);
-        let statements = Statements::of(&headers);
-        let digest = statements.digest()?;
-        let text = String::from_utf8(statements.credential().unwrap().into_owned()).unwrap();
+        let presented = AuthHeaders::among(&headers, &[HeaderName::from_static("x-further")]);
+        let digest = presented.digest()?;
+        let text = String::from_utf8(presented.credential().unwrap().into_owned()).unwrap();
         assert_eq!(digest, Digest::of(&text));
         Ok(text)
     }
 
     fn stated_tenant(fields: &[(&'static str, &[u8])]) -> Result<Option<String>, Problem> {
-        Statements::of(&headers(fields)).tenant().map(|tenant| tenant.map(str::to_owned))
+        AuthHeaders::among(&headers(fields), &[]).tenant().map(|tenant| tenant.map(str::to_owned))
     }
 
     #[test]
@@ -208,6 +240,9 @@ mod tests {
             ("authorization", format!("Bearer {KEY}")),
             ("authorization", format!("bEARER   {KEY} ")),
             ("authorization", format!("ApiKey {KEY}")),
+            ("authorization", format!("Token {KEY}")),
+            ("authorization", format!("splunk {KEY}")),
+            ("x-further", KEY.to_owned()),
             ("authorization", format!("Basic {}", STANDARD.encode(format!("any:{KEY}")))),
         ] {
             assert_eq!(present(&[(name, value.as_bytes())]).unwrap(), KEY);
@@ -217,7 +252,7 @@ mod tests {
     #[test]
     fn what_was_presented_is_not_shown() {
         let headers = headers(&[("x-api-key", KEY.as_bytes()), ("authorization", b"Bearer also-a-secret")]);
-        let shown = format!("{:?}", Statements::of(&headers));
+        let shown = format!("{:?}", AuthHeaders::among(&headers, &[]));
         assert!(shown.contains("Once(..)") && !shown.contains(KEY) && !shown.contains("secret"), "{shown}");
     }
 
@@ -233,6 +268,11 @@ mod tests {
             &[("x-api-key", &b"a"[..]), ("x-api-key", b"a")][..],
             &[("authorization", b"Bearer a"), ("authorization", b"Negotiate b")],
             &[("x-api-key", b"a"), ("authorization", b"Bearer a")],
+            &[("x-further", b"a"), ("x-further", b"a")],
+            &[("x-further", b"a"), ("x-api-key", b"a")],
+            &[("x-further", b"a"), ("authorization", b"Token a")],
+            &[("x-further", b"a,b")],
+            &[("authorization", b"Token a, Splunk b")],
             &[("x-api-key", b"a,b")],
             &[("authorization", b"Bearer a, Bearer b")],
             &[("authorization", b"Basic YTpi,YTpi")],
@@ -245,6 +285,7 @@ mod tests {
     fn what_is_empty_or_not_ascii_is_no_key() {
         for value in [&b""[..], b"\xffabc", &[b'\xff'; 32], "schl\u{fc}ssel".as_bytes()] {
             assert!(matches!(present(&[("x-api-key", value)]), Err(Denial::Malformed(_))));
+            assert!(matches!(present(&[("x-further", value)]), Err(Denial::Malformed(_))));
         }
         assert!(matches!(present(&[("authorization", b"Bearer \xff")]), Err(Denial::Malformed(_))));
         assert!(matches!(present(&[("authorization", b"Basic !!")]), Err(Denial::Malformed(_))));

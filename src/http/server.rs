@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::dev::{Server as Actix, ServerHandle};
-use actix_web::middleware::from_fn;
+use actix_web::http::header::HeaderName;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
 use socket2::SockRef;
@@ -17,6 +18,8 @@ use socket2::SockRef;
 use super::app::App;
 use super::client::TrustedProxies;
 use super::configure;
+use super::credential::ApiKeyHeaders;
+use super::middleware::cors::{self, Cors};
 use super::middleware::{bounds, observe};
 use super::routes::health;
 use crate::config::HttpConfig;
@@ -55,6 +58,9 @@ impl Server {
         let sessions = web::Data::from(app.sessions.clone());
         let limiter = web::Data::from(app.limiter.clone());
         let proxies = web::Data::new(TrustedProxies::new(config.trusted_proxies.clone()));
+        let headers = api_key_headers(config)?;
+        let cors = web::Data::new(Cors::new(config.cors_origins.clone(), &headers));
+        let headers = web::Data::new(headers);
         let shared = app.clone();
         let stall = config.request_body_timeout;
         let workers = config.workers.map_or_else(cores, std::num::NonZero::get);
@@ -65,10 +71,13 @@ impl Server {
                 .app_data(sessions.clone())
                 .app_data(limiter.clone())
                 .app_data(proxies.clone())
+                .app_data(headers.clone())
+                .app_data(cors.clone())
                 .app_data(query_string())
                 .configure(configure)
                 .default_service(web::to(health::not_found))
-                .wrap(from_fn(bounds::check)) // 2. nothing oversized goes further
+                .wrap(from_fn(bounds::check)) // 3. nothing oversized goes further
+                .wrap(Condition::new(cors.is_on(), from_fn(cors::apply))) // 2. pages may read refusals, too
                 .wrap(from_fn(observe::record)) // 1. sees every answer, refusals included
         })
         .on_connect(move |connection, _| bound_stall(connection, stall))
@@ -128,6 +137,11 @@ impl Stop {
         self.app.draining.store(true, Ordering::Release);
         self.actix.stop(false).await;
     }
+}
+
+fn api_key_headers(config: &HttpConfig) -> io::Result<ApiKeyHeaders> {
+    let names = config.api_key_headers.iter().map(HeaderName::try_from).collect::<Result<Vec<_>, _>>();
+    names.map(ApiKeyHeaders::new).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// A query string that cannot be read is a 400 like any other.

@@ -43,6 +43,8 @@ async fn a_key_is_taken_from_every_place_it_may_stand() {
         ("Authorization", format!("bEARER   {api_key}")),
         ("Authorization", format!("ApiKey {api_key}")),
         ("Authorization", format!("APIKEY {api_key}")),
+        ("Authorization", format!("Token {api_key}")),
+        ("Authorization", format!("Splunk {api_key}")),
         ("Authorization", basic("", api_key)),
         ("Authorization", basic("anything", api_key)),
         ("Authorization", basic("anything", api_key).replacen("Basic", "basic", 1)),
@@ -250,4 +252,48 @@ async fn the_planes_do_not_take_each_others_credentials() {
     }
     let twice = server.admin().request("GET", "/api/v1/tenants").header("authorization", bearer(ADMIN_TOKEN));
     Answer::of(twice).await.refused(400, "ambiguous_credential");
+}
+
+#[tokio::test]
+async fn a_further_header_carries_a_key_under_the_same_rules() {
+    let names = keyloft::config::HeaderNames::parse("X-Esper-Api-Key,api-key").unwrap();
+    let server = TestServer::spawn_with(|setup| setup.config.http.api_key_headers = names).await;
+    let key = server.admin().issue("default", "k", "query").await;
+    let good = key.api_key.as_bytes();
+    for fields in [&[("x-esper-api-key", good)][..], &[("API-Key", good)], &[("x-api-key", good)]] {
+        let answer = present(&server, fields).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["keyId"]), (200, &json!(key.id)));
+    }
+    let (bearer, joined) = (format!("Bearer {}", key.api_key), format!("{0},{0}", key.api_key));
+    for fields in [
+        &[("api-key", good), ("api-key", good)][..],
+        &[("api-key", good), ("x-esper-api-key", good)],
+        &[("api-key", good), ("x-api-key", good)],
+        &[("x-api-key", b""), ("x-esper-api-key", good)],
+        &[("api-key", good), ("authorization", bearer.as_bytes())],
+        &[("api-key", joined.as_bytes())],
+    ] {
+        present(&server, fields).await.refused(400, "ambiguous_credential");
+    }
+    for bad in [&b""[..], b"hunter2", b"\xff\xfe"] {
+        present(&server, &[("api-key", bad)]).await.refused(401, "invalid_api_key");
+    }
+    // The admin plane knows none of them, and the admin token is no API key.
+    let admin = server.anonymous().request("GET", "/api/v1/tenants").header("api-key", ADMIN_TOKEN);
+    Answer::of(admin).await.refused(401, "invalid_admin_token");
+    // An error that would quote what was presented does not.
+    let sql = format!("SELECT '{}' FROM nowhere", key.api_key);
+    let query = server.anonymous().request("POST", "/api/v1/query").header("x-esper-api-key", &key.api_key);
+    let answer = Answer::of(query.json(&json!({"query": sql}))).await;
+    answer.refused(400, "invalid_query");
+    assert!(!answer.text().contains(&key.api_key), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn without_the_option_a_further_header_is_nothing_to_us() {
+    let server = TestServer::spawn().await;
+    let key = server.admin().issue("default", "k", "query").await;
+    present(&server, &[("api-key", key.api_key.as_bytes())]).await.refused(401, "missing_api_key");
+    let both = [("api-key", &b"of somebody else"[..]), ("x-api-key", key.api_key.as_bytes())];
+    assert_eq!(present(&server, &both).await.status, 200);
 }

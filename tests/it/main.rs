@@ -16,6 +16,7 @@ mod bulk_crash;
 mod canary;
 mod cli;
 mod contested;
+mod cors;
 mod credentials;
 mod docs;
 mod documents;

@@ -2,6 +2,7 @@
 //!
 //! - [`observe`]: request id, access log, metrics, and what each key was used for.
 //! - [`bounds`]: no request head above 16 KiB; nothing new while shutting down.
+//! - [`cors`]: pages of allowed origins may use the data plane.
 //!
 //! For other actix applications:
 //!
@@ -10,5 +11,6 @@
 
 pub mod api_key;
 pub mod bounds;
+pub mod cors;
 pub mod observe;
 pub mod query_session;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::access::Session;
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
-use crate::http::credential::Statements;
+use crate::http::credential::AuthHeaders;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
 use crate::key::StreamName;
@@ -71,7 +71,7 @@ fn refusal(request: &HttpRequest, error: Error) -> Problem {
 }
 
 fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
-    let Ok(presented) = Statements::of(request.headers()).credential() else { return false };
+    let Ok(presented) = AuthHeaders::of(request).credential() else { return false };
     str::from_utf8(&presented).is_ok_and(|presented| message.contains(presented))
 }
 
