@@ -146,6 +146,7 @@ fn adapted(language: &str, changes: &[(&str, String)]) -> String {
 }
 
 #[test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "fetches nginx and Caddy: run scripts/test.sh")]
 fn nginx_terminates_tls_as_the_readme_says() {
     let programs = programs();
     let proxy = Proxy::start(|place| {
@@ -176,6 +177,7 @@ fn nginx_terminates_tls_as_the_readme_says() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "fetches nginx and Caddy: run scripts/test.sh")]
 fn caddy_terminates_tls_as_the_readme_says() {
     let programs = programs();
     let proxy = Proxy::start(|place| {
