@@ -2,7 +2,8 @@
 # Starts real stores on free ports of loopback, runs a command, and stops those stores:
 # - Ceph: KEYLOFT_TEST_CEPH, and KEYLOFT_TEST_CEPH_VICTIM with …_PID, a gateway that tests may pause or kill;
 # - moto: KEYLOFT_TEST_MOTO;
-# - Redis: KEYLOFT_TEST_REDIS, see scripts/redis.sh.
+# - Redis: KEYLOFT_TEST_REDIS, see scripts/redis.sh;
+# - DuckDB, which answers are compared with: KEYLOFT_TEST_DUCKDB is a Python that has it, see scripts/duckdb.sh.
 # Ceph and moto have a bucket `keyloft`, accessible with KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
 #
 # usage: scripts/with-stores.sh COMMAND…    such as scripts/with-stores.sh cargo test --features paused-time
@@ -30,6 +31,9 @@ trap 'exit 143' TERM HUP
 "$scripts/ceph.sh" start "$work/ceph"
 wait "$moto"
 moto=
+"$scripts/duckdb.sh" "$work/duckdb"
+# shellcheck disable=SC1091
+. "$work/duckdb/env"
 # shellcheck disable=SC1091
 . "$work/ceph/env"
 # shellcheck disable=SC1091

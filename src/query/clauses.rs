@@ -6,9 +6,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, DuplicateTreatment, Function, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    GroupByExpr, Join, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, WindowSpec, WindowType, visit_expressions,
+    DataType, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Join, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query,
+    Select, SelectFlavor, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec, WindowType,
+    visit_expressions,
 };
 use datafusion::sql::sqlparser::ast::{Expr, Visit};
 
@@ -19,6 +20,9 @@ use crate::error::Error;
 const TREAT_NULLS: &[&str] = &["first_value", "lag", "last_value", "lead", "nth_value"];
 /// Aggregates that would see every row in spite of `DISTINCT`.
 const NEVER_DISTINCT: &[&str] = &["approx_median", "corr", "covar", "nth_value", "regr_"];
+
+/// Functions that write times, by a format.
+const FORMATS: &[&str] = &["date_format", "strftime", "to_char"];
 
 const ARRAYS: &str = "arrays are not supported";
 
@@ -172,6 +176,12 @@ fn function(function: &Function) -> ControlFlow<Error> {
         return ControlFlow::Break(Error::invalid(ARRAYS));
     }
     refuse_if(*parameters != FunctionArguments::None, "a second list of arguments")?;
+    if name == "age" {
+        return ControlFlow::Break(Error::invalid("age is not available: subtract, as in now() - p_timestamp"));
+    }
+    if FORMATS.contains(&&*name) {
+        time_format(args)?;
+    }
     let (mut distinct, mut ordered, mut nulls) = (false, !within_group.is_empty(), null_treatment.is_some());
     match args {
         FunctionArguments::None => {}
@@ -196,6 +206,20 @@ fn function(function: &Function) -> ControlFlow<Error> {
         }
     }
     ControlFlow::Continue(())
+}
+
+/// A format without `%` would be the answer itself, for every time.
+fn time_format(args: &FunctionArguments) -> ControlFlow<Error> {
+    let FunctionArguments::List(list) = args else { return ControlFlow::Continue(()) };
+    match list.args.get(1) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))))
+            if let Value::SingleQuotedString(format) = &value.value
+                && !format.contains('%') =>
+        {
+            ControlFlow::Break(Error::invalid("a format of times is written with %, as in '%Y-%m-%d %H:%M:%S'"))
+        }
+        _ => ControlFlow::Continue(()),
+    }
 }
 
 fn window_spec(spec: &WindowSpec) -> ControlFlow<Error> {

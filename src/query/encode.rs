@@ -2,23 +2,25 @@
 
 use std::collections::HashSet;
 
-use arrow::array::RecordBatch;
-use arrow::compute::cast;
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::csv;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
+};
 use arrow::error::ArrowError;
-use arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder};
+use arrow::json::writer::{
+    Encoder as JsonEncoder, EncoderFactory, EncoderOptions, JsonArray, LineDelimited, NullableEncoder, WriterBuilder,
+};
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat};
 use std::sync::Arc;
 
 use super::rows::Format;
 use crate::error::{Error, ErrorKind, Result};
 
-/// RFC 3339 in UTC, in the milliseconds of `p_timestamp`.
-const INSTANT: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
-
-/// Writes the batches of one answer. Instants are written in UTC with `Z` and milliseconds; JSON nulls are explicit and
-/// floats that are not finite are null.
+/// Writes the batches of one answer. Instants are written in UTC with `Z`: those of the precision of `p_timestamp` in
+/// milliseconds, others with the digits that they have. JSON nulls are explicit and floats that are not finite are null.
 pub(super) struct Encoder {
     format: Format,
     schema: SchemaRef,
@@ -39,7 +41,7 @@ impl Encoder {
                 return Err(Error::invalid(message));
             }
         }
-        let encoder = Self { format, schema: in_utc(schema), started: false };
+        let encoder = Self { format, schema: written(schema, format), started: false };
         let mut sample = Vec::new();
         encoder.write(&RecordBatch::new_empty(encoder.schema.clone()), &mut sample).map_err(unwritable)?;
         Ok(encoder)
@@ -92,21 +94,18 @@ impl Encoder {
     fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let columns = batch.columns().iter().zip(self.schema.fields());
         let columns = columns
-            .map(|(column, field)| {
-                if column.data_type() == field.data_type() {
-                    Ok(column.clone())
-                } else {
-                    cast(column, field.data_type())
-                }
+            .map(|(column, field)| match instants(column) {
+                _ if column.data_type() == field.data_type() => column.clone(),
+                Some(instants) => Arc::new(instants.texts().collect::<StringArray>()),
+                None => column.clone(),
             })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unwritable)?;
+            .collect();
         let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(unwritable)?;
         self.write(&batch, out).map_err(unwritable)
     }
 
     fn write(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
-        let json = || WriterBuilder::new().with_explicit_nulls(true).with_timestamp_tz_format(INSTANT.to_owned());
+        let json = || WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(WriteInstants));
         match self.format {
             Format::JsonArray => {
                 let mut writer = json().build::<_, JsonArray>(out);
@@ -118,24 +117,86 @@ impl Encoder {
                 writer.write(batch)?;
                 writer.finish()
             }
-            Format::Csv => {
-                let csv = csv::WriterBuilder::new().with_header(false);
-                csv.with_timestamp_tz_format(INSTANT.to_owned()).build(out).write(batch)
-            }
+            Format::Csv => csv::WriterBuilder::new().with_header(false).build(out).write(batch),
         }
     }
 }
 
-/// Columns are nullable here: what is written has no use for the promise.
-fn in_utc(schema: &Schema) -> SchemaRef {
+/// What is written: columns are nullable, because nobody has a use for the promise; for CSV, instants are texts.
+fn written(schema: &Schema, format: Format) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {
-            DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("UTC".into())),
+            DataType::Timestamp(_, Some(_)) if format == Format::Csv => DataType::Utf8,
             other => other.clone(),
         };
         Field::new(field.name(), data_type, true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A column of instants.
+struct Instants<'a> {
+    array: &'a dyn Array,
+    unit: TimeUnit,
+    values: &'a [i64],
+}
+
+fn instants(array: &dyn Array) -> Option<Instants<'_>> {
+    let DataType::Timestamp(unit, Some(_)) = array.data_type() else { return None };
+    let values = match unit {
+        TimeUnit::Second => array.as_primitive_opt::<TimestampSecondType>()?.values(),
+        TimeUnit::Millisecond => array.as_primitive_opt::<TimestampMillisecondType>()?.values(),
+        TimeUnit::Microsecond => array.as_primitive_opt::<TimestampMicrosecondType>()?.values(),
+        TimeUnit::Nanosecond => array.as_primitive_opt::<TimestampNanosecondType>()?.values(),
+    };
+    Some(Instants { array, unit: *unit, values })
+}
+
+impl Instants<'_> {
+    fn texts(&self) -> impl Iterator<Item = Option<String>> {
+        (0..self.values.len()).map(|at| if self.array.is_null(at) { None } else { self.text(at) })
+    }
+
+    /// RFC 3339; `None` for an instant outside the calendar.
+    fn text(&self, at: usize) -> Option<String> {
+        let value = self.values[at];
+        let (instant, digits) = match self.unit {
+            TimeUnit::Second => (DateTime::from_timestamp_secs(value), SecondsFormat::AutoSi),
+            TimeUnit::Millisecond => (DateTime::from_timestamp_millis(value), SecondsFormat::Millis),
+            TimeUnit::Microsecond => (DateTime::from_timestamp_micros(value), SecondsFormat::AutoSi),
+            TimeUnit::Nanosecond => (Some(DateTime::from_timestamp_nanos(value)), SecondsFormat::AutoSi),
+        };
+        instant.map(|instant| instant.to_rfc3339_opts(digits, true))
+    }
+}
+
+/// Writes instants as JSON, in lists and structs too.
+#[derive(Debug)]
+struct WriteInstants;
+
+impl EncoderFactory for WriteInstants {
+    fn make_default_encoder<'a>(
+        &self,
+        _: &'a FieldRef,
+        array: &'a dyn Array,
+        _: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let nulls = array.nulls().cloned();
+        Ok(instants(array).map(|instants| NullableEncoder::new(Box::new(instants), nulls)))
+    }
+}
+
+impl JsonEncoder for Instants<'_> {
+    fn encode(&mut self, at: usize, out: &mut Vec<u8>) {
+        match self.text(at) {
+            Some(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text.as_bytes());
+                out.push(b'"');
+            }
+            None => out.extend_from_slice(b"null"),
+        }
+    }
 }
 
 fn unwritable(error: ArrowError) -> Error {

@@ -1,22 +1,24 @@
 //! Plans and runs queries on threads of their own, so that no SQL ever keeps an HTTP worker busy.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::common::{ResolvedTableReference, TableReference};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig};
 use datafusion::sql::parser::Statement;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::encode::Encoder;
 use super::interrupt::Interrupt;
+use super::json::Arrows;
+use super::memory::SharedMemory;
 use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
 use super::tables::{self, Tables};
@@ -34,7 +36,8 @@ const PARTS_AHEAD: usize = 2;
 /// What queries may use.
 #[derive(Debug, Clone)]
 pub struct QuerySettings {
-    /// Memory for the state of all running queries together, in bytes. Nothing is spilled to disk.
+    /// Memory for the state of all running queries together, in bytes. Nothing is spilled to disk. No tenant gets more
+    /// than three quarters of it.
     pub memory_bytes: usize,
     /// Threads that plan and run queries.
     pub threads: usize,
@@ -71,6 +74,7 @@ struct Shared {
     streams: Arc<StreamCatalog>,
     settings: QuerySettings,
     environment: Arc<RuntimeEnv>,
+    memory: SharedMemory,
 }
 
 impl Engine {
@@ -80,7 +84,6 @@ impl Engine {
     /// [`ErrorKind::Internal`] when they cannot be started.
     pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, settings: QuerySettings) -> Result<Self> {
         let environment = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(settings.memory_bytes)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .with_metadata_cache_limit(settings.footer_cache_bytes)
             .build_arc()
@@ -94,7 +97,8 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the query threads").caused_by(error))?;
-        let shared = Shared { bucket, streams: catalog, settings, environment };
+        let memory = SharedMemory::new(settings.memory_bytes);
+        let shared = Shared { bucket, streams: catalog, settings, environment, memory };
         Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
     }
 
@@ -104,16 +108,16 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the SQL is wrong or not allowed, [`ErrorKind::Exhausted`] when it needs more memory
     /// than is left, [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a file of
-    /// events cannot be read, [`ErrorKind::Internal`] otherwise.
+    /// events cannot be read. What depends on the text of a query or on data is never [`ErrorKind::Internal`].
     pub async fn run(&self, scope: Scope, request: QueryRequest, format: Format) -> Result<Rows> {
-        let Some(runtime) = &self.runtime else { return Err(failure::defect()) };
+        let Some(runtime) = &self.runtime else { return Err(failure::stopped()) };
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
         let interrupt = Interrupt::default();
         let query = Query { shared: self.shared.clone(), scope, request, format, interrupt: interrupt.clone() };
         let task = runtime.spawn(async move {
-            let last = match query.send(&sender).await {
-                Ok(()) => Ok(Part::End),
-                Err(error) => Err(error),
+            let last = match AssertUnwindSafe(query.send(&sender)).catch_unwind().await {
+                Ok(done) => done.map(|()| Part::End),
+                Err(_) => Err(failure::panicked()),
             };
             // Fails when nobody listens any more.
             let _ = sender.send(last).await;
@@ -192,6 +196,8 @@ impl Query {
 
     fn state(&self, tables: Arc<Tables>, merge: Arc<MergeColumns>) -> SessionState {
         let settings = &self.shared.settings;
+        let mut environment = RuntimeEnv::clone(&self.shared.environment);
+        environment.memory_pool = self.shared.memory.of(&self.scope.tenant);
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(tables::CATALOG, tables::SCHEMA)
             .with_create_default_catalog_and_schema(false)
@@ -207,11 +213,13 @@ impl Query {
         // Reserves memory for as many groups as LIMIT says, outside the pool.
         options.optimizer.enable_topk_aggregation = false;
         let [check_operators, widen_sums] = checked_arithmetic::rules();
+        let mut expr_planners = SessionStateDefaults::default_expr_planners();
+        expr_planners.insert(0, Arc::new(Arrows));
         let mut state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(self.shared.environment.clone())
+            .with_runtime_env(Arc::new(environment))
             .with_catalog_list(tables.into_catalogs())
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_expr_planners(expr_planners)
             .with_scalar_functions(functions::scalar())
             .with_aggregate_functions(functions::aggregate())
             .with_window_functions(functions::window())

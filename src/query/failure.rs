@@ -1,9 +1,11 @@
 //! What a client may learn of an error: its own mistakes in full, nothing of object names, paths or other tenants.
 
 use std::error::Error as StdError;
+use std::io;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use object_store::Error as StoreError;
 
@@ -14,10 +16,23 @@ use crate::key::KeyType;
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// What the library's layers put before a message.
-const LAYERS: &[&str] =
-    &["Error during planning: ", "Execution error: ", "Schema error: ", "Arrow error: ", "Compute error: "];
+const LAYERS: &[&str] = &[
+    "Error during planning: ",
+    "Execution error: ",
+    "Schema error: ",
+    "Arrow error: ",
+    "Compute error: ",
+    "External error: ",
+    "This feature is not implemented: ",
+    "Optimizer rule ",
+];
+
+const OTHERWISE: &str = "the query engine cannot run this query: write it in another way";
 
 /// The error of ours that an error of DataFusion stands for.
+///
+/// Where it arose decides: what the store did not give or what memory did not suffice for is known by its type. Everything
+/// else comes from the text of the query and from data, whatever layer complains of it, and is the client's to change.
 pub(super) fn of(error: DataFusionError) -> Error {
     if let Some(ours) = cause::<Error>(&error) {
         return Error::new(ours.kind(), ours.message());
@@ -26,44 +41,64 @@ pub(super) fn of(error: DataFusionError) -> Error {
         let message = "the events cannot be read from the store right now";
         return Error::new(ErrorKind::Unavailable, message).caused_by(error);
     }
-    match kind(&error) {
-        ErrorKind::Invalid => Error::invalid(message(&error)),
-        kind @ ErrorKind::Exhausted => {
+    if cause::<ParquetError>(&error).is_some() || cause::<io::Error>(&error).is_some() {
+        return Error::new(ErrorKind::Corrupt, "a file of events cannot be read").caused_by(error);
+    }
+    match layer(&error) {
+        Layer::Memory => {
             let message = "the query needs more memory than is left: ask for less at once, or try again later";
-            Error::new(kind, message).caused_by(error)
+            Error::new(ErrorKind::Exhausted, message).caused_by(error)
         }
-        kind @ ErrorKind::Corrupt => Error::new(kind, "a file of events cannot be read").caused_by(error),
-        _ => defect().caused_by(error),
+        Layer::File => Error::new(ErrorKind::Corrupt, "a file of events cannot be read").caused_by(error),
+        Layer::Stopped => stopped(),
+        Layer::Engine => {
+            tracing::error!(cause = shown(&error.to_string()), "the query engine failed on a query");
+            Error::invalid(OTHERWISE)
+        }
+        Layer::Query => Error::invalid(message(&error)),
     }
 }
 
-/// An error whose cause only the logs may know.
-pub(super) fn defect() -> Error {
-    Error::new(ErrorKind::Internal, "the query failed for a reason of ours")
+/// The engine panicked on a query.
+pub(super) fn panicked() -> Error {
+    tracing::error!("the query engine panicked on a query");
+    Error::invalid(OTHERWISE)
 }
 
-fn kind(error: &DataFusionError) -> ErrorKind {
+/// The work ended before its answer did.
+pub(super) fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "the query was stopped, because the server is stopping")
+}
+
+enum Layer {
+    Memory,
+    File,
+    Stopped,
+    /// A defect of the library that this query brought up.
+    Engine,
+    Query,
+}
+
+fn layer(error: &DataFusionError) -> Layer {
     match error {
-        DataFusionError::SQL(..)
-        | DataFusionError::Plan(_)
-        | DataFusionError::SchemaError(..)
-        | DataFusionError::NotImplemented(_)
-        | DataFusionError::Configuration(_) => ErrorKind::Invalid,
-        // What the library says of a task of its own that was cancelled or panicked.
-        DataFusionError::Execution(text) if text.contains("Panic Task error") => ErrorKind::Internal,
-        DataFusionError::Execution(_) => ErrorKind::Invalid,
+        DataFusionError::ResourcesExhausted(_) => Layer::Memory,
+        DataFusionError::ParquetError(_) | DataFusionError::IoError(_) => Layer::File,
         DataFusionError::ArrowError(error, _) => match &**error {
-            ArrowError::ExternalError(_) | ArrowError::IoError(..) | ArrowError::ParquetError(_) => ErrorKind::Corrupt,
-            ArrowError::MemoryError(_) => ErrorKind::Exhausted,
-            _ => ErrorKind::Invalid,
+            ArrowError::IoError(..) | ArrowError::ParquetError(_) => Layer::File,
+            ArrowError::MemoryError(_) => Layer::Memory,
+            ArrowError::ExternalError(inner) => inner.downcast_ref().map_or(Layer::Query, layer),
+            _ => Layer::Query,
         },
-        DataFusionError::ResourcesExhausted(_) => ErrorKind::Exhausted,
-        DataFusionError::ParquetError(_) | DataFusionError::IoError(_) => ErrorKind::Corrupt,
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => kind(inner),
-        DataFusionError::Shared(inner) => kind(inner),
-        DataFusionError::Collection(errors) => errors.first().map_or(ErrorKind::Internal, kind),
-        DataFusionError::External(inner) => inner.downcast_ref().map_or(ErrorKind::Internal, kind),
-        _ => ErrorKind::Internal,
+        DataFusionError::ExecutionJoin(error) if error.is_cancelled() => Layer::Stopped,
+        // What the library says of a task of its own that ended early.
+        DataFusionError::Execution(text) if text.contains("Non Panic Task error") => Layer::Stopped,
+        DataFusionError::Execution(text) if text.contains("Panic Task error") => Layer::Engine,
+        DataFusionError::ExecutionJoin(_) | DataFusionError::Internal(_) => Layer::Engine,
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => layer(inner),
+        DataFusionError::Shared(inner) => layer(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(Layer::Query, layer),
+        DataFusionError::External(inner) => inner.downcast_ref().map_or(Layer::Query, layer),
+        _ => Layer::Query,
     }
 }
 
@@ -79,20 +114,30 @@ fn message(error: &DataFusionError) -> String {
         }
         root => root.strip_backtrace(),
     };
-    let mut line = text.lines().next().unwrap_or_default();
+    shown(&text)
+}
+
+/// What of a text may be shown.
+fn shown(text: &str) -> String {
+    let mut lines = text.lines();
+    let mut line = lines.next().unwrap_or_default();
     while let Some(rest) = LAYERS.iter().find_map(|layer| line.strip_prefix(layer)) {
         line = rest;
     }
+    // Its last line says what is wrong.
+    let pattern = line.starts_with("regex parse error").then(|| lines.next_back()).flatten();
+    let pattern = pattern.map(|why| format!("not a regular expression: {}", why.trim_start_matches("error: ")));
+    let line = pattern.as_deref().unwrap_or(line);
     // It names a switch of the library that clients cannot reach.
     if line.contains("nested_expressions") {
         return "arrays are not supported".to_owned();
     }
     // No message that we know of holds an object name; should one ever, it stays here.
     if line.contains(".parquet") || line.contains("streams/") || line.contains("://") {
-        return "the query cannot be run".to_owned();
+        return OTHERWISE.to_owned();
     }
     // Messages quote the client's SQL: a key that was pasted into it must not travel on in answers and their logs.
-    if KeyType::ALL.into_iter().any(|key_type| line.contains(key_type.prefix())) {
+    if KeyType::ALL.into_iter().any(|key_type| text.contains(key_type.prefix())) {
         return "the query holds an API key: take it out".to_owned();
     }
     line[..line.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
@@ -147,7 +192,9 @@ mod tests {
         let long = of(DataFusionError::Plan(format!("bad {}\nsecond", "ö".repeat(2000))));
         assert!(long.message().len() <= MAX_MESSAGE_BYTES && long.message().starts_with("bad ö"));
         let path = of(DataFusionError::Execution("cannot read acme/streams/web/date=2026-01-01/x.parquet".into()));
-        assert_eq!((path.kind(), path.message()), (ErrorKind::Invalid, "the query cannot be run"));
-        assert_eq!(of(DataFusionError::Internal("x".into())).kind(), ErrorKind::Internal);
+        assert_eq!((path.kind(), path.message()), (ErrorKind::Invalid, OTHERWISE));
+        assert_eq!(of(DataFusionError::Internal("x".into())).kind(), ErrorKind::Invalid);
+        let pattern = of(DataFusionError::External("regex parse error:\n    (\n    ^\nerror: unclosed group".into()));
+        assert_eq!(pattern.message(), "not a regular expression: unclosed group");
     }
 }

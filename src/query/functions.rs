@@ -9,12 +9,17 @@
 //! - `version`: discloses the version.
 //! - every table function (`generate_series`, `range` …).
 //!
+//! `strftime` is another name of `to_char`; the functions of [`super::json`] come on top, and [`super::spellings`] knows `mod`
+//! and `date`.
+//!
 //! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::expression_size`].
 
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+use super::json;
 
 const SCALAR: &[&str] = &[
     "abs",
@@ -187,6 +192,12 @@ pub(super) fn is_window(name: &str) -> bool {
 pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
     let mut functions = SessionStateDefaults::default_scalar_functions();
     functions.retain(|function| SCALAR.contains(&function.name()));
+    for function in &mut functions {
+        if function.name() == "to_char" {
+            *function = Arc::new(function.as_ref().clone().with_aliases(["strftime"]));
+        }
+    }
+    functions.extend(json::functions());
     functions
 }
 
@@ -208,7 +219,8 @@ mod tests {
 
     #[test]
     fn every_function_on_the_lists_exists() {
-        assert_eq!(scalar().len(), SCALAR.len(), "{:?}", missing(SCALAR, scalar().iter().map(|f| f.name())));
+        let scalar_count = SCALAR.len() + json::functions().len();
+        assert_eq!(scalar().len(), scalar_count, "{:?}", missing(SCALAR, scalar().iter().map(|f| f.name())));
         assert_eq!(
             aggregate().len(),
             AGGREGATE.len(),

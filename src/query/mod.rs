@@ -4,12 +4,12 @@
 //! 1. [`request`]: text and time range, as a value.
 //! 2. `tokens`, `dialect`: bound what parsing costs.
 //! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
-//! 4. `using`: the columns of `USING` and `NATURAL` joins.
-//! 5. `tables`, `functions`: what there is to read and to call.
+//! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
+//! 5. `tables`, `functions`, `json`: what there is to read and to call.
 //! 6. `expression_size`: bounds what a plan may become.
 //! 7. `subqueries`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `projection_aliases`, `outer_joins`, `rules`: corrections of the planner.
-//! 9. `interrupt`: ends joins that compute for long without a pause.
+//! 9. `interrupt`, `memory`: end joins that compute for long without a pause, and bound what a tenant takes.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
 //! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.
 //! 12. `failure`: what a client may learn of an error.
@@ -25,12 +25,15 @@ mod expression_size;
 mod failure;
 mod functions;
 mod interrupt;
+mod json;
 mod mark_joins;
+mod memory;
 mod outer_joins;
 mod projection_aliases;
 pub mod request;
 pub mod rows;
 mod rules;
+mod spellings;
 mod statement;
 mod subqueries;
 mod tables;

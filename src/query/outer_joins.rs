@@ -15,6 +15,7 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -119,6 +120,10 @@ impl ExecutionPlan for OuterJoinExec {
     }
 
     fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        // Other rules rest on what is known of computed columns, which must stay above this node.
+        if !projection.expr().iter().all(|given| given.expr.is::<Column>()) {
+            return Ok(None);
+        }
         let join = self.join.try_swapping_with_projection(projection)?;
         Ok(join.map(|join| Arc::new(Self::new(join)) as Arc<dyn ExecutionPlan>))
     }

@@ -87,7 +87,7 @@ pub struct Rows {
 
 impl Rows {
     pub(super) async fn start(format: Format, mut parts: mpsc::Receiver<Result<Part>>, stop: Stop) -> Result<Self> {
-        let first = parts.recv().await.unwrap_or_else(|| Err(failure::defect()))?;
+        let first = parts.recv().await.unwrap_or_else(|| Err(failure::stopped()))?;
         Ok(Self { format, first: Some(first), parts, done: false, stop })
     }
 
@@ -131,7 +131,7 @@ impl Stream for Rows {
             }
             None => {
                 self.done = true;
-                Some(Err(failure::defect()))
+                Some(Err(failure::stopped()))
             }
         })
     }
@@ -156,11 +156,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_internal_error_and_never_a_clean_end() {
-        assert_eq!(rows(Vec::new()).await.unwrap_err().kind(), ErrorKind::Internal);
+    async fn a_sender_that_is_gone_is_an_error_and_never_a_clean_end() {
+        assert_eq!(rows(Vec::new()).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let items = rows(vec![Part::Bytes(Bytes::from_static(b"x"))]).await.unwrap();
         assert_eq!(items.len(), 2);
-        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::Internal);
+        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::Unavailable);
         assert!(rows(vec![Part::End]).await.unwrap().is_empty());
     }
 }

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use super::dialect::Budgeted;
-use super::{clauses, failure, tokens, using};
+use super::{clauses, failure, spellings, tokens, using};
 use crate::error::{Error, Result};
 
 /// Address space, not memory: only what a text really needs of it is touched.
@@ -54,6 +54,7 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
                 ControlFlow::Break(error) => Err(error),
                 ControlFlow::Continue(()) => {
                     using::mark(query)?;
+                    spellings::rewrite(query)?;
                     Ok(statement)
                 }
             },

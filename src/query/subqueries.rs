@@ -19,6 +19,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue, Spans, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Case, Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan,
     LogicalPlanBuilder, Operator, Projection, Sort, Subquery, Window, binary_expr, lit, not,
@@ -376,7 +377,16 @@ fn check_scalar(subquery: &Subquery) -> Result<()> {
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
             // What is filtered after it was aggregated.
             LogicalPlan::Filter(filter) if matches!(&*filter.input, LogicalPlan::Aggregate(_)) => &filter.input,
-            LogicalPlan::Aggregate(aggregate) => return check_correlated(&aggregate.input),
+            LogicalPlan::Aggregate(aggregate) => {
+                check_correlated(&aggregate.input)?;
+                if !compares_by_equality(&aggregate.input) {
+                    return plan_err!(
+                        "a subquery for one value can compare columns of the query around it by = only, on its own \
+                         columns: write a join with GROUP BY"
+                    );
+                }
+                return Ok(());
+            }
             _ => {
                 return plan_err!(
                     "a subquery for one value that names a column of the query around it must be an aggregate: write \
@@ -385,6 +395,26 @@ fn check_scalar(subquery: &Subquery) -> Result<()> {
             }
         };
     }
+}
+
+/// Whether all conditions on columns of the query around a plan have the form `column = …`. An aggregate can be grouped by
+/// that column then.
+fn compares_by_equality(plan: &LogicalPlan) -> bool {
+    let mut all = true;
+    let _ = plan.apply(|plan| {
+        if let LogicalPlan::Filter(filter) = plan {
+            let mut outer = split_conjunction(&filter.predicate).into_iter().filter(|part| part.contains_outer());
+            all &= outer.all(|part| match part {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    let is_column = |expr: &Expr| matches!(expr, Expr::Column(_));
+                    is_column(left) && !right.any_column_refs() || is_column(right) && !left.any_column_refs()
+                }
+                _ => false,
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    all
 }
 
 /// Checks that the conditions that name columns of the query around can be pulled out of a subquery.
@@ -410,7 +440,9 @@ fn depends(plan: &LogicalPlan) -> Result<bool> {
     let lets_through = match plan {
         LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::Subquery(_) => true,
         LogicalPlan::Aggregate(aggregate) => {
-            !aggregate.group_expr.is_empty() && !aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_)))
+            !aggregate.group_expr.is_empty()
+                && !aggregate.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_)))
+                && (aggregate.aggr_expr.is_empty() || compares_by_equality(&aggregate.input))
         }
         LogicalPlan::Join(join) => match join.join_type {
             JoinType::Inner => true,
@@ -423,8 +455,8 @@ fn depends(plan: &LogicalPlan) -> Result<bool> {
     if !lets_through {
         return plan_err!(
             "a subquery that names columns of the query around it cannot have LIMIT, OFFSET, DISTINCT, window functions, \
-             UNION, HAVING without groups, another subquery or an outer join around its WHERE: write a join, or min(…) \
-             and max(…)"
+             UNION, HAVING without groups, groups with another comparison than =, another subquery or an outer join \
+             around its WHERE: write a join, or min(…) and max(…)"
         );
     }
     Ok(true)

@@ -6,8 +6,9 @@
 //!
 //! So such joins are planned here, with a projection above them in which the shared column stands once: the one of the left
 //! side, of the right side in a RIGHT join, and whichever is not null in a FULL join. The other ones cannot be named any
-//! more; [`MergeColumns::advise`] says what to write then. An inner or LEFT join alone in a query that does not ask for `*`
-//! is right as it is and keeps all its columns.
+//! more; [`MergeColumns::advise`] says what to write then. An inner or LEFT join keeps all its columns when the query names
+//! the one of the right side, does not ask for `*` and has no other such join: DataFusion is right then, or says that a
+//! name is ambiguous.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,8 +21,8 @@ use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins, VisitMut,
-    VisitorMut,
+    self, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut, visit_expressions,
 };
 
 use crate::error::Error;
@@ -55,7 +56,7 @@ impl VisitorMut for Mark {
             let message = "name the columns, or join with ON: table.* would lack those that USING or NATURAL merges";
             return ControlFlow::Break(Error::invalid(message));
         }
-        let all = star || merging > 1 || !one_sided;
+        let all = star || merging > 1 || !one_sided || !names_the_right_side(select);
         if all {
             select.from.iter_mut().for_each(|from| enclose(from, from.joins.len()));
         }
@@ -91,6 +92,35 @@ fn count(table: &TableWithJoins, merging: &mut usize, one_sided: &mut bool) {
         *merging += 1;
         *one_sided &= matches!(kind, JoinType::Inner | JoinType::Left);
     }
+}
+
+/// Whether a query with one inner or LEFT join that merges columns names such a column of the right table.
+fn names_the_right_side(select: &Select) -> bool {
+    let Some(join) = select.from.iter().flat_map(|from| &from.joins).find(|join| merges(join).is_some()) else {
+        return false;
+    };
+    let Some((_, JoinConstraint::Using(names))) = merges(join) else { return false };
+    let table = match &join.relation {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(&alias.name)
+        }
+        TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()),
+        _ => None,
+    };
+    let Some(table) = table.map(|table| &table.value) else { return false };
+    let named = visit_expressions(select, |expr| match expr {
+        ast::Expr::CompoundIdentifier(parts)
+            if let [.., of, name] = &parts[..]
+                && of.value == *table
+                && names
+                    .iter()
+                    .any(|key| key.0.last().and_then(|key| key.as_ident()).is_some_and(|key| key == name)) =>
+        {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    named.is_break()
 }
 
 /// Encloses the last of the first `joins` joins that merges columns, with all in front of it.

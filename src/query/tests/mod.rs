@@ -4,8 +4,11 @@ mod answers;
 mod checked_arithmetic;
 mod clauses;
 mod correct;
+mod differential;
+mod functions;
 mod hostile;
 mod isolation;
+mod json;
 mod nulls;
 mod stopping;
 
@@ -83,6 +86,7 @@ impl House {
                 let field_type = match array.data_type() {
                     arrow::datatypes::DataType::Int64 => FieldType::Integer,
                     arrow::datatypes::DataType::Float64 => FieldType::Float,
+                    arrow::datatypes::DataType::Boolean => FieldType::Boolean,
                     _ => FieldType::Text,
                 };
                 Field { name: (*name).into(), field_type }

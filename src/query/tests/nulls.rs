@@ -181,6 +181,8 @@ async fn using_and_natural_give_one_column_that_is_never_null_for_want_of_a_matc
         ("SELECT b.k FROM a RIGHT JOIN b USING (k) ORDER BY b.k", r#"[{"k":2},{"k":3}]"#),
         ("SELECT a.k FROM a LEFT JOIN b USING (k) WHERE b.k IS NULL", r#"[{"k":1}]"#),
         ("SELECT count(y) AS n FROM a LEFT JOIN b USING (k)", r#"[{"n":1}]"#),
+        ("SELECT x FROM a LEFT JOIN b USING (k) WHERE k = 1", r#"[{"x":10}]"#),
+        ("SELECT x FROM a LEFT JOIN b USING (k) WHERE x BETWEEN 2 AND k + 18 AND a.k = 2", r#"[{"x":20}]"#),
         ("SELECT a.* FROM a FULL JOIN b USING (k)", "!USING"),
         ("SELECT k FROM a WHERE EXISTS (SELECT 1 FROM b FULL JOIN c USING (k) WHERE k = 4) ORDER BY k", r#"[{"k":1},{"k":2}]"#),
     ])

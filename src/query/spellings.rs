@@ -1,0 +1,103 @@
+//! Spellings that DataFusion 55 does not know, written in those that it knows: `mod(a, b)`, `date(x)`, and `ESCAPE` with
+//! another character than the backslash (apache/datafusion#13291, open).
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Query, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+
+use crate::error::{Error, Result};
+
+/// Rewrites a query.
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] when `ESCAPE` is not one character, or does not follow a literal pattern.
+pub(super) fn rewrite(query: &mut Query) -> Result<()> {
+    match query.visit(&mut Rewrite) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Rewrite;
+
+impl VisitorMut for Rewrite {
+    type Break = Error;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Function(function) => {
+                if let Some(written) = plain(function) {
+                    *expr = written;
+                }
+            }
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                if let Some(character) = escape_char.take() {
+                    escape(pattern, &character)?;
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The operator or the cast that a call stands for.
+fn plain(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let decorated = function.over.is_some()
+        || function.filter.is_some()
+        || function.null_treatment.is_some()
+        || !function.within_group.is_empty()
+        || !list.clauses.is_empty()
+        || list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+    if decorated {
+        return None;
+    }
+    let mut given = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(Box::new(expr.clone())),
+        _ => None,
+    });
+    match (function.name.to_string().to_ascii_lowercase().as_str(), list.args.len()) {
+        ("mod", 2) => {
+            let (left, right) = (given.next()??, given.next()??);
+            Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right })))
+        }
+        ("date", 1) => Some(Expr::Cast {
+            kind: CastKind::Cast,
+            expr: given.next()??,
+            data_type: DataType::Date,
+            array: false,
+            format: None,
+        }),
+        _ => None,
+    }
+}
+
+/// Writes a pattern with the backslash for the character that escapes.
+fn escape(pattern: &mut Expr, character: &ValueWithSpan) -> ControlFlow<Error> {
+    let refuse = |message: &str| ControlFlow::Break(Error::invalid(message));
+    let Value::SingleQuotedString(character) = &character.value else { return refuse("ESCAPE takes one character") };
+    let mut characters = character.chars();
+    let (character, None) = (characters.next(), characters.next()) else { return refuse("ESCAPE takes one character") };
+    let Expr::Value(value) = pattern else { return refuse("ESCAPE needs a pattern that is a literal text") };
+    let Value::SingleQuotedString(text) = &value.value else {
+        return refuse("ESCAPE needs a pattern that is a literal text");
+    };
+    let mut written = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        let literal = if Some(letter) == character { letters.next() } else { None };
+        match literal {
+            Some(literal @ ('%' | '_' | '\\')) => written.extend(['\\', literal]),
+            Some(literal) => written.push(literal),
+            None if Some(letter) == character => return refuse("the pattern ends with its ESCAPE character"),
+            None if letter == '\\' => written.push_str("\\\\"),
+            None => written.push(letter),
+        }
+    }
+    value.value = Value::SingleQuotedString(written);
+    ControlFlow::Continue(())
+}
