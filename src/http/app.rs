@@ -191,6 +191,7 @@ impl App {
             usage_keys: self.usage.key_count(),
             usage_flush_failures: self.usage.failures(),
             applied_seq: self.keystore.replica().applied_seq(),
+            lookups: self.keystore.replica().lookup_counts(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
             store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),
         }

@@ -19,6 +19,7 @@ use crate::access::{Action, Attempt, Decision, Denial, Facts, Permit, StatedTena
 use crate::documents::RequestContext;
 use crate::key::{Actor, ApiKey, Digest, RequestId, StreamName, TenantId};
 use crate::keystore::Keystore;
+use crate::sync::Lookup;
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -80,7 +81,11 @@ fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
     let attempt = Attempt { action, stated_tenant, address: address.into(), now: keystore.now() };
     let denial = match recognise(keystore.cache(), &digest, &attempt) {
         Ok(permit) => return Ok(Authorized::new(request, permit, address)),
-        Err(Denial::Unknown) if keystore.is_worth_looking(&digest) => return Err(Refused::Unseen(digest)),
+        Err(Denial::Unknown) => match keystore.decide_lookup(&digest, address) {
+            Lookup::Needed => return Err(Refused::Unseen(digest)),
+            Lookup::Busy => Denial::Unverifiable,
+            Lookup::Recent | Lookup::Alone | Lookup::OverBudget => Denial::Unknown,
+        },
         Err(denial) => denial,
     };
     if denial.key_id().is_some()
@@ -95,12 +100,11 @@ fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
 }
 
 async fn look(request: &HttpRequest, action: Action, digest: Digest) -> Result<Authorized, Problem> {
-    match keystore(request)?.look_for(&digest).await {
-        Ok(true) => judge(request, action).map_err(|refused| match refused {
+    match keystore(request)?.look_up(&digest, client::of(request)).await {
+        Ok(()) => judge(request, action).map_err(|refused| match refused {
             Refused::For(problem) => problem,
             Refused::Unseen(_) => Denial::Unknown.into(),
         }),
-        Ok(false) => Err(Denial::Unknown.into()),
         Err(error) => {
             tracing::debug!("an unknown key cannot be looked for: {error:?}");
             Err(Denial::Unverifiable.into())

@@ -101,6 +101,11 @@ impl Work {
             return outcomes;
         }
         let told = self.keystore.replica.append(touched).await;
+        if let Ok(change_seq) = told
+            && outcomes.iter().flatten().any(|done| done.effect != Effect::Revoked)
+        {
+            self.keystore.replica.introduce(change_seq).await;
+        }
         self.gate.note(&told);
         for outcome in &mut outcomes {
             if let Ok(done) = outcome {

@@ -128,6 +128,7 @@ impl Keystore {
         let key = self.adopt_document(context, tenant, new, secret, others).await?;
         let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id }.by(&context.attribution());
         let change_seq = self.replica.append(vec![touched]).await?;
+        self.replica.introduce(change_seq).await;
         Ok(Changed { value: key, change_seq })
     }
 
@@ -245,6 +246,9 @@ impl Keystore {
         let value = self.swap(context, tenant.clone(), id, expected_rev, broken, change).await?.key;
         let touched = Touched::Key { tenant, key_id: id }.by(&context.attribution());
         let change_seq = self.replica.append(vec![touched]).await?;
+        if broken == Broken::Refuse {
+            self.replica.introduce(change_seq).await; // A revocation makes no secret work.
+        }
         Ok(Changed { value, change_seq })
     }
 

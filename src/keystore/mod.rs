@@ -35,6 +35,7 @@ mod running;
 pub mod selection;
 mod tenants;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Attribution, Digest, KeyId, StreamName, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{Counts, Replica, SyncSettings, Touched};
+use crate::sync::{Counts, Lookup, Replica, SyncSettings, Touched};
 
 /// How long a request waits to learn whether its key was issued elsewhere.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
@@ -134,24 +135,33 @@ impl Keystore {
         running::outcome(self.running.spawn(async move { replica.catch_up().await })).await
     }
 
-    /// Looks in the log for a key that is not in memory: another node may have issued it a moment ago. Many callers share
-    /// one look, and one key is looked for once in some seconds. Says whether it is worth authenticating again.
+    /// What to do about a key that is not in memory and was presented from `client`: another node may have issued it a
+    /// moment ago. From memory.
+    pub fn decide_lookup(&self, digest: &Digest, client: Option<IpAddr>) -> Lookup {
+        self.replica.decide_lookup(digest, client)
+    }
+
+    /// Asks the log for a key that is not in memory, because [`Keystore::decide_lookup`] said so. Many callers share one
+    /// look.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
-    pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
-        if !self.is_worth_looking(digest) {
-            return Ok(false);
-        }
+    pub async fn look_up(&self, digest: &Digest, client: Option<IpAddr>) -> Result<()> {
         let (replica, digest) = (self.replica.clone(), *digest);
-        let look = running::outcome(self.running.spawn(async move { replica.look_for(&digest).await }));
+        let look = running::outcome(self.running.spawn(async move { replica.look_up(&digest, client).await }));
         let late = |_| Error::new(ErrorKind::Unavailable, "the store did not answer in time");
         tokio::time::timeout(LOOK_PATIENCE, look).await.map_err(late)?
     }
 
-    /// Whether [`Keystore::look_for`] would look.
-    pub fn is_worth_looking(&self, digest: &Digest) -> bool {
-        self.replica.is_worth_looking(digest)
+    /// The same in one, for callers that have no budget. Says what was decided.
+    ///
+    /// # Errors
+    /// As for [`Keystore::look_up`].
+    pub async fn look_for(&self, digest: &Digest) -> Result<Lookup> {
+        match self.decide_lookup(digest, None) {
+            needless @ (Lookup::Recent | Lookup::Alone) => Ok(needless),
+            _ => self.look_up(digest, None).await.map(|()| Lookup::Needed),
+        }
     }
 
     /// The context of what nobody asked for.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use super::alone::Alone;
 use super::backlog::Backlog;
 use super::log::{self, LogEntry, Slot};
 use super::{LoggedChange, Touched};
@@ -36,6 +38,8 @@ pub trait Apply: Send + Sync {
 pub struct Polled {
     /// When the store was asked for the entry that was not there: memory holds all that was logged before.
     pub at: Mark,
+    /// The same by the clock of timers.
+    pub asked: Instant,
     /// Whether no entry was passed over. One that cannot be read is only made good by a full reconcile.
     pub complete: bool,
 }
@@ -46,6 +50,7 @@ pub struct Journal {
     bucket: Bucket,
     clock: Arc<dyn Clock>,
     node_id: NodeId,
+    alone: Arc<Alone>,
     backlog: Mutex<Backlog>,
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<VecDeque<Waiting>>,
@@ -83,9 +88,9 @@ impl Drop for Group<'_> {
 
 impl Journal {
     /// A journal before the first entry.
-    pub fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId) -> Self {
+    pub(super) fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId, alone: Arc<Alone>) -> Self {
         let (backlog, turn, waiting) = Default::default();
-        Self { bucket, clock, node_id, backlog, turn, waiting }
+        Self { bucket, clock, node_id, alone, backlog, turn, waiting }
     }
 
     /// Every entry up to this number is applied.
@@ -109,9 +114,10 @@ impl Journal {
             let _turn = self.turn.lock().await;
             let end = self.read_ahead().await?;
             let done = self.apply_portion(apply).await?;
-            if let Some(at) = end.filter(|_| done) {
+            if let Some((at, asked)) = end.filter(|_| done) {
                 self.write_waiting(apply).await;
-                return Ok(Polled { at, complete: self.backlog.lock().unreadable().is_none() });
+                let complete = self.backlog.lock().unreadable().is_none();
+                return Ok(Polled { at, asked, complete });
             }
         }
     }
@@ -190,7 +196,7 @@ impl Journal {
     /// Reads the entries behind the last one: one request when there is none, several at once as soon as there are some.
     /// Gives the instant at which the store was asked for the one that is not there; `None` when there may be more. Only
     /// with the turn.
-    async fn read_ahead(&self) -> Result<Option<Mark>> {
+    async fn read_ahead(&self) -> Result<Option<(Mark, Instant)>> {
         let mut window = 1;
         loop {
             let first = {
@@ -200,15 +206,21 @@ impl Journal {
                 }
                 backlog.read() + 1
             };
-            let asked = self.clock.mark();
+            let asked = (self.clock.mark(), Instant::now());
             let slots = try_join_all((first..first + window).map(|seq| log::read(&self.bucket, seq))).await?;
             let mut backlog = self.backlog.lock();
             for (seq, slot) in (first..).zip(slots) {
                 match slot {
                     Slot::Taken(entry) => {
+                        if entry.node_id != self.node_id {
+                            self.alone.met_another();
+                        }
                         backlog.push(seq, entry.changes.into_iter().map(|change| change.object).collect());
                     }
-                    Slot::Unreadable => backlog.push_unreadable(seq),
+                    Slot::Unreadable => {
+                        self.alone.met_another(); // Perhaps.
+                        backlog.push_unreadable(seq);
+                    }
                     Slot::Free => return Ok(Some(asked)),
                 }
             }

@@ -1,93 +1,197 @@
 //! Asking the log at once for a key that is not in memory: it may have been issued elsewhere a moment ago.
+//!
+//! Requests to the store are bounded whatever clients present, because many requests share one look. What a request waits
+//! for is bounded too: a client network that keeps presenting unknown keys is answered from memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind, Result};
+use super::shared::Shared;
+use crate::error::Result;
 use crate::key::Digest;
 
-/// No two looks begin within this: whatever clients present, the store is asked ten times a second at most.
+/// No two looks begin within this: the store is asked ten times a second at most.
 const SPACING: Duration = Duration::from_millis(100);
-/// How long a key that was looked for is not looked for again, at most: for so long it may be refused after it was issued
-/// elsewhere, by nodes that were asked for it just before.
+/// Upper bound on how long a key that was just refused may still be refused after it was issued elsewhere.
 const REMEMBERED_MILLIS: i64 = 250;
-/// How many of those are remembered; a power of two.
+/// How many refused keys, and how many client networks, are remembered; a power of two.
 const SLOTS: usize = 4096;
+/// How many looks a second may find nothing for one client network,
+const ABSENT_PER_SECOND: u64 = 50;
+/// and how many at once.
+const ABSENT_BURST: u64 = 100;
+/// How many requests may wait for a look at once.
+const MAX_WAITING: usize = 1024;
+
+/// What to do about a key that is not in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Ask the log: another node may have issued it.
+    Needed,
+    /// It was looked for a moment ago.
+    Recent,
+    /// No other node can have issued it.
+    Alone,
+    /// The network of the client has presented too many unknown keys.
+    OverBudget,
+    /// Nobody can say: the store does not answer, or too many requests wait for it.
+    Busy,
+}
 
 /// Looks that many requests share. Bounded in memory and in requests to the store, whatever clients send.
 #[derive(Debug)]
 pub struct Lookups {
-    in_vain: Box<[AtomicU64]>,
+    begin: Instant,
+    /// Keys that were looked for and not found, as marks that mean nothing else a quarter of a second later.
+    absent: Box<[AtomicU64]>,
+    /// Until when each client network has used up its budget, in microseconds since `begin`. Which network is where
+    /// cannot be guessed.
+    budgets: Box<[AtomicU64]>,
+    networks: RandomState,
+    waiting: AtomicUsize,
+    /// Whether the store answered last.
     healthy: AtomicBool,
-    begun: AtomicU64,
-    last: Mutex<Option<Instant>>,
-    turn: Semaphore,
+    looks: Shared<()>,
+    needed: AtomicU64,
+    alone: AtomicU64,
+    over_budget: AtomicU64,
+    busy: AtomicU64,
 }
 
 impl Default for Lookups {
     fn default() -> Self {
+        let slots = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        let (needed, alone, over_budget, busy) = Default::default();
         Self {
-            in_vain: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            begin: Instant::now(),
+            absent: slots(),
+            budgets: slots(),
+            networks: RandomState::new(),
+            waiting: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
-            begun: AtomicU64::new(0),
-            last: Mutex::default(),
-            turn: Semaphore::new(1),
+            looks: Shared::spaced(SPACING),
+            needed,
+            alone,
+            over_budget,
+            busy,
         }
     }
 }
 
 impl Lookups {
-    /// Whether the log should be asked for this key: not again at once, unless the store could not be reached.
-    pub fn worthwhile(&self, digest: &Digest, now: DateTime<Utc>) -> bool {
+    /// What to do about a key that is not in memory, presented from `client`.
+    pub(super) fn decide(
+        &self,
+        digest: &Digest,
+        client: Option<IpAddr>,
+        now: DateTime<Utc>,
+        alone: impl FnOnce() -> bool,
+    ) -> Lookup {
+        let healthy = self.healthy.load(Ordering::Relaxed);
         let (slot, mark) = self.slot(digest, now);
-        slot.load(Ordering::Relaxed) != mark || !self.healthy.load(Ordering::Relaxed)
-    }
-
-    /// Remembers that a look found no such key.
-    pub fn in_vain(&self, digest: &Digest, now: DateTime<Utc>) {
-        let (slot, mark) = self.slot(digest, now);
-        slot.store(mark, Ordering::Relaxed);
-    }
-
-    /// Notes whether the store answered.
-    pub fn note(&self, answered: bool) {
-        self.healthy.store(answered, Ordering::Relaxed);
+        let within_budget = self.is_within_budget(client);
+        let (lookup, count) = match (healthy, within_budget) {
+            (true, _) if slot.load(Ordering::Relaxed) == mark => return Lookup::Recent,
+            (true, _) if alone() => (Lookup::Alone, &self.alone),
+            (true, false) => (Lookup::OverBudget, &self.over_budget),
+            (false, false) => (Lookup::Busy, &self.busy),
+            _ if self.waiting.load(Ordering::Relaxed) >= MAX_WAITING => (Lookup::Busy, &self.busy),
+            _ => (Lookup::Needed, &self.needed),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        lookup
     }
 
     /// Gives the outcome of a look that began after this call: many callers share one.
     ///
     /// # Errors
     /// Those of `look`.
-    pub async fn share(&self, look: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        let asked = self.begun.load(Ordering::Acquire);
-        let closed = |error| Error::new(ErrorKind::Internal, "no look is possible").caused_by(error);
-        let _turn = self.turn.acquire().await.map_err(closed)?;
-        if self.begun.load(Ordering::Acquire) > asked {
-            let unavailable = || Error::new(ErrorKind::Unavailable, "the store cannot be used right now");
-            return if self.healthy.load(Ordering::Relaxed) { Ok(()) } else { Err(unavailable()) };
-        }
-        let last = *self.last.lock();
-        if let Some(last) = last {
-            tokio::time::sleep_until(last + SPACING).await;
-        }
-        *self.last.lock() = Some(Instant::now());
-        self.begun.fetch_add(1, Ordering::AcqRel);
-        let outcome = look().await;
-        self.note(outcome.is_ok());
-        outcome
+    pub(super) async fn share(&self, look: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+        let _waiting = Waiting::new(&self.waiting);
+        self.looks.run(look).await
     }
 
-    /// Where a key is remembered, and as what: a mark that means something else a quarter of a second later.
+    /// Notes that a look for a client found no such key, or that the store did not answer.
+    pub(super) fn found_nothing(&self, digest: &Digest, client: Option<IpAddr>, now: DateTime<Utc>) {
+        if self.healthy.load(Ordering::Relaxed) {
+            let (slot, mark) = self.slot(digest, now);
+            slot.store(mark, Ordering::Relaxed);
+        }
+        let (budget, now) = (self.budget(client), self.micros());
+        let most = now + (ABSENT_BURST + ABSENT_PER_SECOND) * STEP; // It recovers within a second of quiet.
+        let charge = |used: u64| Some((used.max(now) + STEP).min(most));
+        let _ = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+    }
+
+    /// Notes whether the store answered.
+    pub(super) fn note(&self, answered: bool) {
+        self.healthy.store(answered, Ordering::Relaxed);
+    }
+
+    /// How often each was decided since the node started, by its word in metrics.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 4] {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [
+            ("looked", read(&self.needed)),
+            ("alone", read(&self.alone)),
+            ("over_budget", read(&self.over_budget)),
+            ("busy", read(&self.busy)),
+        ]
+    }
+
+    fn is_within_budget(&self, client: Option<IpAddr>) -> bool {
+        self.budget(client).load(Ordering::Relaxed) <= self.micros() + ABSENT_BURST * STEP
+    }
+
+    fn budget(&self, client: Option<IpAddr>) -> &AtomicU64 {
+        &self.budgets[index(self.networks.hash_one(client.map(network)))]
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Where a key is remembered, and as what.
     fn slot(&self, digest: &Digest, now: DateTime<Utc>) -> (&AtomicU64, u64) {
         let hash = digest.table_hash();
         let epoch = (now.timestamp_millis() / REMEMBERED_MILLIS).unsigned_abs();
-        let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
-        (&self.in_vain[index], hash.rotate_left(17) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        (&self.absent[index(hash)], hash.rotate_left(17) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// What one look that found nothing uses of a budget, in microseconds.
+const STEP: u64 = 1_000_000 / ABSENT_PER_SECOND;
+
+fn index(hash: u64) -> usize {
+    usize::try_from(hash % SLOTS as u64).unwrap_or_default()
+}
+
+/// The network of a client: what one customer of a provider usually has.
+fn network(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => u64::from(u32::from(address) >> 8), // /24
+        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 80).unwrap_or_default() | 1 << 63, // /48
+    }
+}
+
+/// Counts as waiting until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -97,16 +201,70 @@ mod tests {
 
     use super::*;
 
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn from(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
+    }
+
+    fn decide(lookups: &Lookups, secret: &str, client: Option<IpAddr>) -> Lookup {
+        lookups.decide(&Digest::of(secret), client, NOW, || false)
+    }
+
     #[test]
     fn a_key_is_looked_for_again_after_a_quarter_of_a_second() {
         let (lookups, digest) = (Lookups::default(), Digest::of("asked for before it was issued"));
-        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        assert!(lookups.worthwhile(&digest, now));
-        lookups.in_vain(&digest, now);
-        assert!(!lookups.worthwhile(&digest, now));
-        assert!(lookups.worthwhile(&Digest::of("another"), now));
-        assert!(lookups.worthwhile(&digest, now + TimeDelta::milliseconds(250)));
+        let now = NOW + TimeDelta::days(20_000);
+        let decide = |digest: &Digest, now| lookups.decide(digest, None, now, || false);
+        assert_eq!(decide(&digest, now), Lookup::Needed);
+        lookups.found_nothing(&digest, None, now);
+        assert_eq!(decide(&digest, now), Lookup::Recent);
+        assert_eq!(decide(&Digest::of("another"), now), Lookup::Needed);
+        assert_eq!(decide(&digest, now + TimeDelta::milliseconds(250)), Lookup::Needed);
         lookups.note(false);
-        assert!(lookups.worthwhile(&digest, now), "the store may know better once it is back");
+        assert_eq!(decide(&digest, now), Lookup::Needed, "the store may know better once it is back");
+    }
+
+    #[cfg(feature = "paused-time")]
+    #[tokio::test(start_paused = true)]
+    async fn a_network_that_floods_is_answered_from_memory_and_nobody_else_is() {
+        let lookups = Lookups::default();
+        let (flooding, other) = (from("203.0.113.7"), from("198.51.100.7"));
+        let mut needed = 0;
+        for number in 0..10_000 {
+            if decide(&lookups, &number.to_string(), flooding) == Lookup::Needed {
+                needed += 1;
+                lookups.found_nothing(&Digest::of(number.to_string()), flooding, NOW);
+            }
+        }
+        assert_eq!(needed, ABSENT_BURST + 1);
+        assert_eq!(decide(&lookups, "x", from("203.0.113.200")), Lookup::OverBudget, "of the same network");
+        assert_eq!(decide(&lookups, "x", other), Lookup::Needed);
+        assert_eq!(lookups.decide(&Digest::of("x"), flooding, NOW, || true), Lookup::Alone);
+        lookups.note(false);
+        assert_eq!(decide(&lookups, "x", flooding), Lookup::Busy, "no 401 while the store cannot be asked");
+        lookups.note(true);
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(decide(&lookups, "x", flooding), Lookup::Needed, "a few more");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(decide(&lookups, "y", flooding), Lookup::Needed);
+        assert_eq!(lookups.counts()[2], ("over_budget", 10_000 - needed + 1));
+    }
+
+    #[test]
+    fn networks_are_what_one_customer_has() {
+        let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+        assert!(same("192.0.2.1", "192.0.2.254") && !same("192.0.2.1", "192.0.3.1"));
+        assert!(same("2001:db8:1::1", "2001:db8:1:ffff::1") && !same("2001:db8:1::1", "2001:db8:2::1"));
+        assert!(!same("0.0.1.0", "::1"));
+    }
+
+    #[test]
+    fn only_so_many_requests_wait() {
+        let lookups = Lookups::default();
+        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| Waiting::new(&lookups.waiting)).collect();
+        assert_eq!(decide(&lookups, "x", None), Lookup::Busy);
+        drop(waiting);
+        assert_eq!(decide(&lookups, "x", None), Lookup::Needed);
     }
 }

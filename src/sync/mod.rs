@@ -11,9 +11,10 @@
 //!    `tenant_listing`, `listing`: what it compares.
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
 //! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
-//! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.
+//! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.  `alone`: or cannot have been.
 //! 8. [`settings`]: how often a node does what.  `shared`: work whose outcome many callers share.
 
+mod alone;
 mod apply;
 mod backlog;
 pub mod journal;
@@ -35,6 +36,7 @@ mod tests;
 pub mod touched;
 
 pub(crate) use crate::jitter::{around, up_to};
+pub use lookup::Lookup;
 pub use node::NodeView;
 pub use receipt::Receipt;
 pub use reconcile::Counts;

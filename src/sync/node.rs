@@ -1,6 +1,7 @@
 //! What each node has applied, published where all can read it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
@@ -9,6 +10,7 @@ use relative_path::RelativePath;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::alone::Alone;
 use super::log;
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
@@ -56,6 +58,7 @@ pub struct NodeView {
 #[derive(Debug)]
 pub struct NodeRegistry {
     node_id: NodeId,
+    alone: Arc<Alone>,
     /// One writing at a time, so that no older state follows a newer one. Says whether this node has ended.
     withdrawn: tokio::sync::Mutex<bool>,
     published: Mutex<Option<Published>>,
@@ -79,9 +82,9 @@ struct Known {
 
 impl NodeRegistry {
     /// The registry as seen by a node that has published nothing.
-    pub fn new(node_id: NodeId) -> Self {
+    pub(super) fn new(node_id: NodeId, alone: Arc<Alone>) -> Self {
         let (withdrawn, published, known) = Default::default();
-        Self { node_id, withdrawn, published, known }
+        Self { node_id, alone, withdrawn, published, known }
     }
 
     /// Publishes what this node has applied, if that is news or a heartbeat is due.
@@ -100,6 +103,7 @@ impl NodeRegistry {
         let moment = Instant::now();
         bucket.put(&ObjectName::Node { node_id: self.node_id }, body.into()).await?;
         *self.published.lock() = Some(Published { applied_seq, at: now, moment });
+        self.alone.published(moment);
         Ok(())
     }
 
@@ -118,7 +122,7 @@ impl NodeRegistry {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn read(&self, bucket: &Bucket, applied_seq: u64, now: DateTime<Utc>) -> Result<Vec<NodeView>> {
-        let before = self.known.lock().clone();
+        let (began, before) = (Instant::now(), self.known.lock().clone());
         let listed = bucket.list(&layout::nodes()).await?.into_iter().filter_map(|listed| {
             match ObjectName::parse(RelativePath::new(listed.path.as_str()))? {
                 ObjectName::Node { node_id } => Some((node_id, (listed.tag, listed.written_at))),
@@ -157,7 +161,9 @@ impl NodeRegistry {
                 None => _ = self.known.lock().remove(&node_id),
             }
         }
-        Ok(self.last_read(applied_seq, now))
+        let views = self.last_read(applied_seq, now);
+        self.alone.listed(began, !views.iter().any(|view| view.live && view.node_id != self.node_id));
+        Ok(views)
     }
 
     /// All nodes as they were read last, this node as it is now.
@@ -212,7 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_node_is_seen_with_what_it_has_applied() {
         let bucket = Bucket::in_memory();
-        let (a, b) = (NodeRegistry::new(NodeId::random()), NodeRegistry::new(NodeId::random()));
+        let (a, b) =
+            (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
         a.publish(&bucket, || 3, now).await.unwrap();
         b.publish(&bucket, || 5, now).await.unwrap();
@@ -229,7 +236,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_node_counts_as_live_for_three_heartbeats() {
         let bucket = Bucket::in_memory();
-        let (a, b) = (NodeRegistry::new(NodeId::random()), NodeRegistry::new(NodeId::random()));
+        let (a, b) =
+            (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
         a.publish(&bucket, || 1, now).await.unwrap();
         b.publish(&bucket, || 1, now).await.unwrap();

@@ -1,15 +1,20 @@
 //! Work whose outcome many callers share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// Runs one piece of work at a time. A caller gets the outcome of a run that began after it asked, its own or another's.
 #[derive(Debug)]
 pub(crate) struct Shared<T> {
-    turn: tokio::sync::Mutex<()>,
+    /// No run begins within this after another has begun.
+    spacing: Duration,
+    /// When the last run has begun.
+    turn: tokio::sync::Mutex<Option<Instant>>,
     /// How many runs have begun.
     begun: AtomicU64,
     /// What the last one came to; nothing if it was cut short.
@@ -18,7 +23,14 @@ pub(crate) struct Shared<T> {
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self { turn: tokio::sync::Mutex::default(), begun: AtomicU64::new(0), last: Mutex::new(None) }
+        Self::spaced(Duration::ZERO)
+    }
+}
+
+impl<T> Shared<T> {
+    /// Work of which no run begins within `spacing` after another has begun.
+    pub(crate) fn spaced(spacing: Duration) -> Self {
+        Self { spacing, turn: tokio::sync::Mutex::default(), begun: AtomicU64::new(0), last: Mutex::new(None) }
     }
 }
 
@@ -29,12 +41,16 @@ impl<T: Clone> Shared<T> {
     /// Those of `work`.
     pub(crate) async fn run(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
         let asked = self.begun.load(Ordering::Acquire);
-        let _turn = self.turn.lock().await;
+        let mut began = self.turn.lock().await;
         if self.begun.load(Ordering::Acquire) > asked
             && let Some(last) = self.last.lock().clone()
         {
             return last.map_err(|(kind, message)| Error::new(kind, message));
         }
+        if let Some(began) = *began {
+            tokio::time::sleep_until(began + self.spacing).await;
+        }
+        *began = Some(Instant::now());
         self.begun.fetch_add(1, Ordering::AcqRel);
         *self.last.lock() = None;
         let outcome = work().await;
@@ -46,8 +62,6 @@ impl<T: Clone> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

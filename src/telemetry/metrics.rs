@@ -34,6 +34,7 @@ pub struct Metrics {
     usage_keys: Gauge,
     usage_flush_failures: Counter,
     applied_seq: Gauge,
+    lookups: Family<LookupLabels, Counter>,
     view_age: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
 }
@@ -58,6 +59,11 @@ impl RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DenialLabels {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +94,8 @@ pub struct Levels {
     pub usage_flush_failures: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
+    /// What was decided about keys that were not in memory, since the node started: a word, and how often.
+    pub lookups: [(&'static str, u64); 4],
     /// Since when the store is not known to hold nothing newer.
     pub view_age_seconds: f64,
     /// How documents are changed in the store.
@@ -113,6 +121,7 @@ impl Default for Metrics {
             usage_keys: Gauge::default(),
             usage_flush_failures: Counter::default(),
             applied_seq: Gauge::default(),
+            lookups: Family::default(),
             view_age: Gauge::default(),
             store_mode: Family::default(),
         };
@@ -158,6 +167,12 @@ impl Default for Metrics {
             metrics.usage_flush_failures.clone(),
         );
         registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
+        registry.register(
+            "unknown_key_lookups",
+            "Unknown keys, by what was done: looked for in the change log, or answered from memory because the node is \
+             alone, their network is over its budget, or the node is busy",
+            metrics.lookups.clone(),
+        );
         registry.register_with_unit(
             "sync_view_age",
             "Time since the store was known to hold nothing newer",
@@ -188,6 +203,9 @@ impl Metrics {
         self.usage_keys.set(signed(levels.usage_keys));
         self.usage_flush_failures.inner().store(levels.usage_flush_failures, Ordering::Relaxed);
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
+        for (outcome, count) in levels.lookups {
+            self.lookups.get_or_create(&LookupLabels { outcome }).inner().store(count, Ordering::Relaxed);
+        }
         self.view_age.set(levels.view_age_seconds);
         self.store_mode.clear();
         self.store_mode.get_or_create(&ModeLabels { mode: levels.store_mode }).set(1);

@@ -59,6 +59,7 @@ mod store_faults;
 mod store_modes;
 mod tenants;
 mod tidy;
+mod unknown_keys;
 mod usage;
 mod usage_fold;
 mod usage_histories;

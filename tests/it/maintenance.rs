@@ -16,7 +16,7 @@ use keyloft::key::{
 use keyloft::layout::{self, ObjectName};
 use keyloft::stream::StreamSchema;
 use keyloft::sync::log::LogEntry;
-use keyloft::sync::{SyncSettings, Touched};
+use keyloft::sync::{Lookup, SyncSettings, Touched};
 use keyloft::{Bucket, Clock, Keystore, RequestContext};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -262,4 +262,61 @@ async fn a_node_that_ends_waits_for_changes_whose_callers_have_gone_and_is_not_h
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(scene.count(layout::nodes().as_str()).await, 0, "its heart beats no more");
     assert!(node.following.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_a_node_that_has_just_started_is_known_to_one_that_took_itself_for_alone() {
+    for round in 0..20 {
+        let scene = Scene::new();
+        let a = scene.node().await;
+        let unknown = || PlainSecret::generate(KeyType::Query).unwrap().digest();
+        let mut looks = 0;
+        while a.keystore.decide_lookup(&unknown(), None) != Lookup::Alone {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            looks += 1;
+            assert!(looks < 100, "it never takes itself for alone");
+        }
+        // At some moment between two polls and two heartbeats.
+        tokio::time::sleep(Duration::from_millis(137 * round)).await;
+        let b = scene.node().await;
+        let new = NewKey::new(KeyName::parse("new").unwrap(), KeyType::Query);
+        let begin = Instant::now();
+        let issued = b.keystore.issue(&context(&scene), &TenantId::default(), new).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(3), "the others are there, and answer: {:?}", begin.elapsed());
+        if !admits(&a.keystore, &issued.secret) {
+            let decided = a.keystore.decide_lookup(&issued.secret.digest(), None);
+            assert_eq!(decided, Lookup::Needed, "round {round}");
+            a.keystore.look_up(&issued.secret.digest(), None).await.unwrap();
+            assert!(admits(&a.keystore, &issued.secret), "round {round}");
+        }
+        let begin = Instant::now();
+        let new = NewKey::new(KeyName::parse("next").unwrap(), KeyType::Query);
+        b.keystore.issue(&context(&scene), &TenantId::default(), new).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(1), "only its first change waits: {:?}", begin.elapsed());
+        // Once the other is gone for good, it is alone again.
+        b.keystore.close(Duration::from_secs(5)).await.unwrap();
+        drop(b);
+        for _ in 0..70 {
+            let _decided = a.keystore.decide_lookup(&unknown(), None);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(a.keystore.decide_lookup(&unknown(), None), Lookup::Alone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_polls_stall_does_not_take_itself_for_alone_for_long() {
+    let scene = Scene::new();
+    let a = scene.node().await;
+    let unknown = || PlainSecret::generate(KeyType::Query).unwrap().digest();
+    for _ in 0..50 {
+        let _decided = a.keystore.decide_lookup(&unknown(), None);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(a.keystore.decide_lookup(&unknown(), None), Lookup::Alone);
+    a.store.hang(|call| call.path.contains("keyloft/log/"));
+    let b = scene.node().await;
+    let new = NewKey::new(KeyName::parse("new").unwrap(), KeyType::Query);
+    let issued = b.keystore.issue(&context(&scene), &TenantId::default(), new).await.unwrap();
+    assert_ne!(a.keystore.decide_lookup(&issued.secret.digest(), None), Lookup::Alone);
 }

@@ -45,7 +45,7 @@ impl Replica {
         if !polled.complete {
             return Err(Error::new(ErrorKind::Unavailable, "an entry of the change log cannot be read"));
         }
-        self.in_contact(polled.at);
+        self.in_contact(polled);
         self.cache.set_hydrated();
         snapshots.set_aside(&self.snapshots.bad());
         self.snapshots.note(snapshots.newest_seq(), pass.counts.changed.saturating_sub(pass.spared));

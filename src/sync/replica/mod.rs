@@ -14,7 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::journal::{Apply, Journal};
+use super::alone::Alone;
+use super::journal::{Apply, Journal, Polled};
 use super::lookup::Lookups;
 use super::node::NodeRegistry;
 use super::shared::Shared;
@@ -41,6 +42,9 @@ pub struct Replica {
     journal: Journal,
     tags: Tags,
     registry: NodeRegistry,
+    alone: Arc<Alone>,
+    /// One introduction to the other nodes at a time.
+    introducing: tokio::sync::Mutex<()>,
     snapshots: SnapshotPolicy,
     lookups: Lookups,
     /// When the bucket was last known to hold nothing newer.
@@ -53,16 +57,18 @@ pub struct Replica {
 impl Replica {
     /// A copy that holds nothing yet.
     pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
-        let node_id = NodeId::random();
+        let (node_id, alone) = (NodeId::random(), Arc::new(Alone::default()));
         Self {
-            journal: Journal::new(bucket.clone(), clock.clone(), node_id),
+            journal: Journal::new(bucket.clone(), clock.clone(), node_id, alone.clone()),
             bucket,
             cache,
             clock,
             settings,
             node_id,
             tags: Tags::default(),
-            registry: NodeRegistry::new(node_id),
+            registry: NodeRegistry::new(node_id, alone.clone()),
+            alone,
+            introducing: tokio::sync::Mutex::default(),
             snapshots: SnapshotPolicy::default(),
             lookups: Lookups::default(),
             contact: Mutex::new(None),
@@ -97,10 +103,11 @@ impl Replica {
         self.age().is_none_or(|age| age >= SILENCE)
     }
 
-    /// Notes that memory holds everything that was logged before `at`.
-    fn in_contact(&self, at: Mark) {
+    /// Notes that memory holds everything that was logged before a poll.
+    fn in_contact(&self, polled: Polled) {
+        self.alone.polled(polled.asked);
         let mut contact = self.contact.lock();
-        let at = contact.map_or(at, |known| known.later(at));
+        let at = contact.map_or(polled.at, |known| known.later(polled.at));
         *contact = Some(at);
         if let Some(max_stale) = self.settings.max_stale {
             let max_stale = TimeDelta::from_std(max_stale).unwrap_or(TimeDelta::MAX);

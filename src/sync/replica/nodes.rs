@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Replica;
 use crate::error::Result;
+use crate::sync::alone::INTRODUCTION;
 use crate::sync::node::NodeView;
 use crate::sync::{Receipt, log};
 
@@ -11,12 +12,38 @@ use crate::sync::{Receipt, log};
 const WAIT_PERIOD: Duration = Duration::from_millis(100);
 
 impl Replica {
-    /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due.
+    /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due. Reads their list too if that is
+    /// worth it.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn publish(&self) -> Result<()> {
-        self.registry.publish(&self.bucket, || self.applied_seq(), self.clock.now()).await
+        self.registry.publish(&self.bucket, || self.applied_seq(), self.clock.now()).await?;
+        if self.alone.wants_list() {
+            self.nodes().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the other nodes know of this one before its first change is acknowledged by which a secret works:
+    /// none of them may take itself for alone any more. Waits three seconds at most, because nodes that crashed count as
+    /// live too.
+    pub async fn introduce(&self, seq: u64) {
+        if self.alone.is_introduced() {
+            return;
+        }
+        let _turn = self.introducing.lock().await;
+        if self.alone.is_introduced() {
+            return;
+        }
+        let everybody_knows = tokio::time::Instant::now() + INTRODUCTION;
+        let published = self.publish().await;
+        if published.is_err() || !self.wait_for(seq, INTRODUCTION).await.is_complete() {
+            tokio::time::sleep_until(everybody_knows).await;
+        }
+        if published.is_ok() {
+            self.alone.introduced();
+        }
     }
 
     /// Says that this node ends. It publishes nothing any more.

@@ -1,9 +1,11 @@
 //! Reading the change log, and appending to it.
 
+use std::net::IpAddr;
+
 use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Digest;
-use crate::sync::LoggedChange;
+use crate::sync::{LoggedChange, Lookup};
 
 /// How often a full reconcile may be needed in a row before we say that the log cannot be followed.
 const ATTEMPTS: usize = 3;
@@ -31,7 +33,7 @@ impl Replica {
             self.incomplete.notify_one();
             return Ok(false);
         }
-        self.in_contact(polled.at);
+        self.in_contact(polled);
         Ok(true)
     }
 
@@ -56,25 +58,29 @@ impl Replica {
         self.incomplete.notified().await;
     }
 
-    /// Looks for a key that is not in memory. Many requests share one look; says whether a look was made at all.
+    /// What to do about a key that is not in memory, presented from `client`. From memory.
+    pub fn decide_lookup(&self, digest: &Digest, client: Option<IpAddr>) -> Lookup {
+        if self.contact.lock().is_none() {
+            return Lookup::Alone; // A cache that was filled by other means follows no log.
+        }
+        self.lookups.decide(digest, client, self.clock.now(), || self.alone.is_now())
+    }
+
+    /// Asks the log for a key that is not in memory. Many requests share one look.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
-    pub async fn look_for(&self, digest: &Digest) -> Result<bool> {
-        if !self.is_worth_looking(digest) {
-            return Ok(false);
+    pub async fn look_up(&self, digest: &Digest, client: Option<IpAddr>) -> Result<()> {
+        let looked = self.lookups.share(async || self.catch_up().await).await;
+        if looked.is_err() || self.cache.find(digest).is_none() {
+            self.lookups.found_nothing(digest, client, self.clock.now());
         }
-        self.lookups.share(async || self.catch_up().await).await?;
-        if self.cache.find(digest).is_none() {
-            self.lookups.in_vain(digest, self.clock.now());
-        }
-        Ok(true)
+        looked
     }
 
-    /// Whether [`Replica::look_for`] would look.
-    pub fn is_worth_looking(&self, digest: &Digest) -> bool {
-        // A cache that was filled by other means follows no log.
-        self.contact.lock().is_some() && self.lookups.worthwhile(digest, self.clock.now())
+    /// What was decided about unknown keys since the node started: a word for metrics, and how often.
+    pub fn lookup_counts(&self) -> [(&'static str, u64); 4] {
+        self.lookups.counts()
     }
 
     /// Appends changes whose documents are durable to the change log, and gives their number.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use keyloft::key::{Credential, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, PlainSecret, TenantId};
 use keyloft::layout::ObjectName;
+use keyloft::sync::Lookup;
 use keyloft::{Bucket, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -223,10 +224,12 @@ impl World {
         let cut = cut_before && node.line.is_cut();
         let mut pages = self.ledger.open();
         match (known, found) {
-            (None, Ok(true)) if cut && self.now() == began => {
+            (None, Ok(Lookup::Needed)) if cut && self.now() == began => {
                 pages.broken.push("a node that is cut off says that a key is unknown".to_owned());
             }
-            (Some((key, promise)), Ok(true)) if promise.issued <= began && pages.promises[key].first_must_work() => {
+            (Some((key, promise)), Ok(Lookup::Needed | Lookup::Alone))
+                if promise.issued <= began && pages.promises[key].first_must_work() =>
+            {
                 if let (true, Err(denial)) = (node.serves(), node.authenticate(&promise.api_key)) {
                     pages.broken.push(format!("{} was looked for and is {denial:?}", promise.key_id));
                 }
