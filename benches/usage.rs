@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use keyloft::ingest::SystemWriter;
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
 use keyloft::stream::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
@@ -18,10 +19,10 @@ fn benchmark(criterion: &mut Criterion) {
     let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
     let bucket = Bucket::in_memory();
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
-    let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
+    let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))));
     let mut group = criterion.benchmark_group("count");
     for size in [1, 1_000, 100_000] {
-        let meter = Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), UsageSettings::default());
+        let meter = Meter::new(bucket.clone(), keystore.clone(), streams.clone(), UsageSettings::default());
         let keys: Vec<_> = (0..size).map(|number| key(number, &secret)).collect();
         let mut turn = keys.iter().cycle();
         group.bench_function(BenchmarkId::new("keys", size), |bencher| {

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     DuplicateKeyName,
     /// Another live key has this secret already: bring another, or let one be made.
     DuplicateApiKey,
+    /// The tenant has as many streams as it may have: remove some, or send to one that exists.
+    TooManyStreams,
     /// As many older secrets of the key as may still work: wait, or rotate with a shorter overlap.
     TooManySecrets,
     /// The tenant exists already.

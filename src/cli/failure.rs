@@ -96,6 +96,7 @@ impl From<Error> for Failure {
             | ErrorKind::DuplicateKeyName
             | ErrorKind::DuplicateApiKey
             | ErrorKind::TooManySecrets
+            | ErrorKind::TooManyStreams
             | ErrorKind::DuplicateTenant
             | ErrorKind::TenantDeleted
             | ErrorKind::TenantProtected

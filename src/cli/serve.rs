@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::DEFAULT_URL;
 use super::{Failure, Outcome, ServeArgs, output};
@@ -33,14 +34,15 @@ Examples:
 /// How long the greeting waits for the keys.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a node that stops waits for changes whose callers have gone.
-const CLOSING_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Runs a server until it is told to stop.
 pub(super) fn run(args: ServeArgs) -> Outcome {
     let config = args.load()?;
     let _log = telemetry::log::start(config.log.format, &config.log.filter)?;
-    actix_web::rt::System::new().block_on(serve(config))
+    let system = actix_web::rt::System::new();
+    let outcome = system.block_on(serve(config));
+    // A store that hangs keeps threads of the runtime, and dropping it would wait for them: they end with the process.
+    std::mem::forget(system);
+    outcome
 }
 
 async fn serve(config: Config) -> Outcome {
@@ -80,16 +82,23 @@ async fn serve(config: Config) -> Outcome {
     tracing::info!(%address, store = %config.store, %node_id, "listening");
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
-    stop.gracefully().await;
-    // Until then a revocation still ends the queries that run.
-    if let Err(error) = app.keystore.close(CLOSING_PATIENCE).await {
-        tracing::warn!("other nodes take this one for live for three minutes: {error:?}");
+    let end = stop.gracefully().await;
+    // Until then a revocation still ends the queries that run. Of what is left of the time, the node's leaving gets half.
+    let patience = end.saturating_duration_since(Instant::now()) / 2;
+    match timeout_at(end, app.keystore.close(patience)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("other nodes take this one for live for three minutes: {error:?}"),
+        Err(_) => tracing::warn!("other nodes take this one for live for three minutes: the store does not answer"),
     }
     following.abort();
     if app.keystore.has_pending_revocations() {
         tracing::error!("a revocation that held here was never durable: revoke the key again");
     }
-    let ended = running.await.map_err(|error| Failure::failed(error.to_string()))?;
+    // Requests that are not over by now end with the process.
+    let ended = match timeout_at(end, running).await {
+        Ok(ended) => ended.map_err(|error| Failure::failed(error.to_string()))?,
+        Err(_) => Ok(()),
+    };
     tracing::info!("stopped");
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
 }

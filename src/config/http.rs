@@ -29,7 +29,7 @@ pub struct HttpConfig {
     pub request_head_timeout: Duration,
     /// How long a client may take to send the body of a request, or stop reading an answer.
     pub request_body_timeout: Duration,
-    /// How long running requests may take to end after SIGTERM.
+    /// How long the server may take to stop after SIGTERM; running requests get three quarters of it.
     pub shutdown_timeout: Duration,
 }
 
@@ -157,7 +157,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("http.shutdown_timeout"),
         default: "30s",
         unit: "duration",
-        doc: "How long running requests may take to end after SIGTERM.",
+        doc: "How long the server may take to stop after SIGTERM; running requests get three quarters of it.",
         set: |config, text| {
             // actix counts the shutdown in whole seconds.
             config.http.shutdown_timeout = duration(text, Duration::from_secs(1)..=Duration::from_secs(3600))?;

@@ -80,17 +80,19 @@ impl App {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone());
         share_streams(&keystore, &catalog);
+        let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), config.ingest.clone());
+        let system_streams = Arc::new(ingest.system_writer());
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
         if let Some(redis) = &config.limits.redis {
             limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
         }
         Ok(Self {
             limiter: Arc::new(limiter),
-            sessions: Sessions::new(cache, clock.clone(), config.session.ttl, config.session.max_per_tenant),
-            ingest: Ingest::new(bucket.clone(), catalog.clone(), clock, config.ingest.clone()),
+            sessions: Sessions::new(cache, clock, config.session.ttl, config.session.max_per_tenant),
+            ingest,
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
-            usage: Meter::new(bucket.clone(), keystore.clone(), catalog.clone(), config.usage.clone()),
+            usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
             bucket,
             keystore,
             catalog,

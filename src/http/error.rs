@@ -56,6 +56,7 @@ pub enum Code {
     DuplicateKeyName,
     DuplicateApiKey,
     TooManySecrets,
+    TooManyStreams,
     DuplicateTenant,
     TenantDeleted,
     TenantGone,
@@ -109,6 +110,10 @@ impl Code {
             Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "The name is taken"),
             Self::DuplicateApiKey => ("duplicate_api_key", StatusCode::CONFLICT, "The API key is taken"),
             Self::TooManySecrets => ("too_many_secrets", StatusCode::CONFLICT, "Too many older secrets still work"),
+            // A shipper drops what a 400 or 403 refuses, and keeps what a 429 puts off until somebody has made room.
+            Self::TooManyStreams => {
+                ("too_many_streams", StatusCode::TOO_MANY_REQUESTS, "The tenant has too many streams")
+            }
             Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "The tenant exists"),
             Self::TenantDeleted => ("tenant_deleted", StatusCode::CONFLICT, "The tenant was deleted"),
             Self::TenantGone => ("tenant_deleted", StatusCode::GONE, "The tenant was deleted"),
@@ -280,6 +285,7 @@ impl From<Error> for Problem {
             ErrorKind::DuplicateKeyName => Code::DuplicateKeyName,
             ErrorKind::DuplicateApiKey => Code::DuplicateApiKey,
             ErrorKind::TooManySecrets => Code::TooManySecrets,
+            ErrorKind::TooManyStreams => Code::TooManyStreams,
             ErrorKind::DuplicateTenant => Code::DuplicateTenant,
             ErrorKind::TenantDeleted => Code::TenantGone,
             ErrorKind::TenantProtected => Code::TenantProtected,

@@ -179,7 +179,7 @@ pub fn check_length(request: &HttpRequest, max_bytes: usize) -> Result<(), Probl
     if stated.is_some_and(|stated| stated > max_bytes as u64) { Err(too_large(max_bytes)) } else { Ok(()) }
 }
 
-fn too_large(max_bytes: usize) -> Problem {
+pub(super) fn too_large(max_bytes: usize) -> Problem {
     Problem::new(Code::PayloadTooLarge, format!("The body is larger than {max_bytes} bytes."))
 }
 

@@ -5,7 +5,7 @@
 //! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
-//!    [`media_type`]: what a body is.
+//!    [`media_type`]: what a body is.  [`receive`]: a body of events, within its memory.
 //! 6. [`body`]: the body that holds a session.  [`usage`]: which key did what.
 //! 7. [`error`]: the one map from what went wrong to an answer.
 
@@ -19,6 +19,7 @@ pub mod error;
 pub mod extract;
 pub mod media_type;
 pub mod middleware;
+pub mod receive;
 pub mod route;
 pub mod routes;
 pub mod server;

@@ -14,6 +14,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, web};
 use socket2::SockRef;
+use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
 use super::client::TrustedProxies;
@@ -29,6 +30,7 @@ pub struct Server {
     app: web::Data<App>,
     address: SocketAddr,
     actix: Actix,
+    shutdown_timeout: Duration,
 }
 
 /// Stops a running server from elsewhere.
@@ -36,6 +38,7 @@ pub struct Server {
 pub struct Stop {
     app: web::Data<App>,
     actix: ServerHandle,
+    timeout: Duration,
 }
 
 impl Server {
@@ -94,7 +97,7 @@ impl Server {
         .disable_signals()
         .listen(listener)?
         .run();
-        Ok(Self { app, address, actix })
+        Ok(Self { app, address, actix, shutdown_timeout: config.shutdown_timeout })
     }
 
     /// Where it listens.
@@ -104,7 +107,7 @@ impl Server {
 
     /// What stops it.
     pub fn stop(&self) -> Stop {
-        Stop { app: self.app.clone(), actix: self.actix.handle() }
+        Stop { app: self.app.clone(), actix: self.actix.handle(), timeout: self.shutdown_timeout }
     }
 
     /// Answers requests until it is stopped.
@@ -124,12 +127,26 @@ impl fmt::Debug for Server {
 
 impl Stop {
     /// Stops in order: new requests get 503, events that were taken become durable and are acknowledged, running
-    /// requests end, then the server does, and what keys were used for is written down.
-    pub async fn gracefully(&self) {
+    /// requests end, then the server does, and what keys were used for is written down. Whatever hangs, this returns
+    /// within `--shutdown-timeout`, with an eighth of it left, and says when all of it will be over.
+    pub async fn gracefully(&self) -> Instant {
+        let end = Instant::now() + self.timeout;
+        // The last writes get their turn also when the store or a client hangs.
+        let (requests_end, usage_end) = (end - self.timeout / 4, end - self.timeout / 8);
         self.app.draining.store(true, Ordering::Release);
-        self.app.ingest.drain().await;
-        self.actix.stop(true).await;
-        self.app.usage.close().await; // After the last request has been counted.
+        let drained = timeout_at(requests_end, self.app.ingest.drain()).await.is_ok();
+        if !drained {
+            tracing::error!("the store did not take all events in time: those that were not acknowledged may be lost");
+        }
+        // Without time left, running requests are not waited for.
+        if timeout_at(requests_end, self.actix.stop(drained)).await.is_err() {
+            tracing::warn!("running requests did not end in time, and are cut off");
+        }
+        // After the last request has been counted.
+        if timeout_at(usage_end, self.app.usage.close()).await.is_err() {
+            tracing::warn!("what was used since the last flush is lost: the store did not answer in time");
+        }
+        end
     }
 
     /// Stops without waiting for running requests; what was acknowledged is durable all the same.

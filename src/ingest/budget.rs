@@ -1,112 +1,186 @@
-//! How many bytes may be under way at once, and who is still inside.
+//! How many bytes of requests may be in memory at once.
+//!
+//! **Invariant**: nobody waits for memory while holding some. A request waits at the start, when it has nothing; later it
+//! grows at once or is refused, and what a decoder has made already counts even beyond the budget, so that newcomers wait
+//! until it is gone. So requests cannot wait for each other.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Bytes under way, over all streams.
+/// Bytes of requests in memory, over all streams. Cheap to clone; all clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Budget(Arc<Shared>);
+
 #[derive(Debug)]
-pub(super) struct Budget {
-    bytes: Arc<Semaphore>,
+struct Shared {
+    free: Semaphore,
     total: u32,
-    patience: Duration,
+    /// Bytes that are held beyond the budget: what is given back pays for these first.
+    overdrawn: Mutex<usize>,
+    acquire_timeout: Duration,
 }
 
 impl Budget {
-    pub(super) fn new(total_bytes: usize, patience: Duration) -> Self {
+    pub(super) fn new(total_bytes: usize, acquire_timeout: Duration) -> Self {
         let total = u32::try_from(total_bytes).unwrap_or(u32::MAX).max(1);
-        Self { bytes: Arc::new(Semaphore::new(total as usize)), total, patience }
+        Self(Arc::new(Shared {
+            free: Semaphore::new(total as usize),
+            total,
+            overdrawn: Mutex::new(0),
+            acquire_timeout,
+        }))
     }
 
-    /// Room for `bytes`, given back on drop. A request larger than the whole budget gets all of it.
+    /// Sets `bytes` aside, first come, first served. A request larger than the whole budget gets all of it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when there is none within the patience of the settings.
-    pub(super) async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let wanted = self.clamp(bytes);
-        match tokio::time::timeout(self.patience, self.bytes.clone().acquire_many_owned(wanted)).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) | Err(_) => Err(Error::new(ErrorKind::Unavailable, "too many events are under way right now")),
+    /// [`ErrorKind::Unavailable`] when they do not become free within the timeout of the settings.
+    pub(super) async fn acquire(&self, bytes: usize) -> Result<Reservation> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.0.total);
+        match tokio::time::timeout(self.0.acquire_timeout, self.0.free.acquire_many(wanted)).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(Reservation { budget: self.clone(), bytes: wanted as usize })
+            }
+            Ok(Err(_)) | Err(_) => Err(too_many()),
         }
     }
 
-    /// Makes `room` hold exactly `bytes`.
+    /// Returns when no reservation is left of those that were made or waited for before.
+    pub(super) async fn until_unused(&self) {
+        // The permits go back at once. The semaphore is never closed.
+        drop(self.0.free.acquire_many(self.0.total).await);
+    }
+
+    #[cfg(test)]
+    fn free_bytes(&self) -> usize {
+        self.0.free.available_permits()
+    }
+}
+
+/// Memory that one request may fill. Given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// How many bytes it is for.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Grows to at least `bytes`, at once.
     ///
     /// # Errors
-    /// As [`Budget::take`].
-    pub(super) async fn fit(&self, room: &mut OwnedSemaphorePermit, bytes: usize) -> Result<()> {
-        let wanted = self.clamp(bytes) as usize;
-        match room.num_permits() {
-            held if held > wanted => drop(room.split(held - wanted)),
-            held if held < wanted => room.merge(self.take(wanted - held).await?),
-            _ => {}
-        }
+    /// [`ErrorKind::Unavailable`] when so much is not free now.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<()> {
+        let missing = bytes.min(self.budget.0.total as usize).saturating_sub(self.bytes);
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        self.budget.0.free.try_acquire_many(missing).map_err(|_| too_many())?.forget();
+        self.bytes += missing as usize;
         Ok(())
     }
 
-    fn clamp(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.total)
+    /// Shrinks to at most `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let excess = self.bytes.saturating_sub(bytes);
+        self.bytes -= excess;
+        self.budget.0.give_back(excess);
+    }
+
+    /// Says what is in memory already: `bytes`, no more and no less. Never waits and never fails, and may overdraw the
+    /// budget.
+    pub(super) fn set(&mut self, bytes: usize) {
+        self.shrink_to(bytes);
+        let missing = bytes - self.bytes;
+        let mut overdrawn = self.budget.0.overdrawn.lock();
+        *overdrawn += missing - self.budget.0.free.forget_permits(missing);
+        self.bytes = bytes;
     }
 }
 
-/// Counts who is inside, and can be closed.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    state: Mutex<GateState>,
-    empty: Notify,
-}
-
-#[derive(Debug, Default)]
-struct GateState {
-    closed: bool,
-    inside: usize,
-}
-
-/// Somebody is inside until the last clone is dropped.
-#[derive(Debug)]
-pub(super) struct Inside(Arc<Gate>);
-
-impl Gate {
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] once it is closed.
-    pub(super) fn enter(self: &Arc<Self>) -> Result<Arc<Inside>> {
-        let mut state = self.state();
-        if state.closed {
-            return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
-        }
-        state.inside += 1;
-        Ok(Arc::new(Inside(self.clone())))
-    }
-
-    pub(super) fn close(&self) {
-        self.state().closed = true;
-    }
-
-    pub(super) async fn until_empty(&self) {
-        loop {
-            // Made before the count is read, so that the last one out cannot slip by in between.
-            let empty = self.empty.notified();
-            if self.state().inside == 0 {
-                return;
-            }
-            empty.await;
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inside {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.inside -= 1;
-        if state.inside == 0 {
-            self.0.empty.notify_waiters();
+        self.shrink_to(0);
+    }
+}
+
+impl Shared {
+    fn give_back(&self, bytes: usize) {
+        let mut overdrawn = self.overdrawn.lock();
+        let paid = bytes.min(*overdrawn);
+        *overdrawn -= paid;
+        self.free.add_permits(bytes - paid);
+    }
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::Unavailable, "too many events are under way right now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(bytes: usize) -> Budget {
+        Budget::new(bytes, Duration::from_millis(50))
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_is_free_again() {
+        let budget = budget(100);
+        let mut one = budget.acquire(60).await.unwrap();
+        assert!(budget.acquire(60).await.is_err());
+        assert!(one.grow_to(101).is_ok(), "more than all of it is all of it");
+        assert!(budget.acquire(1).await.is_err());
+        one.shrink_to(10);
+        assert_eq!((one.bytes(), budget.free_bytes()), (10, 90));
+        let other = budget.acquire(90).await.unwrap();
+        assert!(one.grow_to(11).is_err());
+        assert_eq!(one.bytes(), 10);
+        drop((one, other));
+        assert_eq!(budget.free_bytes(), 100);
+    }
+
+    #[tokio::test]
+    async fn what_is_overdrawn_is_paid_back_before_anybody_enters() {
+        let budget = budget(100);
+        let (mut one, two) = (budget.acquire(50).await.unwrap(), budget.acquire(50).await.unwrap());
+        one.set(300);
+        drop(two);
+        assert_eq!(budget.free_bytes(), 0);
+        assert!(budget.acquire(1).await.is_err());
+        one.set(20);
+        assert_eq!(budget.free_bytes(), 80);
+        drop(one);
+        assert_eq!(budget.free_bytes(), 100);
+    }
+
+    #[tokio::test]
+    async fn requests_that_all_grow_beyond_the_budget_do_not_wait_for_each_other() {
+        let budget = budget(256);
+        let mut held = Vec::new();
+        for _ in 0..25 {
+            held.push(budget.acquire(10).await.unwrap());
         }
+        held.iter_mut().for_each(|one| one.set(12)); // 300 of 256, and nobody waited.
+        assert_eq!(budget.free_bytes(), 0);
+        let waiting = tokio::spawn({
+            let budget = Budget(budget.0.clone());
+            async move { budget.acquire(10).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        held.truncate(20);
+        waiting.await.unwrap().unwrap();
+        drop(held);
+        budget.until_unused().await;
+        assert_eq!(budget.free_bytes(), 256);
     }
 }

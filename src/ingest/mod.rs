@@ -1,29 +1,28 @@
 //! Ingest: from the bytes of a request to rows that are durable.
 //!
-//! 1. [`settings`]: the bounds, and who sends.
-//! 2. [`body`]: gzip and zstd, never larger than allowed.
-//! 3. [`mod@decode`]: JSON into columns; a request is taken whole or not at all.
-//! 4. [`mod@write`]: the batches of a group as one Parquet object.
-//! 5. `budget`: how many bytes may be under way at once.
-//! 6. `group`: one group of requests made durable, each with its own answer.
-//! 7. `lane`: the waiting requests of one stream, and when they leave together.
-//! 8. [`commit`]: the front door, [`Ingest`].
+//! 1. [`body`]: gzip and zstd, never larger than allowed.
+//! 2. [`mod@decode`]: JSON into columns; a request is taken whole or not at all.
+//! 3. [`mod@write`]: the requests of a batch as one Parquet object.
+//! 4. `budget`: how many bytes of requests may be in memory at once.
+//! 5. `batcher`: requests of one stream share objects.
+//! 6. [`system`]: rows that the server writes itself.
+//! 7. [`intake`]: the front door, [`Ingest`].
 //!
 //! **Invariant**: a request is answered with its number of events only after the object that holds all of them is
 //! durable. **Invariant**: a request that is refused has stored nothing.
 
+mod batcher;
 pub mod body;
 mod budget;
-pub mod commit;
 pub mod decode;
-mod group;
-mod lane;
-pub mod settings;
+pub mod intake;
+pub mod system;
 #[cfg(test)]
 mod tests;
 pub mod write;
 
 pub use body::{ContentEncoding, Upload, inflate};
-pub use commit::{Ingest, Unstored};
+pub use budget::Reservation;
 pub use decode::{Batch, CommonFields, Decoded, Framing, MAX_EVENTS, Places, Text, decode};
-pub use settings::{IngestSettings, Origin};
+pub use intake::{Ingest, IngestSettings, Origin, Unstored};
+pub use system::SystemWriter;

@@ -1,27 +1,46 @@
-//! The batches of a group as one Parquet object.
+//! The requests of a batch as one Parquet object.
+//!
+//! An object has the columns that its events have and no others: readers take a missing column for `null`. What an
+//! encoder holds is bounded by the data, not by the width of the stream.
 
+use std::collections::HashMap;
 use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMillisecondArray, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray, new_null_array,
+};
+use arrow::compute::concat;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use super::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label};
-use crate::stream::StreamSchema;
-use crate::stream::schema::{KEY_ID, SOURCE_ID, TIMESTAMP};
+use crate::stream::{StreamSchema, schema};
 
 /// Small enough that a query skips most of an object by its statistics.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Requests are put together up to here before they are encoded: the encoder has a cost for each column of each call.
+const CHUNK_ROWS: usize = 8192;
+/// The rows of one page. Statistics of pages tell nothing new about a column of one page.
+const PAGE_ROWS: usize = 20_000;
+/// An encoder takes 72 KB for the dictionary of a column before the first value. It pays from this many values on.
+const DICTIONARY_VALUES: usize = 1024;
+/// Those that clients cannot set come first.
+const OUR_COLUMNS: usize = 3;
+/// How many columns of an object have a dictionary at most: 18 MB.
+const MAX_DICTIONARIES: usize = 256;
 
 /// The events of one request, and what is known of where they came from.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct DecodedRequest {
     /// The events.
     pub batch: Batch,
     /// The key that was presented: `p_key_id` of every row.
@@ -32,49 +51,62 @@ pub struct Arrival {
     pub arrived_at: DateTime<Utc>,
 }
 
-/// One Parquet object with the rows of all `arrivals`, in their order, in the columns of `schema`. Works on the CPU for
-/// as long as it takes: not for an async thread.
+/// One Parquet object with the rows of all `requests`, in their order, in those columns of `schema` that they have.
+/// Works on the CPU for as long as it takes: not for an async thread.
 ///
 /// # Errors
-/// [`ErrorKind::Internal`] when a batch does not fit `schema`, which must have been widened by all of them.
-pub fn parquet(schema: &StreamSchema, arrivals: &[Arrival]) -> Result<Vec<u8>> {
-    let schema = schema.arrow();
-    encode(&schema, arrivals.iter().map(|arrival| align(&schema, &arrival.batch, arrival.ours())))
+/// [`ErrorKind::Internal`] when a request does not fit `schema`, which must have been widened by all of them.
+pub fn parquet(schema: &StreamSchema, requests: &[DecodedRequest]) -> Result<Vec<u8>> {
+    let batches: Vec<&Batch> = requests.iter().map(|request| &request.batch).collect();
+    let columns = Columns::of(schema, &batches)?;
+    let mut object = columns.writer(&batches)?;
+    let mut rest = requests;
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(chunk_len(rest));
+        object.write(&columns.rows(chunk)?).map_err(internal)?;
+        rest = later;
+    }
+    object.into_inner().map_err(internal)
 }
 
-/// The same for rows that each speak of a key of its own.
+/// One Parquet object with the rows of `batch`, each about a key of its own or about none.
 ///
 /// # Errors
 /// As for [`parquet()`].
-pub fn parquet_by_key(
+pub(super) fn parquet_about(
     schema: &StreamSchema,
     batch: &Batch,
-    keys: &[(KeyId, Option<Label>)],
-    arrived_at: DateTime<Utc>,
+    about: &[(Option<KeyId>, Option<Label>)],
+    at: DateTime<Utc>,
 ) -> Result<Vec<u8>> {
-    let schema = schema.arrow();
+    let columns = Columns::of(schema, &[batch])?;
+    let mut object = columns.writer(&[batch])?;
     let ours = Ours {
-        arrived_at: timestamps(arrived_at, keys.len()),
-        key_ids: Arc::new(StringArray::from_iter_values(keys.iter().map(|(key_id, _)| key_id.to_string()))),
+        arrived_at: timestamps([(at, batch.rows)]),
+        key_ids: Arc::new(about.iter().map(|(key_id, _)| key_id.map(|id| id.to_string())).collect::<StringArray>()),
         source_ids: Arc::new(
-            keys.iter().map(|(_, source)| source.as_ref().map(Label::as_str)).collect::<StringArray>(),
+            about.iter().map(|(_, source)| source.as_ref().map(Label::as_str)).collect::<StringArray>(),
         ),
     };
-    encode(&schema, [align(&schema, batch, ours)].into_iter())
+    object.write(&columns.aligned(&[batch], ours)?).map_err(internal)?;
+    object.into_inner().map_err(internal)
 }
 
-fn encode(schema: &SchemaRef, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Vec<u8>> {
-    let level = ZstdLevel::try_new(1).map_err(internal)?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_created_by("keyloft".to_owned())
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(internal)?;
-    for batch in batches {
-        writer.write(&batch?).map_err(internal)?;
-    }
-    writer.into_inner().map_err(internal)
+/// How many of `requests`, at least one, are encoded together.
+fn chunk_len(requests: &[DecodedRequest]) -> usize {
+    let mut rows = 0;
+    let fits = |request: &&DecodedRequest| {
+        rows += request.batch.rows;
+        rows <= CHUNK_ROWS
+    };
+    requests.iter().take_while(fits).count().max(1)
+}
+
+/// The columns of one object.
+struct Columns<'s> {
+    /// Our own three, then those of the events, in the order of the stream.
+    schema: SchemaRef,
+    places: HashMap<&'s str, usize>,
 }
 
 /// The columns that clients cannot set.
@@ -84,43 +116,131 @@ struct Ours {
     source_ids: ArrayRef,
 }
 
-impl Arrival {
-    fn ours(&self) -> Ours {
-        let rows = self.batch.rows;
-        let source = self.source_id.as_ref().map(Label::as_str);
-        Ours {
-            arrived_at: timestamps(self.arrived_at, rows),
-            key_ids: Arc::new(StringArray::from_iter_values(repeat_n(self.key_id.to_string(), rows))),
-            source_ids: Arc::new(repeat_n(source, rows).collect::<StringArray>()),
+impl<'s> Columns<'s> {
+    /// Those that any of `batches` has.
+    fn of(stream: &'s StreamSchema, batches: &[&Batch]) -> Result<Self> {
+        let mut used = vec![false; stream.fields().len()];
+        for field in batches.iter().flat_map(|batch| &batch.fields) {
+            let position = stream.position(&field.name);
+            used[position.ok_or_else(missing)?] = true;
         }
+        let fields: Vec<_> =
+            stream.fields().iter().zip(used).filter_map(|(field, used)| used.then_some(field)).collect();
+        let places = fields.iter().enumerate().map(|(at, field)| (&*field.name, at)).collect();
+        Ok(Self { schema: schema::columns(fields), places })
     }
-}
 
-fn timestamps(at: DateTime<Utc>, rows: usize) -> ArrayRef {
-    let millis = repeat_n(at.timestamp_millis(), rows);
-    Arc::new(TimestampMillisecondArray::from_iter_values(millis).with_timezone("UTC"))
-}
-
-/// The rows of one request in the columns of the stream.
-fn align(schema: &SchemaRef, batch: &Batch, ours: Ours) -> Result<RecordBatch> {
-    let Batch { fields, rows, columns } = batch;
-    let mut aligned: Vec<Option<ArrayRef>> = vec![None; schema.fields().len()];
-    for (field, column) in fields.iter().zip(columns) {
-        let Some((at, target)) = schema.column_with_name(&field.name) else {
-            return Err(Error::new(ErrorKind::Internal, "a field is missing from its stream"));
+    /// The rows of `requests`, in their order.
+    fn rows(&self, requests: &[DecodedRequest]) -> Result<RecordBatch> {
+        let (mut key_ids, mut source_ids) = (StringBuilder::new(), StringBuilder::new());
+        for request in requests {
+            let key_id = request.key_id.to_string();
+            for _ in 0..request.batch.rows {
+                key_ids.append_value(&key_id);
+                source_ids.append_option(request.source_id.as_ref().map(Label::as_str));
+            }
+        }
+        let ours = Ours {
+            arrived_at: timestamps(requests.iter().map(|request| (request.arrived_at, request.batch.rows))),
+            key_ids: Arc::new(key_ids.finish()),
+            source_ids: Arc::new(source_ids.finish()),
         };
-        aligned[at] = Some(cast(column, target.data_type()));
+        self.aligned(&requests.iter().map(|request| &request.batch).collect::<Vec<_>>(), ours)
     }
-    let columns = schema.fields().iter().zip(aligned).map(|(field, column)| -> ArrayRef {
-        match (column, field.name().as_str()) {
-            (_, TIMESTAMP) => ours.arrived_at.clone(),
-            (_, KEY_ID) => ours.key_ids.clone(),
-            (_, SOURCE_ID) => ours.source_ids.clone(),
-            (Some(column), _) => column,
-            (None, _) => new_null_array(field.data_type(), *rows),
+
+    /// The rows of `batches`, in their order, with our own columns.
+    fn aligned(&self, batches: &[&Batch], ours: Ours) -> Result<RecordBatch> {
+        let theirs = &self.schema.fields()[OUR_COLUMNS..];
+        let mut columns: Vec<_> = theirs.iter().map(|field| Parts::new(field.data_type())).collect();
+        let mut rows = 0;
+        for batch in batches {
+            for (field, column) in batch.fields.iter().zip(&batch.columns) {
+                let place = self.places.get(&*field.name).ok_or_else(missing)?;
+                columns[*place].push(rows, column);
+            }
+            rows += batch.rows;
         }
-    });
-    RecordBatch::try_new(schema.clone(), columns.collect()).map_err(internal)
+        let theirs = columns.into_iter().map(|column| column.finish(rows));
+        let ours = [ours.arrived_at, ours.key_ids, ours.source_ids].map(Ok);
+        let columns = ours.into_iter().chain(theirs).collect::<Result<Vec<_>, ArrowError>>().map_err(internal)?;
+        RecordBatch::try_new(self.schema.clone(), columns).map_err(internal)
+    }
+
+    /// Begins an object for the rows of `batches`.
+    fn writer(&self, batches: &[&Batch]) -> Result<ArrowWriter<Vec<u8>>> {
+        let rows: usize = batches.iter().map(|batch| batch.rows).sum();
+        let level = ZstdLevel::try_new(1).map_err(internal)?;
+        let has_pages = rows > PAGE_ROWS;
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_statistics_enabled(if has_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk })
+            .set_offset_index_disabled(!has_pages)
+            .set_dictionary_enabled(false)
+            .set_created_by("keyloft".to_owned());
+        let values = self.values(batches, rows);
+        let large = self.schema.fields().iter().zip(values).filter(|(_, values)| *values >= DICTIONARY_VALUES);
+        for (field, _) in large.take(MAX_DICTIONARIES) {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            properties = properties.set_column_dictionary_enabled(path, true);
+        }
+        // What Arrow would add to the footer can be told from the Parquet types of our columns.
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options).map_err(internal)
+    }
+
+    /// How many values, `null` not counted, each column has.
+    fn values(&self, batches: &[&Batch], rows: usize) -> Vec<usize> {
+        let mut values = vec![rows; OUR_COLUMNS];
+        values.resize(self.schema.fields().len(), 0);
+        for (field, column) in batches.iter().flat_map(|batch| batch.fields.iter().zip(&batch.columns)) {
+            if let Some(place) = self.places.get(&*field.name) {
+                values[OUR_COLUMNS + place] += column.len() - column.null_count();
+            }
+        }
+        values
+    }
+}
+
+/// A column as it is put together; where a batch has no such field, it is `null`.
+struct Parts<'a> {
+    data_type: &'a DataType,
+    arrays: Vec<ArrayRef>,
+    rows: usize,
+}
+
+impl<'a> Parts<'a> {
+    fn new(data_type: &'a DataType) -> Self {
+        Self { data_type, arrays: Vec::new(), rows: 0 }
+    }
+
+    /// Puts `column` after `before` rows.
+    fn push(&mut self, before: usize, column: &ArrayRef) {
+        self.fill(before);
+        self.rows += column.len();
+        self.arrays.push(cast(column, self.data_type));
+    }
+
+    fn fill(&mut self, rows: usize) {
+        if self.rows < rows {
+            self.arrays.push(new_null_array(self.data_type, rows - self.rows));
+            self.rows = rows;
+        }
+    }
+
+    fn finish(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        self.fill(rows);
+        match self.arrays.as_slice() {
+            [only] => Ok(only.clone()),
+            arrays => concat(&arrays.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+        }
+    }
+}
+
+fn timestamps(times: impl IntoIterator<Item = (DateTime<Utc>, usize)>) -> ArrayRef {
+    let millis: Vec<_> = times.into_iter().flat_map(|(at, rows)| repeat_n(at.timestamp_millis(), rows)).collect();
+    Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC"))
 }
 
 /// Whole numbers become floats where the stream holds floats; the schema has seen to it that none loses a digit.
@@ -131,6 +251,10 @@ fn cast(column: &ArrayRef, target: &DataType) -> ArrayRef {
         }
         _ => column.clone(),
     }
+}
+
+fn missing() -> Error {
+    Error::new(ErrorKind::Internal, "a field is missing from its stream")
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -145,18 +269,26 @@ mod tests {
 
     use super::*;
     use crate::ingest::decode::{CommonFields, Framing, Text, decode};
+    use crate::stream::schema::{KEY_ID, SOURCE_ID, TIMESTAMP};
 
-    fn arrival(body: &str) -> Arrival {
+    fn request(body: &str) -> DecodedRequest {
         let batch = decode(&[Text::of_body(body.as_bytes(), Framing::Json)], &CommonFields::default()).unwrap().batch;
         let arrived_at = DateTime::from_timestamp_millis(1_763_780_645_123).unwrap();
-        Arrival { batch, key_id: KeyId::random(), source_id: Label::parse("web").ok(), arrived_at }
+        DecodedRequest { batch, key_id: KeyId::random(), source_id: Label::parse("web").ok(), arrived_at }
     }
 
-    fn written(arrivals: &[Arrival]) -> RecordBatch {
-        let schema = arrivals.iter().fold(StreamSchema::default(), |schema, arrival| {
-            schema.widen(&arrival.batch.fields).unwrap().unwrap_or(schema)
-        });
-        let body = bytes::Bytes::from(parquet(&schema, arrivals).unwrap());
+    fn stream_of(requests: &[DecodedRequest]) -> StreamSchema {
+        requests.iter().fold(StreamSchema::default(), |schema, request| {
+            schema.widen(&request.batch.fields).unwrap().unwrap_or(schema)
+        })
+    }
+
+    fn written(requests: &[DecodedRequest]) -> RecordBatch {
+        read(parquet(&stream_of(requests), requests).unwrap())
+    }
+
+    fn read(body: Vec<u8>) -> RecordBatch {
+        let body = bytes::Bytes::from(body);
         let reader = ParquetRecordBatchReaderBuilder::try_new(body).unwrap();
         let batches: Vec<_> = reader.with_batch_size(1 << 20).build().unwrap().map(Result::unwrap).collect();
         assert_eq!(batches.len(), 1);
@@ -165,14 +297,14 @@ mod tests {
 
     #[test]
     fn every_row_carries_when_it_came_by_which_key_and_from_which_source() {
-        let mut anonymous = arrival(r#"{"a":2}"#);
+        let mut anonymous = request(r#"{"a":2}"#);
         anonymous.source_id = None;
-        let arrivals = [arrival(r#"[{"a":1},{}]"#), anonymous];
-        let rows = written(&arrivals);
+        let requests = [request(r#"[{"a":1},{}]"#), anonymous];
+        let rows = written(&requests);
         let times = rows[TIMESTAMP].as_primitive::<arrow::datatypes::TimestampMillisecondType>();
         assert_eq!(times.values().as_ref(), [1_763_780_645_123; 3]);
         let keys: Vec<_> = rows[KEY_ID].as_string::<i32>().iter().flatten().collect();
-        let ids = [0, 0, 1].map(|at: usize| arrivals[at].key_id.to_string());
+        let ids = [0, 0, 1].map(|at: usize| requests[at].key_id.to_string());
         assert_eq!(keys, ids);
         let sources: Vec<_> = rows[SOURCE_ID].as_string::<i32>().iter().collect();
         assert_eq!(sources, [Some("web"), Some("web"), None]);
@@ -180,9 +312,42 @@ mod tests {
 
     #[test]
     fn whole_numbers_become_floats_where_the_stream_holds_floats_and_missing_fields_are_null() {
-        let rows = written(&[arrival(r#"{"n":1}"#), arrival(r#"{"n":1.5,"t":"x"}"#)]);
+        let rows = written(&[request(r#"{"n":1}"#), request(r#"{"n":1.5,"t":"x"}"#)]);
         assert_eq!(rows["n"].as_primitive::<Float64Type>().values().as_ref(), [1.0, 1.5]);
         assert_eq!(rows["t"].as_string::<i32>().iter().collect::<Vec<_>>(), [None, Some("x")]);
+    }
+
+    #[test]
+    fn an_object_has_the_columns_of_its_events_and_costs_what_they_cost() {
+        let wide: Vec<String> = (0..990).map(|n| format!("\"c{n}\":\"v\"")).collect();
+        let wide = request(&format!("{{{}}}", wide.join(",")));
+        let stream = stream_of(std::slice::from_ref(&wide));
+        let narrow = [request(r#"{"c500":"y","c7":"z"}"#), request(r#"{"c7":"x"}"#), request("{}")];
+        let body = parquet(&stream, &narrow).unwrap();
+        assert!(body.len() < 2048, "{} bytes for three small events", body.len());
+        let rows = read(body);
+        let names: Vec<_> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, [TIMESTAMP, KEY_ID, SOURCE_ID, "c7", "c500"]);
+        assert_eq!(rows["c7"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("z"), Some("x"), None]);
+        assert_eq!(rows["c500"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("y"), None, None]);
+        assert_eq!(*rows["p_timestamp"].data_type(), *stream.arrow().field(0).data_type());
+        let one = parquet(&stream, &[wide]).unwrap();
+        assert!(one.len() < 220_000, "{} bytes for one event of 990 fields", one.len());
+    }
+
+    #[test]
+    fn requests_of_many_chunks_keep_their_order_and_their_nulls() {
+        let body = |n: usize| if n.is_multiple_of(3) { "{}".to_owned() } else { format!("{{\"n{}\":{n}}}", n % 2) };
+        let requests: Vec<_> = (0..2 * CHUNK_ROWS + 5).map(|n| request(&body(n))).collect();
+        let rows = written(&requests);
+        assert_eq!(rows.num_rows(), requests.len());
+        let column = |n: usize| rows[format!("n{n}").as_str()].as_primitive::<Int64Type>();
+        for n in 0..requests.len() {
+            for of in [0, 1] {
+                let expected = (n % 3 != 0 && n % 2 == of).then_some(n as i64);
+                assert_eq!(column(of).is_valid(n).then(|| column(of).value(n)), expected, "{n}");
+            }
+        }
     }
 
     proptest! {
@@ -195,7 +360,7 @@ mod tests {
             let body: Vec<String> = events.iter().map(|(n, t, b, f)| {
                 serde_json::json!({"n": n, "t": t, "b": b, "f": f}).to_string()
             }).collect();
-            let rows = written(&[arrival(&body.join("\n"))]);
+            let rows = written(&[request(&body.join("\n"))]);
             prop_assert_eq!(rows.num_rows(), events.len());
             let null = |name: &str| new_null_array(&match name {
                 "n" => DataType::Int64, "t" => DataType::Utf8, "b" => DataType::Boolean, _ => DataType::Float64,

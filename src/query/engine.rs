@@ -15,6 +15,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
+use super::columns::Widened;
 use super::encode::Encoder;
 use super::interrupt::Interrupt;
 use super::json::Arrows;
@@ -30,6 +31,8 @@ use crate::stream::StreamCatalog;
 
 /// Debug builds plan 128 levels in less than this; it is address space until it is used.
 const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
+/// How often a query is planned anew because another node has widened a stream that it reads. A field widens once.
+const MAX_PLANS: usize = 8;
 /// How many encoded batches may wait for a slow reader.
 const PARTS_AHEAD: usize = 2;
 
@@ -168,6 +171,16 @@ impl Query {
 
     async fn plan(&self) -> Result<SendableRecordBatchStream> {
         let statement = statement::read(self.request.text(), self.shared.settings.max_levels)?;
+        for _ in 0..MAX_PLANS {
+            if let Some(rows) = self.plan_once(statement.clone()).await? {
+                return Ok(rows);
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the fields of a stream are changing right now: ask again"))
+    }
+
+    /// `None` when another node has widened a stream meanwhile: plan again.
+    async fn plan_once(&self, statement: Statement) -> Result<Option<SendableRecordBatchStream>> {
         let tables = Arc::new(Tables {
             bucket: self.shared.bucket.clone(),
             streams: self.shared.streams.clone(),
@@ -191,7 +204,11 @@ impl Query {
             self.interrupt.check()?;
             execute_stream(plan, state.task_ctx())
         };
-        planned.await.map_err(|error| merge.advise(&error).unwrap_or_else(|| failure::of(error)))
+        match planned.await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if Widened::is(&error) => Ok(None),
+            Err(error) => Err(merge.advise(&error).unwrap_or_else(|| failure::of(error))),
+        }
     }
 
     fn state(&self, tables: Arc<Tables>, merge: Arc<MergeColumns>) -> SessionState {

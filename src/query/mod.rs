@@ -5,7 +5,8 @@
 //! 2. `tokens`, `dialect`: bound what parsing costs.
 //! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
 //! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
-//! 5. `tables`, `functions`, `json`: what there is to read and to call.
+//! 5. `tables`, `functions`, `json`: what there is to read and to call.  `objects`, `columns`: what a table
+//!    consists of.
 //! 6. `expression_size`: bounds what a plan may become.
 //! 7. `subqueries`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `projection_aliases`, `outer_joins`, `rules`: corrections of the planner.
@@ -18,6 +19,7 @@
 
 mod checked_arithmetic;
 mod clauses;
+mod columns;
 mod dialect;
 mod encode;
 pub mod engine;
@@ -28,6 +30,7 @@ mod interrupt;
 mod json;
 mod mark_joins;
 mod memory;
+mod objects;
 mod outer_joins;
 mod projection_aliases;
 pub mod request;

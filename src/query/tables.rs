@@ -1,17 +1,15 @@
 //! The permitted streams as tables, and the files behind them.
 //!
-//! A name is looked up in memory, in the scope's tenant only. What lies behind a table is listed anew by every query, so
-//! an event is visible to each query that starts after it was acknowledged, and nothing of a listing outlives its query.
+//! A name is looked up in memory, in the scope's tenant only. Nothing of a listing outlives its query.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, TableReference};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -21,15 +19,12 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident, lit};
 use datafusion::physical_plan::ExecutionPlan;
-use futures::TryStreamExt;
-use object_store::ObjectMeta;
-use relative_path::RelativePath;
 
+use super::columns::{StreamColumns, Widened};
+use super::objects::{StreamObjects, prune};
 use super::request::{Scope, TimeRange};
-use crate::key::{StreamName, TenantId};
-use crate::layout::{self, ObjectName};
+use crate::key::StreamName;
 use crate::store::Bucket;
-use crate::store::bucket::location;
 use crate::stream::StreamCatalog;
 use crate::stream::schema::TIMESTAMP;
 
@@ -57,13 +52,14 @@ impl Tables {
         if !self.scope.access.touch(&stream) {
             return Ok(None);
         }
-        let events = Arc::new(Events {
+        let objects = StreamObjects {
             bucket: self.bucket.clone(),
+            streams: self.streams.clone(),
             tenant: self.scope.tenant.clone(),
             stream,
-            schema: schema.arrow(),
             range: self.range,
-        });
+        };
+        let events = Arc::new(Events { objects, schema: schema.arrow() });
         match within(self.range) {
             None => Ok(Some(events)),
             // The filter is part of what the name stands for, so no SQL can read around it.
@@ -131,56 +127,8 @@ fn within(range: TimeRange) -> Option<Expr> {
 /// All events of one stream that may lie in a range.
 #[derive(Debug)]
 struct Events {
-    bucket: Bucket,
-    tenant: TenantId,
-    stream: StreamName,
+    objects: StreamObjects,
     schema: SchemaRef,
-    range: TimeRange,
-}
-
-impl Events {
-    async fn files(&self) -> Result<Vec<PartitionedFile>> {
-        let mut found = Vec::new();
-        if self.range == TimeRange::default() {
-            self.list(&layout::stream_folder(&self.tenant, &self.stream), &mut found).await?;
-        } else {
-            let folder = layout::stream_folder(&self.tenant, &self.stream);
-            for day in self.bucket.folders(&folder).await.map_err(external)? {
-                if layout::parse_day(&day).is_some_and(|date| self.may_hold(date)) {
-                    self.list(&folder.join(day), &mut found).await?;
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    async fn list(&self, folder: &RelativePath, found: &mut Vec<PartitionedFile>) -> Result<()> {
-        let folder = location(folder).map_err(external)?;
-        let store = self.bucket.object_store();
-        let mut listing = store.list(Some(&folder));
-        while let Some(object) = listing.try_next().await? {
-            if self.owns(&object) {
-                found.push(PartitionedFile::new_from_meta(object));
-            }
-        }
-        Ok(())
-    }
-
-    fn owns(&self, object: &ObjectMeta) -> bool {
-        match ObjectName::parse(RelativePath::new(object.location.as_ref())) {
-            Some(ObjectName::Events { tenant, stream, .. }) => tenant == self.tenant && stream == self.stream,
-            _ => false,
-        }
-    }
-
-    /// A batch that was received around midnight may stand in the folder of either day.
-    fn may_hold(&self, date: NaiveDate) -> bool {
-        let day = Days::new(1);
-        let early = |start: chrono::DateTime<chrono::Utc>| start.date_naive().checked_sub_days(day);
-        let late = |end: chrono::DateTime<chrono::Utc>| end.date_naive().checked_add_days(day);
-        self.range.start.and_then(early).is_none_or(|first| date >= first)
-            && self.range.end.and_then(late).is_none_or(|last| date <= last)
-    }
 }
 
 #[async_trait]
@@ -200,21 +148,29 @@ impl TableProvider for Events {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut objects = self.objects.list().await?;
+        if let Some(now) = self.objects.streams.get(&self.objects.tenant, &self.objects.stream) {
+            Widened::check(&self.schema, &now.arrow())?;
+        }
         // Files never change and their names are never used again, so what the footers say can be kept for long.
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let reader = CachedParquetFileReaderFactory::new(self.bucket.object_store(), footers);
+        let reader = CachedParquetFileReaderFactory::new(self.objects.bucket.object_store(), footers);
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(reader));
         if let Some(filter) = conjunction(filters.iter().cloned()) {
             let schema = DFSchema::try_from(self.schema.clone())?;
-            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+            let predicate = state.create_physical_expr(filter, &schema)?;
+            objects = prune(objects, &predicate, &self.schema)?;
+            source = source.with_predicate(predicate);
         }
-        let groups = FileGroup::new(self.files().await?).split_files(state.config().target_partitions());
+        let files = objects.into_iter().map(|object| PartitionedFile::new_from_meta(object.meta)).collect();
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, Arc::new(source))
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(StreamColumns)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
@@ -223,8 +179,4 @@ impl TableProvider for Events {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
-}
-
-fn external(error: crate::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }

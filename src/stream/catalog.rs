@@ -1,23 +1,26 @@
 //! Every stream of every tenant, in memory; what `schema.json` says is what counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
+use parking_lot::{Mutex, RwLock};
 use relative_path::RelativePath;
 
 use super::{Conflict, Field, StreamSchema};
 use crate::cache::UnreadableDocuments;
-use crate::documents::Document as _;
-use crate::documents::{Documents, Edit, Found};
+use crate::documents::{Document as _, Documents, Edit, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout;
-use crate::store::Bucket;
+use crate::store::{Bucket, Tag};
 
 /// How many streams one tenant may have: a leaked ingestion key cannot fill the memory with names.
 pub const MAX_STREAMS: usize = 10_000;
+/// A tenant that has too many streams has them for a while: somebody must remove some.
+const STREAM_LIMIT_RETRY: Duration = Duration::from_secs(60);
 /// How many schemas are read at once.
 const RELOADS: usize = 16;
 
@@ -26,9 +29,17 @@ const RELOADS: usize = 16;
 pub struct StreamCatalog {
     bucket: Bucket,
     schemas: Documents<StreamSchema>,
-    streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Arc<StreamSchema>>>>,
+    streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Known>>>,
     unreadable: Mutex<UnreadableDocuments>,
     widened: OnceLock<Widened>,
+}
+
+/// A schema in memory.
+#[derive(Debug, Clone)]
+struct Known {
+    schema: Arc<StreamSchema>,
+    /// The state of `schema.json` that holds the same; `None` after a write of our own, and where the store has no tags.
+    tag: Option<Tag>,
 }
 
 /// Who is told of a stream that was created or widened here.
@@ -59,13 +70,19 @@ impl StreamCatalog {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
     pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
-        match self.schemas.read(&(tenant.clone(), stream.clone())).await?.found.usable()? {
-            // What memory already holds may be newer than what was just read.
-            Some(schema) if self.holds(tenant, stream, &schema) => {}
-            Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema)),
+        let read = self.schemas.read(&(tenant.clone(), stream.clone())).await?;
+        match read.found.usable()? {
+            Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag),
             None => self.forget(tenant, stream),
         }
         Ok(())
+    }
+
+    /// Whether memory is known to hold what this state of `schema.json` says. False when there is no tag to tell by.
+    pub fn is_current(&self, tenant: &TenantId, stream: &StreamName, tag: Option<Tag>) -> bool {
+        let streams = self.streams.read();
+        let known = streams.get(tenant).and_then(|streams| streams.get(stream));
+        tag.is_some() && known.is_some_and(|known| known.tag == tag)
     }
 
     /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing; a
@@ -83,13 +100,13 @@ impl StreamCatalog {
                 self.sync_tenant(tenant, &mut unreadable).await?;
             }
         }
-        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
+        *self.unreadable.lock() = unreadable;
         Ok(())
     }
 
     /// The schemas that could not be read at the last sync.
     pub fn unreadable(&self) -> UnreadableDocuments {
-        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.unreadable.lock().clone()
     }
 
     async fn sync_tenant(&self, tenant: TenantId, unreadable: &mut UnreadableDocuments) -> Result<()> {
@@ -120,70 +137,89 @@ impl StreamCatalog {
 
     /// The schema of a stream, if it exists.
     pub fn get(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        streams.get(tenant)?.get(stream).cloned()
+        Some(self.streams.read().get(tenant)?.get(stream)?.schema.clone())
     }
 
     /// The streams of a tenant, sorted by name.
     pub fn list(&self, tenant: &TenantId) -> Vec<(StreamName, Arc<StreamSchema>)> {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.streams.read();
         let Some(streams) = streams.get(tenant) else { return Vec::new() };
-        streams.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect()
+        streams.iter().map(|(name, known)| (name.clone(), known.schema.clone())).collect()
     }
 
-    /// The schema of a stream, made to hold `batch` too, durably; the stream is created when it does not exist.
+    /// The schema of a stream, made to hold as many of `batches` as can be held together, in their order, by one durable
+    /// change. The stream is created when it does not exist. Tells of each batch why it does not fit, if it does not.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the batch does not fit ([`super::Conflict`] says why), or the tenant has
-    /// [`MAX_STREAMS`]; [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn widen(&self, tenant: &TenantId, stream: &StreamName, batch: &[Field]) -> Result<Arc<StreamSchema>> {
+    /// [`ErrorKind::TooManyStreams`] when the tenant has [`MAX_STREAMS`], [`ErrorKind::Unavailable`] when the store does
+    /// not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
+    pub async fn widen_by_all(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        batches: &[&[Field]],
+    ) -> Result<(Arc<StreamSchema>, Vec<Option<Conflict>>)> {
         let known = self.get(tenant, stream);
         if let Some(known) = &known
-            && fit(known, batch)?.is_none()
+            && let (None, conflicts) = known.widen_by_all(batches)
         {
-            return Ok(known.clone());
+            return Ok((known.clone(), conflicts));
         }
         if known.is_none() && self.count(tenant) >= MAX_STREAMS {
-            return Err(Error::invalid("this tenant has as many streams as one may have"));
+            let message = format!("the tenant has {MAX_STREAMS} streams, as many as it may have: remove some");
+            return Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY));
         }
         // Another node may have widened it since: what is stored is the truth.
         let edit = |found: Found<StreamSchema>| {
             let stored = found.usable()?;
-            let wider = fit(stored.as_ref().unwrap_or(&StreamSchema::default()), batch)?;
-            Ok(match (stored, wider) {
-                (_, Some(wider)) => Edit::Write(wider.clone(), (wider, true)),
-                (Some(schema), None) => Edit::Keep((schema, false)),
-                (None, None) => Edit::Write(StreamSchema::default(), (StreamSchema::default(), true)),
+            let exists = stored.is_some();
+            let schema = stored.unwrap_or_default();
+            let (wider, conflicts) = schema.widen_by_all(batches);
+            Ok(match wider {
+                None if exists => Edit::Keep((schema, conflicts, false)),
+                wider => {
+                    let schema = wider.unwrap_or(schema);
+                    Edit::Write(schema.clone(), (schema, conflicts, true))
+                }
             })
         };
-        let (schema, is_wider) = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        let (schema, conflicts, is_wider) = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
         if is_wider && let Some(Widened(told)) = self.widened.get() {
             told(tenant, stream);
         }
-        Ok(self.remember(tenant, stream, Arc::new(schema)))
+        Ok((self.remember(tenant, stream, Arc::new(schema), None), conflicts))
     }
 
-    fn remember(&self, tenant: &TenantId, stream: &StreamName, schema: Arc<StreamSchema>) -> Arc<StreamSchema> {
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        streams.entry(tenant.clone()).or_default().insert(stream.clone(), schema.clone());
+    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens. Gives
+    /// what memory holds then.
+    fn remember(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        schema: Arc<StreamSchema>,
+        tag: Option<Tag>,
+    ) -> Arc<StreamSchema> {
+        let mut streams = self.streams.write();
+        let streams = streams.entry(tenant.clone()).or_default();
+        if let Some(known) = streams.get_mut(stream)
+            && known.schema.holds(&schema)
+        {
+            if schema.holds(&known.schema) {
+                known.tag = tag.or(known.tag);
+            }
+            return known.schema.clone();
+        }
+        streams.insert(stream.clone(), Known { schema: schema.clone(), tag });
         schema
     }
 
     fn forget(&self, tenant: &TenantId, stream: &StreamName) {
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.streams.write();
         streams.get_mut(tenant).map(|streams| streams.remove(stream));
     }
 
-    fn holds(&self, tenant: &TenantId, stream: &StreamName, schema: &StreamSchema) -> bool {
-        self.get(tenant, stream).is_some_and(|known| matches!(known.widen(schema.fields()), Ok(None)))
-    }
-
     fn count(&self, tenant: &TenantId) -> usize {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.streams.read();
         streams.get(tenant).map_or(0, BTreeMap::len)
     }
-}
-
-fn fit(schema: &StreamSchema, batch: &[Field]) -> Result<Option<StreamSchema>> {
-    schema.widen(batch).map_err(Conflict::into_error)
 }

@@ -197,6 +197,11 @@ impl StreamSchema {
         &self.fields
     }
 
+    /// The place of the field `name` in [`StreamSchema::fields`].
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
     /// What the field `name` holds.
     pub fn field_type(&self, name: &str) -> Option<FieldType> {
         self.index.get(name).map(|&at| self.fields[at].field_type)
@@ -232,16 +237,29 @@ impl StreamSchema {
         Ok(wider)
     }
 
+    /// The schema that holds as many of `batches` as can be held together, in their order; `None` when this one does
+    /// already. One answer for each batch: the [`Conflict`] of those that do not fit.
+    pub fn widen_by_all(&self, batches: &[&[Field]]) -> (Option<Self>, Vec<Option<Conflict>>) {
+        let mut wider: Option<Self> = None;
+        let mut widen = |batch: &&[Field]| match wider.as_ref().unwrap_or(self).widen(batch) {
+            Ok(widened) => {
+                wider = widened.or(wider.take());
+                None
+            }
+            Err(conflict) => Some(conflict),
+        };
+        let conflicts = batches.iter().map(&mut widen).collect();
+        (wider, conflicts)
+    }
+
+    /// Whether this schema holds everything that `other` holds.
+    pub fn holds(&self, other: &Self) -> bool {
+        matches!(self.widen(&other.fields), Ok(None))
+    }
+
     /// The columns of the stream: our own three, then the clients'.
     pub fn arrow(&self) -> SchemaRef {
-        let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        let ours = [
-            ArrowField::new(TIMESTAMP, timestamp, false),
-            ArrowField::new(KEY_ID, DataType::Utf8, false),
-            ArrowField::new(SOURCE_ID, DataType::Utf8, true),
-        ];
-        let theirs = self.fields.iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
-        Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
+        columns(&self.fields)
     }
 }
 
@@ -265,6 +283,19 @@ impl Document for StreamSchema {
         let json = SchemaJson { version: VERSION, fields: self.fields.clone(), write_id: Uuid::new_v4() };
         serde_json::to_vec_pretty(&json).unwrap_or_default().into()
     }
+}
+
+/// The columns of rows with these fields: our own three, then the clients'.
+pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
+    let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let ours = [
+        ArrowField::new(TIMESTAMP, timestamp, false),
+        // A row of a system stream may be about no key.
+        ArrowField::new(KEY_ID, DataType::Utf8, true),
+        ArrowField::new(SOURCE_ID, DataType::Utf8, true),
+    ];
+    let theirs = fields.into_iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
+    Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -312,6 +343,27 @@ mod tests {
         assert!(big.widen(&[field("n", FieldType::Float)]).is_err());
         let float = StreamSchema::new([field("n", FieldType::Float)]);
         assert!(float.widen(&[field("n", FieldType::BigInteger)]).is_err());
+    }
+
+    #[test]
+    fn many_batches_widen_at_once_and_those_that_do_not_fit_are_left_out() {
+        let schema = StreamSchema::new([field("n", FieldType::Integer)]);
+        let batches = [
+            vec![field("a", FieldType::Text)],
+            vec![field("n", FieldType::Text), field("never", FieldType::Text)],
+            vec![field("n", FieldType::Float)],
+            vec![field("a", FieldType::Boolean)],
+            vec![field("n", FieldType::Integer), field("b", FieldType::Boolean)],
+        ];
+        let batches: Vec<&[Field]> = batches.iter().map(Vec::as_slice).collect();
+        let (wider, conflicts) = schema.widen_by_all(&batches);
+        let fits: Vec<_> = conflicts.iter().map(Option::is_none).collect();
+        assert_eq!(fits, [true, false, true, false, true]);
+        let wider = wider.unwrap();
+        let expected = [field("n", FieldType::Float), field("a", FieldType::Text), field("b", FieldType::Boolean)];
+        assert_eq!(wider.fields(), expected);
+        let (again, conflicts) = wider.widen_by_all(&batches[..1]);
+        assert!(again.is_none() && conflicts == [None]);
     }
 
     #[test]

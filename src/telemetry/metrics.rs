@@ -24,6 +24,8 @@ pub struct Metrics {
     pub events: Counter,
     /// Bytes of accepted request bodies as they were sent.
     pub ingested_bytes: Counter,
+    /// Requests refused because their tenant may have no more streams.
+    pub stream_limit_refusals: Counter,
     keys: Gauge,
     keys_expiring: Gauge,
     tenants: Gauge,
@@ -111,6 +113,7 @@ impl Default for Metrics {
             denials: Family::default(),
             events: Counter::default(),
             ingested_bytes: Counter::default(),
+            stream_limit_refusals: Counter::default(),
             keys: Gauge::default(),
             keys_expiring: Gauge::default(),
             tenants: Gauge::default(),
@@ -140,6 +143,11 @@ impl Default for Metrics {
             "Accepted request bodies, as they were sent",
             Unit::Bytes,
             metrics.ingested_bytes.clone(),
+        );
+        registry.register(
+            "stream_limit_refusals",
+            "Requests with events that were refused because their tenant may have no more streams",
+            metrics.stream_limit_refusals.clone(),
         );
         registry.register("keys", "Keys in memory, revoked ones included", metrics.keys.clone());
         registry.register("keys_expiring", "Live keys that expire within 7 days", metrics.keys_expiring.clone());

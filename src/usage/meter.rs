@@ -18,7 +18,7 @@ use crate::key::{ApiKey, KeyId, NodeId, TenantId};
 use crate::keystore::Keystore;
 use crate::layout::ObjectName;
 use crate::store::Bucket;
-use crate::stream::StreamCatalog;
+use crate::stream::SystemStream;
 
 /// How usage is counted. The defaults are those of `keyloft serve`.
 #[derive(Debug, Clone)]
@@ -67,9 +67,9 @@ pub(super) struct Inner {
 
 impl Meter {
     /// A meter that has counted nothing.
-    pub fn new(bucket: Bucket, keystore: Keystore, catalog: Arc<StreamCatalog>, mut settings: UsageSettings) -> Self {
+    pub fn new(bucket: Bucket, keystore: Keystore, stream: Arc<dyn SystemStream>, mut settings: UsageSettings) -> Self {
         settings.max_age = settings.max_age.min(settings.flush_interval.unwrap_or(settings.max_age));
-        let target = Target { bucket: bucket.clone(), catalog, node_id: keystore.replica().node_id() };
+        let target = Target { stream, node_id: keystore.replica().node_id() };
         Self(Arc::new(Inner {
             bucket,
             keystore,

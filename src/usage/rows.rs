@@ -10,13 +10,9 @@ use uuid::Uuid;
 
 use super::sheet::new_id;
 use super::{Book, Tally};
-use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::Batch;
-use crate::ingest::write::parquet_by_key;
+use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, StreamName, TenantId};
-use crate::layout::ObjectName;
-use crate::store::Bucket;
-use crate::stream::{Field, FieldType, StreamCatalog};
+use crate::stream::{Field, FieldType, SystemRows, SystemStream};
 
 /// How many tenants are written for at once.
 const WRITES: usize = 8;
@@ -38,8 +34,7 @@ struct Pending {
 /// Where rows go.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) bucket: Bucket,
-    pub(super) catalog: Arc<StreamCatalog>,
+    pub(super) stream: Arc<dyn SystemStream>,
     pub(super) node_id: NodeId,
 }
 
@@ -107,18 +102,14 @@ impl Target {
         if rows.is_empty() {
             return Ok(());
         }
-        let batch = batch(self.node_id, &rows);
-        let schema = self.catalog.widen(tenant, stream, &batch.fields).await?;
-        let keys: Vec<_> = rows.iter().map(|(key, _)| (key.key_id, key.source_id.clone())).collect();
-        let encoding = tokio::task::spawn_blocking(move || parquet_by_key(&schema, &batch, &keys, at));
-        let failed = |error| Error::new(ErrorKind::Internal, "encoding failed").caused_by(error);
-        let body = encoding.await.map_err(failed)??;
-        let (tenant, stream, date) = (tenant.clone(), stream.clone(), at.date_naive());
-        self.bucket.write_large(&ObjectName::Events { tenant, stream, date, id }, body.into()).await
+        let about = rows.iter().map(|(key, _)| (Some(key.key_id), key.source_id.clone())).collect();
+        let (fields, columns) = columns(self.node_id, &rows);
+        let (tenant, stream) = (tenant.clone(), stream.clone());
+        self.stream.write(SystemRows { tenant, stream, id, at, about, fields, columns }).await
     }
 }
 
-fn batch(node_id: NodeId, rows: &[(Arc<ApiKey>, Tally)]) -> Batch {
+fn columns(node_id: NodeId, rows: &[(Arc<ApiKey>, Tally)]) -> (Vec<Field>, Vec<ArrayRef>) {
     let texts = |text: &dyn Fn(&ApiKey, &Tally) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(|(key, tally)| text(key, tally)).collect::<StringArray>())
     };
@@ -140,9 +131,7 @@ fn batch(node_id: NodeId, rows: &[(Arc<ApiKey>, Tally)]) -> Batch {
         ("last_used_at", FieldType::Text, texts(&|_, tally| last_used_at(tally))),
         ("last_address", FieldType::Text, texts(&|_, tally| Some(tally.last_address?.to_string()))),
     ];
-    let (fields, columns) =
-        columns.into_iter().map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column)).unzip();
-    Batch { fields, rows: rows.len(), columns }
+    columns.into_iter().map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column)).unzip()
 }
 
 fn reasons(tally: &Tally) -> Option<String> {

@@ -21,7 +21,10 @@ async fn as_many_nodes_as_like_may_widen_one_stream_at_once() {
     let widen = |number: usize| {
         let (catalog, tenant, stream) = (StreamCatalog::new(store.open().unwrap()), tenant.clone(), stream.clone());
         let field = Field { name: format!("f{number}").into(), field_type: FieldType::Text };
-        async move { tokio::spawn(async move { catalog.widen(&tenant, &stream, &[field]).await }).await.unwrap() }
+        async move {
+            let widen = async move { catalog.widen_by_all(&tenant, &stream, &[&[field]]).await };
+            tokio::spawn(widen).await.unwrap()
+        }
     };
     try_join_all((0..WRITERS).map(widen)).await.unwrap();
     let catalog = StreamCatalog::new(store.open().unwrap());

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use crate::support::scene::people;
-use crate::support::{Answer, Client, TestServer};
+use crate::support::{Answer, Client, Raw, TestServer};
 
 async fn send(sender: &Client, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
     let request = sender.request("POST", "/api/v1/ingest").body(body);
@@ -264,4 +264,90 @@ async fn integers_come_back_exactly_and_whole_numbers_widen_to_floats() {
     let inexact = sender.ingest("widening", "{\"n\":9007199254740993}").await;
     inexact.refused(400, "invalid_request");
     assert!(inexact.json()["detail"].as_str().unwrap().contains("`n`"));
+}
+
+#[tokio::test]
+async fn a_tenant_with_too_many_streams_is_put_off_and_counted() {
+    let server = TestServer::spawn_with(|setup| {
+        let schema = "{\"version\":1,\"fields\":[],\"writeId\":\"5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10\"}";
+        for n in 0..10_000 {
+            let folder = setup.directory.path().join(format!("streams/s{n}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("schema.json"), schema).unwrap();
+        }
+    })
+    .await;
+    let (sender, _) = people(&server).await;
+    let answer = sender.ingest("one-more", "{}").await;
+    answer.refused(429, "too_many_streams"); // A shipper would drop what a 400 refuses.
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert!(!server.path("streams/one-more").exists());
+    let metrics = server.anonymous().get("/metrics").await;
+    assert!(metrics.text().contains("keyloft_stream_limit_refusals_total 1\n"), "{}", metrics.text());
+    assert_eq!(sender.ingest("s77", "{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_clients_do_not_take_the_memory_of_others() {
+    const MIB: usize = 1 << 20;
+    let server = TestServer::spawn_with(|setup| {
+        setup.config.ingest.max_body_bytes = MIB;
+        setup.config.ingest.max_in_flight_bytes = 2 * MIB;
+    })
+    .await;
+    let key = server.admin().issue("default", "slow", "ingestion").await.api_key;
+    let sender = server.with_key(&key);
+    let part = " ".repeat(MIB / 2);
+    let mut slow: Vec<Raw> = (0..12)
+        .map(|_| {
+            let mut raw = Raw::connect(server.url());
+            raw.send(format!(
+                "POST /api/v1/logstream/web HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-length: {MIB}\r\n\r\n"
+            ));
+            raw
+        })
+        .collect();
+    let mut sending = Vec::new();
+    for mut raw in slow.drain(..) {
+        let part = part.clone();
+        // The server stops reading when it has no room: sending may block, or fail when it has refused.
+        sending.push(tokio::task::spawn_blocking(move || {
+            let _ = raw.try_send(&part);
+            raw
+        }));
+    }
+    // Whoever is slow keeps only what it has sent, and the rest is for others.
+    tokio::time::sleep(std::time::Duration::from_millis(7_500)).await;
+    assert_eq!(sender.ingest("web", "{\"n\":1}").await.status, 200);
+    let mut refused = 0;
+    for raw in sending {
+        let mut raw = raw.await.unwrap();
+        if let Ok(answer) = raw.try_read_some(std::time::Duration::from_millis(200)) {
+            assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
+            refused += 1;
+        }
+    }
+    // Two bodies were promised room at first; at most four halves are in memory.
+    assert!(refused >= 8, "{refused} of 12 were refused");
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_heard_of_a_wider_field_cuts_no_value() {
+    let first = TestServer::spawn().await;
+    let (sender, _) = people(&first).await;
+    assert_eq!(sender.ingest("m", r#"[{"x":1},{"x":2}]"#).await.status, 200);
+    let directory = first.shared_directory();
+    let second = TestServer::spawn_with(move |setup| {
+        setup.directory = directory;
+        setup.config.sync.poll_interval = std::time::Duration::from_secs(3600);
+    })
+    .await;
+    let reader = second.with_key(&first.admin().issue("default", "reader", "query").await.api_key);
+    second.app.sync().await.unwrap();
+    let sql = "SELECT sum(x) AS s, max(x) AS m FROM m";
+    assert_eq!(rows(&reader, sql).await, json!([{"s": 3, "m": 2}]));
+    assert_eq!(sender.ingest("m", r#"[{"x":2.9},{"x":0.7}]"#).await.status, 200);
+    assert_eq!(rows(&reader, sql).await, json!([{"s": 6.6, "m": 2.9}]));
+    let range = json!({"query": sql, "startTime": "2020-01-01T00:00:00Z"});
+    assert_eq!(reader.post("/api/v1/query", range).await.json(), json!([{"s": 6.6, "m": 2.9}]));
 }

@@ -156,6 +156,30 @@ async fn sigterm_waits_for_a_running_query_no_longer_than_it_may() {
     assert!(query.await.unwrap().map_or(true, |answer| answer.status() != 200));
 }
 
+/// The lock of the directory is kept, so that no document can be changed, and a request waits for the schema of its
+/// stream to be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_is_over_in_time_when_the_store_hangs() {
+    let place = Place::new();
+    let (mut process, sender, _) = first_start(&place, &["--shutdown-timeout", "2s", "--ingest-window", "1ms"]).await;
+    assert_eq!(process.with_key(&sender).ingest("first", "{}").await.status, 200);
+    let lock = std::fs::File::options().write(true).open(place.store.join(".settings/keyloft/lock")).unwrap();
+    lock.lock().unwrap();
+    let sender = process.with_key(&sender);
+    let waiting = tokio::spawn(async move {
+        let request = sender.request("POST", "/api/v1/ingest").header("x-p-stream", "first").body(r#"{"new":1}"#);
+        request.send().await.map(|answer| answer.status().as_u16())
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    process.signal("TERM");
+    let start = Instant::now();
+    let log = place.log();
+    assert_eq!(tokio::task::spawn_blocking(move || process.wait()).await.unwrap(), Some(0), "{log}");
+    assert!(start.elapsed() < Duration::from_millis(3500), "{:?}\n{}", start.elapsed(), place.log());
+    assert_ne!(waiting.await.unwrap().ok(), Some(200), "acknowledged, and not durable");
+    assert!(place.log().contains("the store did not answer in time") || place.log().contains("does not answer"));
+}
+
 #[tokio::test]
 async fn a_restart_finds_every_key_event_and_change_again() {
     let place = Place::new();

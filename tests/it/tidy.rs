@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stream", &["cache", "documents", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
     ("query", &["error", "key", "layout", "store", "stream"]),
-    ("usage", &["documents", "error", "ingest", "key", "keystore", "layout", "store", "stream", "sync"]),
+    ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
@@ -75,7 +75,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),
     // DataFusion reads events through the same store, and wraps it.
-    ("object_store", &["store/", "query/engine.rs", "query/tables.rs", "query/failure.rs"]),
+    ("object_store", &["store/", "query/engine.rs", "query/objects.rs", "query/tables.rs", "query/failure.rs"]),
     ("once_cell", &["cache/global.rs"]),
     ("scrypt", &["cli/key/hash.rs"]),
     ("serde_path_to_error", &["cli/yaml.rs"]),
@@ -85,7 +85,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 /// Every `static`. A counter that only makes file names differ within the process holds no state of the system.
 const STATICS: &[(&str, &str)] = &[("cache/global.rs", "CACHE"), ("store/durable.rs", "NEXT")];
 
-/// Words that only `layout.rs` may spell.
+/// Words that only `layout` may spell.
 const OBJECT_NAMES: &[&str] = &["apikeys", ".settings", "streams/", "schema.json", "tenant.json", "admin.json"];
 
 /// Where such a word means something else: a segment of a URL, or what must not reach a client.
@@ -255,7 +255,7 @@ fn files_are_short() {
 #[test]
 fn object_names_are_spelt_in_layout_only() {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|source| source.path != "layout.rs") {
+    for source in sources().iter().filter(|source| source.module() != "layout") {
         for (number, line) in source.lines() {
             let allowed = NO_OBJECT_NAMES.iter().filter(|(place, _)| source.path.starts_with(place));
             let line = allowed.fold(line.to_owned(), |line, (_, harmless)| line.replace(harmless, ""));
@@ -264,7 +264,7 @@ fn object_names_are_spelt_in_layout_only() {
             broken.extend(name.map(|name| format!("{name} in {}:{number}", source.path)));
         }
     }
-    assert_none("object names outside of layout.rs", &broken);
+    assert_none("object names outside of src/layout", &broken);
 }
 
 #[test]

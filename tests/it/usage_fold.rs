@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::StreamExt;
 use keyloft::access::{Action, Attempt, authenticate};
+use keyloft::ingest::SystemWriter;
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
 use keyloft::stream::catalog::StreamCatalog;
 use keyloft::usage::{Meter, UsageSettings, Use};
@@ -37,7 +38,7 @@ impl Node {
         // Whoever does not say that it lives is folded at once: nobody here says so.
         let settings =
             UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
-        let meter = Meter::new(bucket.clone(), keystore.clone(), Arc::new(StreamCatalog::new(bucket)), settings);
+        let meter = Meter::new(bucket.clone(), keystore.clone(), system_streams(&bucket), settings);
         Self { meter, clock, keystore, faults, secret: secret.to_owned() }
     }
 
@@ -211,6 +212,10 @@ async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
     assert_eq!(events, 10_001);
 }
 
+fn system_streams(bucket: &Bucket) -> Arc<SystemWriter> {
+    Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))))
+}
+
 /// Counts, is folded and goes on, on a store of its own kind.
 async fn lives_on(place: TestStore) {
     let bucket = place.open();
@@ -222,7 +227,7 @@ async fn lives_on(place: TestStore) {
         let (bucket, settings) = (place.open(), UsageSettings { max_age: Duration::ZERO, ..Default::default() });
         let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
         keystore.sync().await.unwrap();
-        Meter::new(bucket.clone(), keystore, Arc::new(StreamCatalog::new(bucket)), settings)
+        Meter::new(bucket.clone(), keystore, system_streams(&bucket), settings)
     };
     let at = SystemClock.now();
     let used = Use { at, address: None, admitted: true, older: None, refused: None, events: 1, bytes: 0 };

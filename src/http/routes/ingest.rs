@@ -4,11 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use crate::access::limits::Cost;
+use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::authorize::Authorized;
 use crate::http::error::Problem;
-use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{content_encoding, media_type, unsupported};
+use crate::http::receive::{Received, receive};
 use crate::http::usage::Accepted;
 use crate::ingest::{ContentEncoding, Framing, Origin, Upload};
 use crate::key::StreamName;
@@ -21,7 +22,7 @@ const NDJSON_SUBTYPES: [&str; 8] =
 /// Takes events for the stream that `X-P-Stream` names; answers once they are durable.
 ///
 /// # Errors
-/// 400, 403 `stream_not_allowed`, 408, 413, 415, 429 `rate_limited`, 503.
+/// 400, 403 `stream_not_allowed`, 408, 413, 415, 429 `rate_limited` and `too_many_streams`, 503.
 pub async fn by_header(
     authorized: Authorized,
     app: web::Data<App>,
@@ -60,15 +61,19 @@ async fn accept(
 ) -> Result<HttpResponse, Problem> {
     authorized.check_stream(&stream)?;
     let (framing, encoding) = (framing(request)?, encoding(request)?);
-    check_length(request, app.max_body_bytes)?;
-    let body = read_body(payload.into_inner(), app.max_body_bytes, app.body_timeout).await?;
+    let Received { body, reservation } = receive(app, request, payload.into_inner()).await?;
     let key = authorized.key();
     let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };
     let body_bytes = body.len();
-    let unstored = app.ingest.read(Upload { encoding, framing, body }).await?;
+    let unstored = app.ingest.read(Upload { encoding, framing, body }, reservation).await?;
     let cost = Cost { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
     authorized.acquire(cost).await?;
-    let accepted = app.ingest.store(origin, &stream, unstored).await?;
+    let stored = app.ingest.store(origin, &stream, unstored).await;
+    let accepted = stored.inspect_err(|error| {
+        if error.kind() == ErrorKind::TooManyStreams {
+            app.metrics.stream_limit_refusals.inc();
+        }
+    })?;
     app.metrics.events.inc_by(accepted as u64);
     app.metrics.ingested_bytes.inc_by(body_bytes as u64);
     authorized.note_accepted(Accepted { events: accepted as u64, bytes: body_bytes as u64 });

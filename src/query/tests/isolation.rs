@@ -108,7 +108,7 @@ async fn a_file_that_is_broken_is_not_the_clients_fault_and_is_not_named() {
     let house = House::new();
     house.cars().await;
     let (tenant, stream) = (TenantId::default(), StreamName::parse("cars").unwrap());
-    let name = ObjectName::Events { tenant, stream, date: at("2026-11-20T00:00:00Z").date_naive(), id: fresh() };
+    let name = ObjectName::events(tenant, stream, at("2026-11-20T00:00:00Z"), fresh());
     house.put(name, b"this is no Parquet file".to_vec()).await;
     let error = house.ask(everything("default"), request("SELECT * FROM cars"), Format::JsonArray).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Corrupt, "a file of events cannot be read"));

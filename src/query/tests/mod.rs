@@ -10,6 +10,7 @@ mod hostile;
 mod isolation;
 mod json;
 mod nulls;
+mod objects;
 mod stopping;
 
 use std::sync::Arc;
@@ -71,7 +72,11 @@ impl House {
     }
 
     fn with(settings: QuerySettings) -> Self {
-        let bucket = Bucket::in_memory();
+        Self::on(Bucket::in_memory(), settings)
+    }
+
+    /// Another node on a store, which knows of no stream yet.
+    fn on(bucket: Bucket, settings: QuerySettings) -> Self {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let engine = Engine::new(bucket.clone(), catalog.clone(), settings).unwrap();
         Self { bucket, catalog, engine }
@@ -92,7 +97,7 @@ impl House {
                 Field { name: (*name).into(), field_type }
             })
             .collect();
-        self.catalog.widen(&tenant, &stream, &fields).await.unwrap();
+        self.catalog.widen_by_all(&tenant, &stream, &[&fields]).await.unwrap();
         let rows = columns[0].1.len();
         let times = TimestampMillisecondArray::from(vec![at(time).timestamp_millis(); rows]).with_timezone("UTC");
         let ours: [(&str, ArrayRef); 3] = [
@@ -105,7 +110,7 @@ impl House {
         let mut writer = ArrowWriter::try_new(&mut body, batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        self.put(ObjectName::Events { tenant, stream, date: at(time).date_naive(), id: fresh() }, body).await;
+        self.put(ObjectName::events(tenant, stream, at(time), fresh()), body).await;
     }
 
     async fn put(&self, name: ObjectName, body: Vec<u8>) {

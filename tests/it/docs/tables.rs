@@ -133,10 +133,10 @@ async fn the_table_of_metrics_is_complete_and_right() {
     assert_eq!(said, is);
 }
 
-/// The names of objects, as `src/layout.rs` documents them.
+/// The names of objects, as `src/layout/mod.rs` documents them.
 #[test]
 fn the_table_of_objects_is_that_of_the_layout() {
-    let layout = std::fs::read_to_string(root().join("src/layout.rs")).unwrap();
+    let layout = std::fs::read_to_string(root().join("src/layout/mod.rs")).unwrap();
     let is: BTreeSet<&str> = layout
         .lines()
         .filter_map(|line| line.trim().strip_prefix("/// `")?.split_once("`: "))

@@ -19,6 +19,20 @@ impl Raw {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends as much as the server takes.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.0.write_all(bytes.as_ref())
+    }
+
+    /// Reads once, and gives up after a while.
+    pub fn try_read_some(&mut self, timeout: Duration) -> std::io::Result<Vec<u8>> {
+        self.0.set_read_timeout(Some(timeout))?;
+        let mut some = vec![0; 64 * 1024];
+        let length = self.0.read(&mut some)?;
+        some.truncate(length);
+        Ok(some)
+    }
+
     /// Sends a query and reads nothing.
     pub fn query(url: &str, api_key: &str, sql: &str) -> Self {
         let mut raw = Self::connect(url);

@@ -2,11 +2,18 @@
 //!
 //! The objects of the default tenant stand at the root of the store, those of every other tenant under `<tenant>/`.
 //! Identities are validated types, so no name can leave its tenant's folder.
+//!
+//! [`arrival`]: what the name of an object of events tells about the time of their arrival.
 
-use chrono::NaiveDate;
+pub mod arrival;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use relative_path::{RelativePath, RelativePathBuf};
 use uuid::Uuid;
 
+pub use self::arrival::{ArrivalTime, Minute};
 use crate::key::{KeyId, NameHash, NodeId, StreamName, TenantId};
 
 const SETTINGS: &str = ".settings";
@@ -48,14 +55,15 @@ pub enum ObjectName {
         /// Which stream.
         stream: StreamName,
     },
-    /// `<T>streams/<stream>/date=YYYY-MM-DD/<uuid>.parquet`: events that arrived on that day (UTC).
+    /// `<T>streams/<stream>/date=YYYY-MM-DD/<HHMM>-<uuid>.parquet`: events that arrived in that minute (UTC). In older
+    /// names, without `<HHMM>-`, on that day.
     Events {
         /// Whose stream.
         tenant: TenantId,
         /// Which stream.
         stream: StreamName,
-        /// The day of arrival.
-        date: NaiveDate,
+        /// When all of them arrived.
+        arrived: ArrivalTime,
         /// Unique among all.
         id: Uuid,
     },
@@ -116,14 +124,23 @@ pub enum ObjectName {
 }
 
 impl ObjectName {
+    /// The name of an object of events that all arrived in the minute of `arrived_at`.
+    pub fn events(tenant: TenantId, stream: StreamName, arrived_at: DateTime<Utc>, id: Uuid) -> Self {
+        Self::Events { tenant, stream, arrived: ArrivalTime::Minute(Minute::of(arrived_at)), id }
+    }
+
     /// The name in the store.
     pub fn path(&self) -> RelativePathBuf {
         match self {
             Self::Key { tenant, key_id } => keys(tenant).join(format!("{key_id}.json")),
             Self::Tenant { tenant } => settings(tenant).join(TENANT),
             Self::Schema { tenant, stream } => stream_folder(tenant, stream).join(SCHEMA),
-            Self::Events { tenant, stream, date, id } => {
-                day(tenant, stream, *date).join(format!("{}.parquet", id.as_hyphenated()))
+            Self::Events { tenant, stream, arrived, id } => {
+                let minute = match arrived {
+                    ArrivalTime::Minute(minute) => minute.hhmm() + "-",
+                    ArrivalTime::Day(_) => String::new(),
+                };
+                day(tenant, stream, arrived.date()).join(format!("{minute}{}.parquet", id.as_hyphenated()))
             }
             Self::NameClaim { tenant, name, generation } => {
                 name_claims(tenant, name).join(format!("{}.json", number(*generation)))
@@ -163,9 +180,14 @@ impl ObjectName {
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),
             [STREAMS, stream, day, file] => {
-                let stream = StreamName::parse(stream).ok()?;
-                let id = parse_uuid(file.strip_suffix(".parquet")?)?;
-                Some(Self::Events { tenant, stream, date: parse_day(day)?, id })
+                let (stream, date) = (StreamName::parse(stream).ok()?, parse_day(day)?);
+                let file = file.strip_suffix(".parquet")?;
+                // No UUID begins with four digits and a hyphen.
+                let (arrived, id) = match file.split_once('-').filter(|(minute, _)| minute.len() == 4) {
+                    Some((minute, id)) => (ArrivalTime::Minute(Minute::parse(date, minute)?), id),
+                    None => (ArrivalTime::Day(date), file),
+                };
+                Some(Self::Events { tenant, stream, arrived, id: parse_uuid(id)? })
             }
             _ => None,
         }
@@ -298,90 +320,4 @@ fn settings(tenant: &TenantId) -> RelativePathBuf {
 
 fn root(tenant: &TenantId) -> RelativePathBuf {
     RelativePathBuf::from(if tenant.is_default() { "" } else { tenant.as_str() })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::key::KeyName;
-
-    fn names() -> impl Strategy<Value = ObjectName> {
-        let tenant = prop_oneof![
-            Just(TenantId::default()),
-            "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
-        ];
-        let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-        (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..13).prop_map(|(tenant, stream, number, days, which)| {
-            let id = Uuid::from_u128(number);
-            match which {
-                0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
-                1 => ObjectName::Tenant { tenant },
-                2 => ObjectName::Schema { tenant, stream },
-                3 => {
-                    let date = NaiveDate::from_num_days_from_ce_opt(700_000 + days).unwrap();
-                    ObjectName::Events { tenant, stream, date, id }
-                }
-                4 => {
-                    let name = KeyName::parse(&format!("name {number}")).unwrap().hash();
-                    ObjectName::NameClaim { tenant, name, generation: number as u64 }
-                }
-                5 => ObjectName::LogEntry { seq: number as u64 },
-                6 => ObjectName::Node { node_id: NodeId::parse(&id.to_string()).unwrap() },
-                7 => ObjectName::Snapshot { seq: number as u64, id },
-                8 => ObjectName::SnapshotPart { seq: number as u64, id, part: number as u16 },
-                9 => ObjectName::UsageSheet { id },
-                10 => ObjectName::UsagePiece { id },
-                11 => ObjectName::UsageArchive,
-                _ => ObjectName::Admin,
-            }
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn every_name_reads_back(name in names()) {
-            prop_assert_eq!(ObjectName::parse(&name.path()), Some(name));
-        }
-
-        #[test]
-        fn every_name_stays_in_its_tenants_folder(name in names()) {
-            let path = name.path();
-            prop_assert!(!path.as_str().split('/').any(|part| part.is_empty() || part == "." || part == ".."));
-            if let ObjectName::Key { tenant, .. } | ObjectName::Schema { tenant, .. } = &name {
-                prop_assert_eq!(path.starts_with(tenant.as_str()), !tenant.is_default());
-            }
-        }
-
-        #[test]
-        fn what_parses_is_spelt_as_we_spell_it(path in "[a-z./=0-9-]{0,80}") {
-            if let Some(name) = ObjectName::parse(RelativePath::new(&path)) {
-                let spelt = name.path();
-                prop_assert_eq!(spelt.as_str(), path);
-            }
-        }
-    }
-
-    #[test]
-    fn the_contract_is_spelt_out() {
-        let key_id = KeyId::parse("5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10").unwrap();
-        let acme = TenantId::parse("acme").unwrap();
-        let key = |tenant: &TenantId| ObjectName::Key { tenant: tenant.clone(), key_id }.path();
-        assert_eq!(key(&TenantId::default()), ".settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json");
-        assert_eq!(key(&acme), "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json");
-        let date = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
-        let web = StreamName::parse("web").unwrap();
-        assert_eq!(day(&acme, &web, date), "acme/streams/web/date=2026-11-22");
-        assert_eq!(ObjectName::Admin.path(), ".settings/keyloft/admin.json");
-        assert_eq!(ObjectName::LogEntry { seq: 7 }.path(), ".settings/keyloft/log/00000000000000000007.json");
-        let claim = ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
-        assert_eq!(
-            claim.path(),
-            "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json"
-        );
-        assert_eq!(ObjectName::parse(RelativePath::new("default/.settings/tenant.json")), None);
-        assert_eq!(parseable_metadata(&TenantId::default()), ".parseable/.parseable.json");
-        assert_eq!(parseable_metadata(&TenantId::parse("acme").unwrap()), "acme/.parseable.json");
-    }
 }

@@ -1,0 +1,268 @@
+//! The requests of a stream share objects: a queue for each stream that is busy, and a task that empties it.
+//!
+//! **Invariant**: a stream has a queue exactly as long as a task runs for it. Both the end of the task and the arrival of
+//! a request are decided under one lock, so no request is left behind in a queue that nobody empties.
+//! **Invariant**: all rows of an object arrived in the minute that its name states.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::budget::Reservation;
+use super::write::{DecodedRequest, parquet};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{StreamName, TenantId};
+use crate::layout::{Minute, ObjectName};
+use crate::store::Bucket;
+use crate::stream::{Field, StreamCatalog};
+
+/// How many requests share one object at most.
+const MAX_BATCH_REQUESTS: usize = 1000;
+
+/// Which stream of which tenant.
+pub(super) type Destination = (TenantId, StreamName);
+
+/// A decoded request that waits until it is durable.
+#[derive(Debug)]
+pub(super) struct QueuedRequest {
+    pub(super) request: DecodedRequest,
+    pub(super) answer: oneshot::Sender<Result<usize>>,
+    pub(super) queued_at: Instant,
+    /// Given back when the answer has been sent, whether or not anybody still listens.
+    pub(super) reservation: Reservation,
+}
+
+impl QueuedRequest {
+    /// Sends the answer; a client that has hung up is no concern of the others.
+    fn answer(self, answer: Result<usize>) {
+        let _ = self.answer.send(answer);
+        drop(self.reservation);
+    }
+}
+
+/// The queues of all streams that have requests waiting or under way.
+#[derive(Debug)]
+pub(super) struct Batcher {
+    queues: Mutex<HashMap<Destination, StreamQueue>>,
+    writer: Writer,
+    window: Duration,
+    max_batch_bytes: usize,
+    /// Once it is cancelled, no request waits for others any more.
+    closing: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct StreamQueue {
+    requests: VecDeque<QueuedRequest>,
+    bytes: usize,
+    full: Arc<Notify>,
+}
+
+impl StreamQueue {
+    fn is_full(&self, max_bytes: usize) -> bool {
+        self.bytes >= max_bytes || self.requests.len() >= MAX_BATCH_REQUESTS
+    }
+}
+
+impl Batcher {
+    pub(super) fn new(writer: Writer, window: Duration, max_batch_bytes: usize, closing: CancellationToken) -> Self {
+        Self { queues: Mutex::default(), writer, window, max_batch_bytes, closing }
+    }
+
+    /// Puts a request into the queue of its stream, which is emptied on `runtime`.
+    pub(super) fn queue(self: &Arc<Self>, runtime: &Handle, destination: Destination, queued: QueuedRequest) {
+        let is_new = {
+            let mut queues = self.queues.lock();
+            let is_new = !queues.contains_key(&destination);
+            let queue = queues.entry(destination.clone()).or_default();
+            queue.bytes += queued.reservation.bytes();
+            queue.requests.push_back(queued);
+            if queue.is_full(self.max_batch_bytes) {
+                queue.full.notify_one();
+            }
+            is_new
+        };
+        if is_new {
+            let task = StreamTask { batcher: self.clone(), destination, has_ended: false };
+            runtime.spawn(task.run());
+        }
+    }
+
+    /// Returns when the first request has waited for the window, or a batch is full, or ingest is closing.
+    async fn until_ready(&self, destination: &Destination) {
+        loop {
+            let (full, leaves_at) = {
+                let queues = self.queues.lock();
+                let Some(queue) = queues.get(destination) else { return };
+                let Some(first) = queue.requests.front() else { return };
+                if queue.is_full(self.max_batch_bytes) {
+                    return;
+                }
+                (queue.full.clone(), first.queued_at + self.window)
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(leaves_at) => return,
+                () = self.closing.cancelled() => return,
+                () = full.notified() => {} // Perhaps for the batch before: look again.
+            }
+        }
+    }
+
+    /// The next batch: of one minute, and within the bounds. `None` when no request waits, and then the queue is gone.
+    fn next_batch(&self, destination: &Destination) -> Option<Vec<QueuedRequest>> {
+        let mut queues = self.queues.lock();
+        let queue = queues.get_mut(destination)?;
+        let mut batch: Vec<QueuedRequest> = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = queue.requests.front() {
+            let minute = |queued: &QueuedRequest| Minute::of(queued.request.arrived_at);
+            let same_minute = batch.first().is_none_or(|first| minute(first) == minute(next));
+            let fits = batch.is_empty() || bytes + next.reservation.bytes() <= self.max_batch_bytes;
+            if !same_minute || !fits || batch.len() >= MAX_BATCH_REQUESTS {
+                break;
+            }
+            bytes += next.reservation.bytes();
+            batch.extend(queue.requests.pop_front());
+        }
+        queue.bytes -= bytes;
+        if batch.is_empty() {
+            queues.remove(destination);
+            return None;
+        }
+        Some(batch)
+    }
+
+    /// No task empties this queue any more: those who wait are refused.
+    fn abandon(&self, destination: &Destination) {
+        let abandoned = self.queues.lock().remove(destination);
+        drop(abandoned); // Outside the lock: it wakes those who wait.
+    }
+
+    /// How many streams have a task.
+    #[cfg(test)]
+    pub(super) fn busy_streams(&self) -> usize {
+        self.queues.lock().len()
+    }
+}
+
+/// The task of one stream: lives as long as requests for it come.
+struct StreamTask {
+    batcher: Arc<Batcher>,
+    destination: Destination,
+    has_ended: bool,
+}
+
+impl StreamTask {
+    async fn run(mut self) {
+        loop {
+            self.batcher.until_ready(&self.destination).await;
+            let Some(batch) = self.batcher.next_batch(&self.destination) else { break };
+            let (writer, destination) = (self.batcher.writer.clone(), self.destination.clone());
+            // A task of its own: if it panics, its requests are answered and the next batch is written.
+            if let Err(error) = tokio::spawn(async move { writer.commit(destination, batch).await }).await {
+                tracing::error!("a batch of events was lost to a defect, and refused: {error}");
+            }
+        }
+        self.has_ended = true;
+    }
+}
+
+impl Drop for StreamTask {
+    /// The runtime went away under the task: its requests are refused rather than left waiting.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.batcher.abandon(&self.destination);
+        }
+    }
+}
+
+/// Makes rows durable.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    pub(super) bucket: Bucket,
+    pub(super) catalog: Arc<StreamCatalog>,
+    /// One permit for each encoder or decoder that may run off the async threads.
+    pub(super) cpu: Arc<Semaphore>,
+}
+
+impl Writer {
+    /// Widens the stream once for the whole batch, writes one object, and answers every request. A request that does not
+    /// fit the stream is refused alone.
+    async fn commit(&self, (tenant, stream): Destination, batch: Vec<QueuedRequest>) {
+        let fields: Vec<&[Field]> = batch.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
+        let (schema, conflicts) = match self.catalog.widen_by_all(&tenant, &stream, &fields).await {
+            Ok(widened) => widened,
+            Err(error) => return refuse(batch, &error),
+        };
+        let mut fitting = Vec::with_capacity(batch.len());
+        for (queued, conflict) in batch.into_iter().zip(conflicts) {
+            match conflict {
+                Some(conflict) => queued.answer(Err(conflict.into_error())),
+                None => fitting.push(queued),
+            }
+        }
+        let Some(first) = fitting.first() else { return };
+        let name = ObjectName::events(tenant, stream, first.request.arrived_at, new_id());
+        let requests = requests(&fitting);
+        match self.write(&name, move || parquet(&schema, &requests)).await {
+            Ok(()) => fitting.into_iter().for_each(|queued| {
+                let rows = queued.request.batch.rows;
+                queued.answer(Ok(rows));
+            }),
+            Err(error) => refuse(fitting, &error),
+        }
+    }
+
+    /// Writes what `encode` makes, which has a thread to itself.
+    pub(super) async fn write(
+        &self,
+        name: &ObjectName,
+        encode: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
+    ) -> Result<()> {
+        let body = on_cpu(&self.cpu, &Handle::current(), encode).await?;
+        self.bucket.write_large(name, body.into()).await
+    }
+}
+
+/// Runs `work` on a thread of its own, once one of the permits is free: what encoders and decoders hold is bounded.
+pub(super) async fn on_cpu<T: Send + 'static>(
+    cpu: &Arc<Semaphore>,
+    runtime: &Handle,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, format!("a thread failed: {error}"));
+    let permit = cpu.clone().acquire_owned().await.map_err(|error| failed(&error))?;
+    let work = move || {
+        let _permit = permit; // Kept to the end, also when nobody waits for it any more.
+        work()
+    };
+    runtime.spawn_blocking(work).await.map_err(|error| failed(&error))?
+}
+
+/// Arrays are shared, so cloning a request copies no events.
+fn requests(batch: &[QueuedRequest]) -> Vec<DecodedRequest> {
+    batch.iter().map(|queued| queued.request.clone()).collect()
+}
+
+fn refuse(batch: Vec<QueuedRequest>, error: &Error) {
+    tracing::warn!(requests = batch.len(), "a batch of events could not be stored: {error:?}");
+    batch.into_iter().for_each(|queued| {
+        let again = Error::new(error.kind(), error.message());
+        queued.answer(Err(match error.wait() {
+            Some(wait) => again.retry_after(wait),
+            None => again,
+        }));
+    });
+}
+
+#[allow(clippy::disallowed_methods)]
+fn new_id() -> Uuid {
+    Uuid::new_v4()
+}

@@ -1,0 +1,233 @@
+//! The front door: a request goes in, and its answer comes when its events are durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::batcher::{Batcher, QueuedRequest, Writer, on_cpu};
+use super::budget::{Budget, Reservation};
+use super::write::DecodedRequest;
+use super::{Batch, CommonFields, ContentEncoding, Decoded, Places, SystemWriter, Text, Upload, decode, inflate};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyId, Label, StreamName, TenantId};
+use crate::store::Bucket;
+use crate::stream::StreamCatalog;
+
+/// No request may take more memory than this, whatever the settings say: Arrow counts text in 32 bits.
+const MAX_BODY_BYTES: usize = 1 << 30;
+/// Bodies up to here are decoded where they arrive; larger ones would keep other requests of the thread waiting.
+const INLINE_BYTES: usize = 64 * 1024;
+/// The same for compressed bodies, which grow.
+const INLINE_COMPRESSED_BYTES: usize = 4 * 1024;
+/// What a request counts for at least: its own bookkeeping.
+const MIN_REQUEST_BYTES: usize = 1024;
+
+/// The bounds of ingest.
+#[derive(Debug, Clone)]
+pub struct IngestSettings {
+    /// The largest body of one request, decompressed, in bytes. At most 1 GiB counts.
+    pub max_body_bytes: usize,
+    /// How long the first request of a batch waits for others.
+    pub window: Duration,
+    /// How many bytes of requests, decoded, share one object.
+    pub max_batch_bytes: usize,
+    /// How many bytes of requests may be in memory over all streams: bodies as they arrive, then their events.
+    pub max_in_flight_bytes: usize,
+    /// How long a request waits when so many bytes are in memory already.
+    pub acquire_timeout: Duration,
+}
+
+impl Default for IngestSettings {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 10 << 20,
+            window: Duration::from_millis(20),
+            max_batch_bytes: 32 << 20,
+            max_in_flight_bytes: 256 << 20,
+            acquire_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who sends: known from the key, never from what the client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Whose stream.
+    pub tenant: TenantId,
+    /// The key that was presented.
+    pub key_id: KeyId,
+    /// The source that key stands for.
+    pub source_id: Option<Label>,
+}
+
+/// The events of a request that were read and are not stored. Dropping them is the end of them.
+#[derive(Debug)]
+pub struct Unstored {
+    batch: Batch,
+    places: Places,
+    reservation: Reservation,
+    arrived_at: DateTime<Utc>,
+}
+
+impl Unstored {
+    /// How many there are.
+    pub fn events(&self) -> usize {
+        self.batch.rows
+    }
+}
+
+/// Takes in events. Cheap to clone; all clones share their queues and bounds.
+///
+/// Requests for one stream that arrive within a short window and one minute, or while the batch before is being written,
+/// share one object.
+#[derive(Debug, Clone)]
+pub struct Ingest(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<dyn Clock>,
+    max_body_bytes: usize,
+    budget: Budget,
+    closing: CancellationToken,
+    writer: Writer,
+    batcher: Arc<Batcher>,
+    /// Where batches are written. An HTTP worker may have a runtime of its own that ends before its batches do.
+    runtime: Option<Handle>,
+}
+
+impl Ingest {
+    /// Batches are written on the runtime this is called in; called outside of one, on those of the callers of
+    /// [`Ingest::accept`].
+    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, clock: Arc<dyn Clock>, settings: IngestSettings) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let writer = Writer { bucket, catalog, cpu: Arc::new(Semaphore::new(cores)) };
+        let closing = CancellationToken::new();
+        let batcher = Batcher::new(writer.clone(), settings.window, settings.max_batch_bytes, closing.clone());
+        Self(Arc::new(Shared {
+            clock,
+            max_body_bytes: settings.max_body_bytes.min(MAX_BODY_BYTES),
+            budget: Budget::new(settings.max_in_flight_bytes, settings.acquire_timeout),
+            closing,
+            writer,
+            batcher: Arc::new(batcher),
+            runtime: Handle::try_current().ok(),
+        }))
+    }
+
+    /// Takes in the events of one request whose body is in memory already, and returns how many there were, once they
+    /// are durable. Whoever drops the future early does not learn whether they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the body or its fit to the stream is wrong, [`ErrorKind::TooLarge`] when it is over
+    /// a bound: nothing of it is stored then. [`ErrorKind::TooManyStreams`] when the tenant may have no more streams.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, too much is under way, or [`Ingest::drain`] was
+    /// called: send it again later.
+    pub async fn accept(&self, origin: Origin, stream: &StreamName, upload: Upload) -> Result<usize> {
+        let reservation = self.reserve(Some(upload.body.len() as u64)).await?;
+        let unstored = self.read(upload, reservation).await?;
+        self.store(origin, stream, unstored).await
+    }
+
+    /// Sets memory aside for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it
+    /// before the body is read, and see to it that what is held of the body never exceeds the reservation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] as for [`Ingest::accept`].
+    pub async fn reserve(&self, stated_bytes: Option<u64>) -> Result<Reservation> {
+        self.check_open()?;
+        let max_bytes = self.0.max_body_bytes;
+        let stated = stated_bytes.map_or(max_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let reservation = self.0.budget.acquire(stated.min(max_bytes).max(MIN_REQUEST_BYTES)).await?;
+        self.check_open()?;
+        Ok(reservation)
+    }
+
+    /// Reads the events of one request. Nothing is stored before [`Ingest::store`].
+    ///
+    /// # Errors
+    /// Those of [`Ingest::accept`] that concern the body.
+    pub async fn read(&self, upload: Upload, reservation: Reservation) -> Result<Unstored> {
+        self.check_open()?;
+        let Upload { encoding, framing, body } = upload;
+        let shared = &self.0;
+        let (arrived_at, max_bytes) = (shared.clock.now(), shared.max_body_bytes);
+        let inline_bytes = match encoding {
+            ContentEncoding::Identity => INLINE_BYTES,
+            ContentEncoding::Gzip | ContentEncoding::Zstd => INLINE_COMPRESSED_BYTES,
+        };
+        let is_small = body.len() <= inline_bytes;
+        // The reservation goes along, so that it is kept when the client hangs up in the middle.
+        let work = move || {
+            let mut reservation = reservation;
+            let body = inflate(encoding, &body, max_bytes)?;
+            reservation.set(body.len().max(MIN_REQUEST_BYTES));
+            let Decoded { batch, places } = decode(&[Text::of_body(&body, framing)], &CommonFields::default())?;
+            reservation.set(batch.memory_bytes().max(MIN_REQUEST_BYTES));
+            Ok(Unstored { batch, places, reservation, arrived_at })
+        };
+        if is_small { work() } else { on_cpu(&shared.writer.cpu, &shared.runtime(), work).await }
+    }
+
+    /// Stores what was read, and returns how many events it were, once they are durable.
+    ///
+    /// # Errors
+    /// Those of [`Ingest::accept`] that concern the stream or the store.
+    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<usize> {
+        let shared = &self.0;
+        let Unstored { batch, places, reservation, arrived_at } = unstored;
+        if batch.rows == 0 {
+            return Ok(0);
+        }
+        let Origin { tenant, key_id, source_id } = origin;
+        let (answer, answered) = oneshot::channel();
+        let request = DecodedRequest { batch, key_id, source_id, arrived_at };
+        let queued = QueuedRequest { request, answer, queued_at: Instant::now(), reservation };
+        shared.batcher.queue(&shared.runtime(), (tenant, stream.clone()), queued);
+        let lost = |_| Err(Error::new(ErrorKind::Unavailable, "the events were not stored"));
+        answered.await.unwrap_or_else(lost).map_err(|error| places.explain(error))
+    }
+
+    /// What writes the rows of system streams.
+    pub fn system_writer(&self) -> SystemWriter {
+        SystemWriter::sharing(self.0.writer.clone())
+    }
+
+    /// From now on no request is taken in; returns when all that were are durable or refused, and answered. A store that
+    /// hangs makes this wait for long: give it a deadline.
+    pub async fn drain(&self) {
+        self.0.closing.cancel();
+        self.0.budget.until_unused().await;
+    }
+
+    /// Returns when [`Ingest::drain`] is called: nothing that is read from now on will be stored.
+    pub async fn closing(&self) {
+        self.0.closing.cancelled().await;
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] once [`Ingest::drain`] was called.
+    fn check_open(&self) -> Result<()> {
+        if self.0.closing.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
+        }
+        Ok(())
+    }
+
+    /// How many streams have requests waiting or under way.
+    #[cfg(test)]
+    pub(super) fn busy_streams(&self) -> usize {
+        self.0.batcher.busy_streams()
+    }
+}
+
+impl Shared {
+    fn runtime(&self) -> Handle {
+        self.runtime.clone().unwrap_or_else(Handle::current)
+    }
+}

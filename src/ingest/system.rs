@@ -1,0 +1,46 @@
+//! Rows that the server writes about its own work.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+
+use super::Batch;
+use super::batcher::Writer;
+use super::write::parquet_about;
+use crate::error::Result;
+use crate::layout::ObjectName;
+use crate::store::Bucket;
+use crate::stream::{StreamCatalog, SystemRows, SystemStream};
+
+/// Writes system streams as objects of their own, beside the queues of clients.
+#[derive(Debug, Clone)]
+pub struct SystemWriter(Writer);
+
+impl SystemWriter {
+    /// Writes into `bucket`, one object at a time.
+    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>) -> Self {
+        Self(Writer { bucket, catalog, cpu: Arc::new(Semaphore::new(1)) })
+    }
+
+    pub(super) fn sharing(writer: Writer) -> Self {
+        Self(writer)
+    }
+}
+
+#[async_trait]
+impl SystemStream for SystemWriter {
+    async fn write(&self, rows: SystemRows) -> Result<()> {
+        let SystemRows { tenant, stream, id, at, about, fields, columns } = rows;
+        if about.is_empty() {
+            return Ok(());
+        }
+        let (schema, conflicts) = self.0.catalog.widen_by_all(&tenant, &stream, &[&fields]).await?;
+        if let Some(conflict) = conflicts.into_iter().flatten().next() {
+            return Err(conflict.into_error());
+        }
+        let name = ObjectName::events(tenant, stream, at, id);
+        let batch = Batch { fields, rows: about.len(), columns };
+        self.0.write(&name, move || parquet_about(&schema, &batch, &about, at)).await
+    }
+}

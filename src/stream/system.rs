@@ -1,0 +1,44 @@
+//! Streams that the server writes itself: `keyloft_…`.
+
+use std::fmt::Debug;
+
+use arrow::array::ArrayRef;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Field;
+use crate::error::Result;
+use crate::key::{KeyId, Label, StreamName, TenantId};
+
+/// Where the server writes rows about its own work. Whoever has such rows takes this trait, so that it needs to know
+/// nothing of how events are stored.
+#[async_trait]
+pub trait SystemStream: Debug + Send + Sync {
+    /// Stores all of `rows`, durably, as one object. Rows that are written again with the same tenant, stream,
+    /// [`SystemRows::id`] and [`SystemRows::at`] replace the first ones: after an unclear answer, write them again.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when the rows do not fit the stream, [`crate::ErrorKind::Unavailable`] when the
+    /// store does not answer.
+    async fn write(&self, rows: SystemRows) -> Result<()>;
+}
+
+/// Rows of a system stream.
+#[derive(Debug, Clone)]
+pub struct SystemRows {
+    /// Whose stream.
+    pub tenant: TenantId,
+    /// Which stream.
+    pub stream: StreamName,
+    /// Identifies these rows.
+    pub id: Uuid,
+    /// `p_timestamp` of every row.
+    pub at: DateTime<Utc>,
+    /// `p_key_id` and `p_source_id` of each row.
+    pub about: Vec<(Option<KeyId>, Option<Label>)>,
+    /// The fields of the rows.
+    pub fields: Vec<Field>,
+    /// One column for each field, of the Arrow type of that field, as long as `about`.
+    pub columns: Vec<ArrayRef>,
+}
