@@ -84,6 +84,13 @@ impl Proxy {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The status of the answer to events in a file.
+    fn status(&self, from: &str, api_key: &str, file: &str) -> String {
+        let header = format!("X-API-KEY: {api_key}");
+        let arguments = ["-H", &header, "-o", "/dev/null", "-w", "%{http_code}", "--data-binary", file];
+        String::from_utf8(self.curl(from, "logstream/web", &arguments).stdout).unwrap()
+    }
+
     /// Issues a key with the command line, which checks the certificate too.
     fn issue(&self, arguments: &[&str]) -> String {
         let mut command = keyloft();
@@ -106,12 +113,12 @@ impl Proxy {
         assert!(self.ask("127.0.0.3", "logstream/web", &ingestion, &spoof).contains("network_not_allowed"));
         let sql = ["-d", r#"{"query": "SELECT count(*) AS n FROM web"}"#];
         assert_eq!(self.ask("127.0.0.3", "query", &query, &sql), r#"[{"n":1}]"#);
-        // An early refusal reaches a client that is still sending.
+        // An early refusal reaches a client that is still sending. A proxy may cut its body when the server has closed.
         let body = self.certificate.with_file_name("large");
         std::fs::write(&body, vec![b'x'; 12_000_000]).unwrap();
-        let large = ["--data-binary", &format!("@{}", body.display())];
-        assert!(self.ask("127.0.0.2", "logstream/web", &ingestion, &large).contains("payload_too_large"));
-        assert!(self.ask("127.0.0.2", "logstream/web", "unknown", &large).contains("invalid_api_key"));
+        let large = format!("@{}", body.display());
+        assert_eq!(self.status("127.0.0.2", &ingestion, &large), "413");
+        assert_eq!(self.status("127.0.0.2", "unknown", &large), "401");
     }
 }
 
