@@ -247,7 +247,6 @@ impl Sessions {
         let concerned = |session: &&Arc<Session>| match change {
             Change::Key { tenant, key_id } => session.key_id == *key_id && session.tenant == *tenant,
             Change::Tenant { tenant } => session.tenant == *tenant,
-            Change::Stream { .. } => false,
         };
         let concerned: Vec<_> = self.open.lock().values().filter(concerned).cloned().collect();
         for session in concerned {

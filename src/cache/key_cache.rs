@@ -9,7 +9,7 @@ use relative_path::RelativePath;
 
 use super::table::{Table, UnreadableDocuments, Unreservable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyId, KeyName, StreamName, Tenant, TenantId};
+use crate::key::{ApiKey, Digest, KeyId, KeyName, Tenant, TenantId};
 
 /// How many keys a scan looks at under one read lock, so that no authentication waits behind a long list.
 const SCAN: usize = 1024;
@@ -48,13 +48,6 @@ pub enum Change {
     Tenant {
         /// Which tenant.
         tenant: TenantId,
-    },
-    /// Another node created or widened a stream. Streams are not kept here; whoever keeps them reads it anew.
-    Stream {
-        /// Whose stream.
-        tenant: TenantId,
-        /// Which stream.
-        stream: StreamName,
     },
 }
 
@@ -243,11 +236,6 @@ impl KeyCache {
     /// Leaves a key to what the bucket says again. What is in memory stays until it is read anew.
     pub fn stop_denying(&self, tenant: &TenantId, id: KeyId) {
         self.write().stop_denying(tenant, id);
-    }
-
-    /// Tells watchers that another node created or widened a stream.
-    pub fn announce_stream(&self, tenant: &TenantId, stream: &StreamName) {
-        self.tell(&Change::Stream { tenant: tenant.clone(), stream: stream.clone() });
     }
 
     /// The live key that has a name.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
-use crate::cache::{Change, KeyCache, UnreadableDocuments};
+use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -210,16 +210,11 @@ impl fmt::Debug for App {
 fn share_streams(keystore: &Keystore, catalog: &Arc<StreamCatalog>) {
     let teller = keystore.clone();
     catalog.on_widened(move |tenant, stream| {
-        let (teller, tenant, stream) = (teller.clone(), tenant.clone(), stream.clone());
-        tokio::spawn(async move {
-            if let Err(error) = teller.announce_stream(tenant, stream).await {
-                tracing::warn!("other nodes are told of a stream later: {error:?}");
-            }
-        });
+        teller.announce_stream(tenant.clone(), stream.clone());
     });
     let catalog = Arc::downgrade(catalog);
-    keystore.cache().watch(move |change| {
-        if let (Change::Stream { tenant, stream }, Some(catalog)) = (change, catalog.upgrade()) {
+    keystore.replica().on_stream(move |tenant, stream| {
+        if let Some(catalog) = catalog.upgrade() {
             let (tenant, stream) = (tenant.clone(), stream.clone());
             tokio::spawn(async move {
                 if let Err(error) = catalog.reload(&tenant, &stream).await {

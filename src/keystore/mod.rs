@@ -10,6 +10,7 @@
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
 //!    not durable yet.  `running`: work that goes on when its caller stops waiting.
+//!    `streams`: telling other nodes of streams.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
@@ -33,6 +34,7 @@ pub mod rehearsal;
 mod rotation;
 mod running;
 pub mod selection;
+mod streams;
 mod tenants;
 
 use std::net::IpAddr;
@@ -52,9 +54,9 @@ use crate::cache::KeyCache;
 use crate::clock::Clock;
 use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Actor, ApiKey, Attribution, Digest, KeyId, StreamName, Tenant, TenantId};
+use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{Counts, Lookup, Replica, SyncSettings, Touched};
+use crate::sync::{Counts, Lookup, Replica, SyncSettings};
 
 /// How long a request waits to learn whether its key was issued elsewhere.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
@@ -88,6 +90,7 @@ pub struct Keystore {
     replica: Arc<Replica>,
     pending: pending::PendingRevocations,
     running: running::Running,
+    announcements: streams::Announcements,
     arriving: rotation::Arriving,
     expiring: Arc<expiring::Expiring>,
 }
@@ -102,9 +105,9 @@ impl Keystore {
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
-        let (pending, running, arriving, expiring) = Default::default();
+        let (pending, running, announcements, arriving, expiring) = Default::default();
         let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
-        Self { bucket, keys, tenants, cache, clock, replica, pending, running, arriving, expiring }
+        Self { bucket, keys, tenants, cache, clock, replica, pending, running, announcements, arriving, expiring }
     }
 
     /// The keys in memory, for [`crate::access::authenticate`].
@@ -172,17 +175,6 @@ impl Keystore {
     /// This node's copy of the bucket: which nodes there are, and how far each has come.
     pub fn replica(&self) -> &Replica {
         &self.replica
-    }
-
-    /// Tells other nodes that a stream was created or widened.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer: they are told as soon as it does.
-    pub async fn announce_stream(&self, tenant: TenantId, stream: StreamName) -> Result<()> {
-        let this = self.clone();
-        let touched = Touched::Stream { tenant, stream }.by(&Attribution::default());
-        self.to_the_end(async move { this.replica.append(vec![touched]).await }).await?;
-        Ok(())
     }
 
     /// A key by its id.

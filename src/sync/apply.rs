@@ -33,11 +33,6 @@ pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, change
         reads.push(key(bucket, cache, tags, tenant, key_id).boxed());
     }
     futures::stream::iter(reads).buffer_unordered(READS).try_collect::<()>().await?;
-    for change in changes {
-        if let Touched::Stream { tenant, stream } = change {
-            cache.announce_stream(tenant, stream);
-        }
-    }
     Ok(())
 }
 

@@ -320,3 +320,26 @@ async fn a_node_whose_polls_stall_does_not_take_itself_for_alone_for_long() {
     let issued = b.keystore.issue(&context(&scene), &TenantId::default(), new).await.unwrap();
     assert_ne!(a.keystore.decide_lookup(&issued.secret.digest(), None), Lookup::Alone);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_new_fields_appends_few_entries_to_the_log_and_names_every_stream() {
+    let scene = Scene::new();
+    let (a, b) = (scene.node().await, scene.node().await);
+    let heard = Arc::new(parking_lot::Mutex::new(std::collections::BTreeSet::new()));
+    let listener = heard.clone();
+    b.keystore.replica().on_stream(move |_, stream| _ = listener.lock().insert(stream.clone()));
+    let before = scene.count(layout::log().as_str()).await;
+    for number in 0..6_000 {
+        let stream = StreamName::parse(&format!("stream-{}", number % 3_000)).unwrap();
+        a.keystore.announce_stream(TenantId::default(), stream);
+        if number == 0 {
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
+            assert_eq!(heard.lock().len(), 1, "what is rare is announced within a poll");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let entries = scene.count(layout::log().as_str()).await - before;
+    assert!(entries <= 16, "{entries} entries in a minute and a half");
+    assert_eq!(heard.lock().len(), 3_000);
+}

@@ -8,7 +8,8 @@ mod full;
 mod nodes;
 mod poll;
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -25,7 +26,7 @@ use super::{Counts, SyncSettings, Touched, apply};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
-use crate::key::{KeyId, NodeId, TenantId};
+use crate::key::{KeyId, NodeId, StreamName, TenantId};
 use crate::store::Bucket;
 
 /// After so long without contact the log may have been trimmed behind our back: only a full reconcile helps.
@@ -52,6 +53,7 @@ pub struct Replica {
     reconciling: Shared<Counts>,
     /// Only a full reconcile makes memory complete again.
     incomplete: Notify,
+    streams: OnceLock<StreamListener>,
 }
 
 impl Replica {
@@ -74,6 +76,7 @@ impl Replica {
             contact: Mutex::new(None),
             reconciling: Shared::default(),
             incomplete: Notify::new(),
+            streams: OnceLock::new(),
         }
     }
 
@@ -116,6 +119,11 @@ impl Replica {
         }
     }
 
+    /// Calls `listener` when another node has created or widened a stream. It must not wait. The first call counts.
+    pub fn on_stream(&self, listener: impl Fn(&TenantId, &StreamName) + Send + Sync + 'static) {
+        let _ = self.streams.set(StreamListener(Box::new(listener)));
+    }
+
     /// Forgets which state of a document is in memory: it is about to be written.
     pub fn about_to_write(&self, tenant: &TenantId, id: KeyId) {
         self.tags.forget(tenant, id);
@@ -140,6 +148,23 @@ impl Replica {
 
 impl Apply for Replica {
     async fn apply(&self, changes: &[Touched]) -> Result<()> {
-        apply::apply(&self.bucket, &self.cache, &self.tags, changes).await
+        apply::apply(&self.bucket, &self.cache, &self.tags, changes).await?;
+        for change in changes {
+            if let (Touched::Stream { tenant, stream }, Some(StreamListener(listener))) = (change, self.streams.get()) {
+                listener(tenant, stream);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who is told of streams that another node created or widened.
+struct StreamListener(Box<Listener>);
+
+type Listener = dyn Fn(&TenantId, &StreamName) + Send + Sync;
+
+impl fmt::Debug for StreamListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamListener(..)")
     }
 }
