@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`]: what `serve` can be told, read off the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`], [`store`]: the commands of operators.
+//! 3. [`key`], [`tenant`], [`stream`], [`store`]: the commands of operators.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
@@ -19,6 +19,7 @@ pub mod key;
 pub mod output;
 pub mod serve;
 pub mod store;
+pub mod stream;
 pub mod tenant;
 mod terminal;
 mod when;
@@ -77,6 +78,9 @@ enum Command {
     /// Create, list, change, suspend and delete tenants
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", tenant::EXAMPLES))]
     Tenant(tenant::TenantCommand),
+    /// Show streams, and change their settings
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", stream::EXAMPLES))]
+    Stream(stream::StreamCommand),
     /// Bring the keys of a tenant to what a YAML file declares
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
     Apply(apply::ApplyArgs),
@@ -99,6 +103,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => cli.client.refuse_for_serve().and_then(|()| serve::run(args)),
         Command::Key(command) => key::run(&cli.client, command),
         Command::Tenant(command) => tenant::run(&cli.client, command),
+        Command::Stream(command) => stream::run(&cli.client, command),
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
         Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
@@ -137,7 +142,8 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_long_enough_to_be_broken() {
-        let groups = [key::EXAMPLES, tenant::EXAMPLES, apply::EXAMPLES, import::EXAMPLES, store::EXAMPLES];
+        let groups =
+            [key::EXAMPLES, tenant::EXAMPLES, apply::EXAMPLES, import::EXAMPLES, store::EXAMPLES, stream::EXAMPLES];
         for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }

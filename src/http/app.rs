@@ -12,7 +12,8 @@ use crate::access::{AdminDigest, Sessions};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ingest::Ingest;
+use crate::ingest::firehose::Deliveries;
+use crate::ingest::{Fault, Ingest};
 use crate::keystore::Keystore;
 #[cfg(feature = "query")]
 use crate::query::Engine;
@@ -36,6 +37,8 @@ pub struct App {
     pub limiter: Arc<Limiter>,
     /// Where events go.
     pub ingest: Ingest,
+    /// Deliveries of Firehose that were stored a moment ago.
+    pub deliveries: Deliveries,
     /// Where SQL is answered.
     #[cfg(feature = "query")]
     pub engine: Engine,
@@ -86,10 +89,13 @@ impl App {
         if let Some(redis) = &config.limits.redis {
             limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
         }
+        let metrics = Metrics::default();
+        metrics.know_faults(Fault::ALL.map(Fault::as_str));
         Ok(Self {
             limiter: Arc::new(limiter),
             sessions: Sessions::new(cache, clock, config.session.ttl, config.session.max_per_tenant),
             ingest,
+            deliveries: Deliveries::default(),
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
             usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
@@ -97,7 +103,7 @@ impl App {
             keystore,
             catalog,
             admin_token,
-            metrics: Metrics::default(),
+            metrics,
             max_body_bytes: config.ingest.max_body_bytes,
             body_timeout: config.http.request_body_timeout,
             draining: AtomicBool::new(false),

@@ -47,11 +47,23 @@ struct Inner {
 /// # Errors
 /// The [`Problem`] for the first reason against it, in the order of [`decide`].
 pub async fn authorize(request: &HttpRequest, action: Action) -> Result<Authorized, Problem> {
-    match judge(request, action) {
+    authorize_with(request, action, None).await
+}
+
+/// The same on a route on which one more header carries an API key.
+///
+/// # Errors
+/// As for [`authorize`].
+pub(super) async fn authorize_with(
+    request: &HttpRequest,
+    action: Action,
+    header: Option<&HeaderName>,
+) -> Result<Authorized, Problem> {
+    match judge(request, action, header) {
         Ok(authorized) => Ok(authorized),
         Err(Refused::For(problem)) => Err(problem),
         // Boxed: keeps the future small on the common path.
-        Err(Refused::Unseen(digest)) => Box::pin(look(request, action, digest)).await,
+        Err(Refused::Unseen(digest)) => Box::pin(look(request, action, header, digest)).await,
     }
 }
 
@@ -68,9 +80,9 @@ impl<E: Into<Problem>> From<E> for Refused {
     }
 }
 
-fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
+fn judge(request: &HttpRequest, action: Action, header: Option<&HeaderName>) -> Result<Authorized, Refused> {
     let keystore = keystore(request)?;
-    let headers = AuthHeaders::of(request);
+    let headers = AuthHeaders::with(request, header);
     let digest = headers.digest()?;
     let address = client::of(request);
     let (stated_tenant, unreadable) = match headers.tenant() {
@@ -99,9 +111,14 @@ fn judge(request: &HttpRequest, action: Action) -> Result<Authorized, Refused> {
     Err(Refused::For(explained.unwrap_or_else(|| denial.into())))
 }
 
-async fn look(request: &HttpRequest, action: Action, digest: Digest) -> Result<Authorized, Problem> {
+async fn look(
+    request: &HttpRequest,
+    action: Action,
+    header: Option<&HeaderName>,
+    digest: Digest,
+) -> Result<Authorized, Problem> {
     match keystore(request)?.look_up(&digest, client::of(request)).await {
-        Ok(()) => judge(request, action).map_err(|refused| match refused {
+        Ok(()) => judge(request, action, header).map_err(|refused| match refused {
             Refused::For(problem) => problem,
             Refused::Unseen(_) => Denial::Unknown.into(),
         }),

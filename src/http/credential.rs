@@ -64,15 +64,20 @@ enum Field<'a> {
 impl<'a> AuthHeaders<'a> {
     /// Finds them.
     pub fn of(request: &'a HttpRequest) -> Self {
-        Self::among(request.headers(), ApiKeyHeaders::of(request))
+        Self::with(request, None)
     }
 
-    fn among(headers: &'a HeaderMap, further: &[HeaderName]) -> Self {
+    /// The same where one more header carries an API key.
+    pub(super) fn with(request: &'a HttpRequest, header: Option<&HeaderName>) -> Self {
+        Self::among(request.headers(), ApiKeyHeaders::of(request), header)
+    }
+
+    fn among(headers: &'a HeaderMap, further: &[HeaderName], one_more: Option<&HeaderName>) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
             if *name == AUTHORIZATION {
                 found.authorization.note(value);
-            } else if *name == X_API_KEY || further.contains(name) {
+            } else if *name == X_API_KEY || further.contains(name) || one_more == Some(name) {
                 found.api_key.note(value);
             } else if let Some(at) = TENANT_STATEMENTS.iter().position(|statement| statement == name) {
                 found.tenants[at].note(value);
@@ -221,7 +226,7 @@ mod tests {
 
     fn present(fields: &[(&'static str, &[u8])]) -> Result<String, Denial> {
         let headers = headers(fields);
-        let presented = AuthHeaders::among(&headers, &[HeaderName::from_static("x-further")]);
+        let presented = AuthHeaders::among(&headers, &[HeaderName::from_static("x-further")], None);
         let digest = presented.digest()?;
         let text = String::from_utf8(presented.credential().unwrap().into_owned()).unwrap();
         assert_eq!(digest, Digest::of(&text));
@@ -229,7 +234,7 @@ mod tests {
     }
 
     fn stated_tenant(fields: &[(&'static str, &[u8])]) -> Result<Option<String>, Problem> {
-        AuthHeaders::among(&headers(fields), &[]).tenant().map(|tenant| tenant.map(str::to_owned))
+        AuthHeaders::among(&headers(fields), &[], None).tenant().map(|tenant| tenant.map(str::to_owned))
     }
 
     #[test]
@@ -252,7 +257,7 @@ mod tests {
     #[test]
     fn what_was_presented_is_not_shown() {
         let headers = headers(&[("x-api-key", KEY.as_bytes()), ("authorization", b"Bearer also-a-secret")]);
-        let shown = format!("{:?}", AuthHeaders::among(&headers, &[]));
+        let shown = format!("{:?}", AuthHeaders::among(&headers, &[], None));
         assert!(shown.contains("Once(..)") && !shown.contains(KEY) && !shown.contains("secret"), "{shown}");
     }
 

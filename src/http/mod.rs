@@ -30,11 +30,11 @@ use actix_web::web;
 use crate::access::Action;
 #[cfg(feature = "query")]
 use route::InSession;
-use route::{Admin, Key, Public, route};
+use route::{Admin, Delivery, Key, Public, route};
 pub use route::{Permission, Route, RouteAuth};
 use routes::{
-    apply, bulk, changes, health, ingest, keys, metrics, nodes, rotation, sessions, streams, sync, tenants, unreadable,
-    verify, whoami,
+    apply, bulk, changes, firehose, health, ingest, keys, metrics, nodes, rotation, sessions, stream_settings, streams,
+    sync, tenants, unreadable, verify, whoami,
 };
 
 /// Every route of the server: method, path, the right that it needs, handler.
@@ -48,6 +48,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/readiness",                             Public,                 health::readiness),
         route("GET",    "/metrics",                                      Public,                 metrics::show),
 
+        route("POST",   "/api/v1/firehose/{stream}",                     Delivery(Action::Ingest), firehose::deliver),
         route("POST",   "/api/v1/ingest",                                Key(Action::Ingest),    ingest::by_header),
         route("GET",    "/api/v1/logstream",                             Key(Action::Query),     streams::list),
         route("POST",   "/api/v1/logstream/{stream}",                    Key(Action::Ingest),    ingest::by_path),
@@ -60,6 +61,8 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}",                      Admin(ReadTenants),     tenants::show),
         route("PATCH",  "/api/v1/tenants/{tenant}",                      Admin(ManageTenants),   tenants::update),
         route("DELETE", "/api/v1/tenants/{tenant}",                      Admin(ManageTenants),   tenants::delete),
+        route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}",   Admin(ReadTenants),     stream_settings::show),
+        route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",   Admin(ManageTenants),   stream_settings::update),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys",              Admin(ManageKeys),      keys::issue),
         route("GET",    "/api/v1/tenants/{tenant}/apikeys",              Admin(ReadTenants),     keys::list),
         // Before `{id}`, which would match these paths too.

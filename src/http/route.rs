@@ -9,10 +9,11 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, guard, web};
 
-use super::authorize::{Authorized, Operator, authorize, operator};
+use super::authorize::{Authorized, Operator, authorize, authorize_with, operator};
 use super::error::{Code, Problem};
 use super::extract::RunningSession;
 use super::middleware::query_session;
+use super::routes::firehose;
 use crate::access::Action;
 use crate::access::limits::Cost;
 
@@ -119,6 +120,9 @@ pub(super) struct Public;
 /// A key that allows the action. The handler is given an [`Authorized`], which has paid for the request.
 pub(super) struct Key(pub(super) Action);
 
+/// The same for a delivery of Firehose, which has a header of its own for the key, and a form of its own for answers.
+pub(super) struct Delivery(pub(super) Action);
+
 /// The same inside a query session, which lasts as long as the answer. The handler is given a [`RunningSession`].
 #[cfg_attr(not(feature = "query"), allow(dead_code))]
 pub(super) struct InSession(pub(super) Action);
@@ -154,20 +158,54 @@ where
         let Self(action) = self;
         web::route().to(move |request: HttpRequest, payload: web::Payload| {
             let handler = handler.clone();
+            async move { keyed(authorize(&request, action).await, &handler, &request, payload).await }
+        })
+    }
+}
+
+impl<H, Args> Right<H, Args> for Delivery
+where
+    H: ProvenHandler<Authorized, Args>,
+    Args: FromRequest + 'static,
+{
+    fn auth(&self) -> RouteAuth {
+        RouteAuth::Key(self.0)
+    }
+
+    fn serve(self, handler: H) -> actix_web::Route {
+        let Self(action) = self;
+        web::route().to(move |request: HttpRequest, payload: web::Payload| {
+            let handler = handler.clone();
             async move {
-                let authorized = match authorize(&request, action).await {
-                    Ok(authorized) => authorized,
-                    Err(problem) => return HttpResponse::from_error(problem),
-                };
-                let mut response = match authorized.acquire(Cost::REQUEST).await {
-                    Ok(()) => handler.answer(authorized.clone(), &request, payload.into_inner()).await,
-                    Err(problem) => HttpResponse::from_error(problem),
-                };
-                authorized.show_quotas(response.headers_mut());
-                response
+                let authorized = authorize_with(&request, action, Some(&firehose::ACCESS_KEY)).await;
+                let response = keyed(authorized, &handler, &request, payload).await;
+                firehose::answer(&request, response)
             }
         })
     }
+}
+
+/// Takes what the request costs, and calls the handler.
+async fn keyed<H, Args>(
+    authorized: Result<Authorized, Problem>,
+    handler: &H,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse
+where
+    H: ProvenHandler<Authorized, Args>,
+    Args: FromRequest + 'static,
+{
+    let authorized = match authorized {
+        Ok(authorized) => authorized,
+        Err(problem) => return HttpResponse::from_error(problem),
+    };
+    let mut response = match authorized.acquire(Cost::REQUEST).await {
+        Ok(()) => handler.answer(authorized.clone(), request, payload.into_inner()).await,
+        Err(problem) => HttpResponse::from_error(problem),
+    };
+    authorized.show_quotas(response.headers_mut());
+    response
 }
 
 impl<H, Args> Right<H, Args> for InSession

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::decode::Framing;
+use super::contents::Form;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest window a zstd frame may ask for: 8 MiB, as RFC 9659 rules for HTTP.
@@ -28,8 +28,8 @@ pub enum ContentEncoding {
 pub struct Upload {
     /// How it is compressed.
     pub encoding: ContentEncoding,
-    /// How events stand in it.
-    pub framing: Framing,
+    /// What it is.
+    pub form: Form,
     /// Its bytes.
     pub body: Bytes,
 }

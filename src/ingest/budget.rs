@@ -95,6 +95,13 @@ impl Reservation {
         self.budget.0.give_back(excess);
     }
 
+    /// Gives a part of it away, of at most `bytes`.
+    pub(super) fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: self.budget.clone(), bytes }
+    }
+
     /// Says what is in memory already: `bytes`, no more and no less. Never waits and never fails, and may overdraw the
     /// budget.
     pub(super) fn set(&mut self, bytes: usize) {

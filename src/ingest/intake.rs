@@ -1,5 +1,6 @@
 //! The front door: a request goes in, and its answer comes when its events are durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::batcher::{Batcher, QueuedRequest, Writer, on_cpu};
 use super::budget::{Budget, Reservation};
+use super::contents::{Contents, Form};
+use super::decode::{Fault, Rejected, Sample, Sorted, sort};
 use super::write::DecodedRequest;
-use super::{Batch, CommonFields, ContentEncoding, Decoded, Places, SystemWriter, Text, Upload, decode, inflate};
+use super::{Batch, ContentEncoding, Decoded, Places, SystemWriter, Upload, decode, inflate};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label, StreamName, TenantId};
 use crate::store::Bucket;
-use crate::stream::StreamCatalog;
+use crate::stream::{REJECTED, StreamCatalog, StreamSchema};
 
 /// No request may take more memory than this, whatever the settings say: Arrow counts text in 32 bits.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -25,6 +28,8 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 const INLINE_BYTES: usize = 64 * 1024;
 /// The same for compressed bodies, which grow.
 const INLINE_COMPRESSED_BYTES: usize = 4 * 1024;
+/// How often a request is sorted when other requests change the stream at the same time.
+const SORTS: usize = 8;
 /// What a request counts for at least: its own bookkeeping.
 const MIN_REQUEST_BYTES: usize = 1024;
 
@@ -73,12 +78,45 @@ pub struct Unstored {
     places: Places,
     reservation: Reservation,
     arrived_at: DateTime<Utc>,
+    aside: Option<Aside>,
+}
+
+/// The events that were set aside, and what is needed to sort them again when the stream is another one by then.
+#[derive(Debug)]
+struct Aside {
+    rejected: Rejected,
+    contents: Arc<Contents>,
 }
 
 impl Unstored {
-    /// How many there are.
+    /// How many there are, those that were set aside included.
     pub fn events(&self) -> usize {
-        self.batch.rows
+        self.batch.rows + self.aside.as_ref().map_or(0, |aside| aside.rejected.count())
+    }
+}
+
+/// What became of the events of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// How many were stored.
+    pub accepted: usize,
+    /// What was set aside; `None` when faulty events are refused with their request.
+    pub set_aside: Option<SetAside>,
+}
+
+/// The events that were stored as text instead.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SetAside {
+    /// How many there are of each kind of fault.
+    pub faults: BTreeMap<Fault, usize>,
+    /// The first few.
+    pub samples: Vec<Sample>,
+}
+
+impl SetAside {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.faults.values().sum()
     }
 }
 
@@ -131,7 +169,7 @@ impl Ingest {
     pub async fn accept(&self, origin: Origin, stream: &StreamName, upload: Upload) -> Result<usize> {
         let reservation = self.reserve(Some(upload.body.len() as u64)).await?;
         let unstored = self.read(upload, reservation).await?;
-        self.store(origin, stream, unstored).await
+        Ok(self.store(origin, stream, unstored).await?.accepted)
     }
 
     /// Sets memory aside for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it
@@ -153,13 +191,37 @@ impl Ingest {
     /// # Errors
     /// Those of [`Ingest::accept`] that concern the body.
     pub async fn read(&self, upload: Upload, reservation: Reservation) -> Result<Unstored> {
+        self.read_as(upload, reservation, None).await
+    }
+
+    /// The same for a request whose faulty events are set aside: what this stream cannot hold goes to [`REJECTED`].
+    ///
+    /// # Errors
+    /// Those of [`Ingest::read`] that concern the request as a whole.
+    pub async fn sort(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        upload: Upload,
+        reservation: Reservation,
+    ) -> Result<Unstored> {
+        let schema = self.0.writer.catalog.get(tenant, stream).unwrap_or_default();
+        self.read_as(upload, reservation, Some(schema)).await
+    }
+
+    async fn read_as(
+        &self,
+        upload: Upload,
+        reservation: Reservation,
+        sort_for: Option<Arc<StreamSchema>>,
+    ) -> Result<Unstored> {
         self.check_open()?;
-        let Upload { encoding, framing, body } = upload;
+        let Upload { encoding, form, body } = upload;
         let shared = &self.0;
         let (arrived_at, max_bytes) = (shared.clock.now(), shared.max_body_bytes);
-        let inline_bytes = match encoding {
-            ContentEncoding::Identity => INLINE_BYTES,
-            ContentEncoding::Gzip | ContentEncoding::Zstd => INLINE_COMPRESSED_BYTES,
+        let inline_bytes = match (encoding, &form) {
+            (ContentEncoding::Identity, Form::Events(_)) => INLINE_BYTES,
+            _ => INLINE_COMPRESSED_BYTES,
         };
         let is_small = body.len() <= inline_bytes;
         // The reservation goes along, so that it is kept when the client hangs up in the middle.
@@ -167,30 +229,96 @@ impl Ingest {
             let mut reservation = reservation;
             let body = inflate(encoding, &body, max_bytes)?;
             reservation.set(body.len().max(MIN_REQUEST_BYTES));
-            let Decoded { batch, places } = decode(&[Text::of_body(&body, framing)], &CommonFields::default())?;
-            reservation.set(batch.memory_bytes().max(MIN_REQUEST_BYTES));
-            Ok(Unstored { batch, places, reservation, arrived_at })
+            let contents = Contents::unpack(form, body, max_bytes)?;
+            reservation.set(contents.bytes().max(MIN_REQUEST_BYTES));
+            let Some(schema) = sort_for else {
+                let Decoded { batch, places } = decode(&contents.texts(), &contents.common)?;
+                reservation.set(batch.memory_bytes().max(MIN_REQUEST_BYTES));
+                return Ok(Unstored { batch, places, reservation, arrived_at, aside: None });
+            };
+            let Sorted { decoded: Decoded { batch, places }, rejected } =
+                sort(&contents.texts(), &contents.common, &schema)?;
+            // The texts stay, to be sorted again; what is set aside is a part of them, and written beside them.
+            reservation.set((batch.memory_bytes() + 2 * contents.bytes()).max(MIN_REQUEST_BYTES));
+            let aside = Some(Aside { rejected, contents: Arc::new(contents) });
+            Ok(Unstored { batch, places, reservation, arrived_at, aside })
         };
         if is_small { work() } else { on_cpu(&shared.writer.cpu, &shared.runtime(), work).await }
     }
 
-    /// Stores what was read, and returns how many events it were, once they are durable.
+    /// Stores what was read, and says what became of it once all of it is durable.
     ///
     /// # Errors
-    /// Those of [`Ingest::accept`] that concern the stream or the store.
-    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<usize> {
+    /// Those of [`Ingest::accept`] that concern the stream or the store. Nothing is stored then, but for
+    /// [`ErrorKind::Unavailable`]: when the store ceased to answer in the middle, events may be stored already that were
+    /// to be set aside.
+    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<Stored> {
+        let Unstored { batch, places, mut reservation, arrived_at, aside } = unstored;
+        let Some(aside) = aside else {
+            let accepted = self.submit(&origin, stream, batch, arrived_at, reservation).await;
+            return Ok(Stored { accepted: accepted.map_err(|error| places.explain(error))?, set_aside: None });
+        };
+        let (batch, rejected) = self.fit(&origin.tenant, stream, batch, aside).await?;
+        let set_aside = SetAside { faults: rejected.faults().clone(), samples: rejected.samples().to_vec() };
+        if set_aside.count() > 0 {
+            // First, because a client that gets no answer sends all of it again: better twice here than in its own stream.
+            let rows = rejected.into_batch(stream.as_str());
+            let part = reservation.split(rows.memory_bytes());
+            let quarantine = StreamName::parse(REJECTED)
+                .map_err(|error| Error::new(ErrorKind::Internal, "no stream takes rejected events").caused_by(error))?;
+            self.submit(&origin, &quarantine, rows, arrived_at, part).await?;
+        }
+        let accepted = self.submit(&origin, stream, batch, arrived_at, reservation).await?;
+        Ok(Stored { accepted, set_aside: Some(set_aside) })
+    }
+
+    /// Widens the stream by the events that it is to hold. Those that it cannot hold, because another request has given a
+    /// field another type meanwhile, are set aside too. Afterwards the stream holds the batch for good: it only widens.
+    async fn fit(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        mut batch: Batch,
+        aside: Aside,
+    ) -> Result<(Batch, Rejected)> {
         let shared = &self.0;
-        let Unstored { batch, places, reservation, arrived_at } = unstored;
+        let Aside { mut rejected, contents } = aside;
+        for _ in 0..SORTS {
+            if batch.rows == 0 {
+                return Ok((batch, rejected));
+            }
+            let (schema, conflicts) = shared.writer.catalog.widen_by_all(tenant, stream, &[&batch.fields]).await?;
+            if conflicts.iter().all(Option::is_none) {
+                return Ok((batch, rejected));
+            }
+            let contents = contents.clone();
+            let again = move || sort(&contents.texts(), &contents.common, &schema);
+            let sorted = on_cpu(&shared.writer.cpu, &shared.runtime(), again).await?;
+            (batch, rejected) = (sorted.decoded.batch, sorted.rejected);
+        }
+        Err(Error::new(ErrorKind::Unavailable, "the fields of the stream are changing too fast: send it again"))
+    }
+
+    /// Stores a batch, and says how many events it was, once it is durable.
+    async fn submit(
+        &self,
+        origin: &Origin,
+        stream: &StreamName,
+        batch: Batch,
+        arrived_at: DateTime<Utc>,
+        reservation: Reservation,
+    ) -> Result<usize> {
         if batch.rows == 0 {
             return Ok(0);
         }
-        let Origin { tenant, key_id, source_id } = origin;
+        let shared = &self.0;
+        let Origin { tenant, key_id, source_id } = origin.clone();
         let (answer, answered) = oneshot::channel();
         let request = DecodedRequest { batch, key_id, source_id, arrived_at };
         let queued = QueuedRequest { request, answer, queued_at: Instant::now(), reservation };
         shared.batcher.queue(&shared.runtime(), (tenant, stream.clone()), queued);
         let lost = |_| Err(Error::new(ErrorKind::Unavailable, "the events were not stored"));
-        answered.await.unwrap_or_else(lost).map_err(|error| places.explain(error))
+        answered.await.unwrap_or_else(lost)
     }
 
     /// What writes the rows of system streams.

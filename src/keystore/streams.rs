@@ -7,6 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Keystore;
+use crate::documents::RequestContext;
+use crate::error::Result;
 use crate::key::{Attribution, StreamName, TenantId};
 use crate::sync::Touched;
 use crate::sync::log::LogEntry;
@@ -39,6 +41,22 @@ impl Keystore {
             let this = self.clone();
             drop(self.running.spawn_change(async move { this.announce_streams().await }));
         }
+    }
+
+    /// Tells other nodes at once that the settings of a stream were changed, and gives the number of the change. An admin
+    /// makes few of them.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they reconcile.
+    pub async fn announce_settings(
+        &self,
+        context: &RequestContext,
+        tenant: TenantId,
+        stream: StreamName,
+    ) -> Result<u64> {
+        let this = self.clone();
+        let touched = Touched::Stream { tenant, stream }.by(&context.attribution());
+        self.to_the_end(async move { this.replica.append(vec![touched]).await }).await
     }
 
     async fn announce_streams(&self) {

@@ -9,9 +9,9 @@ use futures::stream::{self, StreamExt};
 use parking_lot::{Mutex, RwLock};
 use relative_path::RelativePath;
 
-use super::{Conflict, Field, StreamSchema};
+use super::{Conflict, Field, StreamSchema, StreamSettings};
 use crate::cache::UnreadableDocuments;
-use crate::documents::{Document as _, Documents, Edit, Found};
+use crate::documents::{Document as _, Documents, Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout;
@@ -165,9 +165,8 @@ impl StreamCatalog {
         {
             return Ok((known.clone(), conflicts));
         }
-        if known.is_none() && self.count(tenant) >= MAX_STREAMS {
-            let message = format!("the tenant has {MAX_STREAMS} streams, as many as it may have: remove some");
-            return Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY));
+        if known.is_none() {
+            self.check_count(tenant, stream)?;
         }
         // Another node may have widened it since: what is stored is the truth.
         let edit = |found: Found<StreamSchema>| {
@@ -188,6 +187,49 @@ impl StreamCatalog {
             told(tenant, stream);
         }
         Ok((self.remember(tenant, stream, Arc::new(schema), None), conflicts))
+    }
+
+    /// Changes the settings of a stream, durably, by what `change` makes of them. A stream that does not exist is created,
+    /// without a field.
+    ///
+    /// # Errors
+    /// As for [`StreamCatalog::widen_by_all`].
+    pub async fn change_settings(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        stream: &StreamName,
+        change: impl Fn(&mut StreamSettings) + Send + Sync,
+    ) -> Result<Arc<StreamSchema>> {
+        if self.get(tenant, stream).is_none() {
+            self.check_count(tenant, stream)?;
+        }
+        let edit = |found: Found<StreamSchema>| {
+            let stored = found.usable()?;
+            let exists = stored.is_some();
+            let schema = stored.unwrap_or_default();
+            let mut settings = schema.settings().clone();
+            change(&mut settings);
+            if exists && settings == *schema.settings() {
+                return Ok(Edit::Keep(schema));
+            }
+            settings.revision += 1;
+            settings.modified_at = Some(context.at);
+            settings.attribution = context.attribution();
+            let schema = schema.with_settings(settings);
+            Ok(Edit::Write(schema.clone(), schema))
+        };
+        let schema = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        Ok(self.remember(tenant, stream, Arc::new(schema), None))
+    }
+
+    /// Whether one stream more fits. Streams that the server writes itself always do.
+    fn check_count(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
+        if stream.is_system() || self.count(tenant) < MAX_STREAMS {
+            return Ok(());
+        }
+        let message = format!("the tenant has {MAX_STREAMS} streams, as many as it may have: remove some");
+        Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY))
     }
 
     /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens. Gives

@@ -8,8 +8,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::field::{Conflict, Field, FieldType};
+use super::settings::StreamSettings;
+
+pub use super::field::MAX_FIELDS;
+
 use crate::documents::{Document, Unreadable};
-use crate::error::Error;
 use crate::key::{StreamName, TenantId};
 use crate::layout::ObjectName;
 
@@ -21,158 +25,15 @@ pub const KEY_ID: &str = "p_key_id";
 pub const SOURCE_ID: &str = "p_source_id";
 /// Clients cannot set names that start like this.
 pub const RESERVED_PREFIX: &str = "p_";
-/// How many fields a stream may have, our own three not counted.
-pub const MAX_FIELDS: usize = 1000;
 
 const VERSION: u32 = 1;
-
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number of 64 bits.
-    Integer,
-    /// A whole number of 64 bits, some of which a float cannot hold exactly: it never becomes a [`FieldType::Float`].
-    #[serde(rename = "bigInteger")]
-    BigInteger,
-    /// An IEEE 754 double.
-    Float,
-    /// Text; arrays are kept as their JSON text.
-    Text,
-}
-
-impl FieldType {
-    /// The word for people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Boolean => "boolean",
-            Self::Integer | Self::BigInteger => "integer",
-            Self::Float => "float",
-            Self::Text => "text",
-        }
-    }
-
-    fn plural(self) -> &'static str {
-        match self {
-            Self::Boolean => "booleans",
-            Self::Integer | Self::BigInteger => "whole numbers",
-            Self::Float => "floats",
-            Self::Text => "texts",
-        }
-    }
-
-    /// The Arrow type of its column.
-    pub fn arrow(self) -> DataType {
-        match self {
-            Self::Boolean => DataType::Boolean,
-            Self::Integer | Self::BigInteger => DataType::Int64,
-            Self::Float => DataType::Float64,
-            Self::Text => DataType::Utf8,
-        }
-    }
-
-    /// The type that holds everything both hold, exactly; `None` when there is none.
-    pub fn union(self, other: Self) -> Option<Self> {
-        use FieldType::{BigInteger, Float, Integer};
-        match (self, other) {
-            (a, b) if a == b => Some(a),
-            (Integer, BigInteger) | (BigInteger, Integer) => Some(BigInteger),
-            (Integer, Float) | (Float, Integer) => Some(Float),
-            _ => None,
-        }
-    }
-}
-
-/// A named field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    /// As it stands in the events, case and all.
-    pub name: Box<str>,
-    /// What it holds.
-    #[serde(rename = "type")]
-    pub field_type: FieldType,
-}
-
-/// Why a batch does not fit a stream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Conflict {
-    /// A field holds something else in this stream.
-    #[error("the field `{name}` is {} in this stream, not {}", expected.as_str(), found.as_str())]
-    Type {
-        /// Which field.
-        name: Box<str>,
-        /// What the stream holds.
-        expected: FieldType,
-        /// What the batch holds.
-        found: FieldType,
-    },
-    /// A float cannot hold every whole number of a field exactly.
-    #[error("the field `{name}` holds {} in this stream, and floats cannot hold all of its whole numbers exactly",
-        expected.plural())]
-    Inexact {
-        /// Which field.
-        name: Box<str>,
-        /// What the stream holds: [`FieldType::Float`] or [`FieldType::BigInteger`].
-        expected: FieldType,
-    },
-    /// The stream would have more than [`MAX_FIELDS`].
-    #[error("a stream has at most {MAX_FIELDS} fields, and the field `{name}` would be one too many")]
-    TooManyFields {
-        /// The first one too many.
-        name: Box<str>,
-    },
-}
-
-impl Conflict {
-    /// Why a field of the type `found` does not fit one of the type `expected`.
-    pub fn between(name: &str, expected: FieldType, found: FieldType) -> Self {
-        let name = name.into();
-        match (expected, found) {
-            (FieldType::Float, FieldType::BigInteger) | (FieldType::BigInteger, FieldType::Float) => {
-                Self::Inexact { name, expected }
-            }
-            _ => Self::Type { name, expected, found },
-        }
-    }
-
-    /// The field that does not fit.
-    pub fn name(&self) -> &str {
-        let (Self::Type { name, .. } | Self::Inexact { name, .. } | Self::TooManyFields { name }) = self;
-        name
-    }
-
-    /// Whether a value of this type is one that does not fit.
-    pub fn concerns(&self, found: FieldType) -> bool {
-        match self {
-            Self::Type { expected, .. } | Self::Inexact { expected, .. } => expected.union(found).is_none(),
-            Self::TooManyFields { .. } => true,
-        }
-    }
-
-    /// The public error. The conflict stays its cause, so that whoever knows the batch can say which event it is about.
-    pub fn into_error(self) -> Error {
-        Error::invalid(self.to_string()).caused_by(self)
-    }
-
-    /// The same conflict, told of a value of the type `found`.
-    #[must_use]
-    pub fn with(&self, found: FieldType) -> Self {
-        match self {
-            Self::Type { name, expected, .. } | Self::Inexact { name, expected } => {
-                Self::between(name, *expected, found)
-            }
-            Self::TooManyFields { .. } => self.clone(),
-        }
-    }
-}
 
 /// The fields of a stream, in the order in which they first came.
 #[derive(Debug, Clone, Default)]
 pub struct StreamSchema {
     fields: Vec<Field>,
     index: HashMap<Box<str>, usize>,
+    settings: StreamSettings,
 }
 
 impl StreamSchema {
@@ -190,6 +51,17 @@ impl StreamSchema {
     fn push(&mut self, field: Field) {
         self.index.insert(field.name.clone(), self.fields.len());
         self.fields.push(field);
+    }
+
+    /// What an operator has set of the stream.
+    pub fn settings(&self) -> &StreamSettings {
+        &self.settings
+    }
+
+    /// The same stream with these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: StreamSettings) -> Self {
+        Self { settings, ..self }
     }
 
     /// The clients' fields, without our own three.
@@ -252,9 +124,11 @@ impl StreamSchema {
         (wider, conflicts)
     }
 
-    /// Whether this schema holds everything that `other` holds.
+    /// Whether this schema holds everything that `other` holds, and its settings are as new at least.
     pub fn holds(&self, other: &Self) -> bool {
-        matches!(self.widen(&other.fields), Ok(None))
+        let (ours, theirs) = (&self.settings, &other.settings);
+        let is_as_new = ours.revision > theirs.revision || ours == theirs;
+        is_as_new && matches!(self.widen(&other.fields), Ok(None))
     }
 
     /// The columns of the stream: our own three, then the clients'.
@@ -275,12 +149,16 @@ impl Document for StreamSchema {
     fn parse(_: &Self::Id, body: &[u8]) -> Result<Self, Unreadable> {
         let explain = |error| Unreadable::explain("a stream's schema", VERSION, body, &error);
         let json: SchemaJson = serde_json::from_slice(body).map_err(explain)?;
-        if json.version == VERSION { Ok(Self::new(json.fields)) } else { Err(Unreadable::Version(json.version)) }
+        if json.version != VERSION {
+            return Err(Unreadable::Version(json.version));
+        }
+        Ok(Self::new(json.fields).with_settings(json.settings))
     }
 
     #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let json = SchemaJson { version: VERSION, fields: self.fields.clone(), write_id: Uuid::new_v4() };
+        let (fields, settings) = (self.fields.clone(), self.settings.clone());
+        let json = SchemaJson { version: VERSION, fields, settings, write_id: Uuid::new_v4() };
         serde_json::to_vec_pretty(&json).unwrap_or_default().into()
     }
 }
@@ -303,12 +181,15 @@ pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
 struct SchemaJson {
     version: u32,
     fields: Vec<Field>,
+    #[serde(default, skip_serializing_if = "StreamSettings::is_default")]
+    settings: StreamSettings,
     write_id: Uuid,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::OnInvalid;
 
     fn parse(body: &[u8]) -> StreamSchema {
         let id = (TenantId::default(), StreamName::parse("web").unwrap());
@@ -364,6 +245,29 @@ mod tests {
         assert_eq!(wider.fields(), expected);
         let (again, conflicts) = wider.widen_by_all(&batches[..1]);
         assert!(again.is_none() && conflicts == [None]);
+    }
+
+    #[test]
+    fn settings_stand_beside_the_fields_and_survive_a_widening() {
+        let body = br#"{"version":1,"fields":[],"settings":{"revision":3,"onInvalid":"quarantine","modifiedBy":"admin",
+            "later":[1]},"writeId":"00000000-0000-4000-8000-000000000000"}"#;
+        let schema = parse(body).widen(&[field("n", FieldType::Integer)]).unwrap().unwrap();
+        let written = String::from_utf8(schema.to_bytes().to_vec()).unwrap();
+        assert!(written.contains("\"later\"") && written.contains("\"modifiedBy\": \"admin\""), "{written}");
+        let again = parse(written.as_bytes());
+        assert_eq!(again.settings(), schema.settings());
+        assert_eq!((again.settings().revision, again.settings().on_invalid), (3, OnInvalid::Quarantine));
+    }
+
+    #[test]
+    fn newer_settings_are_held_over_older_ones() {
+        let with = |revision, on_invalid| {
+            StreamSchema::default().with_settings(StreamSettings { revision, on_invalid, ..StreamSettings::default() })
+        };
+        let (old, new) = (with(1, OnInvalid::Reject), with(2, OnInvalid::Quarantine));
+        assert!(new.holds(&old) && !old.holds(&new) && new.holds(&new.clone()));
+        // A file that was changed by hand counts, whatever its number.
+        assert!(!new.holds(&with(2, OnInvalid::Reject)));
     }
 
     #[test]

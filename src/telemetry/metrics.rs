@@ -22,6 +22,10 @@ pub struct Metrics {
     denials: Family<DenialLabels, Counter>,
     /// Events that were accepted.
     pub events: Counter,
+    /// Events that were set aside.
+    pub quarantined: Family<FaultLabels, Counter>,
+    /// Deliveries of Firehose that were repeated, and acknowledged without being stored again.
+    pub repeated_deliveries: Counter,
     /// Bytes of accepted request bodies as they were sent.
     pub ingested_bytes: Counter,
     /// Requests refused because their tenant may have no more streams.
@@ -56,6 +60,13 @@ impl RequestLabels {
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
         Self { method, route: route.into(), status }
     }
+}
+
+/// Why an event was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FaultLabels {
+    /// The kind of fault, of a fixed set of words.
+    pub fault: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +123,8 @@ impl Default for Metrics {
             request_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
             denials: Family::default(),
             events: Counter::default(),
+            quarantined: Family::default(),
+            repeated_deliveries: Counter::default(),
             ingested_bytes: Counter::default(),
             stream_limit_refusals: Counter::default(),
             keys: Gauge::default(),
@@ -138,6 +151,16 @@ impl Default for Metrics {
         );
         registry.register("denials", "Credentials that gave no permit, by reason", metrics.denials.clone());
         registry.register("ingested_events", "Events accepted, durably", metrics.events.clone());
+        registry.register(
+            "firehose_repeated_deliveries",
+            "Deliveries of Firehose that were stored already, and acknowledged again",
+            metrics.repeated_deliveries.clone(),
+        );
+        registry.register(
+            "quarantined_events",
+            "Events that a stream could not hold, stored as text in keyloft_rejected, by kind of fault",
+            metrics.quarantined.clone(),
+        );
         registry.register_with_unit(
             "ingested",
             "Accepted request bodies, as they were sent",
@@ -193,6 +216,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Shows these kinds of fault from the start: a counter that appears with its first event hides that event from rates.
+    pub fn know_faults(&self, faults: impl IntoIterator<Item = &'static str>) {
+        for fault in faults {
+            drop(self.quarantined.get_or_create(&FaultLabels { fault }));
+        }
+    }
+
     /// Counts a credential that gave no permit.
     pub fn count_denial(&self, reason: &'static str) {
         self.denials.get_or_create(&DenialLabels { reason }).inc();

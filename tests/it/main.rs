@@ -23,6 +23,7 @@ mod documents;
 mod expiry;
 mod file_changes;
 mod files;
+mod firehose;
 mod fleet;
 #[cfg(feature = "paused-time")]
 mod history;
@@ -39,6 +40,7 @@ mod many_nodes;
 mod media_types;
 mod networks;
 mod own_secrets;
+mod quarantine;
 mod query;
 mod rates;
 mod rates_shared;

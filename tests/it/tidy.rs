@@ -61,6 +61,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "serde_text",
             "store",
             "telemetry",
+            "stream",
         ],
     ),
 ];

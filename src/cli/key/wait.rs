@@ -19,12 +19,12 @@ pub struct WaitArgs {
 }
 
 impl WaitArgs {
-    pub(super) fn parameters(&self) -> Vec<Parameter> {
+    pub(in crate::cli) fn parameters(&self) -> Vec<Parameter> {
         self.wait.iter().map(|wait| ("wait", humantime::format_duration(*wait).to_string().replace(' ', ""))).collect()
     }
 
     /// How far a change has come that is durable in any case: said when somebody waited for it.
-    pub(super) fn judge(&self, answer: &Value) -> Outcome<Option<String>> {
+    pub(in crate::cli) fn judge(&self, answer: &Value) -> Outcome<Option<String>> {
         let receipt = &answer["receipt"];
         let behind: Vec<&str> = receipt["behind"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         match self.wait {

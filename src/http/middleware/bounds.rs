@@ -8,6 +8,7 @@ use actix_web::{Error, web};
 
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
+use crate::http::routes::firehose;
 
 /// The largest request head: target, header names and values, in bytes.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -24,14 +25,25 @@ pub async fn check(
     let head = request.headers().iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len());
     if head > MAX_HEAD_BYTES {
         let problem = Problem::new(Code::HeadersTooLarge, "The request head is larger than 16 KiB.");
-        return Ok(request.error_response(problem));
+        return Ok(refuse(request, problem));
     }
     let draining = request.app_data::<web::Data<App>>().is_some_and(|app| app.is_draining());
     if draining && request.path() != "/api/v1/liveness" && request.path() != "/metrics" {
         let problem = Problem::new(Code::ShuttingDown, "The server is shutting down.");
-        let mut response = request.error_response(problem);
+        let mut response = refuse(request, problem);
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         return Ok(response);
     }
     Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
+    let is_delivery = request.path().starts_with(firehose::PATH);
+    let refused = request.error_response(problem);
+    if !is_delivery {
+        return refused;
+    }
+    let (request, response) = refused.into_parts();
+    let answer = firehose::answer(&request, response);
+    ServiceResponse::new(request, answer)
 }

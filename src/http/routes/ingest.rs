@@ -1,7 +1,7 @@
 //! Events come in.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::access::limits::Cost;
 use crate::error::ErrorKind;
@@ -11,10 +11,14 @@ use crate::http::error::Problem;
 use crate::http::media_type::{content_encoding, media_type, unsupported};
 use crate::http::receive::{Received, receive};
 use crate::http::usage::Accepted;
-use crate::ingest::{ContentEncoding, Framing, Origin, Upload};
+use crate::ingest::decode::Place;
+use crate::ingest::{ContentEncoding, Form, Framing, Origin, Reservation, Sample, Stored, Unstored, Upload};
 use crate::key::StreamName;
+use crate::stream::OnInvalid;
+use crate::telemetry::metrics::FaultLabels;
 
 const X_P_STREAM: &str = "X-P-Stream";
+const X_KEYLOFT_ON_INVALID: &str = "X-Keyloft-On-Invalid";
 /// The names under which NDJSON is sent.
 const NDJSON_SUBTYPES: [&str; 8] =
     ["x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "json-lines", "stream+json"];
@@ -60,24 +64,101 @@ async fn accept(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     authorized.check_stream(&stream)?;
-    let (framing, encoding) = (framing(request)?, encoding(request)?);
+    let (form, encoding) = (Form::Events(framing(request)?), encoding(request)?);
+    let intake =
+        Intake { authorized, app, stream: &stream, on_invalid: on_invalid(app, authorized, request, &stream)? };
     let Received { body, reservation } = receive(app, request, payload.into_inner()).await?;
-    let key = authorized.key();
-    let origin = Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() };
     let body_bytes = body.len();
-    let unstored = app.ingest.read(Upload { encoding, framing, body }, reservation).await?;
-    let cost = Cost { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
-    authorized.acquire(cost).await?;
-    let stored = app.ingest.store(origin, &stream, unstored).await;
-    let accepted = stored.inspect_err(|error| {
-        if error.kind() == ErrorKind::TooManyStreams {
-            app.metrics.stream_limit_refusals.inc();
+    let unstored = intake.read(Upload { encoding, form, body }, reservation).await?;
+    let stored = app.ingest.store(intake.origin(), &stream, unstored).await;
+    let stored = intake.note(stored, body_bytes)?;
+    let mut answer = json!({"stream": stream, "accepted": stored.accepted});
+    if let Some(set_aside) = &stored.set_aside {
+        answer["rejected"] = json!(set_aside.count());
+        if set_aside.count() > 0 {
+            answer["reasons"] = set_aside.samples.iter().map(reason).collect();
         }
-    })?;
-    app.metrics.events.inc_by(accepted as u64);
-    app.metrics.ingested_bytes.inc_by(body_bytes as u64);
-    authorized.note_accepted(Accepted { events: accepted as u64, bytes: body_bytes as u64 });
-    Ok(HttpResponse::Ok().json(json!({"stream": stream, "accepted": accepted})))
+    }
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+/// How events of one request come in, by whichever route.
+pub(super) struct Intake<'a> {
+    pub(super) authorized: &'a Authorized,
+    pub(super) app: &'a App,
+    pub(super) stream: &'a StreamName,
+    pub(super) on_invalid: OnInvalid,
+}
+
+impl Intake<'_> {
+    /// Reads the events, and takes what they cost from the limits of the key.
+    pub(super) async fn read(&self, upload: Upload, reservation: Reservation) -> Result<Unstored, Problem> {
+        let body_bytes = upload.body.len();
+        let ingest = &self.app.ingest;
+        let unstored = match self.on_invalid {
+            OnInvalid::Reject => ingest.read(upload, reservation).await?,
+            OnInvalid::Quarantine => ingest.sort(self.authorized.tenant(), self.stream, upload, reservation).await?,
+        };
+        let cost = Cost { requests: 0, events: unstored.events() as u64, bytes: body_bytes as u64 };
+        self.authorized.acquire(cost).await?;
+        Ok(unstored)
+    }
+
+    /// Who sends.
+    pub(super) fn origin(&self) -> Origin {
+        let key = self.authorized.key();
+        Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() }
+    }
+
+    /// Counts what became of the events.
+    pub(super) fn note(&self, stored: crate::Result<Stored>, body_bytes: usize) -> Result<Stored, Problem> {
+        let metrics = &self.app.metrics;
+        let stored = stored.inspect_err(|error| {
+            if error.kind() == ErrorKind::TooManyStreams {
+                metrics.stream_limit_refusals.inc();
+            }
+        })?;
+        metrics.events.inc_by(stored.accepted as u64);
+        metrics.ingested_bytes.inc_by(body_bytes as u64);
+        for (fault, count) in stored.set_aside.iter().flat_map(|set_aside| &set_aside.faults) {
+            metrics.quarantined.get_or_create(&FaultLabels { fault: fault.as_str() }).inc_by(*count as u64);
+        }
+        self.authorized.note_accepted(Accepted { events: stored.accepted as u64, bytes: body_bytes as u64 });
+        Ok(stored)
+    }
+}
+
+/// What is done with faulty events: what the request says, or else what is set of the stream.
+pub(super) fn on_invalid(
+    app: &App,
+    authorized: &Authorized,
+    request: &HttpRequest,
+    stream: &StreamName,
+) -> Result<OnInvalid, Problem> {
+    let mut values = request.headers().get_all(X_KEYLOFT_ON_INVALID);
+    match (values.next(), values.next()) {
+        (None, _) => {
+            let schema = app.catalog.get(authorized.tenant(), stream);
+            Ok(schema.map_or(OnInvalid::default(), |schema| schema.settings().on_invalid))
+        }
+        (Some(value), None) => {
+            let word = value.to_str().ok().and_then(|word| word.trim().parse().ok());
+            word.ok_or_else(|| Problem::invalid(format!("{X_KEYLOFT_ON_INVALID} must be reject or quarantine.")))
+        }
+        (Some(_), Some(_)) => Err(Problem::invalid(format!("{X_KEYLOFT_ON_INVALID} is repeated."))),
+    }
+}
+
+/// One of the events that were set aside, for the answer.
+fn reason(sample: &Sample) -> Value {
+    let Place { record, event, line } = sample.place;
+    let mut reason = json!({"code": sample.fault.as_str(), "reason": sample.reason});
+    for (name, number) in [("record", record), ("event", event), ("line", line)] {
+        if number > 0 {
+            reason[name] = json!(number);
+        }
+    }
+    reason
 }
 
 fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem> {
@@ -106,7 +187,7 @@ fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
     }
 }
 
-fn encoding(request: &HttpRequest) -> Result<ContentEncoding, Problem> {
+pub(super) fn encoding(request: &HttpRequest) -> Result<ContentEncoding, Problem> {
     match content_encoding(request)?.as_deref() {
         None => Ok(ContentEncoding::Identity),
         Some("gzip" | "x-gzip") => Ok(ContentEncoding::Gzip),

@@ -1,10 +1,11 @@
-//! The handlers, one file per thing. Data plane: [`ingest`], [`query`], [`streams`], [`whoami`]. Admin plane:
-//! [`tenants`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
+//! The handlers, one file per thing. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin plane:
+//! [`tenants`], [`stream_settings`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
 //! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 
 pub mod apply;
 pub mod bulk;
 pub mod changes;
+pub mod firehose;
 pub mod health;
 pub mod ingest;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod query;
 pub mod receipt;
 pub mod rotation;
 pub mod sessions;
+pub mod stream_settings;
 pub mod streams;
 pub mod sync;
 pub mod tenants;

@@ -33,6 +33,21 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Encoding,
+        Self::NotUtf8,
+        Self::NotJson,
+        Self::NotAnObject,
+        Self::TooDeep,
+        Self::DuplicateField,
+        Self::FieldName,
+        Self::ReservedName,
+        Self::NumberRange,
+        Self::TypeConflict,
+        Self::TooManyFields,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ async fn large_and_compressed_bodies_are_taken_in_and_bounded() {
     let (web, body) = (StreamName::parse("web").unwrap(), "{\"a\":\"xxxxxxxxxxxxxxxx\"}\n".repeat(10_000));
     let origin = || Origin { tenant: TenantId::parse("acme").unwrap(), key_id: KeyId::random(), source_id: None };
     let zstd = |data: &[u8]| Bytes::from(zstd::encode_all(data, 1).unwrap());
-    let upload = |encoding, body| Upload { encoding, framing: Framing::Lines, body };
+    let upload = |encoding, body| Upload { encoding, form: Form::Events(Framing::Lines), body };
     let accept = |encoding, body| bench.ingest.accept(origin(), &web, upload(encoding, body));
     assert_eq!(accept(ContentEncoding::Identity, body.clone().into()).await.unwrap(), 10_000);
     assert_eq!(accept(ContentEncoding::Zstd, zstd(body.as_bytes())).await.unwrap(), 10_000);

@@ -126,7 +126,7 @@ impl Bench {
     fn send(&self, stream: &str, body: impl Into<Bytes>) -> JoinHandle<Result<usize>> {
         let (ingest, stream, body) = (self.ingest.clone(), StreamName::parse(stream).unwrap(), body.into());
         let origin = Origin { tenant: TenantId::default(), key_id: KeyId::random(), source_id: None };
-        let upload = Upload { encoding: ContentEncoding::Identity, framing: Framing::Json, body };
+        let upload = Upload { encoding: ContentEncoding::Identity, form: Form::Events(Framing::Json), body };
         tokio::spawn(async move { ingest.accept(origin, &stream, upload).await })
     }
 

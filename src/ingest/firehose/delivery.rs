@@ -1,0 +1,205 @@
+//! The records of a delivery, unpacked.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::cloudwatch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ingest::{ContentEncoding, Framing, MAX_EVENTS, Text, inflate};
+
+/// How gzip begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// The body of a delivery.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Identifies it over all attempts.
+    pub request_id: String,
+    /// Its records, in their order.
+    pub records: Vec<Record>,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The text of its events, or what was sent.
+    bytes: Vec<u8>,
+    framing: Framing,
+    /// Why it could not be unpacked, if so.
+    broken: Option<&'static str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'b> {
+    #[serde(borrow)]
+    request_id: Cow<'b, str>,
+    #[serde(borrow)]
+    records: Vec<Data<'b>>,
+}
+
+#[derive(Deserialize)]
+struct Data<'b> {
+    #[serde(borrow)]
+    data: Cow<'b, str>,
+}
+
+impl Delivery {
+    /// Reads a body, which is not compressed any more. All records together hold at most `max_bytes` when they are
+    /// unpacked, whatever their compressed forms claim.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the body is no delivery, [`ErrorKind::TooLarge`] when it holds more.
+    pub fn read(body: &[u8], max_bytes: usize) -> Result<Self> {
+        // The parser's own words could repeat a value.
+        let Body { request_id, records } = serde_json::from_slice(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Error::invalid(format!(
+                "line {line}, column {column}: the body must be {{\"requestId\", \"timestamp\", \"records\": [{{\"data\"}}]}}"
+            ))
+        })?;
+        if records.len() > MAX_EVENTS {
+            let message = format!("a delivery has at most {MAX_EVENTS} records: buffer less");
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        let mut left = max_bytes;
+        let unpack = |record: Data<'_>| {
+            let record = Record::unpack(&record.data, left, max_bytes)?;
+            left = left.saturating_sub(record.bytes.len());
+            Ok(record)
+        };
+        let records = records.into_iter().map(unpack).collect::<Result<_>>()?;
+        Ok(Self { request_id: request_id.into_owned(), records })
+    }
+
+    /// The texts of its events.
+    pub fn texts(&self) -> Vec<Text<'_>> {
+        let numbered = self.records.iter().zip(1..);
+        numbered.map(|(record, number)| record.text(number)).collect()
+    }
+
+    /// How many bytes the records fill.
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.bytes.len()).sum()
+    }
+}
+
+impl Record {
+    fn text(&self, number: usize) -> Text<'_> {
+        Text { bytes: &self.bytes, framing: self.framing, record: number, broken: self.broken }
+    }
+
+    /// At most `left` bytes, of `max_bytes` in all.
+    fn unpack(data: &str, left: usize, max_bytes: usize) -> Result<Self> {
+        let Ok(bytes) = STANDARD.decode(data) else {
+            return Ok(Self::broken(data.as_bytes().to_vec(), "the record is not Base64"));
+        };
+        if bytes.len() > left {
+            return Err(too_large(max_bytes));
+        }
+        let bytes = if bytes.starts_with(GZIP) {
+            let packed = Bytes::from(bytes);
+            match inflate(ContentEncoding::Gzip, &packed, left) {
+                Ok(text) => text.to_vec(),
+                Err(error) if error.kind() == ErrorKind::TooLarge => return Err(too_large(max_bytes)),
+                Err(_) => return Ok(Self::broken(data.as_bytes().to_vec(), "the record is not whole and sound gzip")),
+            }
+        } else {
+            bytes
+        };
+        Ok(match cloudwatch::events(&bytes, left)? {
+            Some(lines) => Self { bytes: lines, framing: Framing::Lines, broken: None },
+            None => Self { framing: framing(&bytes), bytes, broken: None },
+        })
+    }
+
+    fn broken(bytes: Vec<u8>, reason: &'static str) -> Self {
+        Self { bytes, framing: Framing::Json, broken: Some(reason) }
+    }
+}
+
+/// A record does not say how its events stand in it. Where the first line is a whole object and more lines follow, each
+/// line stands for itself.
+fn framing(text: &[u8]) -> Framing {
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let is_object = |line: &[u8]| line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    match (lines.next(), lines.next()) {
+        (Some(first), Some(_)) if is_object(first) => Framing::Lines,
+        _ => Framing::Json,
+    }
+}
+
+pub(super) fn too_large(max_bytes: usize) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("the records hold more than {max_bytes} bytes, unpacked: buffer less"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn body(records: &[&[u8]]) -> Vec<u8> {
+        let records: Vec<_> = records.iter().map(|data| serde_json::json!({"data": STANDARD.encode(data)})).collect();
+        serde_json::json!({"requestId": "r-1", "timestamp": 1_578_090_901_599_i64, "records": records})
+            .to_string()
+            .into()
+    }
+
+    #[test]
+    fn records_are_unpacked_in_their_order() {
+        let body = body(&[b"{\"a\":1}", &gzip(b"{\"a\":2}\n{\"a\":3}"), b"", b"{\n\"a\":\n4}", b"[{\"a\":5}]"]);
+        let delivery = Delivery::read(&body, 1000).unwrap();
+        assert_eq!(delivery.request_id, "r-1");
+        let texts: Vec<_> =
+            delivery.texts().iter().map(|text| (text.bytes.to_vec(), text.framing, text.record)).collect();
+        assert_eq!(texts[0], (b"{\"a\":1}".to_vec(), Framing::Json, 1));
+        assert_eq!(texts[1], (b"{\"a\":2}\n{\"a\":3}".to_vec(), Framing::Lines, 2));
+        assert_eq!(texts[3].1, Framing::Json);
+        assert_eq!((texts.len(), delivery.bytes()), (5, 7 + 15 + 9 + 9));
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_a_record_that_says_so() {
+        let body = br#"{"requestId":"r","timestamp":1,"records":[{"data":"%%"},{"data":"H4sIAAAA"},{"data":"e30="}]}"#;
+        let delivery = Delivery::read(body, 1000).unwrap();
+        let broken: Vec<_> = delivery.texts().iter().map(|text| text.broken).collect();
+        assert_eq!(broken, [Some("the record is not Base64"), Some("the record is not whole and sound gzip"), None]);
+    }
+
+    #[test]
+    fn all_records_together_are_bounded() {
+        let bomb = gzip(&vec![b' '; 8 << 20]);
+        assert_eq!(Delivery::read(&body(&[&bomb]), 1 << 20).unwrap_err().kind(), ErrorKind::TooLarge);
+        let half = gzip(&vec![b' '; 600]);
+        assert!(Delivery::read(&body(&[&half]), 1000).is_ok());
+        assert_eq!(Delivery::read(&body(&[&half, &half]), 1000).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn a_body_that_is_no_delivery_is_refused_without_its_values() {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"requestId":"secret"}"#,
+            r#"{"requestId":1,"records":[]}"#,
+            r#"{"requestId":"r","records":[{"data":"secret","data":1}]}"#,
+        ] {
+            let error = Delivery::read(bad.as_bytes(), 100).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}
