@@ -4,10 +4,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use actix_web::HttpRequest;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 
+use super::connection::hung_up;
 use crate::access::{SessionEnd, SessionGuard};
 
 /// Holds a session guard for as long as the body is being sent. However the body ends (sent whole, failed, or dropped
@@ -18,7 +20,7 @@ pub struct RetainBody {
 
 struct State {
     body: BoxBody,
-    ended: BoxFuture<'static, SessionEnd>,
+    ended: LocalBoxFuture<'static, SessionEnd>,
     // Last, so that the work behind the body is gone before the session is.
     _guard: SessionGuard,
 }
@@ -29,10 +31,16 @@ struct State {
 pub struct Cut(SessionEnd);
 
 impl RetainBody {
-    /// Retains `guard` until `body` is done.
-    pub fn new(body: BoxBody, guard: SessionGuard) -> Self {
-        let session = guard.session().clone();
-        let ended = Box::pin(async move { session.ended().await });
+    /// Retains `guard` until `body` is done, or the client of `request` has hung up.
+    pub fn new(body: BoxBody, guard: SessionGuard, request: &HttpRequest) -> Self {
+        let (session, hung_up) = (guard.session().clone(), hung_up(request));
+        let ended = Box::pin(async move {
+            tokio::select! {
+                biased;
+                end = session.ended() => end,
+                () = hung_up => SessionEnd::Closed,
+            }
+        });
         Self { state: Some(State { body, ended, _guard: guard }) }
     }
 }

@@ -6,14 +6,16 @@
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
 //!    [`media_type`]: what a body is.  [`receive`]: a body of events, within its memory.
-//! 6. [`body`]: the body that holds a session.  [`usage`]: which key did what.
-//! 7. [`error`]: the one map from what went wrong to an answer.
+//! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that nobody wants.
+//! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
+//! 8. [`error`]: the one map from what went wrong to an answer.
 
 pub mod app;
 pub mod authorize;
 pub mod body;
 pub mod brought;
 pub mod client;
+pub mod connection;
 pub mod credential;
 pub mod error;
 pub mod extract;
@@ -23,6 +25,7 @@ pub mod receive;
 pub mod route;
 pub mod routes;
 pub mod server;
+pub mod unread;
 pub mod usage;
 
 use actix_web::web;

@@ -1,24 +1,28 @@
 //! Listening, limits and shutdown.
 
-use std::any::Any;
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix_web::dev::{Server as Actix, ServerHandle};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server as Actix, ServerHandle};
 use actix_web::http::header::HeaderName;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::rt::net::TcpStream;
-use actix_web::{HttpServer, web};
+use actix_web::web;
 use socket2::SockRef;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
 use super::client::TrustedProxies;
 use super::configure;
+use super::connection::ClientStream;
 use super::credential::ApiKeyHeaders;
 use super::middleware::cors::{self, Cors};
 use super::middleware::{bounds, observe};
@@ -67,8 +71,16 @@ impl Server {
         let shared = app.clone();
         let stall = config.request_body_timeout;
         let workers = config.workers.map_or_else(cores, std::num::NonZero::get);
-        let actix = HttpServer::new(move || {
-            actix_web::App::new()
+        let builder = Actix::build()
+            .workers(workers)
+            .max_concurrent_connections((config.max_connections / workers).max(1))
+            .shutdown_timeout(config.shutdown_timeout.as_secs())
+            .disable_signals();
+        let stopping = builder.graceful_shutdown_signal();
+        let request_head_timeout = config.request_head_timeout;
+        // What `HttpServer` does, over a stream of our own.
+        let actix = builder.listen("http", listener, move || {
+            let app = actix_web::App::new()
                 .app_data(shared.clone())
                 .app_data(keystore.clone())
                 .app_data(sessions.clone())
@@ -81,22 +93,29 @@ impl Server {
                 .default_service(web::to(health::not_found))
                 .wrap(from_fn(bounds::check)) // 3. nothing oversized goes further
                 .wrap(Condition::new(cors.is_on(), from_fn(cors::apply))) // 2. pages may read refusals, too
-                .wrap(from_fn(observe::record)) // 1. sees every answer, refusals included
-        })
-        .on_connect(move |connection, _| bound_stall(connection, stall))
-        .workers(workers)
-        .max_connections((config.max_connections / workers).max(1))
-        .client_request_timeout(config.request_head_timeout)
-        .client_disconnect_timeout(Duration::from_secs(2))
-        .keep_alive(Duration::from_secs(75))
-        // An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122).
-        .tcp_nodelay(true)
-        // A client that has closed its side gets no answer any more: notice it, and stop working for it.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(config.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run();
+                .wrap(from_fn(observe::record)); // 1. sees every answer, refusals included
+            let app = app.into_factory().map_err(|error| error.error_response());
+            let stopping = stopping.clone();
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                })
+                .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
+                .client_request_timeout(request_head_timeout)
+                // Otherwise actix reads without end for so long; `unread` does that, and knows an end.
+                .client_disconnect_timeout(Duration::ZERO)
+                .local_addr(address)
+                .on_connect_ext(|stream: &ClientStream, data| _ = data.insert(stream.connection()))
+                .h1(map_config(app, |()| AppConfig::default()));
+            fn_service(move |stream: TcpStream| {
+                set_up(&stream, stall);
+                let peer = stream.peer_addr().ok();
+                ready(Ok::<_, DispatchError>((ClientStream::new(stream), peer)))
+            })
+            .and_then(http)
+        })?;
+        let actix = actix.run();
         Ok(Self { app, address, actix, shutdown_timeout: config.shutdown_timeout })
     }
 
@@ -174,12 +193,14 @@ fn query_string() -> web::QueryConfig {
     })
 }
 
-/// A client that stops reading keeps its connection for ever, however long its query has been over: actix has no bound
+/// An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122). And a
+/// client that stops reading would keep its connection for ever, however long its query has been over: actix has no bound
 /// for that, so the kernel is given one (`TCP_USER_TIMEOUT`, which also counts while a closed window is probed).
-fn bound_stall(connection: &dyn Any, stall: Duration) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall))
-    {
+fn set_up(stream: &TcpStream, stall: Duration) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("a connection sends in large parts: {error}");
+    }
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall)) {
         tracing::debug!("a connection stays without a bound on stalled answers: {error}");
     }
 }

@@ -20,11 +20,13 @@ mod cors;
 mod credentials;
 mod docs;
 mod documents;
+mod early_answers;
 mod expiry;
 mod file_changes;
 mod files;
 mod firehose;
 mod fleet;
+mod half_closed;
 #[cfg(feature = "paused-time")]
 mod history;
 mod import;

@@ -1,6 +1,6 @@
 //! Request id, access log, metrics and the counters of keys. Outermost, so that it sees every answer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,6 +12,7 @@ use tracing::Instrument;
 use crate::access::Denial;
 use crate::http::app::App;
 use crate::http::error::Problem;
+use crate::http::unread::RequestBody;
 use crate::http::usage::Presented;
 use crate::key::{ApiKey, Digest, RequestId, own};
 use crate::telemetry::metrics::RequestLabels;
@@ -24,10 +25,11 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Errors
 /// Never of its own: handlers answer with a response even when they refuse.
 pub async fn record(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let start = Instant::now();
+    let body = RequestBody::of(&mut request);
     let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(RequestId::random);
     request.extensions_mut().insert(id.clone()); // For the documents that this request changes.
     let span = tracing::info_span!("request", id = %id);
@@ -35,12 +37,25 @@ pub async fn record(
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    let elapsed = start.elapsed();
+    span.in_scope(|| note(&response, start.elapsed()));
+    Ok(match body {
+        Some(body) => {
+            let (request, response) = response.into_parts();
+            ServiceResponse::new(request, body.finish(response).await)
+        }
+        None => response,
+    })
+}
+
+/// Metrics, counters, log.
+fn note(response: &ServiceResponse<BoxBody>, elapsed: Duration) {
     let request = response.request();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
     let (denial, code) = (problem.and_then(Problem::denial), problem.map(|problem| problem.code().as_str()));
+    let extensions = request.extensions();
+    let presented = extensions.get::<Presented>();
     if let Some(app) = request.app_data::<web::Data<App>>() {
         let labels = RequestLabels::new(request.method().as_str(), &route, status);
         app.metrics.requests.get_or_create(&labels).inc();
@@ -48,17 +63,12 @@ pub async fn record(
         if let Some(denial) = denial {
             app.metrics.count_denial(denial.as_str());
         }
+        if let Some(presented) = presented {
+            presented.count(app, response.status(), problem.map(Problem::reason));
+        }
     }
-    let extensions = request.extensions();
-    let presented = extensions.get::<Presented>();
-    if let (Some(presented), Some(app)) = (presented, request.app_data::<web::Data<App>>()) {
-        presented.count(app, response.status(), problem.map(Problem::reason));
-    }
-    let _entered = span.entered();
     let key = presented.and_then(Presented::good_key);
     log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
-    drop(extensions);
-    Ok(response)
 }
 
 fn log(

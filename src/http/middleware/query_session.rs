@@ -5,13 +5,15 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
 
-use crate::access::{Permit, SessionGuard, Sessions};
+use crate::access::{Permit, SessionEnd, SessionGuard, Sessions};
 use crate::http::body::RetainBody;
+use crate::http::connection::hung_up;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::RunningSession;
 
 /// Opens a session for the permit that [`super::api_key::require`] gave, and closes it with the response body. When the
-/// session is ended while the handler still works, the handler is dropped and the client told why.
+/// session is ended while the handler still works, the handler is dropped and the client told why; when the client hangs
+/// up, too.
 ///
 /// Needs `web::Data<Sessions>` in the application. The handler finds the session as a [`RunningSession`] argument.
 ///
@@ -36,8 +38,11 @@ pub async fn hold(
     tokio::select! {
         biased;
         end = session.ended() => Ok(ServiceResponse::from_err(Problem::from(end), http_request)),
+        () = hung_up(&http_request) => {
+            Ok(ServiceResponse::from_err(Problem::from(SessionEnd::Closed), http_request.clone()))
+        }
         response = next.call(request) => {
-            Ok(response?.map_body(|_, body| BoxBody::new(RetainBody::new(body.boxed(), guard))))
+            Ok(response?.map_body(|_, body| BoxBody::new(RetainBody::new(body.boxed(), guard, &http_request))))
         }
     }
 }
@@ -56,8 +61,9 @@ pub(crate) async fn run<F: Future<Output = HttpResponse>>(
     tokio::select! {
         biased;
         end = session.ended() => HttpResponse::from_error(Problem::from(end)),
+        () = hung_up(request) => HttpResponse::from_error(Problem::from(SessionEnd::Closed)),
         response = answer(session.clone()) => {
-            response.map_body(|_, body| BoxBody::new(RetainBody::new(body, guard)))
+            response.map_body(|_, body| BoxBody::new(RetainBody::new(body, guard, request)))
         }
     }
 }

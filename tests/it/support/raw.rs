@@ -15,6 +15,26 @@ impl Raw {
         Self(stream)
     }
 
+    /// Closes the sending side: everything was said, and an answer is waited for.
+    pub fn finish_sending(&self) {
+        self.0.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+
+    /// Sends the same again and again until the server has hung up: how many bytes that took.
+    pub fn send_without_end(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        self.0.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        loop {
+            match self.0.write(bytes) {
+                Ok(some) => sent += some,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    panic!("the server has neither read nor hung up after {sent} bytes")
+                }
+                Err(_) => return sent,
+            }
+        }
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
