@@ -89,10 +89,8 @@ async fn fill(bucket: &Bucket, count: usize) {
 /// A key as a real one is: with a name, a source, dates and an author.
 fn key(number: usize, now: Option<chrono::DateTime<chrono::Utc>>) -> ApiKey {
     let name = KeyName::parse(&format!("shipper-of-host-{number}")).unwrap();
-    let new = NewKey {
-        source_id: Label::parse(&format!("host-{number}")).ok(),
-        ..NewKey::new(name, KeyType::ALL[number % 2])
-    };
+    let mut new = NewKey::new(name, KeyType::ALL[number % 2]);
+    new.settings.source_id = Label::parse(&format!("host-{number}")).ok();
     let digest = Digest::of(format!("secret {number}"));
     let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
     ApiKey {

@@ -34,7 +34,8 @@ fn main() {
 async fn measure(place: &str, limiter: Limiter, at_once: usize) {
     let limits = Limits { requests: Rate::per_minute(4_000_000_000).ok(), ..Limits::default() };
     let tenant = Arc::new(Tenant { limits, ..Tenant::new(TenantId::default()) });
-    let new = NewKey { limits, ..NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query) };
+    let mut new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
+    new.settings.limits = limits.into();
     let key = Arc::new(new.into_key(tenant.id.clone(), Digest::of("k"), Hint::parse("x7Qa").unwrap()));
     let limiter = Arc::new(limiter);
     take(&limiter, &key, &tenant, 1).await; // Connects, which may take too long.

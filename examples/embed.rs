@@ -20,8 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keystore = Keystore::new(store.open()?, Arc::default(), Arc::new(SystemClock));
     keystore.sync().await?;
 
-    let new = NewKey::new(KeyName::parse("dashboards")?, KeyType::Query);
-    let new = NewKey { streams: "web-*".parse()?, ..new };
+    let mut new = NewKey::new(KeyName::parse("dashboards")?, KeyType::Query);
+    new.settings.streams = "web-*".parse()?;
     // Every change says who made it.
     let context = RequestContext::new(Actor::Named(Label::parse("embed")?), keystore.now());
     let issued = keystore.issue(&context, &tenant, new).await?;

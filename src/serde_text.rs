@@ -56,6 +56,18 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) ->
     T::deserialize(deserializer).map(Some)
 }
 
+/// For a field that `null` gives its default.
+///
+/// # Errors
+/// Those of the value.
+pub fn cleared<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(|value| Some(value.unwrap_or_default()))
+}
+
 /// serde repeats what it met in its messages: of such a one, only what was expected is kept, because a secret may stand in
 /// a wrong place.
 pub fn without_values(message: &str) -> String {

@@ -202,11 +202,11 @@ fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, 
         return Err(Denial::TenantSuspended(key_id));
     }
     // Network.
-    let allowed = key.networks.is_any()
+    let allowed = key.settings.allowed_cidrs.is_any()
         || match facts.address {
             ClientAddress::Unchecked => true,
             ClientAddress::Unknown => false,
-            ClientAddress::Known(address) => key.networks.allow(address),
+            ClientAddress::Known(address) => key.settings.allowed_cidrs.allow(address),
         };
     if allowed { Ok(found) } else { Err(Denial::NetworkNotAllowed(key_id)) }
 }

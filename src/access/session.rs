@@ -80,7 +80,7 @@ pub struct Session {
 impl Session {
     /// The streams it may read: those of its key as it is now.
     pub fn streams(&self) -> Streams {
-        self.key().map_or_else(|| Streams::Matching(Box::default()), |key| key.streams.clone())
+        self.key().map_or_else(|| Streams::Matching(Box::default()), |key| key.settings.streams.clone())
     }
 
     /// When it ends by itself: at its deadline, or before that with its key or the secret that opened it.

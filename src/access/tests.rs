@@ -120,9 +120,9 @@ impl Case {
     fn key(&self) -> ApiKey {
         let mut new = NewKey::new(KeyName::parse("k").unwrap(), self.key_type);
         new.expires_at = Some(self.expires.map(|seconds| now() + TimeDelta::seconds(seconds)));
-        new.streams = self.streams.parse().unwrap();
+        new.settings.streams = self.streams.parse().unwrap();
         if !self.networks.is_empty() {
-            new.networks = self.networks.parse().unwrap();
+            new.settings.allowed_cidrs = self.networks.parse().unwrap();
         }
         let tenant = TenantId::parse("acme").unwrap();
         let first = if self.older.is_some() { OLDER } else { API_KEY };

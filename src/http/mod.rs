@@ -4,8 +4,9 @@
 //! 2. [`mod@route`]: what a line of the table below is.  [`mod@authorize`]: from headers to the proof of a right.
 //! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.
 //! 4. [`middleware`]: what happens around handlers.
-//! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`brought`]: a secret in a body.
-//!    [`media_type`]: what a body is.  [`receive`]: a body of events, within its memory.
+//! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`media_type`]: what a body is.
+//!    [`brought`], `settings`: a secret, and the settings of a key, in a body.  [`receive`]: a body of events, within its
+//!    memory.
 //! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that nobody wants.
 //! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
 //! 8. [`error`]: the one map from what went wrong to an answer.
@@ -25,6 +26,7 @@ pub mod receive;
 pub mod route;
 pub mod routes;
 pub mod server;
+mod settings;
 pub mod unread;
 pub mod usage;
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::InvalidId;
 
@@ -30,6 +30,40 @@ impl Limits {
     /// Whether nothing is bounded.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// The limits of a key. Most keys have none: those take no room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyLimits(Option<Box<Limits>>);
+
+impl KeyLimits {
+    /// The limits.
+    pub fn get(&self) -> Limits {
+        self.0.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Whether nothing is bounded.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl From<Limits> for KeyLimits {
+    fn from(limits: Limits) -> Self {
+        Self((!limits.is_none()).then(|| Box::new(limits)))
+    }
+}
+
+impl Serialize for KeyLimits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyLimits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Limits::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -8,7 +8,7 @@
 //! 5. [`credential`]: reading a presented API key, by cheap checks first.
 //! 6. [`secret`]: making an API key.  [`own`]: bringing one along.
 //! 7. [`network`], [`limits`]: where a key may be used from, and how much.
-//! 8. [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
+//! 8. [`settings`]: what a key may have besides.  [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
 //! 9. [`pattern`]: names of keys with `*`.
 //! 10. [`tenant`]: whose keys they are.
 //! 11. [`actor`]: who makes a change, and by which request.
@@ -25,6 +25,7 @@ pub mod pattern;
 pub mod record;
 pub mod rotation;
 pub mod secret;
+pub mod settings;
 pub mod stream;
 pub mod tenant;
 
@@ -33,11 +34,12 @@ pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
 pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
-pub use limits::{Limits, Rate};
+pub use limits::{KeyLimits, Limits, Rate};
 pub use network::Networks;
 pub use pattern::NamePattern;
 pub use record::{ApiKey, KeyPatch, Metadata, NewKey, Standing};
 pub use rotation::{OlderSecret, OlderSecrets, TooManySecrets};
 pub use secret::{Hint, PlainSecret};
+pub use settings::{KeySettings, SettingsPatch, TrustLevel};
 pub use stream::{StreamName, StreamPattern, Streams};
 pub use tenant::{DefaultAboveMax, Lifetimes, Tenant, WrongEnd};

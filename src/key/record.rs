@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Networks, OlderSecrets, StreamName,
+    Actor, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, OlderSecrets, SettingsPatch, StreamName,
     StreamPattern, Streams, TenantId,
 };
 use crate::key::InvalidId;
@@ -31,12 +31,8 @@ pub struct ApiKey {
     pub own_secret: bool,
     /// The secrets it had before, as long as they work.
     pub older: OlderSecrets,
-    /// The streams it may touch.
-    pub streams: Streams,
-    /// The sending system, stored with every event as `p_source_id`.
-    pub source_id: Option<Label>,
-    /// How far the operator trusts the source; `None` is `standard`.
-    pub trust_level: Option<Label>,
+    /// What it may have besides.
+    pub settings: KeySettings,
     /// Who issued it; `None` when a file written by hand does not say.
     pub created_by: Option<Actor>,
     /// When it was issued; `None` when a file written by hand does not say.
@@ -47,12 +43,6 @@ pub struct ApiKey {
     pub modified_by: Option<Actor>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The networks it may be used from.
-    pub networks: Networks,
-    /// How much it may be used; `None` without any bound of its own.
-    pub limits: Option<Box<Limits>>,
-    /// The operator's own notes.
-    pub metadata: Metadata,
     /// Counts changes, from 1.
     pub rev: u64,
 }
@@ -71,9 +61,6 @@ pub enum Standing {
 }
 
 impl ApiKey {
-    /// What the trust level is called when nobody set one.
-    pub const STANDARD_TRUST: &'static str = "standard";
-
     /// What the key is worth at `now`.
     pub fn standing(&self, now: DateTime<Utc>) -> Standing {
         match self.state {
@@ -86,7 +73,7 @@ impl ApiKey {
 
     /// Whether the key may touch `stream`. Nobody writes into a system stream, whatever its patterns say.
     pub fn covers(&self, stream: &StreamName) -> bool {
-        self.streams.allow(stream) && !(stream.is_system() && self.key_type == KeyType::Ingestion)
+        self.settings.streams.allow(stream) && !(stream.is_system() && self.key_type == KeyType::Ingestion)
     }
 
     /// Whether the key holds its name: every key that is not revoked does.
@@ -108,40 +95,20 @@ pub struct NewKey {
     pub name: KeyName,
     /// What it is for.
     pub key_type: KeyType,
-    /// The streams it may touch.
-    pub streams: Streams,
-    /// The sending system.
-    pub source_id: Option<Label>,
-    /// How far the operator trusts the source.
-    pub trust_level: Option<Label>,
+    /// What it may have besides.
+    pub settings: KeySettings,
     /// The first instant at which it no longer works; `Some(None)` is never, `None` what its tenant says.
     pub expires_at: Option<Option<DateTime<Utc>>>,
-    /// The networks it may be used from.
-    pub networks: Networks,
-    /// How much it may be used.
-    pub limits: Limits,
-    /// The operator's own notes.
-    pub metadata: Metadata,
 }
 
 impl NewKey {
-    /// A key for every stream, without notes, that expires as its tenant says.
+    /// A key with the default settings, which expires as its tenant says.
     pub fn new(name: KeyName, key_type: KeyType) -> Self {
-        Self {
-            name,
-            key_type,
-            streams: Streams::All,
-            source_id: None,
-            trust_level: None,
-            expires_at: None,
-            networks: Networks::default(),
-            limits: Limits::default(),
-            metadata: Metadata::default(),
-        }
+        Self { name, key_type, settings: KeySettings::default(), expires_at: None }
     }
 
-    /// The key that this becomes: active, with a fresh id, in its first revision, of nobody and no date yet. It expires
-    /// when that was said; what its tenant says is for the keystore to add.
+    /// The key that this becomes: active, with a fresh id, revision 1. The keystore adds who issued it, the dates, and the
+    /// expiry that the tenant sets when the request sets none.
     pub fn into_key(self, tenant: TenantId, digest: Digest, hint: Hint) -> ApiKey {
         ApiKey {
             tenant,
@@ -153,17 +120,12 @@ impl NewKey {
             hint,
             own_secret: false,
             older: OlderSecrets::default(),
-            streams: self.streams,
-            source_id: self.source_id,
-            trust_level: self.trust_level,
+            settings: self.settings,
             created_by: None,
             created_at: None,
             modified_at: None,
             modified_by: None,
             expires_at: self.expires_at.flatten(),
-            networks: self.networks,
-            limits: boxed(self.limits),
-            metadata: self.metadata,
             rev: 1,
         }
     }
@@ -172,51 +134,36 @@ impl NewKey {
 /// What an operator changes; `None` leaves a field as it is, `Some(None)` clears it. Name and type never change.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPatch {
-    /// The streams it may touch.
-    pub streams: Option<Streams>,
+    /// Its settings.
+    pub settings: SettingsPatch,
     /// `true` makes it active, `false` disables it. Revoking is another operation, because it is final.
     pub active: Option<bool>,
-    /// The sending system.
-    pub source_id: Option<Option<Label>>,
-    /// How far the operator trusts the source.
-    pub trust_level: Option<Option<Label>>,
     /// The first instant at which it no longer works.
     pub expires_at: Option<Option<DateTime<Utc>>>,
-    /// The networks it may be used from, replaced whole.
-    pub networks: Option<Networks>,
-    /// How much it may be used, replaced whole.
-    pub limits: Option<Limits>,
     /// Whether the secrets it had before stop working at once.
     pub end_overlap: bool,
-    /// The operator's own notes, replaced whole.
-    pub metadata: Option<Metadata>,
 }
 
 impl KeyPatch {
     /// Makes the changes.
     pub fn apply(self, key: &mut ApiKey) {
-        let Self { streams, active, source_id, trust_level, expires_at, networks, limits, end_overlap, metadata } =
-            self;
-        set(&mut key.streams, streams);
-        set(&mut key.state, active.map(|active| if active { KeyState::Active } else { KeyState::Disabled }));
-        set(&mut key.source_id, source_id);
-        set(&mut key.trust_level, trust_level);
-        set(&mut key.expires_at, expires_at);
-        set(&mut key.networks, networks);
-        set(&mut key.limits, limits.map(boxed));
-        set(&mut key.older, end_overlap.then(OlderSecrets::default));
-        set(&mut key.metadata, metadata);
+        let Self { settings, active, expires_at, end_overlap } = self;
+        settings.apply(&mut key.settings);
+        if let Some(active) = active {
+            key.state = if active { KeyState::Active } else { KeyState::Disabled };
+        }
+        if let Some(expires_at) = expires_at {
+            key.expires_at = expires_at;
+        }
+        if end_overlap {
+            key.older = OlderSecrets::default();
+        }
     }
 }
 
-/// Most keys have no limits: those take no room.
-pub(crate) fn boxed(limits: Limits) -> Option<Box<Limits>> {
-    (!limits.is_none()).then(|| Box::new(limits))
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
+impl From<SettingsPatch> for KeyPatch {
+    fn from(settings: SettingsPatch) -> Self {
+        Self { settings, ..Self::default() }
     }
 }
 
@@ -275,6 +222,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::key::Label;
 
     fn key() -> ApiKey {
         let new = NewKey::new(KeyName::parse("checkout").unwrap(), KeyType::Ingestion);
@@ -301,11 +249,12 @@ mod tests {
 
     #[test]
     fn a_patch_changes_what_it_names_and_clears_what_it_nulls() {
-        let mut key = ApiKey { source_id: Label::parse("web").ok(), ..key() };
+        let mut key = key();
+        key.settings.source_id = Label::parse("web").ok();
         KeyPatch { active: Some(false), ..KeyPatch::default() }.apply(&mut key);
-        assert_eq!((key.state, key.source_id.is_some()), (KeyState::Disabled, true));
-        KeyPatch { source_id: Some(None), ..KeyPatch::default() }.apply(&mut key);
-        assert_eq!((key.state, key.source_id), (KeyState::Disabled, None));
+        assert_eq!((key.state, key.settings.source_id.is_some()), (KeyState::Disabled, true));
+        KeyPatch::from(SettingsPatch { source_id: Some(None), ..SettingsPatch::default() }).apply(&mut key);
+        assert_eq!((key.state, key.settings.source_id), (KeyState::Disabled, None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::Keystore;
 use super::keys::Brought;
-use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, NewKey, PlainSecret, TenantId};
+use crate::key::{ApiKey, KeyId, KeyPatch, NewKey, PlainSecret, TenantId};
 
 /// One of many changes.
 #[derive(Debug, Clone)]
@@ -98,17 +98,8 @@ impl Keystore {
 
 /// Whether a key is what an issue would make. Its state is no part of that: whoever disabled it since meant it.
 pub(super) fn is_same(key: &ApiKey, new: &NewKey, secret: &Brought) -> bool {
-    let wanted = new.clone().into_key(key.tenant.clone(), secret.digest, secret.hint);
-    let trust = |key: &ApiKey| key.trust_level.clone().filter(|level| level.as_str() != ApiKey::STANDARD_TRUST);
-    key.state != KeyState::Revoked
+    key.is_live()
         && key.digest.verify(&secret.digest)
-        && key.name == wanted.name
-        && key.key_type == wanted.key_type
-        && key.streams == wanted.streams
-        && key.source_id == wanted.source_id
-        && trust(key) == trust(&wanted)
+        && (&key.name, key.key_type, &key.settings) == (&new.name, new.key_type, &new.settings)
         && new.expires_at.is_none_or(|said| said == key.expires_at) // Else it is what the tenant said by then.
-        && key.networks == wanted.networks
-        && key.limits == wanted.limits
-        && key.metadata == wanted.metadata
 }

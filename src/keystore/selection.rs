@@ -34,7 +34,7 @@ impl Selection {
     pub fn means(&self, key: &ApiKey, unused: Option<Unused<'_>>) -> bool {
         key.is_live()
             && self.key_type.is_none_or(|wanted| wanted == key.key_type)
-            && self.source_id.as_ref().is_none_or(|wanted| Some(wanted) == key.source_id.as_ref())
+            && self.source_id.as_ref().is_none_or(|wanted| Some(wanted) == key.settings.source_id.as_ref())
             && self.created_by.as_ref().is_none_or(|wanted| Some(wanted) == key.created_by.as_ref())
             && self.name.as_ref().is_none_or(|wanted| wanted.matches(&key.name))
             && self.unused_since.is_none_or(|since| unused.is_some_and(|unused| unused(key, since)))
@@ -74,9 +74,9 @@ mod tests {
     use crate::key::{Digest, Hint, KeyName, KeyState, NewKey};
 
     fn key() -> ApiKey {
-        let new = NewKey::new(KeyName::parse("web-1").unwrap(), KeyType::Query);
-        let key = new.into_key(TenantId::default(), Digest::of("x"), Hint::default());
-        ApiKey { source_id: Label::parse("s").ok(), ..key }
+        let mut new = NewKey::new(KeyName::parse("web-1").unwrap(), KeyType::Query);
+        new.settings.source_id = Label::parse("s").ok();
+        new.into_key(TenantId::default(), Digest::of("x"), Hint::default())
     }
 
     #[test]

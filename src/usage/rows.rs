@@ -102,7 +102,7 @@ impl Target {
         if rows.is_empty() {
             return Ok(());
         }
-        let about = rows.iter().map(|(key, _)| (Some(key.key_id), key.source_id.clone())).collect();
+        let about = rows.iter().map(|(key, _)| (Some(key.key_id), key.settings.source_id.clone())).collect();
         let (fields, columns) = columns(self.node_id, &rows);
         let (tenant, stream) = (tenant.clone(), stream.clone());
         self.stream.write(SystemRows { tenant, stream, id, at, about, fields, columns }).await

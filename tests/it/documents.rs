@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use keyloft::key::{KeyName, KeyPatch, KeyType, Metadata, NewKey, StreamName, TenantId};
+use keyloft::key::{KeyName, KeyPatch, KeyType, Metadata, NewKey, SettingsPatch, StreamName, TenantId};
 use keyloft::store::StoreUrl;
 use keyloft::stream::{Field, FieldType, StreamCatalog};
 use keyloft::{Keystore, SystemClock};
@@ -47,7 +47,7 @@ async fn as_many_nodes_as_like_may_change_one_key_at_once() {
     let update = |(number, node): (usize, &Keystore)| {
         let (node, id) = (node.clone(), key.key_id);
         let metadata = Metadata::try_from(json!({"n": number}).as_object().unwrap().clone()).ok();
-        let patch = KeyPatch { metadata, ..KeyPatch::default() };
+        let patch = KeyPatch::from(SettingsPatch { metadata, ..SettingsPatch::default() });
         async move {
             node.catch_up().await?;
             tokio::spawn(async move { node.update(&context(), &TenantId::default(), id, patch, None).await })

@@ -32,7 +32,8 @@ fn tenant(limits: Limits) -> Tenant {
 }
 
 fn key(tenant: &Tenant, limits: Limits) -> ApiKey {
-    let new = NewKey { limits, ..NewKey::new(KeyName::parse("k").unwrap(), KeyType::Ingestion) };
+    let mut new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Ingestion);
+    new.settings.limits = limits.into();
     new.into_key(tenant.id.clone(), Digest::of("k"), Hint::parse("x7Qa").unwrap())
 }
 
@@ -146,7 +147,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
             if limit.scope == Scope::Key && wait <= Duration::from_secs(1)));
     }
     // More may be used at once from now on, of which two are used already.
-    first.limits = Some(Box::new(requests(60, 3)));
+    first.settings.limits = requests(60, 3).into();
     assert_eq!(take(&node, &tenant, &first, Cost::REQUEST).await, None);
     assert!(take(&node, &tenant, &first, Cost::REQUEST).await.is_some());
     let decision = node.acquire(&node.costs(&second, Some(&tenant.limits), Cost::REQUEST)).await;

@@ -57,7 +57,7 @@ pub struct Costs<'a> {
 impl<'a> Costs<'a> {
     /// What `cost` takes from the limits of a key and its tenant. `requests` limits keys that have no such limit.
     pub fn of(key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost, requests: Option<Rate>) -> Self {
-        let mut own = key.limits.as_deref().copied().unwrap_or_default();
+        let mut own = key.settings.limits.get();
         own.requests = own.requests.or(requests);
         let of_tenant = tenant.into_iter().flat_map(|limits| met(Scope::Tenant, limits, cost));
         let taken = met(Scope::Key, &own, cost).chain(of_tenant).collect();

@@ -58,7 +58,7 @@ impl Limiter {
 
     /// Whether a key may meet a limit at all.
     pub fn concerns(&self, key: &ApiKey, tenant: Option<&Limits>) -> bool {
-        key.limits.is_some() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
+        !key.settings.limits.is_none() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
     }
 
     /// What `cost` takes from the limits of a key and its tenant. The key must be good: no other may make state here.

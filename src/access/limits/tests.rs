@@ -37,7 +37,8 @@ impl Bench {
     fn key(&self, limits: Limits) -> ApiKey {
         let name = KeyName::parse(&format!("k{}", self.cache.key_count())).unwrap();
         let digest = Digest::of(name.as_str());
-        let new = NewKey { limits, ..NewKey::new(name, KeyType::Ingestion) };
+        let mut new = NewKey::new(name, KeyType::Ingestion);
+        new.settings.limits = limits.into();
         let key = new.into_key(TenantId::default(), digest, Hint::parse("x7Qa").unwrap());
         self.cache.put_key(Arc::new(key.clone()));
         key
@@ -72,6 +73,13 @@ fn requests(per_minute: u64, burst: u64) -> Limits {
 
 fn used_up(scope: Scope, dimension: Dimension, millis: u64) -> Option<Refusal> {
     Some(Refusal::Rate { limit: LimitId { scope, dimension }, wait: Duration::from_millis(millis) })
+}
+
+/// The same key with other limits.
+fn with_limits(key: &ApiKey, limits: Limits) -> ApiKey {
+    let mut key = key.clone();
+    key.settings.limits = limits.into();
+    key
 }
 
 #[test]
@@ -157,9 +165,9 @@ fn a_changed_limit_holds_at_once_and_is_no_refill() {
     let bench = Bench::new();
     let key = bench.key(requests(10, 10));
     assert_eq!(bench.burst(&key), 10);
-    let more = ApiKey { limits: Some(Box::new(requests(60, 15))), ..key.clone() };
+    let more = with_limits(&key, requests(60, 15));
     assert_eq!(bench.burst(&more), 5);
-    let less = ApiKey { limits: Some(Box::new(requests(1, 2))), ..key.clone() };
+    let less = with_limits(&key, requests(1, 2));
     assert_eq!(bench.burst(&less), 0);
     bench.wait(60_000);
     assert_eq!(bench.burst(&less), 1);
@@ -363,7 +371,7 @@ proptest! {
         prop_assert_eq!(bench.burst(&key), 20);
         let mut passed = 20;
         for change in changes {
-            let changed = ApiKey { limits: Some(Box::new(rates[change])), ..key.clone() };
+            let changed = with_limits(&key, rates[change]);
             passed += bench.burst(&changed);
             prop_assert!(passed <= 100, "{passed}");
         }

@@ -14,7 +14,7 @@ use super::limits::{LimitArgs, networks};
 use super::show::CARD;
 use super::{metadata, streams};
 use crate::clock::{Clock, SystemClock};
-use crate::key::{KeyName, KeyType, Label, Metadata, Networks, NewKey, Streams};
+use crate::key::{KeyName, KeySettings, KeyType, Label, Metadata, Networks, NewKey, Streams, TrustLevel};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
@@ -67,13 +67,15 @@ impl CreateArgs {
     pub(super) fn into_new(self) -> NewKey {
         let expires_at = self.expires_at.or_else(|| Some(SystemClock.now() + self.expires_in?));
         NewKey {
-            streams: self.streams.unwrap_or_default(),
-            source_id: self.source_id,
-            trust_level: self.trust_level,
+            settings: KeySettings {
+                streams: self.streams.unwrap_or_default(),
+                source_id: self.source_id,
+                trust_level: self.trust_level.map(TrustLevel::from).unwrap_or_default(),
+                allowed_cidrs: self.allowed_cidrs.unwrap_or_default(),
+                limits: self.limits.limits().into(),
+                metadata: self.metadata.unwrap_or_default(),
+            },
             expires_at: self.no_expiry.then_some(None).or(expires_at.map(Some)),
-            networks: self.allowed_cidrs.unwrap_or_default(),
-            limits: self.limits.limits(),
-            metadata: self.metadata.unwrap_or_default(),
             ..NewKey::new(self.name, self.key_type)
         }
     }

@@ -144,7 +144,7 @@ mod tests {
         assert!(!String::from_utf8_lossy(&bytes).contains(&secret.expose()[7..]));
         let read = KeyDocument::parse(&bytes).unwrap().key(&TenantId::default(), key.key_id).unwrap();
         assert!(read.digest.verify(&secret.digest()));
-        assert_eq!(read.streams, key.streams);
+        assert_eq!(read.settings, key.settings);
     }
 
     #[test]

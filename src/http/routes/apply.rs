@@ -18,7 +18,8 @@ use crate::http::authorize::Operator;
 use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::LargeJson;
-use crate::key::{Digest, Hint, KeyName, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId};
+use crate::http::settings::with_settings;
+use crate::key::{Digest, Hint, KeyName, KeyType, NewKey, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
 use crate::keystore::{Brought, StepOutcome, Wanted};
 use crate::serde_text::{Rfc3339, nullable};
@@ -47,33 +48,25 @@ pub struct Apply {
     plan_tag: Option<String>,
 }
 
-/// A key as it should be. What is not said has its default, but expiry, state and secret, which then stay.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Entry {
-    key_name: KeyName,
-    key_type: KeyType,
-    #[serde(default)]
-    streams: Streams,
-    source_id: Option<Label>,
-    trust_level: Option<Label>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires_at: Option<Option<Rfc3339>>,
-    #[serde(default)]
-    allowed_cidrs: Networks,
-    #[serde(default)]
-    limits: Limits,
-    #[serde(default)]
-    metadata: Metadata,
-    state: Option<Switch>,
-    digest: Option<String>,
-    #[serde(default)]
-    hint: String,
-    #[serde(default)]
-    own_secret: bool,
-    overlap_seconds: Option<u32>,
-    /// The secret of the key if it has to be issued, which is the only time that it gets one.
-    issue_with: Option<SecretEntry>,
+with_settings! {
+    /// A key as it should be. What is not said has its default, but expiry, state and secret, which then stay.
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct Entry {
+        key_name: KeyName,
+        key_type: KeyType,
+        #[serde(default, deserialize_with = "nullable")]
+        expires_at: Option<Option<Rfc3339>>,
+        state: Option<Switch>,
+        digest: Option<String>,
+        #[serde(default)]
+        hint: String,
+        #[serde(default)]
+        own_secret: bool,
+        overlap_seconds: Option<u32>,
+        /// The secret of the key if it has to be issued, which is the only time that it gets one.
+        issue_with: Option<SecretEntry>,
+    }
 }
 
 /// What may be known of a secret.
@@ -86,7 +79,7 @@ pub struct SecretEntry {
 }
 
 impl Entry {
-    fn declared(self, app: &App) -> Result<Declared, Problem> {
+    fn declared(mut self, app: &App) -> Result<Declared, Problem> {
         let brought = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
             let digest = Digest::parse(digest)?;
             refuse_admin_token(app, &digest)?;
@@ -103,15 +96,8 @@ impl Entry {
             (None, Some(fresh)) => DeclaredSecret::Kept(Some(brought(&fresh.digest, &fresh.hint, false)?)),
             (None, None) => DeclaredSecret::Kept(None),
         };
-        let new = NewKey {
-            streams: self.streams,
-            source_id: self.source_id,
-            trust_level: self.trust_level,
-            networks: self.allowed_cidrs,
-            limits: self.limits,
-            metadata: self.metadata,
-            ..NewKey::new(self.key_name, self.key_type)
-        };
+        let settings = self.take_settings();
+        let new = NewKey { settings, ..NewKey::new(self.key_name, self.key_type) };
         let expires_at = self.expires_at.map(|end| end.map(|end| end.0));
         Ok(Declared { new, expires_at, active: self.state.map(|state| state == Switch::Active), secret })
     }

@@ -107,7 +107,7 @@ impl Intake<'_> {
     /// Who sends.
     pub(super) fn origin(&self) -> Origin {
         let key = self.authorized.key();
-        Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.source_id.clone() }
+        Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.settings.source_id.clone() }
     }
 
     /// Counts what became of the events.

@@ -15,9 +15,8 @@ use crate::http::authorize::Operator;
 use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
-use crate::key::{
-    ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, Label, Limits, Metadata, Networks, NewKey, Streams, TenantId,
-};
+use crate::http::settings::{with_settings, with_settings_patch};
+use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, NewKey, TenantId};
 use crate::keystore::{self, Brought, Cursor, Filter};
 use crate::serde_text::{Empty, Rfc3339, given, nullable};
 use crate::usage::Totals;
@@ -25,30 +24,22 @@ use crate::usage::Totals;
 /// How long a view waits for what the key was used for.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The body of an issue. Fields that only the server sets are unknown here, and so refused.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Issue {
-    key_name: KeyName,
-    key_type: KeyType,
-    #[serde(default)]
-    streams: Streams,
-    source_id: Option<Label>,
-    trust_level: Option<Label>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires_at: Option<Option<Rfc3339>>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires_in_seconds: Option<Option<NonZeroU32>>,
-    #[serde(default)]
-    allowed_cidrs: Networks,
-    #[serde(default)]
-    limits: Limits,
-    #[serde(default)]
-    metadata: Metadata,
-    api_key: Option<PlainText>,
-    digest: Option<DigestText>,
-    hint: Option<HintText>,
-    own_secret: Option<bool>,
+with_settings! {
+    /// The body of an issue. Fields that only the server sets are unknown here, and so refused.
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct Issue {
+        key_name: KeyName,
+        key_type: KeyType,
+        #[serde(default, deserialize_with = "nullable")]
+        expires_at: Option<Option<Rfc3339>>,
+        #[serde(default, deserialize_with = "nullable")]
+        expires_in_seconds: Option<Option<NonZeroU32>>,
+        api_key: Option<PlainText>,
+        digest: Option<DigestText>,
+        hint: Option<HintText>,
+        own_secret: Option<bool>,
+    }
 }
 
 impl Issue {
@@ -56,52 +47,34 @@ impl Issue {
     ///
     /// # Errors
     /// 400 when two fields say different things, or the secret is not taken.
-    pub(super) fn read(self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
+    pub(super) fn read(mut self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
         let mut secret = brought(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
         match (self.own_secret, &self.digest, &mut secret) {
             (Some(own), Some(_), Some(secret)) => secret.own = own,
             (Some(_), ..) => return Err(Problem::invalid("ownSecret is said of a digest, and there is none.")),
             (None, ..) => {}
         }
-        let new = NewKey {
-            name: self.key_name,
-            key_type: self.key_type,
-            streams: self.streams,
-            source_id: self.source_id,
-            trust_level: self.trust_level,
-            expires_at: end(self.expires_at, self.expires_in_seconds, app.keystore.now())?,
-            networks: self.allowed_cidrs,
-            limits: self.limits,
-            metadata: self.metadata,
-        };
+        let expires_at = end(self.expires_at, self.expires_in_seconds, app.keystore.now())?;
+        let settings = self.take_settings();
+        let new = NewKey { settings, expires_at, ..NewKey::new(self.key_name, self.key_type) };
         Ok((new, secret))
     }
 }
 
-/// The body of a PATCH; a field that is not there stays, `null` clears it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Patch {
-    #[serde(default, deserialize_with = "given")]
-    streams: Option<Streams>,
-    #[serde(default, deserialize_with = "given")]
-    state: Option<Switch>,
-    #[serde(default, deserialize_with = "nullable")]
-    source_id: Option<Option<Label>>,
-    #[serde(default, deserialize_with = "nullable")]
-    trust_level: Option<Option<Label>>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires_at: Option<Option<Rfc3339>>,
-    #[serde(default, deserialize_with = "nullable")]
-    expires_in_seconds: Option<Option<NonZeroU32>>,
-    #[serde(default, deserialize_with = "nullable")]
-    allowed_cidrs: Option<Option<Networks>>,
-    #[serde(default, deserialize_with = "nullable")]
-    limits: Option<Option<Limits>>,
-    #[serde(default, deserialize_with = "given")]
-    older_secrets: Option<Empty>,
-    #[serde(default, deserialize_with = "nullable")]
-    metadata: Option<Option<Metadata>>,
+with_settings_patch! {
+    /// The body of a PATCH; a field that is not there stays, `null` clears it.
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct Patch {
+        #[serde(default, deserialize_with = "given")]
+        state: Option<Switch>,
+        #[serde(default, deserialize_with = "nullable")]
+        expires_at: Option<Option<Rfc3339>>,
+        #[serde(default, deserialize_with = "nullable")]
+        expires_in_seconds: Option<Option<NonZeroU32>>,
+        #[serde(default, deserialize_with = "given")]
+        older_secrets: Option<Empty>,
+    }
 }
 
 impl Patch {
@@ -109,17 +82,12 @@ impl Patch {
     ///
     /// # Errors
     /// 400 when two fields say different things.
-    pub(super) fn read(self, now: DateTime<Utc>) -> Result<KeyPatch, Problem> {
+    pub(super) fn read(mut self, now: DateTime<Utc>) -> Result<KeyPatch, Problem> {
         Ok(KeyPatch {
-            streams: self.streams,
+            settings: self.take_settings(),
             active: self.state.map(|state| state == Switch::Active),
-            source_id: self.source_id,
-            trust_level: self.trust_level,
             expires_at: end(self.expires_at, self.expires_in_seconds, now)?,
-            networks: self.allowed_cidrs.map(Option::unwrap_or_default),
-            limits: self.limits.map(Option::unwrap_or_default),
             end_overlap: self.older_secrets.is_some(),
-            metadata: self.metadata.map(Option::unwrap_or_default),
         })
     }
 }

@@ -10,8 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::documents::instant::rfc3339;
 use crate::key::{
-    Actor, ApiKey, KeyState, KeyType, Label, Limits, Metadata, Networks, OlderSecret, Standing, Streams, Tenant,
-    TenantId,
+    Actor, ApiKey, KeySettings, KeyState, KeyType, Label, Limits, OlderSecret, Standing, Tenant, TenantId,
 };
 use crate::usage::Tally;
 
@@ -26,9 +25,8 @@ pub struct KeyView<'a> {
     state: KeyState,
     expired: bool,
     api_key_hint: String,
-    streams: &'a Streams,
-    source_id: Option<&'a Label>,
-    trust_level: &'a str,
+    #[serde(flatten)]
+    settings: &'a KeySettings,
     created_by: Option<&'a Actor>,
     #[serde(serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
@@ -37,11 +35,8 @@ pub struct KeyView<'a> {
     modified_by: Option<&'a Actor>,
     #[serde(serialize_with = "rfc3339")]
     expires_at: Option<DateTime<Utc>>,
-    allowed_cidrs: &'a Networks,
-    limits: Limits,
     own_secret: bool,
     older_secrets: Vec<OlderSecretView>,
-    metadata: &'a Metadata,
     rev: u64,
     #[serde(flatten)]
     used: Option<UsedView>,
@@ -58,19 +53,14 @@ impl<'a> KeyView<'a> {
             state: key.state,
             expired: key.standing(now) == Standing::Expired,
             api_key_hint: key.masked(),
-            streams: &key.streams,
-            source_id: key.source_id.as_ref(),
-            trust_level: key.trust_level.as_ref().map_or(ApiKey::STANDARD_TRUST, Label::as_str),
+            settings: &key.settings,
             created_by: key.created_by.as_ref(),
             created_at: key.created_at,
             modified_at: key.modified_at,
             modified_by: key.modified_by.as_ref(),
             expires_at: key.expires_at,
-            allowed_cidrs: &key.networks,
-            limits: key.limits.as_deref().copied().unwrap_or_default(),
             own_secret: key.own_secret,
             older_secrets: key.older.iter().filter(|older| older.until > now).map(OlderSecretView::new).collect(),
-            metadata: &key.metadata,
             rev: key.rev,
             used: None,
         }

@@ -14,7 +14,7 @@ pub async fn show(authorized: Authorized) -> HttpResponse {
         "keyId": key.key_id,
         "keyName": key.name,
         "keyType": key.key_type,
-        "streams": key.streams,
+        "streams": key.settings.streams,
         "expiresAt": key.expires_at.map(|end| end.to_rfc3339_opts(SecondsFormat::Millis, true)),
     }))
 }

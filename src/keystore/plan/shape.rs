@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::step::{Alteration, Declared, Plan, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyName, KeyPatch, KeyState, Label, Lifetimes, record::boxed};
+use crate::key::{ApiKey, Digest, KeyName, KeyPatch, Lifetimes};
 
 impl Plan {
     /// Makes the named keys as they are declared, and revokes the others if `prune` says so. `held` are the live keys
@@ -117,37 +117,21 @@ fn step(
         return Err(taken(format!("{name} is of type {key_type}, which never changes: choose another name")));
     }
     let rotation = declared.secret.fixed().filter(|(secret, _)| secret.digest != key.digest);
-    let patch = patch(key, &declared);
+    let patch = KeyPatch {
+        settings: declared.new.settings.into(),
+        active: declared.active,
+        // One that the key has already may be past, or later than its tenant allows by now.
+        expires_at: declared.expires_at.filter(|end| *end != key.expires_at),
+        end_overlap: false,
+    };
     let mut after = (**key).clone();
     patch.clone().apply(&mut after);
     let change = Alteration { key: key.clone(), patch, after, rotation };
     Ok((change.patches() || change.rotation.is_some()).then(|| Step::Alter(Box::new(change))))
 }
 
-/// What makes `key` as it is declared.
-fn patch(key: &ApiKey, declared: &Declared) -> KeyPatch {
-    let new = &declared.new;
-    let limits = key.limits != boxed(new.limits);
-    let trust = |label: &Option<Label>| label.clone().filter(|label| label.as_str() != ApiKey::STANDARD_TRUST);
-    KeyPatch {
-        streams: other(&key.streams, &new.streams),
-        active: declared.active.filter(|active| *active != (key.state == KeyState::Active)),
-        source_id: other(&key.source_id, &new.source_id),
-        trust_level: other(&trust(&key.trust_level), &trust(&new.trust_level)),
-        expires_at: declared.expires_at.filter(|end| *end != key.expires_at),
-        networks: other(&key.networks, &new.networks),
-        limits: limits.then_some(new.limits),
-        end_overlap: false,
-        metadata: other(&key.metadata, &new.metadata),
-    }
-}
-
 fn taken(message: String) -> Error {
     Error::new(ErrorKind::DuplicateKeyName, message)
-}
-
-fn other<T: PartialEq + Clone>(is: &T, wanted: &T) -> Option<T> {
-    (is != wanted).then(|| wanted.clone())
 }
 
 fn no_secret_twice(declared: &[Declared]) -> Result<()> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::key::{
-    ApiKey, Digest, Hint, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId,
+    ApiKey, Digest, Hint, KeyName, KeyPatch, KeyState, KeyType, Label, Metadata, NewKey, Streams, TenantId, TrustLevel,
 };
 use crate::keystore::Brought;
 
@@ -74,7 +74,7 @@ fn a_key_is_issued_changed_rotated_or_revoked_and_otherwise_left_alone() {
     let held = carry_out(&plan, &[]);
     assert!(shape(first, &held, true).unwrap().steps.is_empty());
     let mut narrowed = declared("a", kept(9));
-    narrowed.new.streams = "web-*".parse().unwrap();
+    narrowed.new.settings.streams = "web-*".parse().unwrap();
     let rotated = declared("b", DeclaredSecret::Fixed(brought(4), TimeDelta::zero()));
     let second = vec![narrowed, rotated];
     assert_eq!(actions(&shape(second.clone(), &held, false).unwrap()), [("a", "update"), ("b", "rotate")]);
@@ -153,11 +153,12 @@ fn any_declared() -> impl Strategy<Value = Vec<Declared>> {
                 DeclaredSecret::Kept(Some(secret))
             };
             let mut declared = Declared { active, ..declared(&name.to_string(), secret) };
-            declared.new.streams =
+            declared.new.settings.streams =
                 [Streams::All, "a".parse().unwrap(), "b*".parse().unwrap()][streams as usize].clone();
-            declared.new.source_id = [None, Label::parse("x").ok(), Label::parse("y").ok()][source as usize].clone();
-            declared.new.trust_level = Label::parse(ApiKey::STANDARD_TRUST).ok();
-            declared.new.metadata = Metadata::default();
+            declared.new.settings.source_id =
+                [None, Label::parse("x").ok(), Label::parse("y").ok()][source as usize].clone();
+            declared.new.settings.trust_level = TrustLevel::default();
+            declared.new.settings.metadata = Metadata::default();
             declared.expires_at = expires.map(|ends| ends.then(|| NOW + TimeDelta::hours(1)));
             declared
         };

@@ -9,14 +9,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::load::Candidate;
-use crate::key::record::boxed;
+use crate::key::settings::sparse;
 use crate::key::{
-    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, Networks, NodeId,
-    OlderSecret, OlderSecrets, Streams, TenantId,
+    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, Networks, NodeId, OlderSecret,
+    OlderSecrets, TenantId,
 };
 use crate::store::Tag;
 
-const VERSION: u32 = 1;
+/// Version 1 called the field `allowedCidrs` of a line `networks`. A node that knows only version 1 must not take a snapshot of
+/// version 2: it would miss the networks of its keys.
+const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 /// A part is closed when it holds so many keys,
 pub(super) const PART_KEYS: usize = 64 * 1024;
 /// or so many bytes of lines.
@@ -72,7 +75,8 @@ impl Manifest {
     pub(super) fn parse(body: &[u8], seq: u64, id: Uuid) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(body).ok()?;
         let sane = |part: &Part| part.bytes <= MAX_PACKED_BYTES && part.keys <= PART_KEYS as u64;
-        let good = manifest.version == VERSION && (manifest.seq, manifest.id) == (seq, id);
+        let understood = (OLDEST_VERSION..=VERSION).contains(&manifest.version);
+        let good = understood && (manifest.seq, manifest.id) == (seq, id);
         (good && manifest.parts.len() <= MAX_PARTS && manifest.parts.iter().all(sane)).then_some(manifest)
     }
 }
@@ -95,12 +99,11 @@ struct Line<'a> {
     older: Vec<OlderLine>,
     #[serde(default, skip_serializing_if = "is_default")]
     state: KeyState,
-    #[serde(default, skip_serializing_if = "is_default")]
-    streams: Streams,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source_id: Option<Label>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    trust_level: Option<Label>,
+    #[serde(flatten, serialize_with = "sparse")]
+    settings: KeySettings,
+    /// What version 1 called the networks.
+    #[serde(default, skip_serializing)]
+    networks: Option<Networks>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_by: Option<Actor>,
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
@@ -111,12 +114,6 @@ struct Line<'a> {
     modified_by: Option<Actor>,
     #[serde(default, with = "chrono::serde::ts_milliseconds_option", skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    networks: Networks,
-    #[serde(default, skip_serializing_if = "is_default")]
-    limits: Limits,
-    #[serde(default, skip_serializing_if = "is_default")]
-    metadata: Metadata,
     rev: u64,
 }
 
@@ -151,17 +148,13 @@ impl<'a> Line<'a> {
             own_secret: key.own_secret,
             older: key.older.iter().map(OlderLine::new).collect(),
             state: key.state,
-            streams: key.streams.clone(),
-            source_id: key.source_id.clone(),
-            trust_level: key.trust_level.clone(),
+            settings: key.settings.clone(),
+            networks: None,
             created_by: key.created_by.clone(),
             created_at: key.created_at,
             modified_at: key.modified_at,
             modified_by: key.modified_by.clone(),
             expires_at: key.expires_at,
-            networks: key.networks.clone(),
-            limits: key.limits.as_deref().copied().unwrap_or_default(),
-            metadata: key.metadata.clone(),
             rev: key.rev,
         }
     }
@@ -172,6 +165,10 @@ impl<'a> Line<'a> {
             Some(known) => known.clone(),
             None => TenantId::parse(self.tenant).ok()?,
         };
+        let mut settings = self.settings;
+        if let Some(networks) = self.networks {
+            settings.allowed_cidrs = networks;
+        }
         let key = ApiKey {
             tenant,
             key_id: self.key_id,
@@ -183,17 +180,12 @@ impl<'a> Line<'a> {
             own_secret: self.own_secret,
             older: OlderSecrets::try_from(self.older.into_iter().map(OlderLine::read).collect::<Option<Vec<_>>>()?)
                 .ok()?,
-            streams: self.streams,
-            source_id: self.source_id,
-            trust_level: self.trust_level,
+            settings,
             created_by: self.created_by,
             created_at: self.created_at,
             modified_at: self.modified_at,
             modified_by: self.modified_by,
             expires_at: self.expires_at,
-            networks: self.networks,
-            limits: boxed(self.limits),
-            metadata: self.metadata,
             rev: self.rev,
         };
         Some(Candidate { tag: self.tag, key: Arc::new(key) })
@@ -253,14 +245,20 @@ pub(super) fn unpack(body: &[u8], part: &Part) -> Result<Vec<Candidate>, &'stati
 mod tests {
     use super::*;
 
+    fn candidates(lines: &str) -> Vec<Candidate> {
+        let read = |line| serde_json::from_str::<Line<'_>>(line).unwrap().candidate(None).unwrap();
+        lines.lines().map(read).collect()
+    }
+
     #[test]
-    fn golden_lines_parse_for_ever_and_are_written_as_they_were_read() {
-        let golden = include_str!("../../../fixtures/snapshot/v1/lines.ndjson");
-        for line in golden.lines() {
-            let read: Line<'_> = serde_json::from_str(line).unwrap();
-            let Candidate { tag, key } = read.candidate(None).unwrap();
-            assert_eq!(serde_json::to_string(&Line::new(tag, &key)).unwrap(), line);
-        }
+    fn golden_lines_parse_for_ever_and_those_of_today_are_written_as_they_were_read() {
+        let old = candidates(include_str!("../../../fixtures/snapshot/v1/lines.ndjson"));
+        let golden = include_str!("../../../fixtures/snapshot/v2/lines.ndjson");
+        let written = |Candidate { tag, key }: &Candidate| serde_json::to_string(&Line::new(*tag, key)).unwrap() + "\n";
+        let lines: String = candidates(golden).iter().map(written).collect();
+        assert_eq!(lines, golden);
+        assert_eq!(old.iter().map(written).collect::<String>(), golden, "the same keys");
+        assert!(!old[1].key.settings.allowed_cidrs.is_any());
     }
 
     fn part_of(body: &[u8], keys: u64) -> Part {
@@ -273,12 +271,15 @@ mod tests {
         let at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap_or_default();
         let manifest = Manifest::new(5, Uuid::nil(), vec![part.clone(), part], NodeId::random(), at);
         let body = manifest.to_bytes();
-        assert!(body.starts_with(b"{\"version\":1,\"seq\":5,\"id\":"));
+        assert!(body.starts_with(b"{\"version\":2,\"seq\":5,\"id\":"));
         assert_eq!((manifest.keys, Manifest::parse(&body, 5, Uuid::nil())), (14, Some(manifest.clone())));
         assert_eq!(Manifest::parse(&body, 6, Uuid::nil()), None);
         assert_eq!(Manifest::parse(&body, 5, Uuid::max()), None);
-        let later = String::from_utf8(body.to_vec()).unwrap().replace("\"version\":1", "\"version\":2");
-        assert_eq!(Manifest::parse(later.as_bytes(), 5, Uuid::nil()), None);
+        let of_version = |version: &str| {
+            let body = String::from_utf8(body.to_vec()).unwrap().replace("\"version\":2", version);
+            Manifest::parse(body.as_bytes(), 5, Uuid::nil()).is_some()
+        };
+        assert!(of_version("\"version\":1") && !of_version("\"version\":3"));
         let huge = Manifest { parts: vec![Part { bytes: MAX_PACKED_BYTES + 1, ..part_of(b"", 1) }], ..manifest };
         assert_eq!(Manifest::parse(&huge.to_bytes(), 5, Uuid::nil()), None);
     }

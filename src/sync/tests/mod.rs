@@ -24,8 +24,8 @@ use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
 use crate::documents::KeyDocument;
 use crate::key::{
-    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, Label, Limits, Metadata, NewKey, OlderSecret, Rate,
-    Streams, TenantId,
+    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, Label, Limits, Metadata, NewKey,
+    OlderSecret, Rate, Streams, TenantId,
 };
 use crate::layout::ObjectName;
 use crate::store::Bucket;
@@ -203,17 +203,19 @@ fn key(number: usize) -> ApiKey {
         }]
         .try_into()
         .unwrap(),
-        streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
-        source_id: Label::parse("web-prod").ok(),
-        trust_level: Label::parse("low").ok(),
+        settings: KeySettings {
+            streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
+            source_id: Label::parse("web-prod").ok(),
+            trust_level: Label::parse("low").unwrap().into(),
+            allowed_cidrs: "10.0.0.0/8,2001:db8::/32".parse().unwrap(),
+            limits: Limits { requests: Rate::new(600, 10).ok(), ..Limits::default() }.into(),
+            metadata: Metadata::try_from(metadata.as_object().unwrap().clone()).unwrap(),
+        },
         created_by: Some(Actor::AdminToken),
         created_at: at(0),
         modified_at: at(1),
         modified_by: Actor::parse("somebody").ok(),
         expires_at: at(2000),
-        networks: "10.0.0.0/8,2001:db8::/32".parse().unwrap(),
-        limits: Some(Box::new(Limits { requests: Rate::new(600, 10).ok(), ..Limits::default() })),
-        metadata: Metadata::try_from(metadata.as_object().unwrap().clone()).unwrap(),
         rev: 7,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keyloft::key::{KeyName, KeyPatch, KeyType, Label, NewKey, TenantId};
+use keyloft::key::{KeyName, KeyPatch, KeyType, Label, NewKey, SettingsPatch, TenantId};
 use keyloft::keystore::Issued;
 use keyloft::{Bucket, ErrorKind};
 
@@ -144,9 +144,9 @@ fn an_update_reaches_a_node_whose_clock_is_wrong() {
         b.clock.set(-3_600_000 * 24);
         b.catch_up().await;
         let source_id = Some(Label::parse("s").ok());
-        let patch = KeyPatch { source_id: source_id.clone(), ..KeyPatch::default() };
+        let patch = KeyPatch::from(SettingsPatch { source_id: source_id.clone(), ..SettingsPatch::default() });
         a.keystore.update(&context(), &tenant(), issued.key.key_id, patch, None).await.unwrap();
         b.catch_up().await;
-        assert_eq!(b.keystore.find(&tenant(), issued.key.key_id).unwrap().source_id, source_id.flatten());
+        assert_eq!(b.keystore.find(&tenant(), issued.key.key_id).unwrap().settings.source_id, source_id.flatten());
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::TryStreamExt;
 use keyloft::documents::KeyDocument;
-use keyloft::key::{ApiKey, KeyId, KeyState, TenantId};
+use keyloft::key::{ApiKey, KeyId, KeyState, Label, TenantId, TrustLevel};
 use keyloft::layout::{self, ObjectName};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -171,9 +171,9 @@ fn faults(promise: &Promise, key: Option<&ApiKey>) -> Vec<String> {
         return lost.then(|| format!("{} was promised and is gone", promise.key_id)).into_iter().collect();
     };
     let mut found: Vec<String> = promise.twin_revisions().into_iter().collect();
-    let label = |label: &Option<keyloft::key::Label>| label.as_ref().map(ToString::to_string).unwrap_or_default();
-    found.extend(promise.lost_write(Field::Source, &label(&key.source_id), ""));
-    found.extend(promise.lost_write(Field::Trust, &label(&key.trust_level), ""));
+    let source = key.settings.source_id.as_ref().map_or("", Label::as_str);
+    found.extend(promise.lost_write(Field::Source, source, ""));
+    found.extend(promise.lost_write(Field::Trust, key.settings.trust_level.as_str(), TrustLevel::STANDARD));
     if key.state != KeyState::Revoked {
         found.extend(promise.lost_write(Field::State, word(key.state), "active"));
         if promise.revoked.is_some() {

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use futures::TryStreamExt;
 use keyloft::ErrorKind;
 use keyloft::cache::KeyCache;
-use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, TenantId};
+use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, SettingsPatch, TenantId};
 use keyloft::keystore::{Brought, Change, Effect, Filter, Issued};
 
 use super::node::Node;
@@ -187,11 +187,14 @@ fn a_node_may_die_at_any_request_of_a_revocation() {
 
 #[test]
 fn a_node_may_die_at_any_request_of_an_update() {
-    let patch = |word: &str| KeyPatch { source_id: Some(Label::parse(word).ok()), ..KeyPatch::default() };
+    let patch = |word: &str| {
+        KeyPatch::from(SettingsPatch { source_id: Some(Label::parse(word).ok()), ..SettingsPatch::default() })
+    };
     at_every_request(
         async |pair| pair.dying.keystore.update(&context(), &tenant(), pair.key.key_id, patch("one"), None).await,
         async |pair, updated| {
-            let source = |node: &Node| node.keystore.find(&tenant(), pair.key.key_id).unwrap().source_id.clone();
+            let source =
+                |node: &Node| node.keystore.find(&tenant(), pair.key.key_id).unwrap().settings.source_id.clone();
             if updated.is_some() {
                 pair.other.catch_up().await;
                 assert_eq!(source(&pair.other), Label::parse("one").ok());

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keyloft::key::{Credential, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, PlainSecret, TenantId};
+use keyloft::key::{
+    Credential, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, PlainSecret, SettingsPatch, TenantId,
+};
 use keyloft::layout::ObjectName;
 use keyloft::sync::Lookup;
 use keyloft::{Bucket, ErrorKind};
@@ -152,10 +154,14 @@ impl World {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         *words += 1;
         let word = format!("w{words}");
-        let label = || Some(Some(Label::parse(&word).unwrap()));
+        let label = Label::parse(&word).unwrap();
         match field {
-            Field::Source => (word.clone(), KeyPatch { source_id: label(), ..KeyPatch::default() }),
-            Field::Trust => (word.clone(), KeyPatch { trust_level: label(), ..KeyPatch::default() }),
+            Field::Source => {
+                (word.clone(), SettingsPatch { source_id: Some(Some(label)), ..SettingsPatch::default() }.into())
+            }
+            Field::Trust => {
+                (word.clone(), SettingsPatch { trust_level: Some(label.into()), ..SettingsPatch::default() }.into())
+            }
             Field::State => {
                 let active = words.is_multiple_of(2);
                 let value = if active { "active" } else { "disabled" };

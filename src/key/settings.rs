@@ -1,0 +1,203 @@
+//! What a key may have besides its name, type and secret. A new setting is added here and to the request bodies in
+//! `http/settings.rs`: records, documents, snapshots and answers carry all of them, and the compiler names each place that
+//! forgets one.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{KeyLimits, Label, Metadata, Networks, Streams};
+
+/// The settings of a key. Documents and answers hold all of them, flattened.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KeySettings {
+    /// The streams it may touch.
+    pub streams: Streams,
+    /// The sending system, stored with every event as `p_source_id`.
+    pub source_id: Option<Label>,
+    /// How far the operator trusts the source.
+    pub trust_level: TrustLevel,
+    /// The networks it may be used from.
+    pub allowed_cidrs: Networks,
+    /// How much it may be used.
+    pub limits: KeyLimits,
+    /// The operator's own notes.
+    pub metadata: Metadata,
+}
+
+/// What an operator changes of the settings; `None` leaves one as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SettingsPatch {
+    /// The streams it may touch, replaced whole.
+    pub streams: Option<Streams>,
+    /// The sending system.
+    pub source_id: Option<Option<Label>>,
+    /// How far the operator trusts the source.
+    pub trust_level: Option<TrustLevel>,
+    /// The networks it may be used from, replaced whole.
+    pub allowed_cidrs: Option<Networks>,
+    /// How much it may be used, replaced whole.
+    pub limits: Option<KeyLimits>,
+    /// The operator's own notes, replaced whole.
+    pub metadata: Option<Metadata>,
+}
+
+impl SettingsPatch {
+    /// Makes the changes.
+    pub fn apply(self, settings: &mut KeySettings) {
+        let Self { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = self;
+        set(&mut settings.streams, streams);
+        set(&mut settings.source_id, source_id);
+        set(&mut settings.trust_level, trust_level);
+        set(&mut settings.allowed_cidrs, allowed_cidrs);
+        set(&mut settings.limits, limits);
+        set(&mut settings.metadata, metadata);
+    }
+}
+
+/// Every setting, whatever it was before.
+impl From<KeySettings> for SettingsPatch {
+    fn from(settings: KeySettings) -> Self {
+        let KeySettings { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = settings;
+        Self {
+            streams: Some(streams),
+            source_id: Some(source_id),
+            trust_level: Some(trust_level),
+            allowed_cidrs: Some(allowed_cidrs),
+            limits: Some(limits),
+            metadata: Some(metadata),
+        }
+    }
+}
+
+/// Writes only the settings that are not what they are by default: for snapshots, which hold a million keys.
+///
+/// # Errors
+/// Those of the serializer.
+pub(crate) fn sparse<S: Serializer>(settings: &KeySettings, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Sparse<'a> {
+        #[serde(skip_serializing_if = "is_default")]
+        streams: &'a Streams,
+        #[serde(skip_serializing_if = "is_default")]
+        source_id: &'a Option<Label>,
+        #[serde(skip_serializing_if = "is_default")]
+        trust_level: &'a TrustLevel,
+        #[serde(skip_serializing_if = "is_default")]
+        allowed_cidrs: &'a Networks,
+        #[serde(skip_serializing_if = "is_default")]
+        limits: &'a KeyLimits,
+        #[serde(skip_serializing_if = "is_default")]
+        metadata: &'a Metadata,
+    }
+    let KeySettings { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = settings;
+    Sparse { streams, source_id, trust_level, allowed_cidrs, limits, metadata }.serialize(serializer)
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &&T) -> bool {
+    **value == T::default()
+}
+
+/// How far an operator trusts the source of a key. Takes no room while it is [`TrustLevel::STANDARD`].
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TrustLevel(Option<Label>);
+
+impl TrustLevel {
+    /// What it is called when nobody set one.
+    pub const STANDARD: &'static str = "standard";
+
+    /// The level as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(Self::STANDARD, Label::as_str)
+    }
+}
+
+impl From<Label> for TrustLevel {
+    fn from(label: Label) -> Self {
+        Self((label.as_str() != Self::STANDARD).then_some(label))
+    }
+}
+
+impl fmt::Debug for TrustLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrustLevel({})", self.as_str())
+    }
+}
+
+impl Serialize for TrustLevel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for TrustLevel {
+    /// Reads a label; `null` is the standard.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Label>::deserialize(deserializer)?.map(Self::from).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::key::{Limits, Rate};
+
+    #[derive(Serialize, Deserialize)]
+    struct Line {
+        #[serde(flatten, serialize_with = "sparse")]
+        settings: KeySettings,
+    }
+
+    /// Settings none of which is the default.
+    fn all() -> KeySettings {
+        let settings = KeySettings {
+            streams: "web-*".parse().unwrap(),
+            source_id: Label::parse("web").ok(),
+            trust_level: Label::parse("low").unwrap().into(),
+            allowed_cidrs: "10.0.0.0/8".parse().unwrap(),
+            limits: Limits { requests: Rate::per_minute(5).ok(), ..Limits::default() }.into(),
+            metadata: Metadata::try_from(json!({"a": 1}).as_object().unwrap().clone()).unwrap(),
+        };
+        let (all, none) = (json!(settings), json!(KeySettings::default()));
+        assert!(all.as_object().unwrap().iter().all(|(field, value)| *value != none[field]), "{all}");
+        settings
+    }
+
+    #[test]
+    fn documents_snapshots_and_patches_carry_every_setting() {
+        let json = json!(all());
+        assert_eq!(serde_json::from_value::<KeySettings>(json.clone()).unwrap(), all());
+        assert_eq!(json!(Line { settings: all() }), json);
+        assert_eq!(serde_json::from_value::<Line>(json.clone()).unwrap().settings, all());
+        let mut settings = KeySettings::default();
+        SettingsPatch::from(all()).apply(&mut settings);
+        assert_eq!(settings, all());
+    }
+
+    #[test]
+    fn what_is_absent_is_the_default_and_in_a_patch_stays() {
+        assert_eq!(json!(Line { settings: KeySettings::default() }), json!({}));
+        assert_eq!(serde_json::from_value::<KeySettings>(json!({})).unwrap(), KeySettings::default());
+        let mut settings = all();
+        SettingsPatch::default().apply(&mut settings);
+        assert_eq!(settings, all());
+    }
+
+    #[test]
+    fn the_standard_trust_level_is_none_however_it_is_said() {
+        let read = |value| serde_json::from_value::<TrustLevel>(value).unwrap();
+        assert_eq!((read(json!("standard")), read(json!(null))), (TrustLevel::default(), TrustLevel::default()));
+        assert_eq!(read(json!("low")).as_str(), "low");
+        assert_eq!(json!(TrustLevel::default()), json!("standard"));
+    }
+}
