@@ -7,7 +7,7 @@ use std::process::Command;
 use keyloft::config::options;
 
 use super::pages::{Page, pages};
-use crate::support::TestServer;
+use super::tables::metrics;
 use crate::support::process::keyloft;
 
 /// Flags of other programs that the pages mention.
@@ -102,11 +102,7 @@ fn every_variable_that_is_mentioned_exists() {
 
 #[actix_web::test]
 async fn every_metric_that_is_mentioned_exists() {
-    let server = TestServer::spawn().await;
-    server.with_key("unknown").get("/api/v1/whoami").await;
-    let answer = server.anonymous().get("/metrics").await;
-    let known: BTreeSet<&str> =
-        answer.text().lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let known = metrics().await;
     let mut unknown = Vec::new();
     for (place, text) in all_quoted() {
         let name = text.split('{').next().unwrap();
@@ -116,7 +112,7 @@ async fn every_metric_that_is_mentioned_exists() {
             && is_name
             && name.len() > 8
             && !SYSTEM_STREAMS.contains(&name)
-            && !known.contains(name)
+            && !known.contains_key(name)
         {
             unknown.push(format!("{place}: {text}"));
         }

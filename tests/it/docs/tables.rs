@@ -7,7 +7,7 @@ use keyloft::http::routes;
 use reqwest::StatusCode;
 
 use super::pages::{page, pages, root};
-use crate::support::TestServer;
+use crate::support::{Answer, TestServer};
 
 /// The rows of the table of a page under this head, as trimmed cells. A `\|` is no border.
 fn table(path: &str, head: &str) -> Vec<Vec<String>> {
@@ -114,18 +114,27 @@ fn every_route_that_is_mentioned_exists() {
     }
 }
 
+/// Every metric and its help.
+pub(super) async fn metrics() -> BTreeMap<String, String> {
+    let server = TestServer::spawn().await;
+    // Metrics with labels appear with their first value: a denial and a faulty event make those.
+    server.with_key("unknown").get("/api/v1/whoami").await;
+    let key = server.admin().issue("default", "shipper", "ingestion").await;
+    let client = server.with_key(&key.api_key);
+    let request = client.request("POST", "/api/v1/logstream/web").header("x-keyloft-on-invalid", "quarantine");
+    let request = request.header("content-type", "application/x-ndjson").body("{\"a\": 1}\nnot JSON\n");
+    assert_eq!(Answer::of(request).await.status, 200);
+    let answer = server.anonymous().get("/metrics").await;
+    let help = |line: &str| {
+        let (name, help) = line.strip_prefix("# HELP ")?.split_once(' ')?;
+        Some((name.to_owned(), help.trim_end_matches('.').to_owned()))
+    };
+    answer.text().lines().filter_map(help).collect()
+}
+
 #[actix_web::test]
 async fn the_table_of_metrics_is_complete_and_right() {
-    let server = TestServer::spawn().await;
-    // Metrics with labels appear with their first value.
-    server.with_key("unknown").get("/api/v1/whoami").await;
-    let answer = server.anonymous().get("/metrics").await;
-    let is: BTreeMap<String, String> = answer
-        .text()
-        .lines()
-        .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))
-        .map(|(name, help)| (name.to_owned(), help.trim_end_matches('.').to_owned()))
-        .collect();
+    let is = metrics().await;
     let said: BTreeMap<String, String> = table("docs/operations.md", "| metric | meaning |")
         .iter()
         .map(|row| (plain(&row[0]).to_owned(), row[1].clone()))
