@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use futures::{FutureExt, StreamExt, stream};
+
 use super::keys::{Broken, revoked};
 use super::{Changed, Keystore};
 use crate::documents::{Edit, Found, RequestContext, TenantDocument};
@@ -12,6 +14,9 @@ use crate::key::{ApiKey, KeyType, Label, Limits, Tenant, TenantId};
 use crate::store::Written;
 use crate::sync::Touched;
 use crate::sync::log::LogEntry;
+
+/// How many keys of a deleted tenant are revoked at once.
+const REVOCATIONS: usize = 32;
 
 /// What an operator changes of a tenant; `None` leaves a field as it is, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
@@ -143,18 +148,35 @@ impl Keystore {
             self.change_tenant(context, id.clone(), bury).await?;
         }
         let by = context.attribution();
-        let mut touched = vec![Touched::Tenant { tenant: id.clone() }.by(&by)];
-        for key in self.cache.scan(&id, None, usize::MAX, ApiKey::is_live) {
-            match self.swap(context, id.clone(), key.key_id, None, Broken::Overwrite, revoked).await {
-                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => return Err(error),
-                _ => touched.push(Touched::Key { tenant: id.clone(), key_id: key.key_id }.by(&by)),
+        let (mut touched, mut after) = (vec![Touched::Tenant { tenant: id.clone() }.by(&by)], None);
+        loop {
+            let keys = self.cache.scan(&id, after, LogEntry::MAX_CHANGES - 1, ApiKey::is_live);
+            after = keys.last().map(|key| key.key_id);
+            let revocations = keys.into_iter().map(|key| {
+                let (tenant, key_id) = (id.clone(), key.key_id);
+                async move {
+                    let swapped = self.swap(context, tenant, key_id, None, Broken::Overwrite, revoked).await;
+                    (key_id, swapped.map(drop))
+                }
+                .boxed()
+            });
+            let mut failure = Ok(());
+            for (key_id, outcome) in stream::iter(revocations).buffer_unordered(REVOCATIONS).collect::<Vec<_>>().await {
+                match outcome {
+                    Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                        failure = Err(error);
+                    }
+                    _ => touched.push(Touched::Key { tenant: id.clone(), key_id }.by(&by)),
+                }
+            }
+            // Those that are revoked are logged even if others failed.
+            let change_seq = self.replica.append(std::mem::take(&mut touched)).await?;
+            failure?;
+            let more = after.map(|last| self.cache.scan(&id, Some(last), 1, ApiKey::is_live));
+            if more.is_none_or(|more| more.is_empty()) {
+                return Ok(change_seq);
             }
         }
-        let mut change_seq = 0;
-        for part in touched.chunks(LogEntry::MAX_CHANGES) {
-            change_seq = self.replica.append(part.to_vec()).await?;
-        }
-        Ok(change_seq)
     }
 
     async fn change_tenant(
