@@ -102,6 +102,9 @@ fn lock_file(path: &Path) -> io::Result<File> {
         create_folder(folder)?;
     }
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600))?; // The umask took the owner's right away, or somebody gave more.
+    }
     file.lock()?;
     Ok(file)
 }
@@ -171,6 +174,11 @@ mod tests {
         let stale = write(&target, &[b"four"], &Placing::Swap { tag: &first, lock: &lock }).unwrap_err();
         assert!(stale.get_ref().unwrap().is::<Stale>());
         assert_eq!(fs::read(&target).unwrap(), b"three");
+        let mode = || fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+        write(&target, &[b"five"], &Placing::Swap { tag: &second, lock: &lock }).unwrap();
+        assert_eq!(mode(), 0o600, "whatever it was before");
     }
 
     #[test]

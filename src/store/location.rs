@@ -76,23 +76,40 @@ impl FromStr for StoreUrl {
         if text.is_empty() {
             return Err(Error::invalid("a store must be named"));
         }
-        if !text.contains("://") {
-            return Ok(Self::Directory(text.into()));
+        if text.starts_with('~') {
+            return Err(Error::invalid("a store that begins with ~ is not expanded here: write the whole path"));
         }
-        let url = Url::parse(text).map_err(|_| Error::invalid("the store is not a URL"))?;
-        match url.scheme() {
+        let Some(scheme) = scheme(text) else { return Ok(Self::Directory(text.into())) };
+        match scheme.to_ascii_lowercase().as_str() {
             "file" => {
-                let path = url.to_file_path();
-                path.map(Self::Directory).map_err(|()| Error::invalid("a file:// store must be an absolute path"))
+                // One slash or three: RFC 8089, appendix B.
+                let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+                let path = path.filter(|_| text[scheme.len()..].starts_with(":/"));
+                let advice = "a file: store must be an absolute path without a host, such as file:///srv/keys";
+                path.map(Self::Directory).ok_or_else(|| Error::invalid(advice))
             }
-            "s3" => {
+            "s3" if text[scheme.len()..].starts_with("://") => {
+                let url = Url::parse(text).map_err(|_| Error::invalid("the store is not a URL"))?;
                 let bucket = url.host_str().filter(|host| !host.is_empty());
                 let bucket = bucket.ok_or_else(|| Error::invalid("an s3:// store must name a bucket"))?.to_owned();
                 Ok(Self::S3 { bucket, prefix: url.path().trim_matches('/').to_owned() })
             }
-            _ => Err(Error::invalid("a store is file:///path, a path, or s3://bucket/prefix")),
+            "s3" => Err(Error::invalid("an s3 store has two slashes: s3://bucket/prefix")),
+            letter if letter.len() == 1 => {
+                Err(Error::invalid("drive letters are not known here: a store is a path such as /srv/keys or ./C:"))
+            }
+            _ => Err(Error::invalid(
+                "a store is a path, file:///path, or s3://bucket/prefix (a path whose first name has a colon: ./a:b)",
+            )),
         }
     }
+}
+
+/// What stands before the first colon, where that is a scheme (RFC 3986, section 3.1).
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(letters)).then_some(scheme)
 }
 
 impl fmt::Display for StoreUrl {
@@ -100,6 +117,50 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
             Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_path_a_file_url_or_a_bucket() {
+        let directory = |path: &str| StoreUrl::Directory(path.into());
+        for (text, expected) in [
+            ("keyloft-data", directory("keyloft-data")),
+            ("./a:b", directory("./a:b")),
+            ("/srv/a:b", directory("/srv/a:b")),
+            ("file:///srv/k", directory("/srv/k")),
+            ("file:/srv/k", directory("/srv/k")),
+            ("FILE:///srv/k", directory("/srv/k")),
+            ("file://localhost/srv/k", directory("/srv/k")),
+            ("s3://bucket/x/", StoreUrl::S3 { bucket: "bucket".to_owned(), prefix: "x".to_owned() }),
+        ] {
+            assert_eq!(text.parse::<StoreUrl>().ok(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_store_is_refused_with_advice_and_never_becomes_a_folder() {
+        for (text, advice) in [
+            ("", "must be named"),
+            ("s3:/bucket/x", "s3://bucket/prefix"),
+            ("s3:bucket", "s3://bucket/prefix"),
+            ("s3://", "must name a bucket"),
+            ("C:\\data", "drive letters"),
+            ("c:/data", "drive letters"),
+            ("~/k", "whole path"),
+            ("~", "whole path"),
+            ("file:srv/k", "absolute path"),
+            ("file://host/srv/k", "absolute path"),
+            ("http://example/x", "s3://bucket/prefix"),
+            ("gs:/bucket", "s3://bucket/prefix"),
+            ("minio:9000/x", "s3://bucket/prefix"),
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err();
+            assert!(error.kind() == ErrorKind::Invalid && error.message().contains(advice), "{text}: {error}");
         }
     }
 }
