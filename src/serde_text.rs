@@ -2,8 +2,11 @@
 //! means, and errors that do not repeat what they met.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use serde::de::{Error as _, IgnoredAny};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_path_to_error::{Path, Segment};
 
 /// An instant as RFC 3339 writes it, in milliseconds. chrono alone would also take a blank for the `T`, and years of
 /// other lengths.
@@ -12,14 +15,26 @@ pub struct Rfc3339(pub DateTime<Utc>);
 
 impl<'de> Deserialize<'de> for Rfc3339 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let shaped = text
-            .as_bytes()
-            .get(..11)
-            .is_some_and(|date| date[..4].iter().all(u8::is_ascii_digit) && date[10].eq_ignore_ascii_case(&b'T'));
-        let instant = DateTime::parse_from_rfc3339(&text).ok().filter(|_| shaped);
-        let instant = instant.ok_or_else(|| D::Error::custom("expected an instant such as 2027-01-01T00:00:00Z"))?;
-        Ok(Self(instant.with_timezone(&Utc).trunc_subsecs(3)))
+        struct Instant;
+
+        impl Visitor<'_> for Instant {
+            type Value = Rfc3339;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an instant such as 2027-01-01T00:00:00Z")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Rfc3339, E> {
+                let shaped = text.as_bytes().get(..11).is_some_and(|date| {
+                    date[..4].iter().all(u8::is_ascii_digit) && date[10].eq_ignore_ascii_case(&b'T')
+                });
+                let instant = DateTime::parse_from_rfc3339(text).ok().filter(|_| shaped);
+                let instant = instant.ok_or_else(|| E::custom("expected an instant such as 2027-01-01T00:00:00Z"))?;
+                Ok(Rfc3339(instant.with_timezone(&Utc).trunc_subsecs(3)))
+            }
+        }
+
+        deserializer.deserialize_str(Instant)
     }
 }
 
@@ -68,6 +83,57 @@ where
     Option::<T>::deserialize(deserializer).map(|value| Some(value.unwrap_or_default()))
 }
 
+/// Why a JSON text cannot be read: where, and what was expected there. Never repeats a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// The field, when it is known, and what was expected.
+    pub reason: String,
+}
+
+/// Reads a whole JSON text.
+///
+/// # Errors
+/// [`JsonError`].
+pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let read: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let read = read.map_err(|error| {
+        // The path to a field that nobody knows ends with whatever stands there.
+        let unknown = usize::from(error.inner().to_string().starts_with("unknown field"));
+        let known = error.path().iter().len() - unknown.min(error.path().iter().len());
+        (field(error.path(), known), error.into_inner())
+    });
+    let ended = read.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (String::new(), error)));
+    ended.map_err(|(field, error)| {
+        let message = error.to_string();
+        let reason = without_values(message.split_once(" at line ").map_or(message.as_str(), |(reason, _)| reason));
+        let reason = if field.is_empty() { reason } else { format!("{field}: {reason}") };
+        JsonError { line: error.line(), column: error.column(), reason }
+    })
+}
+
+/// Such as `keys[3].expiresAt`. Ends before anything that is not the name of a field: a secret may stand there.
+fn field(path: &Path, segments: usize) -> String {
+    let mut field = String::new();
+    for segment in path.iter().take(segments) {
+        match segment {
+            Segment::Seq { index } => field.push_str(&format!("[{index}]")),
+            Segment::Map { key } if key.len() <= 24 && key.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                if !field.is_empty() {
+                    field.push('.');
+                }
+                field.push_str(key);
+            }
+            _ => break,
+        }
+    }
+    field
+}
+
 /// serde repeats what it met in its messages: of such a one, only what was expected is kept, because a secret may stand in
 /// a wrong place.
 pub fn without_values(message: &str) -> String {
@@ -82,6 +148,30 @@ pub fn without_values(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_names_the_field_and_what_it_takes_and_no_value() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        #[allow(dead_code)]
+        struct Body {
+            start_time: Option<Rfc3339>,
+            #[serde(default)]
+            keys: Vec<std::collections::BTreeMap<String, u8>>,
+        }
+        let reason = |text: &str| read_json::<Body>(text.as_bytes()).unwrap_err().reason;
+        for bad in [r#""2026-11-26""#, r#""now""#, r#""2026-11-26T00:00:00""#] {
+            let expected = "startTime: expected an instant such as 2027-01-01T00:00:00Z";
+            assert_eq!(reason(&format!("{{\"startTime\": {bad}}}")), expected);
+        }
+        let expected = "startTime: invalid type, expected an instant such as 2027-01-01T00:00:00Z";
+        assert_eq!(reason(r#"{"startTime": 1700000000000}"#), expected);
+        assert_eq!(reason(r#"{"keys": [{}, {"a": "secret"}]}"#), "keys[1].a: invalid type, expected u8");
+        assert_eq!(reason(r#"{"keys": [{"kl_qry_secret": 300}]}"#), "keys[0]: invalid value, expected u8");
+        assert_eq!(reason(r#"{"keys": [{}], "canary": 1}"#), "unknown field, expected `startTime` or `keys`");
+        assert_eq!(reason(r#"{"secret": 1}"#), "unknown field, expected `startTime` or `keys`");
+        assert_eq!(read_json::<Body>(b"{}\n x").unwrap_err().line, 2);
+    }
 
     #[test]
     fn an_instant_is_written_as_rfc_3339_says() {

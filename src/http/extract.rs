@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Code, Problem};
 use super::media_type::{media_type, refuse_encoded, unsupported};
 use crate::access::{Permit, Session};
-use crate::serde_text::without_values;
+use crate::serde_text::{JsonError, read_json};
 
 /// The largest JSON body of the admin plane and of queries, in bytes.
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
@@ -157,10 +157,8 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         // serde would take the values of an array for those of the fields, in order.
         return Err(Problem::invalid("Line 1: send a JSON object, not an array."));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        let text = error.to_string();
-        let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
-        Problem::invalid(format!("Line {}, column {}: {reason}.", error.line(), error.column()))
+    read_json(body).map_err(|JsonError { line, column, reason }| {
+        Problem::invalid(format!("Line {line}, column {column}: {reason}."))
     })
 }
 

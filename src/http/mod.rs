@@ -5,12 +5,13 @@
 //! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`media_type`]: what a body is.
-//!    [`brought`], `settings`: a secret, and the settings of a key, in a body.  [`receive`]: a body of events, within its
-//!    memory.
+//!    `accept`: what an answer may be.  [`brought`], `settings`: a secret, and the settings of a key, in a body.
+//!    [`receive`]: a body of events, within its memory.
 //! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that nobody wants.
 //! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
 //! 8. [`error`]: the one map from what went wrong to an answer.
 
+mod accept;
 pub mod app;
 pub mod authorize;
 pub mod body;

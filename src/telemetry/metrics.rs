@@ -11,6 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+pub use super::format::MetricsFormat;
+use super::format::to_prometheus;
+
 /// Everything this node counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -228,8 +231,8 @@ impl Metrics {
         self.denials.get_or_create(&DenialLabels { reason }).inc();
     }
 
-    /// The OpenMetrics text of everything counted, with `levels` as they are now.
-    pub fn render(&self, levels: Levels) -> String {
+    /// The text of everything counted, with `levels` as they are now.
+    pub fn render(&self, levels: Levels, format: MetricsFormat) -> String {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.keys.set(signed(levels.keys));
         self.keys_expiring.set(signed(levels.keys_expiring));
@@ -250,6 +253,9 @@ impl Metrics {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        match format {
+            MetricsFormat::OpenMetrics => text,
+            MetricsFormat::Prometheus => to_prometheus(&text),
+        }
     }
 }

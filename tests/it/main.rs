@@ -40,6 +40,7 @@ mod log;
 mod maintenance;
 mod many_nodes;
 mod media_types;
+mod metrics;
 mod networks;
 mod own_secrets;
 mod quarantine;

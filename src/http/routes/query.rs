@@ -2,25 +2,26 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::access::Session;
 use crate::error::{Error, ErrorKind};
+use crate::http::accept;
 use crate::http::app::App;
 use crate::http::credential::AuthHeaders;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
 use crate::key::StreamName;
 use crate::query::{Access, Format, QueryRequest, Scope};
+use crate::serde_text::Rfc3339;
 
 /// The body of a query.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ask {
     query: String,
-    start_time: Option<DateTime<Utc>>,
-    end_time: Option<DateTime<Utc>>,
+    start_time: Option<Rfc3339>,
+    end_time: Option<Rfc3339>,
 }
 
 /// Answers SQL with rows as they come. The session is the only source of what may be read; it is held by the body.
@@ -34,7 +35,8 @@ pub async fn run(
     Json(ask): Json<Ask>,
 ) -> Result<HttpResponse, Problem> {
     let refusal = |error| refusal(&request, error);
-    let query = QueryRequest::new(&ask.query, ask.start_time, ask.end_time).map_err(refusal)?;
+    let query =
+        QueryRequest::new(&ask.query, ask.start_time.map(|at| at.0), ask.end_time.map(|at| at.0)).map_err(refusal)?;
     let scope = Scope { tenant: session.tenant.clone(), access: session.shared() };
     let rows = app.engine.run(scope, query, format(&request)).await.map_err(refusal)?;
     let stopper = rows.stopper();
@@ -77,51 +79,11 @@ fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
 
 /// What `Accept` asks for; JSON when there is nothing of it that we can write.
 fn format(request: &HttpRequest) -> Format {
-    let accept = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    preferred(&accept.collect::<Vec<_>>().join(","))
-}
-
-/// The format of the highest weight; the first of those that weigh the same.
-fn preferred(accept: &str) -> Format {
-    let mut best = None;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
-        let format = match parts.next().unwrap_or_default().as_str() {
-            "application/json" | "*/*" | "application/*" => Format::JsonArray,
-            "application/x-ndjson" | "application/jsonl" => Format::NdJson,
-            "text/csv" | "text/*" => Format::Csv,
-            _ => continue,
-        };
-        let weight = parts.find_map(|part| part.strip_prefix("q=").map(str::to_owned));
-        let weight = weight.map_or(1.0, |weight| weight.trim().parse().unwrap_or(0.0_f32));
-        if weight > best.map_or(0.0, |(heaviest, _)| heaviest) {
-            best = Some((weight, format));
-        }
-    }
-    best.map_or_else(Format::default, |(_, format)| format)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_format_of_the_highest_weight_that_we_can_write_is_taken() {
-        for (accept, format) in [
-            ("", Format::JsonArray),
-            ("image/png", Format::JsonArray),
-            ("Text/CSV", Format::Csv),
-            ("text/*", Format::Csv),
-            ("APPLICATION/X-NDJSON; charset=utf-8", Format::NdJson),
-            ("application/*, text/csv", Format::JsonArray),
-            ("text/csv, application/json", Format::Csv),
-            ("text/csv;q=0.5, application/jsonl;q=0.9, */*;q=0.1", Format::NdJson),
-            ("text/csv;q=0, */*", Format::JsonArray),
-            ("text/csv; Q=0", Format::JsonArray),
-            ("text/html, text/csv;q=0.2", Format::Csv),
-            ("text/csv;q=nonsense, application/jsonl;q=0.001", Format::NdJson),
-        ] {
-            assert_eq!(preferred(accept), format, "{accept}");
-        }
-    }
+    accept::preferred(request, |range| match range {
+        "application/json" | "*/*" | "application/*" => Some(Format::JsonArray),
+        "application/x-ndjson" | "application/jsonl" => Some(Format::NdJson),
+        "text/csv" | "text/*" => Some(Format::Csv),
+        _ => None,
+    })
+    .unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::without_mark;
 use crate::key::{Actor, KeyId, KeyPatch, KeyType, Label, NamePattern};
 use crate::keystore::{Change, Selection};
-use crate::serde_text::{Rfc3339, without_values};
+use crate::serde_text::{JsonError, Rfc3339, read_json};
 
 /// A line, and its number in the body, counted from 1.
 #[derive(Debug, Clone)]
@@ -161,7 +161,7 @@ impl Line {
         if !self.text.starts_with(b"{") {
             return Err(Problem::invalid("A line is a JSON object."));
         }
-        let Head { op, key_id, filter } = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
+        let Head { op, key_id, filter } = read_json(&self.text).map_err(unreadable)?;
         let selection = filter.map(|filter| Selection {
             source_id: filter.source_id,
             name: filter.name,
@@ -189,15 +189,13 @@ impl Line {
     }
 
     fn rest<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let rest: Rest<T> = serde_json::from_slice(&self.text).map_err(|error| unreadable(&error))?;
+        let rest: Rest<T> = read_json(&self.text).map_err(unreadable)?;
         Ok(rest.0)
     }
 }
 
-fn unreadable(error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    let reason = without_values(text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason));
-    Problem::invalid(format!("The line cannot be read: {reason}."))
+fn unreadable(error: JsonError) -> Problem {
+    Problem::invalid(format!("The line cannot be read: {}.", error.reason))
 }
 
 #[cfg(test)]
