@@ -243,6 +243,13 @@ impl KeyCache {
         self.read().named(tenant, name).cloned()
     }
 
+    /// All live keys that have a name, in order of id: more than one when files were copied by hand.
+    pub fn all_named(&self, tenant: &TenantId, name: &KeyName) -> Vec<Arc<ApiKey>> {
+        let mut keys: Vec<_> = self.read().all_named(tenant, name).cloned().collect();
+        keys.sort_unstable_by_key(|key| key.key_id);
+        keys
+    }
+
     /// Reserves a name on this node until the reservation is dropped, so that two requests cannot both give it.
     ///
     /// # Errors

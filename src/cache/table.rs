@@ -264,6 +264,13 @@ impl Table {
         self.tenants.get(tenant)?.live_names.find(self.names.hash_one(name), |key| key.name == *name)
     }
 
+    /// All live keys that have a name: more than one when files were copied by hand.
+    pub(super) fn all_named(&self, tenant: &TenantId, name: &KeyName) -> impl Iterator<Item = &Arc<ApiKey>> {
+        let tenant = self.tenants.get(tenant).into_iter();
+        let hash = self.names.hash_one(name);
+        tenant.flat_map(move |held| held.live_names.iter_hash(hash)).filter(move |key| key.name == *name)
+    }
+
     /// Forgets a tenant and all its keys.
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
         let ids: Vec<KeyId> = self.contested.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Keystore;
 use crate::error::{Error, Result};
-use crate::key::{ApiKey, KeyId, KeyState, KeyType, TenantId};
+use crate::key::{ApiKey, KeyId, KeyName, KeyState, KeyType, TenantId};
 
 /// Which keys a list shows.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,13 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The name, where the filter asks for live keys of one name, which need no scan; `Some(None)` for a text that is no
+    /// name, which no key has.
+    fn live_name(&self) -> Option<Option<KeyName>> {
+        let name = self.name.as_ref().filter(|_| self.state != Some(KeyState::Revoked))?;
+        Some(KeyName::parse(name).ok())
+    }
+
     fn accepts(&self, key: &ApiKey) -> bool {
         self.key_type.is_none_or(|wanted| wanted == key.key_type)
             && self.state.map_or_else(|| key.is_live(), |wanted| wanted == key.state)
@@ -77,17 +84,17 @@ impl Keystore {
     /// A page of the keys of a tenant, from memory.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] for a `limit` outside 1 to [`Keystore::MAX_PAGE`]; as for [`Keystore::tenant`]
-    /// otherwise.
-    pub fn list(&self, tenant: &TenantId, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
-        self.list_where(tenant, filter, |_| true, after, limit)
+    /// [`crate::ErrorKind::Invalid`] for a `limit` outside 1 to [`Keystore::MAX_PAGE`]; as for
+    /// [`Keystore::tenant_anywhere`] otherwise.
+    pub async fn list(&self, tenant: &TenantId, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
+        self.list_where(tenant, filter, |_| true, after, limit).await
     }
 
     /// The same, of those keys only that `wanted` accepts too.
     ///
     /// # Errors
     /// As for [`Keystore::list`].
-    pub fn list_where(
+    pub async fn list_where(
         &self,
         tenant: &TenantId,
         filter: &Filter,
@@ -98,9 +105,16 @@ impl Keystore {
         if !(1..=Self::MAX_PAGE).contains(&limit) {
             return Err(Error::invalid("limit must be from 1 to 1000"));
         }
-        self.tenant(tenant)?;
-        let mut keys =
-            self.cache.scan(tenant, after.map(|cursor| cursor.0), limit + 1, |key| filter.accepts(key) && wanted(key));
+        self.tenant_anywhere(tenant).await?;
+        let after = after.map(|cursor| cursor.0);
+        let accepted = |key: &ApiKey| filter.accepts(key) && wanted(key);
+        let mut keys = match filter.live_name() {
+            Some(name) => {
+                let named = name.map(|name| self.cache.all_named(tenant, &name)).unwrap_or_default();
+                named.into_iter().filter(|key| Some(key.key_id) > after && accepted(key)).take(limit + 1).collect()
+            }
+            None => self.cache.scan(tenant, after, limit + 1, accepted),
+        };
         let more = keys.len() > limit;
         keys.truncate(limit);
         let next = keys.last().filter(|_| more).map(|key| Cursor(key.key_id));

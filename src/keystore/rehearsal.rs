@@ -70,8 +70,8 @@ impl Rehearsal {
     ///
     /// # Errors
     /// As for [`Keystore::select`].
-    pub fn select(&self, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
-        let mut ids = self.keystore.select(&self.tenant, selection, unused)?;
+    pub async fn select(&self, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
+        let mut ids = self.keystore.select(&self.tenant, selection, unused).await?;
         ids.retain(|id| !self.keys.contains_key(id));
         ids.extend(self.keys.values().filter(|key| selection.means(key, unused)).map(|key| key.key_id));
         ids.sort_unstable();

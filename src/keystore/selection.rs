@@ -59,10 +59,15 @@ impl Keystore {
     /// The live keys of a tenant that are meant, in order of id, from memory.
     ///
     /// # Errors
-    /// As for [`Selection::check`] and [`Keystore::tenant`].
-    pub fn select(&self, tenant: &TenantId, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
+    /// As for [`Selection::check`] and [`Keystore::tenant_anywhere`].
+    pub async fn select(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+        unused: Option<Unused<'_>>,
+    ) -> Result<Vec<KeyId>> {
         selection.check(unused.is_some())?;
-        self.tenant(tenant)?;
+        self.tenant_anywhere(tenant).await?;
         let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.means(key, unused));
         Ok(keys.iter().map(|key| key.key_id).collect())
     }

@@ -130,9 +130,9 @@ impl Keystore {
         if id.is_default() {
             return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
         }
-        if self.cache.tenant(id).is_none() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no such tenant"));
-        }
+        // A tombstone is no error here: an interrupted deletion is finished.
+        let no_tenant = || Error::new(ErrorKind::NotFound, "there is no such tenant");
+        self.anywhere(|| self.cache.tenant(id).ok_or_else(no_tenant)).await?;
         let (this, context, id) = (self.clone(), context.clone(), id.clone());
         self.to_the_end(async move { this.delete_tenant_now(&context, id).await }).await
     }

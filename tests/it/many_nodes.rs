@@ -8,7 +8,7 @@ use keyloft::{Bucket, Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use crate::support::server::Setup;
-use crate::support::{Client, Fault, Faults, Faulty, TestServer};
+use crate::support::{Answer, Client, Fault, Faults, Faulty, TestServer};
 
 /// Two servers over one directory that ask each other's news rarely, unless a test wants it otherwise.
 async fn two(change: impl Fn(&mut Setup)) -> (TestServer, TestServer) {
@@ -150,6 +150,25 @@ async fn tenants_and_their_suspension_reach_every_node() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!((query(&a).await, query(&b).await), (403.try_into().unwrap(), 403.try_into().unwrap()));
+}
+
+#[tokio::test]
+async fn a_tenant_that_was_just_created_is_known_to_every_route_of_another_node() {
+    let (a, b) = two(slow).await;
+    let create = async |id: &str| {
+        let created = a.admin().post("/api/v1/tenants", json!({"tenantId": id})).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        format!("/api/v1/tenants/{id}")
+    };
+    let listed = create("listed").await;
+    assert_eq!(b.admin().get(&format!("{listed}/apikeys")).await.json()["items"], json!([]));
+    let filtered = create("filtered").await;
+    let line = r#"{"op": "revoke", "filter": {"name": "web-*"}}"#;
+    let bulk = b.admin().request("POST", &format!("{filtered}/apikeys/bulk")).body(line);
+    assert!(Answer::of(bulk).await.text().contains("\"matched\":0"));
+    let deleted = create("deleted").await;
+    assert_eq!(b.admin().delete(&deleted).await.status, 200);
+    b.admin().get("/api/v1/tenants/nobody/apikeys").await.refused(404, "not_found");
 }
 
 #[tokio::test]

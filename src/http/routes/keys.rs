@@ -188,9 +188,9 @@ pub async fn list(
     let page = match query.unused_since {
         Some(Rfc3339(since)) => {
             let uses = app.usage.last_used(&tenant, since).await?;
-            app.keystore.list_where(&tenant, &filter, |key| uses.is_unused_since(key, since), after, limit)?
+            app.keystore.list_where(&tenant, &filter, |key| uses.is_unused_since(key, since), after, limit).await?
         }
-        None => app.keystore.list(&tenant, &filter, after, limit)?,
+        None => app.keystore.list(&tenant, &filter, after, limit).await?,
     };
     let now = app.keystore.now();
     let totals = totals(&app).await;

@@ -65,12 +65,12 @@ impl Pair {
 
     /// Whoever goes on can give the name, at once, after two minutes, or after revoking the key that nobody knows.
     async fn name_can_be_given(&self, name: &str) {
-        let owner = |node: &Node| {
+        let owner = async |node: &Node| {
             let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
-            node.keystore.list(&tenant(), &filter, None, 10).unwrap().keys
+            node.keystore.list(&tenant(), &filter, None, 10).await.unwrap().keys
         };
-        assert!(owner(&self.other).len() <= 1, "two owners of {name}");
-        if let Some(owner) = owner(&self.other).first() {
+        assert!(owner(&self.other).await.len() <= 1, "two owners of {name}");
+        if let Some(owner) = owner(&self.other).await.first() {
             let error = issue(&self.other, name).await.unwrap_err();
             assert_eq!((error.kind(), error.wait()), (ErrorKind::DuplicateKeyName, None));
             self.other.keystore.revoke(&context(), &tenant(), owner.key_id, None).await.unwrap();
@@ -83,7 +83,7 @@ impl Pair {
         }
         let issued = issue(&self.other, name).await.unwrap();
         assert!(self.other.authenticate(issued.secret.expose()).is_ok());
-        assert_eq!(owner(&self.other).len(), 1);
+        assert_eq!(owner(&self.other).await.len(), 1);
     }
 }
 

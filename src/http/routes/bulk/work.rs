@@ -136,8 +136,8 @@ impl Work {
         let is_unused = |key: &ApiKey, since| uses.as_ref().is_some_and(|uses| uses.is_unused_since(key, since));
         let unused = uses.is_some().then_some(&is_unused as Unused<'_>);
         Ok(match &self.rehearsal {
-            Some(rehearsal) => rehearsal.select(selection, unused)?,
-            None => self.app.keystore.select(&self.tenant, selection, unused)?,
+            Some(rehearsal) => rehearsal.select(selection, unused).await?,
+            None => self.app.keystore.select(&self.tenant, selection, unused).await?,
         })
     }
 
