@@ -28,7 +28,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 }
 
 fn function(read: Read) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::from(JsonFunction { read, signature: Signature::user_defined(Volatility::Immutable) }))
+    let aliases = if read == Read::Json { vec!["json_get_json".to_owned()] } else { Vec::new() };
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Arc::new(ScalarUDF::from(JsonFunction { read, aliases, signature }))
 }
 
 /// Plans `->` and `->>`.
@@ -68,6 +70,7 @@ enum Read {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct JsonFunction {
     read: Read,
+    aliases: Vec<String>,
     signature: Signature,
 }
 
@@ -86,8 +89,7 @@ impl ScalarUDFImpl for JsonFunction {
     }
 
     fn aliases(&self) -> &[String] {
-        static OTHER: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| ["json_get_json".to_owned()]);
-        if self.read == Read::Json { &*OTHER } else { &[] }
+        &self.aliases
     }
 
     fn signature(&self) -> &Signature {

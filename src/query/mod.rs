@@ -8,7 +8,7 @@
 //! 5. `tables`, `functions`, `json`: what there is to read and to call.  `objects`, `columns`: what a table
 //!    consists of.
 //! 6. `expression_size`: bounds what a plan may become.
-//! 7. `subqueries`, `mark_joins`: subqueries with three truth values, wherever they stand.
+//! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `projection_aliases`, `outer_joins`, `rules`: corrections of the planner.
 //! 9. `interrupt`, `memory`: end joins that compute for long without a pause, and bound what a tenant takes.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
@@ -20,6 +20,7 @@
 mod checked_arithmetic;
 mod clauses;
 mod columns;
+mod correlation;
 mod dialect;
 mod encode;
 pub mod engine;

@@ -7,6 +7,7 @@ pub(super) mod duckdb;
 mod expressions;
 mod generate;
 pub(super) mod random;
+mod shapes;
 pub(super) mod tables;
 
 use std::collections::BTreeMap;
