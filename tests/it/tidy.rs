@@ -79,7 +79,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("object_store", &["store/", "query/engine.rs", "query/objects.rs", "query/tables.rs", "query/failure.rs"]),
     ("once_cell", &["cache/global.rs"]),
     ("scrypt", &["cli/key/hash.rs"]),
-    ("serde_path_to_error", &["cli/yaml.rs"]),
+    ("serde_path_to_error", &["cli/yaml.rs", "serde_text.rs"]),
     ("serde_saphyr", &["cli/yaml.rs", "cli/apply/file.rs", "cli/import/vmauth.rs"]),
 ];
 

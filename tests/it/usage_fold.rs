@@ -68,6 +68,7 @@ pub async fn store() -> (Arc<dyn ObjectStore>, String) {
     keystore.sync().await.unwrap();
     let new = NewKey::new(KeyName::parse("k").unwrap(), KeyType::Query);
     let issued = keystore.issue(&context(), &TenantId::default(), new).await.unwrap();
+    keystore.close(Duration::from_secs(10)).await.unwrap(); // Nor does the node that issued the key.
     (store, issued.secret.expose().to_owned())
 }
 

@@ -48,6 +48,7 @@ pub async fn hold(
 }
 
 /// The same around one answer.
+#[cfg_attr(not(feature = "query"), expect(dead_code, reason = "only the query route opens sessions"))]
 pub(crate) async fn run<F: Future<Output = HttpResponse>>(
     request: &HttpRequest,
     permit: &Permit,
