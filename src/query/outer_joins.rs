@@ -6,7 +6,8 @@
 //! neighbours are apache/datafusion#25052 and #9612), and no release that ends it: remove this file when the test
 //! `a_constant_of_the_nullable_side_of_an_outer_join_is_no_constant_above_it` passes without it.
 //!
-//! The first physical rule puts a node without any such knowledge above every outer join.
+//! The first physical rule puts a node without any such knowledge above every outer join. Projections stay above that node:
+//! moved below it, they lose what other rules rest on, and meet a projection that wants to move up again, without end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,12 +16,10 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 /// The rule. It must be the first one.
@@ -117,14 +116,5 @@ impl ExecutionPlan for OuterJoinExec {
 
     fn cardinality_effect(&self) -> CardinalityEffect {
         CardinalityEffect::Equal
-    }
-
-    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        // Other rules rest on what is known of computed columns, which must stay above this node.
-        if !projection.expr().iter().all(|given| given.expr.is::<Column>()) {
-            return Ok(None);
-        }
-        let join = self.join.try_swapping_with_projection(projection)?;
-        Ok(join.map(|join| Arc::new(Self::new(join)) as Arc<dyn ExecutionPlan>))
     }
 }

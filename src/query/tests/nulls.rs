@@ -72,6 +72,16 @@ async fn a_constant_of_the_nullable_side_of_an_outer_join_is_no_constant_above_i
 }
 
 #[tokio::test]
+async fn an_outer_join_whose_sides_are_swapped_below_other_columns_is_planned_at_once() {
+    let sql = "SELECT t.v AS c FROM l LEFT JOIN (SELECT k, count(*) AS n, max(v) AS v FROM r GROUP BY k) AS t \
+               ON l.id = t.n AND t.k = 1 ORDER BY c";
+    let answer = r#"[{"c":"y"},{"c":null},{"c":null},{"c":null}]"#;
+    let case = [(sql, answer)];
+    let checked = check(&case);
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(20), checked).await.is_ok());
+}
+
+#[tokio::test]
 async fn in_and_not_in_have_three_truth_values() {
     check(&[
         ("SELECT id FROM l WHERE 3 NOT IN (SELECT id FROM t)", "[]"),
