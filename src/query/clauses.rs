@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     DataType, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
     FunctionArguments, GroupByExpr, Join, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query,
-    Select, SelectFlavor, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec, WindowType,
-    visit_expressions,
+    Select, SelectFlavor, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value,
+    WindowSpec, WindowType, visit_expressions,
 };
 use datafusion::sql::sqlparser::ast::{Expr, Visit};
 
@@ -44,6 +44,18 @@ pub(super) fn query(query: &Query) -> ControlFlow<Error> {
     let all = order_by.as_ref().is_some_and(|order| matches!(order.kind, OrderByKind::All(_)));
     refuse_if(all && !matches!(**body, SetExpr::Select(_)), "ORDER BY ALL after UNION and the like")?;
     order_by.as_ref().map_or(ControlFlow::Continue(()), names_no_window)
+}
+
+/// Checks a set operation. For `INTERSECT ALL` DataFusion 55 keeps every copy of a row that the other side has at all, and
+/// for `EXCEPT ALL` it removes every copy (apache/datafusion#12955 and #12956, open).
+pub(super) fn set_operation(operator: SetOperator, quantifier: SetQuantifier) -> ControlFlow<Error> {
+    let all = matches!(quantifier, SetQuantifier::All | SetQuantifier::AllByName);
+    if all && matches!(operator, SetOperator::Intersect | SetOperator::Except | SetOperator::Minus) {
+        return ControlFlow::Break(Error::invalid(
+            "INTERSECT ALL and EXCEPT ALL are not available: leave out ALL, or number equal rows with row_number() first",
+        ));
+    }
+    ControlFlow::Continue(())
 }
 
 /// Checks the clauses of one `SELECT`.

@@ -24,7 +24,7 @@ use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
 use super::tables::{self, Tables};
 use super::using::MergeColumns;
-use super::{checked_arithmetic, expression_size, failure, functions, rules, statement, subqueries};
+use super::{checked_arithmetic, expression_size, failure, functions, grouping_sets, rules, statement, subqueries};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -196,11 +196,13 @@ impl Query {
             read_only.verify_plan(&plan)?;
             expression_size::check(&plan)?;
             let plan = subqueries::exact(plan)?;
+            grouping_sets::check(&plan)?;
             self.interrupt.check()?;
-            let plan = state.optimize(&plan)?;
+            let plan = state.optimize(&plan).map_err(failure::lost_column)?;
             // Optimising cannot be interrupted; the rest need not begin when nobody waits for it.
             self.interrupt.check()?;
-            let plan = state.query_planner().create_physical_plan(&plan, &state).await?;
+            let plan = state.query_planner().create_physical_plan(&plan, &state).await;
+            let plan = plan.map_err(failure::lost_column)?;
             self.interrupt.check()?;
             execute_stream(plan, state.task_ctx())
         };
@@ -225,6 +227,8 @@ impl Query {
         // Fields of events have mixed case.
         options.sql_parser.enable_ident_normalization = false;
         options.execution.enable_recursive_ctes = false;
+        // Its two planners disagree whether `x IS TRUE` can be null, and would refuse to group by it. No release ends that.
+        options.execution.skip_physical_aggregate_schema_check = true;
         // So that now() is an instant, as `p_timestamp` is.
         options.execution.time_zone = Some("UTC".to_owned());
         // Reserves memory for as many groups as LIMIT says, outside the pool.

@@ -6,9 +6,9 @@ use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use super::constants::ForgetConstants;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
-use super::outer_joins::ForgetConstants;
 use super::projection_aliases::RenameAliases;
 
 type Logical = Arc<dyn OptimizerRule + Send + Sync>;
@@ -27,7 +27,7 @@ pub(super) fn logical() -> Vec<Logical> {
     rules
 }
 
-/// The rules for physical plans. What is known of outer joins is corrected first, because the others rest on it.
+/// The rules for physical plans. What is known to be constant is corrected first, because the others rest on it.
 pub(super) fn physical(interrupt: &Interrupt) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.insert(0, Arc::new(ForgetConstants));

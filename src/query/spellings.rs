@@ -1,5 +1,8 @@
 //! Spellings that DataFusion 55 does not know, written in those that it knows: `mod(a, b)`, `date(x)`, and `ESCAPE` with
-//! another character than the backslash (apache/datafusion#13291, open).
+//! another character than the backslash.
+//!
+//! A null in a list after `IN` is written apart, because DataFusion 55 drops it when it merges two lists: `x NOT IN (1, 3) OR
+//! x NOT IN (1, NULL)` was true for 3. Nobody has reported that; remove it when the test of its name passes without it.
 
 use std::ops::ControlFlow;
 
@@ -33,6 +36,24 @@ impl VisitorMut for Rewrite {
                     *expr = written;
                 }
             }
+            Expr::InList { expr: operand, list, negated } if list.iter().any(is_null) => {
+                list.retain(|value| !is_null(value));
+                let null = Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: Box::new(Expr::Value(Value::Null.into())),
+                    data_type: DataType::Boolean,
+                    array: false,
+                    format: None,
+                };
+                if list.is_empty() {
+                    *expr = null;
+                } else {
+                    let list = Expr::InList { expr: operand.clone(), list: std::mem::take(list), negated: *negated };
+                    let op = if *negated { BinaryOperator::And } else { BinaryOperator::Or };
+                    let known = Expr::BinaryOp { left: Box::new(list), op, right: Box::new(null) };
+                    *expr = Expr::Nested(Box::new(known));
+                }
+            }
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 if let Some(character) = escape_char.take() {
                     escape(pattern, &character)?;
@@ -41,6 +62,14 @@ impl VisitorMut for Rewrite {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => value.value == Value::Null,
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_null(expr),
+        _ => false,
     }
 }
 

@@ -213,7 +213,10 @@ fn union_levels(body: &SetExpr) -> ControlFlow<Error, usize> {
     while let Some((body, level)) = rest.pop() {
         highest = highest.max(level);
         match body {
-            SetExpr::SetOperation { left, right, .. } => rest.extend([(&**left, level + 1), (&**right, level + 1)]),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                clauses::set_operation(*op, *set_quantifier)?;
+                rest.extend([(&**left, level + 1), (&**right, level + 1)]);
+            }
             SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => {}
             _ => return ControlFlow::Break(Error::invalid(READ_ONLY)),
         }

@@ -31,6 +31,13 @@ async fn a_clause_that_would_be_dropped_is_refused_by_its_name() {
         ("SELECT Name, count(*) FROM cars GROUP BY Name WITH TOTALS", "GROUP BY"),
         ("SELECT Name, count(*) FROM cars GROUP BY ALL WITH CUBE", "GROUP BY"),
         ("SELECT 1 AS x UNION ALL SELECT 0 ORDER BY ALL", "ALL"),
+        ("SELECT 1.0 IS NULL AS x FROM cars GROUP BY ROLLUP (1.0 IS NULL, Name)", "a constant cannot stand in ROLLUP"),
+        (
+            "SELECT count(*) AS n FROM cars GROUP BY ROLLUP (NOT (Name LIKE '_'), Name LIKE '%')",
+            "compute it in FROM, and group by its name",
+        ),
+        ("SELECT Name FROM cars INTERSECT ALL SELECT Name FROM cars", "INTERSECT ALL"),
+        ("SELECT Name FROM cars EXCEPT ALL SELECT Name FROM cars", "EXCEPT ALL"),
         ("SELECT * FROM cars LIMIT 1 BY Name", "LIMIT BY"),
         ("SELECT * FROM cars ORDER BY Name WITH FILL", "WITH FILL"),
         ("SELECT * FROM cars WITH ORDINALITY", "ORDINALITY"),

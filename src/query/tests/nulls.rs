@@ -72,6 +72,16 @@ async fn a_constant_of_the_nullable_side_of_an_outer_join_is_no_constant_above_i
 }
 
 #[tokio::test]
+async fn a_constant_below_a_grouping_set_is_no_constant_above_it() {
+    check(&[(
+        "SELECT s, max(id) AS m, count(*) AS n FROM (SELECT id, 'x' AS s FROM l) AS t GROUP BY ROLLUP (s) \
+         ORDER BY n, m, s DESC NULLS LAST",
+        r#"[{"s":"x","m":3,"n":4},{"s":null,"m":3,"n":4}]"#,
+    )])
+    .await;
+}
+
+#[tokio::test]
 async fn an_outer_join_whose_sides_are_swapped_below_other_columns_is_planned_at_once() {
     let sql = "SELECT t.v AS c FROM l LEFT JOIN (SELECT k, count(*) AS n, max(v) AS v FROM r GROUP BY k) AS t \
                ON l.id = t.n AND t.k = 1 ORDER BY c";
@@ -210,6 +220,26 @@ async fn is_distinct_from_binds_tighter_than_and_and_or() {
             "SELECT CASE WHEN 1 IS NOT DISTINCT FROM 1 AND 2 IS DISTINCT FROM 2 THEN 'a' ELSE 'b' END AS x",
             r#"[{"x":"b"}]"#,
         ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_null_in_a_list_is_kept_when_lists_are_merged() {
+    check(&[
+        ("SELECT id FROM l WHERE id NOT IN (1, 3) OR id NOT IN (1, 2, NULL) ORDER BY id", r#"[{"id":0},{"id":2}]"#),
+        ("SELECT id FROM l WHERE (id IN (1, NULL)) IS NULL ORDER BY id", r#"[{"id":0},{"id":2},{"id":3}]"#),
+        ("SELECT id FROM l WHERE id NOT IN (1, CAST(NULL AS BIGINT))", "[]"),
+        ("SELECT id FROM l WHERE id IN (NULL) OR id = 2", r#"[{"id":2}]"#),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_truth_value_can_be_grouped_by() {
+    check(&[
+        ("SELECT DISTINCT (id = 1) IS FALSE AS f FROM l ORDER BY f", r#"[{"f":false},{"f":true}]"#),
+        ("SELECT DISTINCT (k IS DISTINCT FROM 1) IS TRUE AS d FROM l ORDER BY d", r#"[{"d":false},{"d":true}]"#),
     ])
     .await;
 }

@@ -251,7 +251,7 @@ impl Generator {
             let depth = u32::from(self.random.one_in(3));
             let group = self.expr(kind, &sight, depth);
             // A literal would be the number of a column.
-            if group.contains('.') || group == "k" {
+            if (group.contains('.') || group == "k") && !groups.contains(&group) {
                 groups.push(group);
             }
         }

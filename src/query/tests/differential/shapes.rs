@@ -14,7 +14,7 @@ impl Generator {
             let filter = self.filter(&sight);
             sides.push(format!("SELECT {} FROM {from}{filter}", named(&outputs)));
         }
-        let operation = self.random.pick(&["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]);
+        let operation = self.random.pick(&["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]);
         let ordered = self.random.one_in(2);
         let keys: Vec<_> = (1..=kinds.len()).map(|at| format!("{at}{}", self.direction())).collect();
         let order = if ordered { format!(" ORDER BY {}{}", keys.join(", "), self.limit()) } else { String::new() };
