@@ -131,7 +131,7 @@ impl<'a> Attempt<'a> {
 /// From a presented credential to a permit: no await, no store, one short read lock, no allocation.
 ///
 /// # Errors
-/// [`Denial`] is the first reason against it, in the order of [`decide`].
+/// [`Denial`] is the first reason against it, in the order of [`decide()`].
 pub fn authenticate(cache: &KeyCache, presented: &str, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
     recognise(cache, &Credential::parse(presented)?.digest(), attempt)
 }

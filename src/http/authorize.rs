@@ -45,7 +45,7 @@ struct Inner {
 /// `web::Data<TrustedProxies>` where proxies are trusted.
 ///
 /// # Errors
-/// The [`Problem`] for the first reason against it, in the order of [`decide`].
+/// The [`Problem`] for the first reason against it, in the order of [`decide()`].
 pub async fn authorize(request: &HttpRequest, action: Action) -> Result<Authorized, Problem> {
     authorize_with(request, action, None).await
 }
@@ -227,7 +227,7 @@ impl Authorized {
     }
 }
 
-/// Proof that the admin token was presented, and the context of what is changed with it. Only [`operator`] makes one.
+/// Proof that the admin token was presented, and the context of what is changed with it. Only `operator` makes one.
 #[derive(Debug)]
 pub struct Operator(RequestContext);
 

@@ -2,7 +2,7 @@
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`mod@route`]: what a line of the table below is.  [`mod@authorize`]: from headers to the proof of a right.
-//! 3. [`routes`]: the handlers.  [`extract`]: what they ask for.
+//! 3. [`mod@routes`]: the handlers.  [`extract`]: what they ask for.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`media_type`]: what a body is.
 //!    `accept`: what an answer may be.  [`brought`], `settings`: a secret, and the settings of a key, in a body.

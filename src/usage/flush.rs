@@ -60,8 +60,8 @@ impl Meter {
     /// Writes down what was counted since the last time. What cannot be written is kept, and added to.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::StoreNotSafe`] when it has no conditional
-    /// writes to rely on.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::StoreNotSafe`] when it has no
+    /// conditional writes to rely on.
     pub async fn flush(&self) -> Result<()> {
         let _turn = self.0.turn().await?;
         if self.0.closed.load(Ordering::Acquire) {
@@ -139,7 +139,7 @@ impl Meter {
     /// Folds the sheets of nodes that have ended into the archive, and forgets keys that are gone. Says how many sheets.
     ///
     /// # Errors
-    /// As for [`Meter::flush`]; [`ErrorKind::Corrupt`] when the archive cannot be read. Everything counts as before.
+    /// As for [`Meter::flush`]; [`crate::ErrorKind::Corrupt`] when the archive cannot be read. Everything counts as before.
     pub async fn fold(&self) -> Result<usize> {
         let inner = &self.0;
         if !inner.keystore.cache().is_hydrated() {
