@@ -1,5 +1,5 @@
 //! The generic cell rate algorithm: pure, in whole numbers of any unit of time. `gcra.lua` computes the same in Redis;
-//! `tests/it/rates_shared.rs` compares the two.
+//! `tests/it/access/rates_shared.rs` compares the two.
 
 /// How much of one limit is used: all of it is free again at `full_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,11 +1,13 @@
 //! A real listening server, real clients, and the real binary.
 
 pub mod client;
+pub mod command;
 pub mod events;
 pub mod faults;
 pub mod faulty;
 pub mod fleet;
 pub mod gateway;
+pub mod key_files;
 pub mod ledger;
 pub mod process;
 pub mod raw;
@@ -17,6 +19,7 @@ pub mod slow_store;
 pub mod stores;
 
 pub use client::{Answer, Client, Issued};
+pub use command::{Ended, typed};
 pub use faults::{Fault, Faults, Kind, Odds};
 pub use faulty::Faulty;
 pub use fleet::Fleet;

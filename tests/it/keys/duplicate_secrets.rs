@@ -5,8 +5,8 @@ use std::time::Duration;
 use keyloft::key::PlainSecret;
 use serde_json::{Value, json};
 
-use crate::files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
 use crate::support::TestServer;
+use crate::support::key_files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
 
 const PATH: &str = "/api/v1/tenants/default/apikeys";
 

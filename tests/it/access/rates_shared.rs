@@ -347,7 +347,7 @@ proptest! {
 
     #[test]
     fn the_script_computes_what_the_algorithm_does(requests in proptest::collection::vec(asked(), 1..40)) {
-        const SCRIPT: &str = include_str!("../../src/access/limits/gcra.lua");
+        const SCRIPT: &str = include_str!("../../../src/access/limits/gcra.lua");
         let clock = "local time = redis.call('TIME')\nlocal now = time[1] * 1000000 + time[2]\n";
         prop_assert!(SCRIPT.contains(clock), "the script reads the time in another way now");
         let script = redis::Script::new(&SCRIPT.replace(clock, "local now = tonumber(ARGV[#ARGV])\n"));

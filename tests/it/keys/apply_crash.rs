@@ -8,11 +8,10 @@ use std::time::Duration;
 use keyloft::Bucket;
 use serde_json::{Value, json};
 
-use crate::apply::{ROUTE, digest, keys, secrets};
-use crate::cli::Ended;
+use super::apply::{ROUTE, digest, keys, secrets};
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Fault, Faults, Faulty, Process, TestServer};
+use crate::support::{Ended, Fault, Faults, Faulty, Process, TestServer};
 
 /// Two hundred keys, and where their secrets go.
 fn many() -> String {

@@ -23,7 +23,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
-use crate::history::time::{Skewed, Start};
+use super::history::time::{Skewed, Start};
 use crate::support::slow_store::{Shared, SlowStore};
 
 const LATENCY: Duration = Duration::from_millis(50);

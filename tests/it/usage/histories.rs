@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::usage_fold::{Node, store};
+use super::archive::{Node, store};
 
 /// What happens to nodes.
 #[derive(Debug, Clone, Copy)]

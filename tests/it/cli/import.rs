@@ -6,11 +6,10 @@ use std::path::Path;
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
-use crate::cli::{Ended, typed};
-use crate::files::{sync, unreadable};
+use crate::support::key_files::{sync, unreadable};
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Client, TestServer, TestStore};
+use crate::support::{Client, Ended, TestServer, TestStore, typed};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/import");
 const CHECKOUT: &str = "01JQGPQY77ZXYYK596NGYA1DQ9.json";

@@ -56,14 +56,14 @@ fn the_table_and_the_server_know_the_same_routes() {
         let rows = TABLE.iter().filter(|(method, path, _)| (*method, *path) == (route.method, route.path)).count();
         assert_eq!(
             rows, 1,
-            "{} {} has {rows} rows in tests/it/routes.rs: give TABLE one, with the status for every credential",
+            "{} {} has {rows} rows in tests/it/server/routes.rs: give TABLE one, with the status for every credential",
             route.method, route.path
         );
     }
     for (method, path, _) in TABLE {
         assert!(
             routes().iter().any(|route| (route.method, route.path) == (*method, *path)),
-            "{method} {path} is no route of src/http/mod.rs any more: take it out of TABLE in tests/it/routes.rs"
+            "{method} {path} is no route of src/http/mod.rs any more: take it out of TABLE in tests/it/server/routes.rs"
         );
     }
 }
@@ -94,7 +94,7 @@ fn the_right_of_a_route_is_the_one_that_its_row_shows() {
                 turned_away(&strangers, 401) && turned_away(&[ingest, query], 401) && let_in(&[admin])
             }
         };
-        assert!(is_right, "{route:?} and its row in tests/it/routes.rs say different things");
+        assert!(is_right, "{route:?} and its row in tests/it/server/routes.rs say different things");
     }
 }
 

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use keyloft::key::{Digest, KeyType, PlainSecret};
 use serde_json::{Value, json};
 
-use crate::cli::{Ended, typed};
-use crate::files::whoami;
+use crate::support::key_files::whoami;
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Answer, Client, TestServer};
+use crate::support::{Answer, Client, Ended, TestServer, typed};
 
 const FILE: &str = "\
 version: 1

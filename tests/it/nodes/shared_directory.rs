@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::fleet::Load;
+use super::fleet::Load;
 use crate::support::{Fleet, Ledger};
 
 const POLL: Duration = Duration::from_millis(200);

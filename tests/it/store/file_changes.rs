@@ -6,8 +6,8 @@ use keyloft::key::KeyType;
 use keyloft::{Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
 use crate::support::TestServer;
+use crate::support::key_files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
 
 fn path(id: &str) -> String {
     format!("/api/v1/tenants/default/apikeys/{id}")

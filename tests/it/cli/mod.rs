@@ -1,0 +1,5 @@
+//! The command line, as operators type it.
+
+mod bulk;
+mod commands;
+mod import;

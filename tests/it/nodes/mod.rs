@@ -1,0 +1,9 @@
+//! Many nodes on one bucket.
+
+mod fleet;
+#[cfg(feature = "paused-time")]
+mod history;
+#[cfg(feature = "paused-time")]
+mod maintenance;
+mod propagation;
+mod shared_directory;

@@ -1,0 +1,5 @@
+//! SQL over `/api/v1/query`, and the sessions it opens.
+
+mod session_places;
+mod sessions;
+mod sql;

@@ -1,0 +1,13 @@
+//! The server itself: routes, HTTP, start and end, log and metrics.
+
+mod bounds;
+mod canary;
+mod cors;
+mod early_answers;
+mod half_closed;
+mod log;
+mod metrics;
+mod routes;
+mod shutdown;
+mod smoke;
+mod starting;

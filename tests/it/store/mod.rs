@@ -1,0 +1,9 @@
+//! The bucket: what it promises, what it does when it fails, what people put into it by hand.
+
+mod check;
+mod contract;
+mod documents;
+mod faults;
+mod file_changes;
+mod key_files;
+mod modes;

@@ -1,0 +1,6 @@
+//! What keys were used for, over `/api/v1/tenants/{tenant}/usage`.
+
+mod archive;
+mod counts;
+mod histories;
+mod stream;
