@@ -1,5 +1,7 @@
 //! The commands of operators, as they are typed.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::support::process::keyloft;

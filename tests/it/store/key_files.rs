@@ -3,7 +3,6 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use keyloft::key::{KeyType, PlainSecret};
 use serde_json::{Value, json};
 
 use crate::support::key_files::{ID, OTHER, key_file, minimal, secret, sync, unreadable, whoami, write};
