@@ -1,4 +1,4 @@
-//! The one map from what went wrong to what a client is told: `application/problem+json` (RFC 9457).
+//! The one map from errors to answers: `application/problem+json` (RFC 9457).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,14 +17,13 @@ use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
 
 const NOT_VALID: &str = "The API key is not valid.";
-/// What strangers can ask for most often is not made anew each time.
+/// The refusal that anybody can cause most often is not rendered each time.
 const INVALID_API_KEY: &str = concat!(
-    r#"{"type":"urn:keyloft:problem:invalid_api_key","title":"The API key is not valid","status":401,"#,
+    r#"{"type":"urn:keyloft:problem:invalid_api_key","title":"Invalid API key","status":401,"#,
     r#""detail":"The API key is not valid.","code":"invalid_api_key"}"#
 );
 
-/// An answer that says no. Answers are made from it as actix makes them from errors, so that they keep it for logs, metrics
-/// and counters.
+/// A refusal. Its response keeps it as actix keeps an error, for the request log, the metrics and the usage counters.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: Code,
@@ -34,9 +33,9 @@ pub struct Problem {
     denial: Option<Denial>,
 }
 
-/// Why, in one word that programs can rely on.
+/// The reason of a refusal, which programs can rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)] // Each is documented by its title below and in the README's table.
+#[allow(missing_docs)] // Each is documented by its title below and in docs/errors.md.
 pub enum Code {
     MissingApiKey,
     InvalidApiKey,
@@ -81,78 +80,61 @@ pub enum Code {
 }
 
 impl Code {
-    /// The word, the status and the title of every code.
+    /// The code, the status and the title. A title is the usual phrase: for codes that only say what their status says,
+    /// the reason phrase of HTTP.
     const fn describe(self) -> (&'static str, StatusCode, &'static str) {
         match self {
-            Self::MissingApiKey => ("missing_api_key", StatusCode::UNAUTHORIZED, "An API key is needed"),
-            Self::InvalidApiKey => ("invalid_api_key", StatusCode::UNAUTHORIZED, "The API key is not valid"),
-            Self::InvalidAdminToken => ("invalid_admin_token", StatusCode::UNAUTHORIZED, "The admin token is needed"),
-            Self::WrongKeyType => ("wrong_key_type", StatusCode::FORBIDDEN, "The key is for another use"),
-            Self::StreamNotAllowed => {
-                ("stream_not_allowed", StatusCode::FORBIDDEN, "The key does not cover the stream")
-            }
-            Self::TenantMismatch => ("tenant_mismatch", StatusCode::FORBIDDEN, "The key belongs to another tenant"),
-            Self::TenantSuspended => ("tenant_suspended", StatusCode::FORBIDDEN, "The tenant is suspended"),
-            Self::SessionClosed => ("session_closed", StatusCode::FORBIDDEN, "The query was ended"),
-            Self::NetworkNotAllowed => {
-                ("network_not_allowed", StatusCode::FORBIDDEN, "The key may not be used from there")
-            }
-            Self::AmbiguousCredential => {
-                ("ambiguous_credential", StatusCode::BAD_REQUEST, "Exactly one credential is needed")
-            }
-            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "The request is not valid"),
-            Self::InvalidQuery => ("invalid_query", StatusCode::BAD_REQUEST, "The query is not valid"),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
-            Self::MethodNotAllowed => {
-                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route knows other methods")
-            }
-            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
-            Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "The name is taken"),
-            Self::DuplicateApiKey => ("duplicate_api_key", StatusCode::CONFLICT, "The API key is taken"),
-            Self::TooManySecrets => ("too_many_secrets", StatusCode::CONFLICT, "Too many older secrets still work"),
+            Self::MissingApiKey => ("missing_api_key", StatusCode::UNAUTHORIZED, "Missing API key"),
+            Self::InvalidApiKey => ("invalid_api_key", StatusCode::UNAUTHORIZED, "Invalid API key"),
+            Self::InvalidAdminToken => ("invalid_admin_token", StatusCode::UNAUTHORIZED, "Invalid admin token"),
+            Self::WrongKeyType => ("wrong_key_type", StatusCode::FORBIDDEN, "Wrong key type"),
+            Self::StreamNotAllowed => ("stream_not_allowed", StatusCode::FORBIDDEN, "Stream not allowed"),
+            Self::TenantMismatch => ("tenant_mismatch", StatusCode::FORBIDDEN, "Tenant mismatch"),
+            Self::TenantSuspended => ("tenant_suspended", StatusCode::FORBIDDEN, "Tenant suspended"),
+            Self::SessionClosed => ("session_closed", StatusCode::FORBIDDEN, "Session closed"),
+            Self::NetworkNotAllowed => ("network_not_allowed", StatusCode::FORBIDDEN, "Network not allowed"),
+            Self::AmbiguousCredential => ("ambiguous_credential", StatusCode::BAD_REQUEST, "Ambiguous credential"),
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request"),
+            Self::InvalidQuery => ("invalid_query", StatusCode::BAD_REQUEST, "Invalid query"),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found"),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "Duplicate key name"),
+            Self::DuplicateApiKey => ("duplicate_api_key", StatusCode::CONFLICT, "Duplicate API key"),
+            Self::TooManySecrets => ("too_many_secrets", StatusCode::CONFLICT, "Too many secrets"),
             // A shipper drops what a 400 or 403 refuses, and keeps what a 429 puts off until somebody has made room.
-            Self::TooManyStreams => {
-                ("too_many_streams", StatusCode::TOO_MANY_REQUESTS, "The tenant has too many streams")
-            }
-            Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "The tenant exists"),
-            Self::TenantDeleted => ("tenant_deleted", StatusCode::CONFLICT, "The tenant was deleted"),
-            Self::TenantGone => ("tenant_deleted", StatusCode::GONE, "The tenant was deleted"),
-            Self::TenantProtected => ("tenant_protected", StatusCode::CONFLICT, "The tenant cannot be deleted"),
-            Self::KeyRevoked => ("key_revoked", StatusCode::CONFLICT, "The key is revoked"),
-            Self::PreconditionFailed => {
-                ("precondition_failed", StatusCode::PRECONDITION_FAILED, "The key was changed meanwhile")
-            }
-            Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::TooManyStreams => ("too_many_streams", StatusCode::TOO_MANY_REQUESTS, "Too many streams"),
+            Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "Duplicate tenant"),
+            Self::TenantDeleted => ("tenant_deleted", StatusCode::CONFLICT, "Tenant deleted"),
+            Self::TenantGone => ("tenant_deleted", StatusCode::GONE, "Tenant deleted"),
+            Self::TenantProtected => ("tenant_protected", StatusCode::CONFLICT, "Tenant protected"),
+            Self::KeyRevoked => ("key_revoked", StatusCode::CONFLICT, "Key revoked"),
+            Self::PreconditionFailed => ("precondition_failed", StatusCode::PRECONDITION_FAILED, "Precondition failed"),
+            Self::PayloadTooLarge => ("payload_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
             Self::HeadersTooLarge => {
-                ("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large")
+                ("headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request header fields too large")
             }
             Self::UnsupportedMediaType => {
-                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is of an unknown kind")
+                ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
-            Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries are running"),
-            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "A limit is used up for now"),
-            Self::TooManyBulk => ("too_many_bulk", StatusCode::TOO_MANY_REQUESTS, "Bulk work is running already"),
-            Self::OutOfMemory => {
-                ("out_of_memory", StatusCode::SERVICE_UNAVAILABLE, "The query needs more memory than is left")
-            }
-            Self::StoreUnavailable => {
-                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used right now")
-            }
-            Self::StoreNotSafe => {
-                ("store_not_safe", StatusCode::SERVICE_UNAVAILABLE, "The store cannot be relied on for changes")
-            }
-            Self::NotBegun => ("not_begun", StatusCode::SERVICE_UNAVAILABLE, "The change was not begun"),
-            Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The keys are not loaded yet"),
-            Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down"),
-            Self::QueryTimeout => ("query_timeout", StatusCode::GATEWAY_TIMEOUT, "The query took too long"),
+            Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries"),
+            Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded"),
+            Self::TooManyBulk => ("too_many_bulk", StatusCode::TOO_MANY_REQUESTS, "Too many bulk requests"),
+            Self::OutOfMemory => ("out_of_memory", StatusCode::SERVICE_UNAVAILABLE, "Out of memory"),
+            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
+            Self::StoreNotSafe => ("store_not_safe", StatusCode::SERVICE_UNAVAILABLE, "Store not safe"),
+            Self::NotBegun => ("not_begun", StatusCode::SERVICE_UNAVAILABLE, "Change not started"),
+            Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready"),
+            Self::ShuttingDown => ("shutting_down", StatusCode::SERVICE_UNAVAILABLE, "Shutting down"),
+            Self::QueryTimeout => ("query_timeout", StatusCode::GATEWAY_TIMEOUT, "Query timeout"),
             Self::DocumentUnreadable => {
-                ("document_unreadable", StatusCode::INTERNAL_SERVER_ERROR, "A stored document cannot be read")
+                ("document_unreadable", StatusCode::INTERNAL_SERVER_ERROR, "Unreadable document")
             }
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong with the server"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal server error"),
         }
     }
 
-    /// The word.
+    /// The code as it stands in answers.
     pub const fn as_str(self) -> &'static str {
         self.describe().0
     }
@@ -173,7 +155,7 @@ impl Problem {
         Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false, denial: None }
     }
 
-    /// Says after how long the same may work; told in whole seconds, rounded up.
+    /// Sets `Retry-After`, in whole seconds, rounded up.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after_seconds = Some(u32::try_from(fields::whole_seconds(wait)).unwrap_or(u32::MAX));
@@ -185,22 +167,22 @@ impl Problem {
         Self::new(Code::InvalidRequest, detail)
     }
 
-    /// Its code.
+    /// The code.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// What it says to people.
+    /// The explanation for people.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Why a credential gave no permit, if that is what it is about. More than the client is told.
+    /// Why a credential gave no permit, if that is the reason. The client gets less: see [`Code::InvalidApiKey`].
     pub fn denial(&self) -> Option<Denial> {
         self.denial
     }
 
-    /// The word for those who count refusals: the denial, or else the code.
+    /// The label of metrics and counters: the denial, or else the code.
     pub(super) fn reason(&self) -> &'static str {
         self.denial.map_or(self.code.as_str(), |denial| denial.as_str())
     }
@@ -253,7 +235,7 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::with_body(status, self.body().boxed());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        // Of our refusals, these alone may be kept by a cache that was not told to (RFC 9110, section 15.1).
+        // Caches may keep answers with these statuses unless `no-store` forbids it (RFC 9110, section 15.1).
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
@@ -319,7 +301,7 @@ impl From<Denial> for Problem {
     fn from(denial: Denial) -> Self {
         let problem = match denial {
             Denial::Missing => Self::new(Code::MissingApiKey, "Present an API key in X-API-KEY or Authorization."),
-            // One answer for all of these: what is wrong with a key is for its owner's admin to know.
+            // One answer for all of these: only admins may learn what is wrong with a key.
             Denial::Malformed(_)
             | Denial::Unknown
             | Denial::Expired(_)
@@ -386,9 +368,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_kept_for_strangers_is_the_one_that_would_be_made() {
+    fn the_prepared_answer_is_the_rendered_one() {
         let problem = Problem::from(Denial::Unknown);
         assert_eq!(problem.render(), INVALID_API_KEY);
         assert_eq!(Problem::from(SessionEnd::KeyWithdrawn).render(), problem.body());
+    }
+
+    #[test]
+    fn titles_are_the_phrases_of_http() {
+        for code in [
+            Code::NotFound,
+            Code::MethodNotAllowed,
+            Code::RequestTimeout,
+            Code::PreconditionFailed,
+            Code::PayloadTooLarge,
+            Code::UnsupportedMediaType,
+            Code::HeadersTooLarge,
+            Code::Internal,
+        ] {
+            let (_, status, title) = code.describe();
+            assert_eq!(Some(title.to_lowercase()), status.canonical_reason().map(str::to_lowercase), "{code:?}");
+        }
     }
 }
