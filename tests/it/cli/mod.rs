@@ -3,3 +3,4 @@
 mod bulk;
 mod commands;
 mod import;
+mod stream;
