@@ -1,15 +1,15 @@
-//! What a line of the route table is: a method, a path, the right that it needs, and a handler that is given the proof of
-//! that right. A handler that wants a proof which its right does not give does not compile.
+//! A line of the route table: a method, a path, the right that it needs, and a handler that receives the proof of that
+//! right. A line without a right, or with a handler whose proof its right does not give, does not compile.
 
 use std::fmt;
 use std::future::ready;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, guard, web};
 
-use super::authorize::{Authorized, Operator, authorize, authorize_with, operator};
+use super::authorize::{Authorized, Operator, authorize_with, operator};
 use super::error::{Code, Problem};
 use super::extract::RunningSession;
 use super::middleware::query_session;
@@ -17,7 +17,7 @@ use super::routes::firehose;
 use crate::access::Action;
 use crate::access::limits::Cost;
 
-/// What a request needs to be answered by a route.
+/// The credential that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteAuth {
     /// Nothing.
@@ -28,12 +28,12 @@ pub enum RouteAuth {
     Admin(Permission),
 }
 
-/// What an admin route does. The admin token may do everything.
+/// What an admin route does. The admin token has every permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
-    /// See tenants, keys and what they were used for.
+    /// See tenants, keys and their usage.
     ReadTenants,
-    /// Ask what an API key is worth.
+    /// Verify API keys.
     VerifyKeys,
     /// Issue, change, rotate and revoke keys.
     ManageKeys,
@@ -43,7 +43,7 @@ pub enum Permission {
     ReadSessions,
     /// End running queries.
     EndSessions,
-    /// See nodes, changes and documents that cannot be used.
+    /// See nodes, changes and unreadable documents.
     ReadPlatform,
     /// Reconcile a node with the bucket.
     Sync,
@@ -51,7 +51,7 @@ pub enum Permission {
 
 /// A line of the route table.
 pub struct Route {
-    /// What it needs.
+    /// The credential that it needs.
     pub auth: RouteAuth,
     /// Its method.
     pub method: &'static str,
@@ -94,40 +94,43 @@ pub(super) fn add(routes: Vec<Route>, service: &mut web::ServiceConfig) {
     }
 }
 
-/// A client that may GET may also ask for the head alone (RFC 9110, section 9.3.2); actix leaves the body out.
+/// A GET route answers HEAD too (RFC 9110, section 9.3.2); actix leaves the body out.
 fn is(method: &str, asked: &Method) -> bool {
     asked.as_str() == method || (*asked == Method::HEAD && method == "GET")
 }
 
-/// `Allow` names the methods that there are (RFC 9110, section 15.5.6).
+/// 405 with `Allow` (RFC 9110, section 15.5.6).
 fn method_not_allowed(allow: Option<&HeaderValue>) -> HttpResponse {
-    let mut response = HttpResponse::from_error(Problem::new(Code::MethodNotAllowed, "This route has other methods."));
+    let mut response = HttpResponse::from_error(Problem::new(
+        Code::MethodNotAllowed,
+        "The route has no such method: see the Allow header.",
+    ));
     if let Some(allow) = allow {
         response.headers_mut().insert(header::ALLOW, allow.clone());
     }
     response
 }
 
-/// A right, and how a handler is called with the proof of it.
+/// A right, and how a handler receives the proof of it.
 pub(super) trait Right<H, Args> {
     fn auth(&self) -> RouteAuth;
     fn serve(self, handler: H) -> actix_web::Route;
 }
 
-/// Everybody has this right. The handler is given no proof.
+/// No credential: the handler receives no proof.
 pub(super) struct Public;
 
-/// A key that allows the action. The handler is given an [`Authorized`], which has paid for the request.
+/// A key that allows the action. The handler receives an [`Authorized`] whose limits have been charged for one request.
 pub(super) struct Key(pub(super) Action);
 
-/// The same for a delivery of Firehose, which has a header of its own for the key, and a form of its own for answers.
+/// The same for a delivery of Firehose, which has its own header for the key and its own form of answers.
 pub(super) struct Delivery(pub(super) Action);
 
-/// The same inside a query session, which lasts as long as the answer. The handler is given a [`RunningSession`].
+/// The same inside a query session, which lasts as long as the answer. The handler receives a [`RunningSession`].
 #[cfg_attr(not(feature = "query"), allow(dead_code))]
 pub(super) struct InSession(pub(super) Action);
 
-/// The admin token. The handler is given an [`Operator`].
+/// The admin token. The handler receives an [`Operator`].
 pub(super) struct Admin(pub(super) Permission);
 
 impl<H, Args> Right<H, Args> for Public
@@ -155,11 +158,7 @@ where
     }
 
     fn serve(self, handler: H) -> actix_web::Route {
-        let Self(action) = self;
-        web::route().to(move |request: HttpRequest, payload: web::Payload| {
-            let handler = handler.clone();
-            async move { keyed(authorize(&request, action).await, &handler, &request, payload).await }
-        })
+        keyed(self.0, None, handler, |_, response| response)
     }
 }
 
@@ -173,39 +172,39 @@ where
     }
 
     fn serve(self, handler: H) -> actix_web::Route {
-        let Self(action) = self;
-        web::route().to(move |request: HttpRequest, payload: web::Payload| {
-            let handler = handler.clone();
-            async move {
-                let authorized = authorize_with(&request, action, Some(&firehose::ACCESS_KEY)).await;
-                let response = keyed(authorized, &handler, &request, payload).await;
-                firehose::answer(&request, response)
-            }
-        })
+        keyed(self.0, Some(firehose::ACCESS_KEY), handler, firehose::answer)
     }
 }
 
-/// Takes what the request costs, and calls the handler.
-async fn keyed<H, Args>(
-    authorized: Result<Authorized, Problem>,
-    handler: &H,
-    request: &HttpRequest,
-    payload: web::Payload,
-) -> HttpResponse
+/// Authorizes each request for the action, acquires its cost and calls the handler. `header` names one more header that
+/// carries the key; `finish` makes the answer out of every response, refusals included.
+fn keyed<H, Args>(
+    action: Action,
+    header: Option<HeaderName>,
+    handler: H,
+    finish: impl Fn(&HttpRequest, HttpResponse) -> HttpResponse + Copy + 'static,
+) -> actix_web::Route
 where
     H: ProvenHandler<Authorized, Args>,
     Args: FromRequest + 'static,
 {
-    let authorized = match authorized {
-        Ok(authorized) => authorized,
-        Err(problem) => return HttpResponse::from_error(problem),
-    };
-    let mut response = match authorized.acquire(Cost::REQUEST).await {
-        Ok(()) => handler.answer(authorized.clone(), request, payload.into_inner()).await,
-        Err(problem) => HttpResponse::from_error(problem),
-    };
-    authorized.show_quotas(response.headers_mut());
-    response
+    web::route().to(move |request: HttpRequest, payload: web::Payload| {
+        let (handler, header) = (handler.clone(), header.clone());
+        async move {
+            let response = match authorize_with(&request, action, header.as_ref()).await {
+                Ok(authorized) => {
+                    let mut response = match authorized.acquire(Cost::REQUEST).await {
+                        Ok(()) => handler.answer(authorized.clone(), &request, payload.into_inner()).await,
+                        Err(problem) => HttpResponse::from_error(problem),
+                    };
+                    authorized.show_quotas(response.headers_mut());
+                    response
+                }
+                Err(problem) => HttpResponse::from_error(problem),
+            };
+            finish(&request, response)
+        }
+    })
 }
 
 impl<H, Args> Right<H, Args> for InSession
@@ -251,7 +250,7 @@ where
     }
 }
 
-/// A handler whose first argument is a proof; the others are read from the request once there is one.
+/// A handler whose first argument is a proof; the others are read from the request once the proof is made.
 pub(super) trait ProvenHandler<Proof, Args: FromRequest>: Clone + 'static {
     type Output: Responder;
 
