@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
-use keyloft::documents::KeyDocument;
 use keyloft::key::{Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyType, Label, NewKey, TenantId};
-use keyloft::layout::{self, ObjectName};
-use keyloft::store::{StoreUrl, Written};
+use keyloft::store::StoreUrl;
+use keyloft::testing::KeyDocument;
+use keyloft::testing::Written;
+use keyloft::testing::layout::{self, ObjectName};
 use keyloft::{Bucket, Clock, Keystore, SystemClock};
 
 /// How many documents are written at once.

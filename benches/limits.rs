@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyloft::access::limits::{Cost, Limiter};
+use keyloft::access::Limiter;
 use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
+use keyloft::testing::Cost;
 use keyloft::{KeyCache, SystemClock};
 
 const ADMISSIONS: usize = 20_000;

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use keyloft::ingest::SystemWriter;
+use keyloft::config::UsageSettings;
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
-use keyloft::stream::StreamCatalog;
-use keyloft::usage::{Meter, UsageSettings, Use};
+use keyloft::testing::{Meter, StreamCatalog, SystemWriter, Use};
 use keyloft::{Bucket, Keystore, SystemClock};
 
 fn key(number: usize, secret: &PlainSecret) -> ApiKey {

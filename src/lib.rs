@@ -4,24 +4,42 @@
 //! # Two ways to use it
 //!
 //! - The `keyloft` binary: a server with built-in ingest and SQL, and the command line of its operators.
-//! - This crate: a [`Keystore`] to embed, with `default-features = false`; with the feature `server` also the actix
-//!   middleware `http::middleware::api_key`.
+//! - This crate: a [`Keystore`] to embed, and [`access::authenticate`] for requests.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | none | | the keystore over a directory or your own `object_store` |
+//! | `s3` | yes | `s3://` stores |
+//! | `server` | yes | `http` (actix middleware and the server), `config`, limits, ingest, the command line |
+//! | `query` | yes | SQL with DataFusion, the largest part of a build; turns on `server` |
+//! | `paused-time` | | nothing to use: for the tests of this package |
+//!
+//! `cargo add keyloft --no-default-features` is the small one. The default is the whole server, because the same package
+//! builds the binary.
+//!
+//! # What is part of the contract
+//!
+//! The public items of this page, [`access`], [`key`], [`keystore`], [`store`] and, with the feature `server`, `config` and
+//! `http` follow semantic versioning; `docs/embedding.md` lists them. Items that this documentation hides may change in
+//! any release.
 //!
 //! # Code map
 //!
-//! Data flows one way: `http → access → keystore → cache`, and writes go `http → keystore → documents → store → cache`. The modules in
-//! reading order:
+//! Data flows one way: `http → access → keystore → cache`, and writes go `http → keystore → documents → store → cache`.
+//! The modules in reading order:
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`error`], [`clock`] | the public error; time as an argument |
+//! | `error`, `clock` | the public error; time as an argument |
 //! | [`key`] | keys as values: ids, secrets, digests, credentials, patterns. Pure |
-//! | `serde_text` | what JSON bodies and YAML files have in common (feature `server`) |
-//! | [`layout`] | every object name, both ways |
+//! | `serde_text` | JSON bodies and YAML files: errors that name the field (feature `server`) |
+//! | `layout` | every object name, both ways |
 //! | [`store`] | the bucket: conditional writes, durable local files |
-//! | [`documents`] | versioned JSON documents, and the one way to change them; who asks for a change |
-//! | [`cache`] | all keys in memory, behind one lock |
-//! | [`sync`] | keeping memory equal to the bucket, and nodes to each other |
+//! | `documents` | versioned JSON documents, and the one way to change them; who asks for a change |
+//! | `cache` | all keys in memory, behind one lock |
+//! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, the admin token; limits (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
@@ -39,46 +57,87 @@
 //!   Everything stored or cached is a [`key::Digest`].
 //! - **The tenant comes from the key**, never from a client's header.
 //! - **A permit is the only way to a handler**, and [`access::authenticate`] the only way to a permit: no await, no store,
-//!   one short read lock. **[`access::decide()`] holds every rule**, whoever asks.
+//!   one short read lock. **`access::decide` holds every rule**, whoever asks.
 //! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
 //!   in the bucket. One exception, towards safety: a revocation is in memory first.
 //! - **The document decides**; the change log only says where to look, and a snapshot only spares reading.
-//! - **No lock is held across `.await`.** There is one static, in [`cache::global`], and only `keyloft serve` touches it.
+//! - **No lock is held across `.await`.** There is one static, in `cache::global`, and only `keyloft serve` touches it.
 //! - Imports point downwards only; `tests/it/tidy.rs` checks it.
 
 pub mod access;
-pub mod cache;
+#[cfg_attr(not(feature = "server"), allow(dead_code))] // The server uses more of it than the keystore.
+mod cache;
 #[cfg(feature = "server")]
-pub mod cli;
-pub mod clock;
+mod cli;
+mod clock;
 #[cfg(feature = "server")]
 pub mod config;
-pub mod documents;
-pub mod error;
+#[cfg_attr(not(feature = "server"), allow(dead_code))]
+mod documents;
+mod error;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]
-pub mod ingest;
+mod ingest;
 mod jitter;
 pub mod key;
 pub mod keystore;
-pub mod layout;
+#[cfg_attr(not(feature = "server"), allow(dead_code))]
+mod layout;
 #[cfg(feature = "query")]
-pub mod query;
+mod query;
 #[cfg(feature = "server")]
-pub mod serde_text;
+mod serde_text;
 pub mod store;
 #[cfg(feature = "server")]
-pub mod stream;
-pub mod sync;
+mod stream;
+#[cfg_attr(not(feature = "server"), allow(dead_code))]
+mod sync;
 #[cfg(feature = "server")]
-pub mod telemetry;
+mod telemetry;
 #[cfg(feature = "server")]
-pub mod usage;
+mod usage;
 
 pub use cache::KeyCache;
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use cli::main;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use documents::RequestContext;
 pub use error::{Error, ErrorKind, Result};
 pub use keystore::Keystore;
 pub use store::Bucket;
+
+/// What the tests and benchmarks of this package use besides the contract. It may change in any release.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::cache::Change;
+    pub use crate::documents::{Document, KeyDocument};
+    pub use crate::store::bucket::{Stored, Written};
+    pub use crate::sync::log::{LogEntry, trim};
+    pub use crate::sync::{Replica, Touched};
+
+    /// Secrets that are imported.
+    pub mod own {
+        pub use crate::key::own::judge;
+    }
+
+    /// Names of objects.
+    pub mod layout {
+        pub use crate::layout::{ObjectName, keys, log, nodes, probes, snapshots};
+    }
+
+    #[cfg(feature = "server")]
+    pub use server::*;
+
+    #[cfg(feature = "server")]
+    mod server {
+        pub use crate::access::limits::Cost;
+        pub use crate::access::limits::gcra::{Gcra, Price};
+        pub use crate::http::connection::HANG_UP_GRACE;
+        pub use crate::http::unread::{MAX_LINGER, MAX_UNREAD_BYTES};
+        pub use crate::ingest::SystemWriter;
+        pub use crate::stream::{Field, FieldType, StreamCatalog, StreamSchema};
+        pub use crate::usage::{Meter, Use};
+    }
+}

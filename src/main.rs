@@ -1,9 +1,7 @@
-//! The `keyloft` command: see [`keyloft::cli`].
+//! The `keyloft` command.
 
 use std::process::ExitCode;
 
-use keyloft::cli;
-
 fn main() -> ExitCode {
-    cli::run(cli::parse())
+    keyloft::main()
 }

@@ -11,26 +11,34 @@
 //! 7. [`admin_token`]: what opens the admin plane.
 //! 8. `limits`: how much of a key may be used, in memory or in Redis (feature `server`).
 
-pub mod action;
-pub mod admin_token;
-pub mod decide;
-pub mod denial;
-pub mod limit;
+pub(crate) mod action;
 #[cfg(feature = "server")]
-pub mod limits;
-pub mod permit;
-pub mod refusal;
-pub mod session;
+pub(crate) mod admin_token;
+pub(crate) mod decide;
+pub(crate) mod denial;
+pub(crate) mod limit;
+#[cfg(feature = "server")]
+pub(crate) mod limits;
+pub(crate) mod permit;
+pub(crate) mod refusal;
+pub(crate) mod session;
 #[cfg(test)]
 mod tests;
-pub mod verification;
+#[cfg(feature = "server")]
+pub(crate) mod verification;
 
 pub use action::Action;
+#[cfg(feature = "server")]
 pub use admin_token::AdminDigest;
-pub use decide::{ClientAddress, Decision, Facts, Found, StatedTenant, TenantState, View, decide};
+pub use decide::{ClientAddress, StatedTenant};
+pub(crate) use decide::{Decision, Facts, Found, TenantState, View, decide};
 pub use denial::Denial;
 pub use limit::{Dimension, LimitId, Scope};
-pub use permit::{Attempt, Permit, authenticate, recognise};
+#[cfg(feature = "server")]
+pub use limits::Limiter;
+pub(crate) use permit::recognise;
+pub use permit::{Attempt, Permit, authenticate};
 pub use refusal::Refusal;
 pub use session::{Session, SessionEnd, SessionGuard, SessionId, Sessions, TooManyQueries};
-pub use verification::{Question, Verification, verify};
+#[cfg(feature = "server")]
+pub(crate) use verification::{Question, Verification, verify};

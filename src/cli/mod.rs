@@ -60,7 +60,7 @@ can see those.";
 #[derive(Debug, Parser)]
 #[command(name = "keyloft", version = VERSION, about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
 #[command(after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 100)]
-pub struct Cli {
+struct Cli {
     #[command(flatten)]
     client: ClientArgs,
     #[command(subcommand)]
@@ -92,13 +92,10 @@ enum Command {
     Store(store::StoreCommand),
 }
 
-/// The arguments of this process. A mistake in them ends it with exit code 2, `--help` and `--version` with 0.
-pub fn parse() -> Cli {
-    Cli::parse()
-}
-
-/// Runs the command and says on standard error what went wrong, if anything did.
-pub fn run(cli: Cli) -> ExitCode {
+/// The `keyloft` command: reads the arguments of this process, runs the command and reports a failure on standard error.
+/// A mistake in the arguments ends the process with exit code 2, `--help` and `--version` with 0.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => cli.client.refuse_for_serve().and_then(|()| serve::run(args)),
         Command::Key(command) => key::run(&cli.client, command),

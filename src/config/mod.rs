@@ -9,17 +9,17 @@
 //! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that have no other home, and their options.
 //!    `sync`, `ingest`, `query`, `usage`: options that set what those modules call their settings.
 
-pub mod admin;
+pub(crate) mod admin;
 mod file;
-pub mod headers;
-pub mod http;
+pub(crate) mod headers;
+pub(crate) mod http;
 mod ingest;
-pub mod limits;
-pub mod log;
+pub(crate) mod limits;
+pub(crate) mod log;
 mod option;
 #[cfg(feature = "query")]
 mod query;
-pub mod session;
+pub(crate) mod session;
 mod sync;
 mod usage;
 mod value;
@@ -32,16 +32,17 @@ pub use headers::{HeaderNames, Origins};
 pub use http::HttpConfig;
 pub use limits::{LimitsConfig, RedisUrl};
 pub use log::{LogConfig, LogFormat};
+#[doc(hidden)]
 pub use option::OptionDoc;
 pub use session::SessionConfig;
 pub(crate) use value::parse_duration;
 
-use crate::ingest::IngestSettings;
+pub use crate::ingest::IngestSettings;
+pub use crate::keystore::SyncSettings;
 #[cfg(feature = "query")]
-use crate::query::QuerySettings;
+pub use crate::query::QuerySettings;
 use crate::store::StoreUrl;
-use crate::sync::SyncSettings;
-use crate::usage::UsageSettings;
+pub use crate::usage::UsageSettings;
 
 /// Everything that `serve` can be told. Plain data, checked: whoever holds one may rely on the bounds of each option.
 #[derive(Debug)]
@@ -118,6 +119,7 @@ const OPTIONS: &[OptionDoc] = &[
 ];
 
 /// Every option of `keyloft serve`, in the order of the table in `docs/configuration.md`.
+#[doc(hidden)]
 pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
     [
         OPTIONS,

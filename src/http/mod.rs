@@ -12,38 +12,45 @@
 //! 8. [`error`]: the one map from what went wrong to an answer.
 
 mod accept;
-pub mod app;
-pub mod authorize;
-pub mod body;
-pub mod brought;
-pub mod client;
-pub mod connection;
-pub mod credential;
-pub mod error;
-pub mod extract;
-pub mod media_type;
+pub(crate) mod app;
+pub(crate) mod authorize;
+pub(crate) mod body;
+pub(crate) mod brought;
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod credential;
+pub(crate) mod error;
+pub(crate) mod extract;
+pub(crate) mod media_type;
 pub mod middleware;
-pub mod receive;
-pub mod route;
-pub mod routes;
-pub mod server;
+pub(crate) mod receive;
+pub(crate) mod route;
+pub(crate) mod routes;
+pub(crate) mod server;
 mod settings;
-pub mod unread;
-pub mod usage;
+pub(crate) mod unread;
+pub(crate) mod usage;
 
 use actix_web::web;
 
 use crate::access::Action;
+pub use app::App;
+pub use client::TrustedProxies;
+pub use error::{Code, Problem};
+pub use extract::RunningSession;
 #[cfg(feature = "query")]
 use route::InSession;
 use route::{Admin, Delivery, Key, Public, route};
+#[doc(hidden)]
 pub use route::{Permission, Route, RouteAuth};
 use routes::{
     apply, bulk, changes, firehose, health, ingest, keys, metrics, nodes, rotation, sessions, stream_settings, streams,
     sync, tenants, unreadable, verify, whoami,
 };
+pub use server::{Server, Stop};
 
 /// Every route of the server: method, path, the right that it needs, handler.
+#[doc(hidden)]
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Permission::{

@@ -13,26 +13,27 @@
 //! 10. [`tenant`]: whose keys they are.
 //! 11. [`actor`]: who makes a change, and by which request.
 
-pub mod actor;
-pub mod credential;
-pub mod digest;
-pub mod id;
-pub mod kind;
-pub mod limits;
-pub mod network;
-pub mod own;
-pub mod pattern;
-pub mod record;
-pub mod rotation;
-pub mod secret;
-pub mod settings;
-pub mod stream;
-pub mod tenant;
+pub(crate) mod actor;
+pub(crate) mod credential;
+pub(crate) mod digest;
+pub(crate) mod id;
+pub(crate) mod kind;
+pub(crate) mod limits;
+pub(crate) mod network;
+pub(crate) mod own;
+pub(crate) mod pattern;
+pub(crate) mod record;
+pub(crate) mod rotation;
+pub(crate) mod secret;
+pub(crate) mod settings;
+pub(crate) mod stream;
+pub(crate) mod tenant;
 
 pub use actor::{Actor, Attribution, RequestId};
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
-pub use id::{InvalidId, KeyId, KeyName, Label, NameHash, NodeId, TenantId};
+pub(crate) use id::NameHash;
+pub use id::{InvalidId, KeyId, KeyName, Label, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
 pub use limits::{KeyLimits, Limits, Rate};
 pub use network::Networks;

@@ -19,7 +19,8 @@ const MIN_PIECE: usize = 3;
 /// else starts with `kl_`. It is not repetitive.
 ///
 /// ```
-/// use keyloft::key::{KeyType, own};
+/// use keyloft::key::KeyType;
+/// use keyloft::testing::own;
 /// assert!(own::judge("8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be", KeyType::Query).is_ok());
 /// assert!(own::judge("changeme", KeyType::Query).is_err());
 /// assert!(own::judge("hunter2hunter2hunter2hunter2hunter2", KeyType::Query).is_err());

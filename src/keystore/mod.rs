@@ -18,22 +18,22 @@
 
 mod adopt;
 mod apply;
-pub mod bulk;
-pub mod change;
+pub(crate) mod bulk;
+pub(crate) mod change;
 mod claim;
 mod expiring;
 mod follow;
 mod keys;
 mod lanes;
-pub mod listing;
-pub mod outcomes;
+pub(crate) mod listing;
+pub(crate) mod outcomes;
 mod pending;
-pub mod plan;
+pub(crate) mod plan;
 mod purge;
-pub mod rehearsal;
+pub(crate) mod rehearsal;
 mod rotation;
 mod running;
-pub mod selection;
+pub(crate) mod selection;
 mod streams;
 mod tenants;
 
@@ -56,7 +56,8 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{Counts, Lookup, Replica, SyncSettings};
+use crate::sync::Replica;
+pub use crate::sync::{Counts, Lookup, SyncSettings};
 
 /// How long a request waits to learn whether its key was issued elsewhere.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);

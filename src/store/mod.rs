@@ -10,22 +10,23 @@
 //! 8. `durable`: the file-system calls under that.
 //! 9. `foreign`: what other systems keep in the same bucket.
 
-pub mod bucket;
+pub(crate) mod bucket;
 pub(crate) mod durable;
 mod foreign;
 pub(crate) mod local;
-pub mod location;
-pub mod mode;
+pub(crate) mod location;
+pub(crate) mod mode;
 mod object;
 mod probe;
-pub mod report;
+pub(crate) mod report;
 #[cfg(feature = "s3")]
 mod s3;
 mod trust;
 mod walk;
 
-pub use bucket::{Bucket, Listed, Stored, Tag, Version, Written};
+pub use bucket::Bucket;
+pub(crate) use bucket::{Listed, Stored, Tag, Version, Written};
 pub use location::StoreUrl;
 pub use mode::StoreMode;
 pub use report::{Finding, Property, Report, Verdict};
-pub use walk::{PAGE, Walk};
+pub(crate) use walk::{PAGE, Walk};

@@ -10,7 +10,7 @@
 //! - [`query_session`]: a permit becomes a session, held by the response body.
 
 pub mod api_key;
-pub mod bounds;
-pub mod cors;
-pub mod observe;
+pub(crate) mod bounds;
+pub(crate) mod cors;
+pub(crate) mod observe;
 pub mod query_session;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyloft::access::limits::gcra::{Gcra, Price};
-use keyloft::access::limits::{Cost, Limiter};
+use keyloft::access::Limiter;
 use keyloft::access::{Refusal, Scope};
 use keyloft::config::RedisUrl;
 use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
+use keyloft::testing::{Cost, Gcra, Price};
 use keyloft::{KeyCache, SystemClock};
 use proptest::prelude::*;
 use serde_json::json;

@@ -45,7 +45,7 @@ async fn a_node_that_is_alone_does_not_look() {
     let server = &servers(1).await[0];
     server
         .until("it knows that it is alone", |server| {
-            use keyloft::sync::Lookup;
+            use keyloft::keystore::Lookup;
             server.app.keystore.decide_lookup(&unknown().digest(), None) == Lookup::Alone
         })
         .await;

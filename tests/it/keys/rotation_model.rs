@@ -127,7 +127,7 @@ impl World {
                 self.secrets.push(issued.secret.expose().to_owned());
             }),
             Some(to) => {
-                let (digest, hint) = keyloft::key::own::judge(&self.secrets[to], KeyType::Query).unwrap();
+                let (digest, hint) = keyloft::testing::own::judge(&self.secrets[to], KeyType::Query).unwrap();
                 let brought = keyloft::keystore::Brought { digest, hint, own: true };
                 self.nodes[node].rotate_to(&context(), &tenant, self.key, brought, overlap, None).await.map(drop)
             }

@@ -7,16 +7,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use keyloft::access::{Action, AdminDigest, Attempt, authenticate};
 use keyloft::config::Config;
-use keyloft::documents::{Document, KeyDocument};
-use keyloft::http::app::App;
+use keyloft::http::App;
 use keyloft::key::{
     Actor, ApiKey, Attribution, Digest, Hint, KeyId, KeyName, KeyState, KeyType, NewKey, NodeId, PlainSecret,
     StreamName, TenantId,
 };
-use keyloft::layout::{self, ObjectName};
-use keyloft::stream::StreamSchema;
-use keyloft::sync::log::LogEntry;
-use keyloft::sync::{Lookup, SyncSettings, Touched};
+use keyloft::keystore::{Lookup, SyncSettings};
+use keyloft::testing::layout::{self, ObjectName};
+use keyloft::testing::{Document, KeyDocument, LogEntry, StreamSchema, Touched};
 use keyloft::{Bucket, Clock, Keystore, RequestContext};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use keyloft::http::unread::{MAX_LINGER, MAX_UNREAD_BYTES};
+use keyloft::testing::{MAX_LINGER, MAX_UNREAD_BYTES};
 
 use crate::support::{Raw, TestServer};
 

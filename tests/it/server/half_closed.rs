@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keyloft::http::connection::HANG_UP_GRACE;
+use keyloft::testing::HANG_UP_GRACE;
 use serde_json::json;
 
 use crate::support::scene::{COMPUTING, STREAMING};

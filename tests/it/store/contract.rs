@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures::future::join_all;
 use keyloft::key::{KeyId, NodeId, TenantId};
-use keyloft::layout::{self, ObjectName};
-use keyloft::store::{Stored, Written};
+use keyloft::testing::layout::{self, ObjectName};
+use keyloft::testing::{Stored, Written};
 use keyloft::{Bucket, ErrorKind};
 
 use crate::support::{TestStore, Victim};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use keyloft::key::{KeyName, KeyPatch, KeyType, Metadata, NewKey, SettingsPatch, StreamName, TenantId};
 use keyloft::store::StoreUrl;
-use keyloft::stream::{Field, FieldType, StreamCatalog};
+use keyloft::testing::{Field, FieldType, StreamCatalog};
 use keyloft::{Keystore, SystemClock};
 use serde_json::json;
 

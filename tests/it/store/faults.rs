@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::join_all;
-use keyloft::layout::{self, ObjectName};
-use keyloft::store::Written;
+use keyloft::testing::Written;
+use keyloft::testing::layout::{self, ObjectName};
 use keyloft::{Bucket, ErrorKind};
 use object_store::memory::InMemory;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keyloft::key::{KeyName, KeyType, NewKey, TenantId};
-use keyloft::layout;
 use keyloft::store::{Property, StoreMode, Verdict};
+use keyloft::testing::layout;
 use keyloft::{Bucket, ErrorKind, Keystore, SystemClock};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -87,7 +87,7 @@ async fn a_refusal_is_believed_only_when_something_is_there() {
     let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     faults.inject(Fault::Conflict, |call| call.kind == Kind::Create && call.number == 1);
     let written = bucket.create(&layout::ObjectName::Admin, "{}".into()).await.unwrap();
-    assert_eq!(written, keyloft::store::Written::Done);
+    assert_eq!(written, keyloft::testing::Written::Done);
     faults.inject(Fault::Conflict, |call| call.kind == Kind::Create);
     let other = layout::ObjectName::LogEntry { seq: 1 };
     assert_eq!(bucket.create(&other, "{}".into()).await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -140,7 +140,7 @@ async fn a_single_writer_changes_keys_on_a_store_that_is_not_safe() {
     let name = layout::ObjectName::LogEntry { seq: 1_000_000 };
     let race = (0..16).map(|number: u8| bucket.create(&name, vec![number].into()));
     let outcomes = futures::future::join_all(race).await;
-    let won = outcomes.iter().filter(|outcome| matches!(outcome, Ok(keyloft::store::Written::Done)));
+    let won = outcomes.iter().filter(|outcome| matches!(outcome, Ok(keyloft::testing::Written::Done)));
     assert_eq!(won.count(), 1);
 }
 

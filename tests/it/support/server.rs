@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use keyloft::access::AdminDigest;
 use keyloft::config::Config;
-use keyloft::http::app::App;
-use keyloft::http::server::{Server, Stop};
+use keyloft::http::App;
+use keyloft::http::{Server, Stop};
 use keyloft::key::Digest;
 use keyloft::store::StoreUrl;
 use keyloft::{Bucket, Clock, SystemClock};

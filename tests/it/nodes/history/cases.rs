@@ -74,7 +74,7 @@ fn a_node_that_slept_for_hours_is_heard_at_once() {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         }
         let bucket = Bucket::new(Line::new(disk, 3).store());
-        assert!(keyloft::sync::log::trim(&bucket, 6, start.wall() - TimeDelta::hours(1)).await.unwrap() > 3);
+        assert!(keyloft::testing::trim(&bucket, 6, start.wall() - TimeDelta::hours(1)).await.unwrap() > 3);
         a.keystore.revoke(&context(), &tenant(), issued.key.key_id, None).await.unwrap();
         b.catch_up().await;
         assert!(b.authenticate(issued.secret.expose()).is_err());

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::TryStreamExt;
-use keyloft::documents::KeyDocument;
 use keyloft::key::{ApiKey, KeyId, KeyState, Label, TenantId, TrustLevel};
-use keyloft::layout::{self, ObjectName};
+use keyloft::testing::KeyDocument;
+use keyloft::testing::layout::{self, ObjectName};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use relative_path::{RelativePath, RelativePathBuf};

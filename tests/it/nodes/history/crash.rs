@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures::TryStreamExt;
 use keyloft::ErrorKind;
-use keyloft::cache::KeyCache;
+use keyloft::KeyCache;
 use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, SettingsPatch, TenantId};
 use keyloft::keystore::{Brought, Change, Effect, Filter, Issued};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyloft::access::{Action, Attempt, Denial, Permit, authenticate};
 use keyloft::key::NodeId;
-use keyloft::sync::SyncSettings;
+use keyloft::keystore::SyncSettings;
 use keyloft::{Bucket, Keystore};
 use tokio::task::JoinHandle;
 

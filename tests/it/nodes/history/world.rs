@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use keyloft::key::{
     Credential, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, PlainSecret, SettingsPatch, TenantId,
 };
-use keyloft::layout::ObjectName;
-use keyloft::sync::Lookup;
+use keyloft::keystore::Lookup;
+use keyloft::testing::layout::ObjectName;
 use keyloft::{Bucket, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -275,7 +275,7 @@ impl World {
         let log = self.log().await;
         let before = self.start.wall() - TimeDelta::hours(1);
         let bucket = Bucket::new(Line::new(self.disk.clone(), 0).store());
-        keyloft::sync::log::trim(&bucket, log.last().map_or(0, |last| last - 1), before).await.unwrap();
+        keyloft::testing::trim(&bucket, log.last().map_or(0, |last| last - 1), before).await.unwrap();
         let left = self.log().await;
         let gone = log.into_iter().filter(|seq| !left.contains(seq)).max();
         self.trimmed.fetch_max(gone.unwrap_or(0), Ordering::SeqCst);
