@@ -1,4 +1,4 @@
-//! Time as an argument. [`SystemClock`] is the only place that asks the machine what time it is.
+//! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,18 +10,18 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The current instant.
     fn now(&self) -> DateTime<Utc>;
 
-    /// An instant to count from.
+    /// A point to measure from.
     fn mark(&self) -> Mark {
         Mark { shown: self.now(), steady: Instant::now() }
     }
 
-    /// How much time has passed since `mark`; never less than a moment ago, on the machine's clock.
+    /// The time since `mark`. Monotonic for [`SystemClock`].
     fn since(&self, mark: &Mark) -> Duration {
         (self.now() - mark.shown).to_std().unwrap_or_default()
     }
 }
 
-/// An instant to count from, see [`Clock::mark`].
+/// A point to measure from: see [`Clock::mark`].
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     shown: DateTime<Utc>,
@@ -29,12 +29,12 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// What the clock showed.
+    /// The time of the clock at the mark.
     pub fn shown(&self) -> DateTime<Utc> {
         self.shown
     }
 
-    /// The later of two marks, whatever was done to the clock in between.
+    /// The later of two marks. Unaffected by wall-clock changes.
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         if other.steady > self.steady { other } else { self }
@@ -53,13 +53,13 @@ impl Clock for SystemClock {
         DateTime::from_timestamp(seconds, since_epoch.subsec_millis() * 1_000_000).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Whoever sets the machine's clock meanwhile changes nothing here.
+    /// Unaffected by wall-clock changes.
     fn since(&self, mark: &Mark) -> Duration {
         mark.steady.elapsed()
     }
 }
 
-/// A clock that stands still until it is told to move: for tests of expiry and deadlines.
+/// A clock that only moves when it is advanced: for tests of expiry and deadlines.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 

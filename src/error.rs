@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A specialised result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, said so that an operator can act on it. Never carries a secret.
+/// A failure, with a message that an operator can act on. Never contains a secret.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -29,7 +29,7 @@ pub enum ErrorKind {
     NotFound,
     /// A live key of the tenant has this name already: choose another, or revoke that one.
     DuplicateKeyName,
-    /// Another live key has this secret already: bring another, or let one be made.
+    /// Another live key has this secret: import another one, or let Keyloft generate it.
     DuplicateApiKey,
     /// The tenant has as many streams as it may have: remove some, or send to one that exists.
     TooManyStreams,
@@ -47,16 +47,17 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The store cannot be reached or did not answer: try again later.
     Unavailable,
-    /// The store cannot be relied on for what a change needs: an operator must choose another one, or a single writer.
+    /// The store lacks what a change needs, such as conditional writes: an operator must choose another store, or run a
+    /// single writer.
     StoreNotSafe,
-    /// The store cannot be reached. The key is refused on this node from now on all the same, and the revocation is tried
-    /// again until it is durable or the process ends.
+    /// The store cannot be reached. This node refuses the key from now on, and retries the revocation until it is durable
+    /// or the process ends.
     RevokedHere,
-    /// One of many changes that was not begun, because those before it failed or there was no more time: ask again.
+    /// One of many changes that was not started, because earlier ones failed or time ran out: send it again.
     NotBegun,
     /// A stored document cannot be read: repair or remove it by hand.
     Corrupt,
-    /// A defect of ours.
+    /// A defect of Keyloft.
     Internal,
 }
 
@@ -78,14 +79,14 @@ impl Error {
         self
     }
 
-    /// Says after how long the same may work.
+    /// Sets after how long a retry may succeed.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// After how long the same may work, if that is known.
+    /// After how long a retry may succeed, if it is known.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
     }

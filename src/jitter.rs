@@ -1,4 +1,4 @@
-//! Chance for timers, so that nodes which started together do not ask together.
+//! Jitter for timers, so that nodes which started together do not act together.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) fn around(period: Duration) -> Duration {
     period.mul_f64(0.8 + 0.4 * chance())
 }
 
-/// From 0 to 1. Not for secrets: the keys of the standard library's hash maps are what is random here.
+/// From 0 to 1. Not for secrets: the randomness comes from the keys of the standard library's hash maps.
 fn chance() -> f64 {
     let drawn = RandomState::new().hash_one(0) >> 11;
     #[allow(clippy::cast_precision_loss)]

@@ -1,5 +1,5 @@
-//! What the JSON of requests and the YAML of files have in common: instants, lists that can only be emptied, what `null`
-//! means, and errors that do not repeat what they met.
+//! Shared by JSON requests and YAML files: instants, lists that can only be emptied, the meaning of `null`, and errors that
+//! do not repeat values.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use std::fmt;
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Empty {
     }
 }
 
-/// For a field that may be `null`: tells `null`, which clears, from a field that is not there.
+/// For a field that may be `null`: distinguishes `null`, which clears, from a missing field.
 ///
 /// # Errors
 /// Those of the value.
@@ -71,7 +71,7 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) ->
     T::deserialize(deserializer).map(Some)
 }
 
-/// For a field that `null` gives its default.
+/// For a field whose `null` means its default.
 ///
 /// # Errors
 /// Those of the value.
@@ -102,7 +102,7 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
     let read = read.map_err(|error| {
-        // The path to a field that nobody knows ends with whatever stands there.
+        // The path to an unknown field ends with its name, which may be a secret.
         let unknown = usize::from(error.inner().to_string().starts_with("unknown field"));
         let known = error.path().iter().len() - unknown.min(error.path().iter().len());
         (field(error.path(), known), error.into_inner())
@@ -116,7 +116,7 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     })
 }
 
-/// Such as `keys[3].expiresAt`. Ends before anything that is not the name of a field: a secret may stand there.
+/// A path such as `keys[3].expiresAt`. It ends before anything that is no known field: that may be a secret.
 fn field(path: &Path, segments: usize) -> String {
     let mut field = String::new();
     for segment in path.iter().take(segments) {
@@ -134,8 +134,8 @@ fn field(path: &Path, segments: usize) -> String {
     field
 }
 
-/// serde repeats what it met in its messages: of such a one, only what was expected is kept, because a secret may stand in
-/// a wrong place.
+/// Removes values from a message of serde, which repeats them: only the expectation is kept, because the value may be a
+/// secret in the wrong place.
 pub fn without_values(message: &str) -> String {
     let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
     let Some(kind) = kinds.into_iter().find(|kind| message.starts_with(kind)) else { return message.to_owned() };

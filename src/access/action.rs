@@ -1,8 +1,8 @@
-//! What a credential is used for.
+//! The actions of credentials.
 
 use crate::key::KeyType;
 
-/// What a request is about to do with its key.
+/// The action of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
@@ -10,7 +10,7 @@ pub enum Action {
     Ingest,
     /// Reading them.
     Query,
-    /// Asking about the key itself: any good key may, even while its tenant is suspended.
+    /// Reading the key's own settings: every valid key may, even while its tenant is suspended.
     Inspect,
 }
 
@@ -18,7 +18,7 @@ impl Action {
     /// Every action.
     pub const ALL: [Self; 3] = [Self::Ingest, Self::Query, Self::Inspect];
 
-    /// The type that a key must have; `None` when any will do.
+    /// The key type that it needs; `None` for any.
     pub const fn key_type(self) -> Option<KeyType> {
         match self {
             Self::Ingest => Some(KeyType::Ingestion),
@@ -28,7 +28,7 @@ impl Action {
     }
 }
 
-/// What keys of a type are for.
+/// The action of a key type.
 impl From<KeyType> for Action {
     fn from(key_type: KeyType) -> Self {
         match key_type {

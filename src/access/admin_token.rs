@@ -1,4 +1,4 @@
-//! The admin token: given by the environment, or made at the first start and kept as a digest.
+//! The admin token: set by the environment, or made at the first start and stored as a digest.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::store::{Bucket, Written};
 
 const VERSION: u32 = 1;
 
-/// What an admin token is compared with.
+/// The digest of the admin token.
 #[derive(Debug, Clone, Copy)]
 pub struct AdminDigest(Digest);
 
@@ -20,12 +20,12 @@ impl AdminDigest {
         Self(digest)
     }
 
-    /// The token whose digest the bucket keeps. When it keeps none, a fresh one is made, kept, and returned in clear text
-    /// to be shown once; of several nodes that start at once, one makes it.
+    /// The digest in the bucket. Without one, a new token is made, its digest is stored, and it is returned in clear text to be
+    /// shown once. Of several nodes that start at once, one makes it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when what it keeps cannot be
-    /// read: an operator must decide, so nothing is overwritten.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the stored document cannot be
+    /// read: an operator must decide, so it is not overwritten.
     pub async fn kept(bucket: &Bucket) -> Result<(Self, Option<PlainSecret>)> {
         if let Some(stored) = bucket.read(&ObjectName::Admin).await? {
             return Ok((Self::parse(&stored.body)?, None));

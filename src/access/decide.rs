@@ -1,5 +1,5 @@
-//! The one decision: may this credential do this now? The rules and their order stand here and nowhere else. Pure: the
-//! caller gathers the facts and acts on the decision.
+//! The one decision: whether a credential allows an action now. All rules and their order are here. Pure: the caller
+//! gathers the facts and acts on the decision.
 
 use std::net::IpAddr;
 
@@ -8,32 +8,32 @@ use chrono::{DateTime, Utc};
 use super::{Action, Denial, Refusal};
 use crate::key::{ApiKey, Digest, KeyType, Standing, StreamName, Tenant};
 
-/// What is known about a request. A fact that a caller leaves open cannot speak against the request, so a caller may
-/// decide early with what it knows, and again when it knows more: what was denied before is denied then too.
+/// The known facts about a request. An unknown fact never denies, so a caller may decide early with the facts it has, and
+/// again with more: what was denied before is denied again.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// When.
+    /// The instant.
     pub now: DateTime<Utc>,
-    /// How far the keys in memory can be relied on.
+    /// The state of the keys in memory.
     pub view: View,
-    /// The key that the credential belongs to; `None` when it is nobody's, as far as this node knows.
+    /// The key that the credential belongs to; `None` when this node knows none.
     ///
     /// # Errors
-    /// Why there is no credential to look for: none, more than one, or one that is malformed.
+    /// Why no credential can be looked up: none, more than one, or a malformed one.
     pub found: Result<Option<Found<'a>>, Denial>,
     /// The tenant that the client states.
     pub stated_tenant: StatedTenant<'a>,
-    /// Where the request comes from.
+    /// The address of the client.
     pub address: ClientAddress,
-    /// What the limits on requests say against it, once they have been asked.
+    /// The refusal by limits on requests, once they were asked.
     pub request_rate: Option<Refusal>,
-    /// The stream that it is about, once it is known.
+    /// The stream of the request, once it is known.
     pub stream: Option<&'a StreamName>,
-    /// What the limits on events and bytes say against it, once they have been asked.
+    /// The refusal by limits on events and bytes, once they were asked.
     pub volume: Option<Refusal>,
 }
 
-/// A key, as a credential found it.
+/// The key of a credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The key.
@@ -44,7 +44,7 @@ pub struct Found<'a> {
     pub presented: &'a Digest,
 }
 
-/// What of a tenant matters to its keys.
+/// The state of a tenant that its keys depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantState {
     /// It was deleted.
@@ -76,14 +76,14 @@ impl From<&Tenant> for TenantState {
     }
 }
 
-/// How far the keys in memory can be relied on.
+/// The state of the keys in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// They are those of the bucket, as of a moment ago.
+    /// Up to date with the bucket.
     Current,
-    /// They are being loaded: what is not there may exist.
+    /// Still loading: a key that is missing may exist.
     Loading,
-    /// They may be older than they may be.
+    /// Older than `--sync-max-stale` allows.
     Stale,
 }
 
@@ -98,28 +98,28 @@ pub enum StatedTenant<'a> {
     Unreadable,
 }
 
-/// Where a request comes from.
+/// The address of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAddress {
-    /// The caller does not ask.
+    /// The caller does not check networks.
     Unchecked,
-    /// Nobody can say.
+    /// It is unknown.
     Unknown,
-    /// From here.
+    /// This address.
     Known(IpAddr),
 }
 
-/// `None` is an address that nobody can say.
+/// `None` is an unknown address.
 impl From<Option<IpAddr>> for ClientAddress {
     fn from(address: Option<IpAddr>) -> Self {
         address.map_or(Self::Unknown, Self::Known)
     }
 }
 
-/// What follows from the facts.
+/// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing speaks against it.
+    /// No rule denies it.
     Granted,
     /// The credential does not allow it.
     Denied(Denial),
@@ -136,15 +136,16 @@ impl Decision {
         }
     }
 
-    /// Whether nothing speaks against it.
+    /// Whether no rule denies it.
+    #[cfg(test)]
     pub fn is_granted(self) -> bool {
         self == Self::Granted
     }
 }
 
-/// Decides whether a request may use its credential for `action`. The first rule that speaks against it is the reason:
-/// known → state → action → tenant → network → request rate → stream → event and byte rate. Nothing about its tenant is
-/// said of a key that is not good.
+/// Decides whether a request may use its credential for `action`. The first rule that denies it is the reason: known →
+/// state → action → tenant → network → request rate → stream → event and byte rate. A key that does not work reveals
+/// nothing about its tenant.
 pub fn decide(facts: &Facts<'_>, action: Action) -> Decision {
     let Found { key, .. } = match check_credential(facts, action) {
         Ok(found) => found,
@@ -173,7 +174,7 @@ fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, 
     let found = found.ok_or(unknown)?;
     let Found { key, tenant, presented } = found;
     let key_id = key.key_id;
-    // State: what is final first.
+    // State: final states first.
     if tenant.deleted {
         return Err(Denial::TenantDeleted(key_id));
     }
@@ -183,7 +184,7 @@ fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, 
         Standing::Disabled => return Err(Denial::Disabled(key_id)),
         Standing::Revoked => return Err(Denial::Revoked(key_id)),
     }
-    // It may also be the secret of a session, which the key no longer has at all.
+    // It may also be the secret that opened a session and that the key no longer has.
     if key.secret_until(presented).is_some_and(|until| until <= facts.now) {
         return Err(Denial::Rotated(key_id));
     }

@@ -15,13 +15,13 @@ pub enum Denial {
     /// It is not written as an API key is.
     #[error("malformed: {0}")]
     Malformed(#[from] MalformedCredential),
-    /// It is no key's.
+    /// It belongs to no key.
     #[error("unknown")]
     Unknown,
-    /// The keys are not loaded yet, so it cannot be told whose it is: our fault, not the client's.
+    /// The keys are not loaded yet, so the key may exist: our fault, not the client's.
     #[error("the keys are not loaded yet")]
     NotHydrated,
-    /// Another node may have issued it a moment ago, but the store does not answer: our fault, not the client's.
+    /// Another node may have just issued it, but the store does not answer: our fault, not the client's.
     #[error("unknown, and the store cannot be asked")]
     Unverifiable,
     /// This node has been out of contact with the store for longer than is allowed: our fault, not the client's.
@@ -42,7 +42,7 @@ pub enum Denial {
     /// The key's tenant was deleted.
     #[error("tenant deleted")]
     TenantDeleted(KeyId),
-    /// The key is good, but for the other use.
+    /// The key is valid, but of another type.
     #[error("wrong key type")]
     WrongKeyType {
         /// Which key.
@@ -50,25 +50,25 @@ pub enum Denial {
         /// What the route needs.
         needed: KeyType,
     },
-    /// The key is good, but the client states another tenant.
+    /// The key is valid, but the client states another tenant.
     #[error("tenant mismatch")]
     TenantMismatch(KeyId),
-    /// The key is good, but what the client states is no tenant.
+    /// The key is valid, but what the client states is no tenant.
     #[error("the stated tenant cannot be read")]
     TenantUnreadable(KeyId),
-    /// The key is good, but its tenant is suspended for this use.
+    /// The key is valid, but its tenant is suspended for this use.
     #[error("tenant suspended")]
     TenantSuspended(KeyId),
-    /// The key is good, but may not be used from the address, or nobody can say where the request comes from.
+    /// The key is valid, but may not be used from the address, or the address is unknown.
     #[error("network not allowed")]
     NetworkNotAllowed(KeyId),
-    /// The key is good, but does not cover the stream.
+    /// The key is valid, but does not cover the stream.
     #[error("stream not allowed")]
     StreamNotAllowed(KeyId),
 }
 
 impl Denial {
-    /// The word of metrics and logs: one of a fixed set, whatever clients send.
+    /// The reason in metrics and logs, from a fixed set.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Missing => "missing",

@@ -1,6 +1,6 @@
-//! The names of limits: what is counted, and over what.
+//! The names of limits: scope and dimension.
 
-/// Over what a limit counts.
+/// The scope of a limit: whose use it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// One key.
@@ -10,7 +10,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The word for it.
+    /// The name in answers and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -19,7 +19,7 @@ impl Scope {
     }
 }
 
-/// What is counted.
+/// The dimension of a limit: what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dimension {
     /// Requests.
@@ -31,7 +31,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// How much of it is counted as one: bytes are counted in whole KiB.
+    /// The size of one unit: bytes are counted in whole KiB.
     pub const fn cell(self) -> u64 {
         match self {
             Self::Requests | Self::Events => 1,
@@ -39,7 +39,7 @@ impl Dimension {
         }
     }
 
-    /// The word for it.
+    /// The name in answers and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -52,9 +52,9 @@ impl Dimension {
 /// One of the limits that a request may meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LimitId {
-    /// Over what it counts.
+    /// Its scope.
     pub scope: Scope,
-    /// What it counts.
+    /// Its dimension.
     pub dimension: Dimension,
 }
 

@@ -1,15 +1,13 @@
-//! What a credential may do: from what was presented to a [`Permit`] or a [`Denial`], held to limits, then to a query
-//! session.
+//! What a credential may do: it gives a [`Permit`] or a [`Denial`]; then limits apply, and a query session opens.
 //!
-//! 1. [`action`]: what a request is about to do.
-//! 2. [`mod@decide`]: the facts, the rules and their order. **The one decision**, pure, whoever asks.
-//! 3. [`denial`]: every reason why a credential does not allow it.  [`refusal`]: why its limits do not.  [`limit`]: the
-//!    names of limits.
+//! 1. [`action`]: the actions of credentials.
+//! 2. [`mod@decide`]: the facts, the rules and their order. **The one decision**, pure, for all callers.
+//! 3. [`denial`]: why a credential does not allow it.  [`refusal`]: why its limits do not.  [`limit`]: the names of limits.
 //! 4. [`permit`]: the proof that a credential allows an action, and the one function that gives it.
-//! 5. [`verification`]: the same decision for admins, who may know the reason.
+//! 5. `verification`: the same decision for admins, with the reason.
 //! 6. [`session`]: a running query, what it may read, and everything that ends it.
-//! 7. [`admin_token`]: what opens the admin plane.
-//! 8. `limits`: how much of a key may be used, in memory or in Redis (feature `server`).
+//! 7. `admin_token`: the credential of the admin plane.
+//! 8. `limits`: rate limits, in memory or in Redis (feature `server`).
 
 pub(crate) mod action;
 #[cfg(feature = "server")]
@@ -41,4 +39,4 @@ pub use permit::{Attempt, Permit, authenticate};
 pub use refusal::Refusal;
 pub use session::{Session, SessionEnd, SessionGuard, SessionId, Sessions, TooManyQueries};
 #[cfg(feature = "server")]
-pub(crate) use verification::{Question, Verification, verify};
+pub(crate) use verification::{Question, verify};

@@ -1,4 +1,4 @@
-//! The proof that a credential allows an action, and the one function that gives it.
+//! The proof that a credential allows an action, and the functions that give it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Permit {
         self.limited_by.as_ref().map(|tenant| &tenant.limits)
     }
 
-    /// What it allows.
+    /// The action that it allows.
     pub fn action(&self) -> Action {
         self.action
     }
@@ -57,7 +57,7 @@ impl Permit {
         self.key.older_secret(&self.presented).map(|older| older.hint)
     }
 
-    /// The first instant at which what was presented no longer works; `None` is never.
+    /// When the presented secret stops working; `None` is never.
     pub fn good_until(&self) -> Option<DateTime<Utc>> {
         self.key.secret_until(&self.presented)
     }
@@ -70,14 +70,14 @@ impl Permit {
         decide(&Facts { stream: Some(stream), ..self.facts() }, self.action).denial().map_or(Ok(()), Err)
     }
 
-    /// What it was given for, to decide again with more facts.
+    /// The facts that it was given for, to decide again with more.
     pub fn facts(&self) -> Facts<'_> {
         Facts {
             now: self.at,
             view: View::Current,
             found: Ok(Some(Found { key: &self.key, tenant: self.tenant, presented: &self.presented })),
             stated_tenant: StatedTenant::Nothing,
-            // What the client said and where it is was checked when the permit was given.
+            // The stated tenant and the address were checked when the permit was given.
             address: ClientAddress::Unchecked,
             request_rate: None,
             stream: None,
@@ -92,21 +92,21 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// A wish to use a credential.
+/// An attempt to use a credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
-    /// For what.
+    /// The action.
     pub action: Action,
     /// The tenant that the client states.
     pub stated_tenant: StatedTenant<'a>,
-    /// Where it comes from; [`ClientAddress::Unchecked`] lets a key be used from everywhere.
+    /// The client's address; [`ClientAddress::Unchecked`] skips the networks of keys.
     pub address: ClientAddress,
-    /// When.
+    /// The instant.
     pub now: DateTime<Utc>,
 }
 
 impl<'a> Attempt<'a> {
-    /// An attempt of which nothing else is known. The networks of keys are not checked.
+    /// An attempt without a stated tenant and without an address: the networks of keys are not checked.
     pub fn new(action: Action, now: DateTime<Utc>) -> Self {
         Self { action, stated_tenant: StatedTenant::Nothing, address: ClientAddress::Unchecked, now }
     }
@@ -131,12 +131,12 @@ impl<'a> Attempt<'a> {
 /// From a presented credential to a permit: no await, no store, one short read lock, no allocation.
 ///
 /// # Errors
-/// [`Denial`] is the first reason against it, in the order of [`decide()`].
+/// The [`Denial`] of the first rule that denies it: known, state, action, tenant, network.
 pub fn authenticate(cache: &KeyCache, presented: &str, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
     recognise(cache, &Credential::parse(presented)?.digest(), attempt)
 }
 
-/// The same for a credential that was found to be well-formed.
+/// The same for the digest of a well-formed credential.
 ///
 /// # Errors
 /// As for [`authenticate`].

@@ -1,21 +1,21 @@
-//! Why limits do not admit a request whose credential is good.
+//! Why limits refuse a request with a valid credential.
 
 use std::time::Duration;
 
 use super::LimitId;
 
-/// Why limits do not admit a request. Nothing was taken from any of them.
+/// Why limits refuse a request. Nothing was taken from any limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A limit is used up for now.
-    #[error("The {}'s limit of {} a minute is used up for now.", .limit.scope.as_str(), .limit.dimension.as_str())]
+    /// A limit is exceeded for now.
+    #[error("The {}'s limit of {} a minute is exceeded for now.", .limit.scope.as_str(), .limit.dimension.as_str())]
     Rate {
         /// The first limit that refused.
         limit: LimitId,
-        /// After how long the same request may pass.
+        /// After how long the same request may be admitted.
         wait: Duration,
     },
-    /// It is more than a limit ever lets pass at once.
+    /// The request is larger than the burst of a limit.
     #[error(
         "{amount} {} in one request are more than the {}'s limit lets pass at once, which is {most}: send fewer.",
         .limit.dimension.as_str(), .limit.scope.as_str()

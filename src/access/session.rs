@@ -1,5 +1,5 @@
-//! Query sessions: opened for a permit, closed by a guard that travels with the response body, ended by everything that
-//! takes the permit away. Ending one stops its work and frees its place at once, even when nobody reads the body.
+//! Query sessions: opened for a permit, closed by a guard in the response body, ended by every change that withdraws the
+//! permit. Ending a session stops its work and frees its place at once, even when the client does not read the body.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -43,7 +43,7 @@ pub enum SessionEnd {
     Closed,
     /// Its time was up.
     Deadline,
-    /// Its key was revoked, disabled or removed, or has expired; or the secret that opened it works no longer.
+    /// Its key was revoked, disabled or removed, or has expired; or the secret that opened it no longer works.
     KeyWithdrawn,
     /// Its key no longer covers a stream that it reads.
     StreamWithdrawn,
@@ -53,21 +53,21 @@ pub enum SessionEnd {
     Admin,
 }
 
-/// A running query: whose it is and what it may read.
+/// A running query and the streams that it may read.
 #[derive(Debug)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// Whose streams.
+    /// The tenant of its streams.
     pub tenant: TenantId,
-    /// Which key.
+    /// Its key.
     pub key_id: KeyId,
     /// When it was opened.
     pub opened_at: DateTime<Utc>,
     deadline: DateTime<Utc>,
-    /// What it does.
+    /// Its action.
     action: Action,
-    /// What was presented to open it.
+    /// The digest of the secret that opened it.
     presented: Digest,
     cache: Arc<KeyCache>,
     /// The streams that its query reads.
@@ -83,12 +83,12 @@ impl Session {
         self.key().map_or_else(|| Streams::Matching(Box::default()), |key| key.settings.streams.clone())
     }
 
-    /// When it ends by itself: at its deadline, or before that with its key or the secret that opened it.
+    /// When it expires: at its deadline, or earlier with its key or the secret that opened it.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.end_of_key().map_or(self.deadline, |end| end.min(self.deadline))
     }
 
-    /// Says whether it may read a stream. If it may, it does from now on, and ends when its key no longer covers that.
+    /// Whether it may read a stream. From then on it counts as reading the stream, and ends when its key no longer covers it.
     pub fn touch(&self, stream: &StreamName) -> bool {
         let mut touched = self.touched.lock();
         let allowed = self.key().is_some_and(|key| key.covers(stream));
@@ -98,7 +98,7 @@ impl Session {
         allowed
     }
 
-    /// Why it may not go on at `now`, if it may not.
+    /// Why it must end at `now`; `None` when it may continue.
     fn reason_to_end(&self, now: DateTime<Utc>) -> Option<SessionEnd> {
         let Some(key) = self.key() else { return Some(SessionEnd::KeyWithdrawn) };
         let Some(tenant) = self.cache.tenant(&self.tenant) else { return Some(SessionEnd::TenantSuspended) };
@@ -132,7 +132,7 @@ impl Session {
         self.key().and_then(|key| key.secret_until(&self.presented))
     }
 
-    /// Waits until the session ends, however it does.
+    /// Waits until the session ends, for whatever reason.
     pub async fn ended(&self) -> SessionEnd {
         // The sender lives in `self`, so waiting cannot fail.
         let ending = self.ending.subscribe().wait_for(Option::is_some).await.ok().and_then(|ending| *ending);
@@ -145,11 +145,11 @@ impl Session {
     }
 }
 
-/// The tenant has as many queries running as it may.
+/// The tenant has its maximum of queries running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tenant has {limit} queries running, which is the most it may have")]
 pub struct TooManyQueries {
-    /// How many it may have.
+    /// The maximum.
     pub limit: usize,
 }
 
@@ -164,8 +164,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions that last `ttl` at most, of which a tenant may have `max_per_tenant` at once. They follow `cache`: what
-    /// happens to a key or a tenant there ends their sessions.
+    /// Sessions that last at most `ttl`, at most `max_per_tenant` of each tenant at once. They follow `cache`: a change of a
+    /// key or tenant there ends sessions that are no longer allowed.
     pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, ttl: Duration, max_per_tenant: usize) -> Arc<Self> {
         let sessions = Arc::new(Self { cache, clock, ttl, max_per_tenant, open: Mutex::default() });
         let weak = Arc::downgrade(&sessions);
@@ -180,7 +180,7 @@ impl Sessions {
     /// Opens a session for a permit. It closes when the guard is dropped.
     ///
     /// # Errors
-    /// [`TooManyQueries`] when the tenant has no place left.
+    /// [`TooManyQueries`] when the tenant has its maximum running.
     #[allow(clippy::disallowed_methods)]
     pub fn open(self: &Arc<Self>, permit: &Permit) -> Result<SessionGuard, TooManyQueries> {
         let key = permit.key();
@@ -205,7 +205,7 @@ impl Sessions {
             }
             open.insert(session.id, session.clone());
         }
-        // A revocation between the permit and the insertion found no session to end: look again now.
+        // A revocation between the permit and the insertion found no session to end: check again.
         if let Some(ending) = session.reason_to_end(self.clock.now()) {
             self.end(session.id, ending);
         }
@@ -213,7 +213,7 @@ impl Sessions {
         Ok(SessionGuard { sessions: self.clone(), session, deadline: time_is_up.abort_handle() })
     }
 
-    /// Ends a session when its time is up, or that of its key, which may come earlier or later whenever the key changes.
+    /// Ends a session at its deadline or when its key expires, which may move whenever the key changes.
     async fn expire(self: Arc<Self>, session: Arc<Session>) {
         let deadline = Instant::now() + self.ttl;
         let ending = loop {

@@ -1,4 +1,4 @@
-//! The rules against a model of them, and all who decide against each other.
+//! The rules against a model, and all callers of the decision against each other.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::store::Bucket;
 const API_KEY: &str = "a-secret-that-is-long-enough-to-be-one";
 const OLDER: &str = "the-secret-that-the-key-had-before-that";
 
-/// Everything that may speak against a request, each by itself.
+/// Every fact that may deny a request, independently.
 #[derive(Debug, Clone)]
 struct Case {
     view: View,
@@ -156,7 +156,7 @@ impl Case {
         self.stream.map(|stream| StreamName::parse(stream).unwrap())
     }
 
-    /// What speaks against it, rule by rule, in the order that is promised.
+    /// The denials, rule by rule, in the documented order.
     fn reasons(&self, key: &ApiKey) -> Vec<(bool, Decision)> {
         let id = key.key_id;
         let deny = Decision::Denied;
@@ -242,7 +242,7 @@ proptest! {
         prop_assert_eq!(case.decided(&key), case.expected(&key));
     }
 
-    /// Who learns the facts one by one comes to the same decision as who knows them all.
+    /// Deciding with facts one by one gives the same decision as deciding with all of them.
     #[test]
     fn the_data_plane_decides_the_same_step_by_step(case in case()) {
         let key = case.key();

@@ -1,4 +1,4 @@
-//! Whether an API key would be accepted, with the real reason: for admins, who may know what a client must not.
+//! Verification of an API key for admins, with the real reason, which clients must not learn.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use super::{Action, ClientAddress, Denial, Facts, Found, StatedTenant, TenantSta
 use crate::cache::KeyCache;
 use crate::key::{ApiKey, Credential, StreamName};
 
-/// What is asked about an API key.
+/// A question about an API key.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// For what it would be used; `None` for what its key is for.
+    /// The action; `None` for the action of the key's type.
     pub action: Option<Action>,
-    /// From where.
+    /// The client's address.
     pub address: ClientAddress,
-    /// With which stream, if it matters.
+    /// The stream, if one is asked about.
     pub stream: Option<&'a StreamName>,
-    /// When.
+    /// The instant.
     pub now: DateTime<Utc>,
 }
 
-/// Whether an API key would be accepted.
+/// The outcome of a verification.
 #[derive(Debug, Clone)]
 pub struct Verification {
     /// The first reason against it; `None` when it would be accepted.
@@ -36,7 +36,7 @@ impl Verification {
         self.denial.is_none()
     }
 
-    /// The word of answers, from a fixed set.
+    /// The code in answers, from a fixed set.
     pub fn code(&self) -> &'static str {
         match &self.denial {
             None => "valid",

@@ -13,4 +13,4 @@ mod table;
 mod tests;
 
 pub use key_cache::{Change, KeyCache, NameReservation};
-pub use table::{Unreadable, UnreadableDocuments};
+pub use table::UnreadableDocuments;

@@ -1,4 +1,4 @@
-//! What `serve` can be told: one flag for each entry of [`options`], so that flags, help and configuration agree.
+//! The flags of `serve`: one for each entry of [`options`], so that flags, help and configuration agree.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
@@ -14,7 +14,7 @@ impl ServeArgs {
     /// The whole configuration: defaults, file, environment of this process, flags.
     ///
     /// # Errors
-    /// [`InvalidConfig`] as [`Config::load`] says.
+    /// [`InvalidConfig`], as for [`Config::load`].
     pub fn load(&self) -> Result<Config, InvalidConfig> {
         Config::load(&self.flags, |name| std::env::var_os(name))
     }

@@ -23,7 +23,7 @@ const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Longer than a server takes over bulk work.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// What the commands that talk to a server share.
+/// The options that all commands with a server share.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of key and tenant")]
 pub struct ClientArgs {
@@ -31,7 +31,7 @@ pub struct ClientArgs {
     #[arg(long, global = true, value_parser = server_url)]
     #[arg(help = "The server to talk to [default: http://127.0.0.1:8000] [env: KEYLOFT_URL]")]
     url: Option<Url>,
-    /// The tenant whose keys are meant [default: default]
+    /// The tenant of the command [default: default]
     #[arg(long, global = true, value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
     /// Print JSON for programs instead of tables for people
@@ -40,12 +40,12 @@ pub struct ClientArgs {
 }
 
 impl ClientArgs {
-    /// The tenant whose keys are meant.
+    /// The tenant of the command.
     pub fn tenant(&self) -> TenantId {
         self.tenant.clone().unwrap_or_default()
     }
 
-    /// The tenant that was named, if one was.
+    /// The tenant, if it was given.
     pub(super) fn stated_tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()
     }
@@ -147,7 +147,7 @@ impl Client {
         self.send(self.request(Method::POST, path)?.query(parameters).json(body))
     }
 
-    /// The same about many keys, which may take its time.
+    /// The same for many keys, with a longer timeout.
     pub(super) fn post_many(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
         self.send(self.request(Method::POST, path)?.timeout(LONG_TIMEOUT).query(parameters).json(body))
     }
@@ -226,7 +226,7 @@ impl Client {
     }
 }
 
-/// What an answer means. An answer without a body is `null`.
+/// The body of a success, `null` without one; or the failure.
 fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     if status.is_success() {
         let null = || Ok(Value::Null);
@@ -238,7 +238,7 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     let detail = detail.or(status.canonical_reason()).unwrap_or("no reason given");
     let code = problem["code"].as_str().map_or_else(String::new, |code| format!(", {code}"));
     let message = format!("{detail} ({}{code})", status.as_u16());
-    // Too much at once is no verdict on what was asked: the same again may work.
+    // 429 does not refuse the request itself: it may work later.
     let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
     if status.is_client_error() && !is_busy {
         Err(Failure::refused(message))
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listening_is_unavailable() {
+    fn a_server_that_does_not_listen_is_unavailable() {
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let base = server_url(&format!("http://127.0.0.1:{port}/")).unwrap();

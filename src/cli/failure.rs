@@ -1,4 +1,4 @@
-//! What can go wrong with a command, and the exit code of each.
+//! Failures of commands, and the exit code of each.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -7,10 +7,10 @@ use super::terminal::{complain, escaped};
 use crate::config::InvalidConfig;
 use crate::error::{Error, ErrorKind};
 
-/// What a command ends with.
+/// The outcome of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
-/// Why a command did not do what it was asked. Never carries a secret.
+/// Why a command failed. Never contains a secret.
 #[derive(Debug)]
 pub struct Failure {
     kind: FailureKind,
@@ -20,28 +20,28 @@ pub struct Failure {
 /// What a script can do about a [`Failure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Something went wrong that has no class of its own.
+    /// Any other failure.
     Failed = 1,
-    /// The command was not understood: change it.
+    /// The command is wrong: change it.
     Usage = 2,
-    /// The server understood and said no (4xx), or the thing is not there.
+    /// The server refused (4xx), or there is no such object.
     Refused = 3,
     /// The server cannot be reached, or cannot answer now (5xx): try again later.
     Unavailable = 4,
 }
 
 impl Failure {
-    /// A failure without a class of its own.
+    /// Any other failure.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Failed, message: message.into() }
     }
 
-    /// The command has to be changed.
+    /// The command is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Usage, message: message.into() }
     }
 
-    /// The server said no.
+    /// The server refused.
     pub fn refused(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Refused, message: message.into() }
     }
@@ -51,13 +51,13 @@ impl Failure {
         Self { kind: FailureKind::Unavailable, message: message.into() }
     }
 
-    /// The same, with more to say.
+    /// The same with more text.
     #[must_use]
     pub fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
-    /// The same, and where.
+    /// The same with the place of the failure.
     #[must_use]
     pub fn at(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }
@@ -70,7 +70,7 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// In one piece that a terminal can show: the server's words may stand in it.
+    /// Escaped for a terminal, because it may quote the server.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.message))
     }
@@ -107,7 +107,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The exit code of a command; a failure is said on standard error.
+/// The exit code of a command; a failure is reported on standard error.
 pub(super) fn exit_code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

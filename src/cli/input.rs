@@ -1,4 +1,4 @@
-//! What people answer, and the API key that they pass in, on standard input.
+//! Standard input: answers to questions, and an API key.
 
 use std::io::{BufRead, IsTerminal, Read};
 

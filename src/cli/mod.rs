@@ -1,13 +1,13 @@
 //! The command line: `keyloft serve` runs a server, everything else talks to one, or works offline.
 //!
-//! 1. [`args`]: what `serve` can be told, read off the table of options.
+//! 1. [`args`]: the flags of `serve`, from the table of options.
 //! 2. [`serve`]: the boot sequence.
 //! 3. [`key`], [`tenant`], [`stream`], [`store`]: the commands of operators.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
 //! 7. `input`: answers and API keys on standard input.  `when`: instants and durations as people type them.
-//! 8. [`failure`]: what can go wrong, and the exit code of each.
+//! 8. [`failure`]: failures, and the exit code of each.
 
 pub mod apply;
 pub mod args;
@@ -81,13 +81,13 @@ enum Command {
     /// Show streams, and change their settings
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", stream::EXAMPLES))]
     Stream(stream::StreamCommand),
-    /// Bring the keys of a tenant to what a YAML file declares
+    /// Change the keys of a tenant to what a YAML file declares
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
     Apply(apply::ApplyArgs),
-    /// Move the keys of another system in; its clients go on with the secrets they have
+    /// Import the keys of another system; its clients keep their secrets
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", import::EXAMPLES))]
     Import(import::ImportCommand),
-    /// Learn what a store can be relied on for
+    /// Check what a store guarantees
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", store::EXAMPLES))]
     Store(store::StoreCommand),
 }

@@ -25,7 +25,7 @@ pub(super) fn print_once(text: &str) -> Outcome {
     write(text).map_err(|error| Failure::failed(format!("cannot write to standard output: {error}")))
 }
 
-/// Refuses to go on when what [`print_once`] would write is lost, so that nothing is made that nobody can see.
+/// Fails when standard output would lose what [`print_once`] writes, so that no secret is made and then lost.
 pub(super) fn require_output() -> Outcome {
     if is_discarded() {
         let message = "standard output is closed or /dev/null, and an API key is shown only once: nothing was done";
@@ -34,7 +34,7 @@ pub(super) fn require_output() -> Outcome {
     Ok(())
 }
 
-/// Whether standard output is `/dev/null`, which a closed one is, too, once a program of Rust has started.
+/// Whether standard output is `/dev/null`. A closed one is as well: Rust opens `/dev/null` in its place at start.
 pub(super) fn is_discarded() -> bool {
     let Ok(stdout) = std::io::stdout().as_fd().try_clone_to_owned() else { return true };
     match (File::from(stdout).metadata(), std::fs::metadata("/dev/null")) {
@@ -45,7 +45,7 @@ pub(super) fn is_discarded() -> bool {
 
 fn write(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    // In one piece: whoever has read the last line may hang up.
+    // In one write: the reader may hang up after the last line.
     stdout.write_all(format!("{text}\n").as_bytes())?;
     stdout.flush()
 }

@@ -34,7 +34,7 @@ Examples:
 /// How long the greeting waits for the keys.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Runs a server until it is told to stop.
+/// Runs a server until a signal stops it.
 pub(super) fn run(args: ServeArgs) -> Outcome {
     let config = args.load()?;
     let _log = telemetry::log::start(config.log.format, &config.log.filter)?;
@@ -47,7 +47,7 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
 
 async fn serve(config: Config) -> Outcome {
     let cannot_listen = |error| Failure::failed(format!("cannot listen on {}: {error}", config.http.listen));
-    // Before the admin token is made: a start that fails must not use up the one time that it is shown.
+    // Before the admin token is made: it is shown once, and a start that fails must not lose it.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
     let bucket = config.store.open()?.with_single_writer(config.single_writer);
@@ -70,7 +70,7 @@ async fn serve(config: Config) -> Outcome {
             });
         }
     });
-    // Whoever types the next commands at once should find the keys loaded. A store that is away keeps nobody waiting.
+    // Commands that follow the greeting find the keys loaded; but an unreachable store must not delay the greeting.
     let _ = tokio::time::timeout(GREETING_PATIENCE, app.hydrated()).await;
     output::print_once(&greeting(&config, address, new_token.as_ref())).map_err(|failure| match &new_token {
         Some(_) => failure.and(&format!("the admin token is lost: remove {} from the store", ObjectName::Admin.path())),
@@ -103,7 +103,7 @@ async fn serve(config: Config) -> Outcome {
     ended.map_err(|error| Failure::failed(format!("the listener failed: {error}")))
 }
 
-/// The first start prints the admin token once: it must not be made when nobody can see it.
+/// The first start prints the admin token once: it must not be made when standard output would lose it.
 async fn require_output(config: &Config, bucket: &Bucket) -> Outcome {
     let is_made = config.admin.token.is_none() && bucket.read(&ObjectName::Admin).await?.is_none();
     if is_made && output::is_discarded() {
@@ -115,7 +115,7 @@ async fn require_output(config: &Config, bucket: &Bucket) -> Outcome {
     Ok(())
 }
 
-/// The token of the environment wins; else the one in the bucket, which the first start makes.
+/// The token of the environment, else the one in the bucket, which the first start makes.
 async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option<PlainSecret>)> {
     if let Some(token) = &config.admin.token {
         return Ok((AdminDigest::new(token.digest()), None));

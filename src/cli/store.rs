@@ -1,4 +1,4 @@
-//! `keyloft store`: what a store can be relied on for, asked of the store itself.
+//! `keyloft store`: checks what a store guarantees.
 
 use std::error::Error as StdError;
 
@@ -67,7 +67,7 @@ fn shown(json: bool, store: &StoreUrl, bucket: &Bucket, report: &Report) -> Stri
     format!("{}\n\nmode: {mode}", output::table(COLUMNS, &rows))
 }
 
-/// An operator who checks a store wants to know why it does not answer.
+/// Includes the causes, so that an operator learns why the store does not answer.
 fn unanswered(error: &Error) -> Failure {
     let mut message = error.message().to_owned();
     let mut cause = StdError::source(error);

@@ -24,20 +24,20 @@ pub enum StreamCommand {
         #[arg(value_name = "STREAM", value_parser = StreamName::parse)]
         name: StreamName,
     },
-    /// Change the settings of a stream, also of one whose first event is still to come
+    /// Change the settings of a stream; it may have no events yet
     #[command(after_help = EXAMPLES)]
     Update(UpdateArgs),
 }
 
-/// What is to change of a stream; other settings stay as they are.
+/// Changes of a stream; other settings stay.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true))]
 pub struct UpdateArgs {
     /// Its name
     #[arg(value_name = "STREAM", value_parser = StreamName::parse)]
     name: StreamName,
-    /// What is done with a request in which some events cannot be stored: reject refuses all of it; quarantine stores
-    /// the good events and keeps the others in the stream `keyloft_rejected`
+    /// How a request with faulty events is handled: reject refuses the whole request; quarantine stores the good events
+    /// and keeps the others in the stream `keyloft_rejected`
     #[arg(long, group = "change", value_name = "reject|quarantine")]
     on_invalid: Option<OnInvalid>,
     #[command(flatten)]

@@ -31,7 +31,7 @@ pub enum TenantCommand {
         /// Its id, for ever: a-z, 0-9, _ and -
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
-        /// What people call it
+        /// Its display name
         #[arg(long, value_parser = Label::parse)]
         name: Option<Label>,
         /// How long its keys last
@@ -57,7 +57,7 @@ pub enum TenantCommand {
         /// Its id
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
-        /// Suspend just this, and let the other go on: ingestion or query
+        /// Suspend only this type of key: ingestion or query
         #[arg(long, value_name = "TYPE")]
         only: Option<KeyType>,
     },
@@ -77,10 +77,10 @@ pub enum TenantCommand {
     },
 }
 
-/// How long the keys of a tenant last. What was said of a key before stays.
+/// The lifetimes of a tenant's keys. Existing keys are unaffected.
 #[derive(Debug, Args)]
 pub struct LifetimeArgs {
-    /// How long a key lasts of which nothing is said, such as 90d
+    /// How long a key lasts by default, such as 90d
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     default_key_lifetime: Option<Duration>,
     /// How long a key lasts at most, such as 365d; keys that never expire are then refused
@@ -89,7 +89,7 @@ pub struct LifetimeArgs {
 }
 
 impl LifetimeArgs {
-    /// Adds what is said to a body.
+    /// Adds the options to a body.
     fn add_to(&self, body: &mut Value) {
         let said = [
             ("defaultKeyLifetimeSeconds", self.default_key_lifetime),
@@ -103,22 +103,22 @@ impl LifetimeArgs {
     }
 }
 
-/// What is to change of a tenant; whatever is not said stays as it is.
+/// Changes of a tenant; settings without an option stay.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["default_key_lifetime", "max_key_lifetime"]))]
 pub struct UpdateArgs {
     /// Its id
     #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
     id: TenantId,
-    /// What people call it
+    /// Its display name
     #[arg(long, group = "change", value_parser = Label::parse)]
     name: Option<Label>,
     #[command(flatten)]
     lifetimes: LifetimeArgs,
-    /// Let keys of which nothing is said last for ever, or as long as they may
+    /// Remove the default: keys never expire by default, or last as long as the maximum
     #[arg(long, group = "change", conflicts_with = "default_key_lifetime")]
     no_default_key_lifetime: bool,
-    /// Let keys last as long as anybody says
+    /// Remove the maximum
     #[arg(long, group = "change", conflicts_with = "max_key_lifetime")]
     no_max_key_lifetime: bool,
     #[command(flatten)]
@@ -126,7 +126,7 @@ pub struct UpdateArgs {
 }
 
 impl UpdateArgs {
-    /// The body to send; limits are replaced whole, so `known` is asked for what there is when some of them stay.
+    /// The body to send; limits are replaced whole, so `known` is asked for the current ones when some of them stay.
     fn body(&self, known: impl FnOnce() -> Outcome<Value>) -> Outcome<Value> {
         let mut body = Value::Object(Map::new());
         if let Some(name) = &self.name {

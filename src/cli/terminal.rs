@@ -1,16 +1,16 @@
-//! What a terminal is shown: errors, and text that cannot act on it.
+//! Text for terminals: errors, and escapes.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
-/// Writes a line to standard error, if anybody listens.
+/// Writes a line to standard error; a failure to write is ignored.
 pub(super) fn complain(message: &dyn Display) {
     let _ = writeln!(std::io::stderr(), "keyloft: {message}");
 }
 
-/// `text` with everything written out that would move a cursor, change a colour or turn the reading direction: what a
-/// server says must not be able to forge what a terminal shows.
+/// `text` with control characters escaped that would move the cursor, change colours or turn the reading direction, so
+/// that a server cannot forge what a terminal shows.
 pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_active) {
         return text.into();

@@ -27,7 +27,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
     if whole { Ok(read) } else { Err("must be whole seconds, and not more than 136 years") }
 }
 
-/// A point in time, said by itself or by its distance from now.
+/// A point in time: an instant, or a distance from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     At(DateTime<Utc>),

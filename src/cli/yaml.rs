@@ -1,4 +1,4 @@
-//! Reading YAML that people wrote: bounded, and what is wrong with it said by its line, never with its values.
+//! Reading YAML within bounds. Errors name the line and the field, never a value.
 
 use std::io::Read;
 
@@ -30,15 +30,15 @@ pub(super) fn text(path: &std::path::Path) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8")))
 }
 
-/// What fields take, for errors: a name, and words that follow "takes".
+/// Help for errors: the name of a field, and the words after "takes".
 pub(super) type FieldHelp = &'static [(&'static str, &'static str)];
 
 /// How much an error says.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ErrorMode {
-    /// Which field is wrong and what it takes, without the value that stands there.
+    /// The field and what it takes, without its value.
     Explain(FieldHelp),
-    /// The line alone: the file is somebody else's and holds secrets.
+    /// The line alone: the file belongs to another system and holds secrets.
     LineOnly,
 }
 
@@ -75,12 +75,12 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, mode: ErrorMode) -> Outcome
     })
 }
 
-/// A mistake that only shows when the whole is known.
+/// A failure at a line.
 pub(super) fn wrong(line: u64, reason: &str) -> Failure {
     Failure::usage(format!("line {line}: {reason}"))
 }
 
-/// The innermost field that there is help for.
+/// The innermost field with help.
 fn field(path: &Path, help: FieldHelp) -> Option<(&'static str, &'static str)> {
     let keys = path.iter().filter_map(|segment| match segment {
         Segment::Map { key } => Some(key.as_str()),

@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::{InvalidConfig, OptionDoc};
 use crate::key::Digest;
 
-/// How the admin plane is opened.
+/// Access to the admin plane.
 #[derive(Debug, Default)]
 pub struct AdminConfig {
-    /// The token that the operator set. Without one, the digest in the store counts, or the first start makes a token.
+    /// The token that the operator set. Without it, the digest in the store is used, or the first start makes a token.
     pub token: Option<AdminToken>,
 }
 
@@ -51,7 +51,7 @@ impl AdminToken {
     /// The fewest characters a token may have.
     pub const MIN_CHARACTERS: usize = 32;
 
-    /// Reads a token. What it was read from is wiped.
+    /// Parses a token; the text is wiped.
     ///
     /// # Errors
     /// The rule that the text breaks; never the text.
@@ -66,7 +66,7 @@ impl AdminToken {
         Ok(Self(text))
     }
 
-    /// What presented tokens are compared with.
+    /// The digest that presented tokens are compared with.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
     }
@@ -88,7 +88,7 @@ impl fmt::Debug for AdminToken {
 ///
 /// # Errors
 /// [`InvalidConfig`] when both are set, when the file cannot be read, and when the token breaks a rule of
-/// [`AdminToken`]: an empty one included, because whoever sets it does not mean to go without.
+/// [`AdminToken`]; an empty token is an error, because it was set by mistake.
 pub fn token(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<AdminToken>, InvalidConfig> {
     let (place, text) = match (environment(TOKEN), environment(TOKEN_FILE)) {
         (None, None) => return Ok(None),

@@ -1,4 +1,4 @@
-//! Names of headers that an operator chooses, and origins that an operator trusts: read once, when the server starts.
+//! Header names and origins of the operator, parsed once at start.
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ impl HeaderNames {
     /// Reads names with commas between; `none` is no name.
     ///
     /// # Errors
-    /// The rule that a name breaks: it must be a name, not have another meaning already, and stand there once.
+    /// The rule that a name breaks: it must be a header name, have no other meaning, and be listed once.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut names = Vec::new();
         for name in parts(text) {
             let name = name.to_ascii_lowercase();
-            // An underscore is a hyphen to some proxies, so that a client could name a header that was meant to be theirs.
+            // Some proxies turn an underscore into a hyphen, so a client could set a header that only the proxy may set.
             let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if !is_name || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
                 return Err(format!("must be names of headers: 1-{MAX_NAME_BYTES} of a-z, 0-9 and -"));
@@ -52,9 +52,9 @@ impl HeaderNames {
 pub enum Origins {
     /// None: no answer has a CORS field.
     #[default]
-    Nobody,
+    None,
     /// Every one.
-    Everybody,
+    Any,
     /// These, as browsers write them.
     These(Vec<String>),
 }
@@ -68,9 +68,9 @@ impl Origins {
         let mut origins = Vec::new();
         for origin in parts(text) {
             if origin == "*" && text.trim() == "*" {
-                return Ok(Self::Everybody);
+                return Ok(Self::Any);
             }
-            // What a browser sends is compared byte by byte, so it must be written here as browsers write it.
+            // Origins are compared byte by byte, so an origin must be written as browsers write it.
             let is_exact = url::Url::parse(origin).is_ok_and(|url| {
                 let is_page = matches!(url.scheme(), "http" | "https") && !origin.contains('*');
                 is_page && url.origin().ascii_serialization() == origin
@@ -85,7 +85,7 @@ impl Origins {
             }
         }
         match origins.len() {
-            0 => Ok(Self::Nobody),
+            0 => Ok(Self::None),
             count if count > MAX_ORIGINS => Err(format!("must be at most {MAX_ORIGINS} origins")),
             _ => Ok(Self::These(origins)),
         }
@@ -95,8 +95,8 @@ impl Origins {
 impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nobody => f.write_str("none"),
-            Self::Everybody => f.write_str("*"),
+            Self::None => f.write_str("none"),
+            Self::Any => f.write_str("*"),
             Self::These(origins) => f.write_str(&origins.join(",")),
         }
     }
@@ -108,12 +108,12 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.into_iter().flat_map(|text| text.split(',').map(str::trim))
 }
 
-/// Whether a header means something already: to HTTP, to browsers and proxies, or to Keyloft.
+/// Whether a header has a meaning for HTTP, browsers, proxies or Keyloft.
 fn has_a_meaning(name: &str) -> bool {
     STANDARD.contains(&name) || STANDARD_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Headers of HTTP and of what stands around it, by the registry of IANA and by custom.
+/// Headers of HTTP, browsers and proxies, by the registry of IANA and by custom.
 const STANDARD: &[&str] = &[
     "accept",
     "age",
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn origins_are_exact_and_everybody_is_said_alone() {
-        assert_eq!(Origins::parse("none").unwrap(), Origins::Nobody);
-        assert_eq!(Origins::parse("*").unwrap(), Origins::Everybody);
+        assert_eq!(Origins::parse("none").unwrap(), Origins::None);
+        assert_eq!(Origins::parse("*").unwrap(), Origins::Any);
         let these = Origins::parse("https://a.example, http://localhost:3000,https://a.example").unwrap();
         assert_eq!(these.to_string(), "https://a.example,http://localhost:3000");
         for bad in [

@@ -1,4 +1,4 @@
-//! The listening side: where, how many, how long.
+//! The listener: address, connections and timeouts.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
@@ -17,7 +17,7 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Worker threads; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
-    /// The proxies whose word on the address of a client counts; none when empty.
+    /// The proxies whose forwarding headers are believed; none when empty.
     pub trusted_proxies: Networks,
     /// Headers that carry an API key besides `X-API-KEY`.
     pub api_key_headers: HeaderNames,
@@ -166,7 +166,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     },
 ];
 
-/// An address, or a name that is looked up once. IPv4 comes first, because that is where clients of `localhost` try.
+/// An address, or a name that is resolved once. IPv4 is preferred, because clients of `localhost` expect it.
 fn address(text: &str) -> Result<SocketAddr, String> {
     const RULE: &str = "must be an address or a name, and a port, such as 127.0.0.1:8000, [::]:8000 or localhost:8000";
     if let Ok(address) = text.parse() {

@@ -1,4 +1,4 @@
-//! How much keys may be used: the default, and where nodes count together.
+//! Limits: the default of keys, and the Redis in which nodes count together.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,12 +12,12 @@ use super::value::{count, duration};
 use super::{InvalidConfig, OptionDoc};
 use crate::key::Rate;
 
-/// Bounds of use.
+/// Limits of keys, and how nodes count them.
 #[derive(Debug)]
 pub struct LimitsConfig {
-    /// What bounds the requests of a key that has no such limit of its own; `None` without a bound.
+    /// The request limit of keys without one of their own; `None` without a limit.
     pub requests: Option<Rate>,
-    /// Where nodes count together; `None` when each counts for itself.
+    /// The Redis in which nodes count together; `None` when each node counts alone.
     pub redis: Option<RedisUrl>,
     /// How long a request waits for that Redis before its node decides alone.
     pub redis_timeout: Duration,
@@ -84,7 +84,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
 pub struct RedisUrl(Zeroizing<String>);
 
 impl RedisUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
     /// The rule that the text breaks; never the text.
@@ -111,7 +111,7 @@ impl fmt::Debug for RedisUrl {
 /// `environment` answers like [`std::env::var_os`].
 ///
 /// # Errors
-/// [`InvalidConfig`] when both are set, when the file cannot be read, and when the URL is none.
+/// [`InvalidConfig`] when both are set, when the file cannot be read, and when it is no URL.
 pub fn redis(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<RedisUrl>, InvalidConfig> {
     let (place, text) = match (environment(REDIS), environment(REDIS_FILE)) {
         (None, None) => return Ok(None),

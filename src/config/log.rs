@@ -1,4 +1,4 @@
-//! What is written to the log.
+//! The log: format and filter.
 
 use tracing_subscriber::EnvFilter;
 

@@ -1,13 +1,13 @@
 //! Configuration: one struct per concern, and one table entry per option.
 //!
 //! Defaults < file < environment < flags. Every option is described once, as an [`OptionDoc`] next to the struct it
-//! sets; the command line, the environment, the file and the README's table are all read from [`options`].
+//! sets; the command line, the environment, the file and `docs/configuration.md` all use [`options`].
 //!
-//! 1. [`OptionDoc`]: what is said about an option. [`options`]: the list of all.
-//! 2. `value`: reading texts: durations, sizes, counts, and their bounds.
+//! 1. [`OptionDoc`]: the description of an option.  [`options`]: all of them.
+//! 2. `value`: parsing durations, sizes and counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.  [`headers`]: names of headers and origins.
-//! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that have no other home, and their options.
-//!    `sync`, `ingest`, `query`, `usage`: options that set what those modules call their settings.
+//! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that are defined here, and their options.
+//!    `sync`, `ingest`, `query`, `usage`: the options of settings that those modules define.
 
 pub(crate) mod admin;
 mod file;
@@ -44,31 +44,31 @@ pub use crate::query::QuerySettings;
 use crate::store::StoreUrl;
 pub use crate::usage::UsageSettings;
 
-/// Everything that `serve` can be told. Plain data, checked: whoever holds one may rely on the bounds of each option.
+/// The configuration of a server. Plain data; [`Config::load`] checks the bounds of each option.
 #[derive(Debug)]
 pub struct Config {
-    /// Where everything that must last is kept.
+    /// The store.
     pub store: StoreUrl,
-    /// The listening side.
+    /// The listener.
     pub http: HttpConfig,
     /// The admin plane.
     pub admin: AdminConfig,
-    /// Whether this node, and no other, writes to a store that is not safe.
+    /// Whether this node is the only writer of a store without conditional writes.
     pub single_writer: bool,
-    /// Keeping up with other nodes.
+    /// Following other nodes.
     pub sync: SyncSettings,
     /// Query sessions.
     pub session: SessionConfig,
-    /// How much keys may be used.
+    /// Limits of keys.
     pub limits: LimitsConfig,
-    /// Taking events in.
+    /// Ingest.
     pub ingest: IngestSettings,
-    /// Answering SQL.
+    /// SQL queries.
     #[cfg(feature = "query")]
     pub query: QuerySettings,
-    /// Recording what keys are used for.
+    /// Recording of usage.
     pub usage: UsageSettings,
-    /// What is written to the log.
+    /// The log.
     pub log: LogConfig,
 }
 
@@ -93,7 +93,7 @@ const CONFIG_FLAG: &str = "config";
 const CONFIG_ENV: &str = "KEYLOFT_CONFIG";
 const STORE: &str = "./keyloft-data";
 
-/// The two options that belong to no concern.
+/// The two options outside of any section.
 const OPTIONS: &[OptionDoc] = &[
     OptionDoc {
         flag: Some(CONFIG_FLAG),

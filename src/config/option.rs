@@ -1,23 +1,23 @@
-//! What is said about an option, once for the command line, the environment, the file and the documentation.
+//! The description of an option, once for the command line, the environment, the file and the documentation.
 
 use super::Config;
 
 /// One option. The name of its variable mirrors that of its flag: `--session-ttl` is `KEYLOFT_SESSION_TTL`.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionDoc {
-    /// The flag without its dashes, in kebab case; `None` for what may stand in the environment only.
+    /// The flag without its dashes, in kebab case; `None` for an option that only the environment takes.
     pub flag: Option<&'static str>,
     /// The environment variable.
     pub env: &'static str,
-    /// The key in the file, with its section: `session.ttl`; `None` for what the file may not hold.
+    /// The key in the file, with its section: `session.ttl`; `None` for an option that the file does not take.
     pub key: Option<&'static str>,
-    /// The default in the option's own notation; `none` where there is nothing.
+    /// The default in the option's own notation; `none` without one.
     pub default: &'static str,
     /// The notation of the value: its unit, or its words.
     pub unit: &'static str,
     /// One sentence or two for people.
     pub doc: &'static str,
-    /// Reads a text into the configuration, or says why not.
+    /// Parses a text into the configuration; the error states the rule.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
 

@@ -1,4 +1,4 @@
-//! Query sessions: how long, how many.
+//! Query sessions: deadline and number.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::value::{count, duration};
 pub struct SessionConfig {
     /// The deadline of a query.
     pub ttl: Duration,
-    /// Queries of one tenant that run at once; the next is told to come back.
+    /// The most queries of one tenant that run at once; the next gets 429.
     pub max_per_tenant: usize,
 }
 

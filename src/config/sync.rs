@@ -1,4 +1,4 @@
-//! Options of following the store and the other nodes.
+//! Options for following the store and other nodes.
 
 use std::time::Duration;
 

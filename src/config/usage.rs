@@ -1,4 +1,4 @@
-//! Options of usage: whether it is recorded, and how often it is written down.
+//! Options of usage: whether it is recorded, and how often it is flushed.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! What a client wants to be answered with (RFC 9110, section 12.5.1).
+//! Content negotiation by `Accept` (RFC 9110, section 12.5.1).
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-/// The offer of the highest weight in `Accept`; of those that weigh the same, the one that the client names first. `offer`
-/// tells what answers a range such as `text/csv` or `text/*`, in lower case.
+/// The offer with the highest weight in `Accept`; at equal weight, the one that the client names first. `offer` returns
+/// what answers a lower-case range such as `text/csv` or `text/*`.
 pub(super) fn preferred<T>(request: &HttpRequest, offer: impl Fn(&str) -> Option<T>) -> Option<T> {
     let accept = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
     let mut best = None;

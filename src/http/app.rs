@@ -33,20 +33,20 @@ pub struct App {
     pub catalog: Arc<StreamCatalog>,
     /// The query sessions of this node.
     pub sessions: Arc<Sessions>,
-    /// What keys are held to.
+    /// The limits of keys and tenants.
     pub limiter: Arc<Limiter>,
-    /// Where events go.
+    /// Ingest of events.
     pub ingest: Ingest,
-    /// Deliveries of Firehose that were stored a moment ago.
+    /// Firehose deliveries of the last ten minutes.
     pub deliveries: Deliveries,
-    /// Where SQL is answered.
+    /// The SQL engine.
     #[cfg(feature = "query")]
     pub engine: Engine,
-    /// What keys are used for.
+    /// Counters of key usage.
     pub usage: Meter,
-    /// What opens the admin plane.
+    /// The digest of the admin token.
     pub admin_token: AdminDigest,
-    /// What this node counts.
+    /// The metrics of this node.
     pub metrics: Metrics,
     /// The largest body of events, in bytes, before and after decompression.
     pub max_body_bytes: usize,
@@ -54,7 +54,7 @@ pub struct App {
     pub body_timeout: Duration,
     /// Whether the node is shutting down.
     pub draining: AtomicBool,
-    /// Room for bulk work, whose bodies are held in memory.
+    /// Permits for bulk work, whose bodies are held in memory.
     pub bulk: Arc<Semaphore>,
 }
 
@@ -121,12 +121,12 @@ impl App {
         self.keystore.sync().await
     }
 
-    /// Syncs until it has worked once, with growing pauses: a node starts before its store does, and waits.
+    /// Retries [`Self::sync`] with growing pauses until it succeeds: a node may start before its store.
     pub async fn hydrate(&self) {
         let start = Instant::now();
         let mut pause = Duration::from_millis(250);
         loop {
-            // Before it serves anybody, so that no receipt is complete without this node.
+            // Before it serves a request, so that no receipt is complete without this node.
             if let Err(error) = self.keystore.replica().publish().await {
                 tracing::debug!("the other nodes do not know of this one yet: {error:?}");
             }
@@ -151,7 +151,7 @@ impl App {
         }
     }
 
-    /// Learns what the store can be relied on for, with growing pauses while it does not answer.
+    /// Probes the store, with growing pauses while it does not answer.
     pub async fn probe_store(&self) {
         let mut pause = Duration::from_millis(250);
         while let Err(error) = self.bucket.probe().await {
@@ -161,13 +161,13 @@ impl App {
         }
     }
 
-    /// Follows the other nodes, keeps limits small and writes down what keys are used for, until dropped. Streams, limits and
-    /// usage have loops of their own, for which polling never waits.
+    /// Follows the other nodes, removes idle limits and flushes usage, until dropped. Streams, limits and usage have loops
+    /// of their own, so polling never waits for them.
     pub async fn follow(&self) {
         tokio::join!(self.keystore.follow(), self.follow_streams(), self.limiter.keep_small(), self.usage.follow());
     }
 
-    /// Takes in streams that were changed by hand, now and then.
+    /// Reconciles streams with the bucket once per interval: they may be changed by hand.
     async fn follow_streams(&self) {
         let interval = self.keystore.replica().settings().reconcile_interval;
         loop {
@@ -185,7 +185,7 @@ impl App {
         documents
     }
 
-    /// What is true now, for the metrics.
+    /// The current values of the gauges.
     pub async fn levels(&self) -> Levels {
         let cache = self.keystore.cache();
         Levels {
@@ -212,11 +212,11 @@ impl fmt::Debug for App {
     }
 }
 
-/// Other nodes are told of streams that this one widens, and this one reads what others widened.
+/// Announces streams that this node widens, and reloads streams that other nodes announce.
 fn share_streams(keystore: &Keystore, catalog: &Arc<StreamCatalog>) {
-    let teller = keystore.clone();
+    let announcer = keystore.clone();
     catalog.on_widened(move |tenant, stream| {
-        teller.announce_stream(tenant.clone(), stream.clone());
+        announcer.announce_stream(tenant.clone(), stream.clone());
     });
     let catalog = Arc::downgrade(catalog);
     keystore.replica().on_stream(move |tenant, stream| {
@@ -224,7 +224,7 @@ fn share_streams(keystore: &Keystore, catalog: &Arc<StreamCatalog>) {
             let (tenant, stream) = (tenant.clone(), stream.clone());
             tokio::spawn(async move {
                 if let Err(error) = catalog.reload(&tenant, &stream).await {
-                    tracing::warn!(%tenant, %stream, "a stream is taken in later: {error:?}");
+                    tracing::warn!(%tenant, %stream, "a stream that another node changed could not be read yet: {error:?}");
                 }
             });
         }

@@ -1,4 +1,4 @@
-//! From the headers of a request to the proof that its credential allows what it is about to do; or a [`Problem`].
+//! From the headers of a request to the proof that its credential allows the action, or a [`Problem`].
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use crate::sync::Lookup;
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Proof that a request presented a key that allows what it is about to do. Only [`authorize`] makes one.
+/// Proof that a request presented a key that allows its action. Only [`authorize`] makes one.
 #[derive(Debug, Clone)]
 pub struct Authorized(Rc<Inner>);
 
@@ -38,11 +38,11 @@ struct Inner {
     accepted: Cell<Accepted>,
 }
 
-/// Decides about the key that a request presents, for `action` and from where it comes. An unknown key is looked for
-/// once if another node may have issued it a moment ago. Takes nothing from any limit.
+/// Decides whether the key of a request allows `action` from the client's address. An unknown key is looked up once in the
+/// change log if another node may have just issued it. Takes nothing from any limit.
 ///
-/// Needs `web::Data<Keystore>` in the application, `web::Data<Limiter>` where limits are to hold, and
-/// `web::Data<TrustedProxies>` where proxies are trusted.
+/// Needs `web::Data<Keystore>` in the application; `web::Data<Limiter>` enforces limits, `web::Data<TrustedProxies>` trusts
+/// proxies.
 ///
 /// # Errors
 /// The [`Problem`] for the first reason against it, in the order of [`decide()`].
@@ -70,7 +70,7 @@ pub(super) async fn authorize_with(
 /// Why a request is not authorized.
 enum Refused {
     For(Problem),
-    /// No key's credential, as far as this node knows, which has not looked for it yet.
+    /// The credential is unknown here and has not been looked up in the change log yet.
     Unseen(Digest),
 }
 
@@ -103,10 +103,10 @@ fn judge(request: &HttpRequest, action: Action, header: Option<&HeaderName>) -> 
     if denial.key_id().is_some()
         && let Some(key) = keystore.cache().find(&digest)
     {
-        // Its refusals are counted too.
+        // Refusals of a known key are counted too.
         request.extensions_mut().insert(Presented::Denied { key, address, denial });
     }
-    // What cannot be read of the stated tenant is said by who tried.
+    // The header that failed to parse explains itself better than the denial does.
     let explained = unreadable.filter(|_| matches!(denial, Denial::TenantUnreadable(_)));
     Err(Refused::For(explained.unwrap_or_else(|| denial.into())))
 }
@@ -123,7 +123,7 @@ async fn look(
             Refused::Unseen(_) => Denial::Unknown.into(),
         }),
         Err(error) => {
-            tracing::debug!("an unknown key cannot be looked for: {error:?}");
+            tracing::debug!("an unknown key cannot be looked up: {error:?}");
             Err(Denial::Unverifiable.into())
         }
     }
@@ -162,7 +162,7 @@ impl Authorized {
         self.0.permit.tenant()
     }
 
-    /// Where the request comes from, if anybody can say.
+    /// The address of the client, if it is known.
     pub fn address(&self) -> Option<IpAddr> {
         self.0.address
     }
@@ -178,7 +178,7 @@ impl Authorized {
     /// Takes what the request costs from the limits of the key and its tenant.
     ///
     /// # Errors
-    /// 429 `rate_limited`; 413 when it is more than ever passes at once.
+    /// 429 `rate_limited`; 413 when the cost is above the burst of a limit.
     pub async fn acquire(&self, cost: Cost) -> Result<(), Problem> {
         let Some(limiter) = &self.0.limiter else { return Ok(()) };
         let permit = &self.0.permit;
@@ -210,7 +210,7 @@ impl Authorized {
         self.0.accepted.get()
     }
 
-    /// Says in the header fields of an answer what is left of every limit that was met.
+    /// Sets the `RateLimit` fields: what is left of every limit that applied.
     pub(super) fn show_quotas(&self, headers: &mut HeaderMap) {
         let quotas = self.0.quotas.borrow();
         if quotas.is_empty() {
@@ -227,12 +227,12 @@ impl Authorized {
     }
 }
 
-/// Proof that the admin token was presented, and the context of what is changed with it. Only `operator` makes one.
+/// Proof that the admin token was presented, and the context of its changes. Only [`operator`] makes one.
 #[derive(Debug)]
 pub struct Operator(RequestContext);
 
 impl Operator {
-    /// Who asks, by which request and from where.
+    /// The actor, the request id and the client's address.
     pub fn context(&self) -> &RequestContext {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Where a request comes from: the other end of its connection, or what proxies say that the operator trusts.
+//! The address of the client: the peer of the connection, or the one that trusted proxies report.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,15 +8,15 @@ use actix_web::{HttpRequest, web};
 use crate::key::Networks;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// How many hops are looked at, from the right.
+/// How many hops are read, from the right.
 const MAX_HOPS: usize = 32;
 
-/// The proxies whose word counts; by default nobody's.
+/// The proxies whose forwarding headers are believed; none by default.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Networks);
 
 impl TrustedProxies {
-    /// The proxies in these networks; without any, nobody is trusted.
+    /// Trusts the proxies in these networks.
     pub fn new(networks: Networks) -> Self {
         Self(networks)
     }
@@ -29,14 +29,14 @@ impl TrustedProxies {
 /// The address of the client: that of the connection, or, when that is a trusted proxy, the right-most one in
 /// `X-Forwarded-For` or `Forwarded` (RFC 7239) that is none. An IPv4 address that is written as IPv6 is given as IPv4.
 ///
-/// `None` when a trusted proxy says nothing, something unreadable, or of trusted proxies only; and when both fields are
-/// there and differ, because one of them may have come from the client.
+/// `None` when a trusted proxy sends neither field, an unreadable one, or one with trusted proxies only; and when both
+/// fields are there and differ, because one of them may have come from the client.
 pub fn address(request: &HttpRequest, proxies: &TrustedProxies) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     if proxies.trust(peer) { forwarded(request.headers(), proxies) } else { Some(peer) }
 }
 
-/// The same by the proxies that the application trusts: its `web::Data<TrustedProxies>`, else nobody.
+/// The same with the proxies in the application's `web::Data<TrustedProxies>`; without it no proxy is trusted.
 pub fn of(request: &HttpRequest) -> Option<IpAddr> {
     match request.app_data::<web::Data<TrustedProxies>>() {
         Some(proxies) => address(request, proxies),
@@ -65,7 +65,8 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(values.ok()?.join(","))
 }
 
-/// The first hop from the right that is no trusted proxy. What cannot be read ends the search: it hides the rest.
+/// The first hop from the right that is no trusted proxy. An unreadable hop ends the search, because hops left of it may
+/// be forged.
 fn client(hops: impl Iterator<Item = Option<IpAddr>>, proxies: &TrustedProxies) -> Option<IpAddr> {
     hops.take(MAX_HOPS).map_while(|hop| hop).find(|hop| !proxies.trust(*hop))
 }
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_is_believed() {
+    fn untrusted_peers_are_not_believed() {
         let spoofed = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.1")];
         assert_eq!(seen("203.0.113.9", &spoofed).unwrap(), "203.0.113.9");
         assert_eq!(seen("[::ffff:203.0.113.9]", &spoofed).unwrap(), "203.0.113.9");

@@ -12,18 +12,18 @@ use actix_web::HttpRequest;
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a client that has closed its sending side is taken to be waiting, while nothing is sent to it. The kernel does
-/// not tell whether such a client has also closed the other side.
+/// How long a client that has closed its sending side counts as present while nothing is sent to it. The kernel does not
+/// report whether such a client has closed its receiving side too.
 pub const HANG_UP_GRACE: Duration = Duration::from_secs(2);
 
-/// A stream that notes what requests want to know about their connection.
+/// A stream that records the state of its connection for requests.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     stream: TcpStream,
     connection: Rc<Connection>,
 }
 
-/// What requests want to know about their connection: data of the connection, in actix's words.
+/// The state of a connection, for its requests: what actix calls data of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     /// The client has closed its sending side.
@@ -35,8 +35,8 @@ pub(super) struct Connection {
     full: Cell<bool>,
 }
 
-/// Waits until the client has hung up: it has closed its sending side, and for [`HANG_UP_GRACE`] nothing was sent that
-/// would have told whether it is still there. Never, when the server does not know its connections.
+/// Waits until the client has hung up: it has closed its sending side, and nothing was sent to it for [`HANG_UP_GRACE`].
+/// Never returns where the server does not record its connections.
 pub(super) fn hung_up(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     async move {

@@ -20,8 +20,7 @@ const PLAIN_SCHEMES: [&[u8]; 4] = [b"bearer", b"apikey", b"token", b"splunk"];
 const TENANT_STATEMENTS: [HeaderName; 2] =
     [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-p-tenant")];
 
-/// The names of further headers that carry an API key as `X-API-KEY` does. An actix application that wants some puts a
-/// `web::Data<ApiKeyHeaders>` into its data; without it there is `X-API-KEY` alone.
+/// The headers that carry an API key. An actix application adds names to `X-API-KEY` with a `web::Data<ApiKeyHeaders>`.
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeyHeaders(Vec<HeaderName>);
 
@@ -42,8 +41,8 @@ impl ApiKeyHeaders {
     }
 }
 
-/// The headers of a request that say who sends it. They are gone through once: there are few, and to look for a name
-/// means to hash it.
+/// The headers of a request that authenticate it, found in one pass: comparing the few there are is cheaper than hashing
+/// each name.
 #[derive(Debug, Default)]
 pub struct AuthHeaders<'a> {
     /// All headers that carry an API key count as one: two of them are one repeated.
@@ -95,13 +94,13 @@ impl<'a> AuthHeaders<'a> {
         let presented = self.credential()?;
         match Credential::parse(&presented) {
             Ok(credential) => Ok(credential.digest()),
-            // No credential has a comma in it, but two of them do that were joined on the way (RFC 9110, section 5.2).
+            // A comma means that two credentials were joined on the way (RFC 9110, section 5.2): none contains one.
             Err(_) if presented.is_ascii() && presented.contains(&b',') => Err(Denial::Ambiguous),
             Err(malformed) => Err(malformed.into()),
         }
     }
 
-    /// What was presented as the credential, in clear text, whether it can be a key or not.
+    /// The presented credential in clear text, well-formed or not.
     ///
     /// # Errors
     /// [`Denial::Missing`] without one, [`Denial::Ambiguous`] with more than one in fields of their own,
@@ -128,7 +127,7 @@ impl<'a> AuthHeaders<'a> {
         Ok(token.map(|(_, token)| token.trim()))
     }
 
-    /// What the client says its tenant is; compared with the key's tenant, never used to choose one.
+    /// The tenant that the client states; compared with the key's tenant, never used to choose one.
     ///
     /// # Errors
     /// 400 when a statement is empty, repeated or not ASCII, or when two of them differ.
@@ -183,8 +182,8 @@ enum Scheme {
     Basic,
 }
 
-/// Scheme names are case-insensitive (RFC 9110, section 11.1). Schemes that are not ours are ignored: they are meant for
-/// somebody else on the way.
+/// Scheme names are case-insensitive (RFC 9110, section 11.1). Other schemes are ignored: they may be
+/// for a proxy.
 fn scheme(value: &HeaderValue) -> Option<(Scheme, &[u8])> {
     let bytes = value.as_bytes();
     let (name, rest) = bytes.split_at(bytes.iter().position(|&byte| byte == b' ').unwrap_or(bytes.len()));
@@ -214,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    const KEY: &str = "brought-along-by-somebody-else-0123";
+    const KEY: &str = "imported-from-another-system-01234";
 
     fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! What handlers ask for in their signatures.
+//! Extractors: the arguments of handlers.
 
 use std::future::{Ready, ready};
 use std::ops::Deref;
@@ -31,7 +31,7 @@ impl FromRequest for Permit {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    /// Gives what [`super::middleware::api_key::require`] put there.
+    /// Fails with 500 on a route without [`super::middleware::api_key::require`].
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let permit = request.extensions().get::<Self>().cloned();
         ready(
@@ -69,7 +69,7 @@ impl FromRequest for RunningSession {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    /// Gives what [`super::middleware::query_session::hold`] put there.
+    /// Fails with 500 on a route without [`super::middleware::query_session::hold`].
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let session = request.extensions().get::<Self>().cloned();
         ready(session.ok_or_else(|| unprepared("a handler takes a session: wrap its route in query_session::hold")))
@@ -81,8 +81,8 @@ fn unprepared(how_to_fix: &str) -> Problem {
     Problem::new(Code::Internal, "The server is not set up.")
 }
 
-/// A JSON body of at most [`MAX_JSON_BYTES`]. A refusal names the line, and no value: a key pasted into the wrong field
-/// must not come back.
+/// A JSON body of at most [`MAX_JSON_BYTES`]. A refusal names the line but repeats no value: it may be a key pasted into the
+/// wrong field.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -140,7 +140,7 @@ fn json(
     }
 }
 
-/// Whether a body is JSON as it stands, by what the request says of it. A PATCH changes the fields that it names and clears
+/// Whether the request declares a JSON body. A PATCH changes the fields that it names and clears
 /// those that are `null`, which is what a merge patch is (RFC 7396).
 fn check_json(request: &HttpRequest) -> Result<(), Problem> {
     refuse_encoded(request)?;
@@ -167,7 +167,7 @@ pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
-/// Refuses at once what says that it is too large.
+/// Refuses a body whose `Content-Length` is too large before reading it.
 ///
 /// # Errors
 /// 413.

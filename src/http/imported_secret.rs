@@ -1,4 +1,4 @@
-//! A secret that a body brings along: the API key itself, or what is kept of one.
+//! An imported secret in a body: the API key itself, or its digest and hint.
 
 use std::fmt;
 
@@ -27,12 +27,12 @@ pub struct DigestText(Digest);
 
 impl<'de> Deserialize<'de> for DigestText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Zeroizing::new(String::deserialize(deserializer)?); // Somebody may have put the key itself here.
+        let text = Zeroizing::new(String::deserialize(deserializer)?); // A client may have put the key itself here.
         Digest::parse(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
-/// The last four characters of a secret of which only the digest is told.
+/// The last four characters of a secret that is imported by its digest.
 #[derive(Debug, Clone, Copy)]
 pub struct HintText(Hint);
 
@@ -43,12 +43,12 @@ impl<'de> Deserialize<'de> for HintText {
     }
 }
 
-/// What `apiKey`, or `digest` with an optional `hint`, say; `None` when a secret is to be made.
+/// The secret that `apiKey`, or `digest` with an optional `hint`, imports; `None` when the server is to generate one.
 ///
 /// # Errors
-/// 400 when they say two things, or an API key that is not taken: the admin token is none either. A digest tells nothing
-/// about how easy its secret is to guess.
-pub fn brought(
+/// 400 when both are there, when the API key breaks the rules of [`own::judge`], or when it is the admin token. A digest
+/// cannot be checked for how easily its secret is guessed.
+pub fn imported_secret(
     app: &App,
     key_type: KeyType,
     api_key: Option<&PlainText>,
@@ -66,10 +66,10 @@ pub fn brought(
     Ok(Some(Brought { digest, hint, own: true }))
 }
 
-/// Who has the admin token must not be let in as the holder of a key.
+/// The admin token must not be a key as well.
 ///
 /// # Errors
-/// 400 when this is its digest.
+/// 400 when this is the digest of the admin token.
 pub fn refuse_admin_token(app: &App, digest: &Digest) -> Result<(), Problem> {
     if app.admin_token.is(digest) {
         return Err(Problem::invalid("The admin token cannot be an API key."));

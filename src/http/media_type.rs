@@ -1,11 +1,11 @@
-//! What a request says about its body: `Content-Type` and `Content-Encoding` (RFC 9110, sections 8.3 and 8.4).
+//! How a request declares its body: `Content-Type` and `Content-Encoding` (RFC 9110, sections 8.3 and 8.4).
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
 
 use super::error::{Code, Problem};
 
-/// The type of a body in lower case, without parameters; empty when the request says nothing of it.
+/// The type of a body in lower case, without parameters; empty without a `Content-Type`.
 ///
 /// # Errors
 /// 400 when the field is repeated, 415 when it is not ASCII, or names another charset than UTF-8: bodies are read as

@@ -1,26 +1,26 @@
 //! HTTP: every route and the right that it needs, on this page.
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
-//! 2. [`mod@route`]: what a line of the table below is.  [`mod@authorize`]: from headers to the proof of a right.
-//! 3. [`mod@routes`]: the handlers.  [`extract`]: what they ask for.
+//! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`]: from headers to the proof of a right.
+//! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
-//! 5. [`credential`]: where a client may put its key.  [`client`]: where it is.  [`media_type`]: what a body is.
-//!    `accept`: what an answer may be.  [`brought`], `settings`: a secret, and the settings of a key, in a body.
+//! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the type of a body.
+//!    `accept`: content negotiation.  [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
 //!    [`receive`]: a body of events, within its memory.
-//! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that nobody wants.
+//! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that are not read.
 //! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
-//! 8. [`error`]: the one map from what went wrong to an answer.
+//! 8. [`error`]: the one map from errors to answers.
 
 mod accept;
 pub(crate) mod app;
 pub(crate) mod authorize;
 pub(crate) mod body;
-pub(crate) mod brought;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod credential;
 pub(crate) mod error;
 pub(crate) mod extract;
+pub(crate) mod imported_secret;
 pub(crate) mod media_type;
 pub mod middleware;
 pub(crate) mod receive;

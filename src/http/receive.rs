@@ -1,4 +1,4 @@
-//! The body of events, read into memory that was set aside for it before.
+//! A body of events, read into memory that was reserved for it before.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::error::{Code, Problem};
 use super::extract::{check_length, too_large};
 use crate::ingest::Reservation;
 
-/// How long memory is kept for what a client says it will send. Whoever is slower pays for each part as it arrives, and
-/// is refused when there is no room for it: many slow clients must not keep the memory from others.
+/// How long memory stays reserved for the declared length of a body. After that, memory is reserved for each part as it
+/// arrives, and the request is refused when there is none: many slow clients must not hold memory that others need.
 const RESERVED_FOR: Duration = Duration::from_secs(5);
 
 /// A whole body, and the memory it fills.
@@ -23,7 +23,7 @@ const RESERVED_FOR: Duration = Duration::from_secs(5);
 pub struct Received {
     /// The body as it was sent.
     pub body: Bytes,
-    /// Goes on to [`crate::ingest::Ingest::read`].
+    /// Passed to [`crate::ingest::Ingest::read`].
     pub reservation: Reservation,
 }
 
@@ -66,7 +66,7 @@ async fn read(app: &App, mut payload: Payload, reservation: &mut Reservation) ->
     }
 }
 
-/// The length that a request states, 0 when it has no body; `None` when it tells as it goes.
+/// The declared length of a body, 0 without one; `None` for a chunked body.
 fn stated_length(request: &HttpRequest) -> Option<u64> {
     let headers = request.headers();
     match headers.get(header::CONTENT_LENGTH) {

@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// Settings none of which is the default, and a field of the body.
+    /// Settings that all differ from the default, and a field of the body.
     fn all() -> serde_json::Value {
         let all = json!({
             "own": 1, "streams": ["web-*"], "sourceId": "web", "trustLevel": "low", "allowedCidrs": ["10.0.0.0/8"],

@@ -1,6 +1,6 @@
-//! Bodies that nobody wants. When an answer comes before the body of its request was read, little more of that is read,
-//! and then the connection ends. It must not end at once: a client that is still sending would be told of a reset, and
-//! might never look at the answer.
+//! Bodies that are not read. After an answer that comes before the end of its request's body, little more of the body is
+//! read, and then the connection ends. It must not end at once: a client that is still sending would see a reset and might
+//! never read the answer.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -23,7 +23,7 @@ pub const MAX_UNREAD_BYTES: usize = 256 * 1024;
 /// How long the connection lasts after such an answer.
 pub const MAX_LINGER: Duration = Duration::from_secs(1);
 
-/// The body of a request, which its handler reads, and what answers the request in the end.
+/// The body of a request, shared between its handler and its answer.
 #[derive(Clone)]
 pub(super) struct RequestBody(Rc<Shared>);
 

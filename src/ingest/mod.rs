@@ -29,5 +29,5 @@ pub use body::{ContentEncoding, Upload, inflate};
 pub use budget::Reservation;
 pub use contents::Form;
 pub use decode::{Batch, CommonFields, Decoded, Fault, Framing, MAX_EVENTS, Places, Sample, Text, decode};
-pub use intake::{Ingest, IngestSettings, Origin, SetAside, Stored, Unstored};
+pub use intake::{Ingest, IngestSettings, Origin, Stored, Unstored};
 pub use system::SystemWriter;

@@ -12,12 +12,12 @@ use super::id::{InvalidId, Label, display_inner, textual};
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Actor {
-    /// Whoever presented the admin token: `admin`.
+    /// The holder of the admin token: `admin`.
     AdminToken,
     /// Keyloft itself, for maintenance: `system`.
     System,
-    /// Somebody known only by name: the program that embeds Keyloft, a command that needs no server, or whom a file that
-    /// was written by hand names.
+    /// Known only by name: a program that embeds Keyloft, a command without a server, or the name in a file that was written
+    /// by hand.
     Named(Label),
 }
 
@@ -97,7 +97,7 @@ pub struct Attribution {
     pub request_id: Option<RequestId>,
 }
 
-/// Reads a field that older files may use for something else: what cannot be read is not known.
+/// Reads a field that older files may use for something else: a value that cannot be parsed is unknown.
 pub(crate) fn lenient<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text.parse().ok()),

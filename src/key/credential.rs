@@ -1,6 +1,6 @@
 //! Reading a presented API key: a ladder of cheap checks with named errors, so that garbage costs neither a hash nor a
-//! lookup. `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more; or a secret that somebody
-//! brought along, of which only length and alphabet can be told.
+//! lookup. It is `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more; or an imported secret,
+//! whose length and alphabet alone can be checked.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ pub(super) const PREFIX_LEN: usize = 7;
 pub(super) const SECRET_LEN: usize = 43;
 pub(super) const CHECKSUM_LEN: usize = 6;
 pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
-/// How long a secret may be that was brought along.
+/// The lengths of imported secrets.
 pub(super) const OWN_LEN: std::ops::RangeInclusive<usize> = 32..=128;
 /// What only secrets of our own making start with.
 const RESERVED_PREFIX: &[u8] = b"kl_";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A well-formed API key that somebody presented. Whether it is anybody's is for a lookup to say.
+/// A well-formed API key that was presented. A lookup finds out whether it belongs to a key.
 #[derive(Clone, Copy)]
 pub struct Credential<'a> {
     bytes: &'a [u8],
@@ -26,7 +26,7 @@ pub struct Credential<'a> {
 /// The first rung of the ladder that a text fell from. For logs and metrics; clients see one 401 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCredential {
-    /// It starts with neither `kl_ing_` nor `kl_qry_`, and is too short or too long for a secret that was brought along.
+    /// It starts with neither `kl_ing_` nor `kl_qry_`, and is too short or too long for an imported secret.
     #[error("unknown prefix")]
     Prefix,
     /// It is not 56 bytes long.
@@ -70,24 +70,24 @@ impl<'a> Credential<'a> {
         Ok(Self { bytes, key_type: Some(key_type) })
     }
 
-    /// A secret that was brought along: it may look like anything, but not like a key of ours.
+    /// An imported secret: it may look like anything except a key of Keyloft.
     fn own(bytes: &'a [u8]) -> Result<Self, MalformedCredential> {
         if !OWN_LEN.contains(&bytes.len()) || bytes.starts_with(RESERVED_PREFIX) {
             return Err(MalformedCredential::Prefix);
         }
-        // A comma would make two of it in a header.
+        // A comma in a header would make two values of it.
         if !all(bytes, |byte| byte.is_ascii_graphic() && byte != b',') {
             return Err(MalformedCredential::Alphabet);
         }
         Ok(Self { bytes, key_type: None })
     }
 
-    /// The type that the prefix claims; `None` for a secret that was brought along.
+    /// The type that the prefix claims; `None` for an imported secret.
     pub fn key_type(&self) -> Option<KeyType> {
         self.key_type
     }
 
-    /// What a lookup searches for.
+    /// The digest to look up.
     pub fn digest(&self) -> Digest {
         Digest::of(self.bytes)
     }

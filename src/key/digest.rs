@@ -12,7 +12,7 @@ use super::id::InvalidId;
 
 /// The SHA-256 of a whole API key: all that is stored or cached of it.
 ///
-/// It tells nothing about the key, yet stays out of logs: `Debug` is silent and there is no `Display`.
+/// It reveals nothing about the key, yet stays out of logs: `Debug` is silent and there is no `Display`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
@@ -22,7 +22,7 @@ impl Digest {
         Self(Sha256::digest(secret).into())
     }
 
-    /// Compares in constant time, so that timing tells nothing about the stored digest.
+    /// Compares in constant time, so that timing reveals nothing about the stored digest.
     pub fn verify(&self, presented: &Self) -> bool {
         // By words: `subtle` compares slices byte by byte, which costs as much as the rest of a lookup.
         let equal = self.words().zip(presented.words()).fold(Choice::from(1), |equal, (a, b)| equal & a.ct_eq(&b));
@@ -72,7 +72,7 @@ impl Digest {
     }
 }
 
-/// What each hexadecimal digit in lower case is worth; for any other byte, more than that.
+/// The value of each lower-case hexadecimal digit; a larger one for any other byte.
 const NIBBLES: [u8; 256] = {
     let (mut nibbles, mut worth) = ([u8::MAX; 256], 0);
     while worth < 16 {

@@ -1,4 +1,4 @@
-//! Names of things. Each is parsed once, at the edge; whoever holds one may rely on what its type lists.
+//! Ids and names. Each is parsed once, at the edge; a value of a type keeps the rules that the type lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::digest::Digest;
 
-/// Why a text is not the name it was meant to be. The message states the rule, never the text.
+/// Why a text is not a valid name. The message states the rule, never the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}")]
 pub struct InvalidId {

@@ -1,8 +1,8 @@
-//! What a key is for, and the state it is in.
+//! The type and the state of a key.
 
 use serde::{Deserialize, Serialize};
 
-/// What a key is for. It never changes.
+/// The type of a key. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyType {
@@ -16,7 +16,7 @@ impl KeyType {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::Ingestion, Self::Query];
 
-    /// The word of documents, routes and metrics.
+    /// The name in documents, routes and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ingestion => "ingestion",
@@ -33,7 +33,7 @@ impl KeyType {
     }
 }
 
-/// What an operator has decided about a key. Expiry is no state: it is derived from the clock on use.
+/// The state that an operator sets. Expiry is no state: it is derived from the clock on use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
@@ -47,7 +47,7 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// The word of documents, routes and metrics.
+    /// The name in documents, routes and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -57,7 +57,7 @@ impl KeyState {
     }
 }
 
-/// Display and `FromStr` by the same words that serde uses.
+/// Display and `FromStr` with the names that serde uses.
 macro_rules! worded {
     ($name:ident, $what:literal, $rule:literal, [$($word:ident),*]) => {
         impl std::fmt::Display for $name {

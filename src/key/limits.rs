@@ -1,4 +1,4 @@
-//! How much of a key or a tenant may be used in a minute.
+//! Rate limits of keys and tenants.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::InvalidId;
 
-/// Bounds on use; `None` is no bound. Each stands for itself: a request counts against all three.
+/// Rate limits; `None` is no limit. They are independent: a request counts against all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
@@ -27,13 +27,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Whether nothing is bounded.
+    /// Whether there is no limit.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The limits of a key. Most keys have none: those take no room.
+/// The limits of a key. Most keys have none, which takes no memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyLimits(Option<Box<Limits>>);
 
@@ -43,7 +43,7 @@ impl KeyLimits {
         self.0.as_deref().copied().unwrap_or_default()
     }
 
-    /// Whether nothing is bounded.
+    /// Whether there is no limit.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }
@@ -67,13 +67,13 @@ impl<'de> Deserialize<'de> for KeyLimits {
     }
 }
 
-/// So much in a minute: whatever window one looks at, no more than `burst`, and `per_minute` for each minute of it.
+/// A rate: in any window at most `burst`, and `per_minute` for each minute of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rate {
-    /// What comes back in a minute.
+    /// How much becomes available in a minute.
     pub per_minute: NonZeroU64,
-    /// What may be used at once; as much as `per_minute` when nobody says otherwise.
+    /// How much may be used at once; `per_minute` by default.
     pub burst: NonZeroU64,
 }
 
@@ -81,7 +81,7 @@ impl Rate {
     /// The largest number in a rate: a tebibyte a minute.
     pub const MAX: u64 = 1 << 40;
 
-    /// A rate whose burst is what comes back in a minute.
+    /// A rate whose burst is `per_minute`.
     ///
     /// # Errors
     /// [`InvalidId`] outside 1 to [`Rate::MAX`].
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// Reads an object and nothing else: what serde derives also takes the fields of a struct in a row.
+/// Accepts an object only: what serde derives also accepts an array of the fields.
 fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct Object<T>(PhantomData<T>);
 

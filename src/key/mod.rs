@@ -1,17 +1,16 @@
-//! Keys as values: what they are called, what they may do, what their secret looks like. Pure: no clock, no store, no
-//! HTTP.
+//! Keys as values: names, settings and secrets. Pure: no clock, no store, no HTTP.
 //!
 //! 1. [`id`]: tenants, keys, nodes, names and labels, each parsed once at the edge.
-//! 2. [`kind`]: what a key is for, and the state it is in.
+//! 2. [`kind`]: the type and the state of a key.
 //! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
-//! 4. [`digest`]: what is kept of a secret.
+//! 4. [`digest`]: the digest of a secret.
 //! 5. [`credential`]: reading a presented API key, by cheap checks first.
-//! 6. [`secret`]: making an API key.  [`own`]: bringing one along.
-//! 7. [`network`], [`limits`]: where a key may be used from, and how much.
-//! 8. [`settings`]: what a key may have besides.  [`record`]: a key as the keystore knows it.  [`rotation`]: the secrets it had before.
+//! 6. [`secret`]: generating an API key.  [`own`]: importing a secret.
+//! 7. [`network`], [`limits`]: the networks and rate limits of a key.
+//! 8. [`settings`]: the settings of a key.  [`record`]: a key as the keystore knows it.  [`rotation`]: its older secrets.
 //! 9. [`pattern`]: names of keys with `*`.
-//! 10. [`tenant`]: whose keys they are.
-//! 11. [`actor`]: who makes a change, and by which request.
+//! 10. [`tenant`]: tenants, and the lifetimes of their keys.
+//! 11. [`actor`]: who makes a change, and in which request.
 
 pub(crate) mod actor;
 pub(crate) mod credential;

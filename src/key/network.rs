@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::InvalidId;
 
-/// Networks in CIDR notation, IPv4 and IPv6 (RFC 4632, RFC 4291). Without any, every address is fine.
+/// Networks in CIDR notation, IPv4 and IPv6 (RFC 4632, RFC 4291). Without any, every address is allowed.
 ///
 /// ```
 /// use keyloft::key::Networks;
@@ -26,13 +26,13 @@ impl Networks {
     /// How many networks one key may carry.
     pub const MAX: usize = 64;
 
-    /// Whether a request from `address` is fine. An IPv4 address that is written as IPv6 counts as what it is.
+    /// Whether requests from `address` are allowed. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn allow(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.is_empty() || self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Whether every address is fine.
+    /// Whether every address is allowed.
     pub fn is_any(&self) -> bool {
         self.0.is_empty()
     }
@@ -42,7 +42,7 @@ impl Networks {
         self.0.iter()
     }
 
-    /// Reads networks in the form of documents.
+    /// Parses networks as documents write them.
     ///
     /// # Errors
     /// [`InvalidId`] when one is no network, has bits beyond its mask, or there are more than [`Networks::MAX`].
@@ -56,8 +56,8 @@ impl Networks {
     }
 }
 
-/// One network; a plain address is the network of itself. `None` for anything else: `10.0.0.1/8` is a slip. An IPv4
-/// network that is written as IPv6 (RFC 4291, section 2.5.5.2) is what it is.
+/// One network; a plain address is a network of one. `None` for anything else: `10.0.0.1/8` is a mistake. An IPv4-mapped
+/// IPv6 network (RFC 4291, section 2.5.5.2) counts as IPv4.
 fn network(text: &str) -> Option<IpNet> {
     const MAPPED_BITS: u8 = 96;
     let (address, bits) = match text.split_once('/') {

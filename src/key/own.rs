@@ -1,19 +1,19 @@
-//! Secrets that people bring along: what is taken, and what is too easy to guess.
+//! Imported secrets: which are accepted, and which are too easy to guess.
 
 use super::credential::{Credential, OWN_LEN, PREFIX_LEN};
 use super::{Digest, Hint, InvalidId, KeyType};
 
-/// How long a secret is at least, in characters.
+/// The shortest secret, in characters.
 pub const MIN_LEN: usize = *OWN_LEN.start();
 
-/// How many different characters a secret has at least. Thirty-two random digits miss this about once in a thousand.
+/// The fewest different characters of a secret. Thirty-two random digits miss this about once in a thousand.
 const MIN_DISTINCT: usize = 8;
-/// How many pieces a secret has at least: see [`pieces`]. Thirty-two random digits have about thirty.
+/// The fewest pieces of a secret: see [`pieces`]. Thirty-two random digits have about thirty.
 const MIN_PIECES: usize = 16;
-/// How long a piece is at least that repeats what stood before, or goes on from it.
+/// The shortest piece that counts as a run or a repetition.
 const MIN_PIECE: usize = 3;
 
-/// Judges a secret that somebody brings along for a key of `key_type`, and gives what is kept of it.
+/// Checks a secret that is imported for a key of `key_type`, and returns its digest and hint.
 ///
 /// It is 32-128 visible ASCII characters without a comma, or an API key that Keyloft made for the same type; nothing
 /// else starts with `kl_`. It is not repetitive.
@@ -52,7 +52,7 @@ fn is_repetitive(text: &[u8]) -> bool {
     seen.iter().filter(|seen| **seen).count() < MIN_DISTINCT || pieces(text) < MIN_PIECES
 }
 
-/// In how many pieces a text can be told: a run (`abc`, `321`, `xxx`), something that stood before, or one character.
+/// The number of pieces of a text, each a run (`abc`, `321`, `xxx`), something that stood before, or one character.
 fn pieces(text: &[u8]) -> usize {
     let (mut at, mut count) = (0, 0);
     while at < text.len() {
@@ -63,14 +63,14 @@ fn pieces(text: &[u8]) -> usize {
     count
 }
 
-/// How long the text begins by counting up, down, or not at all.
+/// The length of the run at the start: counting up, down, or repeating one character.
 fn run(text: &[u8]) -> usize {
     let step = |pair: &[u8]| i16::from(pair[1]) - i16::from(pair[0]);
     let Some(first) = text.get(..2).map(step).filter(|first| first.abs() <= 1) else { return 1 };
     1 + text.windows(2).take_while(|pair| step(pair) == first).count()
 }
 
-/// How much of what begins at `at` has stood before; it may overlap itself.
+/// How many characters from `at` repeat an earlier part, which may overlap them.
 fn repeat(text: &[u8], at: usize) -> usize {
     let common = |start: usize| text[start..].iter().zip(&text[at..]).take_while(|(a, b)| a == b).count();
     (0..at).map(common).max().unwrap_or(0)

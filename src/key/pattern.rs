@@ -1,4 +1,4 @@
-//! Names of keys with `*`, for those who mean many at once.
+//! Patterns of key names.
 
 use std::fmt;
 use std::str::FromStr;

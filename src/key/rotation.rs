@@ -1,4 +1,4 @@
-//! A key and the secrets it had before: after a rotation the old one works on until its overlap ends.
+//! The older secrets of a key: after a rotation, the old secret keeps working until its overlap ends.
 
 use chrono::{DateTime, Utc};
 
@@ -53,8 +53,8 @@ impl TryFrom<Vec<OlderSecret>> for OlderSecrets {
 pub struct TooManySecrets;
 
 impl ApiKey {
-    /// Gives the key a new secret. The one it had works until `until`, and those before it no longer than that; what no
-    /// longer works at `now` is forgotten.
+    /// Gives the key a new secret. The current one works until `until`, and older ones no longer than that; secrets that no
+    /// longer work at `now` are removed.
     ///
     /// # Errors
     /// [`TooManySecrets`] when more than [`OlderSecrets::MAX`] would overlap.
@@ -81,8 +81,8 @@ impl ApiKey {
         std::iter::once(&self.digest).chain(self.older.iter().map(|older| &older.digest))
     }
 
-    /// The first instant at which this secret opens the key no longer, unless somebody changes it; `None` is never. Anything
-    /// but a secret of the key never did.
+    /// When `digest` stops being accepted, unless the key is changed; `None` is never. A digest of another secret is already
+    /// expired.
     pub fn secret_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {
         let of_secret = match self.older_until(digest) {
             None if self.digest.verify(digest) => None,
@@ -91,12 +91,12 @@ impl ApiKey {
         [self.expires_at, of_secret].into_iter().flatten().min()
     }
 
-    /// Until when an older secret of this key works; `None` for what is none of them, or the one it has now.
+    /// Until when an older secret of this key works; `None` for its current secret and for others.
     pub fn older_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {
         self.older_secret(digest).map(|older| older.until)
     }
 
-    /// The older secret of this digest; `None` for what is none of them, or the one it has now.
+    /// The older secret with this digest; `None` for the current secret and for others.
     pub fn older_secret(&self, digest: &Digest) -> Option<&OlderSecret> {
         if self.older.is_empty() || self.digest.verify(digest) {
             return None;

@@ -46,12 +46,12 @@ impl PlainSecret {
         Ok(Self(text))
     }
 
-    /// What is kept of the secret.
+    /// The digest, which is stored.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.0)
     }
 
-    /// The last four characters, which lists show so that people can tell keys apart.
+    /// The last four characters, which lists show so that people can distinguish keys.
     pub fn hint(&self) -> Hint {
         Hint::of(&self.0)
     }
@@ -110,7 +110,7 @@ impl Hint {
         }
     }
 
-    /// The characters; empty when nothing is known.
+    /// The characters; empty when unknown.
     pub fn as_str(&self) -> &str {
         if self.0 == [0; 4] { "" } else { std::str::from_utf8(&self.0).unwrap_or_default() }
     }

@@ -1,4 +1,4 @@
-//! What a key may have besides its name, type and secret. A new setting is added here and to the request bodies in
+//! The settings of a key besides its name, type and secret. A new setting is added here and to the request bodies in
 //! `http/settings.rs`: records, documents, snapshots and answers carry all of them, and the compiler names each place that
 //! forgets one.
 
@@ -20,13 +20,13 @@ pub struct KeySettings {
     pub trust_level: TrustLevel,
     /// The networks it may be used from.
     pub allowed_cidrs: Networks,
-    /// How much it may be used.
+    /// Its rate limits.
     pub limits: KeyLimits,
     /// The operator's own notes.
     pub metadata: Metadata,
 }
 
-/// What an operator changes of the settings; `None` leaves one as it is.
+/// Changes of the settings; `None` leaves one as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SettingsPatch {
     /// The streams it may touch, replaced whole.
@@ -37,7 +37,7 @@ pub struct SettingsPatch {
     pub trust_level: Option<TrustLevel>,
     /// The networks it may be used from, replaced whole.
     pub allowed_cidrs: Option<Networks>,
-    /// How much it may be used, replaced whole.
+    /// Its rate limits, replaced whole.
     pub limits: Option<KeyLimits>,
     /// The operator's own notes, replaced whole.
     pub metadata: Option<Metadata>,
@@ -71,7 +71,7 @@ impl From<KeySettings> for SettingsPatch {
     }
 }
 
-/// Writes only the settings that are not what they are by default: for snapshots, which hold a million keys.
+/// Writes only the settings that differ from the default: for snapshots, which hold a million keys.
 ///
 /// # Errors
 /// Those of the serializer.
@@ -106,12 +106,12 @@ fn is_default<T: Default + PartialEq>(value: &&T) -> bool {
     **value == T::default()
 }
 
-/// How far an operator trusts the source of a key. Takes no room while it is [`TrustLevel::STANDARD`].
+/// How far an operator trusts the source of a key. [`TrustLevel::STANDARD`] takes no memory.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TrustLevel(Option<Label>);
 
 impl TrustLevel {
-    /// What it is called when nobody set one.
+    /// The default level.
     pub const STANDARD: &'static str = "standard";
 
     /// The level as text.
@@ -158,7 +158,7 @@ mod tests {
         settings: KeySettings,
     }
 
-    /// Settings none of which is the default.
+    /// Settings that all differ from the default.
     fn all() -> KeySettings {
         let settings = KeySettings {
             streams: "web-*".parse().unwrap(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::{InvalidId, display_inner, is_segment, textual};
 
-/// What the streams start with that Keyloft writes itself.
+/// The prefix of system streams.
 const SYSTEM_PREFIX: &str = "keyloft_";
 
 /// The name of a stream: a table of events in a tenant.
@@ -91,10 +91,10 @@ textual!(StreamName, StreamPattern);
 /// The streams a key may touch: the union of its patterns.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum Streams {
-    /// Every stream of the tenant but system streams (`["*"]`).
+    /// Every stream of the tenant except system streams (`["*"]`).
     #[default]
     All,
-    /// Those that one of these patterns covers; none when empty.
+    /// The streams that one of these patterns covers; none when empty.
     Matching(Box<[StreamPattern]>),
 }
 
@@ -102,8 +102,8 @@ impl Streams {
     /// How many patterns one key may carry.
     pub const MAX_PATTERNS: usize = 64;
 
-    /// Whether `stream` is covered. A system stream is covered only by patterns that start with `keyloft_`: what tells of
-    /// all keys is for nobody who merely asked for everything.
+    /// Whether `stream` is covered. `*` does not match system streams: only patterns that start with
+    /// `keyloft_` do.
     pub fn allow(&self, stream: &StreamName) -> bool {
         let meant = |pattern: &StreamPattern| !stream.is_system() || pattern.0.starts_with(SYSTEM_PREFIX);
         match self {

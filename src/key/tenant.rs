@@ -1,4 +1,4 @@
-//! Whose keys they are.
+//! Tenants, and the lifetimes of their keys.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -12,13 +12,13 @@ use super::{Actor, KeyType, Label, Limits, TenantId};
 pub struct Tenant {
     /// Its id, for ever.
     pub id: TenantId,
-    /// What people call it.
+    /// Its display name.
     pub name: Option<Label>,
-    /// The kinds of use that are refused for now.
+    /// The key types that are suspended.
     pub suspended: BTreeSet<KeyType>,
-    /// How much all its keys together may be used.
+    /// The limits of all its keys together.
     pub limits: Limits,
-    /// How long its keys last.
+    /// The lifetimes of its keys.
     pub lifetimes: Lifetimes,
     /// When it was created; `None` for the default tenant.
     pub created_at: Option<DateTime<Utc>>,
@@ -30,25 +30,25 @@ pub struct Tenant {
     pub deleted: bool,
 }
 
-/// How long the keys of a tenant last, in seconds, counted from when it is said. What was said of a key before stays.
+/// The lifetimes of a tenant's keys, in seconds from the request. Existing keys are unaffected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// What a key gets of which nothing is said.
+    /// The lifetime of a key whose request sets no expiry.
     pub default_seconds: Option<NonZeroU32>,
-    /// The most that may be said; a key that never expires is then refused.
+    /// The longest lifetime; with one, a key that never expires is refused.
     pub max_seconds: Option<NonZeroU32>,
 }
 
-/// When a key would end, and may not.
+/// Why a requested expiry is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrongEnd {
-    /// It would never have worked.
+    /// It is in the past.
     #[error("expiresAt must be in the future")]
     Past,
-    /// It would last longer than the tenant's keys may.
+    /// It is beyond the longest lifetime of the tenant.
     #[error("keys of this tenant last at most {max_seconds} seconds")]
     TooLate {
-        /// How long they may last.
+        /// The longest lifetime.
         max_seconds: NonZeroU32,
     },
 }
@@ -59,11 +59,11 @@ pub enum WrongEnd {
 pub struct DefaultAboveMax;
 
 impl Lifetimes {
-    /// When a key ends of which this is said at `now`: `None` is nothing, `Some(None)` that it never ends. A maximum is
-    /// also the default of those who set none.
+    /// Resolves a requested expiry at `now`: `None` when the request sets none, `Some(None)` for never. A maximum without a
+    /// default is also the default.
     ///
     /// # Errors
-    /// [`WrongEnd`] when that may not be said.
+    /// [`WrongEnd`] when the expiry is refused.
     pub fn first_end(
         &self,
         said: Option<Option<DateTime<Utc>>>,
@@ -78,10 +78,10 @@ impl Lifetimes {
         }
     }
 
-    /// Whether a key may end at `end` when that is said at `now`; `None` is never.
+    /// Checks an expiry that is requested at `now`; `None` is never.
     ///
     /// # Errors
-    /// [`WrongEnd`] when it may not.
+    /// [`WrongEnd`] when it is refused.
     pub fn check_end(&self, end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), WrongEnd> {
         match self.max_seconds {
             _ if end.is_some_and(|end| end <= now) => Err(WrongEnd::Past),
@@ -92,10 +92,10 @@ impl Lifetimes {
         }
     }
 
-    /// Whether the two fit.
+    /// Checks that the default is not above the maximum.
     ///
     /// # Errors
-    /// [`DefaultAboveMax`] when they do not.
+    /// [`DefaultAboveMax`] when it is.
     pub fn check(&self) -> Result<(), DefaultAboveMax> {
         match (self.default_seconds, self.max_seconds) {
             (Some(default), Some(max)) if default > max => Err(DefaultAboveMax),
@@ -124,7 +124,7 @@ impl Tenant {
         }
     }
 
-    /// A tenant whose record cannot be read: everything is refused until it can, because a suspension may stand in it.
+    /// A tenant whose document cannot be read: all use is refused, because the document may suspend it.
     pub fn unreadable(id: TenantId) -> Self {
         Self { suspended: KeyType::ALL.into(), ..Self::new(id) }
     }

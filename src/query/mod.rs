@@ -56,5 +56,5 @@ mod tokens;
 mod using;
 
 pub use engine::{Engine, QuerySettings};
-pub use request::{Access, QueryRequest, Scope, TimeRange};
-pub use rows::{Format, Rows, Stopper};
+pub use request::{Access, QueryRequest, Scope};
+pub use rows::Format;

@@ -29,4 +29,4 @@ pub(crate) use bucket::{Listed, Stored, Tag, Version, Written};
 pub use location::StoreUrl;
 pub use mode::StoreMode;
 pub use report::{Finding, Property, Report, Verdict};
-pub(crate) use walk::{PAGE, Walk};
+pub(crate) use walk::PAGE;

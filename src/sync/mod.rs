@@ -37,7 +37,6 @@ pub mod touched;
 
 pub(crate) use crate::jitter::{around, up_to};
 pub use lookup::Lookup;
-pub use node::NodeView;
 pub use receipt::Receipt;
 pub use reconcile::Counts;
 pub use replica::Replica;

@@ -49,6 +49,7 @@ impl Book {
     }
 
     /// How many keys it speaks of.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.values().map(HashMap::len).sum()
     }

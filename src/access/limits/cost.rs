@@ -1,14 +1,14 @@
-//! What a request takes, and the limits that it meets.
+//! The cost of a request, and the limits that apply to it.
 
 use smallvec::SmallVec;
 
 use crate::access::{Dimension, LimitId, Scope};
 use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
-/// What a request takes.
+/// The cost of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
-    /// Requests: 1 when it comes, 0 for what is found inside of it later.
+    /// Requests: 1 when it arrives, 0 for its events and bytes later.
     pub requests: u64,
     /// Events.
     pub events: u64,
@@ -17,16 +17,16 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// A request of which nothing else is known yet.
+    /// A request whose events and bytes are not known yet.
     pub const REQUEST: Self = Self { requests: 1, events: 0, bytes: 0 };
 }
 
-/// What is taken from one limit.
+/// The cost for one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitCost {
     /// Which limit.
     pub limit: LimitId,
-    /// How much it lets pass.
+    /// Its rate.
     pub rate: Rate,
     /// How much is taken, in the unit of the limit; never 0.
     pub amount: u64,
@@ -44,7 +44,7 @@ impl LimitCost {
     }
 }
 
-/// What a request takes from every limit that it meets, those of the key before those of its tenant.
+/// The cost for every limit that applies, those of the key before those of its tenant.
 #[derive(Debug, Clone)]
 pub struct Costs<'a> {
     /// The tenant of the key.
@@ -69,12 +69,12 @@ impl<'a> Costs<'a> {
         self.taken.iter()
     }
 
-    /// Whether no limit is met.
+    /// Whether no limit applies.
     pub fn is_empty(&self) -> bool {
         self.taken.is_empty()
     }
 
-    /// Whether a limit of this scope is met.
+    /// Whether a limit of this scope applies.
     pub(super) fn meet(&self, scope: Scope) -> bool {
         self.iter().any(|cost| cost.limit.scope == scope)
     }

@@ -9,8 +9,8 @@ use crate::access::Dimension;
 /// The window of every rate, in seconds.
 const WINDOW: u64 = 60;
 
-/// The values of `RateLimit-Policy` (what each limit lets pass in a minute) and of `RateLimit` (what is left of each,
-/// and in how many seconds all of it is back), one after the other in one buffer; and where the second begins. ASCII.
+/// The values of `RateLimit-Policy` (the rate of each limit) and of `RateLimit` (what is left of each, and in how many
+/// seconds it is full), one after the other in one buffer; and where the second begins. ASCII.
 pub fn write(quotas: &Quotas) -> (Vec<u8>, usize) {
     let mut text = Vec::with_capacity(128);
     policy(&mut text, quotas);
@@ -38,7 +38,7 @@ fn state(text: &mut Vec<u8>, quotas: &Quotas) {
     });
 }
 
-/// Rounded up, so that a client that waits for so long has waited long enough.
+/// Rounded up, so that a client that waits this long has waited long enough.
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

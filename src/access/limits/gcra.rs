@@ -1,18 +1,18 @@
 //! The generic cell rate algorithm: pure, in whole numbers of any unit of time. `gcra.lua` computes the same in Redis;
 //! `tests/it/access/rates_shared.rs` compares the two.
 
-/// How much of one limit is used: all of it is free again at `full_at`.
+/// The use of one limit: all of it is free again at `full_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gcra {
     full_at: u64,
 }
 
-/// What a request takes of a limit, as the time that it takes to come back.
+/// The cost of a request, as the time in which it becomes free again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Price {
-    /// What is taken.
+    /// The cost.
     pub cost: u64,
-    /// All there is.
+    /// The capacity of the limit.
     pub capacity: u64,
 }
 
@@ -27,10 +27,10 @@ impl Gcra {
         self.full_at.saturating_sub(now)
     }
 
-    /// What it is once the price is paid.
+    /// The use after paying the price.
     ///
     /// # Errors
-    /// How long to wait when too little is free. More than there is at all never becomes free.
+    /// How long to wait when too little is free. A price above the capacity is never free.
     pub fn acquire(self, price: Price, now: u64) -> Result<Self, u64> {
         let used = self.until_full(now).min(price.capacity).saturating_add(price.cost);
         match used.checked_sub(price.capacity) {
@@ -39,14 +39,14 @@ impl Gcra {
         }
     }
 
-    /// The same use of a limit of another rate, rounded up, and of another capacity: a change of limits is no refill.
+    /// The same use after a change of rate and capacity, rounded up: changing a limit does not refill it.
     #[must_use]
     pub fn converted(self, now: u64, from_rate: u64, to_rate: u64, capacity: u64) -> Self {
         let used = (u128::from(self.until_full(now)) * u128::from(from_rate)).div_ceil(u128::from(to_rate.max(1)));
         Self::full_at(now.saturating_add(u64::try_from(used).unwrap_or(u64::MAX).min(capacity)))
     }
 
-    /// At least as much use as somebody else has seen. Never gives anything back.
+    /// The larger of this use and the one that another node has counted. Never reduces the use.
     #[must_use]
     pub fn at_least(self, until_full: u64, now: u64) -> Self {
         Self::full_at(self.full_at.max(now.saturating_add(until_full)))

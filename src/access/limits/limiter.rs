@@ -1,4 +1,4 @@
-//! The front door: takes what a request costs from every limit that it meets, or nothing.
+//! The front door: takes the cost of a request from every limit that applies, or nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,15 +13,15 @@ use crate::clock::{Clock, Mark};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
-/// How often limits that are full again are forgotten.
+/// How often limits that are full again are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Whether a request got what it costs, and what is left.
+/// The outcome of an acquisition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquisition {
-    /// What is left of each limit that was met.
+    /// What is left of each limit that applied.
     pub quotas: Quotas,
-    /// Why not; then nothing was taken.
+    /// The refusal; then nothing was taken.
     pub refusal: Option<Refusal>,
 }
 
@@ -39,8 +39,8 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Limits in memory. `requests` limits each key that has no such limit of its own. Keys and tenants that are gone from
-    /// `cache` are forgotten.
+    /// Limits in memory. `requests` limits each key that has no such limit of its own. Keys and tenants that are no
+    /// longer in `cache` are removed.
     pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, requests: Option<Rate>) -> Self {
         let start = clock.mark();
         Self { cache, clock, start, requests, local: Local::default(), shared: None, fallbacks: AtomicU64::new(0) }
@@ -56,17 +56,17 @@ impl Limiter {
         Ok(Self { shared: Some(Shared::new(url, patience)?), ..self })
     }
 
-    /// Whether a key may meet a limit at all.
+    /// Whether any limit applies to a key.
     pub fn concerns(&self, key: &ApiKey, tenant: Option<&Limits>) -> bool {
         !key.settings.limits.is_none() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
     }
 
-    /// What `cost` takes from the limits of a key and its tenant. The key must be good: no other may make state here.
+    /// What `cost` takes from the limits of a key and its tenant. The key must be valid: others must not create state here.
     pub fn costs<'a>(&self, key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost) -> Costs<'a> {
         Costs::of(key, tenant, cost, self.requests)
     }
 
-    /// Takes all that is asked for; or refuses, and takes nothing.
+    /// Takes all of the costs; or refuses, and takes nothing.
     pub async fn acquire(&self, costs: &Costs<'_>) -> Acquisition {
         if let Some(acquired) = self.try_acquire(costs) {
             return acquired;
@@ -90,17 +90,17 @@ impl Limiter {
         self.shared.is_none().then(|| self.local.acquire(costs, self.now()))
     }
 
-    /// How often this node decided alone although it was told to ask Redis.
+    /// How often this node decided alone although Redis is configured.
     pub fn fallbacks(&self) -> u64 {
         self.fallbacks.load(Ordering::Relaxed)
     }
 
-    /// How many keys and tenants have used something that has not come back yet.
+    /// How many keys and tenants have a limit that is not full.
     pub fn subjects(&self) -> usize {
         self.local.len()
     }
 
-    /// Forgets everything that has come back, and every key that is gone.
+    /// Removes limits that are full again, and keys that no longer exist.
     pub fn sweep(&self) {
         self.local.sweep(self.now(), |tenant, key_id| self.is_gone(tenant, key_id));
     }
@@ -125,7 +125,7 @@ impl Limiter {
     }
 }
 
-/// A request that costs more than there ever is would be told to come back for ever.
+/// A request above the burst can never be admitted: 413 instead of a wait.
 fn never(costs: &Costs<'_>) -> Option<Refusal> {
     let over = costs.iter().find(|cost| cost.cells() > cost.burst_cells())?;
     let most = over.rate.burst.get().max(over.limit.dimension.cell());

@@ -1,5 +1,5 @@
-//! The limits in use, in the memory of this node. Subjects are spread over shards, and each has a lock of its own: a busy
-//! key never makes another wait.
+//! The limits in use, in the memory of this node. Subjects are spread over shards with a lock each, so a busy key does not
+//! block others.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const MINUTE_NANOS: u128 = 60_000_000_000;
 /// 36 years: no limit takes longer to fill, so that sums of times never overflow.
 const MAX_CAPACITY_NANOS: u64 = 1 << 60;
 
-/// The subjects that have used something of a limit, and only those.
+/// The subjects that have used part of a limit.
 #[derive(Debug)]
 pub(super) struct Local {
     shards: Box<[Shard]>,
@@ -74,7 +74,7 @@ impl Local {
         Acquisition { quotas, refusal: refusal.map(|limit| Refusal::Rate { limit, wait }) }
     }
 
-    /// Counts as used what is used of the same limits elsewhere: for each cost, how long until its limit is full.
+    /// Adds use that other nodes have counted: for each cost, how long until its limit is full.
     pub(super) fn keep_in_step(&self, costs: &Costs<'_>, until_full: &[Duration], now: Duration) {
         let now = nanos(now);
         let subjects = self.subjects(costs);
@@ -91,12 +91,12 @@ impl Local {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Forgets the subjects of which nothing is used any more, and those that are gone. One shard at a time.
+    /// Removes subjects whose limits are full again, and those that no longer exist. One shard at a time.
     pub(super) fn sweep(&self, now: Duration, is_gone: impl Fn(&TenantId, Option<KeyId>) -> bool) {
         let now = nanos(now);
         for shard in self.shards.iter() {
             let mut shard = shard.lock();
-            // A request that is about to use a subject holds it too: it stays, so that nothing of it is forgotten.
+            // A request may hold the subject in order to use it: keep it, or that use would be lost.
             shard.retain(|subject| {
                 Arc::strong_count(subject) > 1 || !(subject.is_full(now) || is_gone(&subject.tenant, subject.key_id))
             });
@@ -114,7 +114,7 @@ impl Local {
 
     fn subject(&self, tenant: &TenantId, key_id: Option<KeyId>) -> Arc<Subject> {
         let hash_of = hash(&self.hasher, tenant, key_id);
-        #[allow(clippy::cast_possible_truncation)] // Any bits will do, but those that the table uses.
+        #[allow(clippy::cast_possible_truncation)] // Any bits except those that the table uses.
         let shard = &self.shards[(hash_of >> 40) as usize % SHARDS];
         let mut shard = shard.lock();
         let same = |subject: &Arc<Subject>| subject.key_id == key_id && subject.tenant == *tenant;
@@ -128,7 +128,7 @@ impl Local {
     }
 }
 
-/// What is used of the limit of a cost; carried over when the limit is another one now.
+/// The use of a limit; carried over when the limit has changed.
 fn used<'a>(
     [key, tenant]: &'a mut [Option<MutexGuard<'_, Used>>; 2],
     cost: &LimitCost,
@@ -184,7 +184,7 @@ impl Subject {
     }
 }
 
-/// Ids are uniform already: only admins could choose one.
+/// Ids are uniform already, and only admins can choose one.
 fn hash(hasher: &DefaultHashBuilder, tenant: &TenantId, key_id: Option<KeyId>) -> u64 {
     key_id.map_or_else(|| hasher.hash_one(tenant), KeyId::table_hash)
 }

@@ -1,14 +1,14 @@
-//! Admission control: how many requests, events and bytes a valid key may use, by itself and together with its tenant.
+//! Admission control: request, event and byte rates of a valid key and of its tenant.
 //!
-//! 1. [`cost`]: what a request takes of the limits that it meets.
-//! 2. [`quota`]: what is left.  [`fields`]: the same as header fields.
+//! 1. [`cost`]: the cost of a request, and the limits that apply.
+//! 2. [`quota`]: what is left.  [`fields`]: quotas as header fields.
 //! 3. [`gcra`]: the algorithm, pure.  `local`: the limits in use, in the memory of this node.
 //! 4. `shared`: the same in Redis, for many nodes.
 //! 5. [`limiter`]: the front door.
 //!
 //! **Invariant**: in any window no more than the burst passes, and the rate for each minute of it.
-//! **Invariant**: a request that is refused takes nothing. **Invariant**: only a key that is good makes state here, and
-//! only while it has a limit that is not full.
+//! **Invariant**: a request that is refused takes nothing. **Invariant**: only a valid key has state here, and
+//! only while one of its limits is not full.
 
 pub mod cost;
 pub mod fields;

@@ -1,4 +1,4 @@
-//! What is left of the limits that a request meets.
+//! What is left of the limits that apply to a request.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::key::Rate;
 pub struct Quota {
     /// Which limit.
     pub limit: LimitId,
-    /// How much it lets pass.
+    /// Its rate.
     pub rate: Rate,
-    /// How much may pass now, in the unit of the limit.
+    /// How much is left now, in the unit of the limit.
     pub remaining: u64,
-    /// After how long all of the burst may pass again.
+    /// How long until the whole burst is available again.
     pub full_in: Duration,
 }
 
-/// What is left of all limits that one request meets.
+/// What is left of all limits that apply to one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Quotas(SmallVec<[Quota; 2]>);
 
@@ -33,17 +33,17 @@ impl Quotas {
         }
     }
 
-    /// The quotas, in the order in which the limits were met.
+    /// The quotas, those of the key before those of its tenant.
     pub fn iter(&self) -> impl Iterator<Item = &Quota> {
         self.0.iter()
     }
 
-    /// Whether no limit was met.
+    /// Whether no limit applies.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds the quotas of a later look.
+    /// Adds the quotas of a later acquisition.
     pub fn extend(&mut self, later: &Self) {
         later.iter().for_each(|quota| self.note(*quota));
     }

@@ -1,5 +1,5 @@
-//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. Nothing depends on Redis: when
-//! it does not answer in time, no request waits for it until it does again.
+//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. When Redis does not answer in
+//! time, nodes decide alone, and no request waits for Redis until it answers again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use crate::access::{Refusal, Scope};
 use crate::error::{self, Error, ErrorKind};
 
 const SCRIPT: &str = include_str!("gcra.lua");
-/// How long Redis is left alone after it has failed; then one request tries it, while the others go on without.
+/// The pause after a failure of Redis; then one request tries it, while the others continue without.
 const PAUSE: Duration = Duration::from_secs(1);
 const MINUTE_MICROS: u128 = 60_000_000;
 /// 35 years: Redis counts in doubles, which are exact up to here and beyond, even on top of the time of day.
 const MAX_CAPACITY_MICROS: u64 = 1 << 50;
 
-/// The limits of all nodes that are told the same address.
+/// The limits of all nodes with the same Redis.
 pub(super) struct Shared {
     redis: ConnectionManager,
     script: Arc<Script>,
     /// How long a request waits for Redis.
     timeout: Duration,
-    /// Where it is talked to: a busy worker does not make it look late.
+    /// The runtime of its connection: a busy worker must not make Redis look slow.
     runtime: Option<Runtime>,
     start: Instant,
     /// Microseconds from `start`; 0 while Redis answers.
     paused_until: AtomicU64,
 }
 
-/// What Redis answers to a request.
+/// The answer of Redis.
 pub(super) struct Answer {
-    /// What the request got.
+    /// The acquisition.
     pub(super) acquired: Acquisition,
     /// For each cost, how long until its limit is full again.
     pub(super) until_full: Vec<Duration>,
 }
 
 impl Shared {
-    /// Limits in the Redis at `url`, which need not be there yet, and gets so long to answer.
+    /// Limits in the Redis at `url`, which may start later, and which may take this long to answer.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the URL cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
@@ -68,7 +68,7 @@ impl Shared {
         Ok(shared)
     }
 
-    /// So that the first request finds a connection.
+    /// Connects ahead of the first request.
     fn connect(&self) {
         let mut redis = self.redis.clone();
         if let Some(runtime) = &self.runtime {
@@ -76,7 +76,7 @@ impl Shared {
         }
     }
 
-    /// What Redis says; `None` when it does not, or has not a moment ago.
+    /// The answer of Redis; `None` when it does not answer, or failed within the pause.
     pub(super) async fn acquire(&self, costs: &Costs<'_>) -> Option<Answer> {
         if !self.is_worth_asking() {
             return None;
@@ -103,7 +103,7 @@ impl Shared {
         }
         let now = self.micros();
         let next = now + micros(PAUSE);
-        // Of all requests that come when the pause is over, one tries.
+        // After the pause, one request tries.
         now >= until && self.paused_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -118,8 +118,8 @@ impl Shared {
                 call.key(name).arg(price.cost).arg(price.capacity).arg(rate);
             }
             match call.invoke_async::<Vec<i64>>(&mut redis).await {
-                // The connection had ended since it was used last, and is being made anew. What was counted without an
-                // answer is counted twice: a limit may pass less for once, but never more.
+                // The connection had broken and is being made anew. A count whose answer was lost is counted twice: a limit
+                // may admit less once, but never more.
                 Err(error) if error.is_io_error() && !error.is_timeout() => call.invoke_async(&mut redis).await,
                 outcome => outcome,
             }
@@ -163,7 +163,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// In microseconds, both rounded up: over any time, a limit passes no more than over one microsecond more.
+/// In microseconds, both rounded up: over any time, a limit admits no more than over one microsecond more.
 fn price(cost: &LimitCost) -> Price {
     let price = |cells: u64| {
         let units = u128::from(cells) * u128::from(cost.limit.dimension.cell());
@@ -182,7 +182,7 @@ fn name(costs: &Costs<'_>, cost: &LimitCost) -> String {
     }
 }
 
-/// `None` when the numbers are not those that the script gives.
+/// `None` when the script returned other numbers than expected.
 fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<Answer> {
     let [refused, wait, until_full @ ..] = numbers else { return None };
     let micros = |number: i64| u64::try_from(number).ok().map(Duration::from_micros);
@@ -199,7 +199,7 @@ fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<Answer> {
 }
 
 fn quota(cost: &LimitCost, full_in: Duration, refused: bool) -> Quota {
-    // What costs are rounded up by is back before an answer has arrived.
+    // The rounding of costs is free again before an answer arrives.
     let slack = if refused { 0 } else { 100 };
     let left = price(cost).capacity.saturating_sub(micros(full_in).saturating_sub(slack));
     let units = u128::from(left) * u128::from(cost.rate.per_minute.get()) / MINUTE_MICROS;

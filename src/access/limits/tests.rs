@@ -1,4 +1,4 @@
-//! The limiter under a clock that is told to move.
+//! The limiter under a manual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +142,7 @@ fn events_and_bytes_are_taken_together_or_not_at_all() {
     assert_eq!(bench.take(&key, cost(50, 3 * 1024)).refusal, used_up(Scope::Key, Dimension::Bytes, 6000));
     let left = bench.take(&key, cost(50, 1)).quotas;
     assert_eq!(left.iter().map(|quota| quota.remaining).collect::<Vec<_>>(), [0, 1024]);
-    // The longest of all waits is told.
+    // The longest of all waits is reported.
     assert_eq!(bench.take(&key, cost(100, 2048)).refusal, used_up(Scope::Key, Dimension::Events, 60_000));
 }
 
@@ -267,7 +267,7 @@ fn the_largest_and_the_slowest_limit_are_counted_without_overflow() {
 /// What passed, and when, in milliseconds.
 type Passed = Vec<(u64, u64)>;
 
-/// In no window passes more than the burst, and the rate for each minute of it.
+/// In no window are more admitted than the burst, and the rate for each minute of it.
 fn assert_bounded(passed: &Passed, rate: Rate, unit: u64) -> Result<(), TestCaseError> {
     for (first, (start, _)) in passed.iter().enumerate() {
         let mut sum = 0;
@@ -310,7 +310,7 @@ proptest! {
                 match bench.take(&key, cost).refusal {
                     None => passed.push((now, amount)),
                     Some(Refusal::Never { .. }) => prop_assert!(amount > burst),
-                    // Whoever waits for as long as it says is admitted.
+                    // A request that waits as long as stated is admitted.
                     Some(Refusal::Rate { wait, .. }) => {
                         let millis = wait.as_nanos().div_ceil(1_000_000);
                         bench.wait(i64::try_from(millis).unwrap());
@@ -324,7 +324,7 @@ proptest! {
         }
     }
 
-    /// Of several limits none is ever exceeded, and a request that one of them refuses takes nothing of the others.
+    /// None of several limits is ever exceeded, and a request that one of them refuses takes nothing from the others.
     #[test]
     fn of_two_keys_and_their_tenant_none_ever_passes_more_than_its_own(
         arrivals in proptest::collection::vec((0i64..1500, 0usize..2, 1u64..12, 1u64..6), 1..150),

@@ -1,4 +1,4 @@
-//! What will be done to which key, for people.
+//! The plan for people: what happens to which key.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `keys.yaml`: the keys of a tenant as people declare them, and what a server is told of them.
+//! `keys.yaml`: the declared keys of a tenant, and the requests made from them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::serde_text::{Rfc3339, nullable};
 
 const VERSION: u32 = 1;
 
-/// A file that was read and makes sense.
+/// A file that was parsed and checked.
 #[derive(Debug)]
 pub struct KeysFile {
-    /// Whose keys they are, if the file says so.
+    /// The tenant, if the file names one.
     pub tenant: Option<TenantId>,
     /// The keys, in their order.
     pub keys: Vec<DeclaredKey>,
@@ -33,7 +33,7 @@ pub struct DeclaredKey {
     pub key_type: KeyType,
     /// The line it begins on.
     pub line: u64,
-    /// What a server is told of it.
+    /// The declaration as it is sent.
     pub body: Map<String, Value>,
 }
 
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-/// serde's derive cannot refuse unknown fields and let those through that begin with `x-`, where anchors are kept.
+/// Written by hand: serde's derive cannot refuse unknown fields and accept those that begin with `x-`, which hold anchors.
 struct WrittenVisitor;
 
 impl<'de> Visitor<'de> for WrittenVisitor {
@@ -111,7 +111,7 @@ const HELP: FieldHelp = &[
     ("overlapSeconds", "a whole number of seconds"),
 ];
 
-/// What several keys share.
+/// Settings that several keys share.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PermissionSet {
@@ -215,15 +215,12 @@ impl Entry {
         Ok(DeclaredKey { name: self.name, key_type: self.key_type, line, body })
     }
 
-    /// What is said of the secret must be readable, and nothing may be said of one that is not named.
+    /// Checks the fields of the secret: digest and hint must parse, and the others need a digest.
     fn check_secret(&self, line: u64) -> Outcome {
         if let Some(digest) = &self.digest {
             Digest::parse(&digest.value).map_err(|error| yaml::wrong(digest.referenced.line(), &error.to_string()))?;
         } else if self.hint.is_some() || self.own_secret.is_some() || self.overlap_seconds.is_some() {
-            return Err(yaml::wrong(
-                line,
-                "hint, ownSecret and overlapSeconds are said of a digest, and there is none",
-            ));
+            return Err(yaml::wrong(line, "hint, ownSecret and overlapSeconds need a digest"));
         }
         match &self.hint {
             Some(hint) => Hint::parse(&hint.value)

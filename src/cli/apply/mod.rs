@@ -1,8 +1,8 @@
 //! `keyloft apply`: the keys of a tenant as a file declares them.
 //!
 //! 1. [`file`](mod@file): `keys.yaml`.
-//! 2. `difference`: what will be done, shown before it is.
-//! 3. `secrets`: fresh API keys, kept before the server hears of their digests.
+//! 2. `difference`: the plan, shown before it is carried out.
+//! 3. `secrets`: new API keys, written to a file before their digests are sent.
 //! 4. `run`: all of it, in order.
 
 mod difference;

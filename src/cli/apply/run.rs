@@ -52,7 +52,8 @@ fn named(path: &Path, failure: &Failure) -> Failure {
     Failure::usage(format!("{}: {failure}", path.display()))
 }
 
-/// What is refused of a key is said of its line: the server begins with its name, and one name may begin with another.
+/// Puts the line of the key before the server's refusal, which begins with the key's name. The longest name that fits is
+/// meant, because one name may begin with another.
 fn placed(path: &Path, keys: &[DeclaredKey], failure: Failure) -> Failure {
     let message = failure.to_string();
     let is_meant = |key: &&DeclaredKey| {
@@ -90,7 +91,7 @@ fn show_only(args: &ClientArgs, preview: &Value, plan: &[Value]) -> Outcome {
     output::print(&if args.json { output::json(preview) } else { people })
 }
 
-/// The keys that have to be issued and bring no digest.
+/// The keys that have to be issued and declare no digest.
 fn fresh(file: &KeysFile, plan: &[Value], apply: &ApplyArgs, json: bool) -> Outcome<Vec<(KeyName, KeyType)>> {
     let issued: BTreeSet<_> =
         plan.iter().filter(|step| step["action"] == "issue").filter_map(|step| step["keyName"].as_str()).collect();
@@ -105,7 +106,7 @@ fn fresh(file: &KeysFile, plan: &[Value], apply: &ApplyArgs, json: bool) -> Outc
     Ok(fresh)
 }
 
-/// Asks, if there is anybody to ask.
+/// Asks for confirmation, if there is a terminal.
 fn agreed(apply: &ApplyArgs) -> Outcome<bool> {
     if apply.yes || !input::is_terminal() { Ok(true) } else { input::agrees("Apply this?") }
 }

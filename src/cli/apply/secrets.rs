@@ -1,5 +1,5 @@
-//! Fresh API keys, written down before the server hears of their digests: a run that is killed loses none, and its
-//! repetition uses them again.
+//! New API keys, written to a file before their digests are sent: a run that is killed loses none, and the next run uses
+//! them again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,7 +14,7 @@ use crate::key::{Credential, Digest, Hint, KeyName, KeyType, PlainSecret};
 
 /// An API key that no server knows yet.
 pub(super) struct Fresh {
-    /// The name of the key to be.
+    /// The name of its key.
     pub(super) name: KeyName,
     /// The API key in clear text.
     pub(super) api_key: Zeroizing<String>,
@@ -26,7 +26,7 @@ impl Fresh {
         Ok(Self { name, api_key: Zeroizing::new(secret.expose().to_owned()) })
     }
 
-    /// What the server is told of it.
+    /// The part that is sent.
     pub(super) fn digest_and_hint(&self) -> (Digest, Hint) {
         let tail = self.api_key.len().checked_sub(4).and_then(|at| self.api_key.get(at..));
         let hint = tail.and_then(|tail| Hint::parse(tail).ok()).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Fresh {
     }
 }
 
-/// What was made, and the file that it stands in: no other run uses that until this is dropped.
+/// New API keys and their file, which is locked until this is dropped.
 pub(super) struct Made {
     /// The API keys.
     pub(super) fresh: Vec<Fresh>,
@@ -94,7 +94,7 @@ impl Keep {
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(|error| format!("cannot be read: {error}"))?;
         if !text.is_empty() && !text.ends_with('\n') {
-            // What was cut short is nobody's API key.
+            // A line that was cut short was never sent.
             file.write_all(b"\n").map_err(|error| format!("cannot be written: {error}"))?;
         }
         let pairs = text.lines().filter_map(|line| line.split_once('\t'));
@@ -102,7 +102,7 @@ impl Keep {
         Ok(Self { file: file.try_clone().map_err(|error| error.to_string())?, lines })
     }
 
-    /// What an earlier run wrote down for this name.
+    /// The API key that an earlier run wrote for this name.
     fn known(&self, name: &KeyName, key_type: KeyType) -> Option<Fresh> {
         let api_key = self.lines.get(name.as_str())?;
         let credential = Credential::parse(api_key).ok()?;

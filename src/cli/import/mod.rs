@@ -1,8 +1,8 @@
-//! `keyloft import`: the keys of other systems, moved in with the secrets that their clients have.
+//! `keyloft import`: the keys of other systems, imported with the secrets that their clients have.
 //!
 //! 1. [`parseable`], [`vmauth`]: where keys come from.
 //! 2. `parsed`: a key of another system.  `pattern`: names with `*`.
-//! 3. `upload`: sending their digests to the server, and reporting what became of each.
+//! 3. `upload`: sending their digests to the server, and reporting the outcome for each.
 //!
 //! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new
 //! one.

@@ -1,4 +1,4 @@
-//! A key of another system, as it was found.
+//! A key of another system, parsed.
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -9,20 +9,19 @@ use crate::key::{KeyName, KeyType, Metadata};
 pub(super) struct ParsedKey {
     /// Where it was found, for people: a file, a user.
     pub(super) source: String,
-    /// What it shall be called.
+    /// The name of the new key.
     pub(super) name: KeyName,
-    /// What it is for.
+    /// The type of the new key.
     pub(super) key_type: KeyType,
     /// Its secret.
     pub(super) secret: Zeroizing<String>,
-    /// What is kept of where it comes from.
+    /// Notes on its source, stored as metadata.
     pub(super) metadata: Metadata,
-    /// What the operator should know of it.
+    /// A remark for the operator.
     pub(super) note: Option<String>,
 }
 
-/// A valid key name as near to `text` as can be: control characters become `-`, what is too long is cut, and what is
-/// empty becomes `otherwise`.
+/// A valid key name close to `text`: control characters become `-`, a long text is cut, an empty one becomes `otherwise`.
 pub(super) fn key_name(text: &str, otherwise: &str) -> Option<KeyName> {
     let clean = |text: &str| -> String {
         let harmless = |c: char| if c.is_control() { '-' } else { c };
@@ -31,7 +30,7 @@ pub(super) fn key_name(text: &str, otherwise: &str) -> Option<KeyName> {
     [text, otherwise].into_iter().find_map(|text| KeyName::parse(&clean(text)).ok())
 }
 
-/// Notes on where a key comes from; none rather than too many.
+/// Notes on the source of a key; empty when they would be too large.
 pub(super) fn metadata(system: &str, fields: &[(&str, Option<&str>)]) -> Metadata {
     let said = fields.iter().filter_map(|(field, text)| Some(((*field).to_owned(), Value::from((*text)?))));
     let notes = Map::from_iter([(system.to_owned(), Value::Object(said.collect()))]);

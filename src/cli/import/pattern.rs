@@ -8,7 +8,7 @@ impl NamePattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// Says so when it is empty.
+    /// When it is empty.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() { Err("must be a name, or a pattern such as agent-*") } else { Ok(Self(text.to_owned())) }
     }

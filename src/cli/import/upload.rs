@@ -1,4 +1,4 @@
-//! Sends the digests of parsed keys to the server, and reports what became of each key.
+//! Sends the digests of parsed keys to the server, and reports the outcome for each key.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::super::{Client, ClientArgs, Failure, Outcome};
 use super::parsed::ParsedKey;
 use crate::key::{KeyType, TenantId, own};
 
-/// What became of a key.
+/// The outcome for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Status {
-    /// It works here from now on.
+    /// It was imported.
     Imported,
-    /// It would.
+    /// It would be imported.
     WouldImport,
-    /// A key here has its secret already.
+    /// A key already has its secret.
     AlreadyThere,
-    /// It cannot be had here.
+    /// It cannot be imported.
     Refused,
-    /// The server could not say: it is left for the next run.
+    /// The server did not decide: the next run tries again.
     Left,
 }
 
@@ -38,13 +38,13 @@ pub(super) struct Row {
     pub(super) result: Status,
     pub(super) key_id: Option<String>,
     pub(super) note: Option<String>,
-    /// The key that has its secret is not let in here: nothing may be taken away from where it came from.
+    /// The key with its secret is refused at present, so its source must not be removed.
     #[serde(skip)]
     pub(super) barred: bool,
 }
 
 impl Row {
-    /// Of something that is no key, or none that can be had.
+    /// A row for what is no key, or cannot be imported.
     pub(super) fn refused(tenant: &TenantId, source: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             source: source.into(),
@@ -81,7 +81,7 @@ const COLUMNS: &[Column] = &[
     ("NOTE", "note"),
 ];
 
-/// Moves keys in, in one request. Gives a row for each, in their order.
+/// Imports keys in one request. Returns a row for each, in order.
 pub(super) fn upload(client: &Client, tenant: &TenantId, found: &[ParsedKey], dry_run: bool) -> Outcome<Vec<Row>> {
     let mut rows = Vec::with_capacity(found.len());
     let mut bodies = Vec::new();
@@ -156,7 +156,7 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
         let is_other_type = row.key_type.is_some_and(|wanted| wanted.as_str() != is_type);
         let is_elsewhere = planned["tenant"].is_string();
         row.result = match (item["action"].as_str(), item["ok"] == true || dry_run) {
-            // A client that is moved to it would be refused.
+            // Its clients would be refused here.
             (Some("keep"), _) if is_elsewhere || is_other_type || planned["state"] == "revoked" => Status::Refused,
             (Some("keep"), _) => Status::AlreadyThere,
             (_, true) if dry_run => Status::WouldImport,
@@ -205,7 +205,7 @@ fn summary(rows: &[Row]) -> String {
     if parts.is_empty() { "No keys were found.".to_owned() } else { format!("{}.", parts.join(", ")) }
 }
 
-/// Whether all of it went well.
+/// Whether every key was imported.
 pub(super) fn judge(rows: &[Row]) -> Outcome {
     let count = |fate: Status| rows.iter().filter(|row| row.result == fate).count();
     match (count(Status::Left), count(Status::Refused)) {

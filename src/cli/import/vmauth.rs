@@ -30,7 +30,7 @@ Examples:
   keyloft import vmauth auth.yml --dry-run
   keyloft import vmauth auth.yml --ingestion-users 'agent-*,shipper' --tenant acme";
 
-/// Which file, and who sends.
+/// Which file, and which users send events.
 #[derive(Debug, Args)]
 pub struct VmauthArgs {
     /// The configuration; - is standard input
@@ -82,7 +82,7 @@ fn key_type(vmauth: &VmauthArgs, user: &str) -> KeyType {
     vmauth.all_as.unwrap_or(if sends { KeyType::Ingestion } else { KeyType::Query })
 }
 
-/// A pattern that names nobody is a slip: its users would become keys of the other type.
+/// A pattern without a matching user is a mistake: its users would become keys of the other type.
 fn unused(patterns: &[NamePattern], found: &[ParsedKey]) -> Outcome {
     let names_one = |pattern: &&NamePattern| found.iter().any(|key| pattern.matches(&key.source));
     match patterns.iter().find(|pattern| !names_one(pattern)) {
@@ -109,13 +109,13 @@ fn read(config: AuthConfig, tenant: &TenantId, key_type: impl Fn(&str) -> KeyTyp
         }
     }
     if config.unauthorized_user.is_some() {
-        rows.push(Row::refused(tenant, "unauthorized_user", "nobody gets in without a key here"));
+        rows.push(Row::refused(tenant, "unauthorized_user", "requests without a key are always refused here"));
     }
     (found, rows)
 }
 
 impl User {
-    /// What a client of this user presents, in clear text.
+    /// The secret that clients of this user present, in clear text.
     fn secret(&self) -> Result<Zeroizing<String>, &'static str> {
         let secret = match (&self.bearer_token, &self.password, &self.auth_token) {
             (Some(secret), None, None) | (None, Some(secret), None) => secret.clone(),

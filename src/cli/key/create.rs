@@ -24,7 +24,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name agents --type ingestion --api-key-stdin < old-api-key.txt
   keyloft key create --name ci --type ingestion --json | jq -r .apiKey";
 
-/// What is said about a key that does not exist yet.
+/// The settings of a new key.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// Its name, unique among the live keys of the tenant
@@ -42,14 +42,14 @@ pub struct CreateArgs {
     /// How far the source is trusted [default: standard]
     #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
     pub(super) trust_level: Option<Label>,
-    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z or 2027-01-01 [default: as its
-    /// tenant says]
+    /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z or 2027-01-01 [default: that of
+    /// its tenant]
     #[arg(long, value_name = "INSTANT|DATE", value_parser = instant, conflicts_with_all = ["expires_in", "no_expiry"])]
     pub(super) expires_at: Option<DateTime<Utc>>,
     /// How long it works, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]
     pub(super) expires_in: Option<Duration>,
-    /// Let it work for ever, whatever its tenant's default is
+    /// Let it never expire, whatever its tenant's default is
     #[arg(long)]
     pub(super) no_expiry: bool,
     /// The networks it may be used from, separated by commas [default: any]
@@ -63,7 +63,7 @@ pub struct CreateArgs {
 }
 
 impl CreateArgs {
-    /// What is said, as a key that does not exist yet.
+    /// The settings, as a new key.
     pub(super) fn into_new(self) -> NewKey {
         let expires_at = self.expires_at.or_else(|| Some(SystemClock.now() + self.expires_in?));
         NewKey {
@@ -102,7 +102,7 @@ impl CreateArgs {
     }
 }
 
-/// A key that does not exist yet, and its secret if there is one already.
+/// A new key, and its secret if it is imported.
 #[derive(Debug, Args)]
 pub struct IssueArgs {
     #[command(flatten)]
@@ -114,18 +114,18 @@ pub struct IssueArgs {
 /// Where the secret comes from.
 #[derive(Debug, Args)]
 pub struct StdinArgs {
-    /// Read the API key from standard input, one line of 32-128 visible characters, instead of making one
+    /// Read the API key from standard input, one line of 32-128 visible characters, instead of generating one
     #[arg(id = "from_stdin", long = "api-key-stdin")]
     from_stdin: bool,
 }
 
 impl StdinArgs {
-    /// Refuses when the server is to make an API key and nobody can see it.
+    /// Fails when the server would generate an API key that standard output would lose.
     pub(super) fn require_output(&self) -> Outcome {
         if self.from_stdin { Ok(()) } else { output::require_output() }
     }
 
-    /// Sends a body, with the API key of standard input in it if there is one; that is wiped afterwards.
+    /// Sends the body with the API key of standard input, if there is one; the body is wiped afterwards.
     pub(super) fn send(&self, mut body: Value, send: impl FnOnce(&Value) -> Outcome<Value>) -> Outcome<Value> {
         if !self.from_stdin {
             return send(&body);
@@ -148,7 +148,7 @@ pub(super) fn run(args: &ClientArgs, issue: &IssueArgs) -> Outcome {
     show(args, &answer, &issue.stdin, |id| format!("key {id} was issued, but its API key is lost: revoke it"))
 }
 
-/// Shows a key with the secret that was made for it; `lost` says what to do when that cannot be shown.
+/// Shows a key with its new secret; `lost` says what to do when it cannot be shown.
 pub(super) fn show(args: &ClientArgs, answer: &Value, stdin: &StdinArgs, lost: impl FnOnce(&str) -> String) -> Outcome {
     let card = output::card(CARD, answer);
     if stdin.from_stdin {
@@ -162,7 +162,7 @@ pub(super) fn show(args: &ClientArgs, answer: &Value, stdin: &StdinArgs, lost: i
     })
 }
 
-/// The API key first, because it is what cannot be had again.
+/// The API key stands first: it is shown only once.
 pub(super) fn for_people(api_key: &str, rest: &str) -> String {
     format!("API key  {}\n\nKeep it now: it is not shown again.\n\n{rest}", escaped(api_key))
 }

@@ -1,6 +1,6 @@
-//! Hashes of other systems, to check a key before it is moved: scrypt (RFC 7914). Live keys carry the fast digest only.
+//! Hashes of other systems, to check a key before it is imported: scrypt (RFC 7914). Live keys have a fast digest only.
 //!
-//! Read are PHC strings, `$scrypt$ln=16,r=8,p=1$<salt>$<hash>`, and what Ditto Edge Server calls a Secure Public Hash:
+//! It reads PHC strings, `$scrypt$ln=16,r=8,p=1$<salt>$<hash>`, and what Ditto Edge Server calls a Secure Public Hash:
 //! the base64 of such a string without its first `$` (its documentation, "Client Authentication").
 
 use base64::Engine as _;
@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::key::Digest;
 
-/// What computing a hash may take of memory, in bytes.
+/// The memory that one hash may take, in bytes.
 const MAX_MEMORY_BYTES: u64 = 1 << 30;
-/// What it may take of time: four passes over as much memory.
+/// The work that one hash may take: four passes over that much memory.
 const MAX_WORK_BYTES: u64 = 4 * MAX_MEMORY_BYTES;
 /// The longest text that is read.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -24,7 +24,7 @@ pub struct ScryptHash {
     params: Params,
     salt: Vec<u8>,
     hash: Vec<u8>,
-    /// Whether it came as base64: then the key may be base64 too, and hashed as what that stands for.
+    /// Whether it was given in base64: then the key may be base64 too, and the hash is of the decoded bytes.
     wrapped: bool,
 }
 
@@ -32,7 +32,7 @@ impl ScryptHash {
     /// Reads a hash.
     ///
     /// # Errors
-    /// Says the rule that the text breaks; at most 1 GiB of memory, and four times as much work, are spent on one.
+    /// States the rule that the text breaks. One hash takes at most 1 GiB of memory and four times as much work.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str = "must be $scrypt$ln=…,r=…,p=…$salt$hash, or the base64 of that";
         let text = text.trim();

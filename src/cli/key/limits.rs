@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::{Failure, Outcome};
 use crate::key::{InvalidId, Limits, Networks, Rate};
 
-/// How much may be used.
+/// The limits of a new key or tenant.
 #[derive(Debug, Args)]
 pub struct LimitArgs {
     /// Requests a minute, and how many at once [default: no limit; a burst of as many]
@@ -21,13 +21,13 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// What is said; no limit where nothing is.
+    /// The limits; none where no option is given.
     pub(in crate::cli) fn limits(&self) -> Limits {
         Limits { requests: self.requests_per_minute, events: self.events_per_minute, bytes: self.bytes_per_minute }
     }
 }
 
-/// What is to change about how much may be used; whatever is not said stays as it is.
+/// Changes of limits; limits without an option stay.
 #[derive(Debug, Args)]
 pub struct LimitChanges {
     /// Requests a minute, and how many at once
@@ -39,14 +39,14 @@ pub struct LimitChanges {
     /// Bytes of bodies a minute as they are sent, and how many at once
     #[arg(long, group = "change", value_name = "N[:BURST]")]
     bytes_per_minute: Option<Rate>,
-    /// Take all limits away; those that are said beside it are set
+    /// Remove all limits; limits given beside it are set
     #[arg(long, group = "change")]
     no_limits: bool,
 }
 
 impl LimitChanges {
-    /// The limits to send; `None` when nothing is to change. Limits are replaced whole, so `known` is asked for what
-    /// there is when some of them stay.
+    /// The limits to send; `None` when nothing is to change. Limits are replaced whole, so `known` is asked for the
+    /// current ones when some of them stay.
     pub(in crate::cli) fn over(&self, known: impl FnOnce() -> Outcome<Value>) -> Outcome<Option<Value>> {
         let said = [self.requests_per_minute, self.events_per_minute, self.bytes_per_minute];
         let limits = match (self.no_limits, said) {
@@ -67,7 +67,7 @@ impl LimitChanges {
     }
 }
 
-/// At least one network: a key for every address is not asked for with an empty text.
+/// At least one network: an empty text does not mean every address.
 pub(super) fn networks(text: &str) -> Result<Networks, InvalidId> {
     const NONE: InvalidId = InvalidId::new("allowedCidrs", "one or more networks, separated by commas");
     let networks: Networks = text.parse()?;

@@ -17,10 +17,10 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key list --unused-since 30d
   keyloft key list --state revoked --json | jq -r '.items[].keyName'";
 
-/// The largest page that a server gives.
+/// The largest page of a server.
 const PAGE: usize = 1000;
 
-/// Which keys are meant.
+/// Which keys to list.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Only keys of this type: ingestion or query
@@ -35,7 +35,7 @@ pub struct ListArgs {
     /// Only keys that expire within this time (90d) or before an instant (2027-01-01), or have expired
     #[arg(long, value_name = "DURATION|INSTANT|DATE")]
     expires_before: Option<Moment>,
-    /// Only keys that nobody has used for so long (30d), or since an instant (2027-01-01T00:00:00Z)
+    /// Only keys without a recorded use for this long (30d), or since an instant (2027-01-01T00:00:00Z)
     #[arg(long, value_name = "DURATION|INSTANT|DATE")]
     unused_since: Option<Moment>,
     /// At most this many [default: all]

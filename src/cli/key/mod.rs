@@ -1,7 +1,7 @@
 //! `keyloft key`: the life of an API key.
 //!
 //! 1. [`create`]: issue one; it is shown once.
-//! 2. [`list`], [`show`]: what there is.
+//! 2. [`list`], [`show`]: keys and their settings.
 //! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one or many.  [`bulk`]: many from a file.
 //! 4. [`limits`]: networks and limits as they are typed.
 //! 5. [`wait`]: until every node has applied a change.
@@ -45,10 +45,10 @@ pub enum KeyCommand {
     /// Change what a key may do, or disable it for a while
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
-    /// Give a key a new API key and show it, this one time; the old one works on for a while
+    /// Give a key a new API key and show it, this one time; the old one keeps working for a while
     #[command(after_help = rotate::EXAMPLES)]
     Rotate(rotate::RotateArgs),
-    /// Revoke a key for ever, or all that a filter means; it is refused from the next request on, and its name is free again
+    /// Revoke a key for ever, or all that a filter selects; it is refused from the next request on, and its name is free again
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
     /// Issue, change and revoke many keys from a file
@@ -57,7 +57,7 @@ pub enum KeyCommand {
     /// Make an API key and its document offline, to be put into the store by other means
     #[command(after_help = offline::GENERATE_EXAMPLES)]
     Generate(create::CreateArgs),
-    /// Tell whether the API key on standard input belongs to a digest, or to a scrypt hash of another system, offline
+    /// Check whether the API key on standard input belongs to a digest, or to a scrypt hash of another system, offline
     #[command(after_help = offline::VALIDATE_EXAMPLES)]
     Validate(offline::ValidateArgs),
 }
@@ -77,7 +77,7 @@ pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
     }
 }
 
-/// At least one pattern: a key for no stream at all is a slip of the shell.
+/// At least one pattern: an empty text is a mistake, such as an unset variable of the shell.
 fn streams(text: &str) -> Result<Streams, InvalidId> {
     const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
     let streams: Streams = text.parse()?;

@@ -37,7 +37,7 @@ Examples:
 /// The longest hash that is read, in bytes.
 const MAX_HASH_BYTES: u64 = 4096;
 
-/// Which digest or hash is meant.
+/// The digest or hash to check against.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("expected").required(true))]
 pub struct ValidateArgs {
@@ -105,7 +105,7 @@ fn what(validate: &ValidateArgs) -> &'static str {
     if validate.digest.is_some() { "digest" } else { "hash" }
 }
 
-/// The hash of another system, if one is meant.
+/// The hash of another system, if one is given.
 fn scrypt_hash(validate: &ValidateArgs) -> Outcome<Option<ScryptHash>> {
     let Some(path) = &validate.scrypt_file else { return Ok(validate.scrypt.clone()) };
     let wrong = |reason: &dyn Display| Failure::usage(format!("{}: {reason}", path.display()));

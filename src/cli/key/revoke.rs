@@ -1,4 +1,4 @@
-//! `keyloft key revoke`: one key, or all that a filter means.
+//! `keyloft key revoke`: one key, or all that a filter selects.
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key revoke --source-id web-prod --dry-run
   keyloft key revoke --name-pattern 'ci-*' --unused-since 30d --yes";
 
-/// Which key or keys, and for whom to wait.
+/// Which key or keys, and how long to wait for other nodes.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("meant").required(true).multiple(true))]
 #[command(group = ArgGroup::new("filter").multiple(true).conflicts_with("key"))]
@@ -77,7 +77,7 @@ impl RevokeArgs {
     }
 }
 
-/// First how many that is, then whether that is meant, then the deed.
+/// Counts the keys, asks for confirmation, and revokes them.
 fn run_filter(args: &ClientArgs, client: &Client, revoke: &RevokeArgs) -> Outcome {
     let line = json!({"op": "revoke", "filter": revoke.filter()});
     if revoke.dry_run || !revoke.yes {

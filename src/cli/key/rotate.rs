@@ -21,7 +21,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 pub struct RotateArgs {
     #[command(flatten)]
     key: KeyRef,
-    /// How long the old API key works on, such as 1h or 7d, at most 365d; 0s ends it at once [default: 1h]
+    /// How long the old API key keeps working, such as 1h or 7d, at most 365d; 0s ends it at once [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     overlap: Option<Duration>,
     #[command(flatten)]

@@ -14,7 +14,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key show checkout
   keyloft key show 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10 --json";
 
-/// Which key is meant.
+/// The key to show.
 #[derive(Debug, Clone, Args)]
 pub struct KeyRef {
     /// Its id, or the name of a key that is not revoked
@@ -22,7 +22,7 @@ pub struct KeyRef {
     key: IdOrName,
 }
 
-/// A text that is an id when it looks like one, else a name.
+/// An id if the text parses as one, else a name.
 #[derive(Debug, Clone)]
 enum IdOrName {
     Id(KeyId),
@@ -62,7 +62,7 @@ impl KeyRef {
     }
 }
 
-/// The ids of those items that are not revoked and have exactly this name, whatever a server's filter means by it.
+/// The ids of the items that are not revoked and have exactly this name.
 fn live(items: &[Value], name: &KeyName) -> Vec<KeyId> {
     items
         .iter()
@@ -93,7 +93,7 @@ pub(super) const CARD: &[Column] = &[
     ("Revision", "rev"),
 ];
 
-/// What [`CARD`] goes on with where the server says what the key was used for.
+/// The rest of [`CARD`] when the server reports usage.
 const USAGE: &[Column] = &[
     ("Last used", "lastUsedAt"),
     ("Last address", "lastAddress"),

@@ -20,7 +20,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft key update checkout --allowed-cidrs 10.0.0.0/8,2001:db8::/32 --requests-per-minute 600:50
   keyloft key update checkout --end-overlap";
 
-/// What is to change; whatever is not said stays as it is. Name and type never change.
+/// Changes of a key; settings without an option stay. Name and type never change.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true))]
 pub struct UpdateArgs {
@@ -41,7 +41,7 @@ pub struct UpdateArgs {
     /// How long it works from now on, such as 30d
     #[arg(long, group = "change", value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]
     expires_in: Option<Duration>,
-    /// Let it work for ever
+    /// Let it never expire
     #[arg(long, group = "change")]
     no_expiry: bool,
     /// The sending system, stored with every event
@@ -61,7 +61,7 @@ pub struct UpdateArgs {
     /// Notes of your own, replaced whole: a JSON object of at most 4 KiB
     #[arg(long, group = "change", value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
-    /// End the overlap of a rotation now: only the newest API key works on
+    /// End the overlap of a rotation now: only the newest API key keeps working
     #[arg(long, group = "change")]
     end_overlap: bool,
     #[command(flatten)]

@@ -23,7 +23,7 @@ impl WaitArgs {
         self.wait.iter().map(|wait| ("wait", humantime::format_duration(*wait).to_string().replace(' ', ""))).collect()
     }
 
-    /// How far a change has come that is durable in any case: said when somebody waited for it.
+    /// The outcome of the wait, `None` without `--wait`. The change is durable either way.
     pub(in crate::cli) fn judge(&self, answer: &Value) -> Outcome<Option<String>> {
         let receipt = &answer["receipt"];
         let behind: Vec<&str> = receipt["behind"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_waits_is_told_who_is_behind() {
+    fn only_a_wait_reports_the_nodes_that_are_behind() {
         let answer = json!({"receipt": {"changeSeq": 7, "liveNodes": 2, "behind": ["b"]}});
         let (waits, does_not) = (WaitArgs { wait: Some(Duration::from_millis(1500)) }, WaitArgs { wait: None });
         assert_eq!(waits.parameters(), [("wait", "1s500ms".to_owned())]);

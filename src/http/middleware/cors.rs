@@ -41,7 +41,7 @@ impl Cors {
 
     /// Whether any page may do anything.
     pub fn is_on(&self) -> bool {
-        self.origins != Origins::Nobody
+        self.origins != Origins::None
     }
 
     /// The methods of the data plane at this path.
@@ -52,8 +52,8 @@ impl Cors {
     /// What an answer to a page of this origin says: `None` when the page may not read it.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match &self.origins {
-            Origins::Nobody => None,
-            Origins::Everybody => Some(HeaderValue::from_static("*")),
+            Origins::None => None,
+            Origins::Any => Some(HeaderValue::from_static("*")),
             Origins::These(known) => {
                 let is_known = known.iter().any(|known| known.as_bytes() == origin.as_bytes());
                 is_known.then(|| origin.clone())
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_data_plane_is_told_from_everything_else_by_its_routes() {
-        let cors = Cors::new(Origins::Everybody, &ApiKeyHeaders::default());
+        let cors = Cors::new(Origins::Any, &ApiKeyHeaders::default());
         for (path, expected) in [
             ("/api/v1/ingest", &["POST"][..]),
             ("/api/v1/logstream/web", &["POST"]),

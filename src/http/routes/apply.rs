@@ -1,4 +1,4 @@
-//! The keys of a tenant as a whole: brought to what somebody declares, or moved in from elsewhere.
+//! The keys of a tenant as a whole: changed to what a file declares, or imported from another system.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use super::rotation::OVERLAP_SECONDS;
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
-use crate::http::brought::refuse_admin_token;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::LargeJson;
+use crate::http::imported_secret::refuse_admin_token;
 use crate::http::settings::with_settings;
 use crate::key::{Digest, Hint, KeyName, KeyType, NewKey, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
@@ -80,7 +80,7 @@ pub struct SecretEntry {
 
 impl Entry {
     fn declared(mut self, app: &App) -> Result<Declared, Problem> {
-        let brought = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
+        let supplied = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
             let digest = Digest::parse(digest)?;
             refuse_admin_token(app, &digest)?;
             Ok(Brought { digest, hint: Hint::parse(hint)?, own })
@@ -91,9 +91,9 @@ impl Entry {
             }
             (Some(digest), None) => {
                 let overlap = TimeDelta::seconds(self.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
-                DeclaredSecret::Fixed(brought(digest, &self.hint, self.own_secret)?, overlap)
+                DeclaredSecret::Fixed(supplied(digest, &self.hint, self.own_secret)?, overlap)
             }
-            (None, Some(fresh)) => DeclaredSecret::Kept(Some(brought(&fresh.digest, &fresh.hint, false)?)),
+            (None, Some(fresh)) => DeclaredSecret::Kept(Some(supplied(&fresh.digest, &fresh.hint, false)?)),
             (None, None) => DeclaredSecret::Kept(None),
         };
         let settings = self.take_settings();
@@ -207,7 +207,7 @@ struct Answer {
 }
 
 /// Compares what is declared with what is there, and takes the steps between the two, unless `dryRun=true`. The answer
-/// is 200 once they were tried, and tells of each; a declaration that cannot be is refused before the first one.
+/// is 200 once they were tried, with the outcome of each; an impossible declaration is refused before the first.
 ///
 /// # Errors
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 412 when the plan is another than the one agreed to,

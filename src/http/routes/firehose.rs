@@ -53,7 +53,7 @@ pub async fn deliver(
     let encoding = encoding(&request)?;
     let Received { body, reservation } = receive(&app, &request, payload.into_inner()).await?;
     let id = DeliveryId { key_id: authorized.key().key_id, stream, request_id: request_id.into() };
-    // Whoever repeats a delivery that is still being stored waits for what becomes of it.
+    // A repeated delivery that is still being stored waits for the outcome of the first.
     let is_stored = app.deliveries.find(&id, Instant::now());
     let mut turn = is_stored.clone().lock_owned().await;
     if *turn {
@@ -64,7 +64,7 @@ pub async fn deliver(
     let body_bytes = body.len();
     let unstored = intake.read(Upload { encoding, form, body }, reservation).await?;
     let (origin, node, delivery) = (intake.origin(), app.clone(), id.clone());
-    // To its end, even when Firehose hangs up meanwhile: what is stored must be remembered.
+    // Completes even when Firehose hangs up: a stored delivery must be remembered.
     let stored = tokio::spawn(async move {
         let stored = node.ingest.store(origin, &delivery.stream, unstored).await;
         if stored.is_ok() {
@@ -107,8 +107,7 @@ struct Answer<'a> {
     error_message: Option<String>,
 }
 
-/// An answer in the form that Firehose reads, whatever it says: the id of the delivery, the time, and what is wrong. Status
-/// and other fields stay.
+/// Every answer in Firehose's form: the id of the delivery, the time, and the error. Status and header fields stay.
 pub fn answer(request: &HttpRequest, response: HttpResponse) -> HttpResponse {
     let error = response.error().and_then(|error| error.as_error::<Problem>());
     let message = error.map(|problem| format!("{}: {}", problem.code().as_str(), problem.detail()));

@@ -1,4 +1,4 @@
-//! Is the process alive, and should it be sent requests; and what is said where there is no route.
+//! Liveness, readiness, and 404 where there is no route.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ pub async fn liveness() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "alive"}))
 }
 
-/// All keys are loaded and the node is not shutting down. An outage of the store does not make a node unready: it serves
-/// from memory, and says how old its view is.
+/// Ready: all keys are loaded and the node is not shutting down. An outage of the store does not make a node unready: it
+/// serves from memory, and the answer states the age of its view.
 ///
 /// # Errors
-/// 503 until then, and from then on.
+/// 503 before the keys are loaded and during shutdown.
 pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     if !app.keystore.cache().is_hydrated() {
         return Err(Problem::new(Code::NotReady, "The keys are not loaded yet."));
@@ -32,7 +32,7 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     })))
 }
 
-/// Nothing is here.
+/// No such route.
 ///
 /// # Errors
 /// Always: 404.

@@ -1,4 +1,4 @@
-//! Events come in.
+//! Ingest of events.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn accept(
     Ok(HttpResponse::Ok().json(answer))
 }
 
-/// How events of one request come in, by whichever route.
+/// One ingest request, on either route.
 pub(super) struct Intake<'a> {
     pub(super) authorized: &'a Authorized,
     pub(super) app: &'a App,
@@ -91,7 +91,7 @@ pub(super) struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Reads the events, and takes what they cost from the limits of the key.
+    /// Reads the events and takes their cost from the limits of the key.
     pub(super) async fn read(&self, upload: Upload, reservation: Reservation) -> Result<Unstored, Problem> {
         let body_bytes = upload.body.len();
         let ingest = &self.app.ingest;
@@ -104,13 +104,13 @@ impl Intake<'_> {
         Ok(unstored)
     }
 
-    /// Who sends.
+    /// The origin that is stored with the events.
     pub(super) fn origin(&self) -> Origin {
         let key = self.authorized.key();
         Origin { tenant: key.tenant.clone(), key_id: key.key_id, source_id: key.settings.source_id.clone() }
     }
 
-    /// Counts what became of the events.
+    /// Counts accepted and rejected events.
     pub(super) fn note(&self, stored: crate::Result<Stored>, body_bytes: usize) -> Result<Stored, Problem> {
         let metrics = &self.app.metrics;
         let stored = stored.inspect_err(|error| {
@@ -128,7 +128,7 @@ impl Intake<'_> {
     }
 }
 
-/// What is done with faulty events: what the request says, or else what is set of the stream.
+/// The handling of faulty events: by the request's header, else by the stream's setting.
 pub(super) fn on_invalid(
     app: &App,
     authorized: &Authorized,
@@ -171,7 +171,7 @@ fn named_in_header(request: &HttpRequest) -> Result<Option<StreamName>, Problem>
     Ok(Some(StreamName::parse(name.trim())?))
 }
 
-/// How events stand in the body, by its media type.
+/// The framing of events in the body, by its media type.
 fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
     let media_type = media_type(request)?;
     let is_json =

@@ -12,16 +12,16 @@ use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
-use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
+use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
 use crate::http::settings::{with_settings, with_settings_patch};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, NewKey, TenantId};
 use crate::keystore::{self, Brought, Cursor, Filter};
 use crate::serde_text::{Empty, Rfc3339, given, nullable};
 use crate::usage::Totals;
 
-/// How long a view waits for what the key was used for.
+/// How long a view waits for usage.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
 with_settings! {
@@ -43,12 +43,12 @@ with_settings! {
 }
 
 impl Issue {
-    /// The key that is asked for, and the secret that it is to have if one was brought along.
+    /// The requested key, and its imported secret if there is one.
     ///
     /// # Errors
-    /// 400 when two fields say different things, or the secret is not taken.
+    /// 400 when two fields contradict each other, or the secret is not accepted.
     pub(super) fn read(mut self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
-        let mut secret = brought(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
+        let mut secret = imported_secret(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
         match (self.own_secret, &self.digest, &mut secret) {
             (Some(own), Some(_), Some(secret)) => secret.own = own,
             (Some(_), ..) => return Err(Problem::invalid("ownSecret is said of a digest, and there is none.")),
@@ -78,10 +78,10 @@ with_settings_patch! {
 }
 
 impl Patch {
-    /// The changes that are asked for at `now`.
+    /// The requested changes, with expiry counted from `now`.
     ///
     /// # Errors
-    /// 400 when two fields say different things.
+    /// 400 when two fields contradict each other.
     pub(super) fn read(mut self, now: DateTime<Utc>) -> Result<KeyPatch, Problem> {
         Ok(KeyPatch {
             settings: self.take_settings(),
@@ -131,7 +131,7 @@ struct Listed<'a> {
     next_cursor: Option<String>,
 }
 
-/// Issues a key and shows its secret, this once, unless that was brought along.
+/// Issues a key, and shows its secret once unless it was imported.
 ///
 /// # Errors
 /// 400, 404, 409 `duplicate_key_name` or `duplicate_api_key`, 410, 503.
@@ -217,7 +217,7 @@ pub async fn show(
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(view))
 }
 
-/// What all nodes have counted; `None` when that cannot be told right now, which is no reason to show nothing.
+/// The usage that all nodes have counted; `None` when it is unavailable, and the answer is given without it.
 async fn totals(app: &App) -> Option<Totals> {
     let totals = tokio::time::timeout(USAGE_PATIENCE, app.usage.totals()).await.ok()?;
     totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
@@ -279,7 +279,7 @@ pub(super) fn parse_key((tenant, id): &(String, String)) -> Result<(TenantId, Ke
     Ok((TenantId::parse(tenant)?, KeyId::parse(id)?))
 }
 
-/// When a key ends, told in one of two ways; `None` when nothing is said, `Some(None)` for never.
+/// The requested expiry, as an instant or in seconds from now; `None` when the request sets none, `Some(None)` for never.
 fn end(
     at: Option<Option<Rfc3339>>,
     in_seconds: Option<Option<NonZeroU32>>,

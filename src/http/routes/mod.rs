@@ -1,4 +1,4 @@
-//! The handlers, one file per thing. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin plane:
+//! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin plane:
 //! [`tenants`], [`stream_settings`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`unreadable`], [`nodes`],
 //! [`changes`], [`sync`]. Neither: [`health`], [`metrics`].
 

@@ -1,4 +1,4 @@
-//! The nodes that share the bucket, and how far each has come.
+//! The nodes that share the bucket, and the last change that each has applied.
 
 use actix_web::{HttpResponse, web};
 use chrono::SecondsFormat;
@@ -8,7 +8,7 @@ use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 
-/// Every node as it has described itself in the bucket; this one as it is.
+/// Every node, as its last heartbeat in the bucket describes it; this node as it is now.
 ///
 /// # Errors
 /// 503 when the store does not answer.

@@ -24,7 +24,7 @@ pub struct Ask {
     end_time: Option<Rfc3339>,
 }
 
-/// Answers SQL with rows as they come. The session is the only source of what may be read; it is held by the body.
+/// Answers SQL with rows as they come. The session alone decides what may be read; the response body holds it.
 ///
 /// # Errors
 /// 400 `invalid_query`, 429, 503; 401, 403 or 504 when the session ends before the first row.
@@ -41,7 +41,7 @@ pub async fn run(
     let rows = app.engine.run(scope, query, format(&request)).await.map_err(refusal)?;
     let stopper = rows.stopper();
     tokio::spawn(async move {
-        // Even while nobody reads the body: a client that has stopped reading keeps nothing running.
+        // Also while the body is not read: a client that stops reading keeps no query running.
         session.ended().await;
         stopper.stop();
     });
@@ -61,7 +61,7 @@ impl Access for Session {
     }
 }
 
-/// A message quotes the client's SQL, and somebody may have pasted into it what opened this session.
+/// Masks the session's key in a message: messages quote SQL, and the client may have pasted its key into it.
 fn refusal(request: &HttpRequest, error: Error) -> Problem {
     match error.kind() {
         ErrorKind::Invalid if quotes_credential(request, error.message()) => {
@@ -77,7 +77,7 @@ fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
     str::from_utf8(&presented).is_ok_and(|presented| message.contains(presented))
 }
 
-/// What `Accept` asks for; JSON when there is nothing of it that we can write.
+/// The format that `Accept` prefers; JSON when none of its types is supported.
 fn format(request: &HttpRequest) -> Format {
     accept::preferred(request, |range| match range {
         "application/json" | "*/*" | "application/*" => Some(Format::JsonArray),

@@ -1,4 +1,4 @@
-//! What an admin is told about how far a change has come.
+//! Receipts: which nodes have applied a change.
 
 use std::time::{Duration, Instant};
 
@@ -21,21 +21,21 @@ pub struct Wait {
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 impl Wait {
-    /// What stands behind `wait=`, if anything.
+    /// The text of `wait=`, if it is there.
     pub fn new(wait: Option<String>) -> Self {
         Self { wait }
     }
 
-    /// How long to wait; `None` when nobody asked for it.
+    /// How long to wait; `None` without `?wait`.
     ///
     /// # Errors
-    /// 400 for what is no duration or too long.
+    /// 400 when it is no duration or above the longest wait.
     pub fn patience(&self) -> Result<Option<Duration>, Problem> {
         patience(self.wait.as_deref())
     }
 }
 
-/// How long `?wait=…` wants to wait.
+/// Parses the value of `?wait=`.
 ///
 /// # Errors
 /// As for [`Wait::patience`].
@@ -59,8 +59,8 @@ pub struct ReceiptView {
 }
 
 impl ReceiptView {
-    /// The receipt of a change that began at `start`, and the status that goes with it: 202 when somebody waited and not
-    /// every live node had applied it when the wait ran out.
+    /// The receipt of a change that began at `start`, and the status: 202 when the request waited and not every live node
+    /// had applied the change in that time.
     pub async fn of(app: &App, change_seq: u64, patience: Option<Duration>, start: Instant) -> (Self, StatusCode) {
         let replica = app.keystore.replica();
         let receipt = match patience {

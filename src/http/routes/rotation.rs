@@ -1,4 +1,4 @@
-//! A new secret for a key.
+//! Rotation: a new secret for a key.
 
 use std::time::Instant;
 
@@ -12,14 +12,14 @@ use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
-use crate::http::brought::{DigestText, HintText, PlainText, brought};
 use crate::http::error::Problem;
 use crate::http::extract::JsonOrNothing;
+use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
 
-/// How long the old secret works when nobody says: enough to roll the new one out, in seconds.
+/// The default overlap in seconds: enough to roll the new secret out.
 pub(super) const OVERLAP_SECONDS: u32 = 3600;
 
-/// The body of a rotation; all of it may be left out.
+/// The body of a rotation; every field is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rotate {
@@ -29,8 +29,7 @@ pub struct Rotate {
     hint: Option<HintText>,
 }
 
-/// Gives a key a new secret and shows it, this once, unless it was brought along. The old one works until the overlap
-/// ends.
+/// Gives a key a new secret, and shows it once unless it was imported. The old secret works until the overlap ends.
 ///
 /// # Errors
 /// 400, 404, 409 `key_revoked`, `too_many_secrets` or `duplicate_api_key`, 410, 412, 503.
@@ -46,7 +45,8 @@ pub async fn rotate(
     let ((tenant, id), patience, revision) = (parse_key(&path)?, wait.patience()?, if_match(&request)?);
     let overlap = TimeDelta::seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
     let key_type = app.keystore.find_anywhere(&tenant, id).await?.key_type;
-    let (key, shown, change_seq) = match brought(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)? {
+    let (key, shown, change_seq) = match imported_secret(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)?
+    {
         Some(own) => {
             let rotated = app.keystore.rotate_to(operator.context(), &tenant, id, own, overlap, revision).await?;
             (rotated.value, None, rotated.change_seq)

@@ -15,7 +15,7 @@ use crate::http::error::Problem;
 use crate::http::extract::Json;
 use crate::key::{Credential, KeyType, StreamName};
 
-/// The body of a question.
+/// The body of a verification.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Question {
@@ -34,7 +34,7 @@ struct Answer<'a> {
     key: Option<KeyView<'a>>,
 }
 
-/// Says whether an API key would be accepted for an action, from an address and for a stream. The answer is 200 either way.
+/// Whether an API key would be accepted for an action, from an address and for a stream. The answer is 200 either way.
 ///
 /// # Errors
 /// 400; 503 when the key is not known here and the store cannot be asked.

@@ -1,4 +1,4 @@
-//! What answers show of keys and tenants: never a digest, and of a secret its last four characters.
+//! Keys and tenants in answers: never a digest, and at most the last four characters of a secret.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ impl<'a> KeyView<'a> {
         }
     }
 
-    /// The same with what the key was used for; `None` says that this cannot be told right now.
+    /// The same with its usage; `None` when usage is unavailable.
     #[must_use]
     pub fn used(mut self, tally: Option<Tally>) -> Self {
         for older in &mut self.older_secrets {
@@ -90,7 +90,7 @@ impl<'a> KeyView<'a> {
     }
 }
 
-/// What a key was used for, and when last.
+/// The usage of a key, and its last use.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UsedView {
@@ -116,12 +116,12 @@ pub struct OlderSecretView {
     api_key_hint: String,
     #[serde(serialize_with = "rfc3339")]
     until: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "told")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "instant_or_null")]
     last_used_at: Option<Option<DateTime<Utc>>>,
 }
 
 /// An instant, or `null` for never.
-fn told<S: Serializer>(at: &Option<Option<DateTime<Utc>>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn instant_or_null<S: Serializer>(at: &Option<Option<DateTime<Utc>>>, serializer: S) -> Result<S::Ok, S::Error> {
     rfc3339(&at.flatten(), serializer)
 }
 

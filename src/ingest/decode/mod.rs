@@ -37,7 +37,9 @@ pub use self::place::Place;
 pub use self::places::Places;
 pub use self::quarantine::{Sorted, sort};
 pub use self::refusal::Fault;
-pub use self::rejected::{MAX_REJECTED_TEXT_BYTES, Rejected, Sample};
+#[cfg(test)]
+use self::rejected::MAX_REJECTED_TEXT_BYTES;
+pub use self::rejected::{Rejected, Sample};
 use self::table::Table;
 use crate::error::Result;
 use crate::stream::Field;

@@ -12,4 +12,4 @@ pub mod delivery;
 
 pub use attributes::attributes;
 pub use deliveries::{Deliveries, DeliveryId};
-pub use delivery::{Delivery, Record};
+pub use delivery::Delivery;

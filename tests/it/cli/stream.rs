@@ -65,7 +65,7 @@ async fn a_stream_is_shown_and_what_it_does_with_faulty_events_is_changed() {
     let updated = scene.typed("stream update web --on-invalid quarantine --wait 5s").done();
     assert!(updated.contains("quarantine") && updated.ends_with("Applied on every live node (1).\n"), "{updated}");
     let answer = send(&shipper, "{\"n\":2}\nnot JSON\n").await;
-    assert_eq!((answer.status, counts(&answer)), (200.into(), (json!(1), json!(1))), "{}", answer.text());
+    assert_eq!((answer.status, counts(&answer)), (reqwest::StatusCode::OK, (json!(1), json!(1))), "{}", answer.text());
 
     scene.restart();
     let shown = scene.typed("--json stream show web").json();

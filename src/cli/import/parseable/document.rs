@@ -1,4 +1,4 @@
-//! What a key of Parseable looks like: `struct ApiKey` of its pull request 1620 in a file, and since 1628 an entry of
+//! The format of Parseable's keys: `struct ApiKey` of its pull request 1620 in a file, and since 1628 an entry of
 //! `users` in its metadata.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ impl Original {
         serde_json::from_slice(body).ok()
     }
 
-    /// The key that it is to become; what Parseable does not say of its type is `otherwise`.
+    /// The key to import; `otherwise` is its type where Parseable states none.
     pub(super) fn into_parsed(self, source: String, metadata: Option<&Value>, otherwise: KeyType) -> Option<ParsedKey> {
         let (key_type, note) = self.key_type(metadata, otherwise);
         let notes = [
@@ -53,7 +53,7 @@ impl Original {
         })
     }
 
-    /// What it may do there, as far as a key here can.
+    /// Its permissions there, as far as a key here has them.
     fn key_type(&self, metadata: Option<&Value>, otherwise: KeyType) -> (KeyType, Option<String>) {
         let wider = |what: &str| (otherwise, Some(format!("{what} there, {otherwise} only here")));
         match self.key_type.as_deref() {

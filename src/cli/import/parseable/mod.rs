@@ -1,6 +1,6 @@
 //! `keyloft import parseable`: the API keys that Parseable keeps in its bucket, in clear text.
 //!
-//! 1. `document`: what they look like, in a file each and in the metadata.
+//! 1. `document`: their format, in a file each and in the metadata.
 //! 2. `source`: finding them in the bucket, and removing them there.
 //! 3. `run`: all of it, in order.
 
@@ -28,19 +28,19 @@ Examples:
   keyloft import parseable --store s3://parseable-bucket --dry-run
   keyloft import parseable --store ./parseable-data --delete-originals";
 
-/// Which bucket, and what to do about it.
+/// Which bucket, and how to import it.
 #[derive(Debug, Args)]
 pub struct ParseableArgs {
     /// Parseable's store: `s3://bucket/prefix`, `file:///path` or a plain path
     #[arg(long, value_name = "URL or path")]
     store: StoreUrl,
-    /// What keys are for of which Parseable does not say it, or says both: ingestion or query [default: ingestion]
+    /// The type of keys for which Parseable states none, or both: ingestion or query [default: ingestion]
     #[arg(long = "as", value_name = "TYPE")]
     otherwise: Option<KeyType>,
     /// Show what would be imported, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove the originals once every key is in
+    /// Remove the originals once every key is imported
     #[arg(long, conflicts_with = "dry_run")]
     delete_originals: bool,
 }

@@ -1,4 +1,4 @@
-//! Reading the bucket, moving the keys in, removing the originals.
+//! Reading the bucket, importing the keys, removing the originals.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::source::{self, Source};
 use crate::key::KeyType;
 use crate::store::{Bucket, StoreUrl};
 
-/// Imports what Parseable has.
+/// Imports Parseable's keys.
 pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Outcome {
     if let StoreUrl::Directory(path) = &parseable.store
         && !path.is_dir()
@@ -47,7 +47,7 @@ pub(in super::super) fn run(args: &ClientArgs, parseable: &ParseableArgs) -> Out
     }
 }
 
-/// Whether more runs would change nothing of it.
+/// Whether another run would not change the outcome.
 fn is_settled(row: &Row) -> bool {
     row.barred || matches!(row.result, Status::Imported | Status::AlreadyThere)
 }
@@ -64,8 +64,8 @@ async fn read(args: &ClientArgs, parseable: &ParseableArgs, bucket: &Bucket) -> 
     Ok(all)
 }
 
-/// Asks once more whether every key is there, and only then removes what those came from that are let in. Gives how many
-/// went, and how many stay.
+/// Checks again that every key is there, and only then removes the sources of keys that are accepted here. Returns how many
+/// were removed and how many stay.
 fn remove(runtime: &Runtime, client: &Client, bucket: &Bucket, sources: Vec<Source>) -> Outcome<(usize, usize)> {
     let mut stay = Vec::with_capacity(sources.len());
     for tenant in &sources {

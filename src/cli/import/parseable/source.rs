@@ -1,4 +1,4 @@
-//! Parseable's keys in its bucket: found by reading only, removed only when told.
+//! Parseable's keys in its bucket: finding them only reads; removing them needs `--delete-originals`.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,9 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// No metadata of Parseable should be larger, in bytes.
 const MAX_METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What Parseable keeps of one tenant.
+/// The keys of one tenant in Parseable.
 pub(super) struct Source {
-    /// Whose.
+    /// The tenant.
     pub(super) tenant: TenantId,
     /// The keys that can be read.
     pub(super) keys: Vec<ParsedKey>,
@@ -38,7 +38,7 @@ pub(super) async fn tenants(bucket: &Bucket) -> Outcome<Vec<TenantId>> {
     Ok(std::iter::once(TenantId::default()).chain(named).collect())
 }
 
-/// Reads what there is of a tenant.
+/// Reads the keys of a tenant.
 pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Source> {
     let mut source = Source { tenant, keys: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
     let mut listed = bucket.list(&layout::keys(&source.tenant)).await?;
@@ -75,7 +75,7 @@ impl Source {
         self.refused.push(Row::refused(&self.tenant, source, why));
     }
 
-    /// Reads an object. One that is not as it should be is refused alone; nothing can be said of a store that is away.
+    /// Reads an object. An invalid object is refused alone; an unreachable store ends the command.
     async fn open(&mut self, bucket: &Bucket, path: &RelativePath, max_bytes: u64) -> Outcome<Option<Stored>> {
         match bucket.read_foreign(path, max_bytes).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -86,8 +86,8 @@ impl Source {
         }
     }
 
-    /// Removes them but those that stay, by their sources; every other one is in. Gives how many. The metadata keeps
-    /// everything but its keys, and is only written if nobody has changed it since it was read.
+    /// Removes the keys, except those whose sources are in `stay`; returns how many. The metadata keeps everything but its
+    /// keys, and is written only if it is unchanged since it was read.
     pub(super) async fn remove(self, bucket: &Bucket, stay: &BTreeSet<String>) -> Outcome<usize> {
         let goes: Vec<&ParsedKey> = self.keys.iter().filter(|key| !stay.contains(&key.source)).collect();
         if let Some((path, metadata, version)) = self.metadata {
@@ -97,7 +97,7 @@ impl Source {
                 let body = serde_json::to_vec(&left).map_err(|error| Failure::failed(error.to_string()))?;
                 if bucket.replace_foreign(&path, body.into(), &version).await? == Written::Conflict {
                     return Err(Failure::refused(format!(
-                        "{path} was changed meanwhile: stop Parseable and run the same command again"
+                        "{path} was changed in the meantime: stop Parseable and run the same command again"
                     )));
                 }
             }

@@ -1,4 +1,4 @@
-//! What became of each line, as it is told.
+//! Reading the answer: the outcome of each line.
 
 use std::time::Duration;
 
@@ -21,19 +21,19 @@ const COLUMNS: &[Column] = &[
     ("WHY", "detail"),
 ];
 
-/// What has been told so far.
+/// The answer so far.
 #[derive(Debug)]
 pub(crate) struct Answer {
     json: bool,
     progress: ProgressBar,
     refused: Vec<Value>,
-    /// The lines whose secret is another key's, or was.
+    /// The lines whose secret belongs to another key, or did once.
     taken: Vec<u64>,
     last: Option<Value>,
 }
 
 impl Answer {
-    /// Nothing yet, of `lines` lines. Progress is drawn on standard error, if that is a terminal.
+    /// Starts an answer of `lines` lines. Progress is drawn on standard error, if that is a terminal.
     pub(crate) fn new(json: bool, lines: usize) -> Self {
         let progress = ProgressBar::new(lines as u64);
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} lines, {elapsed}, {eta} left") {
@@ -43,7 +43,7 @@ impl Answer {
         Self { json, progress, refused: Vec::new(), taken: Vec::new(), last: None }
     }
 
-    /// Takes in a line of the answer; programs get it as it came.
+    /// Adds a line of the answer; with `--json` it is printed as it came.
     pub(crate) fn line(&mut self, line: &str) -> Outcome {
         let Ok(value) = serde_json::from_str::<Value>(line) else {
             return Err(Failure::failed("the answer is not JSON: is this a Keyloft server?"));
@@ -65,7 +65,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Takes the progress away.
+    /// Removes the progress bar.
     pub(crate) fn finish(&self) {
         self.progress.finish_and_clear();
     }
@@ -75,7 +75,7 @@ impl Answer {
         self.last.as_ref().and_then(|last| last["summary"][what].as_u64()).unwrap_or_default()
     }
 
-    /// The lines whose secret is another key's, or was.
+    /// The lines whose secret belongs to another key, or did once.
     pub(crate) fn taken(&self) -> &[u64] {
         &self.taken
     }
@@ -96,7 +96,7 @@ impl Answer {
         output::print(&format!("{head}{}", counts.join(", ")))
     }
 
-    /// What the command ends with.
+    /// The outcome of the command.
     pub(crate) fn judge(&self, wait: &WaitArgs, json: bool) -> Outcome {
         let Some(last) = &self.last else {
             return Err(Failure::unavailable("the answer ended before its end: run the same again"));

@@ -1,4 +1,4 @@
-//! What a file of changes says, and what is sent of it: the digest in place of an API key that is made here.
+//! The file of changes, and the lines that are sent: the digest in place of an API key that is generated here.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,14 +13,13 @@ use super::secrets::Secrets;
 use crate::clock::{Clock, SystemClock};
 use crate::key::{KeyName, KeyType, TenantId};
 
-/// Whether any line issues a key for which nobody has brought a secret.
+/// Whether any line issues a key without an imported secret.
 pub(super) fn need_secrets(text: &str) -> bool {
     text.lines().any(|line| wanted(line).is_some())
 }
 
-/// What is sent, line by line. A line that is not understood is sent as it stands: the server says what is wrong with it.
-/// In a dry run no API key is made, so a line for which there is none yet goes without. Gives the lines, too, whose API keys
-/// stood in the file before.
+/// The lines to send, and which of them have an API key of an earlier run. A line that cannot be parsed is sent as it is:
+/// the server explains the error. A dry run generates no API key, so a new key is sent without one.
 pub(super) fn prepare(
     text: &str,
     tenant: &TenantId,
@@ -46,7 +45,7 @@ pub(super) fn prepare(
                 fields.insert("ownSecret".to_owned(), json!(false));
                 fields.insert("digest".to_owned(), json!(entry.digest.to_document()));
                 fields.insert("hint".to_owned(), json!(entry.hint.as_str()));
-                // Counted from the first run, so that the same again is the same key.
+                // Counted from the first run, so that a repeated run declares the same expiry.
                 if let Some(end) = entry.expires_at
                     && fields.remove("expiresInSeconds").is_some()
                 {
@@ -61,10 +60,10 @@ pub(super) fn prepare(
     Ok((body, reused))
 }
 
-/// The fields by which a secret is brought; `null` brings none.
+/// The fields that import a secret; `null` imports none.
 const SECRET: [&str; 4] = ["apiKey", "digest", "hint", "ownSecret"];
 
-/// Fields of which none stands there twice: it is for the server to refuse those.
+/// The fields of a line. Parsing fails when one is duplicated: the server explains that.
 struct Once(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Once {
@@ -93,17 +92,17 @@ impl<'de> Visitor<'de> for OnceVisitor {
     }
 }
 
-/// A line that issues a key for which nobody has brought a secret.
+/// A line that issues a key without an imported secret.
 fn wanted(line: &str) -> Option<(Map<String, Value>, KeyName, KeyType)> {
     let Once(fields) = serde_json::from_str(line).ok()?;
     let issues = fields.get("op")?.as_str()? == "issue";
-    let brought = SECRET.into_iter().any(|field| fields.get(field).is_some_and(|value| !value.is_null()));
+    let imported = SECRET.into_iter().any(|field| fields.get(field).is_some_and(|value| !value.is_null()));
     let name = KeyName::parse(fields.get("keyName")?.as_str()?).ok()?;
     let key_type = fields.get("keyType")?.as_str()?.parse().ok()?;
-    (issues && !brought).then_some((fields, name, key_type))
+    (issues && !imported).then_some((fields, name, key_type))
 }
 
-/// The end of a key that is told as a time from now.
+/// The expiry of a line that states seconds from now.
 fn end(fields: &Map<String, Value>) -> Option<DateTime<Utc>> {
     let seconds = fields.get("expiresInSeconds")?.as_u64().and_then(|seconds| i64::try_from(seconds).ok())?;
     SystemClock.now().checked_add_signed(TimeDelta::try_seconds(seconds)?)

@@ -1,8 +1,8 @@
 //! `keyloft key bulk`: many changes from a file.
 //!
-//! 1. `lines`: what is read, and what is sent of it.
-//! 2. `secrets`: the file in which API keys stand before anybody is asked to accept them.
-//! 3. `answer`: what became of each line.
+//! 1. `lines`: the file of changes, and the lines that are sent.
+//! 2. `secrets`: the file that API keys are written to before they are sent.
+//! 3. `answer`: the outcome of each line.
 
 pub(super) mod answer;
 mod lines;
@@ -38,7 +38,7 @@ Examples:
 
 Exit codes: 3 if any line was refused, 4 if any could not be done now."#;
 
-/// The largest file, in bytes: what a server takes.
+/// The largest file, in bytes: the limit of the server.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What to do, and where the API keys go.
@@ -47,10 +47,10 @@ pub struct BulkArgs {
     /// One JSON object a line; - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Judge every line and change nothing
+    /// Check every line and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Where new API keys are kept, a line of JSON each, for nobody else to read [default: FILE.secrets]
+    /// Where new API keys are kept, a line of JSON each, readable only by you [default: FILE.secrets]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub(super) fn run(args: &ClientArgs, bulk: &BulkArgs) -> Outcome {
     }
     let (body, reused) = lines::prepare(&text, &tenant, secrets.as_mut(), bulk.dry_run)?;
     let made = match &mut secrets {
-        Some(secrets) if !bulk.dry_run => secrets.save()?, // Before anybody is asked to accept them.
+        Some(secrets) if !bulk.dry_run => secrets.save()?, // Before they are sent.
         _ => 0,
     };
     let mut answer = Answer::new(args.json, text.lines().count());

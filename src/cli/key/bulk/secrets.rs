@@ -1,7 +1,7 @@
-//! The file in which API keys stand before anybody is asked to accept them, so that none is lost however a run ends.
+//! The file that API keys are written to before they are sent, so that none is lost however a run ends.
 //!
-//! Lines are only ever added, and the file is locked from the first look to the end of the command: two runs at once would
-//! make two API keys for one name. A last line that a crash cut short was never sent.
+//! Lines are only added, and the file is locked while the command runs: two runs at once would make two API keys for one
+//! name. A last line that a crash cut short was never sent.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::super::super::{Failure, Outcome};
 use crate::key::{Credential, Digest, Hint, KeyName, KeyType, PlainSecret, TenantId};
 
-/// What is sent of an API key.
+/// The part of an API key that is sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) digest: Digest,
@@ -39,7 +39,7 @@ struct Kept<'a> {
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// The file, and what stands in it.
+/// The file and its content.
 #[derive(Debug)]
 pub(super) struct Secrets {
     path: PathBuf,
@@ -51,7 +51,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Opens the file for adding to it, creating it if need be, readable by nobody else.
+    /// Opens the file for appending, or creates it; only its owner may read it.
     pub(super) fn open(path: &Path) -> Outcome<Self> {
         let fails = |error| Failure::failed(format!("cannot use {}: {error}", path.display()));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
@@ -69,7 +69,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// What stands in the file, if there is one, without touching it.
+    /// Reads the file, if there is one, without changing it.
     pub(super) fn read(path: &Path) -> Outcome<Option<Self>> {
         match File::open(path) {
             Ok(file) => Self::load(path, file).map(Some),
@@ -96,12 +96,12 @@ impl Secrets {
             }
         }
         if entry(&text[whole..]).is_some() {
-            fresh.push('\n'); // Somebody's editor took the last newline away.
+            fresh.push('\n'); // An editor removed the last newline.
         }
         Ok(Self { path: path.to_owned(), file, known, fresh, made: 0 })
     }
 
-    /// Takes a line away that a crash cut short.
+    /// Removes a last line that a crash cut short.
     fn mend(&mut self) -> std::io::Result<()> {
         if self.fresh.is_empty() {
             let mut text = Zeroizing::new(Vec::new());
@@ -122,7 +122,7 @@ impl Secrets {
         self.known.get(&(tenant.clone(), name.clone(), key_type))
     }
 
-    /// The API key of a name. One that is made now is kept by [`Secrets::save`].
+    /// The API key of a name, generated if there is none; [`Secrets::save`] writes new ones.
     pub(super) fn find_or_make(
         &mut self,
         tenant: &TenantId,
@@ -146,7 +146,7 @@ impl Secrets {
         Ok(entry)
     }
 
-    /// Adds what was made to the file, durably, and says how many that is.
+    /// Appends the new API keys to the file, durably; returns how many.
     pub(super) fn save(&mut self) -> Outcome<usize> {
         let fails = |error| Failure::failed(format!("cannot write {}: {error}", self.path.display()));
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

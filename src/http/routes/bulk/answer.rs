@@ -1,4 +1,4 @@
-//! What is said of each line, and at the end.
+//! The answer: a line for each line of the body, and counts at the end.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::keystore::{Done, Effect};
 /// Pieces of an answer are about so long, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// What became of all lines.
+/// The counts of outcomes.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Counts {
@@ -24,7 +24,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The counts of nothing but a number of lines.
+    /// Zero counts for so many lines.
     pub(super) fn of(lines: usize) -> Self {
         Self { lines, ..Self::default() }
     }
@@ -36,7 +36,7 @@ struct Changed<'a> {
     line: usize,
     status: u16,
     change: &'static str,
-    /// A key that was only rehearsed has none.
+    /// None in a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<String>,
     key_name: &'a str,
@@ -70,7 +70,7 @@ struct Last {
     receipt: Option<ReceiptView>,
 }
 
-/// Whom a refusal is about, as far as its line says so.
+/// The key that a refused line names, as far as it does.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Subject {
     pub(super) key_id: Option<String>,
@@ -123,12 +123,12 @@ impl Answer {
         });
     }
 
-    /// How many keys a filter meant.
+    /// How many keys a filter selected.
     pub(super) fn matched(&mut self, line: usize, matched: usize) {
         self.push(&Matched { line, status: 200, matched });
     }
 
-    /// What has become of the lines so far.
+    /// The counts so far.
     pub(super) fn counts(&self) -> Counts {
         self.counts
     }
@@ -149,7 +149,7 @@ impl Answer {
         self.text.len() >= PIECE
     }
 
-    /// What was not taken yet.
+    /// The bytes that were not sent yet.
     pub(super) fn take(&mut self) -> Option<Bytes> {
         (!self.text.is_empty()).then(|| self.text.split().freeze())
     }

@@ -1,4 +1,4 @@
-//! What a line of bulk work asks for.
+//! Parsing a line of bulk work.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,12 +25,12 @@ pub(super) struct Line {
     text: Bytes,
 }
 
-/// What it asks for.
+/// The operation of a line.
 #[derive(Debug)]
 pub(super) enum Wish {
     /// One change.
     One(Change),
-    /// The same change of every key that is meant.
+    /// The same change of every selected key.
     Each(Selection, Every),
 }
 
@@ -59,7 +59,7 @@ enum Op {
     Revoke,
 }
 
-/// What a line of any operation may say.
+/// The fields that lines of all operations share.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -71,7 +71,7 @@ struct Head {
 /// The fields of a [`Head`].
 const HEAD: [&str; 3] = ["op", "keyId", "filter"];
 
-/// What the operation takes besides. Read straight from the text: a field that stands there twice must be seen.
+/// The fields of one operation, read from the text itself so that a duplicate field is seen.
 struct Rest<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rest<T> {
@@ -114,7 +114,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutHead<A> {
     }
 }
 
-/// A revocation says nothing but whose.
+/// A revocation has no fields of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
@@ -129,7 +129,7 @@ struct Filter {
     key_type: Option<KeyType>,
 }
 
-/// The lines of a body; those that hold nothing are passed over.
+/// The lines of a body, without empty ones.
 ///
 /// # Errors
 /// 400 when there is none, 413 above [`MAX_LINES`].
@@ -150,7 +150,7 @@ impl Line {
     /// Reads the line. A refusal repeats no value.
     ///
     /// # Errors
-    /// 400 for what cannot be read, 413 above [`MAX_LINE_BYTES`].
+    /// 400 when it cannot be parsed, 413 above [`MAX_LINE_BYTES`].
     pub(super) fn read(&self, app: &App) -> Result<Wish, Problem> {
         if self.text.len() > MAX_LINE_BYTES {
             return Err(Problem::new(

@@ -1,8 +1,8 @@
 //! Many changes of keys in one request: a line for each, and a line of answer for each.
 //!
-//! 1. `line`: what a line asks for.
-//! 2. `work`: doing it, in order, and stopping early.
-//! 3. `answer`: what is said of each line, and at the end.
+//! 1. `line`: parsing a line.
+//! 2. `work`: running lines in order, and stopping early.
+//! 3. `answer`: a line of answer for each, and counts.
 
 mod answer;
 mod line;
@@ -47,9 +47,8 @@ pub struct BulkQuery {
     wait: Option<String>,
 }
 
-/// Does what each line of the body asks for, and answers with a line for each, in their order, as they are done; at last
-/// with counts and a receipt. The body is read to its end before anything begins. When the client hangs up, what has begun
-/// ends and the rest does not begin.
+/// Runs the lines of the body in order, and answers with a line for each as it is done, then with counts and a receipt. The
+/// whole body is read before the first line runs. When the client hangs up, started lines finish and no further line starts.
 ///
 /// # Errors
 /// 400, 404, 408, 410, 413, 415, 429 `too_many_bulk` for the whole; else each line has a status of its own.
@@ -82,7 +81,7 @@ pub async fn run(
         .streaming(pieces))
 }
 
-/// Room for a request that holds many keys in memory; given back when dropped. 429 `too_many_bulk` when there is none.
+/// A permit for a request that holds many keys in memory, released when dropped. 429 `too_many_bulk` when all are taken.
 #[derive(Debug)]
 pub struct Room {
     _held: OwnedSemaphorePermit,

@@ -1,4 +1,4 @@
-//! Bulk work: lines are read a batch at a time, done in their order, and answered as they are done.
+//! Bulk work: lines are parsed in batches, run in order, and answered as they are done.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ use crate::key::{ApiKey, KeyId, TenantId};
 use crate::keystore::{Change, Done, Rehearsal, Selection, Unused};
 use crate::sync::log::LogEntry;
 
-/// After this no line is begun any more.
+/// No line starts after this long.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// How often is looked whether to stop.
+/// How often the work checks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The client has hung up.
 struct Gone;
 
-/// What one request asked for.
+/// The work of one request.
 pub(super) struct Work {
     app: Arc<App>,
     tenant: TenantId,
@@ -35,7 +35,7 @@ pub(super) struct Work {
     rehearsal: Option<Rehearsal>,
     answer: Answer,
     sender: mpsc::Sender<Bytes>,
-    /// Why nothing is begun any more.
+    /// Why no further line starts.
     stopped: Option<Problem>,
     last_seq: u64,
 }
@@ -62,7 +62,7 @@ impl Work {
         Ok(Self { app, tenant, context, rehearsal, answer, sender, stopped, last_seq })
     }
 
-    /// Does all lines; then the receipt, for which `patience` may wait.
+    /// Runs all lines, then waits up to `patience` for the receipt.
     pub(super) async fn run(mut self, lines: Vec<Line>, patience: Option<Duration>, start: Instant) {
         self.answer = Answer::new(Counts::of(lines.len()));
         let app = self.app.clone();
@@ -99,7 +99,7 @@ impl Work {
         Ok(())
     }
 
-    /// The same change of every key that is meant once all lines before are done.
+    /// Applies one change to every key that is selected once all lines before are done.
     async fn each(
         &mut self,
         line: usize,
@@ -127,7 +127,7 @@ impl Work {
             return Err(stopped.clone());
         }
         if self.rehearsal.is_none() {
-            self.app.keystore.catch_up().await?; // What was issued elsewhere a moment ago is meant too.
+            self.app.keystore.catch_up().await?; // Select keys too that another node has just issued.
         }
         let uses = match selection.unused_since {
             Some(since) => Some(self.app.usage.last_used(&self.tenant, since).await?),
@@ -141,7 +141,7 @@ impl Work {
         })
     }
 
-    /// Makes the changes of some lines, and answers for each line in its order.
+    /// Makes the changes of a batch, and answers for each line in order.
     async fn batch(&mut self, read: Vec<Read>, stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
         if self.rehearsal.is_some() {
             return self.rehearse(read).await;
@@ -236,7 +236,7 @@ impl Work {
 
 const NO_STORE: &str = "It was not begun, because the store has stopped answering: ask again.";
 
-/// Whom a change is about.
+/// The key that a change names.
 fn subject(change: &Change) -> Subject {
     match change {
         Change::Issue { new, .. } => Subject { key_name: Some(new.name.to_string()), ..Subject::default() },
@@ -246,7 +246,7 @@ fn subject(change: &Change) -> Subject {
     }
 }
 
-/// Waits until no line may be begun any more, and says why.
+/// Waits until no further line may start, and returns the reason.
 async fn stop(app: &App) -> Problem {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
