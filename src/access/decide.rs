@@ -89,6 +89,7 @@ pub enum View {
 
 /// The tenant that a client states. It is compared with that of the key, never used to choose one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StatedTenant<'a> {
     /// None.
     Nothing,
@@ -100,6 +101,7 @@ pub enum StatedTenant<'a> {
 
 /// The address of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientAddress {
     /// The caller does not check networks.
     Unchecked,

@@ -2,6 +2,7 @@
 
 /// The scope of a limit: whose use it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Scope {
     /// One key.
     Key,
@@ -21,6 +22,7 @@ impl Scope {
 
 /// The dimension of a limit: what it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Dimension {
     /// Requests.
     Requests,

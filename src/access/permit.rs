@@ -71,7 +71,7 @@ impl Permit {
     }
 
     /// The facts that it was given for, to decide again with more.
-    pub fn facts(&self) -> Facts<'_> {
+    pub(crate) fn facts(&self) -> Facts<'_> {
         Facts {
             now: self.at,
             view: View::Current,

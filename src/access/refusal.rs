@@ -6,6 +6,7 @@ use super::LimitId;
 
 /// Why limits refuse a request. Nothing was taken from any limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// A limit is exceeded for now.
     #[error("The {}'s limit of {} a minute is exceeded for now.", .limit.scope.as_str(), .limit.dimension.as_str())]

@@ -107,16 +107,21 @@ impl KeyCache {
     }
 
     /// Documents that cannot be used.
+    #[doc(hidden)]
     pub fn unreadable(&self) -> UnreadableDocuments {
         self.read().unreadable().clone()
     }
 
-    /// Whether all keys have been loaded once. Until then nobody can be told that a key is unknown.
+    /// Whether all keys have been loaded once. Until then a key that is missing may exist.
     pub fn is_hydrated(&self) -> bool {
         self.hydrated.load(Ordering::Acquire)
     }
+}
 
-    /// Says that all keys have been loaded.
+/// Changes, for Keyloft itself: no part of the contract.
+#[doc(hidden)]
+impl KeyCache {
+    /// Marks the cache as loaded.
     pub fn set_hydrated(&self) {
         self.hydrated.store(true, Ordering::Release);
     }

@@ -49,6 +49,7 @@ impl HeaderNames {
 
 /// The origins whose pages may use the data plane from a browser.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Origins {
     /// None: no answer has a CORS field.
     #[default]

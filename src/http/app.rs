@@ -30,31 +30,41 @@ pub struct App {
     /// Keys and tenants.
     pub keystore: Keystore,
     /// Streams and their fields.
+    #[doc(hidden)]
     pub catalog: Arc<StreamCatalog>,
     /// The query sessions of this node.
     pub sessions: Arc<Sessions>,
     /// The limits of keys and tenants.
     pub limiter: Arc<Limiter>,
     /// Ingest of events.
+    #[doc(hidden)]
     pub ingest: Ingest,
     /// Firehose deliveries of the last ten minutes.
+    #[doc(hidden)]
     pub deliveries: Deliveries,
     /// The SQL engine.
     #[cfg(feature = "query")]
+    #[doc(hidden)]
     pub engine: Engine,
     /// Counters of key usage.
+    #[doc(hidden)]
     pub usage: Meter,
     /// The digest of the admin token.
     pub admin_token: AdminDigest,
     /// The metrics of this node.
+    #[doc(hidden)]
     pub metrics: Metrics,
     /// The largest body of events, in bytes, before and after decompression.
+    #[doc(hidden)]
     pub max_body_bytes: usize,
     /// How long a body of events may take to arrive.
+    #[doc(hidden)]
     pub body_timeout: Duration,
     /// Whether the node is shutting down.
+    #[doc(hidden)]
     pub draining: AtomicBool,
     /// Permits for bulk work, whose bodies are held in memory.
+    #[doc(hidden)]
     pub bulk: Arc<Semaphore>,
 }
 
@@ -179,6 +189,7 @@ impl App {
     }
 
     /// The documents that cannot be used: keys, tenants and the schemas of streams.
+    #[doc(hidden)]
     pub fn unreadable(&self) -> UnreadableDocuments {
         let mut documents = self.keystore.cache().unreadable();
         documents.extend(self.catalog.unreadable());
@@ -186,7 +197,7 @@ impl App {
     }
 
     /// The current values of the gauges.
-    pub async fn levels(&self) -> Levels {
+    pub(crate) async fn levels(&self) -> Levels {
         let cache = self.keystore.cache();
         Levels {
             keys: cache.key_count(),

@@ -36,6 +36,7 @@ pub struct Problem {
 /// The reason of a refusal, which programs can rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // Each is documented by its title below and in docs/errors.md.
+#[non_exhaustive]
 pub enum Code {
     MissingApiKey,
     InvalidApiKey,

@@ -36,6 +36,7 @@ use actix_web::web;
 use crate::access::Action;
 pub use app::App;
 pub use client::TrustedProxies;
+pub use credential::ApiKeyHeaders;
 pub use error::{Code, Problem};
 pub use extract::RunningSession;
 #[cfg(feature = "query")]
@@ -96,6 +97,6 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// Adds every route to an actix application.
-pub fn configure(service: &mut web::ServiceConfig) {
+pub(crate) fn configure(service: &mut web::ServiceConfig) {
     route::add(routes(), service);
 }

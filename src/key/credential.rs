@@ -25,6 +25,7 @@ pub struct Credential<'a> {
 
 /// The first rung of the ladder that a text fell from. For logs and metrics; clients see one 401 for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MalformedCredential {
     /// It starts with neither `kl_ing_` nor `kl_qry_`, and is too short or too long for an imported secret.
     #[error("unknown prefix")]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The type of a key. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum KeyType {
     /// Sends events.
     Ingestion,

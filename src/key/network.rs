@@ -38,7 +38,8 @@ impl Networks {
     }
 
     /// The networks.
-    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &IpNet> {
         self.0.iter()
     }
 

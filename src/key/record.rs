@@ -49,6 +49,7 @@ pub struct ApiKey {
 
 /// The state of a key at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Standing {
     /// It authenticates.
     Good,

@@ -41,6 +41,7 @@ pub struct Lifetimes {
 
 /// Why a requested expiry is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WrongEnd {
     /// It is in the past.
     #[error("expiresAt must be in the future")]

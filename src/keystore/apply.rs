@@ -43,6 +43,7 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Keystore::tenant_anywhere`], and as [`Plan::shape`] and [`Plan::move_in`] say.
+    #[doc(hidden)]
     pub async fn plan(&self, tenant: &TenantId, wanted: Wanted) -> Result<Plan> {
         let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
         // What another node did a moment ago is part of what is there.
@@ -59,6 +60,7 @@ impl Keystore {
 
     /// Takes the steps of a plan, some at once. Each is durable on its own: whoever is interrupted plans again, and has
     /// the rest left to do. Once the store does not answer, no further step begins.
+    #[doc(hidden)]
     pub async fn carry_out(&self, context: &RequestContext, tenant: &TenantId, plan: Plan) -> Vec<StepOutcome> {
         let away = AtomicBool::new(false);
         let take = async |step: Step| {

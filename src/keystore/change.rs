@@ -10,6 +10,7 @@ use crate::key::{ApiKey, KeyId, KeyPatch, NewKey, PlainSecret, TenantId};
 
 /// One of many changes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Change {
     /// Issue a key: for a secret that somebody has already, or for one that is made now.
     Issue {
@@ -43,6 +44,7 @@ pub enum Change {
 
 /// What a change came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Effect {
     /// The key is new.
     Issued,

@@ -41,7 +41,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use apply::{StepOutcome, Wanted};
+pub(crate) use apply::{StepOutcome, Wanted};
 pub use change::{Change, Done, Effect};
 pub use keys::{Brought, Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
@@ -173,7 +173,8 @@ impl Keystore {
         RequestContext::new(Actor::System, self.clock.now())
     }
 
-    /// This node's copy of the bucket: which nodes there are, and how far each has come.
+    /// This node's copy of the bucket: its nodes, and the last change that each has applied.
+    #[doc(hidden)]
     pub fn replica(&self) -> &Replica {
         &self.replica
     }

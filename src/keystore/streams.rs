@@ -31,6 +31,7 @@ pub(super) type Announcements = Arc<Mutex<Unannounced>>;
 impl Keystore {
     /// Tells other nodes that a stream was created or widened: at once if that is rare, else together with others within
     /// ten seconds. An entry that cannot be written is written as soon as the store answers.
+    #[doc(hidden)]
     pub fn announce_stream(&self, tenant: TenantId, stream: StreamName) {
         let was_running = {
             let mut unannounced = self.announcements.lock();
@@ -48,6 +49,7 @@ impl Keystore {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they reconcile.
+    #[doc(hidden)]
     pub async fn announce_settings(
         &self,
         context: &RequestContext,

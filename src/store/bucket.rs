@@ -107,7 +107,7 @@ impl From<ObjectMeta> for Listed {
 }
 
 impl Bucket {
-    /// Any object store that honours `PutMode::Create` and `PutMode::Update`: it is taken at its word until it is probed.
+    /// Any object store that honours `PutMode::Create` and `PutMode::Update`. It is trusted until it is probed.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self::trusting(store.clone(), store, Some(StoreMode::Cas))
     }
@@ -122,7 +122,7 @@ impl Bucket {
         Self { documents, data, trust: Arc::new(Trust::new(assumed)), single_writer: false }
     }
 
-    /// Whether this is a local directory: nothing is far away, and a listing comes in no order.
+    /// Whether this is a local directory: latency is low, and listings are unordered.
     pub fn is_directory(&self) -> bool {
         self.trust.is_directory()
     }
@@ -132,19 +132,19 @@ impl Bucket {
         Self::new(Arc::new(object_store::memory::InMemory::new()))
     }
 
-    /// Says whether this bucket, and no other node, may write to a store that is not safe. On a safe store it changes
-    /// nothing.
+    /// Allows writes to a store without conditional writes, for a node that is its only writer. No effect on other stores.
     #[must_use]
     pub fn with_single_writer(self, single_writer: bool) -> Self {
         Self { single_writer, ..self }
     }
 
-    /// The store itself, for those who read and write event files.
+    /// The store itself, for event files.
+    #[doc(hidden)]
     pub fn object_store(&self) -> Arc<dyn ObjectStore> {
         self.data.clone()
     }
 
-    /// Learns what the store can be relied on for. It is asked once: later calls, and those of clones, answer the same.
+    /// Finds out what the store guarantees. It is probed once: later calls, and those of clones, answer the same.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: ask again.
@@ -152,11 +152,15 @@ impl Bucket {
         self.trust.probe(&self.documents).await
     }
 
-    /// How documents are changed here; `None` before that is known.
+    /// How documents are changed in this store; `None` before it is probed.
     pub fn mode(&self) -> Option<StoreMode> {
         self.trust.known().map(|mode| self.allowed(mode))
     }
+}
 
+/// Objects, for Keyloft itself: no part of the contract.
+#[doc(hidden)]
+impl Bucket {
     async fn settled(&self) -> Result<StoreMode> {
         Ok(self.allowed(self.trust.mode(&self.documents).await?))
     }

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// assert!("ftp://example".parse::<StoreUrl>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreUrl {
     /// A local directory.
     Directory(PathBuf),

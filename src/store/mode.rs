@@ -6,6 +6,7 @@ use super::report::Property;
 
 /// How this process changes documents in its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreMode {
     /// Conditional writes hold: any number of nodes may write.
     Cas,

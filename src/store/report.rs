@@ -6,6 +6,7 @@ use super::mode::StoreMode;
 
 /// Something that is asked of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Property {
     /// A second create of one name is refused.
     CreateOnce,
@@ -51,6 +52,7 @@ impl fmt::Display for Property {
 
 /// Whether a store has a [`Property`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It has it.
     Ok,

@@ -30,6 +30,7 @@ const MAX_WAITING: usize = 1024;
 
 /// What to do about a key that is not in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Lookup {
     /// Ask the log: another node may have issued it.
     Needed,

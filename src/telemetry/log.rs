@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LogFormat {
     /// For people.
     #[default]

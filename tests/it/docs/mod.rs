@@ -7,11 +7,13 @@
 //! 5. `commands`: every block of shell runs, or says why not.
 //! 6. `tls`: the proxies of the README's TLS section.
 //! 7. `style`: plain words, short lines.
+//! 8. `surface`: the public items of the crate.
 
 mod commands;
 mod links;
 mod names;
 mod pages;
 mod style;
+mod surface;
 mod tables;
 mod tls;

@@ -10,7 +10,7 @@ use super::pages::{page, pages, root};
 use crate::support::{Answer, TestServer};
 
 /// The rows of the table of a page under this head, as trimmed cells. A `\|` is no border.
-fn table(path: &str, head: &str) -> Vec<Vec<String>> {
+pub(super) fn table(path: &str, head: &str) -> Vec<Vec<String>> {
     let page = page(path);
     let mut lines = page.text.lines().skip_while(|line| !line.starts_with(head));
     assert!(lines.next().is_some(), "{path} has no table with the head {head}");
@@ -28,7 +28,7 @@ fn table(path: &str, head: &str) -> Vec<Vec<String>> {
 }
 
 /// What stands between backticks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
