@@ -51,7 +51,7 @@ impl RequestContext {
 
     /// What documents and the change log say of it.
     pub fn attribution(&self) -> Attribution {
-        Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id.clone() }
+        Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id }
     }
 }
 

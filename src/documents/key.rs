@@ -176,7 +176,7 @@ impl StoredKey {
     pub fn attribute(&mut self, context: &RequestContext, now: DateTime<Utc>) {
         self.key.modified_at = Some(now);
         self.key.modified_by = Some(context.actor.clone());
-        self.request_id.clone_from(&context.request_id);
+        self.request_id = context.request_id;
     }
 }
 
@@ -197,7 +197,7 @@ impl Document for StoredKey {
 
     fn to_bytes(&self) -> Bytes {
         let mut document = KeyDocument { unknown: self.unknown.clone(), ..KeyDocument::new(&self.key) };
-        document.attribution.request_id.clone_from(&self.request_id);
+        document.attribution.request_id = self.request_id;
         document.to_bytes()
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use super::routes;
 use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
 use crate::cache::{KeyCache, UnreadableDocuments};
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
+use crate::key::RequestIds;
 use crate::keystore::Keystore;
 #[cfg(feature = "query")]
 use crate::query::Engine;
@@ -54,6 +56,8 @@ pub struct App {
     /// The metrics of this node.
     #[doc(hidden)]
     pub metrics: Metrics,
+    /// Ids for requests whose clients give none.
+    pub request_ids: RequestIds,
     /// The largest body of events, in bytes, before and after decompression.
     #[doc(hidden)]
     pub max_body_bytes: usize,
@@ -99,8 +103,7 @@ impl App {
         if let Some(redis) = &config.limits.redis {
             limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
         }
-        let metrics = Metrics::default();
-        metrics.know_faults(Fault::ALL.map(Fault::as_str));
+        let metrics = Metrics::new(routes().iter().map(|route| route.path), Fault::ALL.map(Fault::as_str));
         Ok(Self {
             limiter: Arc::new(limiter),
             sessions: Sessions::new(cache, clock, config.session.ttl, config.session.max_per_tenant),
@@ -114,6 +117,7 @@ impl App {
             catalog,
             admin_token,
             metrics,
+            request_ids: RequestIds::default(),
             max_body_bytes: config.ingest.max_body_bytes,
             body_timeout: config.http.request_body_timeout,
             draining: AtomicBool::new(false),

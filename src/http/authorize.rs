@@ -260,7 +260,7 @@ pub(super) fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     }
     let context = RequestContext::new(Actor::AdminToken, app.keystore.now()).with_client(client::of(request));
     Ok(Operator(match request.extensions().get::<RequestId>() {
-        Some(id) => context.with_request_id(id.clone()),
+        Some(id) => context.with_request_id(*id),
         None => context,
     }))
 }

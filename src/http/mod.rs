@@ -62,13 +62,14 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/readiness",                             Public,                 health::readiness),
         route("GET",    "/metrics",                                      Public,                 metrics::show),
 
-        route("POST",   "/api/v1/firehose/{stream}",                     Delivery(Action::Ingest), firehose::deliver),
         route("POST",   "/api/v1/ingest",                                Key(Action::Ingest),    ingest::by_header),
         route("GET",    "/api/v1/logstream",                             Key(Action::Query),     streams::list),
-        route("POST",   "/api/v1/logstream/{stream}",                    Key(Action::Ingest),    ingest::by_path),
         #[cfg(feature = "query")]
         route("POST",   "/api/v1/query",                                 InSession(Action::Query), routes::query::run),
         route("GET",    "/api/v1/whoami",                                Key(Action::Inspect),   whoami::show),
+        // Last of the data plane: paths with parameters are tried one after the other, each with a regular expression.
+        route("POST",   "/api/v1/logstream/{stream}",                    Key(Action::Ingest),    ingest::by_path),
+        route("POST",   "/api/v1/firehose/{stream}",                     Delivery(Action::Ingest), firehose::deliver),
 
         route("POST",   "/api/v1/tenants",                               Admin(ManageTenants),   tenants::create),
         route("GET",    "/api/v1/tenants",                               Admin(ReadTenants),     tenants::list),

@@ -82,7 +82,8 @@ pub(super) fn add(routes: Vec<Route>, service: &mut web::ServiceConfig) {
     while let Some(first) = routes.next() {
         let path = first.path;
         let mut allow = Vec::new();
-        let mut resource = web::resource(path);
+        // The name is how logs and metrics learn the pattern.
+        let mut resource = web::resource(path).name(path);
         let mut next = Some(first);
         while let Some(Route { method, serve, .. }) = next {
             allow.push(if method == "GET" { "GET, HEAD" } else { method });

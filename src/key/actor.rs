@@ -1,12 +1,14 @@
 //! Who makes a change, and by which request.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::id::{InvalidId, Label, display_inner, textual};
+use super::id::{InvalidId, Label, textual};
 
 /// Who makes a change. Written as one word in documents, the change log and answers.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -56,10 +58,15 @@ impl fmt::Display for Actor {
 /// The id of a request: the one that its answer carries in `X-Request-Id`.
 ///
 /// - 1-48 of letters, digits, `_`, `-` and `.`: an API key of ours is longer, so none passes for an id.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Box<str>);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    text: [u8; Self::MAX_LEN],
+    len: u8,
+}
 
 impl RequestId {
+    const MAX_LEN: usize = 48;
+
     /// Reads a request id.
     ///
     /// # Errors
@@ -67,23 +74,51 @@ impl RequestId {
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         const RULE: InvalidId = InvalidId::new("a request id", "1-48 letters, digits, _, - and .");
         let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-        if (1..=48).contains(&text.len()) && text.bytes().all(harmless) { Ok(Self(text.into())) } else { Err(RULE) }
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(harmless) {
+            return Err(RULE);
+        }
+        Ok(Self::padded(text.as_bytes()))
     }
 
-    /// A fresh random id (UUID v4).
-    #[allow(clippy::disallowed_methods)]
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().to_string().into())
+    fn padded(id: &[u8]) -> Self {
+        let mut text = [0; Self::MAX_LEN];
+        let len = id.len().min(Self::MAX_LEN);
+        text[..len].copy_from_slice(&id[..len]);
+        Self { text, len: len as u8 }
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.text[..usize::from(self.len)]).unwrap_or_default()
     }
 }
 
-display_inner!(RequestId);
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 textual!(Actor, RequestId);
+
+/// Fresh random request ids (UUID v4). They are a keyed hash of a counter, because asking the operating system for each
+/// would cost a system call per request.
+#[derive(Debug, Default)]
+pub struct RequestIds {
+    key: RandomState,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// An id that was not given before.
+    pub fn next(&self) -> RequestId {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let (high, low) = (self.key.hash_one((number, true)), self.key.hash_one((number, false)));
+        let random = u128::from(high) << 64 | u128::from(low);
+        let id = uuid::Builder::from_random_bytes(random.to_ne_bytes()).into_uuid();
+        RequestId::padded(id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).as_bytes())
+    }
+}
 
 /// Who made a change and by which request, as documents and the change log say it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -142,6 +177,29 @@ mod tests {
     fn an_api_key_of_ours_is_no_request_id() {
         let secret = crate::key::PlainSecret::generate(crate::key::KeyType::Query).unwrap();
         assert!(RequestId::parse(secret.expose()).is_err());
-        assert!(RequestId::parse(RequestId::random().as_str()).is_ok());
+    }
+
+    #[test]
+    fn a_request_id_reads_back_as_it_was_written() {
+        let long = "x".repeat(48);
+        for text in ["a", "7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95", &long] {
+            assert_eq!(RequestId::parse(text).unwrap().as_str(), text);
+        }
+        assert_ne!(RequestId::parse("a").unwrap(), RequestId::parse("aa").unwrap());
+        for bad in ["", "a b", "\u{e4}", "x\0", &format!("{long}x")] {
+            assert!(RequestId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn fresh_request_ids_are_random_uuids_and_all_differ() {
+        let (ids, others) = (RequestIds::default(), RequestIds::default());
+        let all: std::collections::HashSet<_> = (0..1000).flat_map(|_| [ids.next(), others.next()]).collect();
+        assert_eq!(all.len(), 2000);
+        for id in all {
+            let uuid = uuid::Uuid::parse_str(id.as_str()).unwrap();
+            assert_eq!((uuid.get_version_num(), uuid.to_string().as_str()), (4, id.as_str()));
+            assert!(RequestId::parse(id.as_str()).is_ok());
+        }
     }
 }

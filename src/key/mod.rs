@@ -28,7 +28,7 @@ pub(crate) mod settings;
 pub(crate) mod stream;
 pub(crate) mod tenant;
 
-pub use actor::{Actor, Attribution, RequestId};
+pub use actor::{Actor, Attribution, RequestId, RequestIds};
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
 pub(crate) use id::NameHash;

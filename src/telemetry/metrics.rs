@@ -1,15 +1,16 @@
 //! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use hashbrown::HashSet;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use super::format::MetricsFormat;
 use super::format::to_prometheus;
@@ -18,15 +19,13 @@ use super::format::to_prometheus;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Answered requests.
-    pub requests: Family<RequestLabels, Counter>,
-    /// How long requests took until the head of their answer was ready.
-    pub request_seconds: Histogram,
+    routes: HashSet<&'static str>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histogram,
     denials: Family<DenialLabels, Counter>,
     /// Events that were accepted.
     pub events: Counter,
-    /// Events that were set aside.
-    pub quarantined: Family<FaultLabels, Counter>,
+    quarantined: Family<FaultLabels, Counter>,
     /// Deliveries of Firehose that were repeated, and acknowledged without being stored again.
     pub repeated_deliveries: Counter,
     /// Bytes of accepted request bodies as they were sent.
@@ -50,26 +49,23 @@ pub struct Metrics {
 
 /// Labels of a request: a fixed set of words, whatever clients send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RequestLabels {
+struct RequestLabels {
     method: &'static str,
-    route: Arc<str>,
+    route: &'static str,
     status: u16,
 }
 
 impl RequestLabels {
-    /// `route` must be a route's pattern, not a path.
-    pub fn new(method: &str, route: &str, status: u16) -> Self {
+    fn new(method: &str, route: &'static str, status: u16) -> Self {
         let known = ["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"];
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
-        Self { method, route: route.into(), status }
+        Self { method, route, status }
     }
 }
 
-/// Why an event was set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FaultLabels {
-    /// The kind of fault, of a fixed set of words.
-    pub fault: &'static str,
+struct FaultLabels {
+    fault: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,115 +114,94 @@ pub struct Levels {
     pub store_mode: &'static str,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("keyloft"),
-            requests: Family::default(),
-            request_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 16)),
-            denials: Family::default(),
-            events: Counter::default(),
-            quarantined: Family::default(),
-            repeated_deliveries: Counter::default(),
-            ingested_bytes: Counter::default(),
-            stream_limit_refusals: Counter::default(),
-            keys: Gauge::default(),
-            keys_expiring: Gauge::default(),
-            tenants: Gauge::default(),
-            unreadable: Gauge::default(),
-            sessions: Gauge::default(),
-            limited: Gauge::default(),
-            limits_fallbacks: Counter::default(),
-            usage_keys: Gauge::default(),
-            usage_flush_failures: Counter::default(),
-            applied_seq: Gauge::default(),
-            lookups: Family::default(),
-            view_age: Gauge::default(),
-            store_mode: Family::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register("http_requests", "Answered requests", metrics.requests.clone());
-        registry.register_with_unit(
-            "http_request",
-            "Time until the head of the answer was ready",
-            Unit::Seconds,
-            metrics.request_seconds.clone(),
-        );
-        registry.register("denials", "Credentials that gave no permit, by reason", metrics.denials.clone());
-        registry.register("ingested_events", "Events accepted, durably", metrics.events.clone());
-        registry.register(
-            "firehose_repeated_deliveries",
-            "Deliveries of Firehose that were stored already, and acknowledged again",
-            metrics.repeated_deliveries.clone(),
-        );
-        registry.register(
-            "quarantined_events",
-            "Events that a stream could not hold, stored as text in keyloft_rejected, by kind of fault",
-            metrics.quarantined.clone(),
-        );
-        registry.register_with_unit(
-            "ingested",
-            "Accepted request bodies, as they were sent",
-            Unit::Bytes,
-            metrics.ingested_bytes.clone(),
-        );
-        registry.register(
-            "stream_limit_refusals",
-            "Requests with events that were refused because their tenant may have no more streams",
-            metrics.stream_limit_refusals.clone(),
-        );
-        registry.register("keys", "Keys in memory, revoked ones included", metrics.keys.clone());
-        registry.register("keys_expiring", "Live keys that expire within 7 days", metrics.keys_expiring.clone());
-        registry.register("tenants", "Tenants in memory", metrics.tenants.clone());
-        registry.register("unreadable_documents", "Documents that cannot be used", metrics.unreadable.clone());
-        registry.register("query_sessions", "Query sessions that are open", metrics.sessions.clone());
-        registry.register(
-            "limited_subjects",
-            "Keys and tenants of whose limits something is used",
-            metrics.limited.clone(),
-        );
-        registry.register(
-            "limits_fallbacks",
-            "Requests whose limits this node counted alone, because Redis did not answer",
-            metrics.limits_fallbacks.clone(),
-        );
-        registry.register(
-            "usage_keys",
-            "Keys of whose use this node has written since it started",
-            metrics.usage_keys.clone(),
-        );
-        registry.register(
-            "usage_flush_failures",
-            "Times that what keys were used for could not be written down; it is kept and tried again",
-            metrics.usage_flush_failures.clone(),
-        );
-        registry.register("sync_applied_seq", "Last entry of the change log in memory", metrics.applied_seq.clone());
-        registry.register(
-            "unknown_key_lookups",
-            "Unknown keys, by what was done: looked for in the change log, or answered from memory because the node is \
-             alone, their network is over its budget, or the node is busy",
-            metrics.lookups.clone(),
-        );
-        registry.register_with_unit(
-            "sync_view_age",
-            "Time since the store was known to hold nothing newer",
-            Unit::Seconds,
-            metrics.view_age.clone(),
-        );
-        registry.register("store_mode", "How keys are changed in the store; always 1", metrics.store_mode.clone());
-        metrics
-    }
-}
-
 impl Metrics {
-    /// Shows these kinds of fault from the start: a counter that appears with its first event hides that event from rates.
-    pub fn know_faults(&self, faults: impl IntoIterator<Item = &'static str>) {
-        for fault in faults {
-            drop(self.quarantined.get_or_create(&FaultLabels { fault }));
+    /// Counts nothing yet. `routes` are the patterns that requests are counted by. Kinds of fault are shown from the
+    /// start: a counter that appears with its first event hides that event from rates.
+    pub fn new(routes: impl IntoIterator<Item = &'static str>, faults: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut registry = Registry::with_prefix("keyloft");
+        let metrics = &mut registry;
+        let seconds = Histogram::new(exponential_buckets(0.0005, 2.0, 16));
+        Self {
+            routes: routes.into_iter().collect(),
+            requests: add(metrics, "http_requests", "HTTP requests answered, by method, route and status"),
+            request_seconds: with_unit(
+                metrics,
+                "http_request",
+                "Time from the head of an HTTP request to the head of its response",
+                Unit::Seconds,
+                seconds,
+            ),
+            denials: add(metrics, "denials", "Requests denied because of their credential, by reason"),
+            events: add(metrics, "ingested_events", "Events accepted and durably stored"),
+            repeated_deliveries: add(
+                metrics,
+                "firehose_repeated_deliveries",
+                "Firehose deliveries received again, and acknowledged without storing them twice",
+            ),
+            quarantined: quarantined(metrics, faults),
+            ingested_bytes: with_unit(
+                metrics,
+                "ingested",
+                "Size of accepted request bodies, as they were sent",
+                Unit::Bytes,
+                Counter::default(),
+            ),
+            stream_limit_refusals: add(
+                metrics,
+                "stream_limit_refusals",
+                "Ingest requests refused because the tenant has as many streams as it may have",
+            ),
+            keys: add(metrics, "keys", "Keys in memory, including revoked keys"),
+            keys_expiring: add(metrics, "keys_expiring", "Live keys that expire within 7 days"),
+            tenants: add(metrics, "tenants", "Tenants in memory"),
+            unreadable: add(metrics, "unreadable_documents", "Documents that cannot be used"),
+            sessions: add(metrics, "query_sessions", "Open query sessions"),
+            limited: add(metrics, "limited_subjects", "Keys and tenants that have used part of a rate limit"),
+            limits_fallbacks: add(
+                metrics,
+                "limits_fallbacks",
+                "Requests whose limits this node counted alone, because Redis did not answer",
+            ),
+            usage_keys: add(metrics, "usage_keys", "Keys whose usage this node has written since it started"),
+            usage_flush_failures: add(
+                metrics,
+                "usage_flush_failures",
+                "Failed attempts to write usage counts, which are kept and written later",
+            ),
+            applied_seq: add(metrics, "sync_applied_seq", "Number of the last change log entry that was applied"),
+            lookups: add(
+                metrics,
+                "unknown_key_lookups",
+                "Requests with a key that is not in memory, by outcome: looked (the change log was read), or answered \
+                 from memory because the node is alone (alone), the client network is over its budget (over_budget) or \
+                 too many requests wait (busy)",
+            ),
+            view_age: with_unit(
+                metrics,
+                "sync_view_age",
+                "Time since the keys in memory were known to be current",
+                Unit::Seconds,
+                Gauge::default(),
+            ),
+            store_mode: add(metrics, "store_mode", "How documents are changed in the store; always 1"),
+            registry,
         }
     }
 
-    /// Counts a credential that gave no permit.
+    /// Counts an answered request, and gives the label of its route: `route` if it is a known pattern.
+    pub fn count_request(&self, method: &str, route: Option<&str>, status: u16, took: Duration) -> &'static str {
+        let route = route.and_then(|route| self.routes.get(route)).copied().unwrap_or("none");
+        self.requests.get_or_create(&RequestLabels::new(method, route, status)).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+        route
+    }
+
+    /// Counts events that were quarantined.
+    pub fn count_quarantined(&self, fault: &'static str, events: u64) {
+        self.quarantined.get_or_create(&FaultLabels { fault }).inc_by(events);
+    }
+
+    /// Counts a request that was denied because of its credential.
     pub fn count_denial(&self, reason: &'static str) {
         self.denials.get_or_create(&DenialLabels { reason }).inc();
     }
@@ -258,4 +233,27 @@ impl Metrics {
             MetricsFormat::Prometheus => to_prometheus(&text),
         }
     }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn with_unit<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
+fn quarantined(
+    registry: &mut Registry,
+    faults: impl IntoIterator<Item = &'static str>,
+) -> Family<FaultLabels, Counter> {
+    let help = "Events that did not fit their stream, stored as text in keyloft_rejected, by kind of fault";
+    let family: Family<FaultLabels, Counter> = add(registry, "quarantined_events", help);
+    for fault in faults {
+        drop(family.get_or_create(&FaultLabels { fault }));
+    }
+    family
 }

@@ -6,7 +6,7 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use tracing::Instrument;
 
 use crate::access::Denial;
@@ -14,8 +14,7 @@ use crate::http::app::App;
 use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
 use crate::http::usage::Presented;
-use crate::key::{ApiKey, Digest, RequestId, own};
-use crate::telemetry::metrics::RequestLabels;
+use crate::key::{ApiKey, Digest, RequestId, RequestIds, own};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,9 +29,9 @@ pub async fn record(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let start = Instant::now();
     let body = RequestBody::of(&mut request);
-    let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(RequestId::random);
-    request.extensions_mut().insert(id.clone()); // For the documents that this request changes.
-    let span = tracing::info_span!("request", id = %id);
+    let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(|| fresh_id(&request));
+    request.extensions_mut().insert(id); // For the documents that this request changes.
+    let span = tracing::info_span!("request", %id);
     let mut response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
@@ -48,59 +47,72 @@ pub async fn record(
 }
 
 /// Metrics, counters, log.
-fn note(response: &ServiceResponse<BoxBody>, elapsed: Duration) {
+fn note(response: &ServiceResponse<BoxBody>, took: Duration) {
     let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let status = response.status().as_u16();
+    let Some(app) = app(request) else { return };
+    let (method, status) = (request.method().as_str(), response.status());
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    let (denial, code) = (problem.and_then(Problem::denial), problem.map(|problem| problem.code().as_str()));
+    let denial = problem.and_then(Problem::denial);
+    let route = app.metrics.count_request(method, request.match_name(), status.as_u16(), took);
+    if let Some(denial) = denial {
+        app.metrics.count_denial(denial.as_str());
+    }
     let extensions = request.extensions();
     let presented = extensions.get::<Presented>();
-    if let Some(app) = request.app_data::<web::Data<App>>() {
-        let labels = RequestLabels::new(request.method().as_str(), &route, status);
-        app.metrics.requests.get_or_create(&labels).inc();
-        app.metrics.request_seconds.observe(elapsed.as_secs_f64());
-        if let Some(denial) = denial {
-            app.metrics.count_denial(denial.as_str());
-        }
-        if let Some(presented) = presented {
-            presented.count(app, response.status(), problem.map(Problem::reason));
-        }
+    if let Some(presented) = presented {
+        presented.count(app, status, problem.map(Problem::reason));
     }
     let key = presented.and_then(Presented::good_key);
-    log(request.method().as_str(), &route, status, elapsed.as_millis(), key, denial, code);
+    let code = problem.map(|problem| problem.code().as_str());
+    log(method, route, status.as_u16(), millis(took), key, denial, code);
 }
 
 fn log(
     method: &str,
     route: &str,
     status: u16,
-    millis: u128,
+    millis: u64,
     key: Option<&ApiKey>,
     denial: Option<Denial>,
     code: Option<&str>,
 ) {
-    let tenant = key.map(|key| tracing::field::display(&key.tenant));
-    let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
-    let key_id = key_id.map(tracing::field::display);
-    let reason = denial.map(|denial| denial.as_str());
-    if status == 503 {
-        tracing::warn!(method, route, status, millis, tenant, key_id, reason, code, "answered"); // The store, or a start.
-    } else if status >= 500 {
-        tracing::error!(method, route, status, millis, tenant, key_id, reason, code, "answered");
-    } else {
-        tracing::info!(method, route, status, millis, tenant, key_id, reason, code, "answered");
+    macro_rules! line {
+        ($level:ident) => {{
+            let tenant = key.map(|key| tracing::field::display(&key.tenant));
+            let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
+            let key_id = key_id.map(tracing::field::display);
+            let reason = denial.map(|denial| denial.as_str());
+            tracing::$level!(method, route, status, millis, tenant, key_id, reason, code, "request completed")
+        }};
     }
+    match status {
+        503 => line!(warn), // The store, or a start.
+        500.. => line!(error),
+        _ => line!(info),
+    }
+}
+
+/// A number also in JSON, where `u128` is written as text.
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn app(request: &HttpRequest) -> Option<&web::Data<App>> {
+    request.app_data()
+}
+
+fn fresh_id(request: &ServiceRequest) -> RequestId {
+    app(request.request()).map_or_else(|| RequestIds::default().next(), |app| app.request_ids.next())
 }
 
 fn client_id(request: &ServiceRequest) -> Option<RequestId> {
     RequestId::parse(request.headers().get(X_REQUEST_ID)?.to_str().ok()?).ok()
 }
 
-/// A secret that was brought along may be as short as an id, and put there by mistake.
+/// An imported secret may be as short as an id, and put there by mistake.
 fn is_secret(request: &ServiceRequest, id: &RequestId) -> bool {
     let id = id.as_str();
-    let Some(app) = request.app_data::<web::Data<App>>().filter(|_| id.len() >= own::MIN_LEN) else { return false };
+    let Some(app) = app(request.request()).filter(|_| id.len() >= own::MIN_LEN) else { return false };
     let digest = Digest::of(id);
     app.admin_token.is(&digest) || app.keystore.cache().find(&digest).is_some()
 }

@@ -15,7 +15,6 @@ use crate::ingest::decode::Place;
 use crate::ingest::{ContentEncoding, Form, Framing, Origin, Reservation, Sample, Stored, Unstored, Upload};
 use crate::key::StreamName;
 use crate::stream::OnInvalid;
-use crate::telemetry::metrics::FaultLabels;
 
 const X_P_STREAM: &str = "X-P-Stream";
 const X_KEYLOFT_ON_INVALID: &str = "X-Keyloft-On-Invalid";
@@ -121,7 +120,7 @@ impl Intake<'_> {
         metrics.events.inc_by(stored.accepted as u64);
         metrics.ingested_bytes.inc_by(body_bytes as u64);
         for (fault, count) in stored.set_aside.iter().flat_map(|set_aside| &set_aside.faults) {
-            metrics.quarantined.get_or_create(&FaultLabels { fault: fault.as_str() }).inc_by(*count as u64);
+            metrics.count_quarantined(fault.as_str(), *count as u64);
         }
         self.authorized.note_accepted(Accepted { events: stored.accepted as u64, bytes: body_bytes as u64 });
         Ok(stored)

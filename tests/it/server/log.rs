@@ -97,3 +97,42 @@ async fn the_last_lines_are_in_the_log_when_the_server_has_ended() {
     let log = std::fs::read_to_string(folder.path().join("store.log")).unwrap();
     assert!(log.contains("listening") && log.trim_end().ends_with("stopped"), "{log}");
 }
+
+/// The line of a request in the log of a server, once it is there.
+async fn line_of(logged: &mut Logged, request_id: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(request_id) {
+        line.clear();
+        assert!(logged.log.read_line(&mut line).unwrap() > 0, "{request_id}");
+    }
+    line
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_that_its_id_finds() {
+    for format in ["text", "json"] {
+        let mut logged = serve(&["--log-format", format]);
+        let admin = logged.process.admin(logged.process.admin_token().unwrap());
+        let issued = admin.issue("default", "dashboard", "query").await;
+        let answer = logged.process.with_key(&issued.api_key).get("/api/v1/logstream").await;
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let line = line_of(&mut logged, &id).await;
+        if format == "text" {
+            for part in [
+                " INFO ",
+                &format!("request{{id={id}}}: "),
+                ": request completed method=\"GET\" route=\"/api/v1/logstream\" status=200 millis=",
+                &format!(" tenant=default key_id={}", issued.id),
+            ] {
+                assert!(line.contains(part), "{part}: {line}");
+            }
+        } else {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(line["span"], json!({"name": "request", "id": id}));
+            assert_eq!((&line["message"], &line["status"]), (&json!("request completed"), &json!(200)));
+            assert_eq!((&line["tenant"], &line["key_id"]), (&json!("default"), &json!(issued.id)));
+            assert!(line["millis"].is_u64(), "{line}");
+        }
+        must_stop(logged.process).await;
+    }
+}
