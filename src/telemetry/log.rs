@@ -1,9 +1,15 @@
 //! Text or JSON on standard error.
 
+use std::io::IsTerminal as _;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, Registry, fmt};
 
+use super::line::Plain;
+pub use super::line::REQUEST_COMPLETED;
 use super::writer::{LogGuard, LogWriter};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,15 +43,27 @@ impl FromStr for LogFormat {
 /// [`ErrorKind::Invalid`] when the filter cannot be read or logging was started before, [`ErrorKind::Internal`] when no
 /// thread can be started.
 pub fn start(format: LogFormat, filter: &str) -> Result<LogGuard> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| Error::invalid("the log filter cannot be read"))?;
     let (writer, guard) = LogWriter::to_stderr()
         .map_err(|error| Error::new(ErrorKind::Internal, "the log cannot be started").caused_by(error))?;
     // The subscriber's own complaints go to standard error by a macro that panics when nobody reads there.
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
-    let started = match format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|error| Error::invalid("logging was started before").caused_by(error))?;
+    let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
+    match format {
+        LogFormat::Text if std::io::stderr().is_terminal() => install(lines.with_ansi(true), filter),
+        LogFormat::Text => install(lines.with_ansi(false).event_format(Plain::default()), filter),
+        LogFormat::Json => install(lines.json().flatten_event(true), filter),
+    }?;
     Ok(guard)
+}
+
+fn install(lines: impl Layer<Registry> + Send + Sync, filter: &str) -> Result<()> {
+    let log = tracing_subscriber::registry().with(lines);
+    // A filter that may name spans takes several locks for each span; most filters name none.
+    let started = match filter.parse::<Targets>() {
+        Ok(targets) if !filter.contains('[') => log.with(targets).try_init(),
+        _ => {
+            let filter = EnvFilter::try_new(filter).map_err(|_| Error::invalid("the log filter cannot be read"))?;
+            log.with(filter).try_init()
+        }
+    };
+    started.map_err(|error| Error::invalid("logging was started before").caused_by(error))
 }

@@ -1,9 +1,11 @@
 //! What operators see: logs and metrics. Neither ever carries a secret, its digest, or anything a client chose freely.
 //!
 //! 1. [`metrics`]: a struct of counters, no statics.  `format`: how scrapers read it.
-//! 2. [`log`]: text or JSON on standard error.  `writer`: how lines get there without holding up anybody.
+//! 2. [`log`]: text or JSON on standard error.  `line`: the line of a request.  `writer`: how lines get there without
+//!    holding up anybody.
 
 mod format;
+mod line;
 pub mod log;
 pub mod metrics;
 mod writer;

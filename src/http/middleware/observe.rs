@@ -1,5 +1,7 @@
 //! Request id, access log, metrics and the counters of keys. Outermost, so that it sees every answer.
 
+use std::future::poll_fn;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -7,7 +9,6 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
-use tracing::Instrument;
 
 use crate::access::Denial;
 use crate::http::app::App;
@@ -15,6 +16,7 @@ use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
 use crate::http::usage::Presented;
 use crate::key::{ApiKey, Digest, RequestId, RequestIds, own};
+use crate::telemetry::log::REQUEST_COMPLETED;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,11 +34,18 @@ pub async fn record(
     let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(|| fresh_id(&request));
     request.extensions_mut().insert(id); // For the documents that this request changes.
     let span = tracing::info_span!("request", %id);
-    let mut response = next.call(request).instrument(span.clone()).await?.map_into_boxed_body();
+    let mut answering = next.call(request);
+    // Entered once for all that most requests do.
+    let answered = poll_fn(|cx| {
+        span.in_scope(|| {
+            let answered = ready!(answering.as_mut().poll(cx));
+            Poll::Ready(answered.inspect(|response| note(response, start.elapsed())))
+        })
+    });
+    let mut response = answered.await?.map_into_boxed_body();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    span.in_scope(|| note(&response, start.elapsed()));
     Ok(match body {
         Some(body) => {
             let (request, response) = response.into_parts();
@@ -47,7 +56,7 @@ pub async fn record(
 }
 
 /// Metrics, counters, log.
-fn note(response: &ServiceResponse<BoxBody>, took: Duration) {
+fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     let request = response.request();
     let Some(app) = app(request) else { return };
     let (method, status) = (request.method().as_str(), response.status());
@@ -82,7 +91,9 @@ fn log(
             let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
             let key_id = key_id.map(tracing::field::display);
             let reason = denial.map(|denial| denial.as_str());
-            tracing::$level!(method, route, status, millis, tenant, key_id, reason, code, "request completed")
+            tracing::$level!(
+                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, reason, code, "request completed"
+            )
         }};
     }
     match status {
