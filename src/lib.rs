@@ -57,7 +57,7 @@
 //!   Everything stored or cached is a [`key::Digest`].
 //! - **The tenant comes from the key**, never from a client's header.
 //! - **A permit is the only way to a handler**, and [`access::authenticate`] the only way to a permit: no await, no store,
-//!   one short read lock. **`access::decide` holds every rule**, whoever asks.
+//!   one short read lock. **`access::decide` holds every rule**, for all callers.
 //! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
 //!   in the bucket. One exception, towards safety: a revocation is in memory first.
 //! - **The document decides**; the change log only says where to look, and a snapshot only spares reading.

@@ -71,7 +71,7 @@ impl Node {
     /// Starts a node and waits until it is ready.
     pub async fn start(store: &Store, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyloft"));
-        // Whatever whoever runs this has set for other stores and servers.
+        // Variables that the environment sets for other stores and servers.
         let foreign = std::env::vars().filter(|(name, _)| name.starts_with("KEYLOFT_") || name.starts_with("AWS_"));
         foreign.for_each(|(name, _)| _ = command.env_remove(name));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-filter", LOG]).args(options);

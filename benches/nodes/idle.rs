@@ -9,7 +9,7 @@ use super::statistics::table;
 
 /// How long a node may take until only its periods are left: what a start asks for is not what is measured.
 const SETTLING: Duration = Duration::from_secs(30);
-/// Looks at everything in quick succession, so that there are many in some minutes.
+/// A full reconcile in quick succession, so that there are many in some minutes.
 const LOOK_SECONDS: f64 = 10.0;
 /// The default period between them.
 const DEFAULT_LOOK_SECONDS: f64 = 600.0;
@@ -17,7 +17,7 @@ const HOURS_OF_A_MONTH: f64 = 24.0 * 30.0;
 /// List prices of S3 (us-east-1): dollars per 1,000 requests.
 const PRICES: [(Kind, f64); 4] = [(Kind::Get, 0.0004), (Kind::Put, 0.005), (Kind::List, 0.005), (Kind::Delete, 0.0)];
 
-/// Two idle processes on one store of `keys` keys for some minutes, each counted by itself. One never looks at everything:
+/// Two idle processes on one store of `keys` keys for some minutes, each counted by itself. One never reconciles fully:
 /// what it asks for are its polls, its heartbeats and whatever else has a period of its own, at the defaults and in real
 /// time. The other looks every 10 s; what it asks for besides is the price of a look, of which an hour has six. (That it
 /// sees another node on the board makes its looks a little dearer than those of a node alone.)
@@ -35,7 +35,7 @@ pub async fn run(minutes: u64, keys: u64) {
     let (calm, curious, seconds) = (calm.take(), curious.take(), start.elapsed().as_secs_f64());
 
     println!(
-        "one idle process with {keys} keys on Ceph, {minutes} minutes counted at the store; looks at everything every"
+        "one idle process with {keys} keys on Ceph, {minutes} minutes counted at the store; a full reconcile every"
     );
     println!(
         "{LOOK_SECONDS} s beside none, counted for one every {DEFAULT_LOOK_SECONDS} s; list prices, a month of 30 days"

@@ -12,8 +12,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The writers that compete for one object, as one of them sees it. Whoever loses waits for a random while that grows, so
-/// that few lose again.
+/// Back-off of one writer among several of one object: after each lost race it waits for a random and growing time.
 #[derive(Debug)]
 pub struct Contention {
     over: &'static str,

@@ -52,7 +52,7 @@ impl<T: Document> Found<T> {
     }
 }
 
-/// The error of whoever needs a document that cannot be used.
+/// The error of a caller that needs an unreadable document.
 pub(crate) fn corrupt<T: Document>(reason: Unreadable) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{} cannot be read", T::NAME)).caused_by(reason)
 }

@@ -30,7 +30,7 @@ pub struct TenantDocument {
     /// How much all its keys together may be used.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
-    /// How long a key lasts of which nothing is said.
+    /// The default lifetime of keys, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_key_lifetime_seconds: Option<NonZeroU32>,
     /// How long a key may last at most.

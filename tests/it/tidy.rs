@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import from its neighbours. Data flows one way: a module that is not listed is out of reach.
-/// Two edges look up on purpose: `keystore → sync` (a keystore can be told to sync) and `access → store` (the digest of
-/// the admin token lies in the bucket).
+/// Two edges look up on purpose: `keystore → sync` (a keystore can sync) and `access → store` (the digest of the admin
+/// token is in the bucket).
 const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("clock", &[]),
@@ -200,7 +200,7 @@ fn imports_point_downwards_only() {
             sources().iter().filter(|source| source.module() == *module).map(|source| source.code.clone()).collect();
         let used = after(&code, "crate::");
         let unused: Vec<_> = allowed.iter().filter(|edge| !used.contains(**edge)).map(ToString::to_string).collect();
-        assert_none(&format!("edges of {module} that EDGES allows and nobody needs"), &unused);
+        assert_none(&format!("edges of {module} that EDGES allows and no import needs"), &unused);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a client may put its key, and what it is told when that does not work.
+//! Where a client may put its key, and the refusals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::support::{Answer, Client, Issued, TestServer};
 
 const TENANT: &str = "/api/v1/tenants/default";
 
-/// A server whose clock stands still until it is told to move.
+/// A server with a manual clock.
 struct Scene {
     server: TestServer,
     clock: Arc<ManualClock>,

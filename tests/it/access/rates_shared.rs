@@ -247,7 +247,7 @@ async fn until_counted_together(node: &Limiter, tenant: &Tenant, key: &ApiKey) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("Redis is back, and nobody asks it");
+    panic!("Redis is back, and no node asks it");
 }
 
 async fn server(redis: &Redis, shared: Option<&TestServer>) -> TestServer {

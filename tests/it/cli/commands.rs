@@ -124,7 +124,7 @@ async fn a_key_is_rotated_and_its_overlap_ended() {
 }
 
 #[tokio::test]
-async fn a_secret_is_brought_along_on_standard_input() {
+async fn a_secret_is_imported_from_standard_input() {
     const OWN: &str = "8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be";
     const NEXT: &str = "c0ffee12-9b7d-4e31-8a56-2f0d9b8e7c64";
     let server = TestServer::spawn().await;
@@ -256,7 +256,7 @@ fn a_key_on_standard_input_is_told_from_others_and_from_nonsense() {
     validate(&text(&one)).done();
     validate(&format!("{}\r\n", text(&one))).done();
     validate(&text(&other)).failed(3, "does not belong");
-    // Without its first character it could be a secret that somebody brought along.
+    // Without its first character it could be an imported secret.
     validate(&text(&one)[1..]).failed(3, "does not belong");
     for nonsense in ["", "hunter2", &text(&one)[..55], &format!("{} ", text(&one))] {
         let ended = validate(nonsense);

@@ -1,4 +1,4 @@
-//! Events over HTTP: what is taken, how it is told apart, and what comes back out.
+//! Events over HTTP: what is accepted, how events are separated, and what a query returns.
 
 use std::io::Write;
 
@@ -90,7 +90,7 @@ async fn every_name_of_json_and_ndjson_is_taken() {
         let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{\"a\":1}\n{\"a\":2}").await;
         assert_eq!(answer.status, 200, "{known}: {}", answer.text());
     }
-    // A value that spans lines tells the two apart.
+    // A value that spans lines distinguishes the two.
     for known in json {
         let answer = send(&sender, &[("x-p-stream", "web"), ("content-type", known)], "{\n\"a\":3}").await;
         assert_eq!(answer.status, 200, "{known}: {}", answer.text());
@@ -316,7 +316,7 @@ async fn slow_clients_do_not_take_the_memory_of_others() {
             raw
         }));
     }
-    // Whoever is slow keeps only what it has sent, and the rest is for others.
+    // A slow client holds memory only for the part that it has sent.
     tokio::time::sleep(std::time::Duration::from_millis(7_500)).await;
     assert_eq!(sender.ingest("web", "{\"n\":1}").await.status, 200);
     let mut refused = 0;

@@ -1,4 +1,4 @@
-//! Every change says who made it and by which request: in the document, in the change log, and to whoever looks.
+//! Every change says who made it and by which request: in the document, in the change log, and in answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Bulk work that is cut short: servers and clients that are killed, stores that fail, nodes that do the same at once.
-//! Whoever asks for the same again ends where an undisturbed run would, and no API key is lost.
+//! Repeating the request gives the result of an undisturbed run, and no API key is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ async fn assert_whole(place: &Place, server: &Process) {
     let once: BTreeSet<&String> = names.iter().collect();
     assert_eq!((names.len(), once.len()), (COUNT, COUNT));
     assert_eq!(admin.get("/api/v1/unreadable").await.json()["items"], json!([]));
-    assert_eq!(place.documents(), COUNT, "no key that nobody knows");
+    assert_eq!(place.documents(), COUNT, "no key that was not reported");
     let secrets = place.secrets();
     assert_eq!(secrets.len(), COUNT);
     for (name, api_key) in secrets.iter().step_by(97) {
@@ -209,13 +209,13 @@ async fn when_a_client_hangs_up_what_has_begun_ends_and_the_rest_does_not_begin(
         tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     assert!(keys() < 20_000);
-    // Whatever is there was told of, and the room is free again.
+    // Every key that exists was announced, and the permit is free again.
     let entries = std::fs::read_dir(server.path(".settings/keyloft/log")).unwrap();
-    let told: usize = entries
+    let announced: usize = entries
         .map(|entry| -> Value { serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap() })
         .map(|entry| entry["changes"].as_array().unwrap().len())
         .sum();
-    assert_eq!(told, keys());
+    assert_eq!(announced, keys());
     for _ in 0..3 {
         let again = server.admin().request("POST", PATH).body(line(0).to_string());
         assert_eq!(Answer::of(again).await.status, 200);
@@ -326,7 +326,7 @@ async fn a_store_that_stops_answering_is_not_asked_line_after_line_and_the_same_
     let count = |code: &str| lines.iter().filter(|line| line["code"] == code).count();
     assert_eq!(lines.len(), 601);
     assert!(count("not_begun") > 300 && count("store_unavailable") >= 32, "{lines:?}");
-    assert!(lines.iter().all(|line| line["status"] != 201), "nothing is acknowledged that could not be told of");
+    assert!(lines.iter().all(|line| line["status"] != 201), "nothing is acknowledged that could not be announced");
     assert_eq!(lines[600]["summary"]["failed"], 600);
     faults.none();
     let lines = send(&server.admin(), &body).await;

@@ -1,4 +1,4 @@
-//! Keys that share a secret, because of a file that was copied or edited: nobody is let in by it, whatever is done to them.
+//! Keys that share a secret, because of a file that was copied or edited: no request is let in by it, whatever happens to the keys.
 
 use std::time::Duration;
 

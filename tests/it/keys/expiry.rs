@@ -101,7 +101,7 @@ async fn a_tenant_says_how_long_its_keys_last_and_may_last() {
     for refused in [json!({"expiresAt": null}), json!({"expiresInSeconds": 501}), json!({"expiresAt": late})] {
         issue(&admin, "refused", refused).await.refused(400, "invalid_request");
     }
-    // A secret that is brought along changes nothing about that.
+    // An imported secret makes no difference.
     let own = json!({"expiresAt": null, "apiKey": "8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be"});
     issue(&admin, "refused", own).await.refused(400, "invalid_request");
     set(json!({"defaultKeyLifetimeSeconds": null})).await;

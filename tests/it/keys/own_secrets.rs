@@ -1,4 +1,4 @@
-//! Secrets that people bring along: what is taken, what it opens, and that nobody sees it again.
+//! Imported secrets: which are accepted, what they open, and that no answer shows them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -229,7 +229,7 @@ async fn garbage_of_the_right_length_is_a_401_like_any_other() {
         let answer = server.with_key(&garbage).get(WHOAMI).await;
         answer.refused(401, "invalid_api_key");
         assert_eq!(answer.body, short.body);
-        // The second time nobody asks the store.
+        // The second time the store is not asked.
         server.with_key(&garbage).get(WHOAMI).await.refused(401, "invalid_api_key");
     }
     assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());

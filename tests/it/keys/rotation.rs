@@ -242,7 +242,7 @@ async fn what_happens_to_a_key_happens_to_all_its_secrets() {
     let secrets = [key.api_key.as_str(), &new];
     admin.patch(&path(&key.id), json!({"state": "disabled"})).await;
     assert_eq!(working(&server, &secrets).await, [false, false]);
-    // A key that is disabled can be rotated; whoever enables it again need not fear the old secret.
+    // A disabled key can be rotated; its old secret does not work when it is enabled again.
     let newest = new_secret(&admin, &key.id, 0).await;
     admin.patch(&path(&key.id), json!({"state": "active"})).await;
     assert_eq!(working(&server, &[&key.api_key, &new, &newest]).await, [false, false, true]);

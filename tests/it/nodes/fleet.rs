@@ -21,7 +21,7 @@ const REVOKING: Duration = Duration::from_millis(3500);
 /// How many admins there are.
 const ADMINS: usize = 2;
 
-/// What goes on until it is told to stop.
+/// Background work that runs until it is stopped.
 pub struct Load {
     tasks: JoinSet<()>,
     stop: Arc<AtomicBool>,
@@ -146,7 +146,7 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
             _ => {
                 gateway.pause();
                 fleet.kill(0);
-                fleet.start_node(0).await; // It greets, and admits nobody yet.
+                fleet.start_node(0).await; // It greets, and admits no key yet.
                 seconds(4.5).await;
                 gateway.resume();
             }
@@ -163,7 +163,7 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
     receipts_name_only_the_dead(&fleet, &ledger).await;
 }
 
-/// A killed node counts as live until it has been silent for three heartbeats, and is named; nobody else is.
+/// A killed node counts as live until it has been silent for three heartbeats, and is named; no other node is.
 async fn receipts_name_only_the_dead(fleet: &Fleet, ledger: &Ledger) {
     let key = ledger.pick_good(0).unwrap();
     let path = format!("/api/v1/tenants/default/apikeys/{}?wait=5s", key.id);

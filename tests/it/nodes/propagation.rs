@@ -48,7 +48,7 @@ async fn until_status(server: &TestServer, api_key: &str, status: u16) {
     panic!("five seconds passed and still not {status}");
 }
 
-/// A server whose store fails when it is told to.
+/// A server whose store fails on demand.
 async fn faulty(change: impl FnOnce(&mut Setup)) -> (TestServer, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
     let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
@@ -97,7 +97,7 @@ async fn a_new_secret_works_on_every_node_at_once_and_the_old_one_stops_everywhe
     let rotated = a.admin().post(&format!("{}/rotate", key(&issued.id)), json!({"overlapSeconds": 60})).await.json();
     let new = rotated["apiKey"].as_str().unwrap();
     assert_eq!((whoami(&b, new).await, whoami(&b, &issued.api_key).await), (200, 200));
-    // Nobody asks anybody: the end of the overlap is known.
+    // Without any message between nodes: the end of the overlap is known.
     clock.advance(chrono::TimeDelta::seconds(59));
     assert_eq!((whoami(&a, &issued.api_key).await, whoami(&b, &issued.api_key).await), (200, 200));
     clock.advance(chrono::TimeDelta::seconds(1));
@@ -181,7 +181,7 @@ async fn two_nodes_never_give_one_name_twice() {
             async move { client.post("/api/v1/tenants/default/apikeys", body).await.status.as_u16() }
         };
         let statuses = futures::future::join(issue(a.admin()), issue(b.admin())).await;
-        // Both may lose, when each sees the other: then nobody was told of a key.
+        // Both may lose, when each sees the other: then neither answer reports a key.
         assert!(matches!(statuses, (201, 409) | (409, 201) | (409, 409)), "{statuses:?}");
     }
     // A name that is given on one node is taken on the other, before it has asked for news.
@@ -264,7 +264,7 @@ async fn an_unknown_key_is_no_401_while_the_store_cannot_be_asked() {
     let unknown = PlainSecret::generate(KeyType::Query).unwrap();
     assert_eq!(whoami(&server, unknown.expose()).await, 401);
     down(&faults, true);
-    // For so long after a poll, a node that is alone knows that nobody has issued a key.
+    // For this long after a poll, a node that is alone knows that no other node has issued a key.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let other = PlainSecret::generate(KeyType::Query).unwrap();
     let answer = server.with_key(other.expose()).get("/api/v1/whoami").await;

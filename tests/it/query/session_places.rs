@@ -92,7 +92,7 @@ async fn eight_queries_of_a_tenant_run_and_the_ninth_is_told_to_come_back() {
     scene.until_idle().await;
 }
 
-/// With the only place taken, whoever would open a session is told 429: others were refused before that.
+/// With the only place taken, opening a session is 429; every other fault is refused before that.
 #[tokio::test]
 async fn nothing_is_opened_for_a_request_that_is_refused() {
     let scene = Scene::with(|setup| setup.config.session.max_per_tenant = 1).await;

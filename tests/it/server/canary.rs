@@ -57,7 +57,7 @@ async fn issue(seen: &mut Seen, admin: &Client, tenant: &str, name: &str, key_ty
     Secret { path, hex: hex(&api_key), api_key }
 }
 
-/// Issues keys whose secrets were brought along: such that pass for a request id, for a name in SQL, and for nothing else.
+/// Issues keys with imported secrets: one that passes for a request id, one for a name in SQL, and one for nothing else.
 async fn bring(seen: &mut Seen, admin: &Client, tenant: &str) -> Vec<Secret> {
     let keys = format!("/api/v1/tenants/{tenant}/apikeys");
     let mut secrets = Vec::new();
@@ -82,7 +82,7 @@ async fn bring(seen: &mut Seen, admin: &Client, tenant: &str) -> Vec<Secret> {
     secrets
 }
 
-/// Rotates a key twice, to a secret that is made and to one that is brought along; gives both.
+/// Rotates a key twice, to a generated secret and to an imported one; returns both.
 async fn rotate(seen: &mut Seen, admin: &Client, secret: &Secret) -> Vec<Secret> {
     let rotate = format!("{}/rotate", secret.path);
     let answer = Answer::of(admin.request("POST", &rotate)).await;

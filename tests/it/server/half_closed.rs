@@ -51,7 +51,7 @@ async fn a_client_that_has_asked_and_closes_its_sending_side_gets_its_answer() {
     assert_eq!(count, json!([{"n": 5}]));
 }
 
-/// Nobody can tell such a client from one that is gone: its query ends unless rows come in time.
+/// The server cannot distinguish such a client from one that is gone: its query ends unless rows come in time.
 #[tokio::test]
 async fn a_query_whose_client_may_be_gone_ends_soon() {
     let scene = Scene::new().await;

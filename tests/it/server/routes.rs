@@ -75,7 +75,7 @@ fn the_right_of_a_route_is_the_one_that_its_row_shows() {
     for route in routes() {
         let (.., [none, junk, ingest, query, revoked, admin, wrong]) =
             *TABLE.iter().find(|(method, path, _)| (*method, *path) == (route.method, route.path)).unwrap();
-        let strangers = [none, junk, revoked, wrong];
+        let unauthenticated = [none, junk, revoked, wrong];
         let turned_away = |statuses: &[u16], expected: u16| statuses.iter().all(|status| *status == expected);
         let let_in = |statuses: &[u16]| statuses.iter().all(|status| !matches!(status, 401 | 403));
         let is_right = match route.auth {
@@ -85,13 +85,13 @@ fn the_right_of_a_route_is_the_one_that_its_row_shows() {
                     Some(needed) if needed != key_type => status == 403,
                     _ => let_in(&[status]),
                 };
-                turned_away(&strangers, 401)
+                turned_away(&unauthenticated, 401)
                     && turned_away(&[admin], 401)
                     && key(KeyType::Ingestion, ingest)
                     && key(KeyType::Query, query)
             }
             RouteAuth::Admin(_) => {
-                turned_away(&strangers, 401) && turned_away(&[ingest, query], 401) && let_in(&[admin])
+                turned_away(&unauthenticated, 401) && turned_away(&[ingest, query], 401) && let_in(&[admin])
             }
         };
         assert!(is_right, "{route:?} and its row in tests/it/server/routes.rs say different things");

@@ -72,7 +72,7 @@ async fn send_until_gone(process: &Process, api_key: &str, enough: impl FnOnce(&
                     let ids = (0..BATCH).map(|n| task * 1_000_000 + batch * BATCH + n);
                     let body: String = ids.clone().map(|id| format!("{{\"id\":{id}}}\n")).collect();
                     let request = sender.request("POST", "/api/v1/ingest").header("x-p-stream", "load").body(body);
-                    // Without an answer nobody knows what became of a batch.
+                    // Without an answer the outcome of a batch is unknown.
                     let Ok(answer) = request.send().await else { return sent };
                     match answer.status().as_u16() {
                         200 => {

@@ -19,7 +19,7 @@ fn refuses(command: &mut Command) -> (i32, String) {
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// An address at which nobody can listen, so that a server that should have refused to start ends all the same.
+/// An address on which no server can listen, so that a server that wrongly starts ends all the same.
 fn busy() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -104,7 +104,7 @@ async fn a_seed_can_be_replayed() {
             let outcome = bucket.create(&entry(seq), "a".into()).await.map_err(|error| error.kind());
             let there = text(&truth, seq).await.is_some();
             assert!(there || outcome.is_err(), "an acknowledged write is lost");
-            assert_ne!(outcome, Ok(Written::Conflict), "nobody else writes");
+            assert_ne!(outcome, Ok(Written::Conflict), "there is no other writer");
             history.push((outcome, there));
         }
         history

@@ -1,4 +1,4 @@
-//! Somebody who sends requests.
+//! A client that sends requests.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

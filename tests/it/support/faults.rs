@@ -102,7 +102,7 @@ impl Faults {
         self.inject(Fault::ErrorBefore, move |call| call.number >= number);
     }
 
-    /// The process "crashes" after operation `number`: it is done, but nobody learns of it, and no later one is done.
+    /// The process "crashes" after operation `number`: it is done without an answer, and no later one is done.
     pub fn crash_after(&self, number: u64) {
         self.set(move |call| match call.number {
             before if before < number => None,

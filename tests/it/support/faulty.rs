@@ -63,13 +63,13 @@ async fn go_wrong<T>(fault: Fault, path: &Path, work: impl Future<Output = Resul
             let _ = work.await;
             std::future::pending().await
         }
-        Fault::Conflict => Err(Error::AlreadyExists { path: path.to_string(), source: "told to refuse".into() }),
+        Fault::Conflict => Err(Error::AlreadyExists { path: path.to_string(), source: "refused on purpose".into() }),
         Fault::IgnoreCondition | Fault::Stale | Fault::Truncated => work.await,
     }
 }
 
 fn told_to_fail() -> Error {
-    Error::Generic { store: "faulty", source: "told to fail".into() }
+    Error::Generic { store: "faulty", source: "failed on purpose".into() }
 }
 
 impl fmt::Display for Faulty {

@@ -143,7 +143,7 @@ impl Fleet {
         self.ask(place, method, path, None, body).await
     }
 
-    /// Issues a key; `None` when nobody said that it was issued. A refusal of the name is no mistake.
+    /// Issues a key; `None` without an acknowledgement. A refusal of the name is no fault.
     pub async fn issue(&self, place: usize, name: &str) -> Option<Issued> {
         let body = json!({"keyName": name, "keyType": "query"});
         let (status, view) = self.admin(place, "POST", "/api/v1/tenants/default/apikeys", Some(body)).await?;

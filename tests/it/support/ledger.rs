@@ -1,4 +1,4 @@
-//! What admins were told about keys, and what the answer of a node means in the light of it.
+//! What answers have promised about keys, and whether the answer of a node keeps the promises.
 #![allow(clippy::print_stdout)] // What was asked is shown with --nocapture.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ const RECOVERY: Duration = Duration::from_secs(2);
 /// How many revoked keys are presented again and again.
 const LATELY: usize = 20;
 
-/// Shared by those who issue and revoke, those who present keys, and whoever disturbs the store.
+/// Shared by the tasks that issue and revoke, that present keys, and that disturb the store.
 pub struct Ledger {
     poll: Duration,
     keys: Mutex<BTreeMap<String, (Issued, Standing)>>,
@@ -33,7 +33,7 @@ pub struct Ledger {
 pub enum Standing {
     /// Issued, and acknowledged.
     Good,
-    /// Somebody has asked for its revocation and was not told that it is done.
+    /// Its revocation was requested and not acknowledged.
     Unclear,
     /// The revocation was acknowledged.
     Revoked(Instant),
@@ -71,7 +71,7 @@ impl Ledger {
         keys.values().nth(number % keys.len().max(1)).map(|(key, _)| key.clone())
     }
 
-    /// One of those that nobody has asked to revoke.
+    /// One whose revocation was not requested.
     pub fn pick_good(&self, number: usize) -> Option<Issued> {
         let keys = lock(&self.keys);
         let good: Vec<_> = keys.values().filter(|(_, standing)| *standing == Standing::Good).collect();

@@ -31,7 +31,7 @@ pub use scene::Scene;
 pub use server::TestServer;
 pub use stores::{TestStore, Victim};
 
-/// Somebody with the admin token, for tests that do not look at who it was.
+/// The context of the admin token, for tests that do not check who made a change.
 pub fn context() -> keyloft::RequestContext {
     keyloft::RequestContext::new(keyloft::key::Actor::AdminToken, chrono::DateTime::UNIX_EPOCH)
 }

@@ -108,7 +108,7 @@ pub fn send_signal(pid: u32, name: &str) {
     assert!(status.success());
 }
 
-/// The command without the environment of whoever runs the tests.
+/// The command without the variables of the machine that runs the tests.
 pub fn keyloft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyloft"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYLOFT_") || name.starts_with("AWS_")) {

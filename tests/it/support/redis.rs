@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::process::send_signal;
 use super::stores::started;
 
-/// The URL of the Redis that nobody touches.
+/// The URL of the Redis that no test stops.
 pub fn shared_redis() -> String {
     started("KEYLOFT_TEST_REDIS")
 }

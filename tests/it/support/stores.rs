@@ -22,7 +22,7 @@ impl TestStore {
         Self { url, variables: Vec::new(), is_probed: true, _directory: Some(directory.into()) }
     }
 
-    /// The gateway of Ceph that nobody touches.
+    /// The gateway of Ceph that no test stops.
     pub fn ceph() -> Self {
         Self::s3("KEYLOFT_TEST_CEPH")
     }

@@ -34,7 +34,7 @@ impl Node {
         let clock = Arc::new(ManualClock::new(SystemClock.now() + TimeDelta::minutes(30)));
         let keystore = Keystore::new(bucket.clone(), Arc::default(), clock.clone());
         keystore.sync().await.unwrap();
-        // Whoever does not say that it lives is folded at once: nobody here says so.
+        // A node without a heartbeat is merged at once, and no node here has one.
         let settings =
             UsageSettings { max_age: Duration::ZERO, silence: Duration::ZERO, stream: false, ..Default::default() };
         let meter = Meter::new(bucket.clone(), keystore.clone(), system_streams(&bucket), settings);

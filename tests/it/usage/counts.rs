@@ -142,7 +142,7 @@ async fn credentials_that_nobody_knows_leave_no_trace() {
     server.anonymous().get("/api/v1/whoami").await.refused(401, "missing_api_key");
     server.app.usage.flush().await.unwrap();
     assert_eq!(server.app.usage.key_count(), 0);
-    assert!(!server.path(".settings/keyloft/usage/sheets").exists(), "nobody used anything, so nothing is written");
+    assert!(!server.path(".settings/keyloft/usage/sheets").exists(), "no key was used, so nothing is written");
     server.with_key(&issued.api_key).get("/api/v1/whoami").await;
     server.app.usage.flush().await.unwrap();
     assert_eq!(server.app.usage.key_count(), 1);
@@ -319,7 +319,7 @@ async fn keys_that_nobody_uses_can_be_listed() {
         names.sort();
         names.join(" ")
     };
-    assert_eq!(names(start - TimeDelta::days(1)).await, "", "nobody knows what was used before");
+    assert_eq!(names(start - TimeDelta::days(1)).await, "", "earlier use is unknown");
     assert_eq!(names(start + TimeDelta::days(9)).await, "idle", "the young one had not been issued");
     assert_eq!(names(start + TimeDelta::days(10)).await, "idle young", "a minute in which it was used is not over");
     assert_eq!(names(start + TimeDelta::days(11)).await, "idle used young");

@@ -45,7 +45,7 @@ impl Node {
 #[derive(Debug, Default, Clone, Copy)]
 struct Open {
     counted: u64,
-    /// Whether a flush since then was cut off: nobody knows whether it was durable.
+    /// Whether a flush since then was cut off: it may or may not be durable.
     unclear: bool,
     /// Whether another node folded after that: what was on its way then may be lost, and nothing else.
     folded: bool,

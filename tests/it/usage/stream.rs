@@ -1,4 +1,4 @@
-//! The system stream `keyloft_usage`: who may read it, and that nobody writes it.
+//! The system stream `keyloft_usage`: who may read it, and that no client writes it.
 
 use serde_json::{Value, json};
 

@@ -45,7 +45,7 @@ impl World {
     /// What a node says of the others can be relied on.
     pub async fn check_receipt(&self, node: &Node, wait: Option<Duration>) {
         let seq = node.keystore.replica().applied_seq();
-        // Whoever is on the board before the receipt is asked for must be named in it.
+        // A node that is registered before the receipt is requested must be named in it.
         let views = node.keystore.replica().nodes().await.unwrap_or_default();
         let receipt = match wait {
             Some(wait) => node.keystore.replica().wait_for(seq, wait).await,
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// What must hold once everything is well again and every node has looked at everything.
+    /// The rules that hold once the store is well again and every node has reconciled.
     pub async fn check_end(&self) {
         let mut stored: HashMap<TenantId, BTreeMap<KeyId, ApiKey>> = HashMap::new();
         for tenant in &self.tenants {

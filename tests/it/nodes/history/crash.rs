@@ -49,7 +49,7 @@ impl Pair {
         Self { disk, start, dying, other, key: issued.key, api_key }
     }
 
-    /// Starts the node that died again, and lets both look at everything.
+    /// Starts the node that died again, and lets both reconcile.
     async fn recover(&self) -> Arc<Node> {
         self.dying.kill();
         let again = Node::start(&self.disk, self.start, 3);
@@ -63,7 +63,7 @@ impl Pair {
         assert_eq!(all(again.keystore.cache()), all(self.other.keystore.cache()));
     }
 
-    /// Whoever goes on can give the name, at once, after two minutes, or after revoking the key that nobody knows.
+    /// The next admin can use the name: at once, after two minutes, or after revoking the key that was never reported.
     async fn name_can_be_given(&self, name: &str) {
         let owner = async |node: &Node| {
             let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
@@ -224,7 +224,7 @@ fn a_node_may_die_at_any_request_of_a_rotation() {
                 let again = pair.recover().await;
                 assert_eq!(works(&again, &pair.api_key), works(&pair.other, &pair.api_key), "the same everywhere");
                 assert!(overlap.is_zero() || works(&again, &pair.api_key));
-                // Whoever got no answer rotates again, and nothing is left of what nobody knows.
+                // An admin without an answer rotates again, and no unreported secret is left.
                 let last = pair
                     .other
                     .keystore

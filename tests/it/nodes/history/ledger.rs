@@ -66,7 +66,7 @@ pub struct Write {
     pub value: String,
     pub asked: Duration,
     pub promised: Option<Duration>,
-    /// The revision it was told.
+    /// The revision in the answer.
     pub rev: Option<u64>,
     /// Whether it is known to have changed nothing.
     pub refused: bool,
@@ -81,7 +81,7 @@ pub struct Pages {
     /// What broke.
     pub broken: Vec<String>,
     /// What was done, in words.
-    pub told: Vec<String>,
+    pub events: Vec<String>,
     pub acknowledged: u64,
     pub failed: u64,
 }
@@ -94,10 +94,10 @@ impl Ledger {
 
 impl Pages {
     pub fn tell(&mut self, at: Duration, words: &str) {
-        self.told.push(format!("{:>9.3}s  {words}", at.as_secs_f64()));
+        self.events.push(format!("{:>9.3}s  {words}", at.as_secs_f64()));
     }
 
-    /// Notes a key that was promised. Nobody else may own its name.
+    /// Notes a key that was promised. No other key may own its name.
     pub fn issued(&mut self, promise: Promise) {
         let owner = self.promises.iter().find(|other| {
             (&other.tenant, other.name) == (&promise.tenant, promise.name)
@@ -136,7 +136,7 @@ impl Promise {
         ends.filter(move |end| end.rev > rev)
     }
 
-    /// Whether a rotation may have ended it, also one of which nobody knows what became of it.
+    /// Whether a rotation may have ended it, including one with an unknown outcome.
     pub fn may_be_ended(&self, secret: &Secret) -> bool {
         let unclear = |rotation: &Rotation| rotation.ends_older && rotation.promised.is_none() && !rotation.refused;
         self.rotations.iter().any(unclear) || self.ended_by(secret).next().is_some()
@@ -147,7 +147,7 @@ impl Promise {
         let writes = || self.writes.iter().filter(|write| write.field == field);
         let candidates: Vec<&Write> = writes().filter(|write| write.value == found && !write.refused).collect();
         if candidates.is_empty() && found != at_first {
-            return Some(format!("{field:?} of {} is {found:?}, which nobody wrote", self.key_id));
+            return Some(format!("{field:?} of {} is {found:?}, which was never written", self.key_id));
         }
         // A write whose outcome is not known may come at any time.
         if candidates.iter().any(|write| write.promised.is_none()) {

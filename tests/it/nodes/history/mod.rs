@@ -1,6 +1,6 @@
 //! Many nodes on one bucket, and every kind of bad luck: histories of thousands of steps, checked in the style of Jepsen.
 //!
-//! 1. [`dice`], [`time`]: chance and time, both told what to do.
+//! 1. [`dice`], [`time`]: chance and time, both controlled by the test.
 //! 2. [`store`]: one store, reached by each node over a line that fails, lies, hangs and is cut.
 //! 3. [`node`]: a keystore that follows, and that can be killed.
 //! 4. [`ledger`]: what was promised.
@@ -68,7 +68,7 @@ fn history(seed: u64, steps: usize, liar: bool) -> Result<Tally, String> {
     })
 }
 
-/// Everything is repaired, what is under way comes to its end, and every node looks at everything.
+/// Repairs everything, lets running work finish, and makes every node reconcile.
 async fn become_well(world: &Arc<World>) {
     for (at, node) in world.nodes().into_iter().enumerate() {
         if node.line.is_dead() {
@@ -104,8 +104,8 @@ fn verdict(world: &World, seed: u64) -> Result<Tally, String> {
         let (applied, kept_up) = (node.keystore.replica().applied_seq(), node.kept_up());
         let _ = writeln!(report, "  {} has applied {applied}, kept up {kept_up:?}", node.id);
     }
-    for told in &pages.told {
-        let _ = writeln!(report, "  {told}");
+    for event in &pages.events {
+        let _ = writeln!(report, "  {event}");
     }
     Err(report)
 }

@@ -61,7 +61,7 @@ impl Node {
         !self.line.is_dead() && !self.line.is_paused() && self.kept_up().is_some()
     }
 
-    /// Looks at everything.
+    /// Runs a full reconcile.
     pub async fn sync(&self) -> keyloft::Result<()> {
         self.keystore.sync().await.map(drop)
     }

@@ -281,7 +281,7 @@ impl World {
         self.trimmed.fetch_max(gone.unwrap_or(0), Ordering::SeqCst);
     }
 
-    /// Whoever was away for long starts anew, and at the start there is nothing but the listing to go by.
+    /// A node that was away for long starts again, and at its start only the listing counts.
     pub fn spare_the_lost(&self) {
         let lost = |node: &Node| node.kept_up().is_none_or(|at| self.now() - at > Duration::from_secs(1200));
         for node in self.nodes().iter().filter(|node| lost(node)) {
