@@ -8,12 +8,12 @@
 #   unknown         the same with 10,000 well-formed keys that nobody has issued: 401
 #   nginx-open, nginx-keyed, nginx-unknown    the same answers by nginx
 #
-# Prints requests per second, p99, resident memory, what became of unknown keys, and ratios with their interval (95 % or
-# more). The routes take turns in random order, ROUNDS times (default 11), because the speed of a machine wanders; a
+# Prints requests per second, p99, processor time of the server per request, resident memory, what became of unknown
+# keys, and ratios of requests per second with their interval (95 % or more). The routes take turns in random order, ROUNDS times (default 11), because the speed of a machine wanders; a
 # ratio is the median of those of each round. After every six rounds both servers are started anew, because where a
 # process happens to lie in memory makes it faster or slower by some hundredths for as long as it lives. Loopback only;
 # every load lasts SECONDS_EACH seconds (default 1) over CONNECTIONS connections (32), by one wrk that shares the cores
-# with the servers.
+# with the servers. Beside other work the processor time still means something, the rest does not.
 #
 # usage: scripts/bench-http.sh [KEYS…]    default 1 1000 100000 1000000: about ten minutes
 #        ROUNDS=5 scripts/bench-http.sh 1000    one minute, for a first look
@@ -147,8 +147,17 @@ load() {
         END { printf "%d %.2f %d %d\n", rps, p99, answered, refused; exit failed }'
 }
 
+# ticks PID…: the processor time of processes, in hundredths of a second
+ticks() { awk '{ sum += $14 + $15 } END { print sum }' "${@/%//stat}"; }
+
 turn() {
-    local answer answered refused
+    local answer answered refused processes before
+    case $1 in
+        nginx-*) processes=$(pgrep -P "$nginx") ;;
+        *) processes=$server ;;
+    esac
+    # shellcheck disable=SC2086 # a list of numbers
+    before=$(cd /proc && ticks $processes)
     case $1 in
         liveness) answer=$(load "$KEYLOFT_URL/api/v1/liveness" open) ;;
         keyed | limited | unknown) answer=$(load "$KEYLOFT_URL/api/v1/logstream" "$1") ;;
@@ -160,7 +169,8 @@ turn() {
         *unknown) [ "$refused" = "$answered" ] || fail "$1: of $answered requests only $refused were refused" ;;
         *) [ "$refused" = 0 ] || fail "$1: $refused of $answered requests were refused" ;;
     esac
-    echo "$answer" >>"$work/$1"
+    # shellcheck disable=SC2086
+    echo "$answer $(cd /proc && ticks $processes) $before" | awk '{ print $1, $2, $3, $4, ($5 - $6) * 10000 / $3 }' >>"$work/$1"
     : >"$work/log"
     : >"$work/nginx/access"
 }
@@ -170,7 +180,7 @@ middle() { awk -v column="$1" '{ print $column }' "$2" | sort -g | sed -n "$(((r
 
 # ratio KEYS ROUTE OTHER: the median of the ratios of the rounds, with its interval, which goes by their order
 ratio() {
-    paste -d' ' "$work/$2" "$work/$3" | awk '{ printf "%.3f\n", $1 / $5 }' | sort -g | awk -v keys="$1" -v name="$2 / $3" '
+    paste -d' ' "$work/$2" "$work/$3" | awk '{ printf "%.3f\n", $1 / $6 }' | sort -g | awk -v keys="$1" -v name="$2 / $3" '
         { ratios[NR] = $1 }
         END {
             aside = int(NR / 2 - 0.98 * sqrt(NR)); if (aside < 1) aside = 1
@@ -199,9 +209,10 @@ for size in "${sizes[@]}"; do
         [ $((round % 6)) != 0 ] || { stop; start; }
         for route in $(shuf -e "${routes[@]}"); do turn "$route"; done
     done
-    printf '\n%-9s  %-26s  %10s  %8s\n' keys route req/s p99_ms
+    printf '\n%-9s  %-26s  %10s  %8s  %6s\n' keys route req/s p99_ms cpu_us
     for route in "${routes[@]}"; do
-        printf '%-9s  %-26s  %10s  %8s\n' "$size" "$route" "$(middle 1 "$work/$route")" "$(middle 2 "$work/$route")"
+        printf '%-9s  %-26s  %10s  %8s  %6.1f\n' "$size" "$route" "$(middle 1 "$work/$route")" \
+            "$(middle 2 "$work/$route")" "$(middle 5 "$work/$route")"
     done
     lookups "$size"
     printf '%-9s  %-26s  %6s MiB\n' "$size" 'resident' "$(resident "$server")"

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
-use crate::key::RequestIds;
+use crate::key::request_ids::RequestIds;
 use crate::keystore::Keystore;
 #[cfg(feature = "query")]
 use crate::query::Engine;
@@ -57,7 +57,7 @@ pub struct App {
     #[doc(hidden)]
     pub metrics: Metrics,
     /// Ids for requests whose clients give none.
-    pub request_ids: RequestIds,
+    pub(crate) request_ids: RequestIds,
     /// The largest body of events, in bytes, before and after decompression.
     #[doc(hidden)]
     pub max_body_bytes: usize,

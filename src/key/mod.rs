@@ -22,13 +22,15 @@ pub(crate) mod network;
 pub(crate) mod own;
 pub(crate) mod pattern;
 pub(crate) mod record;
+#[cfg(feature = "server")]
+pub(crate) mod request_ids;
 pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod settings;
 pub(crate) mod stream;
 pub(crate) mod tenant;
 
-pub use actor::{Actor, Attribution, RequestId, RequestIds};
+pub use actor::{Actor, Attribution, RequestId};
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
 pub(crate) use id::NameHash;

@@ -20,7 +20,7 @@ impl MetricsFormat {
     }
 }
 
-/// The same metrics in the older format, which has no units, no end, and names a counter as its samples are named.
+/// Metrics in the older format: no units, no end mark, and a counter has the name of its samples.
 pub(super) fn to_prometheus(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help = None;

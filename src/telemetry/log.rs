@@ -45,7 +45,7 @@ impl FromStr for LogFormat {
 pub fn start(format: LogFormat, filter: &str) -> Result<LogGuard> {
     let (writer, guard) = LogWriter::to_stderr()
         .map_err(|error| Error::new(ErrorKind::Internal, "the log cannot be started").caused_by(error))?;
-    // The subscriber's own complaints go to standard error by a macro that panics when nobody reads there.
+    // The subscriber would report its own errors by a macro that panics when standard error has no reader.
     let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
         LogFormat::Text if std::io::stderr().is_terminal() => install(lines.with_ansi(true), filter),

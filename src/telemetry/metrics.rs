@@ -1,4 +1,5 @@
-//! A struct of counters, no statics: every server of a process has its own. The help text of each metric is its contract.
+//! The metrics of a server: a struct of counters, no statics, so that each server of a process has its own. The help
+//! text of a metric is its contract.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +84,7 @@ struct ModeLabels {
     mode: &'static str,
 }
 
-/// What is true now, read when the metrics are.
+/// Values that are read when the metrics are scraped.
 #[derive(Debug, Clone, Copy)]
 pub struct Levels {
     /// Keys in memory.
@@ -96,19 +97,19 @@ pub struct Levels {
     pub unreadable: usize,
     /// Query sessions that are open.
     pub sessions: usize,
-    /// Keys and tenants of whose limits something is used.
+    /// Keys and tenants that have used part of a limit.
     pub limited: usize,
-    /// How often this node counted limits alone although it was told to ask Redis, since it started.
+    /// Requests whose limits this node counted alone because Redis did not answer, since it started.
     pub limits_fallbacks: u64,
-    /// Keys of whose use this node has written since it started.
+    /// Keys whose usage this node has written since it started.
     pub usage_keys: usize,
-    /// How often what was used could not be written down.
+    /// Failed attempts to write usage counts.
     pub usage_flush_failures: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
-    /// What was decided about keys that were not in memory, since the node started: a word, and how often.
+    /// Requests with a key that was not in memory, by outcome, since the node started.
     pub lookups: [(&'static str, u64); 4],
-    /// Since when the store is not known to hold nothing newer.
+    /// Time since the keys in memory were known to be current.
     pub view_age_seconds: f64,
     /// How documents are changed in the store.
     pub store_mode: &'static str,

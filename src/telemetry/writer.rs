@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// Hands over what is written, after as many failures as it is told.
+    /// Fails as `failures` says, then passes on what is written.
     struct Output {
         sender: mpsc::Sender<Vec<u8>>,
         failures: Vec<ErrorKind>,
@@ -201,7 +201,7 @@ mod tests {
         assert!(receiver.try_iter().flatten().eq(*b"written\n"));
     }
 
-    /// Blocks for ever, as a pipe does that nobody reads.
+    /// Blocks for ever, like a full pipe without a reader.
     struct Stuck;
 
     impl Write for Stuck {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_stuck_holds_up_nobody_and_the_queue_is_bounded() {
+    fn a_reader_that_is_stuck_delays_no_request_and_the_queue_is_bounded() {
         let (writer, guard) = LogWriter::spawn(Stuck).unwrap();
         let start = Instant::now();
         let line = format!("{}\n", "x".repeat(1023));

@@ -15,13 +15,14 @@ use crate::http::app::App;
 use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
 use crate::http::usage::Presented;
-use crate::key::{ApiKey, Digest, RequestId, RequestIds, own};
+use crate::key::request_ids::RequestIds;
+use crate::key::{ApiKey, Digest, RequestId, own};
 use crate::telemetry::log::REQUEST_COMPLETED;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives every request an id (the client's, when it is 1-48 of letters, digits, `_`, `-` and `.`), answers with it, and
-/// records the outcome. The route is logged as its pattern: a path may hold anything, even a key somebody mistyped.
+/// records the outcome. The route is logged as its pattern: a path may hold anything, even a mistyped key.
 ///
 /// # Errors
 /// Never of its own: handlers answer with a response even when they refuse.

@@ -12,8 +12,8 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::RunningSession;
 
 /// Opens a session for the permit that [`super::api_key::require`] gave, and closes it with the response body. When the
-/// session is ended while the handler still works, the handler is dropped and the client told why; when the client hangs
-/// up, too.
+/// session is ended while the handler still works, the handler is dropped and the answer says why; the same when the
+/// client hangs up.
 ///
 /// Needs `web::Data<Sessions>` in the application. The handler finds the session as a [`RunningSession`] argument.
 ///
