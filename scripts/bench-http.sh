@@ -153,7 +153,7 @@ ticks() { awk '{ sum += $14 + $15 } END { print sum }' "${@/%//stat}"; }
 turn() {
     local answer answered refused processes before
     case $1 in
-        nginx-*) processes=$(pgrep -P "$nginx") ;;
+        nginx-*) processes=$(cat "/proc/$nginx/task/$nginx/children") ;;
         *) processes=$server ;;
     esac
     # shellcheck disable=SC2086 # a list of numbers
