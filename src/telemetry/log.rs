@@ -57,13 +57,38 @@ pub fn start(format: LogFormat, filter: &str) -> Result<LogGuard> {
 
 fn install(lines: impl Layer<Registry> + Send + Sync, filter: &str) -> Result<()> {
     let log = tracing_subscriber::registry().with(lines);
-    // A filter that may name spans takes several locks for each span; most filters name none.
-    let started = match filter.parse::<Targets>() {
-        Ok(targets) if !filter.contains('[') => log.with(targets).try_init(),
-        _ => {
+    let started = match targets(filter) {
+        Some(targets) => log.with(targets).try_init(),
+        None => {
             let filter = EnvFilter::try_new(filter).map_err(|_| Error::invalid("the log filter cannot be read"))?;
             log.with(filter).try_init()
         }
     };
     started.map_err(|error| Error::invalid("logging was started before").caused_by(error))
+}
+
+/// The same filter without what only `EnvFilter` can do, which takes several locks for each span. `None` for a filter
+/// that names spans, or that the two might read differently.
+fn targets(filter: &str) -> Option<Targets> {
+    let is_plain = |directive: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'=');
+        !directive.is_empty() && !directive.ends_with('=') && directive.bytes().all(plain)
+    };
+    filter.split(',').all(is_plain).then(|| filter.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_names_no_span_takes_no_lock_per_span() {
+        for filter in ["info", "WARN", "off", "warn,keyloft=debug", "keyloft::http=trace,keyloft,3"] {
+            assert!(targets(filter).is_some(), "{filter}");
+        }
+        for filter in ["info,[request]=debug", "[request{id=a}]", "", "info,", "info, keyloft=debug", "keyloft=", "a=b"]
+        {
+            assert!(targets(filter).is_none(), "{filter}");
+        }
+    }
 }
