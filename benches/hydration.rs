@@ -1,5 +1,6 @@
-//! How long a node takes until it has all keys: fills a fresh folder of a store, then starts without a snapshot, writes
-//! one, and starts with it. On one thread, as `keyloft serve` does.
+//! How long a node takes until it is ready: fills a fresh folder of a store, then starts without a snapshot, writes one, and
+//! starts from it; and how long it takes then to verify its keys against the store. The node has one thread, and others that
+//! work for it, as in `keyloft serve`.
 //!
 //! usage: hydration STORE KEYS…   STORE is what `--store` takes; S3 settings come from `AWS_*`
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
@@ -26,8 +27,8 @@ fn main() {
     let counts: Vec<usize> = arguments.filter_map(|argument| argument.parse().ok()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!(
-        "{:<6} {:>9} {:>9} {:>12} {:>13} {:>11} {:>12} {:>10}",
-        "store", "keys", "fill_s", "start_s", "snapshot_s", "KiB", "start_snap_s", "bytes/key"
+        "{:<6} {:>9} {:>9} {:>12} {:>11} {:>9} {:>13} {:>9} {:>10}",
+        "store", "keys", "fill_s", "ready_bare_s", "snapshot_s", "KiB", "ready_snap_s", "verify_s", "bytes/key"
     );
     for count in counts {
         runtime.block_on(measure(&url, count));
@@ -42,6 +43,7 @@ async fn measure(url: &str, count: usize) {
     let filled = start.elapsed();
 
     let (first, without, bytes) = start_node(&bucket, count).await;
+    assert!(first.cache().is_verified(), "there was no snapshot");
     let start = Instant::now();
     let written = first.replica().compact().await.unwrap();
     let wrote = start.elapsed();
@@ -49,21 +51,27 @@ async fn measure(url: &str, count: usize) {
     let kind = if bucket.is_directory() { "local" } else { "s3" };
     print!("{kind:<6} {count:>9} {:>9.1} {:>12.2} ", filled.as_secs_f64(), without.as_secs_f64());
     if !written {
-        println!("{:>13} {:>11} {:>12} {bytes:>10}", "needs none", "-", "-");
+        println!("{:>11} {:>9} {:>13} {:>9} {bytes:>10}", "needs none", "-", "-", "-");
         return;
     }
     let parts = bucket.walk(&layout::snapshots()).try_concat().await.unwrap();
     let size: u64 = parts.iter().map(|listed| listed.size_bytes).sum();
-    let (_, with, _) = start_node(&bucket, count).await;
-    println!("{:>13.2} {:>11} {:>12.2} {bytes:>10}", wrote.as_secs_f64(), size / 1024, with.as_secs_f64());
+    let (second, with, _) = start_node(&bucket, count).await;
+    assert!(!second.cache().is_verified(), "the snapshot was enough");
+    let start = Instant::now();
+    let counts = second.sync().await.unwrap();
+    let verified = start.elapsed();
+    assert_eq!((counts.keys, counts.changed, counts.removed), (count, 0, 0), "the snapshot is right");
+    let seconds = [wrote, with, verified].map(|taken| taken.as_secs_f64());
+    println!("{:>11.2} {:>9} {:>13.2} {:>9.2} {bytes:>10}", seconds[0], size / 1024, seconds[1], seconds[2]);
 }
 
-/// A node, how long it took to load everything, and what a key takes in memory.
+/// A node, how long it took until it was ready, and what a key takes in memory.
 async fn start_node(bucket: &Bucket, count: usize) -> (Keystore, std::time::Duration, usize) {
     let before = resident_bytes();
     let start = Instant::now();
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
-    let counts = keystore.sync().await.unwrap();
+    let counts = keystore.load().await.unwrap();
     assert_eq!((counts.keys, keystore.cache().key_count()), (count, count), "every key is there");
     let taken = start.elapsed();
     (keystore, taken, resident_bytes().saturating_sub(before) / count.max(1))

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# How long a node takes until it has all keys, in a local directory and in S3: without a snapshot, and with one. Every
-# number of keys is measured in a fresh folder; the directory is removed afterwards. S3 is measured when KEYLOFT_BENCH_S3
-# names a store (s3://bucket/prefix, with the AWS_* variables), or when scripts/with-stores.sh started one; what is
-# written there stays. A million keys take long to write and 17 GiB of memory in Ceph: S3 has up to 100000 unless S3_KEYS
-# says so, and scripts/garage.sh starts a store that is lighter on them.
+# How long a node takes until it is ready, in a local directory and in S3: without a snapshot, and with one; and then
+# until it has verified its keys. Every number of keys is measured in a fresh folder; the directory is removed
+# afterwards. S3 is measured when KEYLOFT_BENCH_S3 names a store (s3://bucket/prefix, with the AWS_* variables), or when
+# scripts/with-stores.sh started one; what is written there stays. A million keys take long to write and 17 GiB of
+# memory in Ceph: S3 has up to 100000 unless S3_KEYS says so, and scripts/garage.sh starts a store that is lighter on
+# them.
 #
 # usage: scripts/bench-hydration.sh [KEYS…]                             default 10000 100000 1000000
 #        scripts/with-stores.sh scripts/bench-hydration.sh [KEYS…]

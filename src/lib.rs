@@ -60,7 +60,8 @@
 //!   one short read lock. **`access::decide` holds every rule**, for all callers.
 //! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
 //!   in the bucket. One exception, towards safety: a revocation is in memory first.
-//! - **The document decides**; the change log only says where to look, and a snapshot only spares reading.
+//! - **The document decides**; the change log only says where to look, and a snapshot is a copy for a fast start, compared
+//!   with the documents afterwards.
 //! - **No lock is held across `.await`.** There is one static, in `cache::global`, and only `keyloft serve` touches it.
 //! - Imports point downwards only; `tests/it/tidy.rs` checks it.
 

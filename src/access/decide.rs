@@ -81,7 +81,9 @@ impl From<&Tenant> for TenantState {
 pub enum View {
     /// Up to date with the bucket.
     Current,
-    /// Still loading: a key that is missing may exist.
+    /// Holds every change made through Keyloft. A key that is missing may exist: the comparison with the bucket goes on.
+    Verifying,
+    /// Still loading: a key may be missing, or may have been revoked since.
     Loading,
     /// Older than `--sync-max-stale` allows.
     Stale,
@@ -172,7 +174,10 @@ fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, 
     if facts.view == View::Stale {
         return Err(Denial::Stale);
     }
-    let unknown = if facts.view == View::Loading { Denial::NotHydrated } else { Denial::Unknown };
+    if facts.view == View::Loading {
+        return Err(Denial::NotHydrated);
+    }
+    let unknown = if facts.view == View::Verifying { Denial::Verifying } else { Denial::Unknown };
     let found = found.ok_or(unknown)?;
     let Found { key, tenant, presented } = found;
     let key_id = key.key_id;

@@ -21,6 +21,9 @@ pub enum Denial {
     /// The keys are not loaded yet, so the key may exist: our fault, not the client's.
     #[error("the keys are not loaded yet")]
     NotHydrated,
+    /// It is not known here, but this node still compares its keys with the bucket: our fault, not the client's.
+    #[error("unknown, and the keys are still being verified")]
+    Verifying,
     /// Another node may have just issued it, but the store does not answer: our fault, not the client's.
     #[error("unknown, and the store cannot be asked")]
     Unverifiable,
@@ -76,6 +79,7 @@ impl Denial {
             Self::Malformed(_) => "malformed",
             Self::Unknown => "unknown",
             Self::NotHydrated => "not_hydrated",
+            Self::Verifying => "verifying",
             Self::Unverifiable => "unverifiable",
             Self::Stale => "stale",
             Self::Expired(_) => "expired",
@@ -100,6 +104,7 @@ impl Denial {
             | Self::Malformed(_)
             | Self::Unknown
             | Self::NotHydrated
+            | Self::Verifying
             | Self::Unverifiable
             | Self::Stale => None,
             Self::Expired(id)

@@ -142,10 +142,11 @@ pub fn authenticate(cache: &KeyCache, presented: &str, attempt: &Attempt<'_>) ->
 /// As for [`authenticate`].
 pub fn recognise(cache: &KeyCache, digest: &Digest, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
     let action = attempt.action;
-    let view = match (cache.is_good_at(attempt.now), cache.is_hydrated()) {
-        (false, _) => View::Stale,
-        (true, false) => View::Loading,
-        (true, true) => View::Current,
+    let view = match (cache.is_good_at(attempt.now), cache.is_hydrated(), cache.is_verified()) {
+        (false, _, _) => View::Stale,
+        (true, false, _) => View::Loading,
+        (true, true, false) => View::Verifying,
+        (true, true, true) => View::Current,
     };
     let decided = cache.judge(digest, |key, tenant| {
         let state = TenantState::from(&**tenant);

@@ -52,7 +52,7 @@ fn case() -> impl Strategy<Value = Case> {
     let state = prop_oneof![
         8 => Just(KeyState::Active), 1 => Just(KeyState::Disabled), 1 => Just(KeyState::Revoked)
     ];
-    let view = prop_oneof![16 => Just(View::Current), 1 => Just(View::Loading), 1 => Just(View::Stale)];
+    let view = prop_oneof![16 => Just(View::Current), 1 => Just(View::Verifying), 1 => Just(View::Loading), 1 => Just(View::Stale)];
     let key_type = prop_oneof![Just(KeyType::Ingestion), Just(KeyType::Query)];
     let action = prop_oneof![Just(Action::Ingest), Just(Action::Query), Just(Action::Inspect)];
     let stated = prop_oneof![
@@ -174,7 +174,8 @@ impl Case {
         };
         vec![
             (self.view == View::Stale, deny(Denial::Stale)),
-            (!self.known && self.view == View::Loading, deny(Denial::NotHydrated)),
+            (self.view == View::Loading, deny(Denial::NotHydrated)),
+            (!self.known && self.view == View::Verifying, deny(Denial::Verifying)),
             (!self.known, deny(Denial::Unknown)),
             (self.deleted, deny(Denial::TenantDeleted(id))),
             (self.state == KeyState::Revoked, deny(Denial::Revoked(id))),
@@ -223,8 +224,10 @@ impl Case {
         if self.known {
             cache.put_key(Arc::new(key.clone()));
         }
-        if self.view != View::Loading {
-            cache.set_hydrated();
+        match self.view {
+            View::Loading => {}
+            View::Verifying => cache.set_loaded(),
+            View::Current | View::Stale => cache.set_hydrated(),
         }
         if self.view == View::Stale {
             cache.set_good_until(now() - TimeDelta::seconds(1));

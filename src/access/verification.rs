@@ -68,5 +68,6 @@ pub fn verify(cache: &KeyCache, api_key: &str, question: &Question<'_>) -> Verif
         let denial = decide(&facts, action.unwrap_or_else(|| key.key_type.into())).denial();
         Verification { denial, key: Some(key.clone()) }
     });
-    found.unwrap_or(Verification { denial: Some(Denial::Unknown), key: None })
+    let unknown = if cache.is_verified() { Denial::Unknown } else { Denial::Verifying };
+    found.unwrap_or(Verification { denial: Some(unknown), key: None })
 }

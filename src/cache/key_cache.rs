@@ -20,6 +20,7 @@ pub struct KeyCache {
     table: RwLock<Table>,
     watchers: RwLock<Vec<Watcher>>,
     hydrated: AtomicBool,
+    verified: AtomicBool,
     good_until: GoodUntil,
 }
 
@@ -112,17 +113,28 @@ impl KeyCache {
         self.read().unreadable().clone()
     }
 
-    /// Whether all keys have been loaded once. Until then a key that is missing may exist.
+    /// Whether all keys have been loaded once. Until then no key is accepted.
     pub fn is_hydrated(&self) -> bool {
         self.hydrated.load(Ordering::Acquire)
+    }
+
+    /// Whether the keys were compared with a listing of the bucket. Until then a key that is missing may exist.
+    pub fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
     }
 }
 
 /// Changes, for Keyloft itself: no part of the contract.
 #[doc(hidden)]
 impl KeyCache {
-    /// Marks the cache as loaded.
+    /// Marks the cache as loaded and equal to the bucket.
     pub fn set_hydrated(&self) {
+        self.verified.store(true, Ordering::Release);
+        self.hydrated.store(true, Ordering::Release);
+    }
+
+    /// Says that all keys have been loaded. What was changed in the bucket by hand is not known yet.
+    pub(crate) fn set_loaded(&self) {
         self.hydrated.store(true, Ordering::Release);
     }
 
@@ -139,6 +151,11 @@ impl KeyCache {
     /// Calls `watcher` after every change, on the thread that made it, with no lock of the maps held.
     pub fn watch(&self, watcher: impl Fn(&Change) + Send + Sync + 'static) {
         self.watchers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
+    }
+
+    /// Puts many keys in place as [`KeyCache::put_key`] does, before anybody watches.
+    pub(crate) fn fill(&self, keys: impl IntoIterator<Item = Arc<ApiKey>>) {
+        self.change(|table| keys.into_iter().for_each(|key| _ = table.put_key(key)));
     }
 
     /// Makes room for a tenant that will hold so many keys.

@@ -130,12 +130,12 @@ impl App {
     /// # Errors
     /// As for [`Keystore::sync`].
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
-        // The streams first: once the keys are loaded, the node is ready.
         self.catalog.sync().await?;
         self.keystore.sync().await
     }
 
-    /// Retries [`Self::sync`] with growing pauses until it succeeds: a node may start before its store.
+    /// Loads keys, tenants and streams, and retries with growing pauses until that succeeds: a node may start before its
+    /// store.
     pub async fn hydrate(&self) {
         let start = Instant::now();
         let mut pause = Duration::from_millis(250);
@@ -144,11 +144,12 @@ impl App {
             if let Err(error) = self.keystore.replica().publish().await {
                 tracing::debug!("the other nodes do not know of this one yet: {error:?}");
             }
-            match self.sync().await {
+            match self.load().await {
                 Ok(counts) => {
                     let millis = start.elapsed().as_millis();
                     let crate::sync::Counts { tenants, keys, unreadable, .. } = counts;
-                    tracing::info!(tenants, keys, unreadable, millis, "all keys are loaded");
+                    let verified = self.keystore.cache().is_verified();
+                    tracing::info!(tenants, keys, unreadable, verified, millis, "all keys are loaded");
                     return;
                 }
                 Err(error) => tracing::error!("the keys cannot be loaded yet: {error:?}"),
@@ -156,6 +157,12 @@ impl App {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(10));
         }
+    }
+
+    async fn load(&self) -> crate::Result<crate::sync::Counts> {
+        // The streams first: once the keys are loaded, the node is ready.
+        self.catalog.sync().await?;
+        self.keystore.load().await
     }
 
     /// Waits until the keys are loaded.

@@ -63,15 +63,16 @@ pub(super) async fn authorize_with(
         Ok(authorized) => Ok(authorized),
         Err(Refused::For(problem)) => Err(problem),
         // Boxed: keeps the future small on the common path.
-        Err(Refused::Unseen(digest)) => Box::pin(look(request, action, header, digest)).await,
+        Err(Refused::Unseen(digest, _)) => Box::pin(look(request, action, header, digest)).await,
     }
 }
 
 /// Why a request is not authorized.
 enum Refused {
     For(Problem),
-    /// The credential is unknown here and has not been looked up in the change log yet.
-    Unseen(Digest),
+    /// The credential is unknown here and has not been looked up in the change log yet. The denial holds if that does not
+    /// find it either.
+    Unseen(Digest, Denial),
 }
 
 impl<E: Into<Problem>> From<E> for Refused {
@@ -93,10 +94,10 @@ fn judge(request: &HttpRequest, action: Action, header: Option<&HeaderName>) -> 
     let attempt = Attempt { action, stated_tenant, address: address.into(), now: keystore.now() };
     let denial = match recognise(keystore.cache(), &digest, &attempt) {
         Ok(permit) => return Ok(Authorized::new(request, permit, address)),
-        Err(Denial::Unknown) => match keystore.decide_lookup(&digest, address) {
-            Lookup::Needed => return Err(Refused::Unseen(digest)),
+        Err(unknown @ (Denial::Unknown | Denial::Verifying)) => match keystore.decide_lookup(&digest, address) {
+            Lookup::Needed => return Err(Refused::Unseen(digest, unknown)),
             Lookup::Busy => Denial::Unverifiable,
-            Lookup::Recent | Lookup::Alone | Lookup::OverBudget => Denial::Unknown,
+            Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown,
         },
         Err(denial) => denial,
     };
@@ -120,7 +121,7 @@ async fn look(
     match keystore(request)?.look_up(&digest, client::of(request)).await {
         Ok(()) => judge(request, action, header).map_err(|refused| match refused {
             Refused::For(problem) => problem,
-            Refused::Unseen(_) => Denial::Unknown.into(),
+            Refused::Unseen(_, unknown) => unknown.into(),
         }),
         Err(error) => {
             tracing::debug!("an unknown key cannot be looked up: {error:?}");

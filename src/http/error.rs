@@ -312,6 +312,9 @@ impl From<Denial> for Problem {
             | Denial::TenantDeleted(_) => Self::new(Code::InvalidApiKey, NOT_VALID),
             Denial::Ambiguous => Self::new(Code::AmbiguousCredential, "Present exactly one credential, once."),
             Denial::NotHydrated => Self::new(Code::NotReady, "The keys are not loaded yet."),
+            Denial::Verifying => {
+                Self::new(Code::NotReady, "The key is not known here, and this node still verifies its keys.")
+            }
             Denial::Unverifiable => {
                 Self::new(Code::StoreUnavailable, "The key is not known here, and the store cannot be asked.")
             }

@@ -1,7 +1,7 @@
 //! Following the bucket for as long as the node runs.
 //!
 //! Two tasks, so that what must be prompt never waits for what may take minutes: one polls the change log and beats the
-//! heart, the other reconciles, purges and writes snapshots. Each is started again should it ever fail.
+//! heart, the other reconciles, purges and writes snapshots. After a start from a snapshot the latter begins at once. Each is started again should it ever fail.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const FIRST_SNAPSHOT: Duration = Duration::from_secs(20);
 const NEXT_SNAPSHOT: Duration = Duration::from_secs(30);
 /// The pause before a task that failed is started again.
 const RESTART: Duration = Duration::from_secs(1);
+/// The pause before a reconcile is tried again that has never worked.
+const VERIFY_AGAIN: Duration = Duration::from_secs(5);
 
 impl Keystore {
     /// Follows the bucket until dropped, or until [`Keystore::close`]: polls the change log once per interval, tells other
@@ -96,13 +98,18 @@ impl Keystore {
                 if let Err(error) = self.full_reconcile().await {
                     tracing::warn!("the store could not be reconciled: {error:?}");
                 }
-                reconcile_at = Instant::now() + sync::around(settings.reconcile_interval);
+                let pause = if self.cache.is_verified() { settings.reconcile_interval } else { VERIFY_AGAIN };
+                reconcile_at = Instant::now() + sync::around(pause);
             }
         }
     }
 
     async fn full_reconcile(&self) -> Result<()> {
+        let was_verified = self.cache.is_verified();
         let counts = self.replica.reconcile().await?;
+        if !was_verified {
+            tracing::info!(keys = counts.keys, "all keys are verified against the store");
+        }
         if counts.changed + counts.removed > 0 {
             tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
         }

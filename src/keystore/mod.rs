@@ -121,6 +121,17 @@ impl Keystore {
         self.clock.now()
     }
 
+    /// Loads all keys at the start, from a snapshot and the change log where they are whole. Changes made by hand may not be
+    /// known then: [`KeyCache::is_verified`] says so, and [`Keystore::follow`] takes them in. Without a snapshot this is
+    /// [`Keystore::sync`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer: call it again.
+    pub async fn load(&self) -> Result<Counts> {
+        let replica = self.replica.clone();
+        running::outcome(self.running.spawn(async move { replica.load().await })).await
+    }
+
     /// Makes memory equal to the bucket: loads everything at start, and takes in changes made by hand later.
     ///
     /// # Errors

@@ -54,6 +54,7 @@ pub struct Stored {
 /// Which state of an object was listed or read: eight bytes of the SHA-256 of its `ETag`, quotes aside. Every body of ours
 /// is unique, so two states never share an `ETag`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Tag(u64);
 
 impl Tag {

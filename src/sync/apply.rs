@@ -1,5 +1,7 @@
 //! Taking in what an entry of the log names. The document decides; the entry only says where to look.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
@@ -8,9 +10,9 @@ use super::read::{self, KeyRead, TenantRead};
 use super::tags::Tags;
 use crate::cache::KeyCache;
 use crate::error::Result;
-use crate::key::{KeyId, TenantId};
+use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
-use crate::store::Bucket;
+use crate::store::{Bucket, Tag};
 
 /// How many documents are read at once.
 const READS: usize = 32;
@@ -42,8 +44,7 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
     match read::key(bucket, tenant, id).await? {
         KeyRead::Key(key, tag) => {
             cache.set_readable(tenant, &object()); // Before: a key that shares its digest is reported when it is put.
-            cache.put_key(key.clone());
-            tags.note(cache, &key, tag); // A newer revision may have been there already.
+            take_in(bucket, cache, tags, &key, tag).await?;
         }
         KeyRead::Unusable(reason) => {
             tracing::warn!(%tenant, object = %object(), %reason, "a document cannot be used");
@@ -56,6 +57,34 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
         }
     }
     Ok(())
+}
+
+/// Takes in a key that was read. Says whether it is another one than before.
+///
+/// A lower revision than the one in memory was read before this node made a change, or was written by hand. What is in
+/// memory was in the bucket first, so a second read tells: if that is still lower, it counts.
+pub(super) async fn take_in(
+    bucket: &Bucket,
+    cache: &KeyCache,
+    tags: &Tags,
+    key: &Arc<ApiKey>,
+    tag: Option<Tag>,
+) -> Result<bool> {
+    let (tenant, id) = (&key.tenant, key.key_id);
+    let changed = match cache.key(tenant, id).filter(|known| known.rev > key.rev) {
+        None => cache.put_key(key.clone()),
+        Some(known) => match read::key(bucket, tenant, id).await? {
+            KeyRead::Key(again, _) if again == *key => {
+                if key.is_live() && !known.is_live() {
+                    tracing::warn!(%tenant, key_id = %id, "a revoked key was put back by hand: it works again");
+                }
+                cache.restore_key(&known, key.clone())
+            }
+            _ => false, // It is changing right now: the next pass will see.
+        },
+    };
+    tags.note(cache, key, tag); // This node may have written a newer revision since.
+    Ok(changed)
 }
 
 /// Takes in the record of one tenant.

@@ -21,6 +21,8 @@ pub(super) struct Backlog {
     unreadable: BTreeSet<u64>,
     /// Changes that were applied since all entries up to `read` are here: older entries need not apply them again.
     fresh: HashSet<Touched>,
+    /// What entries have named since [`Backlog::watch`].
+    watched: Option<HashSet<Touched>>,
 }
 
 /// Some changes that are to be applied together, each once.
@@ -58,6 +60,16 @@ impl Backlog {
         self.entries.values().map(Vec::len).sum::<usize>() >= MAX_CHANGES
     }
 
+    /// Begins to note what entries name: those that are still to be applied, and those that are read from now on.
+    pub(super) fn watch(&mut self) {
+        self.watched = Some(self.entries.values().flatten().cloned().collect());
+    }
+
+    /// What was noted since [`Backlog::watch`]. No more is.
+    pub(super) fn watched(&mut self) -> HashSet<Touched> {
+        self.watched.take().unwrap_or_default()
+    }
+
     /// Takes in the entry after the last one. One that is known already changes nothing.
     pub(super) fn push(&mut self, seq: u64, changes: Vec<Touched>) {
         if seq != self.read + 1 {
@@ -66,6 +78,9 @@ impl Backlog {
         self.read = seq;
         for change in &changes {
             self.fresh.remove(change); // It was applied before this entry was written, perhaps.
+        }
+        if let Some(watched) = &mut self.watched {
+            watched.extend(changes.iter().cloned());
         }
         if !changes.is_empty() {
             self.entries.insert(seq, changes);
@@ -184,6 +199,20 @@ mod tests {
         backlog.push(11, vec![change(4)]);
         backlog.push(7, vec![change(5)]);
         assert_eq!((backlog.read(), backlog.applied()), (11, 10));
+    }
+
+    #[test]
+    fn what_is_still_to_be_applied_and_what_is_read_later_is_noted_while_somebody_watches() {
+        let mut backlog = Backlog::default();
+        backlog.push(1, vec![change(1)]);
+        apply(&mut backlog, 9);
+        backlog.push(2, vec![change(2)]);
+        backlog.watch();
+        backlog.push(3, vec![change(3)]);
+        apply(&mut backlog, 9);
+        assert_eq!(backlog.watched(), [change(2), change(3)].into());
+        backlog.push(4, vec![change(4)]);
+        assert!(backlog.watched().is_empty());
     }
 
     #[test]

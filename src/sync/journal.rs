@@ -1,6 +1,6 @@
 //! This node's place in the change log: reading it, applying what it names, and appending in groups.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,10 @@ use crate::store::{Bucket, Written};
 
 /// How often a number may be lost to other writers before we say that too many are writing.
 const ATTEMPTS: usize = 200;
-/// How many entries are read at once behind one that is there.
+/// How many entries are read at once behind one that is there; twice as many each time, as long as all are there,
 const WINDOW: u64 = 8;
+/// up to this.
+const WIDEST_WINDOW: u64 = 64;
 /// How many changes are applied before the log is asked for newer entries again.
 const PORTION: usize = 256;
 
@@ -56,11 +58,13 @@ pub struct Journal {
     waiting: Mutex<VecDeque<Waiting>>,
 }
 
-/// Changes that want a number, and who is told of it.
+/// Changes that want a number, and who waits for it.
 #[derive(Debug)]
 struct Waiting {
     changes: Vec<LoggedChange>,
     notify: Option<oneshot::Sender<Result<u64>>>,
+    /// Whether they are kept when there is no number for now.
+    kept: bool,
 }
 
 impl Waiting {
@@ -91,6 +95,21 @@ impl Journal {
     pub(super) fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId, alone: Arc<Alone>) -> Self {
         let (backlog, turn, waiting) = Default::default();
         Self { bucket, clock, node_id, alone, backlog, turn, waiting }
+    }
+
+    /// Every entry up to this number was read.
+    pub fn read(&self) -> u64 {
+        self.backlog.lock().read()
+    }
+
+    /// Begins to note what entries name that are not applied yet.
+    pub fn watch(&self) {
+        self.backlog.lock().watch();
+    }
+
+    /// What entries have named since [`Journal::watch`].
+    pub fn watched(&self) -> HashSet<Touched> {
+        self.backlog.lock().watched()
     }
 
     /// Every entry up to this number is applied.
@@ -139,18 +158,30 @@ impl Journal {
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
     /// answers again.
     pub async fn append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
-        let (notify, told) = oneshot::channel();
-        self.waiting.lock().push_back(Waiting { changes, notify: Some(notify) });
+        self.append_or(apply, changes, true).await
+    }
+
+    /// The same for changes that are not kept, because other nodes find them by themselves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when no number could be had.
+    pub async fn try_append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
+        self.append_or(apply, changes, false).await
+    }
+
+    async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, kept: bool) -> Result<u64> {
+        let (notify, notified) = oneshot::channel();
+        self.waiting.lock().push_back(Waiting { changes, notify: Some(notify), kept });
         {
             let _turn = self.turn.lock().await;
-            self.write_waiting(apply).await; // Whoever had the turn before may have written ours.
+            self.write_waiting(apply).await; // Another caller may have written ours.
         }
-        told.await.map_err(|error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error))?
+        notified.await.map_err(|error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error))?
     }
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        self.waiting.lock().push_back(Waiting { changes, notify: None });
+        self.waiting.lock().push_back(Waiting { changes, notify: None, kept: true });
     }
 
     /// Writes what waits, entry after entry. Only with the turn.
@@ -224,7 +255,7 @@ impl Journal {
                     Slot::Free => return Ok(Some(asked)),
                 }
             }
-            window = WINDOW;
+            window = (window * 2).clamp(WINDOW, WIDEST_WINDOW);
         }
     }
 
@@ -253,17 +284,19 @@ impl Journal {
         Group { journal: self, waiting: group }
     }
 
-    /// Tells all who wait that there is no number for now, and keeps their changes until the store answers again. What was
+    /// Notifies all who wait that there is no number for now, and keeps their changes until the store answers again. What was
     /// changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
     fn keep(&self, group: Vec<Waiting>, error: &Error) {
         let mut waiting = self.waiting.lock();
         let mut pending = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
-            pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
+            if failed.kept {
+                pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
+            }
             failed.notify(Err(Error::new(error.kind(), error.message())));
         }
         let pending: Vec<LoggedChange> = pending.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
         let parts = pending.chunks(LogEntry::MAX_CHANGES);
-        waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), notify: None }));
+        waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), notify: None, kept: true }));
     }
 }

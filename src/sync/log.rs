@@ -105,6 +105,15 @@ pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
     Ok(head)
 }
 
+/// The first entry behind `end` that is there. One listing: not for every second.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn first_after(bucket: &Bucket, end: u64) -> Result<Option<u64>> {
+    let listed = bucket.list_after(&layout::log(), &ObjectName::LogEntry { seq: end }).await?;
+    Ok(listed.iter().filter_map(seq).filter(|seq| (end + 1..=MAX_SEQ).contains(seq)).min())
+}
+
 /// Removes the entries up to `last` that were written before `before`, by the clock of the store.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// What the board says about a change.
+    /// What the nodes have published about a change.
     pub(super) fn of(change_seq: u64, nodes: &[NodeView]) -> Self {
         let live = nodes.iter().filter(|node| node.live);
         let behind: Vec<NodeId> =
@@ -35,5 +35,10 @@ impl Receipt {
     /// Whether every live node has applied the change.
     pub fn is_complete(&self) -> bool {
         self.behind.is_empty() && self.live_nodes.is_some()
+    }
+
+    /// Whether every live node has applied the change, with this one or without it.
+    pub(super) fn is_complete_but_for(&self, node: NodeId) -> bool {
+        self.behind.iter().all(|behind| *behind == node) && self.live_nodes.is_some()
     }
 }

@@ -7,14 +7,16 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
 
-use super::read::{self, KeyRead, TenantRead, report};
-use super::snapshot::Candidates;
-use super::tags::Tags;
+use super::apply;
+use super::read::{self, KeyRead, TenantRead, in_place_of_unusable, report};
+use super::snapshot::Contents;
+use super::tags::{TaggedKey, Tags};
 use super::tenant_listing::{TenantListing, list_tenant};
+use super::touched::Touched;
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::documents::{KeyDocument, Unreadable};
 use crate::error::Result;
-use crate::key::{ApiKey, KeyId, TenantId};
+use crate::key::{ApiKey, KeyId, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Listed, Tag};
 
@@ -46,11 +48,13 @@ pub(super) struct Outcome {
     pub(super) counts: Counts,
     /// Keys that were taken from a snapshot.
     pub(super) spared: usize,
+    /// What memory held in another state, or not at all, or not any more.
+    pub(super) found: Vec<Touched>,
 }
 
 /// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, unless it is among the
-/// `candidates` in that very state, and drops what is gone. A document that cannot be used is reported and never takes a
-/// good key out of memory.
+/// `snapshot` in that very state, and drops what is gone. A document that cannot be used is reported, and never takes a key
+/// out of memory that was compared with the bucket before.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer; no key is changed then.
@@ -58,7 +62,7 @@ pub(super) async fn run(
     bucket: &Bucket,
     cache: &KeyCache,
     tags: &Tags,
-    candidates: impl Future<Output = Candidates>,
+    snapshot: impl Future<Output = Option<Contents>>,
 ) -> Result<Outcome> {
     for key in cache.contested() {
         tags.forget(&key.tenant, key.key_id); // Each is read again, since none of them counts as it is.
@@ -69,12 +73,12 @@ pub(super) async fn run(
     tenants.extend(folders.iter().filter_map(|folder| TenantId::parse(folder).ok()));
     tenants.insert(TenantId::default());
     let listings = stream::iter(tenants).map(|id| list_tenant(bucket, cache, id).boxed()).buffered(TENANTS);
-    let (listings, candidates) = futures::join!(listings.try_collect::<Vec<_>>(), candidates);
-    let mut pass = Pass::new(bucket, cache, tags, candidates);
+    let (listings, snapshot) = futures::join!(listings.try_collect::<Vec<_>>(), snapshot);
+    let mut pass = Pass::new(bucket, cache, tags, snapshot.unwrap_or_default());
     for listing in listings? {
         pass.compare(listing).await;
     }
-    pass.candidates = Candidates::default();
+    pass.snapshot = Contents::default();
     pass.read_all().await?;
     pass.finish().await
 }
@@ -85,7 +89,8 @@ struct Pass<'a> {
     bucket: &'a Bucket,
     cache: &'a KeyCache,
     tags: &'a Tags,
-    candidates: Candidates,
+    /// Keys that need not be read if the listing shows their documents in the same state.
+    snapshot: Contents,
     unreadable: UnreadableDocuments,
     /// Documents in another state than memory.
     to_read: Vec<(TenantId, KeyId)>,
@@ -94,23 +99,29 @@ struct Pass<'a> {
     missed: Vec<(TenantId, KeyId)>,
     read: Vec<(Arc<ApiKey>, Option<Tag>)>,
     gone: Vec<(TenantId, KeyId)>,
+    /// Whether memory came from a snapshot and was never compared: a start without one would not take in what an unusable
+    /// document said before.
+    verifying: bool,
+    found: Vec<Touched>,
     unchanged: usize,
     spared: usize,
     removed: usize,
 }
 
 impl<'a> Pass<'a> {
-    fn new(bucket: &'a Bucket, cache: &'a KeyCache, tags: &'a Tags, candidates: Candidates) -> Self {
+    fn new(bucket: &'a Bucket, cache: &'a KeyCache, tags: &'a Tags, snapshot: Contents) -> Self {
         Self {
             bucket,
             cache,
             tags,
-            candidates,
+            snapshot,
             unreadable: UnreadableDocuments::new(),
             to_read: Vec::new(),
             missed: Vec::new(),
             read: Vec::new(),
             gone: Vec::new(),
+            verifying: !cache.is_verified(),
+            found: Vec::new(),
             unchanged: 0,
             spared: 0,
             removed: 0,
@@ -125,12 +136,13 @@ impl<'a> Pass<'a> {
             TenantRead::Unusable(reason) => {
                 let object = ObjectName::Tenant { tenant: id.clone() }.path();
                 report(&mut self.unreadable, &id, &object, reason);
-                read::in_place_of_unusable(self.cache, &id)
+                if self.verifying { Tenant::unreadable(id.clone()) } else { in_place_of_unusable(self.cache, &id) }
             }
             TenantRead::Gone if held.is_some() => {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 self.tags.remove_tenant(&id);
+                self.found.push(Touched::Tenant { tenant: id });
                 return;
             }
             TenantRead::Gone => {
@@ -145,6 +157,7 @@ impl<'a> Pass<'a> {
         };
         if held.as_deref() != Some(&tenant) {
             self.cache.restore_tenant(held.as_ref(), tenant);
+            self.found.push(Touched::Tenant { tenant: id.clone() });
         }
         for listed in listing.foreign {
             let reason = foreign(self.bucket, &listed).await;
@@ -154,7 +167,7 @@ impl<'a> Pass<'a> {
         self.tags.make_room(listing.keys.len().saturating_sub(known.len()));
         // All three are in order of id.
         let mut known = known.into_iter().peekable();
-        let mut candidates = self.candidates.take(&id).into_iter().peekable();
+        let mut spare = self.snapshot.take(&id).into_iter().peekable();
         for (at, (key_id, tag)) in listing.keys.into_iter().enumerate() {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
@@ -162,15 +175,15 @@ impl<'a> Pass<'a> {
             while let Some(missed) = known.next_if(|key| key.key_id < key_id) {
                 self.missed.push((id.clone(), missed.key_id));
             }
-            while candidates.next_if(|candidate| candidate.key.key_id < key_id).is_some() {}
+            while spare.next_if(|spare| spare.key.key_id < key_id).is_some() {}
             let in_memory = known.next_if(|key| key.key_id == key_id);
             if tag.is_some() && in_memory.is_some_and(|key| self.tags.of(&key) == tag) {
                 self.unchanged += 1;
-            } else if let Some(candidate) =
-                candidates.next_if(|spare| spare.key.key_id == key_id && Some(spare.tag) == tag)
+            } else if let Some(TaggedKey { key, .. }) =
+                spare.next_if(|spare| tag.is_some() && spare.key.key_id == key_id && spare.tag == tag)
             {
                 self.spared += 1;
-                self.read.push((candidate.key, tag));
+                self.read.push((key, tag));
             } else {
                 self.to_read.push((id.clone(), key_id));
             }
@@ -199,6 +212,9 @@ impl<'a> Pass<'a> {
                 KeyRead::Unusable(reason) => {
                     let object = ObjectName::Key { tenant: tenant.clone(), key_id }.path();
                     report(&mut self.unreadable, &tenant, &object, reason);
+                    if self.verifying && self.cache.key(&tenant, key_id).is_some() {
+                        self.gone.push((tenant, key_id));
+                    }
                 }
             }
         }
@@ -211,6 +227,7 @@ impl<'a> Pass<'a> {
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
             self.cache.remove_key(&tenant, key_id);
             self.tags.forget(&tenant, key_id);
+            self.found.push(Touched::Key { tenant, key_id });
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
@@ -232,32 +249,16 @@ impl<'a> Pass<'a> {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
             }
-            counts.changed += usize::from(self.put(key, tag).await?);
+            let object = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+            if apply::take_in(self.bucket, self.cache, self.tags, &key, tag).await? {
+                counts.changed += 1;
+                self.found.push(object);
+            }
         }
         counts.keys = found.saturating_sub(self.cache.contested().len());
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         counts.unreadable = self.cache.unreadable().len();
-        Ok(Outcome { counts, spared: self.spared })
-    }
-
-    /// A lower revision than the one in memory was read before this node made a change, or was written by hand. What is
-    /// in memory was in the bucket first, so a second read tells: if that is still lower, it counts.
-    async fn put(&self, key: Arc<ApiKey>, tag: Option<Tag>) -> Result<bool> {
-        let (tenant, id) = (&key.tenant, key.key_id);
-        let changed = match self.cache.key(tenant, id).filter(|known| known.rev > key.rev) {
-            None => self.cache.put_key(key.clone()),
-            Some(known) => match read::key(self.bucket, tenant, id).await? {
-                KeyRead::Key(again, _) if again == key => {
-                    if key.is_live() && !known.is_live() {
-                        tracing::warn!(%tenant, key_id = %id, "a revoked key was put back by hand: it works again");
-                    }
-                    self.cache.restore_key(&known, key.clone())
-                }
-                _ => false, // It is changing right now: the next pass will see.
-            },
-        };
-        self.tags.note(self.cache, &key, tag); // This node may have written a newer revision since.
-        Ok(changed)
+        Ok(Outcome { counts, spared: self.spared, found: self.found })
     }
 }
 

@@ -10,8 +10,8 @@ use crate::cache::KeyCache;
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::store::Tag;
 
-/// The tags of the documents that the cache was filled from. Each stands beside the very key it belongs to: a key that was
-/// put in place of that one since, by whomever, has no tag until its document is read. Sixteen bytes per key.
+/// The tags of the documents that the cache was filled from. Each belongs to the very key beside it: replacing a key drops
+/// its tag until the document is read again. Sixteen bytes per key.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
     held: Mutex<HashTable<Held>>,
@@ -25,6 +25,13 @@ pub(super) struct Held {
     pub(super) key: Arc<ApiKey>,
 }
 
+/// A key, and the state of the document that it was read from, where that is known.
+#[derive(Debug, Clone)]
+pub(super) struct TaggedKey {
+    pub(super) key: Arc<ApiKey>,
+    pub(super) tag: Option<Tag>,
+}
+
 impl Tags {
     /// Remembers the tag of a document that was read, if what it says is what is in memory.
     pub(super) fn note(&self, cache: &KeyCache, read: &Arc<ApiKey>, tag: Option<Tag>) {
@@ -32,6 +39,15 @@ impl Tags {
         match held.zip(tag) {
             Some((key, tag)) => self.set(Held { tag, key }),
             None => self.forget(&read.tenant, read.key_id),
+        }
+    }
+
+    /// Remembers the tags of keys that were just put into memory.
+    pub(super) fn fill(&self, keys: &[TaggedKey]) {
+        for TaggedKey { key, tag } in keys {
+            if let Some(tag) = *tag {
+                self.set(Held { tag, key: key.clone() });
+            }
         }
     }
 

@@ -14,7 +14,7 @@ pub async fn liveness() -> HttpResponse {
 }
 
 /// Ready: all keys are loaded and the node is not shutting down. An outage of the store does not make a node unready: it
-/// serves from memory, and the answer states the age of its view.
+/// serves from memory, and the answer states the age of its view, and whether it was compared with the store.
 ///
 /// # Errors
 /// 503 before the keys are loaded and during shutdown.
@@ -28,6 +28,7 @@ pub async fn readiness(app: web::Data<App>) -> Result<HttpResponse, Problem> {
         "status": "ready",
         "appliedSeq": keystore.replica().applied_seq(),
         "viewAgeSeconds": Duration::from_millis(age.unsigned_abs()).as_secs_f64(),
+        "verified": keystore.cache().is_verified(),
         "stale": !keystore.cache().is_good_at(keystore.now()),
     })))
 }

@@ -37,7 +37,7 @@ struct Answer<'a> {
 /// Whether an API key would be accepted for an action, from an address and for a stream. The answer is 200 either way.
 ///
 /// # Errors
-/// 400; 503 when the key is not known here and the store cannot be asked.
+/// 400; 503 when the key is not known here, and the store cannot be asked or this node still verifies its keys.
 pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
     let now = app.keystore.now();
     let question = access::Question {
@@ -48,11 +48,14 @@ pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>)
     };
     let verify = || verify(app.keystore.cache(), &body.api_key, &question);
     let mut verified = verify();
-    if verified.denial == Some(Denial::Unknown)
+    if matches!(verified.denial, Some(Denial::Unknown | Denial::Verifying))
         && let Ok(credential) = Credential::parse(&body.api_key)
     {
         app.keystore.look_for(&credential.digest()).await?;
         verified = verify();
+    }
+    if let Some(denial @ Denial::Verifying) = verified.denial {
+        return Err(denial.into());
     }
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Answer {
         valid: verified.is_valid(),

@@ -5,11 +5,16 @@ use futures::FutureExt;
 
 use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::snapshot::{self, Candidates, SnapshotList};
-use crate::sync::{Counts, log, reconcile};
+use crate::key::Attribution;
+use crate::sync::log::LogEntry;
+use crate::sync::reconcile::Outcome;
+use crate::sync::snapshot::{self, Contents, SnapshotList};
+use crate::sync::{Counts, Touched, log, reconcile};
 
 /// How long an entry of the log stays at least, by the clock of the store: far longer than a node may be silent.
 const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
+/// How many changes made by hand are put into the log at once.
+const MOST_ANNOUNCED: usize = 10_000;
 
 impl Replica {
     /// Makes memory equal to the bucket by listing everything. Callers that come at once share a run. Meanwhile the log
@@ -22,7 +27,23 @@ impl Replica {
     }
 
     async fn reconcile_now(&self) -> Result<Counts> {
-        let mut snapshots = self.snapshots().await?;
+        let _turn = self.loading.lock().await;
+        let follows = !self.is_lost();
+        if follows {
+            self.journal.watch();
+        }
+        let pass = self.list_and_compare().await;
+        let named = self.journal.watched();
+        let Outcome { counts, mut found, .. } = pass?;
+        if follows {
+            found.retain(|object| !named.contains(object));
+            self.announce(found).await;
+        }
+        Ok(counts)
+    }
+
+    async fn list_and_compare(&self) -> Result<Outcome> {
+        let snapshots = self.list_snapshots().await?;
         // The place in the log is read before the documents: what is written after this has a higher number, and is polled.
         let furthest = self.furthest().await?;
         let head = if self.is_lost() {
@@ -30,15 +51,11 @@ impl Replica {
         } else {
             self.journal.read_to_end().await?.max(furthest) // Where others are further, an entry is missing.
         };
-        let candidates = async {
-            // Later, nearly all is in memory; and a local directory is read as fast as a snapshot of it.
-            if self.age().is_some() || self.bucket.is_directory() {
-                Candidates::default()
-            } else {
-                self.load(&snapshots).await
-            }
+        let snapshot = async {
+            // Later, nearly all is in memory.
+            if self.cache.key_count() > 0 { None } else { self.read_snapshot(&snapshots, false).await }
         };
-        let pass = reconcile::run(&self.bucket, &self.cache, &self.tags, candidates).boxed().await?;
+        let pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
         self.journal.reconciled(head);
         // This may have taken minutes. Only the end of the log tells from when on the bucket may hold something newer.
         let polled = self.journal.poll(self).await?;
@@ -47,13 +64,31 @@ impl Replica {
         }
         self.in_contact(polled);
         self.cache.set_hydrated();
-        snapshots.set_aside(&self.snapshots.bad());
-        self.snapshots.note(snapshots.newest_seq(), pass.counts.changed.saturating_sub(pass.spared));
-        Ok(pass.counts)
+        self.note_snapshots(snapshots, pass.counts.changed.saturating_sub(pass.spared));
+        Ok(pass)
+    }
+
+    /// Appends what was changed by hand to the log, so that other nodes need not find it themselves and a start from an
+    /// older snapshot knows it. Not very much at once: then the next snapshot holds it, and full reconciles find it.
+    async fn announce(&self, found: Vec<Touched>) {
+        if found.len() > MOST_ANNOUNCED {
+            return;
+        }
+        let nobody = Attribution::default(); // Nobody can say who it was.
+        let changes: Vec<_> = found.into_iter().map(|object| object.by(&nobody)).collect();
+        for changes in changes.chunks(LogEntry::MAX_CHANGES) {
+            match self.journal.try_append(self, changes.to_vec()).await {
+                Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),
+                Err(error) => {
+                    tracing::debug!("other nodes find the changes made by hand by themselves: {error:?}");
+                    return;
+                }
+            }
+        }
     }
 
     /// Writes a snapshot if one is worth it, for the next start, and removes the entries of the change log that nobody
-    /// needs then. Best after [`Replica::reconcile`]: what this node wrote since is left out. Says whether it did.
+    /// needs then. Only once memory was compared with the bucket. Says whether it did.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: nothing is lost then.
@@ -61,7 +96,7 @@ impl Replica {
         if !self.needs_snapshot() {
             return Ok(false);
         }
-        self.snapshots.note(self.snapshots().await?.newest_seq(), 0);
+        self.snapshots.note(self.list_snapshots().await?.newest_seq(), 0);
         if !self.needs_snapshot() {
             return Ok(false); // Another node was faster.
         }
@@ -69,7 +104,7 @@ impl Replica {
         self.snapshots.note_try(seq);
         let keys = snapshot::write(&self.bucket, &self.cache, &self.tags, seq, self.node_id, now).await?;
         self.snapshots.note_written(seq);
-        let list = self.snapshots().await?;
+        let list = self.list_snapshots().await?;
         let trimmed = match list.previous_seq().zip(list.now()) {
             Some((last, store_now)) => log::trim(&self.bucket, last, store_now - LOG_KEPT).await?,
             None => 0,
@@ -80,29 +115,36 @@ impl Replica {
     }
 
     fn needs_snapshot(&self) -> bool {
-        self.snapshots.is_due(self.applied_seq(), self.cache.key_count(), self.bucket.is_directory())
+        self.cache.is_verified() && self.snapshots.is_due(self.applied_seq(), self.cache.key_count())
     }
 
     /// Whether the change log has grown so much that a full reconcile and [`Replica::compact`] should not wait. From
     /// memory.
     pub fn needs_snapshot_soon(&self) -> bool {
-        self.snapshots.is_urgent(self.applied_seq(), self.cache.key_count(), self.bucket.is_directory())
+        self.snapshots.is_urgent(self.applied_seq(), self.cache.key_count())
     }
 
-    async fn snapshots(&self) -> Result<SnapshotList> {
+    pub(super) async fn list_snapshots(&self) -> Result<SnapshotList> {
         let mut list = SnapshotList::read(&self.bucket).await?;
         list.set_aside(&self.snapshots.bad());
         Ok(list)
     }
 
-    async fn load(&self, list: &SnapshotList) -> Candidates {
-        let candidates = snapshot::load(&self.bucket, list).await;
-        self.snapshots.note_bad(candidates.bad.clone());
-        candidates
+    /// Notes which snapshots were there, and how many documents the newest does not have in their present state.
+    pub(super) fn note_snapshots(&self, mut list: SnapshotList, beside: usize) {
+        list.set_aside(&self.snapshots.bad());
+        self.snapshots.note(list.newest_seq(), beside);
+    }
+
+    /// Reads the newest snapshot that is whole; one that holds everything, or none, if it must be `complete`.
+    pub(super) async fn read_snapshot(&self, list: &SnapshotList, complete: bool) -> Option<Contents> {
+        let loaded = snapshot::load(&self.bucket, list, complete).await;
+        self.snapshots.note_bad(loaded.bad);
+        loaded.contents
     }
 
     /// A number that was given for certain.
-    fn known_seq(&self, list: &SnapshotList) -> u64 {
+    pub(super) fn known_seq(&self, list: &SnapshotList) -> u64 {
         self.applied_seq().max(list.highest_seq().filter(|seq| *seq <= log::MAX_SEQ).unwrap_or(0))
     }
 }

@@ -1,10 +1,11 @@
 //! This node's copy of the bucket, and how it keeps up.
 //!
 //! 1. `poll`: reading the change log and appending to it. Never waits for a full reconcile, unless nothing else helps.
-//! 2. `full`: full reconciles and snapshots. They may take minutes.
+//! 2. `load`: the start.  `full`: full reconciles and snapshots. They may take minutes.
 //! 3. `nodes`: what this node publishes, what others have, and what that proves.
 
 mod full;
+mod load;
 mod nodes;
 mod poll;
 
@@ -51,6 +52,8 @@ pub struct Replica {
     /// When the bucket was last known to hold nothing newer.
     contact: Mutex<Option<Mark>>,
     reconciling: Shared<Counts>,
+    /// One load or reconcile at a time. Says whether a snapshot was taken in.
+    loading: tokio::sync::Mutex<bool>,
     /// Only a full reconcile makes memory complete again.
     incomplete: Notify,
     streams: OnceLock<StreamListener>,
@@ -75,6 +78,7 @@ impl Replica {
             lookups: Lookups::default(),
             contact: Mutex::new(None),
             reconciling: Shared::default(),
+            loading: tokio::sync::Mutex::default(),
             incomplete: Notify::new(),
             streams: OnceLock::new(),
         }
@@ -99,6 +103,11 @@ impl Replica {
     pub fn age(&self) -> Option<TimeDelta> {
         let contact = (*self.contact.lock())?;
         Some(TimeDelta::from_std(self.clock.since(&contact)).unwrap_or(TimeDelta::MAX))
+    }
+
+    /// What this node publishes: as [`Replica::applied_seq`], but nothing before its memory was compared with the bucket.
+    fn published_seq(&self) -> u64 {
+        if self.cache.is_verified() { self.applied_seq() } else { 0 }
     }
 
     /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.

@@ -18,7 +18,7 @@ impl Replica {
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn publish(&self) -> Result<()> {
-        self.registry.publish(&self.bucket, || self.applied_seq(), self.clock.now()).await?;
+        self.registry.publish(&self.bucket, || self.published_seq(), self.clock.now()).await?;
         if self.alone.wants_list() {
             self.nodes().await?;
         }
@@ -38,7 +38,9 @@ impl Replica {
         }
         let everybody_knows = tokio::time::Instant::now() + INTRODUCTION;
         let published = self.publish().await;
-        if published.is_err() || !self.wait_for(seq, INTRODUCTION).await.is_complete() {
+        // This node may still verify its memory; whether the others know of it is another matter.
+        let known = |receipt: &Receipt| receipt.is_complete_but_for(self.node_id);
+        if published.is_err() || !known(&self.wait_until(seq, INTRODUCTION, known).await) {
             tokio::time::sleep_until(everybody_knows).await;
         }
         if published.is_ok() {
@@ -54,12 +56,12 @@ impl Replica {
         self.registry.withdraw(&self.bucket).await
     }
 
-    /// All nodes, as they describe themselves.
+    /// All nodes, as they describe themselves. One that is loading its keys or verifying them has applied nothing yet.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn nodes(&self) -> Result<Vec<NodeView>> {
-        self.registry.read(&self.bucket, self.applied_seq(), self.clock.now()).await
+        self.registry.read(&self.bucket, self.published_seq(), self.clock.now()).await
     }
 
     /// How far a change has come. When the store does not answer, only what is known counts as applied.
@@ -67,7 +69,7 @@ impl Replica {
         let nodes = match self.nodes().await {
             Ok(nodes) => nodes,
             Err(_) => {
-                let known = self.registry.last_read(self.applied_seq(), self.clock.now());
+                let known = self.registry.last_read(self.published_seq(), self.clock.now());
                 return Receipt::of_known(change_seq, &known);
             }
         };
@@ -76,11 +78,15 @@ impl Replica {
 
     /// Waits until every live node has applied a change, at most for `patience`.
     pub async fn wait_for(&self, change_seq: u64, patience: Duration) -> Receipt {
+        self.wait_until(change_seq, patience, Receipt::is_complete).await
+    }
+
+    async fn wait_until(&self, change_seq: u64, patience: Duration, enough: impl Fn(&Receipt) -> bool) -> Receipt {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
             let receipt = self.receipt(change_seq).await;
             let next = tokio::time::Instant::now() + WAIT_PERIOD;
-            if receipt.is_complete() || next > deadline {
+            if enough(&receipt) || next > deadline {
                 return receipt;
             }
             tokio::time::sleep_until(next).await;

@@ -1,99 +1,106 @@
 //! Reading a snapshot, newest first. What is not whole does not count.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use futures::FutureExt;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
-use super::format::{MAX_PACKED_BYTES, Manifest, Part, unpack};
+use super::contents::Contents;
+use super::line::{KeyLine, TenantLine};
 use super::list::{Snapshot, SnapshotList};
+use super::manifest::{Manifest, Part};
+use super::part::{MAX_PACKED_BYTES, unpack};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, TenantId};
+use crate::key::{Tenant, TenantId};
 use crate::layout::ObjectName;
-use crate::store::{Bucket, Tag};
+use crate::store::Bucket;
+use crate::sync::tags::TaggedKey;
 
 /// How many parts are in memory at once, packed and unpacked: some 60 MiB when they are full.
 const PARTS: usize = 4;
 
-/// A key as a document said, and which state of the document that was.
-#[derive(Debug, Clone)]
-pub(in crate::sync) struct Candidate {
-    pub(in crate::sync) tag: Tag,
-    pub(in crate::sync) key: Arc<ApiKey>,
-}
-
-/// Keys that may be let in once a listing shows their documents in the very state they were read in.
+/// The newest snapshot that is whole.
 #[derive(Debug, Default)]
-pub(in crate::sync) struct Candidates {
-    /// In order of id.
-    keys: HashMap<TenantId, Vec<Candidate>>,
+pub(in crate::sync) struct Loaded {
+    /// Nothing when there is none: then every document is read.
+    pub(in crate::sync) contents: Option<Contents>,
     /// Snapshots that are not whole.
     pub(in crate::sync) bad: Vec<Uuid>,
 }
 
-impl Candidates {
-    /// Those of a tenant, in order of id.
-    pub(in crate::sync) fn take(&mut self, tenant: &TenantId) -> Vec<Candidate> {
-        self.keys.remove(tenant).unwrap_or_default()
-    }
-
-    fn add(&mut self, part: Vec<Candidate>) {
-        for candidate in part {
-            match self.keys.get_mut(&candidate.key.tenant) {
-                Some(keys) => keys.push(candidate),
-                None => _ = self.keys.insert(candidate.key.tenant.clone(), vec![candidate]),
-            }
-        }
-    }
-}
-
-/// Reads the newest snapshot that is whole, or nothing: then every document is read.
-pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList) -> Candidates {
-    let mut bad = Vec::new();
+/// Reads the newest snapshot that is whole; only if it holds everything, where it must be `complete`.
+pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList, complete: bool) -> Loaded {
+    let mut loaded = Loaded::default();
     for snapshot in list.newest_first() {
-        match read(bucket, snapshot).await {
-            Ok(candidates) => return Candidates { bad, ..candidates },
+        match read(bucket, snapshot, complete).await {
+            Ok(contents) => {
+                loaded.contents = contents;
+                break;
+            }
             Err(error) => {
                 tracing::warn!(seq = snapshot.seq, id = %snapshot.id, "a snapshot cannot be used: {error:?}");
                 if error.kind() == ErrorKind::Corrupt {
-                    bad.push(snapshot.id);
+                    loaded.bad.push(snapshot.id);
                 }
             }
         }
     }
-    Candidates { bad, ..Candidates::default() }
+    loaded
 }
 
-async fn read(bucket: &Bucket, snapshot: &Snapshot) -> Result<Candidates> {
+/// `None` when it does not hold everything and must.
+async fn read(bucket: &Bucket, snapshot: &Snapshot, complete: bool) -> Result<Option<Contents>> {
     let &Snapshot { seq, id, .. } = snapshot;
     let body = bucket.read(&ObjectName::Snapshot { seq, id }).await?.ok_or_else(|| bad("it is gone"))?;
     let manifest = Manifest::parse(&body.body, seq, id).ok_or_else(|| bad("its table of contents cannot be read"))?;
-    let mut candidates = Candidates::default();
-    let mut parts = stream::iter(manifest.parts)
-        .map(|part| {
-            let name = ObjectName::SnapshotPart { seq, id, part: part.part };
-            read_part(bucket, name, part).boxed()
-        })
-        .buffered(PARTS);
+    let tenants = match manifest.tenants {
+        Some(parts) => Some(read_parts(bucket, snapshot, parts, read_tenants).try_concat().await?),
+        None if complete => return Ok(None),
+        None => None,
+    };
+    let mut contents = Contents::new(seq, tenants);
+    let mut parts = read_parts(bucket, snapshot, manifest.parts, read_keys);
     while let Some(part) = parts.try_next().await? {
-        candidates.add(part);
+        contents.add(part);
     }
-    let found = candidates.keys.values().map(|keys| keys.len() as u64).sum::<u64>();
-    if found != manifest.keys {
+    if contents.key_count() != manifest.keys {
         return Err(bad("it holds another number of keys"));
     }
-    for keys in candidates.keys.values_mut() {
-        keys.sort_by_key(|candidate| candidate.key.key_id);
-    }
-    Ok(candidates)
+    contents.sort();
+    Ok(Some(contents))
 }
 
-async fn read_part(bucket: &Bucket, name: ObjectName, part: Part) -> Result<Vec<Candidate>> {
-    let body = bucket.read_large(&name, MAX_PACKED_BYTES).await?.ok_or_else(|| bad("a part of it is gone"))?;
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&body, &part)).await;
-    unpacked.map_err(|error| bad("a part of it cannot be read").caused_by(error))?.map_err(bad)
+/// What a part holds, if it is as it should be.
+type Records<T> = std::result::Result<Vec<T>, &'static str>;
+
+/// The parts in their order; each is unpacked on a thread of its own.
+fn read_parts<'a, T: Send + 'static>(
+    bucket: &'a Bucket,
+    &Snapshot { seq, id, .. }: &Snapshot,
+    parts: Vec<Part>,
+    read: fn(&[u8], &Part) -> Records<T>,
+) -> BoxStream<'a, Result<Vec<T>>> {
+    let read_part = move |part: Part| async move {
+        let name = ObjectName::SnapshotPart { seq, id, part: part.part };
+        let body = bucket.read_large(&name, MAX_PACKED_BYTES).await?.ok_or_else(|| bad("a part of it is gone"))?;
+        let records = tokio::task::spawn_blocking(move || read(&body, &part)).await;
+        records.map_err(|error| bad("a part of it cannot be read").caused_by(error))?.map_err(bad)
+    };
+    stream::iter(parts).map(read_part).buffered(PARTS).boxed()
+}
+
+fn read_keys(body: &[u8], part: &Part) -> Records<TaggedKey> {
+    let mut tenant: Option<TenantId> = None;
+    unpack(body, part, |line| {
+        let line: KeyLine<'_> = serde_json::from_slice(line).ok()?;
+        let tagged = line.key(tenant.as_ref())?;
+        if tenant.as_ref() != Some(&tagged.key.tenant) {
+            tenant = Some(tagged.key.tenant.clone());
+        }
+        Some(tagged)
+    })
+}
+
+fn read_tenants(body: &[u8], part: &Part) -> Records<Tenant> {
+    unpack(body, part, |line| Some(serde_json::from_slice::<TenantLine>(line).ok()?.into()))
 }
 
 fn bad(reason: &'static str) -> Error {

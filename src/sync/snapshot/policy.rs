@@ -7,8 +7,13 @@ use uuid::Uuid;
 
 /// Without a snapshot, so many keys are read one by one.
 const FEW: u64 = 1_000;
-/// A local directory needs none for its start; only its change log must not grow for ever.
+/// So many entries of the log are read within seconds at a start.
 const LONG_LOG: u64 = 10_000;
+
+/// How many changes are worth a snapshot of so many keys.
+fn worth(keys: usize) -> u64 {
+    (keys as u64 / 20).clamp(FEW, LONG_LOG)
+}
 
 /// What this node knows of how far behind the newest snapshot is.
 #[derive(Debug, Default)]
@@ -50,22 +55,17 @@ impl SnapshotPolicy {
     }
 
     /// Whether a snapshot is worth writing.
-    pub(in crate::sync) fn is_due(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
+    pub(in crate::sync) fn is_due(&self, applied_seq: u64, keys: usize) -> bool {
         let known = *self.known.lock();
         let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0));
-        if directory {
-            return grown > LONG_LOG;
-        }
-        let keys = keys as u64;
-        known.newest.is_none() && keys > FEW || grown + known.beside > FEW.max(keys / 20)
+        known.newest.is_none() && keys as u64 > FEW || grown + known.beside > worth(keys)
     }
 
-    /// Whether the log has grown so much that the next look at everything should not wait. Not again before it has grown
-    /// as much again, so that a node that may not write does not look for ever.
-    pub(in crate::sync) fn is_urgent(&self, applied_seq: u64, keys: usize, directory: bool) -> bool {
+    /// Whether the log has grown so much that the next full reconcile should not wait. Not again before it has grown as
+    /// much again, so that a node that may not write does not look for ever.
+    pub(in crate::sync) fn is_urgent(&self, applied_seq: u64, keys: usize) -> bool {
         let known = *self.known.lock();
-        let grown = applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried));
-        grown > if directory { LONG_LOG } else { FEW.max(keys as u64 / 20) }
+        applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried)) > worth(keys)
     }
 
     /// Remembers snapshots that are not whole: another node may go on listing them.
@@ -86,30 +86,29 @@ mod tests {
     #[test]
     fn a_first_snapshot_is_worth_it_above_a_thousand_keys() {
         let policy = SnapshotPolicy::default();
-        assert!(!policy.is_due(0, 1_000, false) && policy.is_due(0, 1_001, false));
-        assert!(!policy.is_due(0, 1_000_000, true), "a local directory needs none for its start");
+        assert!(!policy.is_due(0, 1_000) && policy.is_due(0, 1_001));
     }
 
     #[test]
-    fn a_next_one_is_worth_it_when_a_twentieth_has_changed() {
+    fn a_next_one_is_worth_it_when_a_twentieth_has_changed_or_the_log_takes_seconds_to_read() {
         let policy = SnapshotPolicy::default();
         policy.note(Some(10), 0);
-        assert!(!policy.is_due(5_010, 100_000, false) && policy.is_due(5_011, 100_000, false));
-        assert!(!policy.is_due(1_010, 10, false) && policy.is_due(1_011, 10, false));
+        assert!(!policy.is_due(5_010, 100_000) && policy.is_due(5_011, 100_000));
+        assert!(!policy.is_due(1_010, 10) && policy.is_due(1_011, 10));
+        assert!(!policy.is_due(10_010, 1_000_000) && policy.is_due(10_011, 1_000_000));
         policy.note(Some(10), 5_001);
-        assert!(policy.is_due(10, 100_000, false), "what was changed by hand counts too");
+        assert!(policy.is_due(10, 100_000), "what was changed by hand counts too");
         policy.note(Some(11), 0);
-        assert!(!policy.is_due(11, 100_000, false), "another node has written one");
-        assert!(!policy.is_due(10_011, 10, true) && policy.is_due(10_012, 10, true));
+        assert!(!policy.is_due(11, 100_000), "another node has written one");
     }
 
     #[test]
     fn a_node_that_cannot_write_does_not_try_all_the_time() {
         let policy = SnapshotPolicy::default();
-        assert!(policy.is_urgent(1_001, 10, false));
+        assert!(policy.is_urgent(1_001, 10));
         policy.note_try(1_001);
-        assert!(!policy.is_urgent(2_000, 10, false) && policy.is_urgent(2_002, 10, false));
+        assert!(!policy.is_urgent(2_000, 10) && policy.is_urgent(2_002, 10));
         policy.note_written(2_002);
-        assert!(!policy.is_due(2_002, 5_000, false) && !policy.is_urgent(3_000, 10, false));
+        assert!(!policy.is_due(2_002, 5_000) && !policy.is_urgent(3_000, 10));
     }
 }

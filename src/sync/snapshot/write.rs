@@ -1,21 +1,26 @@
 //! Writing a snapshot: the parts first, their table of contents last, so that what can be found is whole.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::format::{Manifest, PART_KEYS, Packed, Part, pack};
-use super::load::Candidate;
-use crate::cache::KeyCache;
+use super::line::{KeyLine, TenantLine};
+use super::manifest::{Manifest, Part};
+use super::part::{PART_LINES, Packed, pack};
+use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::NodeId;
+use crate::key::{ApiKey, NodeId, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};
-use crate::sync::tags::Tags;
+use crate::sync::tags::{TaggedKey, Tags};
 
 /// How many keys are looked at between two chances for others to run.
 const STEP: usize = 1024;
 
-/// Writes the keys in memory whose documents are known to be in that state. Gives how many those were.
+/// Writes all keys and tenants in memory, which holds every entry of the log up to `seq`. Gives how many keys those were.
+///
+/// Left out is what a document that cannot be used said before: a start does not take that in.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer: what was written is no snapshot then.
@@ -28,7 +33,7 @@ pub(in crate::sync) async fn write(
     written_by: NodeId,
     at: DateTime<Utc>,
 ) -> Result<u64> {
-    let mut writing = Writing { bucket, seq, id: Uuid::new_v4(), parts: Vec::new() };
+    let mut writing = Writing { bucket, seq, id: Uuid::new_v4(), parts: 0 };
     let written = writing.whole(cache, tags, written_by, at).await;
     if written.is_err() {
         writing.give_up().await;
@@ -40,27 +45,40 @@ struct Writing<'a> {
     bucket: &'a Bucket,
     seq: u64,
     id: Uuid,
-    parts: Vec<Part>,
+    /// How many parts were begun.
+    parts: u16,
 }
 
 impl Writing<'_> {
     async fn whole(&mut self, cache: &KeyCache, tags: &Tags, written_by: NodeId, at: DateTime<Utc>) -> Result<u64> {
-        let mut keys = Vec::with_capacity(PART_KEYS);
+        let unreadable = cache.unreadable();
+        let is_unreadable = |tenant: &TenantId, object: ObjectName| is_noted(&unreadable, tenant, object);
+        let tagged = |key: Arc<ApiKey>| TaggedKey { tag: tags.of(&key), key };
+        // Keys that share a secret stand apart, and may cease to do so at any time: they are taken before and after the others.
+        let mut keys: Vec<TaggedKey> = cache.contested().into_iter().map(tagged).collect();
+        let (mut parts, mut records) = (Vec::new(), Vec::new());
         for tenant in cache.tenants() {
+            let id = &tenant.id;
+            let readable = !is_unreadable(id, ObjectName::Tenant { tenant: id.clone() });
+            records.push(if readable { (*tenant).clone() } else { Tenant::unreadable(id.clone()) });
             let mut after = None;
             loop {
-                let page = cache.scan(&tenant.id, after, STEP, |_| true);
+                let page = cache.scan(id, after, STEP, |_| true);
                 let Some(last) = page.last() else { break };
                 after = Some(last.key_id);
-                keys.extend(page.into_iter().filter_map(|key| Some(Candidate { tag: tags.of(&key)?, key })));
-                if keys.len() + STEP > PART_KEYS {
-                    self.part(std::mem::take(&mut keys)).await?;
+                let usable =
+                    |key: &Arc<ApiKey>| !is_unreadable(id, ObjectName::Key { tenant: id.clone(), key_id: key.key_id });
+                keys.extend(page.into_iter().filter(usable).map(tagged));
+                if keys.len() + STEP > PART_LINES {
+                    parts.extend(self.keys(std::mem::take(&mut keys)).await?);
                 }
                 tokio::task::yield_now().await;
             }
         }
-        self.part(keys).await?;
-        let manifest = Manifest::new(self.seq, self.id, self.parts.clone(), written_by, at);
+        keys.extend(cache.contested().into_iter().map(tagged));
+        parts.extend(self.keys(keys).await?);
+        let tenants = self.tenants(records).await?;
+        let manifest = Manifest::new(self.seq, self.id, parts, tenants, written_by, at);
         match self.bucket.create(&ObjectName::Snapshot { seq: self.seq, id: self.id }, manifest.to_bytes()).await? {
             Written::Done => Ok(manifest.keys),
             Written::Conflict => Err(Error::new(ErrorKind::Unavailable, "a snapshot of this name is there already")),
@@ -73,21 +91,41 @@ impl Writing<'_> {
         if self.bucket.remove(&ObjectName::Snapshot { seq: self.seq, id: self.id }).await.is_err() {
             return;
         }
-        for &Part { part, .. } in &self.parts {
+        for part in 0..self.parts {
             let _ = self.bucket.remove(&ObjectName::SnapshotPart { seq: self.seq, id: self.id, part }).await;
         }
     }
 
-    async fn part(&mut self, keys: Vec<Candidate>) -> Result<()> {
-        let failed = |reason: String| Error::new(ErrorKind::Internal, "a snapshot cannot be packed").caused_by(reason);
-        let packed =
-            tokio::task::spawn_blocking(move || pack(&keys)).await.map_err(|error| failed(error.to_string()))?;
-        for Packed { keys, body, sha256 } in packed.map_err(|error| failed(error.to_string()))? {
-            let part = u16::try_from(self.parts.len()).map_err(|error| failed(error.to_string()))?;
-            let bytes = body.len() as u64;
-            self.bucket.write_large(&ObjectName::SnapshotPart { seq: self.seq, id: self.id, part }, body).await?;
-            self.parts.push(Part { part, keys, bytes, sha256 });
-        }
-        Ok(())
+    async fn keys(&mut self, keys: Vec<TaggedKey>) -> Result<Vec<Part>> {
+        self.write(move || pack(keys.iter().map(KeyLine::new))).await
     }
+
+    async fn tenants(&mut self, tenants: Vec<Tenant>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for some in tenants.chunks(PART_LINES) {
+            let some = some.to_vec();
+            parts.extend(self.write(move || pack(some.iter().map(TenantLine::from))).await?);
+        }
+        Ok(parts)
+    }
+
+    async fn write(
+        &mut self,
+        pack: impl FnOnce() -> std::io::Result<Vec<Packed>> + Send + 'static,
+    ) -> Result<Vec<Part>> {
+        let failed = |reason: String| Error::new(ErrorKind::Internal, "a snapshot cannot be packed").caused_by(reason);
+        let packed = tokio::task::spawn_blocking(pack).await.map_err(|error| failed(error.to_string()))?;
+        let mut written = Vec::new();
+        for Packed { lines, body, sha256 } in packed.map_err(|error| failed(error.to_string()))? {
+            let (part, bytes) = (self.parts, body.len() as u64);
+            self.parts = part.checked_add(1).ok_or_else(|| failed("it has too many parts".to_owned()))?;
+            self.bucket.write_large(&ObjectName::SnapshotPart { seq: self.seq, id: self.id, part }, body).await?;
+            written.push(Part { part, lines, bytes, sha256 });
+        }
+        Ok(written)
+    }
+}
+
+fn is_noted(unreadable: &UnreadableDocuments, tenant: &TenantId, object: ObjectName) -> bool {
+    !unreadable.is_empty() && unreadable.contains_key(&(tenant.clone(), object.path().to_string()))
 }

@@ -1,5 +1,6 @@
 //! Nodes over a bucket in memory that can be told to lie, and that counts what it is asked.
 
+mod load;
 mod reconcile;
 mod snapshot;
 
@@ -38,6 +39,8 @@ struct Liar {
     hides_all: std::sync::atomic::AtomicBool,
     fails: std::sync::atomic::AtomicBool,
     refuses_snapshots: std::sync::atomic::AtomicBool,
+    /// Whether listings of the change log fail.
+    log_fails: std::sync::atomic::AtomicBool,
     gets: AtomicUsize,
     lists: AtomicUsize,
 }
@@ -95,6 +98,9 @@ impl ObjectStore for Liar {
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        if self.log_fails.load(Ordering::SeqCst) && offset.as_ref().starts_with(crate::layout::log().as_str()) {
+            return futures::stream::once(async { Err(failure()) }).boxed();
+        }
         self.filter(self.inner.list_with_offset(prefix, offset))
     }
 

@@ -7,3 +7,4 @@ mod history;
 mod maintenance;
 mod propagation;
 mod shared_directory;
+mod start;

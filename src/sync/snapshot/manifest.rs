@@ -1,0 +1,127 @@
+//! The table of contents of a snapshot, which is written last.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::part::{MAX_PACKED_BYTES, PART_LINES};
+use crate::key::NodeId;
+
+/// Version 1 called the field `allowedCidrs` of a line `networks`. A node that knows only version 1 must not take a snapshot of
+/// version 2: it would miss the networks of its keys.
+const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
+/// 256 million keys.
+const MAX_PARTS: usize = 4096;
+
+/// The table of contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Manifest {
+    version: u32,
+    /// What is in it is at least as new as this entry of the change log.
+    pub(super) seq: u64,
+    pub(super) id: Uuid,
+    /// How many lines the parts of keys have.
+    pub(super) keys: u64,
+    pub(super) parts: Vec<Part>,
+    /// The parts that hold the records of all tenants. `None` in a snapshot of an older version, which lacks the keys
+    /// whose state was not known: it spares reads, and cannot be relied on alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tenants: Option<Vec<Part>>,
+    written_by: NodeId,
+    at: DateTime<Utc>,
+}
+
+/// A part, as the table of contents describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part {
+    pub(super) part: u16,
+    /// How many lines it has, of keys or of tenants.
+    #[serde(rename = "keys")]
+    pub(super) lines: u64,
+    /// Its size, compressed.
+    pub(super) bytes: u64,
+    /// Of the compressed bytes.
+    pub(super) sha256: String,
+}
+
+impl Manifest {
+    /// The contents of a snapshot whose parts are written.
+    pub(super) fn new(
+        seq: u64,
+        id: Uuid,
+        parts: Vec<Part>,
+        tenants: Vec<Part>,
+        written_by: NodeId,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let keys = parts.iter().map(|part| part.lines).sum();
+        Self { version: VERSION, seq, id, keys, parts, tenants: Some(tenants), written_by, at }
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Reads the contents of the snapshot of this name; `None` when they are none, or of a later version, or claim sizes
+    /// that no snapshot of ours has.
+    pub(super) fn parse(body: &[u8], seq: u64, id: Uuid) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(body).ok()?;
+        let parts = || manifest.parts.iter().chain(manifest.tenants.iter().flatten());
+        let sane = |part: &Part| part.bytes <= MAX_PACKED_BYTES && part.lines <= PART_LINES as u64;
+        let understood = (OLDEST_VERSION..=VERSION).contains(&manifest.version);
+        let good = understood && (manifest.seq, manifest.id) == (seq, id) && parts().count() <= MAX_PARTS;
+        (good && parts().all(sane)).then_some(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> Part {
+        Part { part: 0, lines: 7, bytes: 3, sha256: "ab".into() }
+    }
+
+    fn manifest() -> Manifest {
+        let at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap_or_default();
+        Manifest::new(5, Uuid::nil(), vec![part(), part()], vec![part()], NodeId::random(), at)
+    }
+
+    #[test]
+    fn a_table_of_contents_is_read_as_it_was_written_and_only_under_its_own_name() {
+        let manifest = manifest();
+        let body = manifest.to_bytes();
+        assert!(body.starts_with(b"{\"version\":2,\"seq\":5,\"id\":"));
+        assert_eq!((manifest.keys, Manifest::parse(&body, 5, Uuid::nil())), (14, Some(manifest)));
+        assert_eq!(Manifest::parse(&body, 6, Uuid::nil()), None);
+        assert_eq!(Manifest::parse(&body, 5, Uuid::max()), None);
+        let of_version = |version: &str| {
+            let body = String::from_utf8(body.to_vec()).unwrap().replace("\"version\":2", version);
+            Manifest::parse(body.as_bytes(), 5, Uuid::nil()).is_some()
+        };
+        assert!(of_version("\"version\":1") && !of_version("\"version\":3"));
+    }
+
+    #[test]
+    fn sizes_that_no_snapshot_has_are_refused() {
+        let read = |manifest: &Manifest| Manifest::parse(&manifest.to_bytes(), 5, Uuid::nil()).is_some();
+        let huge = Part { bytes: MAX_PACKED_BYTES + 1, ..part() };
+        assert!(read(&manifest()));
+        assert!(!read(&Manifest { parts: vec![huge.clone()], ..manifest() }));
+        assert!(!read(&Manifest { tenants: Some(vec![huge]), ..manifest() }));
+        assert!(!read(&Manifest { tenants: Some(vec![part(); MAX_PARTS]), ..manifest() }));
+    }
+
+    #[test]
+    fn a_table_of_contents_of_an_older_version_names_no_tenants() {
+        let golden = include_str!("../../../fixtures/snapshot/v2/manifest.json");
+        let id = Uuid::try_parse("0d2e9a5c-6f0b-4b0e-9a64-2f1c7b3d5e80").unwrap();
+        let manifest = Manifest::parse(golden.as_bytes(), 42, id).unwrap();
+        assert_eq!((manifest.keys, manifest.parts.len(), &manifest.tenants), (70_000, 2, &None));
+        assert_eq!(std::str::from_utf8(&manifest.to_bytes()).unwrap(), golden.trim_end());
+    }
+}
