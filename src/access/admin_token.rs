@@ -32,7 +32,7 @@ impl AdminDigest {
         }
         let token = PlainSecret::generate_admin()
             .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))?;
-        let document = Document { version: VERSION, digest: token.digest().to_document() };
+        let document = AdminDocument { version: VERSION, digest: token.digest().to_document() };
         let body: Bytes = serde_json::to_vec_pretty(&document).unwrap_or_default().into();
         match bucket.create(&ObjectName::Admin, body).await? {
             Written::Done => Ok((Self(token.digest()), Some(token))),
@@ -55,7 +55,7 @@ impl AdminDigest {
 
     fn parse(body: &[u8]) -> Result<Self> {
         let unreadable = || Error::new(ErrorKind::Corrupt, format!("{} cannot be read", ObjectName::Admin.path()));
-        let document: Document = serde_json::from_slice(body).map_err(|_| unreadable())?;
+        let document: AdminDocument = serde_json::from_slice(body).map_err(|_| unreadable())?;
         if document.version != VERSION {
             return Err(unreadable());
         }
@@ -64,7 +64,7 @@ impl AdminDigest {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct AdminDocument {
     version: u32,
     digest: String,
 }

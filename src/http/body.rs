@@ -15,10 +15,10 @@ use crate::access::{SessionEnd, SessionGuard};
 /// Holds a session guard for as long as the body is being sent. However the body ends (sent whole, failed, or dropped
 /// because the client went away), dropping it drops the guard, which closes the session.
 pub struct RetainBody {
-    state: Option<State>,
+    state: Option<BodyState>,
 }
 
-struct State {
+struct BodyState {
     body: BoxBody,
     ended: LocalBoxFuture<'static, SessionEnd>,
     // Last, so that the work behind the body is gone before the session is.
@@ -41,7 +41,7 @@ impl RetainBody {
                 () = hung_up => SessionEnd::Closed,
             }
         });
-        Self { state: Some(State { body, ended, _guard: guard }) }
+        Self { state: Some(BodyState { body, ended, _guard: guard }) }
     }
 }
 

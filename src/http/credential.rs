@@ -46,14 +46,14 @@ impl ApiKeyHeaders {
 #[derive(Debug, Default)]
 pub struct AuthHeaders<'a> {
     /// All headers that carry an API key count as one: two of them are one repeated.
-    api_key: Field<'a>,
-    authorization: Field<'a>,
-    tenants: [Field<'a>; 2],
+    api_key: SingleHeader<'a>,
+    authorization: SingleHeader<'a>,
+    tenants: [SingleHeader<'a>; 2],
 }
 
 /// A header that a request has at most once.
 #[derive(Default, Clone, Copy)]
-enum Field<'a> {
+enum SingleHeader<'a> {
     #[default]
     Missing,
     Once(&'a HeaderValue),
@@ -132,7 +132,7 @@ impl<'a> AuthHeaders<'a> {
     /// # Errors
     /// 400 when a statement is empty, repeated or not ASCII, or when two of them differ.
     pub fn tenant(&self) -> Result<Option<&'a str>, Problem> {
-        if let [Field::Missing, Field::Missing] = self.tenants {
+        if let [SingleHeader::Missing, SingleHeader::Missing] = self.tenants {
             return Ok(None);
         }
         let mut stated = None;
@@ -150,7 +150,7 @@ impl<'a> AuthHeaders<'a> {
     }
 }
 
-impl<'a> Field<'a> {
+impl<'a> SingleHeader<'a> {
     fn note(&mut self, value: &'a HeaderValue) {
         *self = if matches!(self, Self::Missing) { Self::Once(value) } else { Self::Repeated };
     }
@@ -165,7 +165,7 @@ impl<'a> Field<'a> {
 }
 
 /// Never shows the value, which may be a key.
-impl fmt::Debug for Field<'_> {
+impl fmt::Debug for SingleHeader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "Missing",

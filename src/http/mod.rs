@@ -41,7 +41,7 @@ pub use error::{Code, Problem};
 pub use extract::RunningSession;
 #[cfg(feature = "query")]
 use route::InSession;
-use route::{Admin, Delivery, Key, Public, route};
+use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Permission, Route, RouteAuth};
 use routes::{
@@ -69,7 +69,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/whoami",                                Key(Action::Inspect),   whoami::show),
         // Last of the data plane: paths with parameters are tried one after the other, each with a regular expression.
         route("POST",   "/api/v1/logstream/{stream}",                    Key(Action::Ingest),    ingest::by_path),
-        route("POST",   "/api/v1/firehose/{stream}",                     Delivery(Action::Ingest), firehose::deliver),
+        route("POST",   "/api/v1/firehose/{stream}",                     FirehoseKey(Action::Ingest), firehose::deliver),
 
         route("POST",   "/api/v1/tenants",                               Admin(ManageTenants),   tenants::create),
         route("GET",    "/api/v1/tenants",                               Admin(ReadTenants),     tenants::list),

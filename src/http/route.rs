@@ -125,7 +125,7 @@ pub(super) struct Public;
 pub(super) struct Key(pub(super) Action);
 
 /// The same for a delivery of Firehose, which has its own header for the key and its own form of answers.
-pub(super) struct Delivery(pub(super) Action);
+pub(super) struct FirehoseKey(pub(super) Action);
 
 /// The same inside a query session, which lasts as long as the answer. The handler receives a [`RunningSession`].
 #[cfg_attr(not(feature = "query"), allow(dead_code))]
@@ -163,7 +163,7 @@ where
     }
 }
 
-impl<H, Args> Right<H, Args> for Delivery
+impl<H, Args> Right<H, Args> for FirehoseKey
 where
     H: ProvenHandler<Authorized, Args>,
     Args: FromRequest + 'static,

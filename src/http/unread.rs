@@ -25,9 +25,9 @@ pub const MAX_LINGER: Duration = Duration::from_secs(1);
 
 /// The body of a request, shared between its handler and its answer.
 #[derive(Clone)]
-pub(super) struct RequestBody(Rc<Shared>);
+pub(super) struct RequestBody(Rc<SharedBody>);
 
-struct Shared {
+struct SharedBody {
     payload: RefCell<Payload>,
     ended: Cell<bool>,
 }
@@ -39,7 +39,7 @@ impl RequestBody {
         if matches!(payload, Payload::None) {
             return None;
         }
-        let body = Self(Rc::new(Shared { payload: RefCell::new(payload), ended: Cell::new(false) }));
+        let body = Self(Rc::new(SharedBody { payload: RefCell::new(payload), ended: Cell::new(false) }));
         request.set_payload(Payload::Stream { payload: Box::pin(body.clone()) });
         Some(body)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::local::Local;
-use super::shared::Shared;
+use super::shared::SharedLimits;
 use super::{Cost, Costs, Quotas};
 use crate::access::Refusal;
 use crate::cache::KeyCache;
@@ -34,7 +34,7 @@ pub struct Limiter {
     start: Mark,
     requests: Option<Rate>,
     local: Local,
-    shared: Option<Shared>,
+    shared: Option<SharedLimits>,
     fallbacks: AtomicU64,
 }
 
@@ -53,7 +53,7 @@ impl Limiter {
     /// [`crate::ErrorKind::Invalid`] when the URL cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
     /// started.
     pub fn with_redis(self, url: &str, patience: Duration) -> Result<Self> {
-        Ok(Self { shared: Some(Shared::new(url, patience)?), ..self })
+        Ok(Self { shared: Some(SharedLimits::new(url, patience)?), ..self })
     }
 
     /// Whether any limit applies to a key.

@@ -23,7 +23,7 @@ const MINUTE_MICROS: u128 = 60_000_000;
 const MAX_CAPACITY_MICROS: u64 = 1 << 50;
 
 /// The limits of all nodes with the same Redis.
-pub(super) struct Shared {
+pub(super) struct SharedLimits {
     redis: ConnectionManager,
     script: Arc<Script>,
     /// How long a request waits for Redis.
@@ -36,14 +36,14 @@ pub(super) struct Shared {
 }
 
 /// The answer of Redis.
-pub(super) struct Answer {
+pub(super) struct RedisAnswer {
     /// The acquisition.
     pub(super) acquired: Acquisition,
     /// For each cost, how long until its limit is full again.
     pub(super) until_full: Vec<Duration>,
 }
 
-impl Shared {
+impl SharedLimits {
     /// Limits in the Redis at `url`, which may start later, and which may take this long to answer.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Shared {
     }
 
     /// The answer of Redis; `None` when it does not answer, or failed within the pause.
-    pub(super) async fn acquire(&self, costs: &Costs<'_>) -> Option<Answer> {
+    pub(super) async fn acquire(&self, costs: &Costs<'_>) -> Option<RedisAnswer> {
         if !self.is_worth_asking() {
             return None;
         }
@@ -148,7 +148,7 @@ impl Silence {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SharedLimits {
     fn drop(&mut self) {
         // Waiting for the thread, as a plain drop does, would panic inside an async context.
         if let Some(runtime) = self.runtime.take() {
@@ -157,9 +157,9 @@ impl Drop for Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared(..)")
+        f.write_str("SharedLimits(..)")
     }
 }
 
@@ -183,7 +183,7 @@ fn name(costs: &Costs<'_>, cost: &LimitCost) -> String {
 }
 
 /// `None` when the script returned other numbers than expected.
-fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<Answer> {
+fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<RedisAnswer> {
     let [refused, wait, until_full @ ..] = numbers else { return None };
     let micros = |number: i64| u64::try_from(number).ok().map(Duration::from_micros);
     let until_full: Vec<_> = until_full.iter().map(|number| micros(*number)).collect::<Option<_>>()?;
@@ -195,7 +195,7 @@ fn answer(costs: &Costs<'_>, numbers: &[i64]) -> Option<Answer> {
     let refused = refused.checked_sub(1).and_then(|at| costs.iter().nth(at));
     let wait = micros(*wait)?;
     let refusal = refused.map(|cost| Refusal::Rate { limit: cost.limit, wait });
-    Some(Answer { acquired: Acquisition { quotas, refusal }, until_full })
+    Some(RedisAnswer { acquired: Acquisition { quotas, refusal }, until_full })
 }
 
 fn quota(cost: &LimitCost, full_in: Duration, refused: bool) -> Quota {

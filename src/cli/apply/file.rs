@@ -41,7 +41,7 @@ struct Written {
     version: Spanned<u32>,
     tenant: Option<TenantId>,
     permission_sets: BTreeMap<String, PermissionSet>,
-    keys: Vec<Spanned<Entry>>,
+    keys: Vec<Spanned<KeyEntry>>,
 }
 
 impl<'de> Deserialize<'de> for Written {
@@ -122,12 +122,12 @@ struct PermissionSet {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum DeclaredState {
     Active,
     Disabled,
 }
 
-impl State {
+impl DeclaredState {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -138,7 +138,7 @@ impl State {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Entry {
+struct KeyEntry {
     name: KeyName,
     #[serde(rename = "type")]
     key_type: KeyType,
@@ -151,7 +151,7 @@ struct Entry {
     #[serde(default, deserialize_with = "nullable")]
     expires_at: Option<Option<Rfc3339>>,
     metadata: Option<Metadata>,
-    state: Option<State>,
+    state: Option<DeclaredState>,
     digest: Option<Spanned<String>>,
     hint: Option<Spanned<String>>,
     own_secret: Option<bool>,
@@ -185,7 +185,7 @@ pub fn read(text: &str) -> Outcome<KeysFile> {
     Ok(KeysFile { tenant: written.tenant, keys })
 }
 
-impl Entry {
+impl KeyEntry {
     fn declared(self, line: u64, sets: &BTreeMap<String, PermissionSet>) -> Outcome<DeclaredKey> {
         let set = match &self.permission_set {
             None => PermissionSet::default(),

@@ -2,9 +2,9 @@
 
 /// A name, or a pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NamePattern(String);
+pub(super) struct UserPattern(String);
 
-impl NamePattern {
+impl UserPattern {
     /// Reads a pattern.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {
-        let matches = |pattern: &str, name| NamePattern::parse(pattern).unwrap().matches(name);
+        let matches = |pattern: &str, name| UserPattern::parse(pattern).unwrap().matches(name);
         for (pattern, name) in
             [("a", "a"), ("*", ""), ("*", "Ä b"), ("ag-*", "ag-"), ("*-in-*", "x-in-y"), ("a*a", "aba")]
         {
@@ -47,6 +47,6 @@ mod tests {
         for (pattern, name) in [("a", "ab"), ("ag-*", "ag"), ("a*a", "a"), ("*-in", "x-in-y")] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
-        assert!(NamePattern::parse("").is_err());
+        assert!(UserPattern::parse("").is_err());
     }
 }

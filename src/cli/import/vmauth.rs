@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::super::yaml::{self, ErrorMode};
 use super::super::{ClientArgs, Failure, Outcome};
 use super::parsed::{self, ParsedKey};
-use super::pattern::NamePattern;
+use super::pattern::UserPattern;
 use super::upload::{self, Row};
 use crate::key::{KeyType, TenantId};
 
@@ -37,8 +37,8 @@ pub struct VmauthArgs {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The users that send events: names or patterns with *, separated by commas; all others read
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = NamePattern::parse)]
-    ingestion_users: Vec<NamePattern>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = UserPattern::parse)]
+    ingestion_users: Vec<UserPattern>,
     /// What all of them are for: ingestion or query
     #[arg(long = "as", value_name = "TYPE", conflicts_with = "ingestion_users")]
     all_as: Option<KeyType>,
@@ -83,8 +83,8 @@ fn key_type(vmauth: &VmauthArgs, user: &str) -> KeyType {
 }
 
 /// A pattern without a matching user is a mistake: its users would become keys of the other type.
-fn unused(patterns: &[NamePattern], found: &[ParsedKey]) -> Outcome {
-    let names_one = |pattern: &&NamePattern| found.iter().any(|key| pattern.matches(&key.source));
+fn unused(patterns: &[UserPattern], found: &[ParsedKey]) -> Outcome {
+    let names_one = |pattern: &&UserPattern| found.iter().any(|key| pattern.matches(&key.source));
     match patterns.iter().find(|pattern| !names_one(pattern)) {
         Some(pattern) => Err(Failure::usage(format!("--ingestion-users {} names no user", pattern.as_str()))),
         None => Ok(()),
@@ -156,7 +156,7 @@ mod tests {
     const FILE: &str = include_str!("../../../fixtures/import/vmauth.yml");
 
     fn file() -> (Vec<ParsedKey>, Vec<Row>) {
-        let sends = NamePattern::parse("agent-*").unwrap();
+        let sends = UserPattern::parse("agent-*").unwrap();
         read(yaml::parse(FILE, ErrorMode::LineOnly).unwrap(), &TenantId::default(), |user| {
             if sends.matches(user) { KeyType::Ingestion } else { KeyType::Query }
         })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::when::Moment;
 use super::super::{Client, ClientArgs, Failure, Outcome, input, output};
-use super::bulk::answer::Answer;
+use super::bulk::answer::BulkAnswer;
 use super::show::KeyRef;
 use super::wait::WaitArgs;
 use crate::clock::{Clock, SystemClock};
@@ -105,8 +105,8 @@ fn ask(
     revoke: &RevokeArgs,
     dry_run: bool,
     json: bool,
-) -> Outcome<Answer> {
-    let mut answer = Answer::new(json, 1);
+) -> Outcome<BulkAnswer> {
+    let mut answer = BulkAnswer::new(json, 1);
     let mut parameters = revoke.wait.parameters();
     parameters.push(("dryRun", dry_run.to_string()));
     let (tenant, body) = (args.tenant(), format!("{line}\n").into_bytes());

@@ -100,7 +100,7 @@ fn common(request: &HttpRequest) -> Result<CommonFields, Problem> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct DeliveryAnswer<'a> {
     request_id: &'a str,
     timestamp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ pub fn answer(request: &HttpRequest, response: HttpResponse) -> HttpResponse {
     let is_refusal = response.status() != StatusCode::OK;
     let message = message.or_else(|| is_refusal.then(|| "the delivery was refused".to_owned()));
     let now = request.app_data::<web::Data<App>>().map(|app| app.keystore.now());
-    let answer = Answer {
+    let answer = DeliveryAnswer {
         request_id: request_id(request).unwrap_or_default(),
         timestamp: now.unwrap_or_else(|| crate::clock::SystemClock.now()).timestamp_millis(),
         error_message: message.map(|message| message.chars().take(MAX_MESSAGE_CHARS).collect()),

@@ -65,7 +65,7 @@ with_settings_patch! {
     /// The body of a PATCH; a field that is not there stays, `null` clears it.
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    pub struct Patch {
+    pub struct KeyPatchBody {
         #[serde(default, deserialize_with = "given")]
         state: Option<Switch>,
         #[serde(default, deserialize_with = "nullable")]
@@ -77,7 +77,7 @@ with_settings_patch! {
     }
 }
 
-impl Patch {
+impl KeyPatchBody {
     /// The requested changes, with expiry counted from `now`.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ pub struct ListQuery {
 /// The answer to a change of one key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Changed<'a> {
+pub(super) struct ChangedKey<'a> {
     #[serde(flatten)]
     pub(super) key: KeyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ pub(super) struct Changed<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listed<'a> {
+struct KeyPage<'a> {
     items: Vec<KeyView<'a>>,
     next_cursor: Option<String>,
 }
@@ -154,7 +154,7 @@ pub async fn issue(
         }
     };
     let location = format!("/api/v1/tenants/{tenant}/apikeys/{}", key.key_id);
-    let body = Changed {
+    let body = ChangedKey {
         key: KeyView::new(&key, app.keystore.now()),
         api_key: shown.as_ref().map(|secret| secret.expose()),
         receipt: ReceiptView::of(&app, change_seq, patience, start).await.0,
@@ -195,7 +195,7 @@ pub async fn list(
     let now = app.keystore.now();
     let totals = totals(&app).await;
     let tally = |key: &ApiKey| totals.as_ref().map(|totals| totals.of(&tenant, key.key_id));
-    Ok(HttpResponse::Ok().json(Listed {
+    Ok(HttpResponse::Ok().json(KeyPage {
         items: page.keys.iter().map(|key| KeyView::new(key, now).used(tally(key))).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&tenant)),
     }))
@@ -233,7 +233,7 @@ pub async fn update(
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
     request: HttpRequest,
-    Json(patch): Json<Patch>,
+    Json(patch): Json<KeyPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
@@ -266,7 +266,7 @@ async fn changed(
     start: Instant,
 ) -> HttpResponse {
     let (receipt, status) = ReceiptView::of(app, done.change_seq, patience, start).await;
-    let body = Changed { key: KeyView::new(&done.value, app.keystore.now()), api_key: None, receipt };
+    let body = ChangedKey { key: KeyView::new(&done.value, app.keystore.now()), api_key: None, receipt };
     HttpResponse::build(status).insert_header((header::ETAG, etag(&done.value))).json(body)
 }
 

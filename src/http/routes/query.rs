@@ -18,7 +18,7 @@ use crate::serde_text::Rfc3339;
 /// The body of a query.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Ask {
+pub struct QueryBody {
     query: String,
     start_time: Option<Rfc3339>,
     end_time: Option<Rfc3339>,
@@ -32,7 +32,7 @@ pub async fn run(
     session: RunningSession,
     app: web::Data<App>,
     request: HttpRequest,
-    Json(ask): Json<Ask>,
+    Json(ask): Json<QueryBody>,
 ) -> Result<HttpResponse, Problem> {
     let refusal = |error| refusal(&request, error);
     let query =

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::keys::{Changed, etag, if_match, parse_key};
+use super::keys::{ChangedKey, etag, if_match, parse_key};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
@@ -58,7 +58,7 @@ pub async fn rotate(
     };
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     let api_key = shown.as_ref().map(|secret| secret.expose());
-    let view = Changed { key: KeyView::new(&key, app.keystore.now()), api_key, receipt };
+    let view = ChangedKey { key: KeyView::new(&key, app.keystore.now()), api_key, receipt };
     Ok(HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::ETAG, etag(&key)))

@@ -20,7 +20,7 @@ use crate::stream::{Field, OnInvalid, StreamSchema};
 /// The body of a PATCH; a setting that is not there stays, `null` clears it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Patch {
+pub struct StreamPatchBody {
     #[serde(default, deserialize_with = "nullable")]
     on_invalid: Option<Option<OnInvalid>>,
 }
@@ -92,7 +92,7 @@ pub async fn update(
     app: web::Data<App>,
     path: web::Path<(String, String)>,
     wait: web::Query<Wait>,
-    Json(patch): Json<Patch>,
+    Json(patch): Json<StreamPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
     let (tenant, stream) = parse(&path)?;

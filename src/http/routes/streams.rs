@@ -7,7 +7,7 @@ use crate::http::app::App;
 use crate::http::authorize::Authorized;
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedStream<'a> {
     name: &'a str,
 }
 
@@ -15,5 +15,5 @@ struct Listed<'a> {
 pub async fn list(authorized: Authorized, app: web::Data<App>) -> HttpResponse {
     let streams = app.catalog.list(authorized.tenant());
     let allowed = streams.iter().filter(|(name, _)| authorized.key().covers(name));
-    HttpResponse::Ok().json(allowed.map(|(name, _)| Listed { name: name.as_str() }).collect::<Vec<_>>())
+    HttpResponse::Ok().json(allowed.map(|(name, _)| ListedStream { name: name.as_str() }).collect::<Vec<_>>())
 }

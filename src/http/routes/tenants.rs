@@ -36,7 +36,7 @@ pub struct Create {
 /// The body of a PATCH; a field that is not there stays, `null` clears it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Patch {
+pub struct TenantPatchBody {
     #[serde(default, deserialize_with = "nullable")]
     name: Option<Option<Label>>,
     #[serde(default, deserialize_with = "given")]
@@ -50,7 +50,7 @@ pub struct Patch {
 }
 
 #[derive(Serialize)]
-struct Changed<'a> {
+struct ChangedTenant<'a> {
     #[serde(flatten)]
     tenant: TenantView<'a>,
     receipt: ReceiptView,
@@ -82,7 +82,7 @@ pub async fn create(
     let (receipt, _) = ReceiptView::of(&app, created.change_seq, patience, start).await;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/api/v1/tenants/{}", created.value.id)))
-        .json(Changed { tenant: TenantView::new(&created.value), receipt }))
+        .json(ChangedTenant { tenant: TenantView::new(&created.value), receipt }))
 }
 
 /// All tenants that are not deleted.
@@ -110,7 +110,7 @@ pub async fn update(
     app: web::Data<App>,
     id: web::Path<String>,
     wait: web::Query<Wait>,
-    Json(patch): Json<Patch>,
+    Json(patch): Json<TenantPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
     let patch = TenantPatch {
@@ -122,7 +122,7 @@ pub async fn update(
     };
     let updated = app.keystore.update_tenant(operator.context(), &parse_tenant(&id)?, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;
-    Ok(HttpResponse::build(status).json(Changed { tenant: TenantView::new(&updated.value), receipt }))
+    Ok(HttpResponse::build(status).json(ChangedTenant { tenant: TenantView::new(&updated.value), receipt }))
 }
 
 /// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay.

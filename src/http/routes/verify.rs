@@ -18,7 +18,7 @@ use crate::key::{Credential, KeyType, StreamName};
 /// The body of a verification.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Question {
+pub struct VerificationBody {
     api_key: Zeroizing<String>,
     action: Option<KeyType>,
     address: Option<IpAddr>,
@@ -27,7 +27,7 @@ pub struct Question {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct VerificationView<'a> {
     valid: bool,
     code: &'static str,
     #[serde(flatten)]
@@ -38,7 +38,11 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// 400; 503 when the key is not known here, and the store cannot be asked or this node still verifies its keys.
-pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>) -> Result<HttpResponse, Problem> {
+pub async fn judge(
+    _: Operator,
+    app: web::Data<App>,
+    Json(body): Json<VerificationBody>,
+) -> Result<HttpResponse, Problem> {
     let now = app.keystore.now();
     let question = access::Question {
         action: body.action.map(Action::from),
@@ -57,15 +61,15 @@ pub async fn judge(_: Operator, app: web::Data<App>, Json(body): Json<Question>)
     if let Some(denial @ Denial::Verifying) = verified.denial {
         return Err(denial.into());
     }
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Answer {
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(VerificationView {
         valid: verified.is_valid(),
         code: verified.code(),
         key: verified.key.as_deref().map(|key| KeyView::new(key, now)),
     }))
 }
 
-impl std::fmt::Debug for Question {
+impl std::fmt::Debug for VerificationBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Question(..)")
+        f.write_str("VerificationBody(..)")
     }
 }

@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
 
 /// The answer so far.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct BulkAnswer {
     json: bool,
     progress: ProgressBar,
     refused: Vec<Value>,
@@ -32,7 +32,7 @@ pub(crate) struct Answer {
     last: Option<Value>,
 }
 
-impl Answer {
+impl BulkAnswer {
     /// Starts an answer of `lines` lines. Progress is drawn on standard error, if that is a terminal.
     pub(crate) fn new(json: bool, lines: usize) -> Self {
         let progress = ProgressBar::new(lines as u64);

@@ -17,7 +17,7 @@ use clap::Args;
 use super::super::terminal::complain;
 use super::super::{ClientArgs, Failure, Outcome};
 use super::wait::WaitArgs;
-use answer::Answer;
+use answer::BulkAnswer;
 use secrets::Secrets;
 
 pub(super) const EXAMPLES: &str = r#"A line is one of:
@@ -101,7 +101,7 @@ pub(super) fn run(args: &ClientArgs, bulk: &BulkArgs) -> Outcome {
         Some(secrets) if !bulk.dry_run => secrets.save()?, // Before they are sent.
         _ => 0,
     };
-    let mut answer = Answer::new(args.json, text.lines().count());
+    let mut answer = BulkAnswer::new(args.json, text.lines().count());
     let mut parameters = bulk.wait.parameters();
     parameters.push(("dryRun", bulk.dry_run.to_string()));
     let path = ["tenants", tenant.as_str(), "apikeys", "bulk"];

@@ -18,7 +18,7 @@ use crate::key::{Credential, Digest, Hint, KeyName, KeyType, PlainSecret, Tenant
 
 /// The part of an API key that is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct KnownSecret {
     pub(super) digest: Digest,
     pub(super) hint: Hint,
     /// The end of the key, counted from when its API key was made.
@@ -44,7 +44,7 @@ struct Kept<'a> {
 pub(super) struct Secrets {
     path: PathBuf,
     file: File,
-    known: HashMap<(TenantId, KeyName, KeyType), Entry>,
+    known: HashMap<(TenantId, KeyName, KeyType), KnownSecret>,
     /// Lines that are not in the file yet.
     fresh: Zeroizing<String>,
     made: usize,
@@ -118,7 +118,7 @@ impl Secrets {
     }
 
     /// The API key of a name, if there is one.
-    pub(super) fn find(&self, tenant: &TenantId, name: &KeyName, key_type: KeyType) -> Option<&Entry> {
+    pub(super) fn find(&self, tenant: &TenantId, name: &KeyName, key_type: KeyType) -> Option<&KnownSecret> {
         self.known.get(&(tenant.clone(), name.clone(), key_type))
     }
 
@@ -129,7 +129,7 @@ impl Secrets {
         name: &KeyName,
         key_type: KeyType,
         expires_at: Option<DateTime<Utc>>,
-    ) -> Outcome<Entry> {
+    ) -> Outcome<KnownSecret> {
         if let Some(entry) = self.find(tenant, name, key_type) {
             return Ok(*entry);
         }
@@ -141,7 +141,7 @@ impl Secrets {
         self.fresh.push_str(&line);
         self.fresh.push('\n');
         self.made += 1;
-        let entry = Entry { digest: secret.digest(), hint: secret.hint(), expires_at, stood_there: false };
+        let entry = KnownSecret { digest: secret.digest(), hint: secret.hint(), expires_at, stood_there: false };
         self.known.insert((tenant.clone(), name.clone(), key_type), entry);
         Ok(entry)
     }
@@ -164,11 +164,11 @@ impl Secrets {
 
 type Name = (TenantId, KeyName, KeyType);
 
-fn entry(line: &str) -> Option<(Name, Entry)> {
+fn entry(line: &str) -> Option<(Name, KnownSecret)> {
     let kept: Kept<'_> = serde_json::from_str(line).ok()?;
     let credential = Credential::parse(kept.api_key).ok()?;
     let hint = kept.api_key.get(kept.api_key.len().checked_sub(4)?..).and_then(|end| Hint::parse(end).ok())?;
-    let entry = Entry { digest: credential.digest(), hint, expires_at: kept.expires_at, stood_there: true };
+    let entry = KnownSecret { digest: credential.digest(), hint, expires_at: kept.expires_at, stood_there: true };
     Some(((kept.tenant, kept.key_name, kept.key_type), entry))
 }
 

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::super::keys::{Issue, Patch};
+use super::super::keys::{Issue, KeyPatchBody};
 use super::{MAX_LINE_BYTES, MAX_LINES};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
@@ -177,7 +177,7 @@ impl Line {
                 let (new, secret) = self.rest::<Issue>()?.read(app)?;
                 return Ok(Wish::One(Change::Issue { new: Box::new(new), secret }));
             }
-            Op::Update => Every::Update(Box::new(self.rest::<Patch>()?.read(app.keystore.now())?)),
+            Op::Update => Every::Update(Box::new(self.rest::<KeyPatchBody>()?.read(app.keystore.now())?)),
             Op::Revoke if self.rest::<Nothing>().is_ok() => Every::Revoke,
             Op::Revoke => return Err(Problem::invalid("A revocation takes a keyId or a filter, and nothing else.")),
         };
