@@ -23,15 +23,15 @@ impl<T> Clone for Documents<T> {
 /// A document as it was read.
 #[derive(Debug)]
 pub struct Read<T> {
-    /// What was found.
+    /// The outcome of the read.
     pub found: Found<T>,
-    /// Which state of it, as a list shows it; `None` when the store lists no such thing.
+    /// The tag that a listing shows for it; `None` when the store has no tags.
     pub tag: Option<Tag>,
-    /// What [`Documents::write`] takes the place of.
+    /// The base for [`Documents::write`].
     pub place: Place,
 }
 
-/// What a write takes the place of.
+/// The base of a write: what it replaces.
 #[derive(Debug, Clone)]
 pub struct Place(Occupied);
 
@@ -43,7 +43,7 @@ enum Occupied {
     ForGood(Unreadable),
 }
 
-/// What an update makes of a document, and what it answers.
+/// The outcome of an update: the new document, and the answer.
 #[derive(Debug)]
 pub enum Edit<T, R> {
     /// It stays as it is.
@@ -77,7 +77,7 @@ impl<T: Document> Documents<T> {
         Ok(Read { found, tag: stored.tag, place: Place(Occupied::By(stored.version)) })
     }
 
-    /// Writes a document that must not exist yet. Says whether it was written.
+    /// Writes a document that must not exist yet. Returns whether it was written.
     ///
     /// # Errors
     /// As for [`Bucket::create`].
@@ -85,7 +85,7 @@ impl<T: Document> Documents<T> {
         self.bucket.create(&T::object(id), document.to_bytes()).await
     }
 
-    /// Writes a document in place of what was read, or creates it where nothing was. Says whether it was written.
+    /// Replaces the document that was read, or creates one where there was none. Returns whether it was written.
     ///
     /// # Errors
     /// As for [`Bucket::replace`]; [`ErrorKind::Corrupt`] when what was read cannot be replaced.
@@ -97,9 +97,9 @@ impl<T: Document> Documents<T> {
         }
     }
 
-    /// Changes a document: reads it, asks `change` what becomes of it, and writes that if nobody else has written since;
-    /// else all over again. `change` may be asked several times, each time about what the bucket holds then. What it
-    /// answered last is given back once it is durable.
+    /// Changes a document by compare-and-swap: reads it, applies `change`, writes the result, and repeats when another writer
+    /// was faster. `change` may be called several times, each time with the latest document. Its
+    /// last answer is returned once the write is durable.
     ///
     /// # Errors
     /// Those of `change`, which end the update; [`ErrorKind::Unavailable`] when the store does not answer or too many others

@@ -1,11 +1,11 @@
-//! What a writer does when other writers are faster.
+//! Back-off of writers that compete for one object.
 
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
 
-/// How often a writer may lose before it gives up: each time somebody else has got through.
+/// How many races a writer may lose before it gives up; each was won by another writer.
 const MAX_LOST: u32 = 100;
 /// The first pause is at most this, each later one at most twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);

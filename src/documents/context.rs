@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::key::{Actor, Attribution, RequestId};
 
-/// Who asks for a change, by which request, from where and when. Every change of the keystore takes one, and says so in the
+/// Who makes a change, in which request, from where and when. Every change of the keystore takes one, and records it in the
 /// document and in the change log.
 ///
 /// ```
@@ -23,7 +23,7 @@ use crate::key::{Actor, Attribution, RequestId};
 pub struct RequestContext {
     /// Who asks.
     pub actor: Actor,
-    /// The id of the request; `None` when nobody sent one.
+    /// The id of the request; `None` without one.
     pub request_id: Option<RequestId>,
     /// The address of the client, as far as it is known.
     pub client: Option<IpAddr>,
@@ -49,7 +49,7 @@ impl RequestContext {
         Self { client, ..self }
     }
 
-    /// What documents and the change log say of it.
+    /// The part that documents and the change log record.
     pub fn attribution(&self) -> Attribution {
         Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id }
     }
@@ -57,7 +57,7 @@ impl RequestContext {
 
 #[cfg(test)]
 impl RequestContext {
-    /// Somebody with the admin token, for tests that do not look at who it was.
+    /// The context of the admin token, for tests that do not check who made a change.
     pub(crate) fn admin() -> Self {
         Self::new(Actor::AdminToken, DateTime::UNIX_EPOCH)
     }

@@ -1,4 +1,4 @@
-//! A kind of document, and what reading one finds.
+//! A kind of document, and the outcome of reading one.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ pub trait Document: Sized + Send {
     /// Which document of the kind.
     type Id: Send + Sync;
 
-    /// What an error calls it, such as "the record of the tenant".
+    /// Its name in errors, such as "the record of the tenant".
     const NAME: &'static str;
 
     /// The name of its object.
@@ -23,11 +23,11 @@ pub trait Document: Sized + Send {
     /// [`Unreadable`] says why it cannot be used; nothing is guessed.
     fn parse(id: &Self::Id, body: &[u8]) -> Result<Self, Unreadable>;
 
-    /// The bytes to store. Different at every call, so that a writer can tell its own from another's.
+    /// The bytes to store. Different at every call, so that a writer recognises its own write.
     fn to_bytes(&self) -> Bytes;
 }
 
-/// What stands in the bucket under the name of a document.
+/// The object in the bucket under the name of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found<T> {
     /// Nothing.

@@ -50,10 +50,10 @@ pub struct KeyDocument {
     expires_at: Option<DateTime<Utc>>,
     #[serde(default = "first_rev")]
     rev: u64,
-    /// Fresh in every body, so that a writer can tell its own from another's.
+    /// Fresh in every body, so that a writer recognises its own write.
     #[serde(default)]
     write_id: Option<Uuid>,
-    /// What a later version, or an operator, added.
+    /// Fields that a later version, or an operator, added.
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -157,7 +157,7 @@ impl KeyDocument {
     }
 }
 
-/// A key as it stands in the bucket, with what its document says besides.
+/// A key as it is stored, with the other fields of its document.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
     /// The key.

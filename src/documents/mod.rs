@@ -1,9 +1,9 @@
 //! Versioned JSON documents in the bucket, and the one way to change them.
 //!
 //! 1. [`context`]: who asks for a change.
-//! 2. [`document`]: a kind of document, and what reading one finds.  [`unreadable`]: why one cannot be used.
-//! 3. [`collection`]: all documents of a kind: read, created, changed by compare-and-swap.  [`contention`]: what a writer
-//!    does when others are faster.
+//! 2. [`document`]: a kind of document, and the outcome of reading one.  [`unreadable`]: why one cannot be used.
+//! 3. [`collection`]: all documents of a kind: read, created, changed by compare-and-swap.  [`contention`]: back-off
+//!    of writers.
 //! 4. [`key`], [`tenant`]: the documents of keys and tenants.  [`instant`]: how they write instants.
 
 pub mod collection;

@@ -16,12 +16,12 @@ use crate::layout::ObjectName;
 
 const VERSION: u32 = 1;
 
-/// A tenant document: its name and what is suspended, or a tombstone.
+/// A tenant document: name, settings and suspension, or a tombstone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantDocument {
     version: u32,
-    /// What people call the tenant.
+    /// The display name.
     #[serde(default)]
     pub name: Option<Label>,
     /// The kinds of use that are refused for now.

@@ -22,7 +22,7 @@ pub enum Unreadable {
     /// It was written by a later version of Keyloft.
     #[error("version {0} is not understood")]
     Version(u32),
-    /// A field holds what it must not.
+    /// A field has an invalid value.
     #[error("the field {0} is not valid")]
     Field(&'static str),
     /// The id inside is not the name of the file.
@@ -34,7 +34,7 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
-    /// Says what is wrong with a body that serde refused, without quoting it: serde's own message repeats values.
+    /// Explains a body that serde refused, without quoting it: serde's own message repeats values.
     pub fn explain(kind: &'static str, understood: u32, body: &[u8], error: &serde_json::Error) -> Self {
         #[derive(Deserialize)]
         struct Versioned {

@@ -1,4 +1,4 @@
-//! When events arrived, as the names of their objects tell it.
+//! The time of arrival in the names of event objects.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Timelike, Utc};
 
@@ -43,7 +43,7 @@ impl Minute {
 pub enum ArrivalTime {
     /// Within this minute.
     Minute(Minute),
-    /// On this day or around its midnights: what names of 2026 tell.
+    /// On this day or around its midnights: names of 2026 state the day only.
     Day(NaiveDate),
 }
 

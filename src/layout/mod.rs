@@ -3,7 +3,7 @@
 //! The objects of the default tenant stand at the root of the store, those of every other tenant under `<tenant>/`.
 //! Identities are validated types, so no name can leave its tenant's folder.
 //!
-//! [`arrival`]: what the name of an object of events tells about the time of their arrival.
+//! [`arrival`]: the time of arrival in the names of event objects.
 
 pub mod arrival;
 #[cfg(test)]
@@ -38,7 +38,7 @@ const ARCHIVE: &str = "archive";
 pub enum ObjectName {
     /// `<T>.settings/apikeys/<uuid>.json`: one key, the source of truth.
     Key {
-        /// Whose key.
+        /// The tenant of the key.
         tenant: TenantId,
         /// Which key.
         key_id: KeyId,
@@ -50,7 +50,7 @@ pub enum ObjectName {
     },
     /// `<T>streams/<stream>/schema.json`: the fields of a stream.
     Schema {
-        /// Whose stream.
+        /// The tenant of the stream.
         tenant: TenantId,
         /// Which stream.
         stream: StreamName,
@@ -58,7 +58,7 @@ pub enum ObjectName {
     /// `<T>streams/<stream>/date=YYYY-MM-DD/<HHMM>-<uuid>.parquet`: events that arrived in that minute (UTC). In older
     /// names, without `<HHMM>-`, on that day.
     Events {
-        /// Whose stream.
+        /// The tenant of the stream.
         tenant: TenantId,
         /// Which stream.
         stream: StreamName,
@@ -69,7 +69,7 @@ pub enum ObjectName {
     },
     /// `<T>.settings/apikeys_names/<hash>/<gen:020>.json`: a claim on a key name.
     NameClaim {
-        /// Whose name.
+        /// The tenant of the name.
         tenant: TenantId,
         /// Which name.
         name: NameHash,
@@ -83,14 +83,14 @@ pub enum ObjectName {
         /// Its number, counted from 1 without a gap.
         seq: u64,
     },
-    /// `.settings/keyloft/nodes/<node-id>.json`: what a node has applied.
+    /// `.settings/keyloft/nodes/<node-id>.json`: the changes that a node has applied.
     Node {
         /// Which node.
         node_id: NodeId,
     },
     /// `.settings/keyloft/snapshots/<seq:020>/<id>.json`: the table of contents of a snapshot.
     Snapshot {
-        /// What is in it is at least as new as this entry of the log.
+        /// Its keys are at least as new as this entry of the log.
         seq: u64,
         /// Which of those that may stand beside each other.
         id: Uuid,
@@ -104,19 +104,19 @@ pub enum ObjectName {
         /// Counted from 0.
         part: u16,
     },
-    /// `.settings/keyloft/usage/sheets/<id>.ndjson.zst`: what a node has counted.
+    /// `.settings/keyloft/usage/sheets/<id>.ndjson.zst`: the usage that a node has counted.
     UsageSheet {
         /// Which of its sheets.
         id: Uuid,
     },
-    /// `.settings/keyloft/usage/archive.json`: what the archive consists of.
+    /// `.settings/keyloft/usage/archive.json`: the list of archive files.
     UsageArchive,
-    /// `.settings/keyloft/usage/archive/<id>.ndjson.zst`: some of what nodes counted that have ended.
+    /// `.settings/keyloft/usage/archive/<id>.ndjson.zst`: a part of the usage of stopped nodes.
     UsagePiece {
         /// Which piece.
         id: Uuid,
     },
-    /// `.settings/keyloft/probe/<id>.json`: written and removed to learn what the store can do.
+    /// `.settings/keyloft/probe/<id>.json`: written and removed by the probe of the store.
     Probe {
         /// Unique to the probe.
         id: Uuid,
@@ -124,7 +124,7 @@ pub enum ObjectName {
 }
 
 impl ObjectName {
-    /// The name of an object of events that all arrived in the minute of `arrived_at`.
+    /// The name of an object whose events arrived in the minute of `arrived_at`.
     pub fn events(tenant: TenantId, stream: StreamName, arrived_at: DateTime<Utc>, id: Uuid) -> Self {
         Self::Events { tenant, stream, arrived: ArrivalTime::Minute(Minute::of(arrived_at)), id }
     }
@@ -159,7 +159,7 @@ impl ObjectName {
         }
     }
 
-    /// Reads a name back; `None` when it is no object of ours.
+    /// Parses a name; `None` when it is no object of Keyloft.
     pub fn parse(path: &RelativePath) -> Option<Self> {
         let parts: Vec<&str> = path.as_str().split('/').collect();
         let (tenant, rest) = match parts.as_slice() {
@@ -194,7 +194,7 @@ impl ObjectName {
     }
 }
 
-/// What stands below `.settings/keyloft/`: the same for all tenants.
+/// The objects below `.settings/keyloft/`, shared by all tenants.
 fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
     match *parts {
         [ADMIN] => Some(ObjectName::Admin),
@@ -223,7 +223,7 @@ pub fn keys(tenant: &TenantId) -> RelativePathBuf {
     settings(tenant).join(API_KEYS)
 }
 
-/// Reads the name of a document in `folder`, one of [`keys`], back. Cheaper than [`ObjectName::parse`], for a million names.
+/// Parses the name of a document in `folder`, one of [`keys`]. Cheaper than [`ObjectName::parse`], for a million names.
 pub fn key_in(folder: &RelativePath, path: &RelativePath) -> Option<KeyId> {
     let file = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
     KeyId::parse(file.strip_suffix(".json")?).ok()
@@ -239,7 +239,7 @@ pub fn log() -> RelativePathBuf {
     keyloft(LOG)
 }
 
-/// The folder of what each node has applied.
+/// The folder of nodes.
 pub fn nodes() -> RelativePathBuf {
     keyloft(NODES)
 }
@@ -249,17 +249,17 @@ pub fn snapshots() -> RelativePathBuf {
     keyloft(SNAPSHOTS)
 }
 
-/// The folder of what nodes count, by sheet.
+/// The folder of usage, a sheet for each node.
 pub fn usage_sheets() -> RelativePathBuf {
     keyloft(USAGE).join(SHEETS)
 }
 
-/// The folder of what was counted by nodes that have ended.
+/// The folder of the usage archive.
 pub fn usage_archive() -> RelativePathBuf {
     keyloft(USAGE).join(ARCHIVE)
 }
 
-/// The folder of what probes of the store leave for a moment.
+/// The folder of probes of the store.
 pub fn probes() -> RelativePathBuf {
     keyloft(PROBE)
 }
