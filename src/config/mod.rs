@@ -38,10 +38,10 @@ pub use session::SessionConfig;
 pub(crate) use value::parse_duration;
 
 pub use crate::ingest::IngestSettings;
-pub use crate::keystore::SyncSettings;
 #[cfg(feature = "query")]
 pub use crate::query::QuerySettings;
 use crate::store::StoreUrl;
+pub use crate::sync::SyncSettings;
 pub use crate::usage::UsageSettings;
 
 /// The configuration of a server. Plain data; [`Config::load`] checks the bounds of each option.

@@ -29,10 +29,8 @@ fn names(declaration: &str) -> Vec<String> {
             None => vec![name(path)],
         };
     }
-    let mut words = declaration.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-    let kinds = ["fn", "mod", "struct", "enum", "trait", "type", "const", "static", "union"];
-    let kind = words.by_ref().find(|word| kinds.contains(word)).unwrap_or_else(|| panic!("what is {declaration}?"));
-    let name = words.next().unwrap_or_else(|| panic!("what does {kind} declare in {declaration}?"));
+    let head = declaration.split(['(', '{', '<', ':', '=', ';']).next().unwrap();
+    let name = head.split_whitespace().last().unwrap();
     vec![name.to_owned()]
 }
 
