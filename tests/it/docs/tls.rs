@@ -169,7 +169,9 @@ fn nginx_terminates_tls_as_the_readme_says() {
         );
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|name| format!("{name}_temp_path {folder}/{name};")).join(" ");
-        let head = format!("daemon off; master_process off; user root; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}}");
+        let head = format!(
+            "daemon off; master_process off; user root; pid {folder}/nginx.pid; error_log {folder}/nginx.log; events {{}}"
+        );
         let text = format!("{head}\nhttp {{ access_log off; {temporary}\n{server}}}\n");
         let configuration = place.folder.join("nginx.conf");
         std::fs::write(&configuration, text).unwrap();
