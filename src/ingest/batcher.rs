@@ -35,12 +35,12 @@ pub(super) struct QueuedRequest {
     pub(super) request: DecodedRequest,
     pub(super) answer: oneshot::Sender<Result<usize>>,
     pub(super) queued_at: Instant,
-    /// Given back when the answer has been sent, whether or not anybody still listens.
+    /// Given back when the answer has been sent, also when the client is gone.
     pub(super) reservation: Reservation,
 }
 
 impl QueuedRequest {
-    /// Sends the answer; a client that has hung up is no concern of the others.
+    /// Sends the answer; it is lost when the client has hung up.
     fn answer(self, answer: Result<usize>) {
         let _ = self.answer.send(answer);
         drop(self.reservation);
@@ -220,7 +220,7 @@ impl Writer {
         }
     }
 
-    /// Writes what `encode` makes, which has a thread to itself.
+    /// Writes the result of `encode`, which runs on a thread of its own.
     pub(super) async fn write(
         &self,
         name: &ObjectName,
@@ -231,7 +231,7 @@ impl Writer {
     }
 }
 
-/// Runs `work` on a thread of its own, once one of the permits is free: what encoders and decoders hold is bounded.
+/// Runs `work` on a thread of its own, once one of the permits is free: the memory of encoders and decoders is bounded.
 pub(super) async fn on_cpu<T: Send + 'static>(
     cpu: &Arc<Semaphore>,
     runtime: &Handle,
@@ -240,7 +240,7 @@ pub(super) async fn on_cpu<T: Send + 'static>(
     let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Internal, format!("a thread failed: {error}"));
     let permit = cpu.clone().acquire_owned().await.map_err(|error| failed(&error))?;
     let work = move || {
-        let _permit = permit; // Kept to the end, also when nobody waits for it any more.
+        let _permit = permit; // Kept to the end, also when the caller is gone.
         work()
     };
     runtime.spawn_blocking(work).await.map_err(|error| failed(&error))?

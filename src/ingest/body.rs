@@ -1,9 +1,10 @@
-//! The body of a request as it was before it was compressed, and never more of it than is allowed.
+//! Decompression of bodies, within a bound.
 
 use std::io::{self, Read};
 
 use bytes::Bytes;
 
+use super::budget::Reservation;
 use super::contents::Form;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,26 +35,33 @@ pub struct Upload {
     pub body: Bytes,
 }
 
-/// The decompressed body. What is held never exceeds `max_bytes` by more than a small buffer, whatever the compressed
-/// form claims.
+/// The decompressed body. It never exceeds `max_bytes` by more than a small buffer, also when the compressed form claims
+/// less, and is added to `memory` first.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] when it is larger than `max_bytes`, [`ErrorKind::Invalid`] when it is broken or cut short.
-pub fn inflate(encoding: ContentEncoding, body: &Bytes, max_bytes: usize) -> Result<Bytes> {
+/// [`ErrorKind::TooLarge`] when it is larger than `max_bytes`, [`ErrorKind::Invalid`] when it is broken or cut short,
+/// [`ErrorKind::Unavailable`] when there is no memory for it.
+pub(super) fn inflate(
+    encoding: ContentEncoding,
+    body: &Bytes,
+    max_bytes: usize,
+    memory: &mut Reservation,
+) -> Result<Bytes> {
     match encoding {
         ContentEncoding::Identity if body.len() > max_bytes => Err(too_large(max_bytes)),
         ContentEncoding::Identity => Ok(body.clone()),
-        ContentEncoding::Gzip => read(flate2::bufread::MultiGzDecoder::new(&body[..]), max_bytes, "gzip"),
+        ContentEncoding::Gzip => read(flate2::bufread::MultiGzDecoder::new(&body[..]), max_bytes, memory, "gzip"),
         ContentEncoding::Zstd => {
             let internal = |error| Error::new(ErrorKind::Internal, "zstd cannot be set up").caused_by(error);
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&body[..]).map_err(internal)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(internal)?;
-            read(decoder, max_bytes, "zstd")
+            read(decoder, max_bytes, memory, "zstd")
         }
     }
 }
 
-fn read(mut source: impl Read, max_bytes: usize, format: &str) -> Result<Bytes> {
+fn read(mut source: impl Read, max_bytes: usize, memory: &mut Reservation, format: &str) -> Result<Bytes> {
+    let before = memory.bytes();
     let mut out = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -72,6 +80,7 @@ fn read(mut source: impl Read, max_bytes: usize, format: &str) -> Result<Bytes> 
         if needed > out.capacity() {
             // Doubling, but never past the bound.
             let capacity = (out.capacity() * 2).clamp(needed, max_bytes);
+            memory.extend_to(before + capacity)?;
             out.reserve_exact(capacity - out.len());
         }
         out.extend_from_slice(&chunk[..count]);
@@ -87,15 +96,14 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::ingest::tests::gzip;
 
-    fn gzip(data: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
+    fn whole(encoding: ContentEncoding, body: Vec<u8>, max_bytes: usize) -> Bytes {
+        inflate(encoding, &body.into(), max_bytes, &mut Reservation::unlimited()).unwrap()
     }
 
     fn kind(encoding: ContentEncoding, body: Vec<u8>, max_bytes: usize) -> ErrorKind {
-        inflate(encoding, &body.into(), max_bytes).unwrap_err().kind()
+        inflate(encoding, &body.into(), max_bytes, &mut Reservation::unlimited()).unwrap_err().kind()
     }
 
     #[test]
@@ -107,16 +115,16 @@ mod tests {
             (ContentEncoding::Gzip, gzip(&data)),
             (ContentEncoding::Zstd, zstd),
         ] {
-            assert_eq!(inflate(encoding, &body.into(), data.len()).unwrap(), data);
+            assert_eq!(whole(encoding, body, data.len()), data);
         }
     }
 
     #[test]
     fn several_members_are_one_body() {
         let members = [gzip(b"{}\n"), gzip(b"{}")].concat();
-        assert_eq!(inflate(ContentEncoding::Gzip, &members.into(), 100).unwrap(), "{}\n{}");
+        assert_eq!(whole(ContentEncoding::Gzip, members, 100), "{}\n{}");
         let frames = [zstd::encode_all(&b"{}\n"[..], 1).unwrap(), zstd::encode_all(&b"{}"[..], 1).unwrap()].concat();
-        assert_eq!(inflate(ContentEncoding::Zstd, &frames.into(), 100).unwrap(), "{}\n{}");
+        assert_eq!(whole(ContentEncoding::Zstd, frames, 100), "{}\n{}");
     }
 
     #[test]

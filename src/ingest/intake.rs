@@ -12,26 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::batcher::{Batcher, QueuedRequest, Writer, on_cpu};
 use super::budget::{Budget, Reservation};
-use super::contents::{Contents, Form};
-use super::decode::{Fault, Rejected, Sample, Sorted, sort};
+use super::contents::{Aside, Events, MIN_REQUEST_BYTES, Reading};
+use super::decode::{Fault, Rejected, Sample, sort};
 use super::write::DecodedRequest;
-use super::{Batch, ContentEncoding, Decoded, Places, SystemWriter, Upload, decode, inflate};
+use super::{Batch, SystemWriter, Upload};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label, StreamName, TenantId};
 use crate::store::Bucket;
 use crate::stream::{REJECTED, StreamCatalog, StreamSchema};
 
-/// No request may take more memory than this, whatever the settings say: Arrow counts text in 32 bits.
+/// No request may take more memory than this, also when the settings allow more: Arrow counts text in 32 bits.
 const MAX_BODY_BYTES: usize = 1 << 30;
-/// Bodies up to here are decoded where they arrive; larger ones would keep other requests of the thread waiting.
-const INLINE_BYTES: usize = 64 * 1024;
-/// The same for compressed bodies, which grow.
-const INLINE_COMPRESSED_BYTES: usize = 4 * 1024;
 /// How often a request is sorted when other requests change the stream at the same time.
 const SORTS: usize = 8;
-/// What a request counts for at least: its own bookkeeping.
-const MIN_REQUEST_BYTES: usize = 1024;
 
 /// The bounds of ingest.
 #[derive(Debug, Clone)]
@@ -60,7 +54,7 @@ impl Default for IngestSettings {
     }
 }
 
-/// Who sends: known from the key, never from what the client says.
+/// The sender, known from the key and never from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// Whose stream.
@@ -71,27 +65,18 @@ pub struct Origin {
     pub source_id: Option<Label>,
 }
 
-/// The events of a request that were read and are not stored. Dropping them is the end of them.
+/// The events of a request that were read and are not stored yet. Dropping them discards them.
 #[derive(Debug)]
 pub struct Unstored {
-    batch: Batch,
-    places: Places,
+    events: Events,
     reservation: Reservation,
     arrived_at: DateTime<Utc>,
-    aside: Option<Aside>,
-}
-
-/// The events that were set aside, and what is needed to sort them again when the stream is another one by then.
-#[derive(Debug)]
-struct Aside {
-    rejected: Rejected,
-    contents: Arc<Contents>,
 }
 
 impl Unstored {
     /// How many there are, those that were set aside included.
     pub fn events(&self) -> usize {
-        self.batch.rows + self.aside.as_ref().map_or(0, |aside| aside.rejected.count())
+        self.events.batch.rows + self.events.aside.as_ref().map_or(0, |aside| aside.rejected.count())
     }
 }
 
@@ -159,7 +144,7 @@ impl Ingest {
     }
 
     /// Takes in the events of one request whose body is in memory already, and returns how many there were, once they
-    /// are durable. Whoever drops the future early does not learn whether they are.
+    /// are durable. A caller that drops the future early does not learn whether they are.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the body or its fit to the stream is wrong, [`ErrorKind::TooLarge`] when it is over
@@ -172,8 +157,8 @@ impl Ingest {
         Ok(self.store(origin, stream, unstored).await?.accepted)
     }
 
-    /// Sets memory aside for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it
-    /// before the body is read, and see to it that what is held of the body never exceeds the reservation.
+    /// Reserves memory for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it before
+    /// the body is read, and never hold more of the body than is reserved.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] as for [`Ingest::accept`].
@@ -216,49 +201,42 @@ impl Ingest {
         sort_for: Option<Arc<StreamSchema>>,
     ) -> Result<Unstored> {
         self.check_open()?;
-        let Upload { encoding, form, body } = upload;
+        let arrived_at = self.0.clock.now();
+        let reading = Reading { upload, max_bytes: self.0.max_body_bytes, sort_for };
+        let (mut read, mut reservation) = self.run(reading.clone(), reservation).await?;
+        if read.is_err() && reservation.was_short() {
+            reservation.wait_for_turn().await?;
+            self.check_open()?;
+            (read, reservation) = self.run(reading, reservation).await?;
+        }
+        let events = read?;
+        Ok(Unstored { events, reservation, arrived_at })
+    }
+
+    /// The reservation goes along, so that it is kept when the client hangs up in the middle.
+    async fn run(&self, reading: Reading, mut reservation: Reservation) -> Result<(Result<Events>, Reservation)> {
         let shared = &self.0;
-        let (arrived_at, max_bytes) = (shared.clock.now(), shared.max_body_bytes);
-        let inline_bytes = match (encoding, &form) {
-            (ContentEncoding::Identity, Form::Events(_)) => INLINE_BYTES,
-            _ => INLINE_COMPRESSED_BYTES,
-        };
-        let is_small = body.len() <= inline_bytes;
-        // The reservation goes along, so that it is kept when the client hangs up in the middle.
+        let is_small = reading.is_small();
         let work = move || {
-            let mut reservation = reservation;
-            let body = inflate(encoding, &body, max_bytes)?;
-            reservation.set(body.len().max(MIN_REQUEST_BYTES));
-            let contents = Contents::unpack(form, body, max_bytes)?;
-            reservation.set(contents.bytes().max(MIN_REQUEST_BYTES));
-            let Some(schema) = sort_for else {
-                let Decoded { batch, places } = decode(&contents.texts(), &contents.common)?;
-                reservation.set(batch.memory_bytes().max(MIN_REQUEST_BYTES));
-                return Ok(Unstored { batch, places, reservation, arrived_at, aside: None });
-            };
-            let Sorted { decoded: Decoded { batch, places }, rejected } =
-                sort(&contents.texts(), &contents.common, &schema)?;
-            // The texts stay, to be sorted again; what is set aside is a part of them, and written beside them.
-            reservation.set((batch.memory_bytes() + 2 * contents.bytes()).max(MIN_REQUEST_BYTES));
-            let aside = Some(Aside { rejected, contents: Arc::new(contents) });
-            Ok(Unstored { batch, places, reservation, arrived_at, aside })
+            let events = reading.events(&mut reservation);
+            Ok((events, reservation))
         };
         if is_small { work() } else { on_cpu(&shared.writer.cpu, &shared.runtime(), work).await }
     }
 
-    /// Stores what was read, and says what became of it once all of it is durable.
+    /// Stores the events, and returns what became of them once all are durable.
     ///
     /// # Errors
     /// Those of [`Ingest::accept`] that concern the stream or the store. Nothing is stored then, but for
     /// [`ErrorKind::Unavailable`]: when the store ceased to answer in the middle, events may be stored already that were
     /// to be set aside.
     pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<Stored> {
-        let Unstored { batch, places, mut reservation, arrived_at, aside } = unstored;
+        let Unstored { events: Events { batch, places, aside }, reservation, arrived_at } = unstored;
         let Some(aside) = aside else {
             let accepted = self.submit(&origin, stream, batch, arrived_at, reservation).await;
             return Ok(Stored { accepted: accepted.map_err(|error| places.explain(error))?, set_aside: None });
         };
-        let (batch, rejected) = self.fit(&origin.tenant, stream, batch, aside).await?;
+        let (batch, rejected, mut reservation) = self.fit(&origin.tenant, stream, batch, aside, reservation).await?;
         let set_aside = SetAside { faults: rejected.faults().clone(), samples: rejected.samples().to_vec() };
         if set_aside.count() > 0 {
             // First, because a client that gets no answer sends all of it again: better twice here than in its own stream.
@@ -280,26 +258,29 @@ impl Ingest {
         stream: &StreamName,
         mut batch: Batch,
         aside: Aside,
-    ) -> Result<(Batch, Rejected)> {
+        mut reservation: Reservation,
+    ) -> Result<(Batch, Rejected, Reservation)> {
         let shared = &self.0;
         let Aside { mut rejected, contents } = aside;
         for _ in 0..SORTS {
             if batch.rows == 0 {
-                return Ok((batch, rejected));
+                return Ok((batch, rejected, reservation));
             }
             let (schema, conflicts) = shared.writer.catalog.widen_by_all(tenant, stream, &[&batch.fields]).await?;
             if conflicts.iter().all(Option::is_none) {
-                return Ok((batch, rejected));
+                return Ok((batch, rejected, reservation));
             }
             let contents = contents.clone();
-            let again = move || sort(&contents.texts(), &contents.common, &schema);
-            let sorted = on_cpu(&shared.writer.cpu, &shared.runtime(), again).await?;
+            let again =
+                move || Ok((sort(&contents.texts(), &contents.common, &schema, &mut reservation)?, reservation));
+            let sorted;
+            (sorted, reservation) = on_cpu(&shared.writer.cpu, &shared.runtime(), again).await?;
             (batch, rejected) = (sorted.decoded.batch, sorted.rejected);
         }
         Err(Error::new(ErrorKind::Unavailable, "the fields of the stream are changing too fast: send it again"))
     }
 
-    /// Stores a batch, and says how many events it was, once it is durable.
+    /// Stores a batch, and returns the number of its events once it is durable.
     async fn submit(
         &self,
         origin: &Origin,
@@ -321,7 +302,7 @@ impl Ingest {
         answered.await.unwrap_or_else(lost)
     }
 
-    /// What writes the rows of system streams.
+    /// A writer of rows of system streams.
     pub fn system_writer(&self) -> SystemWriter {
         SystemWriter::sharing(self.0.writer.clone())
     }

@@ -35,12 +35,13 @@ pub use self::common::CommonFields;
 pub use self::framing::{Framing, Text};
 pub use self::place::Place;
 pub use self::places::Places;
-pub use self::quarantine::{Sorted, sort};
+pub(super) use self::quarantine::{Sorted, sort};
 pub use self::refusal::Fault;
 #[cfg(test)]
 use self::rejected::MAX_REJECTED_TEXT_BYTES;
 pub use self::rejected::{Rejected, Sample};
 use self::table::Table;
+use super::budget::Reservation;
 use crate::error::Result;
 use crate::stream::Field;
 
@@ -78,14 +79,14 @@ pub struct Decoded {
     pub places: Places,
 }
 
-/// Reads the texts of a request in their order; each event gets the `common` fields too. A request without events is an empty batch. Pure, and linear in the size
-/// of the texts.
+/// Reads the texts of a request in their order; each event gets the `common` fields too. A request without events is an
+/// empty batch. What the columns fill is added to `memory` first. Linear in the size of the texts.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when anything in a text is wrong, [`crate::ErrorKind::TooLarge`] when there are more than
-/// [`MAX_EVENTS`] or [`MAX_CELLS`].
-pub fn decode(texts: &[Text<'_>], common: &CommonFields) -> Result<Decoded> {
-    let mut table = Table::new(common).map_err(|refusal| refusal.at(Place::default()))?;
+/// [`MAX_EVENTS`] or [`MAX_CELLS`], [`crate::ErrorKind::Unavailable`] when there is no memory for them.
+pub(super) fn decode(texts: &[Text<'_>], common: &CommonFields, memory: &mut Reservation) -> Result<Decoded> {
+    let mut table = Table::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
     for text in texts {
         text.read(&mut table)?;
     }

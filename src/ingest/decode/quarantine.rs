@@ -10,33 +10,40 @@ use super::rejected::Rejected;
 use super::table::Table;
 use super::{Decoded, MAX_EVENTS, decode};
 use crate::error::{ErrorKind, Result};
+use crate::ingest::budget::Reservation;
 use crate::stream::StreamSchema;
 
 /// The events of a request, each in one of two places.
 #[derive(Debug)]
-pub struct Sorted {
+pub(in crate::ingest) struct Sorted {
     /// Those that the stream can hold together.
-    pub decoded: Decoded,
+    pub(in crate::ingest) decoded: Decoded,
     /// The others.
-    pub rejected: Rejected,
+    pub(in crate::ingest) rejected: Rejected,
 }
 
 /// Reads the texts of a request in their order, and takes every event that `stream` can hold together with those before
-/// it. An event ends where its framing says; what cannot be told apart any more is one rejected event to its end. Pure, and
-/// linear in the size of the texts.
+/// it. An event ends where its framing says; text that cannot be divided any more is one rejected event to its end. What the
+/// columns fill is added to `memory` first. Linear in the size of the texts.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] when there are more than [`MAX_EVENTS`], rejected ones included, or [`super::MAX_CELLS`].
-pub fn sort(texts: &[Text<'_>], common: &CommonFields, stream: &StreamSchema) -> Result<Sorted> {
+/// [`ErrorKind::TooLarge`] when there are more than [`MAX_EVENTS`], rejected ones included, or [`super::MAX_CELLS`],
+/// [`ErrorKind::Unavailable`] when there is no memory for them.
+pub(in crate::ingest) fn sort(
+    texts: &[Text<'_>],
+    common: &CommonFields,
+    stream: &StreamSchema,
+    memory: &mut Reservation,
+) -> Result<Sorted> {
     // Most requests have nothing to set aside, and are read at full speed.
-    match decode(texts, common) {
+    match decode(texts, common, memory) {
         Ok(decoded) if stream.widen(&decoded.batch.fields).is_ok() => {
             return Ok(Sorted { decoded, rejected: Rejected::default() });
         }
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
         _ => {}
     }
-    let table = Table::new(common).map_err(|refusal| refusal.at(Place::default()))?;
+    let table = Table::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
     let mut sorter = Sorter { table, stream, rejected: Rejected::default() };
     for text in texts {
         sorter.read(*text)?;
@@ -181,7 +188,7 @@ impl<'t> Sorter<'t> {
     }
 }
 
-/// A line stands for itself: what is not a row of objects is set aside as a whole.
+/// A line that is not a row of objects is set aside as a whole.
 fn check_line(line: &[u8]) -> Result<&str, Refusal> {
     let text = std::str::from_utf8(line).map_err(|_| Refusal::not_utf8())?;
     let (mut start, mut end) = (next(line, 0), 0);
@@ -198,7 +205,7 @@ fn check_line(line: &[u8]) -> Result<&str, Refusal> {
     Ok(text)
 }
 
-/// Where the JSON value at the start of `text` ends, whatever it is and however deep.
+/// Where the JSON value at the start of `text` ends, at any depth of nesting.
 fn value_end(text: &[u8]) -> Result<usize, Refusal> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     match values.next() {

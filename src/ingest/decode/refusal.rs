@@ -1,4 +1,4 @@
-//! Why an event is refused. Names of fields are told, values never.
+//! Why an event is refused. Messages name fields, and never hold values.
 
 use super::place::Place;
 use super::{MAX_DEPTH, MAX_EVENTS};
@@ -69,19 +69,25 @@ impl Fault {
 /// Why an event, or the whole request, is refused, before its place is known.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// What is wrong with the event; `None` when the request as a whole is too large.
+    /// What is wrong with the event; `None` when the request as a whole is refused.
     pub(super) fault: Option<Fault>,
+    kind: ErrorKind,
     pub(super) message: String,
 }
 
 impl Refusal {
     pub(super) fn new(fault: Fault, message: impl Into<String>) -> Self {
-        Self { fault: Some(fault), message: message.into() }
+        Self { fault: Some(fault), kind: ErrorKind::Invalid, message: message.into() }
     }
 
     /// The whole request is refused, however its events are treated.
     pub(super) fn too_large(message: impl Into<String>) -> Self {
-        Self { fault: None, message: message.into() }
+        Self { fault: None, kind: ErrorKind::TooLarge, message: message.into() }
+    }
+
+    /// The same, because of something that does not lie in the request.
+    pub(super) fn whole(error: &Error) -> Self {
+        Self { fault: None, kind: error.kind(), message: error.message().to_owned() }
     }
 
     pub(super) fn too_many_events() -> Self {
@@ -125,8 +131,7 @@ impl Refusal {
 
     /// The public error, with the place of the event.
     pub(super) fn at(self, place: Place) -> Error {
-        let kind = if self.fault.is_some() { ErrorKind::Invalid } else { ErrorKind::TooLarge };
-        Error::new(kind, format!("{place}: {}", self.message))
+        Error::new(self.kind, format!("{place}: {}", self.message))
     }
 }
 

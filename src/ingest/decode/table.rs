@@ -13,7 +13,13 @@ use super::places::unzip;
 use super::refusal::{Fault, Refusal, quoted};
 use super::stage::Stage;
 use super::{Batch, Decoded, MAX_CELLS, MAX_EVENTS};
+use crate::ingest::budget::Reservation;
 use crate::stream::schema::MAX_FIELDS;
+
+/// What a value takes, `null` too.
+const CELL_BYTES: usize = size_of::<i64>();
+/// A table of this size counts as part of its text. Larger ones are reserved by this much at a time.
+const MEMORY_STEP_BYTES: usize = 64 * 1024;
 
 /// How much of a table there was before an event.
 #[derive(Debug)]
@@ -52,11 +58,14 @@ pub(super) struct Table<'t> {
     common_bytes: usize,
     /// The text of an array, used again and again.
     pub(super) scratch: Vec<u8>,
+    memory: &'t mut Reservation,
+    /// What was reserved before there was a table.
+    other_bytes: usize,
 }
 
 impl<'t> Table<'t> {
-    /// An empty table, whose events will have these fields too.
-    pub(super) fn new(common: &'t CommonFields) -> Result<Self, Refusal> {
+    /// An empty table, whose events will have these fields too, and which takes from `memory` what it is going to fill.
+    pub(super) fn new(common: &'t CommonFields, memory: &'t mut Reservation) -> Result<Self, Refusal> {
         let mut names = Names::new();
         let common = common.iter().map(|(name, text)| Ok((names.find_or_add(NameId::EVENT, name)?, text)));
         Ok(Self {
@@ -78,6 +87,8 @@ impl<'t> Table<'t> {
             stage: Stage::default(),
             led: Vec::new(),
             scratch: Vec::new(),
+            other_bytes: memory.bytes(),
+            memory,
         })
     }
 
@@ -244,13 +255,19 @@ impl<'t> Table<'t> {
     }
 
     /// A few bytes a row and a few fields must not become gigabytes of nulls.
-    fn check_cells(&self) -> Result<(), Refusal> {
-        if self.events.saturating_mul(self.fields) <= MAX_CELLS {
-            return Ok(());
+    fn check_cells(&mut self) -> Result<(), Refusal> {
+        let cells = self.events.saturating_mul(self.fields);
+        if cells > MAX_CELLS {
+            return Err(Refusal::too_large(format!(
+                "a request has at most {MAX_CELLS} values, events times fields: send it in parts"
+            )));
         }
-        Err(Refusal::too_large(format!(
-            "a request has at most {MAX_CELLS} values, events times fields: send it in parts"
-        )))
+        let bytes = cells * CELL_BYTES;
+        if bytes > MEMORY_STEP_BYTES && self.other_bytes + bytes > self.memory.bytes() {
+            let wanted = self.other_bytes + bytes + MEMORY_STEP_BYTES;
+            self.memory.extend_to(wanted).map_err(|error| Refusal::whole(&error))?;
+        }
+        Ok(())
     }
 
     /// A number was met; the answer is its place among all, for [`Table::literal`].

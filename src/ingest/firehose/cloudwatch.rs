@@ -15,8 +15,8 @@ struct Envelope {
     log_events: Vec<Map<String, Value>>,
 }
 
-/// The events of one or more envelopes, one a line: each with `owner`, `logGroup` and `logStream`. What CloudWatch sends
-/// to see whether anybody listens holds no event. `None` when `text` is no envelope.
+/// The events of one or more envelopes, one a line: each with `owner`, `logGroup` and `logStream`. The messages
+/// with which CloudWatch checks a destination hold no event. `None` when `text` is no envelope.
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] when the lines are larger than `max_bytes`.

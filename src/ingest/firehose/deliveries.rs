@@ -25,7 +25,7 @@ pub struct DeliveryId {
     pub request_id: Box<str>,
 }
 
-/// Whether a delivery is stored. Whoever holds the lock is the one who stores it: others wait for the outcome.
+/// Whether a delivery is stored. The holder of the lock stores it; others wait for the outcome.
 pub type IsStored = Arc<tokio::sync::Mutex<bool>>;
 
 /// The deliveries of the last minutes. Bounded in time and number.

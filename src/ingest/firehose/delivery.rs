@@ -10,7 +10,8 @@ use serde::de::IgnoredAny;
 
 use super::cloudwatch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ingest::{ContentEncoding, Framing, MAX_EVENTS, Text, inflate};
+use crate::ingest::body::inflate;
+use crate::ingest::{ContentEncoding, Framing, MAX_EVENTS, Reservation, Text};
 
 /// How gzip begins.
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -51,11 +52,13 @@ struct Data<'b> {
 
 impl Delivery {
     /// Reads a body, which is not compressed any more. All records together hold at most `max_bytes` when they are
-    /// unpacked, whatever their compressed forms claim.
+    /// unpacked; these are added to `memory` first.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the body is no delivery, [`ErrorKind::TooLarge`] when it holds more.
-    pub fn read(body: &[u8], max_bytes: usize) -> Result<Self> {
+    /// [`ErrorKind::Invalid`] when the body is no delivery, [`ErrorKind::TooLarge`] when it holds more,
+    /// [`ErrorKind::Unavailable`] when there is no memory for it.
+    pub(in crate::ingest) fn read(body: &[u8], max_bytes: usize, memory: &mut Reservation) -> Result<Self> {
+        memory.extend_to(memory.bytes() + body.len())?;
         // The parser's own words could repeat a value.
         let Body { request_id, records } = serde_json::from_slice(body).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -69,7 +72,7 @@ impl Delivery {
         }
         let mut left = max_bytes;
         let unpack = |record: Data<'_>| {
-            let record = Record::unpack(&record.data, left, max_bytes)?;
+            let record = Record::unpack(&record.data, left, max_bytes, memory)?;
             left = left.saturating_sub(record.bytes.len());
             Ok(record)
         };
@@ -95,7 +98,7 @@ impl Record {
     }
 
     /// At most `left` bytes, of `max_bytes` in all.
-    fn unpack(data: &str, left: usize, max_bytes: usize) -> Result<Self> {
+    fn unpack(data: &str, left: usize, max_bytes: usize, memory: &mut Reservation) -> Result<Self> {
         let Ok(bytes) = STANDARD.decode(data) else {
             return Ok(Self::broken(data.as_bytes().to_vec(), "the record is not Base64"));
         };
@@ -104,9 +107,10 @@ impl Record {
         }
         let bytes = if bytes.starts_with(GZIP) {
             let packed = Bytes::from(bytes);
-            match inflate(ContentEncoding::Gzip, &packed, left) {
+            match inflate(ContentEncoding::Gzip, &packed, left, memory) {
                 Ok(text) => text.to_vec(),
                 Err(error) if error.kind() == ErrorKind::TooLarge => return Err(too_large(max_bytes)),
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
                 Err(_) => return Ok(Self::broken(data.as_bytes().to_vec(), "the record is not whole and sound gzip")),
             }
         } else {
@@ -140,14 +144,11 @@ pub(super) fn too_large(max_bytes: usize) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
+    use crate::ingest::tests::gzip;
 
-    fn gzip(data: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
+    fn read(body: &[u8], max_bytes: usize) -> Result<Delivery> {
+        Delivery::read(body, max_bytes, &mut Reservation::unlimited())
     }
 
     fn body(records: &[&[u8]]) -> Vec<u8> {
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn records_are_unpacked_in_their_order() {
         let body = body(&[b"{\"a\":1}", &gzip(b"{\"a\":2}\n{\"a\":3}"), b"", b"{\n\"a\":\n4}", b"[{\"a\":5}]"]);
-        let delivery = Delivery::read(&body, 1000).unwrap();
+        let delivery = read(&body, 1000).unwrap();
         assert_eq!(delivery.request_id, "r-1");
         let texts: Vec<_> =
             delivery.texts().iter().map(|text| (text.bytes.to_vec(), text.framing, text.record)).collect();
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn what_cannot_be_unpacked_is_a_record_that_says_so() {
         let body = br#"{"requestId":"r","timestamp":1,"records":[{"data":"%%"},{"data":"H4sIAAAA"},{"data":"e30="}]}"#;
-        let delivery = Delivery::read(body, 1000).unwrap();
+        let delivery = read(body, 1000).unwrap();
         let broken: Vec<_> = delivery.texts().iter().map(|text| text.broken).collect();
         assert_eq!(broken, [Some("the record is not Base64"), Some("the record is not whole and sound gzip"), None]);
     }
@@ -181,10 +182,10 @@ mod tests {
     #[test]
     fn all_records_together_are_bounded() {
         let bomb = gzip(&vec![b' '; 8 << 20]);
-        assert_eq!(Delivery::read(&body(&[&bomb]), 1 << 20).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(read(&body(&[&bomb]), 1 << 20).unwrap_err().kind(), ErrorKind::TooLarge);
         let half = gzip(&vec![b' '; 600]);
-        assert!(Delivery::read(&body(&[&half]), 1000).is_ok());
-        assert_eq!(Delivery::read(&body(&[&half, &half]), 1000).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert!(read(&body(&[&half]), 1000).is_ok());
+        assert_eq!(read(&body(&[&half, &half]), 1000).unwrap_err().kind(), ErrorKind::TooLarge);
     }
 
     #[test]
@@ -197,7 +198,7 @@ mod tests {
             r#"{"requestId":1,"records":[]}"#,
             r#"{"requestId":"r","records":[{"data":"secret","data":1}]}"#,
         ] {
-            let error = Delivery::read(bad.as_bytes(), 100).unwrap_err();
+            let error = read(bad.as_bytes(), 100).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(!error.to_string().contains("secret"), "{error}");
         }

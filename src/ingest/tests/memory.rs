@@ -44,6 +44,34 @@ async fn many_bodies_that_grow_when_decoded_are_all_taken_in_at_once() {
 }
 
 #[tokio::test]
+async fn small_bodies_that_become_large_are_counted_before_they_do_and_read_one_at_a_time() {
+    let settings =
+        IngestSettings { max_in_flight_bytes: 4 << 20, acquire_timeout: Duration::from_millis(100), ..window(1) };
+    let bench = bench(OPEN, settings);
+    let numbers: String = (0..70).map(|n| format!("\"f{n}\":{n},")).collect();
+    // 60 KB, and 11 MB of columns; 9 KB, and 9 MB of text.
+    let sparse = format!("{}{{{}}}", "{}\n".repeat(20_000), numbers.trim_end_matches(','));
+    let text = gzip(format!("{{\"a\":\"{}\"}}", "x".repeat(9 << 20)).as_bytes());
+    let upload = |encoding, body: &[u8]| Upload {
+        encoding,
+        form: Form::Events(Framing::Lines),
+        body: Bytes::copy_from_slice(body),
+    };
+    let uploads = [upload(ContentEncoding::Identity, sparse.as_bytes()), upload(ContentEncoding::Gzip, &text)];
+    for (first, second) in [(0, 1), (1, 0)] {
+        let reserve = || bench.ingest.reserve(Some(70_000));
+        let (one, two, three) = (reserve().await.unwrap(), reserve().await.unwrap(), reserve().await.unwrap());
+        let held = bench.ingest.read(uploads[first].clone(), one).await.unwrap();
+        let refused = bench.ingest.read(uploads[second].clone(), two).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+        assert!(bench.ingest.read(upload(ContentEncoding::Identity, b"{}"), three).await.is_ok(), "small ones go on");
+        drop(held);
+        assert!(bench.ingest.read(uploads[second].clone(), reserve().await.unwrap()).await.is_ok());
+    }
+    bench.ingest.drain().await;
+}
+
+#[tokio::test]
 async fn memory_is_taken_before_a_body_is_read_and_given_back_when_nobody_sends_it() {
     let settings =
         IngestSettings { acquire_timeout: Duration::from_millis(50), max_in_flight_bytes: 1 << 20, ..window(1) };

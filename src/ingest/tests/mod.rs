@@ -1,6 +1,7 @@
 //! Ingest as its callers see it.
 
 mod memory;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,6 +31,13 @@ use crate::key::{KeyId, StreamName, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
+
+/// What `data` is as one member of gzip.
+pub(super) fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, data).unwrap();
+    encoder.finish().unwrap()
+}
 
 /// Counts the event objects, lets each through only with a pass, and fails on request.
 #[derive(Debug)]

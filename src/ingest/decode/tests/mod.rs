@@ -10,8 +10,12 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::stream::{FieldType, StreamSchema};
 
+fn decode_texts(texts: &[Text<'_>]) -> Result<Decoded> {
+    decode(texts, &CommonFields::default(), &mut Reservation::unlimited())
+}
+
 fn decode_as(body: &[u8], framing: Framing) -> Result<Batch> {
-    decode(&[Text::of_body(body, framing)], &CommonFields::default()).map(|decoded| decoded.batch)
+    decode_texts(&[Text::of_body(body, framing)]).map(|decoded| decoded.batch)
 }
 
 fn read(body: &str) -> Batch {
@@ -137,7 +141,7 @@ fn the_event_at_fault_is_named_by_its_number_in_an_array_and_by_its_line_elsewhe
 
 /// What is said of a batch that does not fit a stream of these fields.
 fn conflict(body: &str, framing: Framing, stream: &[(&str, FieldType)]) -> String {
-    let decoded = decode(&[Text::of_body(body.as_bytes(), framing)], &CommonFields::default()).unwrap();
+    let decoded = decode_texts(&[Text::of_body(body.as_bytes(), framing)]).unwrap();
     let fields = stream.iter().map(|(name, field_type)| Field { name: (*name).into(), field_type: *field_type });
     let conflict = StreamSchema::new(fields).widen(&decoded.batch.fields).unwrap_err();
     decoded.places.explain(conflict.into_error()).to_string()
@@ -192,7 +196,7 @@ fn several_texts_are_one_batch_and_their_records_are_named() {
             record,
             broken: None,
         });
-        decode(&texts.collect::<Vec<_>>(), &CommonFields::default())
+        decode_texts(&texts.collect::<Vec<_>>())
     };
     let batch = texts(&["{\"l\":[1e1]}\n{\"l\":[2e2]}", "", "[{\"l\":[3e3]}]"]).unwrap().batch;
     assert_eq!(text(&batch, "l"), [Some("[1e1]".into()), Some("[2e2]".into()), Some("[3e3]".into())]);

@@ -10,8 +10,12 @@ fn stream(fields: &[(&str, FieldType)]) -> StreamSchema {
     StreamSchema::new(fields.iter().map(|(name, field_type)| Field { name: (*name).into(), field_type: *field_type }))
 }
 
+fn sort_all(texts: &[Text<'_>], common: &CommonFields, stream: &StreamSchema) -> Result<Sorted> {
+    sort(texts, common, stream, &mut Reservation::unlimited())
+}
+
 fn sort_as(body: &[u8], framing: Framing, stream: &StreamSchema) -> Sorted {
-    sort(&[Text::of_body(body, framing)], &CommonFields::default(), stream).unwrap()
+    sort_all(&[Text::of_body(body, framing)], &CommonFields::default(), stream).unwrap()
 }
 
 /// What was set aside: the place, the word for the fault, and the text.
@@ -140,7 +144,7 @@ fn a_good_request_is_read_as_ever_and_what_is_too_large_is_refused_whole() {
     let sorted = sort_as(b"{\"a\":1}\n{\"a\":2}", Framing::Lines, &stream(&[("a", Integer)]));
     assert_eq!((sorted.decoded.batch.rows, sorted.rejected.count()), (2, 0));
     let too_many = "7\n".repeat(MAX_EVENTS + 1);
-    let error = sort(&[Text::of_body(too_many.as_bytes(), Framing::Lines)], &CommonFields::default(), &stream(&[]))
+    let error = sort_all(&[Text::of_body(too_many.as_bytes(), Framing::Lines)], &CommonFields::default(), &stream(&[]))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     assert_eq!(sort_as("7\n".repeat(MAX_EVENTS).as_bytes(), Framing::Lines, &stream(&[])).rejected.count(), MAX_EVENTS);
@@ -166,7 +170,7 @@ fn every_event_gets_the_common_fields_that_it_does_not_have_itself() {
     let body =
         "{\"x\":1,\"n\":\"own\"}\n{\"site\":\"own\",\"a\":{\"b\":\"own\"}}\n{\"n\":null}\n{\"n\":1}\n{\"p_\":1}\n{}";
     let texts = [Text::of_body(body.as_bytes(), Framing::Lines)];
-    let sorted = sort(&texts, &common, &stream(&[("site", TextType)])).unwrap();
+    let sorted = sort_all(&texts, &common, &stream(&[("site", TextType)])).unwrap();
     let batch = &sorted.decoded.batch;
     let own = |words: [&str; 4]| words.map(|word| (word != "null").then(|| word.to_owned()));
     assert_eq!(text(batch, "site"), own(["s1", "own", "s1", "s1"]));
@@ -177,14 +181,17 @@ fn every_event_gets_the_common_fields_that_it_does_not_have_itself() {
     assert_eq!(codes, expected.map(|(place, code)| (place.to_owned(), code.to_owned())));
     // Strictly read, the same good events are the same batch.
     let good = "{\"x\":1,\"n\":\"own\"}\n{\"site\":\"own\",\"a\":{\"b\":\"own\"}}\n{\"n\":null}\n{}";
-    let strict = decode(&[Text::of_body(good.as_bytes(), Framing::Lines)], &common).unwrap().batch;
+    let strict = decode(&[Text::of_body(good.as_bytes(), Framing::Lines)], &common, &mut Reservation::unlimited())
+        .unwrap()
+        .batch;
     assert_eq!(text(&strict, "n"), own(["own", "text", "null", "text"]));
     for bad in ["", "p_key", "a\nb", &"x".repeat(257)] {
         assert!(CommonFields::new([(bad.to_owned(), String::new())]).is_err(), "{bad:?}");
     }
     let large = CommonFields::new([("big".to_owned(), "x".repeat(1 << 20))]).unwrap();
     let many = "{}\n".repeat(33);
-    let error = decode(&[Text::of_body(many.as_bytes(), Framing::Lines)], &large).unwrap_err();
+    let error =
+        decode(&[Text::of_body(many.as_bytes(), Framing::Lines)], &large, &mut Reservation::unlimited()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
 }
 
@@ -193,9 +200,9 @@ fn a_record_that_cannot_be_unpacked_is_one_event() {
     let text =
         |bytes: &'static str, record, broken| Text { bytes: bytes.as_bytes(), framing: Framing::Json, record, broken };
     let texts = [text("{\"a\":1}", 1, None), text("%%", 2, Some("this is no Base64")), text("{\"a\":3}", 3, None)];
-    let error = decode(&texts, &CommonFields::default()).unwrap_err();
+    let error = decode_texts(&texts).unwrap_err();
     assert_eq!(error.to_string(), "record 2: this is no Base64");
-    let sorted = sort(&texts, &CommonFields::default(), &stream(&[])).unwrap();
+    let sorted = sort_all(&texts, &CommonFields::default(), &stream(&[])).unwrap();
     assert_eq!(integers(&sorted.decoded.batch, "a"), [Some(1), Some(3)]);
     assert_eq!(aside(sorted), said(&[("record 2", "encoding", "%%")]));
 }
