@@ -1,5 +1,10 @@
 //! Plans and runs queries on threads of their own, so that no SQL ever keeps an HTTP worker busy.
+//!
+//! Where one of these threads and another of the process both want a processor, the other one gets more of it. Queries read
+//! the store over connections of their own, which a further thread serves: no connection of ingest or sync waits
+//! until a query has computed, and no answer of the store times out meanwhile.
 
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -29,6 +34,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
 
+/// How far query threads stand back: threads that do not get three times as much of a processor that both want.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
 /// Debug builds plan 128 levels in less than this; it is address space until it is used.
 const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
 /// How often a query is planned anew because another node has widened a stream that it reads. A field widens once.
@@ -68,7 +76,45 @@ impl Default for QuerySettings {
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
-    runtime: Option<Runtime>,
+    threads: Threads,
+}
+
+#[derive(Debug)]
+struct Threads {
+    compute: Option<Runtime>,
+    /// Serves the connections to the store.
+    connections: Option<Runtime>,
+}
+
+impl Threads {
+    fn start(count: usize) -> io::Result<Self> {
+        let compute = Builder::new_multi_thread()
+            .worker_threads(count)
+            .thread_name("query")
+            .thread_stack_size(THREAD_STACK_BYTES)
+            .on_thread_start(stand_back)
+            .enable_all()
+            .build()?;
+        let connections =
+            Builder::new_multi_thread().worker_threads(1).thread_name("query-store").enable_all().build()?;
+        Ok(Self { compute: Some(compute), connections: Some(connections) })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Waiting for the threads, as a plain drop does, would panic inside an async context.
+        for runtime in [self.compute.take(), self.connections.take()].into_iter().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Best effort: queries are answered without it too.
+fn stand_back() {
+    // Elsewhere this would concern the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
 }
 
 #[derive(Debug)]
@@ -86,6 +132,12 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Internal`] when they cannot be started.
     pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, settings: QuerySettings) -> Result<Self> {
+        let threads = Threads::start(settings.threads.max(1))
+            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the query threads").caused_by(error))?;
+        let bucket = match &threads.connections {
+            Some(connections) => bucket.with_own_connections(connections.handle())?,
+            None => bucket,
+        };
         let environment = RuntimeEnvBuilder::new()
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .with_metadata_cache_limit(settings.footer_cache_bytes)
@@ -93,16 +145,9 @@ impl Engine {
             .map_err(failure::of)?;
         let url = ObjectStoreUrl::parse(tables::BUCKET_URL).map_err(failure::of)?;
         environment.register_object_store(url.as_ref(), bucket.object_store());
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(settings.threads.max(1))
-            .thread_name("query")
-            .thread_stack_size(THREAD_STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the query threads").caused_by(error))?;
         let memory = SharedMemory::new(settings.memory_bytes);
         let shared = Shared { bucket, streams: catalog, settings, environment, memory };
-        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+        Ok(Self { shared: Arc::new(shared), threads })
     }
 
     /// Runs one query. Returns once the first rows, the end or an error are there. Dropping the future or the rows stops
@@ -113,33 +158,24 @@ impl Engine {
     /// than is left, [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a file of
     /// events cannot be read. What depends on the text of a query or on data is never [`ErrorKind::Internal`].
     pub async fn run(&self, scope: Scope, request: QueryRequest, format: Format) -> Result<Rows> {
-        let Some(runtime) = &self.runtime else { return Err(failure::stopped()) };
+        let Some(compute) = &self.threads.compute else { return Err(failure::stopped()) };
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
         let interrupt = Interrupt::default();
         let query = Query { shared: self.shared.clone(), scope, request, format, interrupt: interrupt.clone() };
-        let task = runtime.spawn(async move {
+        let task = compute.spawn(async move {
             let last = match AssertUnwindSafe(query.send(&sender)).catch_unwind().await {
                 Ok(done) => done.map(|()| Part::End),
                 Err(_) => Err(failure::panicked()),
             };
-            // Fails when nobody listens any more.
+            // Fails when the reader is gone.
             let _ = sender.send(last).await;
         });
         Rows::start(format, parts, Stop::new(interrupt, task.abort_handle())).await
     }
 
-    /// How many tasks are alive on the query threads: 0 when nothing runs.
+    /// How many tasks are alive on the query threads: 0 when no query runs.
     pub fn live_tasks(&self) -> usize {
-        self.runtime.as_ref().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // Waiting for the threads, as a plain drop does, would panic inside an async context.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.threads.compute.as_ref().map_or(0, |compute| compute.metrics().num_alive_tasks())
     }
 }
 
@@ -199,7 +235,7 @@ impl Query {
             grouping_sets::check(&plan)?;
             self.interrupt.check()?;
             let plan = state.optimize(&plan).map_err(failure::lost_column)?;
-            // Optimising cannot be interrupted; the rest need not begin when nobody waits for it.
+            // Optimising cannot be interrupted; the rest need not begin when the client is gone.
             self.interrupt.check()?;
             let plan = state.query_planner().create_physical_plan(&plan, &state).await;
             let plan = plan.map_err(failure::lost_column)?;
@@ -255,7 +291,7 @@ impl Query {
     }
 }
 
-/// Answers for a name that is no permitted stream, in words that do not tell whether there is such a stream.
+/// Refuses a name that is no permitted stream, in words that do not disclose whether there is such a stream.
 fn check_names(state: &SessionState, tables: &Tables, statement: &Statement) -> Result<()> {
     for name in state.resolve_table_references(statement).map_err(failure::of)? {
         if !is_permitted(&name, tables)? {

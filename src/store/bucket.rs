@@ -38,6 +38,8 @@ pub struct Bucket {
     data: Store,
     trust: Arc<Trust>,
     single_writer: bool,
+    #[cfg(feature = "s3")]
+    s3: Option<Arc<super::s3::Settings>>,
 }
 
 /// A document as it was read.
@@ -120,7 +122,34 @@ impl Bucket {
 
     /// One store through two clients. Without a mode to assume, it is probed before the first conditional write.
     pub(super) fn trusting(documents: Store, data: Store, assumed: Option<StoreMode>) -> Self {
-        Self { documents, data, trust: Arc::new(Trust::new(assumed)), single_writer: false }
+        Self {
+            documents,
+            data,
+            trust: Arc::new(Trust::new(assumed)),
+            single_writer: false,
+            #[cfg(feature = "s3")]
+            s3: None,
+        }
+    }
+
+    /// Says how further clients are made.
+    #[cfg(feature = "s3")]
+    pub(super) fn of_s3(self, settings: super::s3::Settings) -> Self {
+        Self { s3: Some(Arc::new(settings)), ..self }
+    }
+
+    /// The same store over connections of its own, which are served on `runtime`. A local directory has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when no client can be made.
+    pub fn with_own_connections(&self, runtime: &tokio::runtime::Handle) -> Result<Self> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            let (documents, data) = s3.clients(Some(runtime))?;
+            return Ok(Self { documents, data, ..self.clone() });
+        }
+        let _ = runtime;
+        Ok(self.clone())
     }
 
     /// Whether this is a local directory: latency is low, and listings are unordered.

@@ -1,11 +1,14 @@
 //! The clients of an S3 service, and how long each waits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::SpawnedReqwestConnector;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use tokio::runtime::Handle;
 
 use super::bucket::Bucket;
 use super::object::Store;
@@ -39,25 +42,55 @@ pub(super) fn open(
         let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse().ok())??;
         Some((key, value))
     };
-    let settings: Vec<(AmazonS3ConfigKey, String)> = variables.into_iter().filter_map(known).collect();
-    let client = |pace| client(bucket, prefix, &settings, pace);
-    Ok(Bucket::trusting(client(&DOCUMENTS)?, client(&DATA)?, None))
+    let values = variables.into_iter().filter_map(known).collect();
+    let settings = Settings { bucket: bucket.to_owned(), prefix: prefix.to_owned(), values };
+    let (documents, data) = settings.clients(None)?;
+    Ok(Bucket::trusting(documents, data, None).of_s3(settings))
 }
 
-fn client(bucket: &str, prefix: &str, settings: &[(AmazonS3ConfigKey, String)], pace: &Pace) -> Result<Store> {
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(50), max_backoff: Duration::from_millis(500), base: 2.0 };
-    let options =
-        ClientOptions::new().with_connect_timeout(pace.connect).with_timeout(pace.answer).with_allow_http(true);
-    let builder = AmazonS3Builder::new().with_client_options(options).with_retry(RetryConfig {
-        backoff,
-        max_retries: 2,
-        retry_timeout: pace.repeat,
-    });
-    let builder = settings.iter().fold(builder, |builder, (key, value)| builder.with_config(*key, value));
-    let store = builder
-        .with_bucket_name(bucket)
-        .build()
-        .map_err(|error| Error::invalid("the S3 settings are not complete").caused_by(error))?;
-    Ok(if prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, prefix)) })
+/// What clients are made of.
+pub(super) struct Settings {
+    bucket: String,
+    prefix: String,
+    values: Vec<(AmazonS3ConfigKey, String)>,
+}
+
+impl fmt::Debug for Settings {
+    /// Secrets are among the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// A client for documents and one for data, each with connections of its own: these are served on `runtime`, or on that
+    /// of whoever asks.
+    pub(super) fn clients(&self, runtime: Option<&Handle>) -> Result<(Store, Store)> {
+        Ok((self.client(&DOCUMENTS, runtime)?, self.client(&DATA, runtime)?))
+    }
+
+    fn client(&self, pace: &Pace, runtime: Option<&Handle>) -> Result<Store> {
+        let backoff = BackoffConfig {
+            init_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_millis(500),
+            base: 2.0,
+        };
+        let options =
+            ClientOptions::new().with_connect_timeout(pace.connect).with_timeout(pace.answer).with_allow_http(true);
+        let mut builder = AmazonS3Builder::new().with_client_options(options).with_retry(RetryConfig {
+            backoff,
+            max_retries: 2,
+            retry_timeout: pace.repeat,
+        });
+        if let Some(runtime) = runtime {
+            builder = builder.with_http_connector(SpawnedReqwestConnector::new(runtime.clone()));
+        }
+        let builder = self.values.iter().fold(builder, |builder, (key, value)| builder.with_config(*key, value));
+        let store = builder
+            .with_bucket_name(&self.bucket)
+            .build()
+            .map_err(|error| Error::invalid("the S3 settings are not complete").caused_by(error))?;
+        let prefix = self.prefix.as_str();
+        Ok(if prefix.is_empty() { Arc::new(store) } else { Arc::new(PrefixStore::new(store, prefix)) })
+    }
 }

@@ -1,4 +1,4 @@
-//! Every stream of every tenant, in memory; what `schema.json` says is what counts.
+//! Every stream of every tenant, in memory; `schema.json` is the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -19,7 +19,7 @@ use crate::store::{Bucket, Tag};
 
 /// How many streams one tenant may have: a leaked ingestion key cannot fill the memory with names.
 pub const MAX_STREAMS: usize = 10_000;
-/// A tenant that has too many streams has them for a while: somebody must remove some.
+/// A tenant with too many streams stays so for a while: an operator must remove some.
 const STREAM_LIMIT_RETRY: Duration = Duration::from_secs(60);
 /// How many schemas are read at once.
 const RELOADS: usize = 16;
@@ -42,10 +42,10 @@ struct Known {
     tag: Option<Tag>,
 }
 
-/// Who is told of a stream that was created or widened here.
-struct Widened(Box<Told>);
+/// Called after a stream was created or widened here.
+struct Widened(Box<Listener>);
 
-type Told = dyn Fn(&TenantId, &StreamName) + Send + Sync;
+type Listener = dyn Fn(&TenantId, &StreamName) + Send + Sync;
 
 impl std::fmt::Debug for Widened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,9 +60,9 @@ impl StreamCatalog {
         Self { schemas: Documents::new(bucket.clone()), bucket, streams, unreadable, widened }
     }
 
-    /// Calls `told` after a stream was created or widened here, durably. The first call counts.
-    pub fn on_widened(&self, told: impl Fn(&TenantId, &StreamName) + Send + Sync + 'static) {
-        let _ = self.widened.set(Widened(Box::new(told)));
+    /// Calls `listener` after a stream was created or widened here, durably. Only the first listener is kept.
+    pub fn on_widened(&self, listener: impl Fn(&TenantId, &StreamName) + Send + Sync + 'static) {
+        let _ = self.widened.set(Widened(Box::new(listener)));
     }
 
     /// Takes in one stream as it stands in the store.
@@ -70,7 +70,24 @@ impl StreamCatalog {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
     pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
-        let read = self.schemas.read(&(tenant.clone(), stream.clone())).await?;
+        self.reload_from(&self.schemas, tenant, stream).await
+    }
+
+    /// The same through other connections to the store.
+    ///
+    /// # Errors
+    /// As for [`StreamCatalog::reload`].
+    pub async fn reload_through(&self, bucket: &Bucket, tenant: &TenantId, stream: &StreamName) -> Result<()> {
+        self.reload_from(&Documents::new(bucket.clone()), tenant, stream).await
+    }
+
+    async fn reload_from(
+        &self,
+        schemas: &Documents<StreamSchema>,
+        tenant: &TenantId,
+        stream: &StreamName,
+    ) -> Result<()> {
+        let read = schemas.read(&(tenant.clone(), stream.clone())).await?;
         match read.found.usable()? {
             Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag),
             None => self.forget(tenant, stream),
@@ -78,7 +95,7 @@ impl StreamCatalog {
         Ok(())
     }
 
-    /// Whether memory is known to hold what this state of `schema.json` says. False when there is no tag to tell by.
+    /// Whether memory holds this state of `schema.json`. False when there is no tag to compare.
     pub fn is_current(&self, tenant: &TenantId, stream: &StreamName, tag: Option<Tag>) -> bool {
         let streams = self.streams.read();
         let known = streams.get(tenant).and_then(|streams| streams.get(stream));
@@ -148,7 +165,7 @@ impl StreamCatalog {
     }
 
     /// The schema of a stream, made to hold as many of `batches` as can be held together, in their order, by one durable
-    /// change. The stream is created when it does not exist. Tells of each batch why it does not fit, if it does not.
+    /// change. The stream is created when it does not exist. Returns for each batch why it does not fit, if so.
     ///
     /// # Errors
     /// [`ErrorKind::TooManyStreams`] when the tenant has [`MAX_STREAMS`], [`ErrorKind::Unavailable`] when the store does
@@ -183,8 +200,8 @@ impl StreamCatalog {
             })
         };
         let (schema, conflicts, is_wider) = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
-        if is_wider && let Some(Widened(told)) = self.widened.get() {
-            told(tenant, stream);
+        if is_wider && let Some(Widened(listener)) = self.widened.get() {
+            listener(tenant, stream);
         }
         Ok((self.remember(tenant, stream, Arc::new(schema), None), conflicts))
     }
@@ -232,8 +249,8 @@ impl StreamCatalog {
         Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY))
     }
 
-    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens. Gives
-    /// what memory holds then.
+    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens. Returns
+    /// the schema in memory.
     fn remember(
         &self,
         tenant: &TenantId,
