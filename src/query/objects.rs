@@ -1,7 +1,7 @@
 //! The objects behind a stream, listed anew by every query, so that an event is visible to each query that starts after
 //! it was acknowledged.
 //!
-//! A name tells when the events of an object arrived, so a time range skips objects without opening them.
+//! The name of an object states when its events arrived, so a time range skips objects without opening them.
 //! **Invariant**: after a listing, the schema in memory is at least as new as every object that was listed.
 
 use std::collections::HashSet;
@@ -11,7 +11,9 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use datafusion::arrow::array::{ArrayRef, BooleanArray, TimestampMillisecondArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::pruning::PruningStatistics;
-use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, ColumnStatistics, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use futures::TryStreamExt;
@@ -46,7 +48,7 @@ pub(super) struct EventObject {
     arrived: ArrivalTime,
 }
 
-/// What a listing has shown so far.
+/// What a listing has found so far.
 #[derive(Default)]
 struct Listing {
     found: Vec<EventObject>,
@@ -108,8 +110,8 @@ impl StreamObjects {
         if self.streams.is_current(&self.tenant, &self.stream, listed) {
             return Ok(());
         }
-        match self.streams.reload(&self.tenant, &self.stream).await {
-            // What is known of the stream goes on holding; objects that it does not fit are refused one by one.
+        match self.streams.reload_through(&self.bucket, &self.tenant, &self.stream).await {
+            // The schema in memory stays in use; objects that do not fit it are refused one by one.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(tenant = %self.tenant, stream = %self.stream, "the schema cannot be read: {error}");
                 Ok(())
@@ -135,7 +137,7 @@ fn overlap(arrived: ArrivalTime, range: TimeRange) -> bool {
     range.end.is_none_or(begins_before) && range.start.is_none_or(ends_after)
 }
 
-/// Drops the objects in which no row can satisfy `predicate`, as their names tell.
+/// Drops the objects in which, by their names, no row can satisfy `predicate`.
 pub(super) fn prune(
     objects: Vec<EventObject>,
     predicate: &Arc<dyn PhysicalExpr>,
@@ -147,7 +149,40 @@ pub(super) fn prune(
     Ok(objects.into_iter().zip(kept).filter_map(|(object, kept)| kept.then_some(object)).collect())
 }
 
-/// What the names of objects tell of their columns.
+/// The objects as files to scan, each with the bounds of `p_timestamp` that its name states. For `ORDER BY p_timestamp DESC
+/// LIMIT 5` the library then begins with the newest objects, and does not open those that are too old. Below a `WHERE` it
+/// does so only once a whole batch of rows has passed.
+pub(super) fn files(objects: Vec<EventObject>, schema: &SchemaRef) -> Result<Vec<PartitionedFile>> {
+    let place = schema.index_of(TIMESTAMP)?;
+    let with_times = |object: EventObject| {
+        let times = Arc::new(times(object.arrived, place));
+        PartitionedFile::new_from_meta(object.meta).with_statistics(times)
+    };
+    Ok(objects.into_iter().map(with_times).collect())
+}
+
+/// What is known of the column of times, which stands at `place`.
+///
+/// Bounds count as exact: the library skips a file by exact ones only. It takes a column for constant where both are one
+/// value, which they never are here. Statistics of all columns would fill megabytes; it takes those that are missing for
+/// unknown.
+fn times(arrived: ArrivalTime, place: usize) -> Statistics {
+    let at = |time: Option<DateTime<Utc>>, step_millis: i64| match time {
+        Some(time) => {
+            let millis = time.timestamp_millis() + step_millis;
+            Precision::Exact(ScalarValue::TimestampMillisecond(Some(millis), Some("UTC".into())))
+        }
+        None => Precision::Absent,
+    };
+    let (first, after) = arrived.bounds();
+    let mut column_statistics = vec![ColumnStatistics::new_unknown(); place];
+    // `DESC` puts nulls first: without their number, every file might have some.
+    let no_nulls = ColumnStatistics::new_unknown().with_null_count(Precision::Exact(0));
+    column_statistics.push(no_nulls.with_min_value(at(first, 0)).with_max_value(at(after, -1)));
+    Statistics { num_rows: Precision::Absent, total_byte_size: Precision::Absent, column_statistics }
+}
+
+/// The statistics that the names of objects give.
 struct Names<'a>(&'a [EventObject]);
 
 impl Names<'_> {

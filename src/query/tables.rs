@@ -10,7 +10,6 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
 use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
-use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -21,7 +20,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPush
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{StreamColumns, Widened};
-use super::objects::{StreamObjects, prune};
+use super::objects::{StreamObjects, files, prune};
 use super::request::{Scope, TimeRange};
 use crate::key::StreamName;
 use crate::store::Bucket;
@@ -164,13 +163,12 @@ impl TableProvider for Events {
             objects = prune(objects, &predicate, &self.schema)?;
             source = source.with_predicate(predicate);
         }
-        let files = objects.into_iter().map(|object| PartitionedFile::new_from_meta(object.meta)).collect();
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+        let groups = FileGroup::new(files(objects, &self.schema)?).split_files(state.config().target_partitions());
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, Arc::new(source))
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(StreamColumns)))
+            .with_expr_adapter(Some(Arc::new(StreamColumns::new(&self.schema)?)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

@@ -59,6 +59,27 @@ async fn the_last_objects_are_found_without_a_look_at_older_days() {
 }
 
 #[tokio::test]
+async fn the_newest_events_are_found_without_opening_older_objects() {
+    let house = House::with(QuerySettings { threads: 1, ..QuerySettings::default() });
+    for minute in 10..40 {
+        let time = format!("2026-11-20T10:{minute}:30Z");
+        house.store("default", "e", &time, vec![("n", ints(&[minute]))]).await;
+    }
+    for time in ["2026-11-20T10:09:59Z", "2026-11-19T00:00:00Z", "2025-01-01T00:00:00Z"] {
+        house.break_one("e", time).await;
+    }
+    for (sql, rows) in [
+        ("SELECT n FROM e ORDER BY p_timestamp DESC LIMIT 2", r#"[{"n":39},{"n":38}]"#),
+        ("SELECT n FROM e ORDER BY p_timestamp DESC, n LIMIT 1", r#"[{"n":39}]"#),
+    ] {
+        let found = house.between(sql, None, None).await;
+        assert!(found.as_ref().is_ok_and(|found| found == rows), "{sql}: {found:?}");
+    }
+    let oldest = house.between("SELECT n FROM e ORDER BY p_timestamp LIMIT 1", None, None).await;
+    assert!(oldest.is_err(), "{oldest:?}");
+}
+
+#[tokio::test]
 async fn objects_of_the_older_layout_are_read_and_skipped_by_their_day_only() {
     let house = House::new();
     house.store("default", "e", "2026-11-20T10:00:00Z", vec![("n", ints(&[1]))]).await;
