@@ -182,7 +182,7 @@ fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     let arguments = match &mut changed {
         Expr::AggregateFunction(called) if called.func.name() == "sum" => &mut called.params.args,
         Expr::WindowFunction(called) => match &called.fun {
-            // Over a window that moves, only integers can be told apart.
+            // Over a window that moves, only integers can be taken out of a sum again.
             WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum" && !called.params.distinct => {
                 &mut called.params.args
             }

@@ -23,7 +23,7 @@ fn lets_one_through(limit: &datafusion::logical_expr::Limit) -> bool {
         && matches!(limit.get_fetch_type(), Ok(FetchType::Literal(None | Some(1..))))
 }
 
-/// Whether a subquery gives one row, whatever there is: an aggregate without groups.
+/// Whether a subquery always gives one row: an aggregate without groups.
 pub(super) fn gives_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => gives_one_row(&projection.input),

@@ -122,7 +122,8 @@ impl Encoder {
     }
 }
 
-/// What is written: columns are nullable, because nobody has a use for the promise; for CSV, instants are texts.
+/// The schema that is written: every column is nullable, because readers have no use for NOT NULL; for CSV, instants are
+/// texts.
 fn written(schema: &Schema, format: Format) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {

@@ -31,8 +31,8 @@ pub(super) const OTHERWISE: &str = "the query engine cannot run this query: writ
 
 /// The error of ours that an error of DataFusion stands for.
 ///
-/// Where it arose decides: what the store did not give or what memory did not suffice for is known by its type. Everything
-/// else comes from the text of the query and from data, whatever layer complains of it, and is the client's to change.
+/// Failures of the store and of memory are known by their type. Every other error comes from the text of the query or from
+/// data, in whichever layer it arises: the client can change it.
 pub(super) fn of(error: DataFusionError) -> Error {
     if let Some(ours) = cause::<Error>(&error) {
         return Error::new(ours.kind(), ours.message());
@@ -59,8 +59,8 @@ pub(super) fn of(error: DataFusionError) -> Error {
     }
 }
 
-/// All names of a query were found when it was read. What DataFusion 55 cannot find later, it has renamed itself: a `NOT (a
-/// LIKE b)` within `ROLLUP`, for example. Nobody has reported that.
+/// All names of a query were found when it was read. A column that DataFusion 55 cannot find later is one that it has
+/// renamed itself: a `NOT (a LIKE b)` within `ROLLUP`, for example. There is no report upstream, and no release that ends it.
 pub(super) fn lost_column(error: DataFusionError) -> DataFusionError {
     let lost = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => matches!(**schema, SchemaError::FieldNotFound { .. }),
@@ -83,7 +83,7 @@ pub(super) fn panicked() -> Error {
     Error::invalid(OTHERWISE)
 }
 
-/// The work ended before its answer did.
+/// The work ended before the answer was complete.
 pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Unavailable, "the query was stopped, because the server is stopping")
 }
@@ -92,7 +92,7 @@ enum Layer {
     Memory,
     File,
     Stopped,
-    /// A defect of the library that this query brought up.
+    /// A defect of the library.
     Engine,
     Query,
 }
@@ -135,7 +135,7 @@ fn message(error: &DataFusionError) -> String {
     shown(&text)
 }
 
-/// What of a text may be shown.
+/// The part of a text that may be shown.
 fn shown(text: &str) -> String {
     let mut lines = text.lines();
     let mut line = lines.next().unwrap_or_default();

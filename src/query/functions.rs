@@ -5,7 +5,7 @@
 //! - `levenshtein`: quadratic in the length of its arguments, and nothing can interrupt it.
 //! - `approx_percentile_cont` and `approx_percentile_cont_with_weight`: reserve memory for a size that the query states.
 //! - `arrow_cast`, `arrow_try_cast`, `cast_to_type`, `try_cast_to_type`: casts to types of a stated length, the same.
-//! - `input_file_name`, `file_row_index`, `arrow_metadata`, `arrow_field`, `with_metadata`: tell of object names.
+//! - `input_file_name`, `file_row_index`, `arrow_metadata`, `arrow_field`, `with_metadata`: disclose object names.
 //! - `version`: discloses the version.
 //! - every table function (`generate_series`, `range` …).
 //!

@@ -1,13 +1,13 @@
-//! Lets go of joins that compute for long without a pause.
+//! Ends joins that compute for long without a pause.
 //!
 //! Dropping a task ends it where it next yields, and the other tasks of its thread wait until then. A join may compare
-//! billions of pairs before it does. So every join is made to yield after so many batches, and its filter asks before each
-//! use whether anybody still waits for the answer, and hands the other tasks of its thread to another one.
+//! billions of pairs before it yields. So every join yields after a number of batches. Before each use, its filter checks
+//! whether the client still waits for the answer, and hands the other tasks of its thread to another thread.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
@@ -23,28 +23,29 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
+use parking_lot::Mutex;
 
-/// For how long a join may compare before others of its thread are let go first.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// For how long a join may compare before other tasks of its thread go first.
+const MAX_HOLD: Duration = Duration::from_millis(10);
 
-/// Whether anybody still waits for the answer of one query. Cheap to clone.
+/// Whether the client of one query still waits for its answer. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Nobody waits any more.
+    /// The client waits no longer.
     pub(super) fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// # Errors
-    /// Once [`Interrupt::raise`] was called. Nobody is left to read the message.
+    /// Once [`Interrupt::raise`] was called. The message reaches nobody.
     pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { exec_err!("the query was stopped") } else { Ok(()) }
     }
 }
 
-/// Makes the joins of a plan heed an [`Interrupt`].
+/// Makes the joins of a plan stop at an [`Interrupt`].
 #[derive(Debug)]
 pub(super) struct InterruptJoins(pub(super) Interrupt);
 
@@ -98,25 +99,24 @@ impl InterruptJoins {
     }
 }
 
-/// An expression that fails once its query was interrupted, and lets others go first now and then.
+/// An expression that fails once its query was interrupted, and yields now and then.
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn PhysicalExpr>,
     interrupt: Interrupt,
-    let_go: Mutex<Instant>,
+    yielded: Mutex<Instant>,
 }
 
 impl Watched {
     fn new(inner: Arc<dyn PhysicalExpr>, interrupt: Interrupt) -> Self {
-        Self { inner, interrupt, let_go: Mutex::new(Instant::now()) }
+        Self { inner, interrupt, yielded: Mutex::new(Instant::now()) }
     }
 
-    /// Whether others of this thread have waited for long enough. When many threads share the expression, one of them is
-    /// told so at a time, and each of them soon.
-    fn is_time_for_others(&self) -> bool {
-        let Ok(mut last) = self.let_go.try_lock() else { return false };
+    /// Whether this task should yield. When many threads share the expression, one of them yields at a time.
+    fn should_yield(&self) -> bool {
+        let Some(mut last) = self.yielded.try_lock() else { return false };
         let now = Instant::now();
-        let is_time = now.duration_since(*last) >= PATIENCE;
+        let is_time = now.duration_since(*last) >= MAX_HOLD;
         if is_time {
             *last = now;
         }
@@ -155,8 +155,8 @@ impl PhysicalExpr for Watched {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         self.interrupt.check()?;
-        if self.is_time_for_others() {
-            // Another thread takes the other tasks over, and the system divides the processors among threads.
+        if self.should_yield() {
+            // Another thread takes the other tasks over.
             tokio::task::block_in_place(|| self.inner.evaluate(batch))
         } else {
             self.inner.evaluate(batch)

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{
     GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
+use parking_lot::Mutex;
 
 use crate::key::TenantId;
 
@@ -31,7 +32,7 @@ impl SharedMemory {
 
     /// The pool for a query of this tenant.
     pub(super) fn of(&self, tenant: &TenantId) -> Arc<dyn MemoryPool> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tenants = self.tenants.lock();
         if let Some(running) = tenants.get(tenant).and_then(Weak::upgrade) {
             return running;
         }

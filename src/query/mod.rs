@@ -5,12 +5,12 @@
 //! 2. `tokens`, `dialect`: bound what parsing costs.
 //! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
 //! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
-//! 5. `tables`, `functions`, `json`: what there is to read and to call.  `objects`, `columns`: what a table
-//!    consists of.
-//! 6. `expression_size`, `grouping_sets`: bound what a plan may become, and refuse what it would answer wrongly.
+//! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table, and
+//!    their columns.
+//! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `projection_aliases`, `constants`, `rules`: corrections of the planner.
-//! 9. `interrupt`, `memory`: end joins that compute for long without a pause, and bound what a tenant takes.
+//! 9. `interrupt`, `memory`: end joins that compute for long without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
 //! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.
 //! 12. `failure`: what a client may learn of an error.

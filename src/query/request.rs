@@ -11,7 +11,7 @@ use crate::key::{StreamName, Streams, TenantId};
 /// How long the text of a query may be.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What a query may read: the streams of one tenant that somebody permits. The engine knows no other source.
+/// What a query may read: the streams of one tenant that [`Access`] permits. The engine reads nothing else.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// Whose streams.
@@ -20,12 +20,12 @@ pub struct Scope {
     pub access: Arc<dyn Access>,
 }
 
-/// Says which streams a query may read, as of the moment it is asked.
+/// Decides which streams a query may read, at the moment of each call.
 pub trait Access: Debug + Send + Sync {
-    /// Whether `stream` may be known of.
+    /// Whether the query may learn that `stream` exists.
     fn allows(&self, stream: &StreamName) -> bool;
 
-    /// The same for a stream that the query names, and reads from now on if it may.
+    /// The same for a stream that the query names, and reads from now on if that is permitted.
     fn touch(&self, stream: &StreamName) -> bool {
         self.allows(stream)
     }

@@ -1,4 +1,4 @@
-//! The answer: encoded rows as they come, and the end of the work when nobody reads them any more.
+//! The answer: encoded rows as they come, and the end of the work when the reader is gone.
 
 use std::fmt;
 use std::pin::Pin;
@@ -40,7 +40,7 @@ impl Format {
 pub(super) enum Part {
     /// Encoded rows.
     Bytes(Bytes),
-    /// All rows were sent. Without this the answer is not whole, whatever made the sender stop.
+    /// All rows were sent. Without this part the answer is not complete.
     End,
 }
 
@@ -75,8 +75,8 @@ impl Drop for Stop {
     }
 }
 
-/// The encoded rows of one query. Dropping it stops the query. An `Err` item means that the answer is not whole: the
-/// body must be cut, not closed; nothing follows it.
+/// The encoded rows of one query. Dropping it stops the query. An `Err` item is the last one and means that the answer is not
+/// complete: the body must be cut, not closed.
 pub struct Rows {
     format: Format,
     first: Option<Part>,
@@ -91,7 +91,7 @@ impl Rows {
         Ok(Self { format, first: Some(first), parts, done: false, stop })
     }
 
-    /// What stops the work even while nobody reads the rows.
+    /// A handle that stops the work, also while the rows are not being read.
     pub fn stopper(&self) -> Stopper {
         self.stop.0.clone()
     }

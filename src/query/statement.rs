@@ -1,4 +1,4 @@
-//! The guard: one read-only statement of bounded depth, told from the very syntax tree that is then planned.
+//! The guard: one read-only statement of bounded depth, checked on the syntax tree that is then planned.
 //!
 //! A text of 64 KiB can hold an expression of 30,000 levels. Parsing that is a loop, but dropping or visiting it is a
 //! recursion that would overflow an ordinary stack and end the process. So a statement is parsed, measured and, when it

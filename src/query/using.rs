@@ -13,7 +13,6 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use datafusion::common::{Column, DataFusionError, JoinType, Result, SchemaError, plan_err};
 use datafusion::functions::core::expr_fn::coalesce;
@@ -24,6 +23,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins,
     VisitMut, VisitorMut, visit_expressions,
 };
+use parking_lot::Mutex;
 
 use crate::error::Error;
 
@@ -80,7 +80,7 @@ impl VisitorMut for Mark {
     }
 }
 
-/// Counts the joins that merge columns, and tells whether the left side's column is the shared one in all of them.
+/// Counts the joins that merge columns, and finds whether the left side's column is the shared one in all of them.
 fn count(table: &TableWithJoins, merging: &mut usize, one_sided: &mut bool) {
     let relations = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
     for relation in relations {
@@ -176,7 +176,7 @@ impl MergeColumns {
         let DataFusionError::SchemaError(error, _) = error.find_root() else { return None };
         let SchemaError::FieldNotFound { field, .. } = &**error else { return None };
         let table = field.relation.as_ref()?;
-        let merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        let merged = self.merged.lock();
         merged.contains(&field.name).then(|| {
             let name = format!("{table}.{}", field.name);
             let name = &name[..name.floor_char_boundary(200)];
@@ -215,7 +215,7 @@ impl RelationPlanner for MergeColumns {
             }
             _ => shared(&left, &right)?,
         };
-        self.merged.lock().unwrap_or_else(PoisonError::into_inner).extend(names.iter().cloned());
+        self.merged.lock().extend(names.iter().cloned());
         // A column without a table could not be joined further with a table that has one of the same name.
         let table = format!("__using_{}", self.joins.fetch_add(1, Ordering::Relaxed));
         let plan = merge(left, right, kind, &names, &table)?;

@@ -133,12 +133,12 @@ impl Conflict {
         }
     }
 
-    /// The public error. The conflict stays its cause, so that whoever knows the batch can say which event it is about.
+    /// The public error. The conflict stays its cause, so that a caller that knows the batch can name the event.
     pub fn into_error(self) -> Error {
         Error::invalid(self.to_string()).caused_by(self)
     }
 
-    /// The same conflict, told of a value of the type `found`.
+    /// The same conflict, for a value of the type `found`.
     #[must_use]
     pub fn with(&self, found: FieldType) -> Self {
         match self {

@@ -266,7 +266,7 @@ mod tests {
         };
         let (old, new) = (with(1, OnInvalid::Reject), with(2, OnInvalid::Quarantine));
         assert!(new.holds(&old) && !old.holds(&new) && new.holds(&new.clone()));
-        // A file that was changed by hand counts, whatever its number.
+        // A file that was changed by hand counts, also without a new number.
         assert!(!new.holds(&with(2, OnInvalid::Reject)));
     }
 

@@ -11,7 +11,7 @@ use super::Field;
 use crate::error::Result;
 use crate::key::{KeyId, Label, StreamName, TenantId};
 
-/// Where the server writes rows about its own work. Whoever has such rows takes this trait, so that it needs to know
+/// Where the server writes rows about its own work. Callers take this trait, so that they need to know
 /// nothing of how events are stored.
 #[async_trait]
 pub trait SystemStream: Debug + Send + Sync {
