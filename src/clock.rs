@@ -1,9 +1,9 @@
 //! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 /// A source of the current time, in UTC with millisecond precision (the precision of stored documents).
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -71,13 +71,12 @@ impl ManualClock {
 
     /// Moves the clock forward (or back, with a negative `step`).
     pub fn advance(&self, step: TimeDelta) {
-        let mut now = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *now += step;
+        *self.0.lock() += step;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock()
     }
 }

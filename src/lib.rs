@@ -116,7 +116,7 @@ pub mod testing {
     pub use crate::documents::{Document, KeyDocument};
     pub use crate::store::bucket::{Stored, Written};
     pub use crate::sync::log::{LogEntry, trim};
-    pub use crate::sync::{Replica, Touched};
+    pub use crate::sync::{ChangedObject, Replica};
 
     /// Secrets that are imported.
     pub mod own {
@@ -133,6 +133,7 @@ pub mod testing {
 
     #[cfg(feature = "server")]
     mod server {
+        pub use crate::access::decide::{Decision, Facts, Found, TenantState, View, decide};
         pub use crate::access::limits::Cost;
         pub use crate::access::limits::gcra::{Gcra, Price};
         pub use crate::http::connection::HANG_UP_GRACE;

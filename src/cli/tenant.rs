@@ -195,7 +195,13 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
         TenantCommand::Resume { id } => show(args, &tenant(&id, &json!({ "suspended": [] }))?),
         TenantCommand::Delete { id } => {
             let answer = client.delete(&["tenants", id.as_str()], &[])?;
-            let words = format!("Tenant {id} is deleted and its keys are revoked. Its events stay in the store.");
+            let keys = match answer["keysToRevoke"].as_u64() {
+                Some(count) if count > 0 => {
+                    format!("its {count} keys are refused; the server goes on to revoke them")
+                }
+                _ => "its keys are revoked".to_owned(),
+            };
+            let words = format!("Tenant {id} is deleted and {keys}. Its events stay in the store.");
             output::print(&if args.json { output::json(&answer) } else { words })
         }
     }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_that_cannot_be_used_is_written_over_only_by_whoever_says_so() {
+    async fn a_document_that_cannot_be_used_is_overwritten_only_on_request() {
         let (tenants, id) = (tenants(), TenantId::default());
         let _ = tenants.bucket.create(&TenantDocument::object(&id), "{}".into()).await.unwrap();
         let careful = |found: Found<TenantDocument>| Ok(Edit::<TenantDocument, _>::Keep(found.usable()?.is_some()));

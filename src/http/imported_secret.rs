@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::app::App;
 use super::error::Problem;
 use crate::key::{Digest, Hint, KeyType, own};
-use crate::keystore::Brought;
+use crate::keystore::SuppliedSecret;
 
 /// An API key in clear text, wiped when dropped and silent in `Debug`.
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ pub fn imported_secret(
     api_key: Option<&PlainText>,
     digest: Option<DigestText>,
     hint: Option<HintText>,
-) -> Result<Option<Brought>, Problem> {
+) -> Result<Option<SuppliedSecret>, Problem> {
     let (digest, hint) = match (api_key, digest, hint) {
         (None, None, None) => return Ok(None),
         (Some(text), None, None) => own::judge(&text.0, key_type)?,
@@ -63,7 +63,7 @@ pub fn imported_secret(
         (None, None, Some(_)) => return Err(Problem::invalid("A hint needs the digest that it belongs to.")),
     };
     refuse_admin_token(app, &digest)?;
-    Ok(Some(Brought { digest, hint, own: true }))
+    Ok(Some(SuppliedSecret { digest, hint, own: true }))
 }
 
 /// The admin token must not be a key as well.

@@ -67,10 +67,10 @@ impl Lifetimes {
     /// [`WrongEnd`] when the expiry is refused.
     pub fn first_end(
         &self,
-        said: Option<Option<DateTime<Utc>>>,
+        requested: Option<Option<DateTime<Utc>>>,
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, WrongEnd> {
-        match said {
+        match requested {
             Some(end) => self.check_end(end, now).map(|()| end),
             None => {
                 let seconds = self.default_seconds.into_iter().chain(self.max_seconds).min();

@@ -1,9 +1,8 @@
-//! Many changes at once. What comes out is what would come out of one after the other; what is told to other nodes is told
-//! in batches, with one entry of the change log each.
+//! The engine for many changes. Results equal sequential execution; log entries are written per batch.
 //!
-//! A change is acknowledged after the entry of its batch. If the process ends before that, its names and keys are in the
-//! bucket all the same: this node finds them when it starts, the others when they look at everything, or when the same is
-//! asked again, because what is found unchanged is told of too.
+//! A change is acknowledged after the log entry of its batch. If the process ends before that, its names and keys are in the
+//! bucket all the same: this node finds them when it starts; the others find them at their next full reconcile, or when the
+//! same request is repeated, because unchanged keys are logged too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +11,24 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::Keystore;
-use super::adopt::Pending;
-use super::change::{Change, Done, Effect};
-use super::keys::{Broken, Brought, generate, patched, revoked};
-use super::lanes::{Lane, waves};
+use super::change::{Change, Done, Effect, Rotation};
+use super::create::OnPendingClaim;
+use super::keys::{OnUnreadable, patched, revoked};
 use super::outcomes::{Gate, Outcomes, is_unanswered};
 use super::rotation::rotated;
+use super::schedule::{ConflictGroup, schedule};
+use super::secret::{SuppliedSecret, generate};
 use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, NewKey, TenantId};
-use crate::sync::Touched;
+use crate::key::{ApiKey, KeyId, KeyPatch, NewKey, TenantId};
 use crate::sync::log::LogEntry;
 
 /// How many changes are written at once. More would make each wait longer for a store that is slow already.
 const WIDTH: usize = 32;
 /// The same for a local directory: the more, the more of them share what the disk does for each sync.
 const LOCAL_WIDTH: usize = 64;
+/// After so many changes in a row that the store did not answer, no other one is begun.
+const PATIENCE: usize = 32;
 /// How often a change is tried again that the store did not answer, if that does no harm.
 const SECOND_TRIES: usize = 1;
 /// How often a name is asked for again that another request of this node is about to give.
@@ -39,14 +40,25 @@ impl Keystore {
     /// Makes many changes in a tenant, many at a time, and gives an outcome for each, in their order. Changes of one key or
     /// one name are made one after the other. Each outcome stands for itself: an error is that of one change.
     ///
-    /// The errors are those of [`Keystore::adopt`], [`Keystore::update`], [`Keystore::rotate_to`] and
+    /// The errors are those of [`Keystore::issue_with_secret`], [`Keystore::update`], [`Keystore::rotate_to`] and
     /// [`Keystore::revoke`]; and [`ErrorKind::NotBegun`] for every change after the store has stopped answering.
     pub fn change_many(&self, context: &RequestContext, tenant: &TenantId, changes: Vec<Change>) -> Outcomes {
+        self.change_while_answered(context, tenant, changes, PATIENCE)
+    }
+
+    /// The same, until the store has not answered `patience` changes in a row.
+    pub(super) fn change_while_answered(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        changes: Vec<Change>,
+        patience: usize,
+    ) -> Outcomes {
         let (sender, receiver) = mpsc::channel(LogEntry::MAX_CHANGES);
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(patience));
         let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         let work = Work { keystore, context, tenant, gate: gate.clone() };
-        // Whoever asked may hang up: what is in the bucket must be told of all the same.
+        // The caller may hang up: what is in the bucket must be logged all the same.
         drop(self.running.spawn_change(work.run(changes, sender)));
         Outcomes { receiver, gate }
     }
@@ -83,33 +95,31 @@ impl Work {
         }
     }
 
-    /// Writes the documents of a batch, then tells of all of them at once.
+    /// Writes the documents of a batch, then logs all of them at once.
     async fn batch(&self, changes: Vec<Change>) -> Vec<Result<Done>> {
         let mut outcomes: Vec<(usize, Result<Done>)> = Vec::with_capacity(changes.len());
         let name_of = |id| self.keystore.cache.key(&self.tenant, id).map(|key| key.name.clone());
         let width = if self.keystore.bucket.is_directory() { LOCAL_WIDTH } else { WIDTH };
-        for lanes in waves(changes, name_of) {
-            let lanes = stream::iter(lanes).map(|lane| self.lane(lane).boxed()).buffer_unordered(width);
-            outcomes.extend(lanes.collect::<Vec<_>>().await.into_iter().flatten());
+        for groups in schedule(changes, name_of) {
+            let groups = stream::iter(groups).map(|group| self.group(group).boxed()).buffer_unordered(width);
+            outcomes.extend(groups.collect::<Vec<_>>().await.into_iter().flatten());
         }
         outcomes.sort_unstable_by_key(|(at, _)| *at);
         let mut outcomes: Vec<Result<Done>> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        let by = self.context.attribution();
-        let touched = |done: &Done| Touched::Key { tenant: self.tenant.clone(), key_id: done.key.key_id }.by(&by);
-        let touched: Vec<_> = outcomes.iter().flatten().map(touched).collect();
-        if touched.is_empty() {
+        let keys: Vec<KeyId> = outcomes.iter().flatten().map(|done| done.key.key_id).collect();
+        if keys.is_empty() {
             return outcomes;
         }
-        let told = self.keystore.replica.append(touched).await;
-        if let Ok(change_seq) = told
+        let logged = self.keystore.log_keys(&self.context, &self.tenant, &keys).await;
+        if let Ok(change_seq) = logged
             && outcomes.iter().flatten().any(|done| done.effect != Effect::Revoked)
         {
             self.keystore.replica.introduce(change_seq).await;
         }
-        self.gate.note(&told);
+        self.gate.note(&logged);
         for outcome in &mut outcomes {
             if let Ok(done) = outcome {
-                match &told {
+                match &logged {
                     Ok(change_seq) => done.change_seq = *change_seq,
                     Err(error) => *outcome = Err(Error::new(error.kind(), error.message())),
                 }
@@ -118,9 +128,9 @@ impl Work {
         outcomes
     }
 
-    async fn lane(&self, lane: Lane) -> Vec<(usize, Result<Done>)> {
-        let mut outcomes = Vec::with_capacity(lane.len());
-        for (at, change) in lane {
+    async fn group(&self, group: ConflictGroup) -> Vec<(usize, Result<Done>)> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (at, change) in group {
             let outcome = if self.gate.is_closed() { Err(not_begun()) } else { self.patiently(change).await };
             self.gate.note(&outcome);
             outcomes.push((at, outcome));
@@ -143,25 +153,34 @@ impl Work {
     async fn change(&self, change: Change) -> Result<Done> {
         let (keystore, tenant) = (&self.keystore, &self.tenant);
         match change {
-            Change::Issue { new, secret: Some(secret) } => self.adopt(*new, secret).await,
-            Change::Issue { new, secret: None } => {
+            Change::Issue { new, secret: Some(secret), active } => self.issue_with_secret(*new, secret, active).await,
+            Change::Issue { new, secret: None, active } => {
                 let secret = generate(new.key_type)?;
-                let brought = Brought::of(&secret);
-                let issue = keystore.adopt_document(&self.context, tenant.clone(), *new, brought, Pending::Refuse);
+                let supplied = SuppliedSecret::of(&secret);
+                let issue = keystore.write_new_key(
+                    &self.context,
+                    tenant.clone(),
+                    *new,
+                    supplied,
+                    active,
+                    OnPendingClaim::Refuse,
+                );
                 let key = issue.await?;
                 Ok(Done { secret: Some(secret), ..Done::new(key, Effect::Issued) })
             }
-            Change::Update { id, patch } => {
+            Change::Update { id, patch, rotation: None, expected_rev } => {
                 keystore.check_end(tenant, &patch).await?;
-                self.swap(id, Broken::Refuse, Effect::Updated, patched(*patch)).await
+                self.swap(id, expected_rev, OnUnreadable::Refuse, Effect::Updated, patched(*patch)).await
             }
-            Change::Rotate { id, secret, overlap } => {
-                let _held = keystore.hold(&secret, Some((tenant, id)))?;
-                let change = rotated(secret, keystore.clock.now(), overlap)?;
-                self.swap(id, Broken::Refuse, Effect::Rotated, change).await
+            Change::Update { id, patch, rotation: Some(Rotation { secret, overlap }), expected_rev } => {
+                keystore.check_end(tenant, &patch).await?;
+                let _reserved = keystore.reserve_secret(&secret, Some((tenant, id)))?;
+                let (patch, rotate) = (patched(*patch), rotated(secret, keystore.clock.now(), overlap)?);
+                let change = |key: &mut ApiKey| patch(key).and_then(|()| rotate(key));
+                self.swap(id, expected_rev, OnUnreadable::Refuse, Effect::Rotated, change).await
             }
             Change::Revoke { id } => {
-                let revocation = self.swap(id, Broken::Overwrite, Effect::Revoked, revoked);
+                let revocation = self.swap(id, None, OnUnreadable::Overwrite, Effect::Revoked, revoked);
                 keystore.refusing(&self.context, tenant, id, None, revocation).await
             }
         }
@@ -170,29 +189,42 @@ impl Work {
     async fn swap(
         &self,
         id: KeyId,
-        broken: Broken,
+        expected_rev: Option<u64>,
+        on_unreadable: OnUnreadable,
         effect: Effect,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Done> {
-        self.keystore.tenant_anywhere(&self.tenant).await?;
-        let swapped = self.keystore.swap(&self.context, self.tenant.clone(), id, None, broken, change).await?;
-        Ok(Done::new(swapped.key, if swapped.is_changed { effect } else { Effect::Unchanged }))
+        let (keystore, tenant) = (&self.keystore, &self.tenant);
+        keystore.tenant_read_through(tenant).await?;
+        match keystore.swap(&self.context, tenant.clone(), id, expected_rev, on_unreadable, &change).await {
+            Ok(swapped) => Ok(Done::new(swapped.key, if swapped.is_changed { effect } else { Effect::Unchanged })),
+            Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
+                // The first try may have been carried out without an answer: then the key has the requested state.
+                keystore.replica.refresh(tenant, id).await?;
+                let key = keystore.find(tenant, id)?;
+                let mut again = ApiKey::clone(&key);
+                change(&mut again)?;
+                if again == *key { Ok(Done::new(key, Effect::Unchanged)) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Issues a key for a secret that its owner keeps: whoever asks again, after whatever interruption, gets the same key.
-    async fn adopt(&self, new: NewKey, secret: Brought) -> Result<Done> {
+    /// Issues a key for a secret that its owner keeps: the same request again, after any interruption, gets the same key.
+    async fn issue_with_secret(&self, new: NewKey, secret: SuppliedSecret, active: bool) -> Result<Done> {
         let keystore = &self.keystore;
         for _ in 0..TRIES {
             if let Some(key) = keystore.same(&self.tenant, &new, &secret) {
-                return Ok(Done::new(key, Effect::Unchanged));
+                return self.found(key, active).await;
             }
             let (tenant, new) = (self.tenant.clone(), new.clone());
-            let issue = keystore.adopt_document(&self.context, tenant, new.clone(), secret, Pending::Finish);
+            let issue =
+                keystore.write_new_key(&self.context, tenant, new.clone(), secret, active, OnPendingClaim::Finish);
             match issue.await {
                 Ok(key) => return Ok(Done::new(key, Effect::Issued)),
                 Err(error) if is_taken(&error) => {
                     if let Some(key) = keystore.same(&self.tenant, &new, &secret) {
-                        return Ok(Done::new(key, Effect::Unchanged));
+                        return self.found(key, active).await;
                     }
                     match keystore.cache.named(&self.tenant, &new.name) {
                         Some(key) if key.digest.verify(&secret.digest) => return Err(differs()),
@@ -204,7 +236,16 @@ impl Work {
                 Err(error) => return Err(error),
             }
         }
-        Err(super::claim::duplicate())
+        Err(super::claim::duplicate_name())
+    }
+
+    /// What an issue comes to whose key is there already: one that has to be disabled is, any other state stays.
+    async fn found(&self, key: Arc<ApiKey>, active: bool) -> Result<Done> {
+        if active {
+            return Ok(Done::new(key, Effect::Unchanged));
+        }
+        let disable = patched(KeyPatch { active: Some(false), ..KeyPatch::default() });
+        self.swap(key.key_id, None, OnUnreadable::Refuse, Effect::Updated, disable).await
     }
 }
 

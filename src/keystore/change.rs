@@ -5,41 +5,47 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::Keystore;
-use super::keys::Brought;
+use super::secret::SuppliedSecret;
 use crate::key::{ApiKey, KeyId, KeyPatch, NewKey, PlainSecret, TenantId};
 
 /// One of many changes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Change {
-    /// Issue a key: for a secret that somebody has already, or for one that is made now.
+    /// Issue a key: for a secret that exists, or for one that is made now.
     Issue {
-        /// What is said about it.
+        /// Its name, type and settings.
         new: Box<NewKey>,
         /// The secret that it is for. With one, the same issue again is no error: see [`Effect::Unchanged`].
-        secret: Option<Brought>,
+        secret: Option<SuppliedSecret>,
+        /// Whether it works at once; otherwise it is disabled from the start.
+        active: bool,
     },
-    /// Change a key.
+    /// Change a key, its secret included, in one write.
     Update {
         /// Which key.
         id: KeyId,
         /// What to change.
         patch: Box<KeyPatch>,
-    },
-    /// Give a key a secret that somebody has already.
-    Rotate {
-        /// Which key.
-        id: KeyId,
-        /// Its new secret.
-        secret: Brought,
-        /// How long the old one works on.
-        overlap: TimeDelta,
+        /// The secret that it gets.
+        rotation: Option<Rotation>,
+        /// The revision that the change is for: at any other it is [`crate::ErrorKind::PreconditionFailed`].
+        expected_rev: Option<u64>,
     },
     /// Revoke a key.
     Revoke {
         /// Which key.
         id: KeyId,
     },
+}
+
+/// A secret that exists and takes the place of the one that a key has.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    /// The new secret.
+    pub secret: SuppliedSecret,
+    /// How long the old one works on.
+    pub overlap: TimeDelta,
 }
 
 /// What a change came to.
@@ -54,7 +60,7 @@ pub enum Effect {
     Rotated,
     /// The key is revoked.
     Revoked,
-    /// It was so already: a live key of that name, secret and settings, a key as the patch wants it, a revoked key.
+    /// The key already had the requested state.
     Unchanged,
 }
 
@@ -71,7 +77,7 @@ impl Effect {
     }
 }
 
-/// A change that is durable and told of.
+/// A change that is durable and logged.
 #[derive(Debug)]
 pub struct Done {
     /// The key as it is now.
@@ -92,16 +98,16 @@ impl Done {
 }
 
 impl Keystore {
-    /// The live key that an issue would make, if it is there already: its name, its secret, and all that is said of it.
-    pub(super) fn same(&self, tenant: &TenantId, new: &NewKey, secret: &Brought) -> Option<Arc<ApiKey>> {
+    /// The live key that an issue would make, if it is there already: the same name, secret and settings.
+    pub(super) fn same(&self, tenant: &TenantId, new: &NewKey, secret: &SuppliedSecret) -> Option<Arc<ApiKey>> {
         self.cache.named(tenant, &new.name).filter(|key| is_same(key, new, secret))
     }
 }
 
-/// Whether a key is what an issue would make. Its state is no part of that: whoever disabled it since meant it.
-pub(super) fn is_same(key: &ApiKey, new: &NewKey, secret: &Brought) -> bool {
+/// Whether a key is what an issue would make. Its state does not count: an admin may have disabled it since.
+pub(super) fn is_same(key: &ApiKey, new: &NewKey, secret: &SuppliedSecret) -> bool {
     key.is_live()
         && key.digest.verify(&secret.digest)
         && (&key.name, key.key_type, &key.settings) == (&new.name, new.key_type, &new.settings)
-        && new.expires_at.is_none_or(|said| said == key.expires_at) // Else it is what the tenant said by then.
+        && new.expires_at.is_none_or(|end| end == key.expires_at) // Without one, the tenant set it then.
 }

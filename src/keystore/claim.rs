@@ -2,12 +2,12 @@
 //!
 //! A claim is an object that is created and never changed; those on one name form a chain of generations, and the highest
 //! one holds the name. Taking over is creating the next generation, which exactly one taker can. It is safe without any
-//! clock: whoever claims generation `b` reads the keys of all lower claims *after* creating its own, and whoever wrote a
+//! clock: the claimant of generation `b` reads the keys of all lower claims *after* creating its own, and the writer of a
 //! key looks for a higher generation *after* writing it, so of two claimants at least one sees the other. The age of a
 //! claim only says how long to wait for a key that may never come.
 //!
-//! A claim names its key, and the document of that key can be created once. So whoever brings a secret along need not wait
-//! for a claimant that may have ended: it writes the key of the claim itself, and of the two one is told that it is there.
+//! A claim names its key, and the document of that key can be created once. So a request with a secret of its own need not
+//! wait for a claimant that may have crashed: it writes the key of the claim itself, and the loser finds it there.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,10 +25,10 @@ use crate::layout::{self, ObjectName};
 use crate::store::Written;
 
 const VERSION: u32 = 1;
-/// How long a claim holds a name for a key that is not there: nobody needs that long to write it.
+/// How long a claim holds a name for a key that is not there: writing one never takes so long.
 const GRACE: TimeDelta = TimeDelta::seconds(120);
-/// The first generation is never removed: that a name was used before is told by failing to create it. Nor is the second:
-/// whoever holds the first is overtaken as soon as there is a second, so that it need not list.
+/// The first generation is never removed: failing to create it shows that the name was used before. Nor is the second: it
+/// overtakes the first, so that the holder of the first need not list.
 const FIRST: u64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,23 +48,30 @@ pub(super) struct Claim<'a> {
     generation: u64,
 }
 
-/// What claiming a name comes to.
+/// How an attempt to claim a name ended.
 #[derive(Debug)]
-pub(super) enum Stake<'a> {
-    /// The name is ours to give.
-    Mine(Claim<'a>),
+pub(super) enum ClaimAttempt<'a> {
+    /// The name may be given to the key.
+    Won(Claim<'a>),
     /// A live key has it; which one is not known when a document was broken by hand.
     Held(Option<KeyId>),
-    /// Somebody has claimed it for a key that is not there yet, and may still come for so long.
-    Pending(Claim<'a>, Option<KeyId>, TimeDelta),
+    /// It is claimed for a key that is not written yet.
+    Pending {
+        /// That claim.
+        claim: Claim<'a>,
+        /// Its key; not known when the claim was broken by hand.
+        key_id: Option<KeyId>,
+        /// How long the key may still come.
+        wait: TimeDelta,
+    },
 }
 
 /// What a claim that is there means for the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum ClaimState {
     /// A live key has the name through it.
     Held(Option<KeyId>),
-    /// Its key is not there yet, and may still come for so long.
+    /// Its key is not written yet, and may still come for so long.
     Pending(Option<KeyId>, TimeDelta),
     /// Its key is revoked, or never came.
     Free,
@@ -77,54 +84,46 @@ impl Claim<'_> {
 }
 
 impl Keystore {
-    /// Claims a name for a key that is not written yet.
-    ///
-    /// # Errors
-    /// [`ErrorKind::DuplicateKeyName`] when a live key has the name, or may be about to: then with the time after which
-    /// to try again. [`ErrorKind::Unavailable`] when the store does not answer.
-    pub(super) async fn claim<'a>(&self, tenant: &'a TenantId, name: &'a KeyName, key_id: KeyId) -> Result<Claim<'a>> {
-        match self.stake(tenant, name, key_id).await? {
-            Stake::Mine(claim) => Ok(claim),
-            Stake::Held(_) => Err(duplicate()),
-            Stake::Pending(_, _, rest) => Err(pending(rest)),
-        }
-    }
-
-    /// Claims a name, or says who is in the way.
+    /// Claims a name for a key that is not written yet, or says who is in the way.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub(super) async fn stake<'a>(&self, tenant: &'a TenantId, name: &'a KeyName, key_id: KeyId) -> Result<Stake<'a>> {
+    pub(super) async fn attempt_claim<'a>(
+        &self,
+        tenant: &'a TenantId,
+        name: &'a KeyName,
+        key_id: KeyId,
+    ) -> Result<ClaimAttempt<'a>> {
         let body = self.claim_document(key_id);
         let mut claim = Claim { tenant, name, generation: FIRST };
         let mut contention = Contention::over("the name of the key");
         loop {
             if self.bucket.create(&claim.object(claim.generation), body.clone()).await? == Written::Done {
                 // Only now is it certain that no lower claimant can write its key unseen.
-                return Ok(match self.lower(&claim).await? {
-                    Some(holder) => Stake::Held(holder),
-                    None => Stake::Mine(claim),
+                return Ok(match self.lower_holder(&claim).await? {
+                    Some(holder) => ClaimAttempt::Held(holder),
+                    None => ClaimAttempt::Won(claim),
                 });
             }
-            match self.standing(&claim, FIRST..u64::MAX).await? {
-                (Standing::Held(holder), _) => return Ok(Stake::Held(holder)),
-                (Standing::Pending(key_id, rest), top) => {
-                    return Ok(Stake::Pending(Claim { generation: top, ..claim }, key_id, rest));
+            match self.claim_state(&claim, FIRST..u64::MAX).await? {
+                (ClaimState::Held(holder), _) => return Ok(ClaimAttempt::Held(holder)),
+                (ClaimState::Pending(key_id, rest), top) => {
+                    return Ok(ClaimAttempt::Pending { claim: Claim { generation: top, ..claim }, key_id, wait: rest });
                 }
-                (Standing::Free, top) => claim.generation = top + 1,
+                (ClaimState::Free, top) => claim.generation = top + 1,
             }
             contention.lost().await?;
         }
     }
 
-    /// Who holds the name through a lower claim, if anybody does.
-    pub(super) async fn lower(&self, claim: &Claim<'_>) -> Result<Option<Option<KeyId>>> {
+    /// The key that holds the name through a lower claim; the inner `None` is a key that is not known.
+    pub(super) async fn lower_holder(&self, claim: &Claim<'_>) -> Result<Option<Option<KeyId>>> {
         if claim.generation == FIRST {
             return Ok(None);
         }
-        Ok(match self.standing(claim, FIRST..claim.generation).await?.0 {
-            Standing::Held(holder) => Some(holder),
-            Standing::Pending(..) | Standing::Free => None,
+        Ok(match self.claim_state(claim, FIRST..claim.generation).await?.0 {
+            ClaimState::Held(holder) => Some(holder),
+            ClaimState::Pending(..) | ClaimState::Free => None,
         })
     }
 
@@ -149,40 +148,40 @@ impl Keystore {
     }
 
     /// What the claims of some generations mean together, and the highest generation there is.
-    async fn standing(&self, claim: &Claim<'_>, of: std::ops::Range<u64>) -> Result<(Standing, u64)> {
+    async fn claim_state(&self, claim: &Claim<'_>, of: std::ops::Range<u64>) -> Result<(ClaimState, u64)> {
         let generations = self.generations(claim).await?;
         let top = generations.iter().map(|(generation, _)| *generation).max().unwrap_or(0);
         let asked = generations.into_iter().filter(|(generation, _)| of.contains(generation));
-        let judged: FuturesUnordered<_> =
-            asked.map(async |(generation, at)| Ok((generation, self.judge(claim, generation, at).await?))).collect();
-        let judged: Vec<(u64, Standing)> = judged.try_collect().await?;
-        if let Some((_, held)) = judged.iter().find(|(_, standing)| matches!(standing, Standing::Held(_))) {
+        let states: FuturesUnordered<_> =
+            asked.map(async |(generation, at)| Ok((generation, self.state_of(claim, generation, at).await?))).collect();
+        let states: Vec<(u64, ClaimState)> = states.try_collect().await?;
+        if let Some((_, held)) = states.iter().find(|(_, state)| matches!(state, ClaimState::Held(_))) {
             return Ok((*held, top));
         }
         // A lower claimant whose key is not there yet will find itself overtaken: only the highest is waited for.
-        let highest = judged.into_iter().find(|(generation, _)| *generation == top);
-        Ok((highest.map_or(Standing::Free, |(_, standing)| standing), top))
+        let highest = states.into_iter().find(|(generation, _)| *generation == top);
+        Ok((highest.map_or(ClaimState::Free, |(_, state)| state), top))
     }
 
-    async fn judge(&self, claim: &Claim<'_>, generation: u64, written_at: DateTime<Utc>) -> Result<Standing> {
+    async fn state_of(&self, claim: &Claim<'_>, generation: u64, written_at: DateTime<Utc>) -> Result<ClaimState> {
         let document = match self.bucket.read(&claim.object(generation)).await {
             Ok(Some(stored)) => serde_json::from_slice::<ClaimDocument>(&stored.body).ok(),
-            Ok(None) => return Ok(Standing::Free),
+            Ok(None) => return Ok(ClaimState::Free),
             Err(error) if error.kind() == ErrorKind::Corrupt => None,
             Err(error) => return Err(error),
         };
         let waiting_since = |at: DateTime<Utc>, key_id: Option<KeyId>| {
             let rest = GRACE - (self.clock.now() - at);
-            if rest > TimeDelta::zero() { Standing::Pending(key_id, rest.min(GRACE)) } else { Standing::Free }
+            if rest > TimeDelta::zero() { ClaimState::Pending(key_id, rest.min(GRACE)) } else { ClaimState::Free }
         };
         let Some(document) = document.filter(|document| document.version == VERSION) else {
-            return Ok(waiting_since(written_at, None)); // Broken by hand: whose it was is not known.
+            return Ok(waiting_since(written_at, None)); // OnUnreadable by hand: whose it was is not known.
         };
         Ok(match self.keys.read(&(claim.tenant.clone(), document.key_id)).await?.found {
             Found::Absent => waiting_since(document.at, Some(document.key_id)),
-            Found::Usable(stored) if !stored.key.is_live() || stored.key.name != *claim.name => Standing::Free,
+            Found::Usable(stored) if !stored.key.is_live() || stored.key.name != *claim.name => ClaimState::Free,
             // A broken document may belong to a key that still works somewhere.
-            Found::Usable(_) | Found::Unusable(_) => Standing::Held(Some(document.key_id)),
+            Found::Usable(_) | Found::Unusable(_) => ClaimState::Held(Some(document.key_id)),
         })
     }
 
@@ -203,15 +202,11 @@ impl Keystore {
     }
 }
 
-pub(super) fn duplicate() -> Error {
+pub(super) fn duplicate_name() -> Error {
     Error::new(ErrorKind::DuplicateKeyName, "a live key of this tenant has that name")
 }
 
-pub(super) fn twin() -> Error {
-    Error::new(ErrorKind::DuplicateApiKey, "another key has this secret, or had it")
-}
-
-pub(super) fn pending(rest: TimeDelta) -> Error {
-    let message = "somebody may be about to write a key of that name";
-    Error::new(ErrorKind::DuplicateKeyName, message).retry_after(rest.to_std().unwrap_or_default())
+pub(super) fn name_is_pending(wait: TimeDelta) -> Error {
+    let message = "another request may be about to write a key of that name";
+    Error::new(ErrorKind::DuplicateKeyName, message).retry_after(wait.to_std().unwrap_or_default())
 }

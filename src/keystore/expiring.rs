@@ -1,8 +1,7 @@
 //! How many keys will expire soon.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::Keystore;
@@ -26,25 +25,19 @@ impl Default for Expiring {
     }
 }
 
-impl Expiring {
-    fn last(&self) -> MutexGuard<'_, Option<(DateTime<Utc>, usize)>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Keystore {
-    /// How many live keys expire within seven days, as of at most ten seconds ago. Counts on a thread where that holds
-    /// nobody up; whoever asks meanwhile waits for the same count.
+    /// How many live keys expire within seven days, as of at most ten seconds ago. Counts on a
+    /// thread for blocking work; concurrent callers share one count.
     pub async fn expiring_soon(&self) -> usize {
         let _turn = self.expiring.turn.acquire().await;
         let now = self.clock.now();
-        let last = *self.expiring.last();
+        let last = *self.expiring.last.lock();
         if let Some((_, count)) = last.filter(|(at, _)| (now - *at).abs() < GOOD_FOR) {
             return count;
         }
         let this = self.clone();
         let count = tokio::task::spawn_blocking(move || this.count_expiring(now)).await.unwrap_or_default();
-        *self.expiring.last() = Some((now, count));
+        *self.expiring.last.lock() = Some((now, count));
         count
     }
 

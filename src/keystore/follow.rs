@@ -68,7 +68,7 @@ impl Keystore {
 
     /// What a node does beside polling. Each piece may take minutes.
     async fn maintain(self) {
-        tokio::join!(self.retry_revocations_regularly(), async {
+        tokio::join!(self.retry_revocations_regularly(), self.finish_deletions_regularly(), async {
             tokio::select! {
                 () = self.running.ending() => {} // All of it may be cut short.
                 () = self.maintain_regularly() => {}
@@ -90,6 +90,9 @@ impl Keystore {
             }
             if first_snapshot.take_if(|due| Instant::now() >= *due).is_some() {
                 self.compact().await;
+                if let Err(error) = self.find_unfinished_deletions().await {
+                    tracing::warn!("whether deletions of tenants are finished is not known: {error:?}");
+                }
             }
             if self.replica.needs_snapshot_soon() && reconcile_at > Instant::now() + NEXT_SNAPSHOT {
                 reconcile_at = Instant::now() + sync::up_to(NEXT_SNAPSHOT);
@@ -113,6 +116,7 @@ impl Keystore {
         if counts.changed + counts.removed > 0 {
             tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
         }
+        self.find_unfinished_deletions().await?;
         self.purge().await?;
         self.compact().await;
         self.replica.sweep().await
@@ -125,13 +129,15 @@ impl Keystore {
         }
     }
 
-    /// One round by hand: takes in changes, repeats revocations that are not durable, and publishes what was applied.
+    /// One round by hand: takes in changes, repeats revocations that are not durable, logs changes that are not logged, and publishes what was applied.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn poll(&self) -> Result<()> {
         self.catch_up().await?;
         self.retry_revocations().await?;
+        self.log_remaining().await?;
+        self.finish_deletions().await?;
         self.replica.publish().await
     }
 

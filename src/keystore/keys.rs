@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::Keystore;
-use super::adopt::Pending;
+use super::create::OnPendingClaim;
+use super::secret::{SuppliedSecret, generate};
 use crate::documents::{Edit, Found, RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyPatch, KeyState, KeyType, NewKey, PlainSecret, TenantId};
-use crate::sync::Touched;
+use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, NewKey, PlainSecret, TenantId};
 
 /// What to do about a document that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum OnUnreadable {
     /// An operator must look at it.
     Refuse,
     /// Write the key as this node holds it: a key that still works must never be beyond revocation.
@@ -40,6 +40,14 @@ pub(super) fn refuse_revoked(key: &ApiKey) -> Result<()> {
     }
 }
 
+/// Refuses a change of another revision than the one that the key has.
+pub(super) fn check_rev(key: &ApiKey, expected_rev: Option<u64>) -> Result<()> {
+    if expected_rev.is_some_and(|rev| rev != key.rev) {
+        return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
+    }
+    Ok(())
+}
+
 /// A key that was just issued, and the only sight of its secret.
 #[derive(Debug)]
 pub struct Issued {
@@ -49,27 +57,6 @@ pub struct Issued {
     pub secret: PlainSecret,
     /// The number of the change in the log, for [`crate::sync::Replica::receipt`].
     pub change_seq: u64,
-}
-
-/// What a keystore needs to know of a secret.
-#[derive(Debug, Clone, Copy)]
-pub struct Brought {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its last characters.
-    pub hint: Hint,
-    /// Whether somebody brought it along.
-    pub own: bool,
-}
-
-impl Brought {
-    pub(super) fn of(secret: &PlainSecret) -> Self {
-        Self { digest: secret.digest(), hint: secret.hint(), own: false }
-    }
-}
-
-pub(super) fn generate(key_type: KeyType) -> Result<PlainSecret> {
-    PlainSecret::generate(key_type).map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))
 }
 
 /// A key or tenant that was just changed.
@@ -88,51 +75,48 @@ impl Keystore {
     /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when
     /// a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the past, or
     /// later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist,
-    /// but nobody knows its secret.
+    /// but its secret is lost.
     pub async fn issue(&self, context: &RequestContext, tenant: &TenantId, new: NewKey) -> Result<Issued> {
-        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        self.to_the_end(async move { this.issue_now(&context, tenant, new).await }).await
-    }
-
-    async fn issue_now(&self, context: &RequestContext, tenant: TenantId, new: NewKey) -> Result<Issued> {
         let secret = generate(new.key_type)?;
-        let issued = self.adopt_now(context, tenant, new, Brought::of(&secret), Pending::Refuse).await?;
+        let issued = self.create_key(context, tenant, new, SuppliedSecret::of(&secret)).await?;
         Ok(Issued { key: issued.value, secret, change_seq: issued.change_seq })
     }
 
-    /// Issues a key for a secret that somebody has already.
+    /// Issues a key for a secret that exists.
     ///
     /// # Errors
     /// As for [`Keystore::issue`]; [`ErrorKind::DuplicateApiKey`] when the secret is another key's, or was.
-    pub async fn adopt(
+    pub async fn issue_with_secret(
         &self,
         context: &RequestContext,
         tenant: &TenantId,
         new: NewKey,
-        secret: Brought,
+        secret: SuppliedSecret,
     ) -> Result<Changed<ApiKey>> {
-        // What people bring may have arrived elsewhere a moment ago.
+        // It may have been given to another key elsewhere a moment ago.
         self.catch_up().await?;
-        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        self.to_the_end(async move { this.adopt_now(&context, tenant, new, secret, Pending::Refuse).await }).await
+        self.create_key(context, tenant, new, secret).await
     }
 
-    pub(super) async fn adopt_now(
+    /// Writes a key and logs it.
+    async fn create_key(
         &self,
         context: &RequestContext,
-        tenant: TenantId,
+        tenant: &TenantId,
         new: NewKey,
-        secret: Brought,
-        others: Pending,
+        secret: SuppliedSecret,
     ) -> Result<Changed<ApiKey>> {
-        let key = self.adopt_document(context, tenant, new, secret, others).await?;
-        let touched = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id }.by(&context.attribution());
-        let change_seq = self.replica.append(vec![touched]).await?;
-        self.replica.introduce(change_seq).await;
-        Ok(Changed { value: key, change_seq })
+        let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
+        self.run_to_completion(async move {
+            let key = this.write_new_key(&context, tenant, new, secret, true, OnPendingClaim::Refuse).await?;
+            let change_seq = this.log_keys(&context, &key.tenant, &[key.key_id]).await?;
+            this.replica.introduce(change_seq).await;
+            Ok(Changed { value: key, change_seq })
+        })
+        .await
     }
 
-    /// Changes a key; with `expected_rev` only if nobody changed it since that revision was read.
+    /// Changes a key; with `expected_rev` only if it still has that revision.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::KeyRevoked`], [`ErrorKind::PreconditionFailed`],
@@ -148,13 +132,13 @@ impl Keystore {
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
         self.check_end(tenant, &patch).await?;
-        self.change(context, tenant, id, expected_rev, Broken::Refuse, patched(patch)).await
+        self.change(context, tenant, id, expected_rev, OnUnreadable::Refuse, patched(patch)).await
     }
 
     /// Refuses a patch by which a key would end in the past, or later than the keys of its tenant may.
     pub(super) async fn check_end(&self, tenant: &TenantId, patch: &KeyPatch) -> Result<()> {
         let Some(end) = patch.expires_at else { return Ok(()) };
-        let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
+        let lifetimes = self.tenant_read_through(tenant).await?.lifetimes;
         lifetimes.check_end(end, self.clock.now()).map_err(|error| Error::invalid(error.to_string()))
     }
 
@@ -172,8 +156,8 @@ impl Keystore {
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        // Whoever asked may hang up: a key that is refused here must then still be revoked everywhere, or let in again.
-        self.to_the_end(async move { this.revoke_now(&context, &tenant, id, expected_rev).await }).await
+        // The caller may hang up: a key that is refused here must still be revoked everywhere, or be admitted again.
+        self.run_to_completion(async move { this.revoke_now(&context, &tenant, id, expected_rev).await }).await
     }
 
     async fn revoke_now(
@@ -183,7 +167,7 @@ impl Keystore {
         id: KeyId,
         expected_rev: Option<u64>,
     ) -> Result<Changed<ApiKey>> {
-        let revocation = self.change(context, tenant, id, expected_rev, Broken::Overwrite, revoked);
+        let revocation = self.change(context, tenant, id, expected_rev, OnUnreadable::Overwrite, revoked);
         self.refusing(context, tenant, id, expected_rev, revocation).await
     }
 
@@ -224,29 +208,31 @@ impl Keystore {
         tenant: &TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
-        broken: Broken,
+        on_unreadable: OnUnreadable,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Changed<ApiKey>> {
-        self.tenant_anywhere(tenant).await?;
+        self.tenant_read_through(tenant).await?;
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
-        self.to_the_end(async move { this.change_now(&context, tenant, id, expected_rev, broken, change).await }).await
+        self.run_to_completion(async move {
+            this.change_now(&context, tenant, id, expected_rev, on_unreadable, change).await
+        })
+        .await
     }
 
-    /// Changes the document, then tells the other nodes. An unchanged document is told of too: whoever changed it may have
-    /// ended before it could.
+    /// Changes the document, then logs it. An unchanged document is logged too: the node that changed it may have
+    /// crashed before it could.
     pub(super) async fn change_now(
         &self,
         context: &RequestContext,
         tenant: TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
-        broken: Broken,
+        on_unreadable: OnUnreadable,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Changed<ApiKey>> {
-        let value = self.swap(context, tenant.clone(), id, expected_rev, broken, change).await?.key;
-        let touched = Touched::Key { tenant, key_id: id }.by(&context.attribution());
-        let change_seq = self.replica.append(vec![touched]).await?;
-        if broken == Broken::Refuse {
+        let value = self.swap(context, tenant.clone(), id, expected_rev, on_unreadable, change).await?.key;
+        let change_seq = self.log_keys(context, &tenant, &[id]).await?;
+        if on_unreadable == OnUnreadable::Refuse {
             self.replica.introduce(change_seq).await; // A revocation makes no secret work.
         }
         Ok(Changed { value, change_seq })
@@ -259,11 +245,11 @@ impl Keystore {
         tenant: TenantId,
         id: KeyId,
         expected_rev: Option<u64>,
-        broken: Broken,
+        on_unreadable: OnUnreadable,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Swapped> {
         let place = (tenant, id);
-        let edit = |found| self.edit(context, &place, expected_rev, broken, &change, found);
+        let edit = |found| self.edit(context, &place, expected_rev, on_unreadable, &change, found);
         let swapped = self.keys.update(&place, edit).await?;
         self.cache.put_key(swapped.key.clone());
         Ok(swapped)
@@ -275,13 +261,13 @@ impl Keystore {
         context: &RequestContext,
         (tenant, id): &(TenantId, KeyId),
         expected_rev: Option<u64>,
-        broken: Broken,
+        on_unreadable: OnUnreadable,
         change: impl Fn(&mut ApiKey) -> Result<()>,
         found: Found<StoredKey>,
     ) -> Result<Edit<StoredKey, Swapped>> {
         let held = self.cache.key(tenant, *id);
         let (mut stored, repairs) = match (found, &held) {
-            (Found::Unusable(_), Some(held)) if broken == Broken::Overwrite => {
+            (Found::Unusable(_), Some(held)) if on_unreadable == OnUnreadable::Overwrite => {
                 (StoredKey::new(ApiKey::clone(held)), true)
             }
             (found, _) => match found.usable()? {
@@ -294,9 +280,7 @@ impl Keystore {
                 }
             },
         };
-        if expected_rev.is_some_and(|rev| rev != stored.key.rev) {
-            return Err(Error::new(ErrorKind::PreconditionFailed, "the key was changed since that revision"));
-        }
+        check_rev(&stored.key, expected_rev)?;
         let before = stored.key.clone();
         change(&mut stored.key)?;
         // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.

@@ -85,7 +85,7 @@ impl Keystore {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] for a `limit` outside 1 to [`Keystore::MAX_PAGE`]; as for
-    /// [`Keystore::tenant_anywhere`] otherwise.
+    /// [`Keystore::tenant_read_through`] otherwise.
     pub async fn list(&self, tenant: &TenantId, filter: &Filter, after: Option<Cursor>, limit: usize) -> Result<Page> {
         self.list_where(tenant, filter, |_| true, after, limit).await
     }
@@ -105,7 +105,7 @@ impl Keystore {
         if !(1..=Self::MAX_PAGE).contains(&limit) {
             return Err(Error::invalid("limit must be from 1 to 1000"));
         }
-        self.tenant_anywhere(tenant).await?;
+        self.tenant_read_through(tenant).await?;
         let after = after.map(|cursor| cursor.0);
         let accepted = |key: &ApiKey| filter.accepts(key) && wanted(key);
         let mut keys = match filter.live_name() {

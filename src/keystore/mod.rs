@@ -1,52 +1,57 @@
 //! The keystore: the library's front door for everything that changes keys and tenants.
 //!
-//! 1. `keys`: issue, update, revoke.  `rotation`: a new secret, and whose it may be.
-//! 2. `adopt`: writing a key that is not there yet.  `claim`: why no name is given twice.
-//! 3. [`bulk`]: many changes, told of together.  [`change`], [`outcomes`]: what goes in, what comes back.  `lanes`: which of
+//! 1. `keys`: issue, update, revoke.  `secret`: what keys are given, each once.  `rotation`: a new secret for a key.
+//! 2. `create`: writing a key that is not there yet.  `claim`: why no name is given twice.
+//! 3. [`bulk`]: the engine for many changes.  [`change`], [`outcomes`]: what goes in, what comes back.  `schedule`: which of
 //!    them must wait for each other.
-//! 4. [`selection`]: the keys that a filter means.  [`rehearsal`]: what changes would do.
-//! 5. [`plan`]: from declared keys to the steps that make them so.  `apply`: taking those steps.
-//! 6. `tenants`: create, change, delete.
+//! 4. [`selection`]: the keys that a filter selects.  [`dry_run`]: what changes would do.
+//! 5. [`plan`]: from declared keys to the changes that make them so.  `apply`: doing those changes.
+//! 6. `tenants`: create and change.  `deletion`: a tombstone, and then the keys.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
-//!    not durable yet.  `running`: work that goes on when its caller stops waiting.
-//!    `streams`: telling other nodes of streams.
+//!    not durable yet.  `unlogged`: changes that are not logged yet.  `running`: work that goes on when its caller stops waiting.
+//!    `streams`: logging changes of streams.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
 //! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
 //! change half-way.
 
-mod adopt;
 mod apply;
 pub(crate) mod bulk;
 pub(crate) mod change;
 mod claim;
+mod create;
+mod deletion;
+pub(crate) mod dry_run;
 mod expiring;
 mod follow;
 mod keys;
-mod lanes;
 pub(crate) mod listing;
 pub(crate) mod outcomes;
 mod pending;
 pub(crate) mod plan;
 mod purge;
-pub(crate) mod rehearsal;
 mod rotation;
 mod running;
+mod schedule;
+mod secret;
 pub(crate) mod selection;
 mod streams;
 mod tenants;
+mod unlogged;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use apply::{StepOutcome, Wanted};
-pub use change::{Change, Done, Effect};
-pub use keys::{Brought, Changed, Issued};
+pub(crate) use apply::{Desired, StepOutcome};
+pub use change::{Change, Done, Effect, Rotation};
+pub use deletion::Deletion;
+pub use dry_run::DryRun;
+pub use keys::{Changed, Issued};
 pub use listing::{Cursor, Filter, Page};
 pub use outcomes::Outcomes;
-pub use rehearsal::Rehearsal;
+pub use secret::SuppliedSecret;
 pub use selection::{Selection, Unused};
 pub use tenants::TenantPatch;
 
@@ -59,7 +64,7 @@ use crate::store::Bucket;
 use crate::sync::Replica;
 pub use crate::sync::{Counts, Lookup, SyncSettings};
 
-/// How long a request waits to learn whether its key was issued elsewhere.
+/// How long a request waits for the lookup of its key.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Keys and tenants in a bucket, with all of them in memory. Cheap to clone.
@@ -90,9 +95,11 @@ pub struct Keystore {
     clock: Arc<dyn Clock>,
     replica: Arc<Replica>,
     pending: pending::PendingRevocations,
+    unlogged: unlogged::UnloggedChanges,
+    deletions: deletion::UnfinishedDeletions,
     running: running::Running,
     announcements: streams::Announcements,
-    arriving: rotation::Arriving,
+    reserved_secrets: secret::ReservedSecrets,
     expiring: Arc<expiring::Expiring>,
 }
 
@@ -106,9 +113,23 @@ impl Keystore {
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
-        let (pending, running, announcements, arriving, expiring) = Default::default();
+        let (pending, unlogged, deletions, running, announcements, reserved_secrets, expiring) = Default::default();
         let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
-        Self { bucket, keys, tenants, cache, clock, replica, pending, running, announcements, arriving, expiring }
+        Self {
+            bucket,
+            keys,
+            tenants,
+            cache,
+            clock,
+            replica,
+            pending,
+            unlogged,
+            deletions,
+            running,
+            announcements,
+            reserved_secrets,
+            expiring,
+        }
     }
 
     /// The keys in memory, for [`crate::access::authenticate`].
@@ -156,11 +177,10 @@ impl Keystore {
         self.replica.decide_lookup(digest, client)
     }
 
-    /// Asks the log for a key that is not in memory, because [`Keystore::decide_lookup`] said so. Many callers share one
-    /// look.
+    /// Reads the log for a key that is not in memory, after [`Keystore::decide_lookup`]. Many callers share one read.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
+    /// [`ErrorKind::Unavailable`] when the store does not answer: then whether the key exists is not known.
     pub async fn look_up(&self, digest: &Digest, client: Option<IpAddr>) -> Result<()> {
         let (replica, digest) = (self.replica.clone(), *digest);
         let look = running::outcome(self.running.spawn(async move { replica.look_up(&digest, client).await }));
@@ -172,14 +192,14 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Keystore::look_up`].
-    pub async fn look_for(&self, digest: &Digest) -> Result<Lookup> {
+    pub async fn look_up_if_needed(&self, digest: &Digest) -> Result<Lookup> {
         match self.decide_lookup(digest, None) {
             needless @ (Lookup::Recent | Lookup::Alone) => Ok(needless),
             _ => self.look_up(digest, None).await.map(|()| Lookup::Needed),
         }
     }
 
-    /// The context of what nobody asked for.
+    /// The context of maintenance.
     fn maintenance(&self) -> RequestContext {
         RequestContext::new(Actor::System, self.clock.now())
     }
@@ -215,21 +235,21 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Keystore::tenant`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
-    pub async fn tenant_anywhere(&self, id: &TenantId) -> Result<Arc<Tenant>> {
-        self.anywhere(|| self.tenant(id)).await
+    pub async fn tenant_read_through(&self, id: &TenantId) -> Result<Arc<Tenant>> {
+        self.read_through(|| self.tenant(id)).await
     }
 
     /// A key by its id, also one that another node issued a moment ago.
     ///
     /// # Errors
     /// As for [`Keystore::find`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
-    pub async fn find_anywhere(&self, tenant: &TenantId, id: KeyId) -> Result<Arc<ApiKey>> {
-        self.anywhere(|| self.find(tenant, id)).await
+    pub async fn find_read_through(&self, tenant: &TenantId, id: KeyId) -> Result<Arc<ApiKey>> {
+        self.read_through(|| self.find(tenant, id)).await
     }
 
-    async fn anywhere<T>(&self, find: impl Fn() -> Result<T>) -> Result<T> {
+    async fn read_through<T>(&self, find: impl Fn() -> Result<T>) -> Result<T> {
         match find() {
-            // Before the keys are loaded this fails: nobody can say then that there is no such thing.
+            // Before the keys are loaded this fails: what is not in memory may exist.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.catch_up().await?;
                 find()
@@ -243,9 +263,9 @@ impl Keystore {
         self.cache.tenants().into_iter().filter(|tenant| !tenant.deleted).collect()
     }
 
-    /// Lets a change run to its end even if its caller stops waiting: a key must not be revoked in the bucket and go on
-    /// working in memory. A node that ends in order waits for it.
-    async fn to_the_end<T: Send + 'static>(
+    /// Runs a change to completion even if its caller stops waiting: a key must not be revoked in the bucket and go on
+    /// working in memory. A node that shuts down in order waits for it.
+    async fn run_to_completion<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {

@@ -1,4 +1,4 @@
-//! What comes back of many changes, one after the other, and whether more of them may begin.
+//! The outcomes of many changes in their order, and whether more changes may begin.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,9 +11,6 @@ use tokio::sync::mpsc;
 
 use super::change::Done;
 use crate::error::{Error, ErrorKind, Result};
-
-/// After so many changes in a row that the store did not answer, no other one is begun.
-const PATIENCE: usize = 32;
 
 /// The outcomes of many changes, in the order of the changes. When this is dropped, what has begun ends, and the rest does
 /// not begin.
@@ -50,13 +47,19 @@ impl fmt::Debug for Outcomes {
 }
 
 /// Whether changes may begin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
     closed: AtomicBool,
     unanswered: AtomicUsize,
+    patience: usize,
 }
 
 impl Gate {
+    /// A gate that closes after `patience` outcomes in a row that the store did not answer.
+    pub(super) fn new(patience: usize) -> Self {
+        Self { closed: AtomicBool::default(), unanswered: AtomicUsize::default(), patience }
+    }
+
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -69,7 +72,7 @@ impl Gate {
     pub(super) fn note<T>(&self, outcome: &Result<T>) {
         if !outcome.as_ref().is_err_and(is_unanswered) {
             self.unanswered.store(0, Ordering::Release);
-        } else if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 >= PATIENCE {
+        } else if self.unanswered.fetch_add(1, Ordering::AcqRel) + 1 >= self.patience {
             self.close();
         }
     }

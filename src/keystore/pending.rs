@@ -6,14 +6,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Keystore;
-use super::keys::{Broken, revoked};
+use super::keys::{OnUnreadable, revoked};
 use super::running::outcome;
 use crate::documents::RequestContext;
 use crate::error::{ErrorKind, Result};
 use crate::key::{KeyId, TenantId};
 use crate::sync;
 
-/// The keys that are refused here although their documents do not say so yet, and who asked for that first.
+/// The keys that are refused here although their documents do not say so yet, and who asked first.
 pub(super) type PendingRevocations = Arc<Mutex<BTreeMap<(TenantId, KeyId), RequestContext>>>;
 
 impl Keystore {
@@ -27,13 +27,13 @@ impl Keystore {
         self.pending.lock().entry((tenant.clone(), id)).or_insert_with(|| context.clone());
     }
 
-    /// Notes that a revocation is durable: from here on the bucket says so.
+    /// Notes that a revocation is durable: from here on the document says so.
     pub(super) fn resolve_pending(&self, tenant: &TenantId, id: KeyId) {
         self.pending.lock().remove(&(tenant.clone(), id));
         self.cache.stop_denying(tenant, id);
     }
 
-    /// Leaves a key to the bucket again whose revocation was refused, unless an earlier one is still pending.
+    /// Stops refusing a key whose revocation was rejected, unless an earlier one is still pending.
     pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
         if !self.pending.lock().contains_key(&(tenant.clone(), id)) {
             self.cache.stop_denying(tenant, id);
@@ -47,6 +47,9 @@ impl Keystore {
             if let Err(error) = self.retry_revocations().await {
                 tracing::debug!("revocations are still not durable: {error:?}");
             }
+            if let Err(error) = self.log_remaining().await {
+                tracing::debug!("changes are still not logged: {error:?}");
+            }
         }
     }
 
@@ -55,7 +58,8 @@ impl Keystore {
         let pending = self.pending.lock().clone();
         for ((tenant, id), context) in pending {
             let (this, owner) = (self.clone(), tenant.clone());
-            let again = async move { this.change_now(&context, owner, id, None, Broken::Overwrite, revoked).await };
+            let again =
+                async move { this.change_now(&context, owner, id, None, OnUnreadable::Overwrite, revoked).await };
             match outcome(self.running.spawn_change(again)).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
                 Err(error) => {

@@ -9,9 +9,8 @@ use crate::documents::Found;
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
-use crate::sync::Touched;
 
-/// How many keys are purged before the other nodes are told of them, in one entry of the change log.
+/// How many keys are purged for one entry of the change log.
 const PORTION: usize = 256;
 /// How many of those at once.
 const WIDTH: usize = 16;
@@ -31,7 +30,7 @@ impl Keystore {
         for tenant in self.cache.tenants() {
             let mut after = None;
             loop {
-                let ids = self.due_after(&tenant.id, after, due).await;
+                let ids = self.next_keys(&tenant.id, after, PORTION, due).await;
                 if ids.is_empty() {
                     break;
                 }
@@ -47,18 +46,6 @@ impl Keystore {
         Ok(purged)
     }
 
-    /// The next keys that are due, in order of id. On a thread where looking through a million keys holds nobody up.
-    async fn due_after(
-        &self,
-        tenant: &TenantId,
-        after: Option<KeyId>,
-        due: impl Fn(&ApiKey) -> bool + Send + 'static,
-    ) -> Vec<KeyId> {
-        let (cache, tenant) = (self.cache.clone(), tenant.clone());
-        let scan = move || cache.scan(&tenant, after, PORTION, due).iter().map(|key| key.key_id).collect();
-        tokio::task::spawn_blocking(scan).await.unwrap_or_default()
-    }
-
     async fn purge_portion(
         &self,
         tenant: &TenantId,
@@ -67,19 +54,18 @@ impl Keystore {
     ) -> Result<usize> {
         let removals = ids.into_iter().map(|id| async move { (id, self.purge_one(tenant, id, due).await) }.boxed());
         let removals: Vec<(KeyId, Result<bool>)> = stream::iter(removals).buffer_unordered(WIDTH).collect().await;
-        let (mut purged, mut failure, by) = (Vec::new(), Ok(()), self.maintenance().attribution());
+        let (mut purged, mut failure) = (Vec::new(), Ok(()));
         for (key_id, removed) in removals {
             match removed {
-                Ok(true) => purged.push(Touched::Key { tenant: tenant.clone(), key_id }.by(&by)),
+                Ok(true) => purged.push(key_id),
                 Ok(false) => {}
                 Err(error) => failure = Err(error),
             }
         }
-        let count = purged.len();
-        if count > 0 {
-            self.replica.append(purged).await?; // Also when others failed: these are gone.
+        if !purged.is_empty() {
+            self.log_keys(&self.maintenance(), tenant, &purged).await?; // Also when others failed: these are gone.
         }
-        failure.map(|()| count)
+        failure.map(|()| purged.len())
     }
 
     /// Removes a key. What is stored decides: memory also shows a key as revoked whose revocation is not durable yet.

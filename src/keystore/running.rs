@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,23 +15,13 @@ pub(super) struct Running {
     /// Where work goes on: the runtime in which the keystore was made, which outlasts those of single HTTP workers.
     /// Without one, that of the caller.
     runtime: Option<Handle>,
-    changes: watch::Sender<usize>,
+    changes: TaskTracker,
     ending: CancellationToken,
 }
 
 impl Default for Running {
     fn default() -> Self {
-        let (runtime, changes, ending) = (Handle::try_current().ok(), watch::Sender::new(0), CancellationToken::new());
-        Self { runtime, changes, ending }
-    }
-}
-
-/// Counts as a change until it is dropped.
-struct Counted(watch::Sender<usize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
+        Self { runtime: Handle::try_current().ok(), changes: TaskTracker::new(), ending: CancellationToken::new() }
     }
 }
 
@@ -49,12 +39,7 @@ impl Running {
         &self,
         change: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.changes.send_modify(|running| *running += 1);
-        let counted = Counted(self.changes.clone());
-        self.spawn(async move {
-            let _until_done = counted;
-            change.await
-        })
+        self.spawn(self.changes.track_future(change))
     }
 
     /// Waits `pause`. Says whether to go on: not once the node ends.
@@ -83,8 +68,8 @@ impl Running {
 
     /// Waits until no change is being made.
     pub(super) async fn ended(&self) {
-        let mut changes = self.changes.subscribe();
-        let _ = changes.wait_for(|running| *running == 0).await; // It cannot be closed: we hold the sender.
+        self.changes.close(); // Otherwise it waits for ever. A change that begins later is waited for too.
+        self.changes.wait().await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keys that a filter means, for those who change many at once.
+//! The keys that a filter of a bulk change selects.
 
 use chrono::{DateTime, Utc};
 
@@ -6,10 +6,10 @@ use super::Keystore;
 use crate::error::{Error, Result};
 use crate::key::{Actor, ApiKey, KeyId, KeyType, Label, NamePattern, TenantId};
 
-/// Whether a key was surely not used since an instant.
+/// Whether a key has no recorded use since an instant.
 pub type Unused<'a> = &'a (dyn Fn(&ApiKey, DateTime<Utc>) -> bool + Send + Sync);
 
-/// Which live keys are meant: those of which all that is said is true.
+/// A filter: selects the live keys that meet all of its conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The sending system.
@@ -25,13 +25,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether nothing is said, so that every key would be meant.
+    /// Whether it has no condition, so that it would select every key.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a key is meant.
-    pub fn means(&self, key: &ApiKey, unused: Option<Unused<'_>>) -> bool {
+    /// Whether it selects a key.
+    pub fn selects(&self, key: &ApiKey, unused: Option<Unused<'_>>) -> bool {
         key.is_live()
             && self.key_type.is_none_or(|wanted| wanted == key.key_type)
             && self.source_id.as_ref().is_none_or(|wanted| Some(wanted) == key.settings.source_id.as_ref())
@@ -40,10 +40,10 @@ impl Selection {
             && self.unused_since.is_none_or(|since| unused.is_some_and(|unused| unused(key, since)))
     }
 
-    /// Refuses what cannot be answered.
+    /// Refuses a filter that cannot be evaluated.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when nothing is said, or when it is asked for use that nobody knows of.
+    /// [`crate::ErrorKind::Invalid`] without any condition, and for `unused_since` without usage data.
     pub fn check(&self, knows_use: bool) -> Result<()> {
         if self.is_empty() {
             return Err(Error::invalid("an empty filter would mean every key: say at least one thing"));
@@ -56,10 +56,10 @@ impl Selection {
 }
 
 impl Keystore {
-    /// The live keys of a tenant that are meant, in order of id, from memory.
+    /// The live keys of a tenant that a filter selects, in order of id, from memory.
     ///
     /// # Errors
-    /// As for [`Selection::check`] and [`Keystore::tenant_anywhere`].
+    /// As for [`Selection::check`] and [`Keystore::tenant_read_through`].
     pub async fn select(
         &self,
         tenant: &TenantId,
@@ -67,8 +67,8 @@ impl Keystore {
         unused: Option<Unused<'_>>,
     ) -> Result<Vec<KeyId>> {
         selection.check(unused.is_some())?;
-        self.tenant_anywhere(tenant).await?;
-        let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.means(key, unused));
+        self.tenant_read_through(tenant).await?;
+        let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.selects(key, unused));
         Ok(keys.iter().map(|key| key.key_id).collect())
     }
 }
@@ -85,28 +85,28 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_said_must_be_true() {
+    fn a_key_has_to_meet_all_conditions() {
         let selection = |source: &str, name: &str| Selection {
             source_id: Label::parse(source).ok(),
             name: NamePattern::parse(name).ok(),
             ..Selection::default()
         };
-        let means = |selection: Selection| selection.means(&key(), None);
-        assert!(means(selection("s", "web-*")) && means(selection("s", "*")));
-        assert!(!means(selection("s", "app-*")) && !means(selection("t", "web-*")));
+        let selects = |selection: Selection| selection.selects(&key(), None);
+        assert!(selects(selection("s", "web-*")) && selects(selection("s", "*")));
+        assert!(!selects(selection("s", "app-*")) && !selects(selection("t", "web-*")));
         let by = Selection { created_by: Actor::parse("me").ok(), ..Selection::default() };
-        assert!(!means(by));
+        assert!(!selects(by));
         let revoked = ApiKey { state: KeyState::Revoked, ..key() };
-        assert!(!selection("s", "*").means(&revoked, Some(&|_, _| true)));
+        assert!(!selection("s", "*").selects(&revoked, Some(&|_, _| true)));
     }
 
     #[test]
     fn use_decides_only_when_it_is_asked_for_and_known() {
         let selection = Selection { unused_since: Some(DateTime::UNIX_EPOCH), ..Selection::default() };
         for unused in [true, false] {
-            assert_eq!(selection.means(&key(), Some(&|_, _| unused)), unused);
+            assert_eq!(selection.selects(&key(), Some(&|_, _| unused)), unused);
         }
-        assert!(!selection.means(&key(), None));
+        assert!(!selection.selects(&key(), None));
         assert!(selection.check(false).is_err() && selection.check(true).is_ok());
         assert!(Selection::default().check(true).is_err());
     }

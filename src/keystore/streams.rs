@@ -1,4 +1,4 @@
-//! Telling other nodes of streams, at a bounded rate: clients can make plenty of fields, and the log carries revocations.
+//! Announcing streams to other nodes, at a bounded rate: clients can make plenty of fields, and the log carries revocations.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::Keystore;
 use crate::documents::RequestContext;
 use crate::error::Result;
 use crate::key::{Attribution, StreamName, TenantId};
-use crate::sync::Touched;
+use crate::sync::ChangedObject;
 use crate::sync::log::LogEntry;
 
 /// The pause after the first entry of the log that names streams.
@@ -22,14 +22,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Unannounced {
     streams: BTreeSet<(TenantId, StreamName)>,
-    /// Whether somebody announces them.
+    /// Whether a task announces them.
     running: bool,
 }
 
 pub(super) type Announcements = Arc<Mutex<Unannounced>>;
 
 impl Keystore {
-    /// Tells other nodes that a stream was created or widened: at once if that is rare, else together with others within
+    /// Announces that a stream was created or widened: at once if that is rare, else together with others within
     /// ten seconds. An entry that cannot be written is written as soon as the store answers.
     #[doc(hidden)]
     pub fn announce_stream(&self, tenant: TenantId, stream: StreamName) {
@@ -44,8 +44,8 @@ impl Keystore {
         }
     }
 
-    /// Tells other nodes at once that the settings of a stream were changed, and gives the number of the change. An admin
-    /// makes few of them.
+    /// Announces at once that the settings of a stream were changed, and gives the number of the change. Admins make few
+    /// such changes.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they reconcile.
@@ -57,8 +57,8 @@ impl Keystore {
         stream: StreamName,
     ) -> Result<u64> {
         let this = self.clone();
-        let touched = Touched::Stream { tenant, stream }.by(&context.attribution());
-        self.to_the_end(async move { this.replica.append(vec![touched]).await }).await
+        let touched = ChangedObject::Stream { tenant, stream }.by(&context.attribution());
+        self.run_to_completion(async move { this.replica.append(vec![touched]).await }).await
     }
 
     async fn announce_streams(&self) {
@@ -75,9 +75,9 @@ impl Keystore {
             if streams.is_empty() {
                 return;
             }
-            let change = |(tenant, stream)| Touched::Stream { tenant, stream }.by(&Attribution::default());
+            let change = |(tenant, stream)| ChangedObject::Stream { tenant, stream }.by(&Attribution::default());
             if let Err(error) = self.replica.append(streams.into_iter().map(change).collect()).await {
-                tracing::warn!("other nodes are told of streams later: {error:?}");
+                tracing::warn!("other nodes learn of streams later: {error:?}");
             }
             self.running.pause(pause).await; // At the end of the node the rest is announced at once.
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-use super::Touched;
+use super::ChangedObject;
 use super::read::{self, KeyRead, TenantRead};
 use super::tags::Tags;
 use crate::cache::KeyCache;
@@ -21,15 +21,17 @@ const READS: usize = 32;
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer: apply the same again later.
-pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, changes: &[Touched]) -> Result<()> {
+pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, changes: &[ChangedObject]) -> Result<()> {
     for change in changes {
         match change {
-            Touched::Tenant { tenant: id } => tenant(bucket, cache, tags, id).await?,
-            Touched::Key { tenant: id, .. } if cache.tenant(id).is_none() => tenant(bucket, cache, tags, id).await?,
-            Touched::Key { .. } | Touched::Stream { .. } => {}
+            ChangedObject::Tenant { tenant: id } => tenant(bucket, cache, tags, id).await?,
+            ChangedObject::Key { tenant: id, .. } if cache.tenant(id).is_none() => {
+                tenant(bucket, cache, tags, id).await?
+            }
+            ChangedObject::Key { .. } | ChangedObject::Stream { .. } => {}
         }
     }
-    let keys: Vec<_> = changes.iter().filter_map(Touched::key).collect();
+    let keys: Vec<_> = changes.iter().filter_map(ChangedObject::key).collect();
     let mut reads: Vec<BoxFuture<'_, Result<()>>> = Vec::with_capacity(keys.len());
     for (tenant, key_id) in keys {
         reads.push(key(bucket, cache, tags, tenant, key_id).boxed());

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::Touched;
+use super::ChangedObject;
 
 /// How many changes may wait before no more entries are read: some 20 MiB.
 const MAX_CHANGES: usize = 256 * 1024;
@@ -16,19 +16,19 @@ pub(super) struct Backlog {
     /// Every entry up to this one was read.
     read: u64,
     /// The changes of each entry that are still to be applied. An entry without any is not in here.
-    entries: BTreeMap<u64, Vec<Touched>>,
+    entries: BTreeMap<u64, Vec<ChangedObject>>,
     /// Entries that cannot be read. Only a full reconcile tells what they changed.
     unreadable: BTreeSet<u64>,
     /// Changes that were applied since all entries up to `read` are here: older entries need not apply them again.
-    fresh: HashSet<Touched>,
+    fresh: HashSet<ChangedObject>,
     /// What entries have named since [`Backlog::watch`].
-    watched: Option<HashSet<Touched>>,
+    watched: Option<HashSet<ChangedObject>>,
 }
 
 /// Some changes that are to be applied together, each once.
 #[derive(Debug, Default)]
 pub(super) struct Portion {
-    pub(super) changes: Vec<Touched>,
+    pub(super) changes: Vec<ChangedObject>,
     /// The entries they come from, and how many changes of each are left after them.
     left: Vec<(u64, usize)>,
 }
@@ -66,12 +66,12 @@ impl Backlog {
     }
 
     /// What was noted since [`Backlog::watch`]. No more is.
-    pub(super) fn watched(&mut self) -> HashSet<Touched> {
+    pub(super) fn watched(&mut self) -> HashSet<ChangedObject> {
         self.watched.take().unwrap_or_default()
     }
 
     /// Takes in the entry after the last one. One that is known already changes nothing.
-    pub(super) fn push(&mut self, seq: u64, changes: Vec<Touched>) {
+    pub(super) fn push(&mut self, seq: u64, changes: Vec<ChangedObject>) {
         if seq != self.read + 1 {
             return;
         }
@@ -144,11 +144,11 @@ mod tests {
     use super::*;
     use crate::key::TenantId;
 
-    fn change(number: usize) -> Touched {
-        Touched::Tenant { tenant: TenantId::parse(&format!("t{number}")).unwrap() }
+    fn change(number: usize) -> ChangedObject {
+        ChangedObject::Tenant { tenant: TenantId::parse(&format!("t{number}")).unwrap() }
     }
 
-    fn apply(backlog: &mut Backlog, limit: usize) -> Vec<Touched> {
+    fn apply(backlog: &mut Backlog, limit: usize) -> Vec<ChangedObject> {
         let portion = backlog.portion(limit);
         let changes = portion.changes.clone();
         backlog.applied_portion(portion);

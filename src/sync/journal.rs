@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::backlog::Backlog;
 use super::log::{self, LogEntry, Slot};
-use super::{LoggedChange, Touched};
+use super::{ChangedObject, LoggedChange};
 use crate::clock::{Clock, Mark};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
@@ -32,7 +32,7 @@ const PORTION: usize = 256;
 /// Applies what an entry names. It must be repeatable: after a failure the same changes are applied again.
 pub trait Apply: Send + Sync {
     /// Reads and takes in what was changed.
-    fn apply(&self, changes: &[Touched]) -> impl Future<Output = Result<()>> + Send;
+    fn apply(&self, changes: &[ChangedObject]) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What reading the log to its end found.
@@ -108,7 +108,7 @@ impl Journal {
     }
 
     /// What entries have named since [`Journal::watch`].
-    pub fn watched(&self) -> HashSet<Touched> {
+    pub fn watched(&self) -> HashSet<ChangedObject> {
         self.backlog.lock().watched()
     }
 

@@ -138,16 +138,16 @@ fn seq(listed: &Listed) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::key::{Actor, RequestId};
-    use crate::sync::Touched;
+    use crate::sync::ChangedObject;
 
     #[test]
     fn golden_entries_parse_for_ever_and_are_written_as_they_were_read() {
         let golden = include_str!("../../fixtures/log/v1/entry.json");
         let entry = LogEntry::parse(golden.as_bytes()).unwrap();
         assert_eq!(entry.changes.len(), 3);
-        assert!(matches!(entry.changes[0].object, Touched::Key { .. }));
-        assert!(matches!(entry.changes[1].object, Touched::Tenant { .. }));
-        assert!(matches!(entry.changes[2].object, Touched::Stream { .. }));
+        assert!(matches!(entry.changes[0].object, ChangedObject::Key { .. }));
+        assert!(matches!(entry.changes[1].object, ChangedObject::Tenant { .. }));
+        assert!(matches!(entry.changes[2].object, ChangedObject::Stream { .. }));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
         assert!(LogEntry::parse(golden.replace("\"version\":1", "\"version\":2").as_bytes()).is_none());
     }
@@ -159,7 +159,7 @@ mod tests {
         let by: Vec<_> = entry.changes.iter().map(|change| change.by.modified_by.clone()).collect();
         assert_eq!(by, [Some(Actor::AdminToken), Some(Actor::System), None]);
         assert_eq!(entry.changes[0].by.request_id, RequestId::parse("7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95").ok());
-        assert!(matches!(entry.changes[1].object, Touched::Tenant { .. }));
+        assert!(matches!(entry.changes[1].object, ChangedObject::Tenant { .. }));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
     }
 

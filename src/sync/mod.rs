@@ -4,7 +4,7 @@
 //! number once a second. What was changed by hand is found by a full reconcile.
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
-//! 2. [`touched`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among them, and what
+//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among them, and what
 //!    of them is still to be applied.
 //! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
@@ -17,6 +17,7 @@
 mod alone;
 mod apply;
 mod backlog;
+pub mod changed_object;
 pub mod journal;
 mod listing;
 pub mod log;
@@ -33,12 +34,11 @@ mod tags;
 mod tenant_listing;
 #[cfg(test)]
 mod tests;
-pub mod touched;
 
 pub(crate) use crate::jitter::{around, up_to};
+pub use changed_object::{ChangedObject, LoggedChange};
 pub use lookup::Lookup;
 pub use receipt::Receipt;
 pub use reconcile::Counts;
 pub use replica::Replica;
 pub use settings::SyncSettings;
-pub use touched::{LoggedChange, Touched};

@@ -8,11 +8,11 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
 
 use super::apply;
+use super::changed_object::ChangedObject;
 use super::read::{self, KeyRead, TenantRead, in_place_of_unusable, report};
 use super::snapshot::Contents;
 use super::tags::{TaggedKey, Tags};
 use super::tenant_listing::{TenantListing, list_tenant};
-use super::touched::Touched;
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::documents::{KeyDocument, Unreadable};
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub(super) struct Outcome {
     /// Keys that were taken from a snapshot.
     pub(super) spared: usize,
     /// What memory held in another state, or not at all, or not any more.
-    pub(super) found: Vec<Touched>,
+    pub(super) found: Vec<ChangedObject>,
 }
 
 /// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, unless it is among the
@@ -102,7 +102,7 @@ struct Pass<'a> {
     /// Whether memory came from a snapshot and was never compared: a start without one would not take in what an unusable
     /// document said before.
     verifying: bool,
-    found: Vec<Touched>,
+    found: Vec<ChangedObject>,
     unchanged: usize,
     spared: usize,
     removed: usize,
@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 self.tags.remove_tenant(&id);
-                self.found.push(Touched::Tenant { tenant: id });
+                self.found.push(ChangedObject::Tenant { tenant: id });
                 return;
             }
             TenantRead::Gone => {
@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
         };
         if held.as_deref() != Some(&tenant) {
             self.cache.restore_tenant(held.as_ref(), tenant);
-            self.found.push(Touched::Tenant { tenant: id.clone() });
+            self.found.push(ChangedObject::Tenant { tenant: id.clone() });
         }
         for listed in listing.foreign {
             let reason = foreign(self.bucket, &listed).await;
@@ -227,7 +227,7 @@ impl<'a> Pass<'a> {
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
             self.cache.remove_key(&tenant, key_id);
             self.tags.forget(&tenant, key_id);
-            self.found.push(Touched::Key { tenant, key_id });
+            self.found.push(ChangedObject::Key { tenant, key_id });
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
@@ -249,7 +249,7 @@ impl<'a> Pass<'a> {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
             }
-            let object = Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+            let object = ChangedObject::Key { tenant: key.tenant.clone(), key_id: key.key_id };
             if apply::take_in(self.bucket, self.cache, self.tags, &key, tag).await? {
                 counts.changed += 1;
                 self.found.push(object);

@@ -109,7 +109,7 @@ async fn a_deleted_tenant_is_gone_for_ever_and_its_keys_with_it() {
         admin.get(&format!("{}/apikeys", path("acme"))).await.refused(410, "tenant_deleted");
         let body = json!({"keyName": "new", "keyType": "query"});
         admin.post(&format!("{}/apikeys", path("acme")), body).await.refused(410, "tenant_deleted");
-        admin.post(TENANTS, json!({"tenantId": "acme"})).await.refused(409, "tenant_deleted");
+        admin.post(TENANTS, json!({"tenantId": "acme"})).await.refused(410, "tenant_deleted");
         assert!(!admin.get(TENANTS).await.text().contains("acme"));
         assert_eq!(admin.delete(&path("acme")).await.status, 200);
     };

@@ -20,8 +20,8 @@ use crate::http::extract::LargeJson;
 use crate::http::imported_secret::refuse_admin_token;
 use crate::http::settings::with_settings;
 use crate::key::{Digest, Hint, KeyName, KeyType, NewKey, TenantId};
-use crate::keystore::plan::{Declared, DeclaredSecret, Plan, Step};
-use crate::keystore::{Brought, StepOutcome, Wanted};
+use crate::keystore::plan::{Declared, DeclaredSecret, Step};
+use crate::keystore::{Desired, StepOutcome, SuppliedSecret};
 use crate::serde_text::{Rfc3339, nullable};
 
 /// The query string.
@@ -49,7 +49,7 @@ pub struct Apply {
 }
 
 with_settings! {
-    /// A key as it should be. What is not said has its default, but expiry, state and secret, which then stay.
+    /// A key as it should be. Absent settings have their defaults; absent expiry, state and secret stay.
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
     pub struct Entry {
@@ -80,10 +80,10 @@ pub struct SecretEntry {
 
 impl Entry {
     fn declared(mut self, app: &App) -> Result<Declared, Problem> {
-        let supplied = |digest: &str, hint: &str, own| -> Result<Brought, Problem> {
+        let supplied = |digest: &str, hint: &str, own| -> Result<SuppliedSecret, Problem> {
             let digest = Digest::parse(digest)?;
             refuse_admin_token(app, &digest)?;
-            Ok(Brought { digest, hint: Hint::parse(hint)?, own })
+            Ok(SuppliedSecret { digest, hint: Hint::parse(hint)?, own })
         };
         let secret = match (&self.digest, &self.issue_with) {
             (Some(_), Some(_)) => {
@@ -124,24 +124,17 @@ struct Planned {
 
 impl Planned {
     fn new(step: &Step, tenant: &TenantId, now: DateTime<Utc>) -> Self {
-        let changes = match step {
-            Step::Alter(change) => changes(&KeyView::new(&change.key, now), &KeyView::new(&change.after, now)),
-            _ => Map::new(),
-        };
-        let key_id = step.key().map(|key| key.key_id.to_string());
-        let state = match step {
-            Step::Keep(key) => Some(key.state.as_str()),
-            _ => None,
-        };
-        let other = step.key().map(|key| &key.tenant).filter(|of| *of != tenant);
+        let patched = step.key.as_ref().zip(step.patched());
+        let changes = patched.map(|(key, patched)| changes(&KeyView::new(key, now), &KeyView::new(&patched, now)));
+        let key = step.key.as_ref();
         Self {
             action: step.action(),
-            tenant: other.cloned(),
-            key_name: step.name().clone(),
-            key_type: step.key_type(),
-            key_id,
-            state,
-            changes,
+            tenant: key.map(|key| &key.tenant).filter(|of| *of != tenant).cloned(),
+            key_name: step.name.clone(),
+            key_type: step.key_type,
+            key_id: key.map(|key| key.key_id.to_string()),
+            state: key.filter(|_| step.change.is_none()).map(|key| key.state.as_str()),
+            changes: changes.unwrap_or_default(),
         }
     }
 }
@@ -181,8 +174,8 @@ struct Done {
 
 impl Done {
     fn new(outcome: StepOutcome) -> (Self, u64) {
-        let (action, key_name) = (outcome.step.action(), outcome.step.name().clone());
-        let key_id = outcome.step.key().map(|key| key.key_id.to_string());
+        let (action, key_name) = (outcome.step.action(), outcome.step.name);
+        let key_id = outcome.step.key.map(|key| key.key_id.to_string());
         match outcome.result {
             Ok(done) => {
                 let (key_id, state) = (Some(done.value.key_id.to_string()), Some(done.value.state.as_str()));
@@ -226,8 +219,8 @@ pub async fn run(
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
     }
     let declared = body.keys.into_iter().map(|key| key.declared(&app)).collect::<Result<Vec<_>, _>>()?;
-    let wanted = if body.move_in { Wanted::MoveIn(declared) } else { Wanted::Shape { declared, prune: body.prune } };
-    let plan = app.keystore.plan(&tenant, wanted).await?;
+    let desired = if body.move_in { Desired::Import(declared) } else { Desired::Keys { declared, prune: body.prune } };
+    let plan = app.keystore.plan(operator.context(), &tenant, desired).await?;
     let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();
     let plan_tag = tag(&planned);
     if body.plan_tag.is_some_and(|agreed| agreed != plan_tag) {
@@ -236,25 +229,10 @@ pub async fn run(
     if dry_run {
         return Ok(HttpResponse::Ok().json(Answer { plan: planned, plan_tag, results: Vec::new(), receipt: None }));
     }
-    check_secrets(&plan)?;
-    let outcomes = app.keystore.carry_out(operator.context(), &tenant, plan).await;
+    let outcomes = app.keystore.carry_out(operator.context(), &tenant, plan).await?;
     let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Done::new).unzip();
     let (receipt, status) = receipt(&app, numbers.into_iter().max(), patience, start).await;
     Ok(HttpResponse::build(status).json(Answer { plan: planned, plan_tag, results, receipt }))
-}
-
-/// That something is missing must be said before the first step is taken.
-fn check_secrets(plan: &Plan) -> Result<(), Problem> {
-    let missing = plan.steps.iter().find_map(|step| match step {
-        Step::Issue(declared) if matches!(declared.secret, DeclaredSecret::Kept(None)) => Some(&declared.new.name),
-        _ => None,
-    });
-    match missing {
-        Some(name) => Err(Problem::invalid(format!(
-            "{name} has to be issued: give a digest, or one to issue it with (issueWith)."
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// The receipt of the last change; none when nothing was changed.

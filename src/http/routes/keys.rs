@@ -17,7 +17,7 @@ use crate::http::extract::Json;
 use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
 use crate::http::settings::{with_settings, with_settings_patch};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, NewKey, TenantId};
-use crate::keystore::{self, Brought, Cursor, Filter};
+use crate::keystore::{self, Cursor, Filter, SuppliedSecret};
 use crate::serde_text::{Empty, Rfc3339, given, nullable};
 use crate::usage::Totals;
 
@@ -47,7 +47,7 @@ impl Issue {
     ///
     /// # Errors
     /// 400 when two fields contradict each other, or the secret is not accepted.
-    pub(super) fn read(mut self, app: &App) -> Result<(NewKey, Option<Brought>), Problem> {
+    pub(super) fn read(mut self, app: &App) -> Result<(NewKey, Option<SuppliedSecret>), Problem> {
         let mut secret = imported_secret(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
         match (self.own_secret, &self.digest, &mut secret) {
             (Some(own), Some(_), Some(secret)) => secret.own = own,
@@ -145,7 +145,7 @@ pub async fn issue(
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
     let (key, shown, change_seq) = match body.read(&app)? {
         (new, Some(own)) => {
-            let issued = app.keystore.adopt(operator.context(), &tenant, new, own).await?;
+            let issued = app.keystore.issue_with_secret(operator.context(), &tenant, new, own).await?;
             (issued.value, None, issued.change_seq)
         }
         (new, None) => {
@@ -211,7 +211,7 @@ pub async fn show(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
-    let key = app.keystore.find_anywhere(&tenant, id).await?;
+    let key = app.keystore.find_read_through(&tenant, id).await?;
     let tally = totals(&app).await.map(|totals| totals.of(&tenant, id));
     let view = KeyView::new(&key, app.keystore.now()).used(tally);
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(view))

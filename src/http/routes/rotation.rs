@@ -44,7 +44,7 @@ pub async fn rotate(
     let start = Instant::now();
     let ((tenant, id), patience, revision) = (parse_key(&path)?, wait.patience()?, if_match(&request)?);
     let overlap = TimeDelta::seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
-    let key_type = app.keystore.find_anywhere(&tenant, id).await?.key_type;
+    let key_type = app.keystore.find_read_through(&tenant, id).await?.key_type;
     let (key, shown, change_seq) = match imported_secret(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)?
     {
         Some(own) => {

@@ -69,7 +69,7 @@ pub async fn show(
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (tenant, stream) = parse(&path)?;
-    app.keystore.tenant_anywhere(&tenant).await?;
+    app.keystore.tenant_read_through(&tenant).await?;
     let schema = match app.catalog.get(&tenant, &stream) {
         Some(schema) => Some(schema),
         None => {
@@ -99,7 +99,7 @@ pub async fn update(
     if stream.is_system() {
         return Err(Problem::invalid("A stream that starts with keyloft_ is written by Keyloft and has no settings."));
     }
-    app.keystore.tenant_anywhere(&tenant).await?;
+    app.keystore.tenant_read_through(&tenant).await?;
     let change = |settings: &mut crate::stream::StreamSettings| {
         if let Some(on_invalid) = patch.on_invalid {
             settings.on_invalid = on_invalid.unwrap_or_default();

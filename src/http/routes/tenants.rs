@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,13 +12,12 @@ use serde_json::json;
 use super::keys::parse_tenant;
 use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
-use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
-use crate::http::error::{Code, Problem};
+use crate::http::error::Problem;
 use crate::http::extract::Json;
 use crate::key::{KeyType, Label, Limits, TenantId};
-use crate::keystore::TenantPatch;
+use crate::keystore::{Deletion, TenantPatch};
 use crate::serde_text::{given, nullable};
 
 /// The body of a creation.
@@ -59,7 +58,7 @@ struct ChangedTenant<'a> {
 /// Creates a tenant.
 ///
 /// # Errors
-/// 400, 409 `duplicate_tenant` or `tenant_deleted`, 503.
+/// 400, 409 `duplicate_tenant`, 410, 503.
 pub async fn create(
     operator: Operator,
     app: web::Data<App>,
@@ -74,11 +73,7 @@ pub async fn create(
         default_key_lifetime_seconds: Some(body.default_key_lifetime_seconds),
         max_key_lifetime_seconds: Some(body.max_key_lifetime_seconds),
     };
-    let created = app.keystore.create_tenant_with(operator.context(), body.tenant_id, said).await;
-    let created = created.map_err(|error| match error.kind() {
-        ErrorKind::TenantDeleted => Problem::new(Code::TenantDeleted, "The id belonged to a tenant that was deleted."),
-        _ => error.into(),
-    })?;
+    let created = app.keystore.create_tenant_with(operator.context(), body.tenant_id, said).await?;
     let (receipt, _) = ReceiptView::of(&app, created.change_seq, patience, start).await;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/api/v1/tenants/{}", created.value.id)))
@@ -97,7 +92,7 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
 /// # Errors
 /// 400, 404, 410.
 pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let tenant = app.keystore.tenant_anywhere(&parse_tenant(&id)?).await?;
+    let tenant = app.keystore.tenant_read_through(&parse_tenant(&id)?).await?;
     Ok(HttpResponse::Ok().json(TenantView::new(&tenant)))
 }
 
@@ -125,7 +120,8 @@ pub async fn update(
     Ok(HttpResponse::build(status).json(ChangedTenant { tenant: TenantView::new(&updated.value), receipt }))
 }
 
-/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay.
+/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay. Answers 202 when
+/// keys are still to be revoked, which goes on in the background; they are refused already.
 ///
 /// # Errors
 /// 400, 404, 409 `tenant_protected`, 503.
@@ -136,7 +132,9 @@ pub async fn delete(
     wait: web::Query<Wait>,
 ) -> Result<HttpResponse, Problem> {
     let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
-    let change_seq = app.keystore.delete_tenant(operator.context(), &id).await?;
+    let Deletion { change_seq, keys_to_revoke } = app.keystore.delete_tenant(operator.context(), &id).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
-    Ok(HttpResponse::build(status).json(json!({"tenantId": id, "deleted": true, "receipt": receipt})))
+    let status = if keys_to_revoke > 0 { StatusCode::ACCEPTED } else { status };
+    let body = json!({"tenantId": id, "deleted": true, "keysToRevoke": keys_to_revoke, "receipt": receipt});
+    Ok(HttpResponse::build(status).json(body))
 }

@@ -55,7 +55,7 @@ pub async fn judge(
     if matches!(verified.denial, Some(Denial::Unknown | Denial::Verifying))
         && let Ok(credential) = Credential::parse(&body.api_key)
     {
-        app.keystore.look_for(&credential.digest()).await?;
+        app.keystore.look_up_if_needed(&credential.digest()).await?;
         verified = verify();
     }
     if let Some(denial @ Denial::Verifying) = verified.denial {

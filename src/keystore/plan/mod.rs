@@ -1,11 +1,11 @@
-//! What has to be done to the keys of a tenant so that they are as somebody says. Pure: nothing is changed here.
+//! The changes that make the keys of a tenant as they are declared. Pure: nothing is changed here.
 //!
 //! 1. [`step`]: declarations, and the steps of a plan.
-//! 2. `shape`: from the one to the other.
+//! 2. `diff`: from the one to the other.
 
-mod shape;
+mod diff;
 pub mod step;
 #[cfg(test)]
 mod tests;
 
-pub use step::{Alteration, Declared, DeclaredSecret, Plan, Step};
+pub use step::{Declared, DeclaredSecret, Plan, Step};

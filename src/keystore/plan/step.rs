@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::key::{ApiKey, KeyName, KeyPatch, KeyType, NewKey};
-use crate::keystore::Brought;
+use crate::key::{ApiKey, KeyName, KeyType, NewKey};
+use crate::keystore::{Change, SuppliedSecret};
 
 /// A key as it should be.
 #[derive(Debug, Clone)]
 pub struct Declared {
-    /// Name, type, and everything that a key of that name shall have; the expiry is said by [`Declared::expires_at`].
+    /// Its name, type and settings. The expiry is [`Declared::expires_at`].
     pub new: NewKey,
     /// When it expires: `Some(None)` is never, `None` leaves it as it is.
     pub expires_at: Option<Option<DateTime<Utc>>>,
@@ -23,14 +23,14 @@ pub struct Declared {
 /// The secret of a key that is declared.
 #[derive(Debug, Clone, Copy)]
 pub enum DeclaredSecret {
-    /// This one. Another one that the key has is rotated away, and works for so long.
-    Fixed(Brought, TimeDelta),
-    /// The one it has. A key that has to be issued gets this one; without it, it can only be planned.
-    Kept(Option<Brought>),
+    /// This one. A key with another secret is rotated, and the other one works for so long.
+    Fixed(SuppliedSecret, TimeDelta),
+    /// The one it has. A key that has to be issued gets this one; without it the plan cannot be carried out.
+    Kept(Option<SuppliedSecret>),
 }
 
 impl DeclaredSecret {
-    pub(super) fn fixed(&self) -> Option<(Brought, TimeDelta)> {
+    pub(super) fn fixed(&self) -> Option<(SuppliedSecret, TimeDelta)> {
         match self {
             Self::Fixed(secret, overlap) => Some((*secret, *overlap)),
             Self::Kept(_) => None,
@@ -47,73 +47,57 @@ pub struct Plan {
 
 /// One thing to do to one key.
 #[derive(Debug, Clone)]
-pub enum Step {
-    /// Issue a key.
-    Issue(Box<Declared>),
-    /// Change a key, and maybe its secret.
-    Alter(Box<Alteration>),
-    /// Leave a key as it is, because it has the secret already. Only when moving in.
-    Keep(Arc<ApiKey>),
-    /// Revoke a key.
-    Revoke(Arc<ApiKey>),
-}
-
-/// What changes of a key.
-#[derive(Debug, Clone)]
-pub struct Alteration {
-    /// The key as it is.
-    pub key: Arc<ApiKey>,
-    /// What changes besides its secret.
-    pub patch: KeyPatch,
-    /// The key with that changed.
-    pub after: ApiKey,
-    /// The secret it gets, and how long the one it has works on.
-    pub rotation: Option<(Brought, TimeDelta)>,
-}
-
-impl Alteration {
-    /// Whether anything changes besides the secret.
-    pub fn patches(&self) -> bool {
-        self.after != *self.key
-    }
+pub struct Step {
+    /// The name of the key.
+    pub name: KeyName,
+    /// Its type.
+    pub key_type: KeyType,
+    /// The key as it is; `None` when it has to be issued.
+    pub key: Option<Arc<ApiKey>>,
+    /// What to do; `None` leaves the key as it is, because it has the secret already. That occurs in imports only.
+    pub change: Option<Change>,
 }
 
 impl Step {
-    /// The name of the key that it is about.
-    pub fn name(&self) -> &KeyName {
-        match self {
-            Self::Issue(declared) => &declared.new.name,
-            Self::Alter(change) => &change.key.name,
-            Self::Keep(key) | Self::Revoke(key) => &key.name,
-        }
+    /// Issues a key as it is declared.
+    pub(super) fn issue(declared: Declared) -> Self {
+        let Declared { mut new, expires_at, active, secret } = declared;
+        let secret = match secret {
+            DeclaredSecret::Fixed(secret, _) => Some(secret),
+            DeclaredSecret::Kept(secret) => secret,
+        };
+        new.expires_at = expires_at;
+        let (name, key_type) = (new.name.clone(), new.key_type);
+        let change = Change::Issue { new: Box::new(new), secret, active: active != Some(false) };
+        Self { name, key_type, key: None, change: Some(change) }
     }
 
-    /// The type of that key.
-    pub fn key_type(&self) -> KeyType {
-        match self {
-            Self::Issue(declared) => declared.new.key_type,
-            Self::Alter(change) => change.key.key_type,
-            Self::Keep(key) | Self::Revoke(key) => key.key_type,
-        }
+    /// Changes a key that is there, or leaves it.
+    pub(super) fn on(key: &Arc<ApiKey>, change: Option<Change>) -> Self {
+        Self { name: key.name.clone(), key_type: key.key_type, key: Some(key.clone()), change }
     }
 
-    /// The key, if it is there already.
-    pub fn key(&self) -> Option<&Arc<ApiKey>> {
-        match self {
-            Self::Issue(_) => None,
-            Self::Alter(change) => Some(&change.key),
-            Self::Keep(key) | Self::Revoke(key) => Some(key),
-        }
+    /// The key with everything changed but its secret, if that is what the step does.
+    pub fn patched(&self) -> Option<ApiKey> {
+        let (Some(key), Some(Change::Update { patch, .. })) = (&self.key, &self.change) else { return None };
+        let mut patched = ApiKey::clone(key);
+        patch.as_ref().clone().apply(&mut patched);
+        Some(patched)
+    }
+
+    /// Whether a key has to be issued and no secret is given for it.
+    pub fn lacks_secret(&self) -> bool {
+        matches!(self.change, Some(Change::Issue { secret: None, .. }))
     }
 
     /// The word of answers.
     pub const fn action(&self) -> &'static str {
-        match self {
-            Self::Issue(_) => "issue",
-            Self::Alter(change) if change.rotation.is_some() => "rotate",
-            Self::Alter(_) => "update",
-            Self::Keep(_) => "keep",
-            Self::Revoke(_) => "revoke",
+        match &self.change {
+            None => "keep",
+            Some(Change::Issue { .. }) => "issue",
+            Some(Change::Update { rotation: Some(_), .. }) => "rotate",
+            Some(Change::Update { rotation: None, .. }) => "update",
+            Some(Change::Revoke { .. }) => "revoke",
         }
     }
 }

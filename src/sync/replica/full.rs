@@ -9,7 +9,7 @@ use crate::key::Attribution;
 use crate::sync::log::LogEntry;
 use crate::sync::reconcile::Outcome;
 use crate::sync::snapshot::{self, Contents, SnapshotList};
-use crate::sync::{Counts, Touched, log, reconcile};
+use crate::sync::{ChangedObject, Counts, log, reconcile};
 
 /// How long an entry of the log stays at least, by the clock of the store: far longer than a node may be silent.
 const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
@@ -70,7 +70,7 @@ impl Replica {
 
     /// Appends what was changed by hand to the log, so that other nodes need not find it themselves and a start from an
     /// older snapshot knows it. Not very much at once: then the next snapshot holds it, and full reconciles find it.
-    async fn announce(&self, found: Vec<Touched>) {
+    async fn announce(&self, found: Vec<ChangedObject>) {
         if found.len() > MOST_ANNOUNCED {
             return;
         }

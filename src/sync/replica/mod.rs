@@ -23,7 +23,7 @@ use super::node::NodeRegistry;
 use super::shared::Shared;
 use super::snapshot::SnapshotPolicy;
 use super::tags::Tags;
-use super::{Counts, SyncSettings, Touched, apply};
+use super::{ChangedObject, Counts, SyncSettings, apply};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
@@ -156,10 +156,12 @@ impl Replica {
 }
 
 impl Apply for Replica {
-    async fn apply(&self, changes: &[Touched]) -> Result<()> {
+    async fn apply(&self, changes: &[ChangedObject]) -> Result<()> {
         apply::apply(&self.bucket, &self.cache, &self.tags, changes).await?;
         for change in changes {
-            if let (Touched::Stream { tenant, stream }, Some(StreamListener(listener))) = (change, self.streams.get()) {
+            if let (ChangedObject::Stream { tenant, stream }, Some(StreamListener(listener))) =
+                (change, self.streams.get())
+            {
                 listener(tenant, stream);
             }
         }

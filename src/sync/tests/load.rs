@@ -7,7 +7,7 @@ use super::snapshot::{MANY, grow_log, objects, with_snapshot};
 use super::{Node, Scene, an_instant, key, name, plain};
 use crate::key::{ApiKey, Attribution, Digest, KeyState, KeyType, NodeId, Tenant, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::sync::Touched;
+use crate::sync::ChangedObject;
 use crate::sync::log::{self, LogEntry, Slot};
 
 impl Scene {
@@ -18,7 +18,7 @@ impl Scene {
         node
     }
 
-    async fn log(&self, seq: u64, touched: Touched) {
+    async fn log(&self, seq: u64, touched: ChangedObject) {
         let entry = LogEntry::new(NodeId::random(), an_instant(), vec![touched.by(&Attribution::default())]);
         let _ = self.bucket.create(&ObjectName::LogEntry { seq }, entry.to_bytes()).await.unwrap();
     }
@@ -36,8 +36,8 @@ impl Node {
     }
 }
 
-fn touched(key: &ApiKey) -> Touched {
-    Touched::Key { tenant: key.tenant.clone(), key_id: key.key_id }
+fn touched(key: &ApiKey) -> ChangedObject {
+    ChangedObject::Key { tenant: key.tenant.clone(), key_id: key.key_id }
 }
 
 fn revoked(key: &ApiKey) -> ApiKey {

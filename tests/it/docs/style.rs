@@ -32,7 +32,6 @@ const OLD_WORDS: &[&str] = &[
     "src/cache/",
     "src/http/middleware/",
     "src/ingest/",
-    "src/keystore/",
     "src/query/",
     "src/store/",
     "src/stream/",

@@ -117,3 +117,52 @@ async fn once_the_store_is_away_no_step_begins_and_the_same_again_does_the_rest(
     assert_eq!(admin.post(ROUTE, body).await.json()["plan"], json!([]));
     assert_eq!(keys(&admin).await.len(), 60);
 }
+
+#[tokio::test]
+async fn an_apply_that_is_cut_off_at_any_call_to_the_store_is_finished_by_the_same_again() {
+    let (old, new) = (digest(), digest());
+    let key = |name: &str, digest: &str| json!({"keyName": name, "keyType": "query", "digest": digest});
+    let mut disabled = key("disabled", &digest());
+    disabled["state"] = json!("disabled");
+    let mut changed = key("changed", &new);
+    changed["sourceId"] = json!("s");
+    let body = json!({"keys": [key("issued", &digest()), disabled, changed], "prune": true});
+    let (mut number, mut is_done) = (0, false);
+    while !is_done {
+        number += 1;
+        for is_carried_out in [false, true] {
+            let faults = Arc::new(Faults::default());
+            let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
+            let server = TestServer::spawn_with(|setup| {
+                setup.config.sync.poll_interval = Duration::from_secs(600);
+                setup.bucket = Some(bucket);
+            })
+            .await;
+            let admin = server.admin();
+            let before = json!({"keys": [key("changed", &old), key("pruned", &digest())]});
+            assert_eq!(admin.post(ROUTE, before).await.status, 200);
+            if is_carried_out {
+                faults.crash_after(number)
+            } else {
+                faults.crash_at(number)
+            }
+            let first = admin.post(ROUTE, body.clone()).await;
+            is_done = faults.calls() < number;
+            faults.none();
+            let again = admin.post(ROUTE, body.clone()).await;
+            let results = again.json()["results"].as_array().unwrap().clone();
+            let at = format!("at call {number}: {} and then {}", first.text(), again.text());
+            assert!(again.status == 200 && results.iter().all(|result| result["ok"] == true), "{at}");
+            assert_eq!(admin.post(ROUTE, body.clone()).await.json()["plan"], json!([]), "{at}");
+            let held = keys(&admin).await;
+            let state = |name: &str| held[name]["state"].as_str().unwrap().to_owned();
+            assert_eq!(
+                [state("changed"), state("disabled"), state("issued")],
+                ["active", "disabled", "active"],
+                "{at}"
+            );
+            assert_eq!((held.len(), &held["changed"]["sourceId"]), (3, &json!("s")), "{at}");
+        }
+    }
+    assert!(number > 10, "{number} calls are too few to say anything");
+}

@@ -128,7 +128,7 @@ impl World {
             }),
             Some(to) => {
                 let (digest, hint) = keyloft::testing::own::judge(&self.secrets[to], KeyType::Query).unwrap();
-                let brought = keyloft::keystore::Brought { digest, hint, own: true };
+                let brought = keyloft::keystore::SuppliedSecret { digest, hint, own: true };
                 self.nodes[node].rotate_to(&context(), &tenant, self.key, brought, overlap, None).await.map(drop)
             }
         };

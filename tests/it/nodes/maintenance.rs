@@ -14,7 +14,7 @@ use keyloft::key::{
 };
 use keyloft::keystore::{Lookup, SyncSettings};
 use keyloft::testing::layout::{self, ObjectName};
-use keyloft::testing::{Document, KeyDocument, LogEntry, StreamSchema, Touched};
+use keyloft::testing::{ChangedObject, Document, KeyDocument, LogEntry, StreamSchema};
 use keyloft::{Bucket, Clock, Keystore, RequestContext};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -227,7 +227,7 @@ async fn a_revocation_does_not_wait_behind_a_bulk_change_that_was_logged_before_
     let bulk = a.keystore.replica().applied_seq() + 1;
     for (seq, ids) in (bulk..).zip(keys.chunks(LogEntry::MAX_CHANGES)) {
         let change = |(key_id, _): &(KeyId, PlainSecret)| {
-            Touched::Key { tenant: TenantId::default(), key_id: *key_id }.by(&Attribution::default())
+            ChangedObject::Key { tenant: TenantId::default(), key_id: *key_id }.by(&Attribution::default())
         };
         let entry = LogEntry::new(NodeId::random(), scene.clock.now(), ids.iter().map(change).collect());
         scene.put(&ObjectName::LogEntry { seq }, entry.to_bytes()).await;

@@ -90,7 +90,7 @@ impl Answer {
     }
 
     /// A line was done, or would be.
-    pub(super) fn done(&mut self, line: usize, done: &Done, rehearsed: bool) {
+    pub(super) fn done(&mut self, line: usize, done: &Done, is_dry_run: bool) {
         let (count, status) = match done.effect {
             Effect::Issued => (&mut self.counts.issued, 201),
             Effect::Updated | Effect::Rotated => (&mut self.counts.updated, 200),
@@ -98,7 +98,7 @@ impl Answer {
             Effect::Unchanged => (&mut self.counts.unchanged, 200),
         };
         *count += 1;
-        let is_new = rehearsed && done.effect == Effect::Issued;
+        let is_new = is_dry_run && done.effect == Effect::Issued;
         self.push(&Changed {
             line,
             status,

@@ -45,7 +45,7 @@ impl Every {
     /// The change of one of them.
     pub(super) fn of(&self, id: KeyId) -> Change {
         match self {
-            Self::Update(patch) => Change::Update { id, patch: patch.clone() },
+            Self::Update(patch) => Change::Update { id, patch: patch.clone(), rotation: None, expected_rev: None },
             Self::Revoke => Change::Revoke { id },
         }
     }
@@ -175,7 +175,7 @@ impl Line {
             }
             Op::Issue => {
                 let (new, secret) = self.rest::<Issue>()?.read(app)?;
-                return Ok(Wish::One(Change::Issue { new: Box::new(new), secret }));
+                return Ok(Wish::One(Change::Issue { new: Box::new(new), secret, active: true }));
             }
             Op::Update => Every::Update(Box::new(self.rest::<KeyPatchBody>()?.read(app.keystore.now())?)),
             Op::Revoke if self.rest::<Nothing>().is_ok() => Every::Revoke,

@@ -65,7 +65,7 @@ pub async fn run(
     check_media_type(&request)?;
     check_length(&request, MAX_BYTES)?;
     let room = Room::in_app(&app)?;
-    app.keystore.tenant_anywhere(&tenant).await?;
+    app.keystore.tenant_read_through(&tenant).await?;
     let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
     let lines = line::split(&body)?;
     let (sender, mut receiver) = mpsc::channel(PIECES);

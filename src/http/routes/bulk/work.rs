@@ -16,7 +16,7 @@ use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::key::{ApiKey, KeyId, TenantId};
-use crate::keystore::{Change, Done, Rehearsal, Selection, Unused};
+use crate::keystore::{Change, Done, DryRun, Selection, Unused};
 use crate::sync::log::LogEntry;
 
 /// No line starts after this long.
@@ -32,7 +32,7 @@ pub(super) struct Work {
     app: Arc<App>,
     tenant: TenantId,
     context: RequestContext,
-    rehearsal: Option<Rehearsal>,
+    dry_run: Option<DryRun>,
     answer: Answer,
     sender: mpsc::Sender<Bytes>,
     /// Why no further line starts.
@@ -51,15 +51,15 @@ impl Work {
         dry_run: bool,
         sender: mpsc::Sender<Bytes>,
     ) -> Result<Self, Problem> {
-        let rehearsal = match dry_run {
+        let dry_run = match dry_run {
             true => {
                 app.keystore.catch_up().await?;
-                Some(app.keystore.rehearse(&context, &tenant).await?)
+                Some(app.keystore.dry_run(&context, &tenant).await?)
             }
             false => None,
         };
         let (answer, stopped, last_seq) = (Answer::default(), None, 0);
-        Ok(Self { app, tenant, context, rehearsal, answer, sender, stopped, last_seq })
+        Ok(Self { app, tenant, context, dry_run, answer, sender, stopped, last_seq })
     }
 
     /// Runs all lines, then waits up to `patience` for the receipt.
@@ -76,7 +76,7 @@ impl Work {
             seq => Some(ReceiptView::of(&self.app, seq, patience, start).await.0),
         };
         let counts = self.answer.counts();
-        tracing::info!(tenant = %self.tenant, dry_run = self.rehearsal.is_some(), ?counts, "bulk work is done");
+        tracing::info!(tenant = %self.tenant, dry_run = self.dry_run.is_some(), ?counts, "bulk work is done");
         self.answer.end(receipt);
         let _ = self.send().await;
     }
@@ -126,7 +126,7 @@ impl Work {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.clone());
         }
-        if self.rehearsal.is_none() {
+        if self.dry_run.is_none() {
             self.app.keystore.catch_up().await?; // Select keys too that another node has just issued.
         }
         let uses = match selection.unused_since {
@@ -135,16 +135,16 @@ impl Work {
         };
         let is_unused = |key: &ApiKey, since| uses.as_ref().is_some_and(|uses| uses.is_unused_since(key, since));
         let unused = uses.is_some().then_some(&is_unused as Unused<'_>);
-        Ok(match &self.rehearsal {
-            Some(rehearsal) => rehearsal.select(selection, unused).await?,
+        Ok(match &self.dry_run {
+            Some(dry_run) => dry_run.select(selection, unused).await?,
             None => self.app.keystore.select(&self.tenant, selection, unused).await?,
         })
     }
 
     /// Makes the changes of a batch, and answers for each line in order.
     async fn batch(&mut self, read: Vec<Read>, stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
-        if self.rehearsal.is_some() {
-            return self.rehearse(read).await;
+        if self.dry_run.is_some() {
+            return self.check_only(read).await;
         }
         let (changes, lines): (Vec<_>, Vec<_>) = read
             .into_iter()
@@ -206,11 +206,11 @@ impl Work {
         }
     }
 
-    async fn rehearse(&mut self, read: Vec<Read>) -> Result<(), Gone> {
+    async fn check_only(&mut self, read: Vec<Read>) -> Result<(), Gone> {
         for (line, read) in read {
             let about = read.as_ref().map(subject).unwrap_or_default();
-            let judged = match (&mut self.rehearsal, read) {
-                (Some(rehearsal), Ok(change)) => rehearsal.judge(change).map_err(Problem::from),
+            let judged = match (&mut self.dry_run, read) {
+                (Some(dry_run), Ok(change)) => dry_run.check(change).map_err(Problem::from),
                 (_, Err(problem)) => Err(problem),
                 (None, Ok(_)) => return Ok(()),
             };
@@ -240,7 +240,7 @@ const NO_STORE: &str = "It was not begun, because the store has stopped answerin
 fn subject(change: &Change) -> Subject {
     match change {
         Change::Issue { new, .. } => Subject { key_name: Some(new.name.to_string()), ..Subject::default() },
-        Change::Update { id, .. } | Change::Rotate { id, .. } | Change::Revoke { id } => {
+        Change::Update { id, .. } | Change::Revoke { id } => {
             Subject { key_id: Some(id.to_string()), ..Subject::default() }
         }
     }

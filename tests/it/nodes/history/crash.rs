@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use keyloft::ErrorKind;
 use keyloft::KeyCache;
 use keyloft::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyPatch, KeyType, Label, NewKey, SettingsPatch, TenantId};
-use keyloft::keystore::{Brought, Change, Effect, Filter, Issued};
+use keyloft::keystore::{Change, Effect, Filter, Issued, SuppliedSecret};
 
 use super::node::Node;
 use super::store::Disk;
@@ -270,8 +270,9 @@ fn a_node_may_die_at_any_request_of_a_purge() {
 async fn many(node: &Node, old: KeyId) -> keyloft::Result<Vec<Effect>> {
     let issue = |name: &str| {
         let secret = secret_of(name);
-        let secret = Brought { digest: Digest::of(&secret), hint: Hint::parse(&secret[52..]).unwrap(), own: true };
-        Change::Issue { new: Box::new(new_key(name)), secret: Some(secret) }
+        let secret =
+            SuppliedSecret { digest: Digest::of(&secret), hint: Hint::parse(&secret[52..]).unwrap(), own: true };
+        Change::Issue { new: Box::new(new_key(name)), secret: Some(secret), active: true }
     };
     let changes = vec![issue("second"), Change::Revoke { id: old }, issue("first"), issue("third")];
     node.keystore.change_many(&context(), &tenant(), changes).map_ok(|done| done.effect).try_collect().await

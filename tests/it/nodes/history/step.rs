@@ -205,7 +205,12 @@ impl Step {
             }
             Self::Sync { node } => begin(world, &nodes[node], None, |_, node| async move { _ = node.sync().await }),
             Self::LookFor { node, key } => {
-                begin(world, &nodes[node], None, |world, node| async move { world.look_for(&node, key).await });
+                begin(
+                    world,
+                    &nodes[node],
+                    None,
+                    |world, node| async move { world.look_up_if_needed(&node, key).await },
+                );
             }
             Self::Receipt { node, wait } => {
                 let wait = wait.map(Duration::from_millis);

@@ -221,12 +221,12 @@ impl World {
     }
 
     /// Presents a key that nobody issued, or one that was issued.
-    pub async fn look_for(&self, node: &Node, key: Option<usize>) {
+    pub async fn look_up_if_needed(&self, node: &Node, key: Option<usize>) {
         let unknown = PlainSecret::generate(KeyType::Query).unwrap();
         let known = key.and_then(|key| self.promise(key).map(|promise| (key, promise)));
         let api_key = known.as_ref().map_or(unknown.expose(), |(_, promise)| &promise.api_key);
         let (began, cut_before) = (self.now(), node.line.is_cut() && node.line.clear_for().is_zero());
-        let found = node.keystore.look_for(&Credential::parse(api_key).unwrap().digest()).await;
+        let found = node.keystore.look_up_if_needed(&Credential::parse(api_key).unwrap().digest()).await;
         let cut = cut_before && node.line.is_cut();
         let mut pages = self.ledger.open();
         match (known, found) {

@@ -1,24 +1,25 @@
-//! From declarations and the keys that are there to the steps between them.
+//! The difference between declared keys and the keys that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::step::{Alteration, Declared, Plan, Step};
+use super::step::{Declared, Plan, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, Digest, KeyName, KeyPatch, Lifetimes};
+use crate::key::{ApiKey, Digest, KeyName, KeyPatch};
+use crate::keystore::{Change, Rotation};
 
 impl Plan {
-    /// Makes the named keys as they are declared, and revokes the others if `prune` says so. `held` are the live keys
-    /// of the tenant; `owner` says whose a secret is, revoked keys and other tenants included. A key that is declared
+    /// Makes the named keys as they are declared, and with `prune` revokes the others. `held` are the live keys of the
+    /// tenant; `owner` gives the key of a secret, revoked keys and other tenants included. A key that is declared
     /// to have expired already is not issued.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when a name or a secret is declared twice, or nothing at all and the others shall go;
     /// [`ErrorKind::DuplicateKeyName`] when a live key of that name has another type, or two have it;
     /// [`ErrorKind::DuplicateApiKey`] when another key has a declared secret. Nothing of such a declaration is done.
-    pub fn shape(
+    pub fn diff(
         declared: Vec<Declared>,
         held: &[Arc<ApiKey>],
         owner: impl Fn(&Digest) -> Option<Arc<ApiKey>>,
@@ -45,7 +46,8 @@ impl Plan {
             }
         }
         if prune {
-            steps.extend(held.iter().filter(|key| !names.contains(&key.name)).cloned().map(Step::Revoke));
+            let others = held.iter().filter(|key| !names.contains(&key.name));
+            steps.extend(others.map(|key| Step::on(key, Some(Change::Revoke { id: key.key_id }))));
         }
         Ok(Self { steps })
     }
@@ -55,7 +57,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when a secret is declared twice, or a key without any.
-    pub fn move_in(
+    pub fn import(
         declared: Vec<Declared>,
         held: &[Arc<ApiKey>],
         owner: impl Fn(&Digest) -> Option<Arc<ApiKey>>,
@@ -65,33 +67,17 @@ impl Plan {
         let mut steps = Vec::new();
         for mut declared in declared {
             let Some((secret, _)) = declared.secret.fixed() else {
-                return Err(Error::invalid(format!("{} has no digest to move in with", declared.new.name)));
+                return Err(Error::invalid(format!("{} has no digest to import", declared.new.name)));
             };
             if let Some(key) = owner(&secret.digest) {
-                steps.push(Step::Keep(key));
+                steps.push(Step::on(&key, None));
                 continue;
             }
             declared.new.name = free_name(declared.new.name, |name| !names.contains(name));
             names.insert(declared.new.name.clone());
-            steps.push(Step::Issue(Box::new(declared)));
+            steps.push(Step::issue(declared));
         }
         Ok(Self { steps })
-    }
-
-    /// Refuses a plan by which a key would end at another time than the keys of its tenant may.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] with the name of the key.
-    pub fn check_ends(&self, lifetimes: &Lifetimes, now: DateTime<Utc>) -> Result<()> {
-        for step in &self.steps {
-            let checked = match step {
-                Step::Issue(declared) => lifetimes.first_end(declared.expires_at, now).map(drop),
-                Step::Alter(change) => change.patch.expires_at.map_or(Ok(()), |end| lifetimes.check_end(end, now)),
-                Step::Keep(_) | Step::Revoke(_) => Ok(()),
-            };
-            checked.map_err(|wrong| Error::invalid(format!("{}: {wrong}", step.name())))?;
-        }
-        Ok(())
     }
 }
 
@@ -110,7 +96,7 @@ fn step(
     }
     let Some(key) = key else {
         let expired = declared.expires_at.flatten().is_some_and(|end| end <= now);
-        return Ok((!expired).then(|| Step::Issue(Box::new(declared))));
+        return Ok((!expired).then(|| Step::issue(declared)));
     };
     if key.key_type != declared.new.key_type {
         let (name, key_type) = (&key.name, key.key_type);
@@ -124,10 +110,12 @@ fn step(
         expires_at: declared.expires_at.filter(|end| *end != key.expires_at),
         end_overlap: false,
     };
-    let mut after = (**key).clone();
-    patch.clone().apply(&mut after);
-    let change = Alteration { key: key.clone(), patch, after, rotation };
-    Ok((change.patches() || change.rotation.is_some()).then(|| Step::Alter(Box::new(change))))
+    let rotation = rotation.map(|(secret, overlap)| Rotation { secret, overlap });
+    let (is_rotated, expected_rev) = (rotation.is_some(), Some(key.rev));
+    let update = Change::Update { id: key.key_id, patch: Box::new(patch), rotation, expected_rev };
+    let step = Step::on(key, Some(update));
+    let differs = is_rotated || step.patched().is_some_and(|patched| patched != **key);
+    Ok(differs.then_some(step))
 }
 
 fn taken(message: String) -> Error {

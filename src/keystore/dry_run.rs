@@ -1,20 +1,21 @@
-//! What many changes would do, one after the other, without doing anything. From memory alone: another node may be faster.
+//! A dry run: what many changes would do, one after the other. From memory alone: another node may be faster.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::change::{Change, Done, Effect, is_same};
-use super::keys::{Brought, patched, revoked};
+use super::change::{Change, Done, Effect, Rotation, is_same};
+use super::keys::{check_rev, patched, revoked};
 use super::rotation::rotated;
+use super::secret::{SuppliedSecret, duplicate_secret};
 use super::selection::{Selection, Unused};
 use super::{Keystore, claim};
 use crate::documents::RequestContext;
 use crate::error::{Error, Result};
-use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, Lifetimes, NewKey, TenantId, WrongEnd};
+use crate::key::{ApiKey, Digest, Hint, KeyId, KeyName, KeyState, Lifetimes, NewKey, TenantId, WrongEnd};
 
-/// The keys of a tenant as they would be.
+/// A dry run: the keys of a tenant as they would be.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     keystore: Keystore,
     tenant: TenantId,
     lifetimes: Lifetimes,
@@ -27,37 +28,38 @@ pub struct Rehearsal {
 }
 
 impl Keystore {
-    /// Begins to rehearse changes in a tenant.
+    /// Begins a dry run of changes in a tenant.
     ///
     /// # Errors
-    /// As for [`Keystore::tenant_anywhere`].
-    pub async fn rehearse(&self, context: &RequestContext, tenant: &TenantId) -> Result<Rehearsal> {
-        let lifetimes = self.tenant_anywhere(tenant).await?.lifetimes;
+    /// As for [`Keystore::tenant_read_through`].
+    pub async fn dry_run(&self, context: &RequestContext, tenant: &TenantId) -> Result<DryRun> {
+        let lifetimes = self.tenant_read_through(tenant).await?.lifetimes;
         let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         let (keys, names, digests) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Ok(Rehearsal { keystore, tenant, lifetimes, context, keys, names, digests })
+        Ok(DryRun { keystore, tenant, lifetimes, context, keys, names, digests })
     }
 }
 
-impl Rehearsal {
-    /// What a change would come to after those that were rehearsed before it.
+impl DryRun {
+    /// What a change would come to after those before it in this dry run.
     ///
     /// # Errors
     /// As for the change itself.
-    pub fn judge(&mut self, change: Change) -> Result<Done> {
+    pub fn check(&mut self, change: Change) -> Result<Done> {
         match change {
-            Change::Issue { new, secret } => self.issue(*new, secret),
-            Change::Update { id, patch } => {
+            Change::Issue { new, secret, active } => self.issue(*new, secret, active),
+            Change::Revoke { id } => self.change(id, None, Effect::Revoked, revoked),
+            Change::Update { id, patch, rotation, expected_rev } => {
                 if let Some(end) = patch.expires_at {
                     self.lifetimes.check_end(end, self.keystore.now()).map_err(wrong_end)?;
                 }
-                self.change(id, Effect::Updated, patched(*patch))
-            }
-            Change::Revoke { id } => self.change(id, Effect::Revoked, revoked),
-            Change::Rotate { id, secret, overlap } => {
-                self.keystore.hold(&secret, Some((&self.tenant, id)))?;
-                let now = self.keystore.now();
-                let done = self.change(id, Effect::Rotated, rotated(secret, now, overlap)?)?;
+                let Some(Rotation { secret, overlap }) = rotation else {
+                    return self.change(id, expected_rev, Effect::Updated, patched(*patch));
+                };
+                self.keystore.reserve_secret(&secret, Some((&self.tenant, id)))?;
+                let (patch, rotate) = (patched(*patch), rotated(secret, self.keystore.now(), overlap)?);
+                let change = |key: &mut ApiKey| patch(key).and_then(|()| rotate(key));
+                let done = self.change(id, expected_rev, Effect::Rotated, change)?;
                 if done.effect == Effect::Rotated {
                     self.take(&secret)?;
                 }
@@ -66,23 +68,23 @@ impl Rehearsal {
         }
     }
 
-    /// The keys that a filter would mean by then.
+    /// The keys that a filter would select by then.
     ///
     /// # Errors
     /// As for [`Keystore::select`].
     pub async fn select(&self, selection: &Selection, unused: Option<Unused<'_>>) -> Result<Vec<KeyId>> {
         let mut ids = self.keystore.select(&self.tenant, selection, unused).await?;
         ids.retain(|id| !self.keys.contains_key(id));
-        ids.extend(self.keys.values().filter(|key| selection.means(key, unused)).map(|key| key.key_id));
+        ids.extend(self.keys.values().filter(|key| selection.selects(key, unused)).map(|key| key.key_id));
         ids.sort_unstable();
         Ok(ids)
     }
 
-    fn issue(&mut self, new: NewKey, secret: Option<Brought>) -> Result<Done> {
+    fn issue(&mut self, new: NewKey, secret: Option<SuppliedSecret>, active: bool) -> Result<Done> {
         if let Some(holder) = self.named(&new.name) {
             return match secret {
                 Some(secret) if is_same(&holder, &new, &secret) => Ok(Done::new(holder, Effect::Unchanged)),
-                _ => Err(claim::duplicate()),
+                _ => Err(claim::duplicate_name()),
             };
         }
         let now = self.keystore.now();
@@ -90,7 +92,7 @@ impl Rehearsal {
         let (digest, hint) = match secret {
             Some(secret) => {
                 if self.keystore.cache.owner(&secret.digest).is_some() {
-                    return Err(claim::twin());
+                    return Err(duplicate_secret());
                 }
                 self.take(&secret)?;
                 (secret.digest, secret.hint)
@@ -99,17 +101,25 @@ impl Rehearsal {
         };
         let key = new.into_key(self.tenant.clone(), digest, hint);
         let created_by = Some(self.context.actor.clone());
-        let key = Arc::new(ApiKey { created_by, created_at: Some(now), expires_at, ..key });
+        let state = if active { KeyState::Active } else { KeyState::Disabled };
+        let key = Arc::new(ApiKey { state, created_by, created_at: Some(now), expires_at, ..key });
         self.names.insert(key.name.clone(), key.key_id);
         self.keys.insert(key.key_id, key.clone());
         Ok(Done::new(key, Effect::Issued))
     }
 
-    fn change(&mut self, id: KeyId, effect: Effect, change: impl Fn(&mut ApiKey) -> Result<()>) -> Result<Done> {
+    fn change(
+        &mut self,
+        id: KeyId,
+        expected_rev: Option<u64>,
+        effect: Effect,
+        change: impl Fn(&mut ApiKey) -> Result<()>,
+    ) -> Result<Done> {
         let before = match self.keys.get(&id) {
             Some(key) => key.clone(),
             None => self.keystore.find(&self.tenant, id)?,
         };
+        check_rev(&before, expected_rev)?;
         let mut after = (*before).clone();
         change(&mut after)?;
         if after == *before {
@@ -129,8 +139,8 @@ impl Rehearsal {
         })
     }
 
-    fn take(&mut self, secret: &Brought) -> Result<()> {
-        if self.digests.insert(secret.digest.to_document()) { Ok(()) } else { Err(claim::twin()) }
+    fn take(&mut self, secret: &SuppliedSecret) -> Result<()> {
+        if self.digests.insert(secret.digest.to_document()) { Ok(()) } else { Err(duplicate_secret()) }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::key::{Attribution, KeyId, StreamName, TenantId};
 /// A document that was written. One that a later version names besides these is read as its tenant, which is harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-pub enum Touched {
+pub enum ChangedObject {
     /// A key: issued, changed, revoked or purged.
     Key {
         /// Whose key.
@@ -34,13 +34,13 @@ pub enum Touched {
 pub struct LoggedChange {
     /// What was touched.
     #[serde(flatten)]
-    pub object: Touched,
+    pub object: ChangedObject,
     /// Who did it; nothing in entries of older versions.
     #[serde(flatten)]
     pub by: Attribution,
 }
 
-impl Touched {
+impl ChangedObject {
     /// The change that `by` made of it.
     pub fn by(self, by: &Attribution) -> LoggedChange {
         LoggedChange { object: self, by: by.clone() }
