@@ -1,5 +1,6 @@
 //! What a credential may do: `/api/v1/verify`, the places of a credential, streams, networks, limits.
 
+mod agreement;
 mod credentials;
 mod networks;
 mod rates;
