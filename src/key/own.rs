@@ -4,6 +4,7 @@ use super::credential::{Credential, OWN_LEN, PREFIX_LEN};
 use super::{Digest, Hint, InvalidId, KeyType};
 
 /// The shortest secret, in characters.
+#[cfg(feature = "server")]
 pub const MIN_LEN: usize = *OWN_LEN.start();
 
 /// The fewest different characters of a secret. Thirty-two random digits miss this about once in a thousand.
