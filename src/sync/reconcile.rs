@@ -27,6 +27,9 @@ const TENANTS: usize = 8;
 /// How many keys are compared or taken in between two chances for others to run.
 const STEP: usize = 512;
 
+/// How many differences are named.
+pub(super) const MOST_FOUND: usize = 10_000;
+
 /// What a pass found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -48,7 +51,7 @@ pub(super) struct Outcome {
     pub(super) counts: Counts,
     /// Keys that were taken from a snapshot.
     pub(super) spared: usize,
-    /// What memory held in another state, or not at all, or not any more.
+    /// What memory held in another state, or not at all, or not any more: one more than [`MOST_FOUND`] at most.
     pub(super) found: Vec<ChangedObject>,
 }
 
@@ -142,7 +145,7 @@ impl<'a> Pass<'a> {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 self.tags.remove_tenant(&id);
-                self.found.push(ChangedObject::Tenant { tenant: id });
+                self.note_found(ChangedObject::Tenant { tenant: id });
                 return;
             }
             TenantRead::Gone => {
@@ -157,7 +160,7 @@ impl<'a> Pass<'a> {
         };
         if held.as_deref() != Some(&tenant) {
             self.cache.restore_tenant(held.as_ref(), tenant);
-            self.found.push(ChangedObject::Tenant { tenant: id.clone() });
+            self.note_found(ChangedObject::Tenant { tenant: id.clone() });
         }
         for listed in listing.foreign {
             let reason = foreign(self.bucket, &listed).await;
@@ -189,6 +192,12 @@ impl<'a> Pass<'a> {
             }
         }
         self.missed.extend(known.map(|key| (id.clone(), key.key_id)));
+    }
+
+    fn note_found(&mut self, object: ChangedObject) {
+        if self.found.len() <= MOST_FOUND {
+            self.found.push(object);
+        }
     }
 
     async fn read_all(&mut self) -> Result<()> {
@@ -227,7 +236,7 @@ impl<'a> Pass<'a> {
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
             self.cache.remove_key(&tenant, key_id);
             self.tags.forget(&tenant, key_id);
-            self.found.push(ChangedObject::Key { tenant, key_id });
+            self.note_found(ChangedObject::Key { tenant, key_id });
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
@@ -252,7 +261,7 @@ impl<'a> Pass<'a> {
             let object = ChangedObject::Key { tenant: key.tenant.clone(), key_id: key.key_id };
             if apply::take_in(self.bucket, self.cache, self.tags, &key, tag).await? {
                 counts.changed += 1;
-                self.found.push(object);
+                self.note_found(object);
             }
         }
         counts.keys = found.saturating_sub(self.cache.contested().len());

@@ -7,14 +7,12 @@ use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Attribution;
 use crate::sync::log::LogEntry;
-use crate::sync::reconcile::Outcome;
+use crate::sync::reconcile::{MOST_FOUND, Outcome};
 use crate::sync::snapshot::{self, Contents, SnapshotList};
 use crate::sync::{ChangedObject, Counts, log, reconcile};
 
 /// How long an entry of the log stays at least, by the clock of the store: far longer than a node may be silent.
 const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
-/// How many changes made by hand are put into the log at once.
-const MOST_ANNOUNCED: usize = 10_000;
 
 impl Replica {
     /// Makes memory equal to the bucket by listing everything. Callers that come at once share a run. Meanwhile the log
@@ -28,13 +26,10 @@ impl Replica {
 
     async fn reconcile_now(&self) -> Result<Counts> {
         let _turn = self.loading.lock().await;
-        let follows = !self.is_lost();
-        if follows {
-            self.journal.watch();
-        }
+        self.journal.watch();
         let pass = self.list_and_compare().await;
         let named = self.journal.watched();
-        let Outcome { counts, mut found, .. } = pass?;
+        let (Outcome { counts, mut found, .. }, follows) = pass?;
         if follows {
             found.retain(|object| !named.contains(object));
             self.announce(found).await;
@@ -42,14 +37,16 @@ impl Replica {
         Ok(counts)
     }
 
-    async fn list_and_compare(&self) -> Result<Outcome> {
+    /// Says also whether this node had followed the log: then what it found was not logged.
+    async fn list_and_compare(&self) -> Result<(Outcome, bool)> {
         let snapshots = self.list_snapshots().await?;
         // The place in the log is read before the documents: what is written after this has a higher number, and is polled.
         let furthest = self.furthest().await?;
-        let head = if self.is_lost() {
-            log::head(&self.bucket, self.known_seq(&snapshots).max(furthest)).await?
+        let (head, follows) = if self.is_lost() {
+            (log::head(&self.bucket, self.known_seq(&snapshots).max(furthest)).await?, false)
         } else {
-            self.journal.read_to_end().await?.max(furthest) // Where others are further, an entry is missing.
+            let end = self.journal.read_to_end().await?;
+            (end.max(furthest), furthest <= end) // Where others are further, an entry is missing.
         };
         let snapshot = async {
             // Later, nearly all is in memory.
@@ -65,13 +62,13 @@ impl Replica {
         self.in_contact(polled);
         self.cache.set_hydrated();
         self.note_snapshots(snapshots, pass.counts.changed.saturating_sub(pass.spared));
-        Ok(pass)
+        Ok((pass, follows))
     }
 
     /// Appends what was changed by hand to the log, so that other nodes need not find it themselves and a start from an
     /// older snapshot knows it. Not very much at once: then the next snapshot holds it, and full reconciles find it.
     async fn announce(&self, found: Vec<ChangedObject>) {
-        if found.len() > MOST_ANNOUNCED {
+        if found.len() > MOST_FOUND {
             return;
         }
         let nobody = Attribution::default(); // Nobody can say who it was.
