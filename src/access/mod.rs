@@ -34,6 +34,7 @@ pub use denial::Denial;
 pub use limit::{Dimension, LimitId, Scope};
 #[cfg(feature = "server")]
 pub use limits::Limiter;
+#[cfg(feature = "server")]
 pub(crate) use permit::recognise;
 pub use permit::{Attempt, Permit, authenticate};
 pub use refusal::Refusal;

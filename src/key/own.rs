@@ -1,11 +1,11 @@
 //! Imported secrets: which are accepted, and which are too easy to guess.
 
-use super::credential::{Credential, OWN_LEN, PREFIX_LEN};
+use super::credential::{Credential, PREFIX_LEN};
 use super::{Digest, Hint, InvalidId, KeyType};
 
 /// The shortest secret, in characters.
 #[cfg(feature = "server")]
-pub const MIN_LEN: usize = *OWN_LEN.start();
+pub const MIN_LEN: usize = *super::credential::OWN_LEN.start();
 
 /// The fewest different characters of a secret. Thirty-two random digits miss this about once in a thousand.
 const MIN_DISTINCT: usize = 8;

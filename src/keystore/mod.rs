@@ -44,6 +44,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "server")]
 pub(crate) use apply::{Desired, StepOutcome};
 pub use change::{Change, Done, Effect, Rotation};
 pub use deletion::Deletion;

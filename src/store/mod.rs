@@ -25,7 +25,9 @@ mod trust;
 mod walk;
 
 pub use bucket::Bucket;
-pub(crate) use bucket::{Listed, Stored, Tag, Version, Written};
+#[cfg(feature = "server")]
+pub(crate) use bucket::Stored;
+pub(crate) use bucket::{Listed, Tag, Version, Written};
 pub use location::StoreUrl;
 pub use mode::StoreMode;
 pub use report::{Finding, Property, Report, Verdict};
