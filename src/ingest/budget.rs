@@ -4,7 +4,7 @@
 //! together; beyond that, one request at a time goes on, and the others wait for their turn. Newcomers wait until what
 //! was taken beyond the budget is given back.
 //!
-//! **Invariant**: requests do not wait for each other's memory. The one whose turn it is waits for nobody.
+//! **Invariant**: requests do not wait for each other's memory. The request whose turn it is does not wait.
 //! **Invariant**: memory counts before it is used: no more is in use than five quarters of the budget and one request.
 
 use std::sync::Arc;

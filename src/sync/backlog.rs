@@ -220,7 +220,7 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push(1, vec![change(1), change(2)]);
         let lost = backlog.portion(9);
-        drop(lost); // The store did not answer, or whoever applied it is gone.
+        drop(lost); // The store did not answer, or the caller that applied it is gone.
         assert_eq!((backlog.applied(), apply(&mut backlog, 9).len(), backlog.applied()), (0, 2, 1));
     }
 }

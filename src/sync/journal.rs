@@ -201,8 +201,8 @@ impl Journal {
         }
     }
 
-    /// Creates an entry at the first free number. The entries of others that it meets on the way are read, and applied
-    /// afterwards: others would take number after number from whoever did that first.
+    /// Creates an entry at the first free number. The entries of others that it meets on the way are read first and applied
+    /// afterwards: a writer that applied each of them at once would lose number after number to other writers.
     async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
         for _ in 0..ATTEMPTS {

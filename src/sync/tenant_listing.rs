@@ -25,7 +25,7 @@ pub(super) struct TenantListing {
 }
 
 /// Lists a tenant. Memory is read first: a key that is there now and not in the bucket later was removed, and one that is issued
-/// in between is not in question. The record is read last: whoever has keys has one.
+/// in between is not in question. The record is read last: a tenant with keys has one.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer.

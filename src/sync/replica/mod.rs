@@ -169,7 +169,7 @@ impl Apply for Replica {
     }
 }
 
-/// Who is told of streams that another node created or widened.
+/// Is called with streams that another node created or widened.
 struct StreamListener(Box<Listener>);
 
 type Listener = dyn Fn(&TenantId, &StreamName) + Send + Sync;

@@ -139,7 +139,7 @@ fn the_event_at_fault_is_named_by_its_number_in_an_array_and_by_its_line_elsewhe
     assert_eq!(refused(format!("\n{lines}")), format!("line 702: {message}"));
 }
 
-/// What is said of a batch that does not fit a stream of these fields.
+/// The refusal of a batch that does not fit a stream of these fields.
 fn conflict(body: &str, framing: Framing, stream: &[(&str, FieldType)]) -> String {
     let decoded = decode_texts(&[Text::of_body(body.as_bytes(), framing)]).unwrap();
     let fields = stream.iter().map(|(name, field_type)| Field { name: (*name).into(), field_type: *field_type });
