@@ -19,9 +19,10 @@
 //!
 //! A child process with limits on memory and time would end a query that overruns them, whatever the defect, and with it
 //! `expression_size`, `interrupt` and the budget of `dialect` could shrink: about 450 lines. It would not mend one wrong
-//! answer, which is what all other files are for. It would cost a start of the engine for each query, or a pool of workers
-//! whose memory is fixed in advance; a second reader of the schemas, with a footer cache of its own; and every row would be
-//! copied once more between processes. So queries stay here.
+//! answer, which is what all other files are for. It would cost a process for each query, or a pool of workers whose memory
+//! is fixed in advance: a process of this binary that only prints its version took 8 to 31 ms and 24 MB (November 2026,
+//! profile `quick`, two busy cores), before it has an engine, a schema or a connection to the store. Each worker would have
+//! a footer cache of its own, and every row would be copied once more between processes. So queries stay here.
 //!
 //! Each file that corrects DataFusion or its parser names the issue, and the release with which it can be removed.
 
