@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::scan::Pick;
+use super::tenant_set::TenantSet;
 use super::{Book, Tally};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, NodeId, TenantId};
@@ -98,6 +100,32 @@ pub(super) fn unpack(packed: &[u8]) -> Result<(Head, Book)> {
     Ok((head, book))
 }
 
+/// What every line says, whoever it is about.
+#[derive(Deserialize)]
+struct Owner<'a> {
+    tenant: &'a str,
+}
+
+/// Reads what `pick` takes of the lines of one tenant, and which tenants there are. Takes a while, as [`pack`] does.
+///
+/// # Errors
+/// As for [`unpack`].
+pub(super) fn unpack_tenant<T>(packed: &[u8], tenant: &TenantId, pick: Pick<T>) -> Result<(TenantSet, Vec<T>)> {
+    let mut reader = reader(packed)?;
+    read_head(&mut reader)?;
+    let (mut tenants, mut picked, mut text) = (TenantSet::default(), Vec::new(), String::new());
+    while reader.read_line(&mut text).map_err(corrupt)? > 0 {
+        let owner: Owner<'_> = serde_json::from_str(&text).map_err(corrupt)?;
+        tenants.insert(owner.tenant);
+        if owner.tenant == tenant.as_str() {
+            let line: Line<'_> = serde_json::from_str(&text).map_err(corrupt)?;
+            picked.extend(pick(line.key_id, line.tally.into_owned()));
+        }
+        text.clear();
+    }
+    Ok((tenants, picked))
+}
+
 /// Reads the first line only.
 ///
 /// # Errors
@@ -153,6 +181,8 @@ mod tests {
         for text in ["", "{}", &later, torn] {
             let packed = zstd::bulk::compress(text.as_bytes(), LEVEL).unwrap();
             assert_eq!(unpack(&packed).unwrap_err().kind(), ErrorKind::Corrupt, "{text}");
+            let of_a_tenant = unpack_tenant(&packed, &TenantId::default(), |id, _| Some(id));
+            assert_eq!(of_a_tenant.unwrap_err().kind(), ErrorKind::Corrupt, "{text}");
         }
         assert!(unpack(b"plain").is_err());
     }

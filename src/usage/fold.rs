@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::archive::{Archive, Folded};
 use super::file::{self, Head};
+use super::scan::MAX_PACKED_BYTES;
 use super::sheet::new_id;
-use super::shelf::MAX_PACKED_BYTES;
 use super::{Book, Tally};
 use crate::documents::Documents;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,35 +1,36 @@
 //! Which keys nobody uses.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::Minute;
+use super::reader::Reading;
 use crate::key::{ApiKey, KeyId};
 
 /// When the keys of a tenant were used last, on any node.
 #[derive(Debug, Clone)]
 pub struct LastUses {
-    last: HashMap<KeyId, Minute>,
-    recorded_since: Option<DateTime<Utc>>,
+    own: HashMap<KeyId, Minute>,
+    others: Arc<Reading<HashMap<KeyId, Minute>>>,
 }
 
 impl LastUses {
-    pub(super) fn new(last: HashMap<KeyId, Minute>, recorded_since: Option<DateTime<Utc>>) -> Self {
-        Self { last, recorded_since }
+    pub(super) fn new(own: HashMap<KeyId, Minute>, others: Arc<Reading<HashMap<KeyId, Minute>>>) -> Self {
+        Self { own, others }
     }
 
-    /// The minute in which a key was used last; `None` when it never was since this is recorded.
-    pub fn of(&self, key_id: KeyId) -> Option<DateTime<Utc>> {
-        self.last.get(&key_id).map(|minute| minute.start())
+    fn last(&self, key_id: KeyId) -> Option<Minute> {
+        self.own.get(&key_id).max(self.others.read.get(&key_id)).copied()
     }
 
-    /// Whether a key was surely not used since an instant. One that was issued later was not given the chance; and of what
-    /// happened before anything was recorded, nobody can say.
+    /// Whether a key is known not to have been used since an instant. `false` for a key that was issued later, and for an
+    /// instant before recording began.
     pub fn is_unused_since(&self, key: &ApiKey, since: DateTime<Utc>) -> bool {
-        self.recorded_since.is_some_and(|began| began <= since)
+        self.others.scanned.recorded_since.is_some_and(|began| began <= since)
             && key.created_at.is_none_or(|issued| issued <= since)
-            && self.last.get(&key.key_id).is_none_or(|minute| minute.end() <= since)
+            && self.last(key.key_id).is_none_or(|minute| minute.end() <= since)
     }
 }
 
@@ -48,7 +49,7 @@ mod tests {
         let key = ApiKey { created_at: Some(day(2)), ..key };
         let uses = |last: Option<i64>, began| {
             let last = last.map(|last| (key.key_id, Minute::of(day(last)))).into_iter().collect();
-            LastUses::new(last, began)
+            LastUses::new(last, Arc::new(Reading::of(HashMap::new(), began)))
         };
         let never = uses(None, Some(day(0)));
         assert!(never.is_unused_since(&key, day(3)) && never.is_unused_since(&key, day(2)));
@@ -58,6 +59,7 @@ mod tests {
         let used = uses(Some(5), Some(day(0)));
         assert!(!used.is_unused_since(&key, day(4)) && !used.is_unused_since(&key, day(5) + TimeDelta::seconds(59)));
         assert!(used.is_unused_since(&key, day(5) + TimeDelta::seconds(60)));
-        assert_eq!(used.of(key.key_id), Some(day(5)));
+        let elsewhere = LastUses::new(HashMap::new(), Arc::new(Reading::of(used.own, Some(day(0)))));
+        assert!(!elsewhere.is_unused_since(&key, day(4)) && elsewhere.is_unused_since(&key, day(6)));
     }
 }

@@ -1,17 +1,19 @@
 //! The front door: counts what keys do, writes it down now and then, and tells what all nodes have counted.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::counters::Counters;
 use super::desk::Desk;
+use super::reader::{Reading, UsageReader};
 use super::rows::{Rows, Target};
-use super::shelf::{Reading, Shelf};
+use super::window::Window;
 use super::{LastUses, Minute, Tally, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, TenantId};
@@ -27,9 +29,11 @@ pub struct UsageSettings {
     pub flush_interval: Option<Duration>,
     /// Whether the rows of each interval can be queried as a system stream.
     pub stream: bool,
-    /// How old an answer about the other nodes may be; never older than the flush interval. A look at the other nodes
-    /// costs a listing, which admins who look often share.
+    /// How old an answer about the other nodes may be; never older than the flush interval. An answer that took long to
+    /// read may be up to twelve times as old. Reading costs a listing, which admins who look often share.
     pub max_age: Duration,
+    /// How much memory is kept for what other nodes have written.
+    pub max_cached_bytes: usize,
     /// Whoever has been silent for so long has ended, unless it says that it is live.
     pub silence: Duration,
 }
@@ -40,6 +44,7 @@ impl Default for UsageSettings {
             flush_interval: Some(Duration::from_secs(60)),
             stream: true,
             max_age: Duration::from_secs(5),
+            max_cached_bytes: 64 << 20,
             silence: Duration::from_secs(3600),
         }
     }
@@ -62,13 +67,14 @@ pub(super) struct Inner {
     pub(super) closed: AtomicBool,
     pub(super) failures: AtomicU64,
     desk: Mutex<Desk>,
-    shelf: Shelf,
+    reader: Arc<UsageReader>,
 }
 
 impl Meter {
     /// A meter that has counted nothing.
     pub fn new(bucket: Bucket, keystore: Keystore, stream: Arc<dyn SystemStream>, mut settings: UsageSettings) -> Self {
         settings.max_age = settings.max_age.min(settings.flush_interval.unwrap_or(settings.max_age));
+        let reader = Arc::new(UsageReader::new(bucket.clone(), settings.max_age, settings.max_cached_bytes));
         let target = Target { stream, node_id: keystore.replica().node_id() };
         Self(Arc::new(Inner {
             bucket,
@@ -81,7 +87,7 @@ impl Meter {
             closed: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             desk: Mutex::default(),
-            shelf: Shelf::default(),
+            reader,
         }))
     }
 
@@ -97,43 +103,52 @@ impl Meter {
         }
     }
 
-    /// What all nodes have counted, those that ended too; of other nodes only what they have flushed.
+    /// What all nodes have counted of these keys, those that ended too; of other nodes only what they have flushed.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the archive
     /// cannot be read, [`crate::ErrorKind::Invalid`] when nothing is counted here.
-    pub async fn totals(&self) -> Result<Totals> {
-        if !self.is_on() {
-            return Err(Error::invalid("this server does not record what keys are used for"));
-        }
-        let own = |id| self.0.desk().owns(id);
-        let reading = self.0.shelf.read(&self.0.bucket, self.0.settings.max_age, own).await?;
+    pub async fn totals(&self, tenant: &TenantId, ids: &[KeyId]) -> Result<Totals> {
+        self.check_is_on()?;
+        let inner = Arc::clone(&self.0);
+        let reading = self.0.reader.totals(tenant, ids, move |id| inner.desk().owns(id)).await?;
         Ok(Totals { meter: self.clone(), reading })
     }
 
-    /// When each key of a tenant was used last, on any node, for those who ask of an instant.
+    /// When each key of a tenant was used last, on any node. `since` is the instant that the caller asks about.
     ///
     /// # Errors
     /// As for [`Meter::totals`]; [`crate::ErrorKind::Invalid`] for an instant that has not come: keys may be used till then.
     pub async fn last_used(&self, tenant: &TenantId, since: DateTime<Utc>) -> Result<LastUses> {
+        self.check_is_on()?;
         if since > self.0.keystore.now() {
             return Err(Error::invalid("unusedSince must not be in the future"));
         }
-        let Totals { reading, .. } = self.totals().await?;
-        let mut last: HashMap<KeyId, Minute> = HashMap::new();
+        let reading = self.0.reader.last_uses(tenant, |id| self.0.desk().owns(id)).await?;
+        let mut own: HashMap<KeyId, Minute> = HashMap::new();
         let mut show = |key_id, tally: &Tally| {
             if let Some(minute) = tally.last_used {
-                let known = last.entry(key_id).or_insert(minute);
+                let known = own.entry(key_id).or_insert(minute);
                 *known = minute.max(*known);
             }
         };
-        reading.books.iter().for_each(|book| book.of_tenant(tenant).for_each(|(id, tally)| show(id, tally)));
         {
             let desk = self.0.desk();
-            desk.each_of(tenant, |sheet| reading.folded.contains(&sheet), &mut show);
+            desk.each_of(tenant, |segment| reading.scanned.archived.contains(&segment), &mut show);
             self.0.counters.each_of(tenant, &mut show);
         }
-        Ok(LastUses::new(last, reading.recorded_since))
+        Ok(LastUses::new(own, reading))
+    }
+
+    fn check_is_on(&self) -> Result<()> {
+        let off = || Error::invalid("this server does not record what keys are used for");
+        self.is_on().then_some(()).ok_or_else(off)
+    }
+
+    /// An estimate of the memory that is kept for what other nodes have written, at most
+    /// [`UsageSettings::max_cached_bytes`] and one page of keys.
+    pub fn cached_bytes(&self) -> usize {
+        self.0.reader.kept_bytes()
     }
 
     /// How often something that was counted could not be written down.
@@ -156,7 +171,7 @@ impl Inner {
 
     /// What is drained from the counters goes there under this lock, so that whoever holds it sees everything once.
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock()
     }
 
     pub(super) fn node_id(&self) -> NodeId {
@@ -183,23 +198,21 @@ impl Inner {
     }
 }
 
-/// What all nodes have counted.
+/// What all nodes have counted of some keys.
 #[derive(Debug)]
 pub struct Totals {
     meter: Meter,
-    reading: Arc<Reading>,
+    reading: Arc<Reading<Window>>,
 }
 
 impl Totals {
-    /// What was counted of a key, up to this moment on this node.
-    pub fn of(&self, tenant: &TenantId, key_id: KeyId) -> Tally {
-        let mut sum = Tally::default();
-        for tally in self.reading.books.iter().filter_map(|book| book.get(tenant, key_id)) {
-            sum.add(tally);
-        }
+    /// What was counted of a key that was asked for, up to this moment on this node.
+    pub fn of(&self, key_id: KeyId) -> Tally {
+        let (window, archived) = (&self.reading.read, &self.reading.scanned.archived);
+        let mut sum = window.get(key_id).cloned().unwrap_or_default();
         let desk = self.meter.0.desk();
-        desk.add_to(&mut sum, tenant, key_id, |sheet| self.reading.folded.contains(&sheet));
-        self.meter.0.counters.add_to(&mut sum, tenant, key_id);
+        desk.add_to(&mut sum, &window.tenant, key_id, |segment| archived.contains(&segment));
+        self.meter.0.counters.add_to(&mut sum, &window.tenant, key_id);
         sum
     }
 }

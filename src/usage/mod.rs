@@ -8,7 +8,8 @@
 //! 2. `counters`: counting, off the way of requests.
 //! 3. `file`: the bytes of a sheet.  `sheet`: one of this node's, and what of it is durable.  `desk`: all of them.
 //! 4. `archive`: what was folded.  `fold`: how.
-//! 5. `shelf`: what the nodes have written, read and kept.
+//! 5. `reader`: what the nodes have written about a tenant, within a bound on memory. `scan`: reading it. `window`: what is
+//!    kept of a tenant. `tenant_set`: which objects speak of it.
 //! 6. `rows`: the system stream `keyloft_usage`.
 //! 7. [`last_use`]: which keys nobody uses.
 //! 8. [`meter`]: all of it together. **The front door.** `flush`: what it does now and then.
@@ -25,10 +26,13 @@ mod flush;
 mod fold;
 pub mod last_use;
 pub mod meter;
+mod reader;
 mod rows;
+mod scan;
 mod sheet;
-mod shelf;
 pub mod tally;
+mod tenant_set;
+mod window;
 
 pub use book::Book;
 pub use last_use::LastUses;

@@ -157,6 +157,12 @@ impl Tally {
         }
     }
 
+    /// An estimate of the memory that it takes beside its own size: a node of a tree, and short texts.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let tree = |len: usize| if len == 0 { 0 } else { 400 + 64 * len };
+        tree(self.refused.len()) + tree(self.older.len())
+    }
+
     /// All requests that were answered with a problem.
     pub fn refusals(&self) -> u64 {
         self.refused.values().fold(0, |sum, count| sum.saturating_add(*count))

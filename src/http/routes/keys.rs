@@ -193,8 +193,9 @@ pub async fn list(
         None => app.keystore.list(&tenant, &filter, after, limit).await?,
     };
     let now = app.keystore.now();
-    let totals = totals(&app).await;
-    let tally = |key: &ApiKey| totals.as_ref().map(|totals| totals.of(&tenant, key.key_id));
+    let ids: Vec<_> = page.keys.iter().map(|key| key.key_id).collect();
+    let totals = totals(&app, &tenant, &ids).await;
+    let tally = |key: &ApiKey| totals.as_ref().map(|totals| totals.of(key.key_id));
     Ok(HttpResponse::Ok().json(KeyPage {
         items: page.keys.iter().map(|key| KeyView::new(key, now).used(tally(key))).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode(&tenant)),
@@ -212,14 +213,14 @@ pub async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
     let key = app.keystore.find_read_through(&tenant, id).await?;
-    let tally = totals(&app).await.map(|totals| totals.of(&tenant, id));
+    let tally = totals(&app, &tenant, &[id]).await.map(|totals| totals.of(id));
     let view = KeyView::new(&key, app.keystore.now()).used(tally);
     Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&key))).json(view))
 }
 
-/// The usage that all nodes have counted; `None` when it is unavailable, and the answer is given without it.
-async fn totals(app: &App) -> Option<Totals> {
-    let totals = tokio::time::timeout(USAGE_PATIENCE, app.usage.totals()).await.ok()?;
+/// The usage of some keys on all nodes; `None` when it cannot be read in time, and the answer is given without it.
+async fn totals(app: &App, tenant: &TenantId, ids: &[KeyId]) -> Option<Totals> {
+    let totals = tokio::time::timeout(USAGE_PATIENCE, app.usage.totals(tenant, ids)).await.ok()?;
     totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
 }
 

@@ -54,7 +54,7 @@ impl Node {
 
     pub async fn total(&self) -> u64 {
         let key = self.key();
-        let tally = self.meter.totals().await.unwrap().of(&key.tenant, key.key_id);
+        let tally = self.meter.totals(&key.tenant, &[key.key_id]).await.unwrap().of(key.key_id);
         assert_eq!((tally.events, tally.bytes), (2 * tally.requests, 3 * tally.requests));
         tally.requests
     }
@@ -207,8 +207,9 @@ async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
     node.faults.none();
     node.meter.flush().await.unwrap();
     assert_eq!(node.faults.calls(), 0, "who has counted nothing asks for nothing");
-    let totals = Node::on(&store, &node.secret).await.meter.totals().await.unwrap();
-    let events: u64 = keys.iter().map(|key| totals.of(&key.tenant, key.key_id).events).sum();
+    let ids: Vec<_> = keys.iter().map(|key| key.key_id).collect();
+    let totals = Node::on(&store, &node.secret).await.meter.totals(&TenantId::default(), &ids).await.unwrap();
+    let events: u64 = ids.iter().map(|id| totals.of(*id).events).sum();
     assert_eq!(events, 10_001);
 }
 
@@ -237,7 +238,7 @@ async fn lives_on(place: TestStore) {
         meter.count(&key, &used);
         meter.flush().await.unwrap();
     }
-    let total = async |meter: &Meter| meter.totals().await.unwrap().of(&key.tenant, key.key_id).requests;
+    let total = async |meter: &Meter| meter.totals(&key.tenant, &[key.key_id]).await.unwrap().of(key.key_id).requests;
     assert_eq!((total(&first).await, total(&second).await), (3, 3));
     first.close().await;
     assert_eq!((second.fold().await.unwrap(), second.fold().await.unwrap()), (1, 0));

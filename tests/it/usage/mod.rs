@@ -3,4 +3,5 @@
 mod archive;
 mod counts;
 mod histories;
+mod memory;
 mod stream;
