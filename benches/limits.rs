@@ -28,7 +28,7 @@ fn main() {
     for at_once in [1, 8, 32] {
         let limiter = || Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
         runtime.block_on(measure("memory", limiter(), at_once));
-        runtime.block_on(measure("Redis", limiter().with_redis(&url, Duration::from_secs(2)).unwrap(), at_once));
+        runtime.block_on(measure("Redis", limiter().with_redis(&url, None, Duration::from_secs(2)).unwrap(), at_once));
     }
 }
 

@@ -19,13 +19,16 @@ pub struct LimitsConfig {
     pub requests: Option<Rate>,
     /// The Redis in which nodes count together; `None` when each node counts alone.
     pub redis: Option<RedisUrl>,
+    /// The certificates of the authorities that its TLS certificate may come from, in PEM; `None` for those of the operating
+    /// system.
+    pub redis_ca: Option<Vec<u8>>,
     /// How long a request waits for that Redis before its node decides alone.
     pub redis_timeout: Duration,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { requests: None, redis: None, redis_timeout: Duration::from_millis(50) }
+        Self { requests: None, redis: None, redis_ca: None, redis_timeout: Duration::from_millis(50) }
     }
 }
 
@@ -52,8 +55,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         env: REDIS,
         key: None,
         default: "none",
-        unit: "redis://[user:password@]host:port/db",
-        doc: "A Redis in which nodes count limits together; without one, each node counts for itself.",
+        unit: "redis[s]://[user:password@]host:port/db",
+        doc: "A Redis in which nodes count limits together, rediss:// over TLS; without one, each node counts for itself.",
         set: |_, _| Ok(()),
     },
     OptionDoc {
@@ -64,6 +67,23 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         unit: "path",
         doc: "A file that holds the URL of that Redis.",
         set: |_, _| Ok(()),
+    },
+    OptionDoc {
+        flag: Some("limits-redis-ca-file"),
+        env: "KEYLOFT_LIMITS_REDIS_CA_FILE",
+        key: Some("limits.redis_ca_file"),
+        default: "none",
+        unit: "path",
+        doc: "PEM certificates of the authorities of a rediss:// URL, instead of those of the operating system.",
+        set: |config, text| {
+            let pem = std::fs::read(text).map_err(|error| format!("{text} cannot be read: {error}"))?;
+            const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+            if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+                return Err(format!("{text} holds no certificate in PEM"));
+            }
+            config.limits.redis_ca = Some(pem);
+            Ok(())
+        },
     },
     OptionDoc {
         flag: Some("limits-redis-timeout"),
@@ -90,9 +110,19 @@ impl RedisUrl {
     /// The rule that the text breaks; never the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
-        let url = Url::parse(text).ok().filter(|url| url.scheme() == "redis" && url.host().is_some());
-        url.ok_or("must be a URL such as redis://127.0.0.1:6379/0")?;
+        let is_redis = |url: &Url| matches!(url.scheme(), "redis" | "rediss") && url.host().is_some();
+        let url = Url::parse(text).ok().filter(is_redis);
+        let url = url.ok_or("must be a URL such as redis://127.0.0.1:6379/0 or rediss://redis.example.com:6379/0")?;
+        // The client takes #insecure for "check no certificate".
+        if url.fragment().is_some() {
+            return Err("must not have a fragment: certificates are always checked");
+        }
         Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Whether the connection is to use TLS.
+    pub fn is_tls(&self) -> bool {
+        self.0.starts_with("rediss:")
     }
 
     /// The URL, for the one connection that needs it.
@@ -138,9 +168,10 @@ mod tests {
         let good = from("redis://:hunter2@127.0.0.1:6379/1").unwrap().unwrap();
         assert_eq!(good.expose(), "redis://:hunter2@127.0.0.1:6379/1");
         assert_eq!(format!("{good:?}"), "RedisUrl(..)");
-        for bad in ["", "hunter2", "http://hunter2@127.0.0.1", "redis://", "rediss://:hunter2@127.0.0.1"] {
+        assert!(!good.is_tls() && from("rediss://:hunter2@127.0.0.1").unwrap().unwrap().is_tls());
+        for bad in ["", "hunter2", "http://hunter2@127.0.0.1", "redis://", "rediss://:hunter2@127.0.0.1#insecure"] {
             let message = from(bad).unwrap_err().to_string();
-            assert!(message.starts_with("KEYLOFT_LIMITS_REDIS: must be") && !message.contains("hunter2"), "{message}");
+            assert!(message.starts_with("KEYLOFT_LIMITS_REDIS: must ") && !message.contains("hunter2"), "{message}");
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "redis://127.0.0.1:6379\n").unwrap();

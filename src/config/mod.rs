@@ -184,6 +184,9 @@ impl Config {
             return Err(InvalidConfig::new("ingest-max-in-flight", "must be at least ingest-max-body"));
         }
         config.limits.redis = limits::redis(&environment)?;
+        if config.limits.redis_ca.is_some() && !config.limits.redis.as_ref().is_some_and(RedisUrl::is_tls) {
+            return Err(InvalidConfig::new("limits-redis-ca-file", "needs a rediss:// URL in KEYLOFT_LIMITS_REDIS"));
+        }
         config.admin.token = admin::token(environment)?;
         Ok(config)
     }
@@ -268,6 +271,22 @@ mod tests {
         }
         let error = Config::load(&[], environment(&[("KEYLOFT_SESSION_TTL", "")])).unwrap_err();
         assert!(error.to_string().starts_with("KEYLOFT_SESSION_TTL: "), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_authority_needs_a_redis_that_is_reached_over_tls() {
+        let file = written("-----BEGIN CERTIFICATE-----\n");
+        let flags = [("limits-redis-ca-file", file.path().to_str().unwrap().to_owned())];
+        for url in ["redis://127.0.0.1", ""] {
+            let pairs = [("KEYLOFT_LIMITS_REDIS", url)];
+            let error = Config::load(&flags, environment(&pairs[usize::from(url.is_empty())..])).unwrap_err();
+            assert!(error.to_string().starts_with("limits-redis-ca-file: needs"), "{error}");
+        }
+        assert!(Config::load(&flags, environment(&[("KEYLOFT_LIMITS_REDIS", "rediss://127.0.0.1")])).is_ok());
+        for bad in ["/nowhere", written("none").path().to_str().unwrap()] {
+            let error = Config::load(&[("limits-redis-ca-file", bad.to_owned())], environment(&[])).unwrap_err();
+            assert!(error.to_string().starts_with("--limits-redis-ca-file: "), "{error}");
+        }
     }
 
     #[test]

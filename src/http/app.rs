@@ -101,7 +101,8 @@ impl App {
         let system_streams = Arc::new(ingest.system_writer());
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
         if let Some(redis) = &config.limits.redis {
-            limiter = limiter.with_redis(redis.expose(), config.limits.redis_timeout)?;
+            let ca = config.limits.redis_ca.as_deref();
+            limiter = limiter.with_redis(redis.expose(), ca, config.limits.redis_timeout)?;
         }
         let metrics = Metrics::new(routes().iter().map(|route| route.path), Fault::ALL.map(Fault::as_str));
         Ok(Self {

@@ -46,14 +46,15 @@ impl Limiter {
         Self { cache, clock, start, requests, local: Local::default(), shared: None, fallbacks: AtomicU64::new(0) }
     }
 
-    /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`),
-    /// which need not be there yet. A request waits for it for `patience` at most.
+    /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`, or
+    /// `rediss://` for TLS), which need not be there yet. `ca` replaces the certificate authorities of the operating system,
+    /// in PEM. A request waits for Redis for `patience` at most.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when the URL cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
+    /// [`crate::ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
     /// started.
-    pub fn with_redis(self, url: &str, patience: Duration) -> Result<Self> {
-        Ok(Self { shared: Some(SharedLimits::new(url, patience)?), ..self })
+    pub fn with_redis(self, url: &str, ca: Option<&[u8]>, patience: Duration) -> Result<Self> {
+        Ok(Self { shared: Some(SharedLimits::new(url, ca, patience)?), ..self })
     }
 
     /// Whether any limit applies to a key.

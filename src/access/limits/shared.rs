@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script};
+use redis::{Client, RedisError, Script, TlsCertificates};
 use tokio::runtime::{Builder, Runtime};
 
 use super::gcra::Price;
@@ -32,7 +32,7 @@ pub(super) struct SharedLimits {
     runtime: Option<Runtime>,
     start: Instant,
     /// Microseconds from `start`; 0 while Redis answers.
-    paused_until: AtomicU64,
+    paused_until: Arc<AtomicU64>,
 }
 
 /// The answer of Redis.
@@ -44,14 +44,22 @@ pub(super) struct RedisAnswer {
 }
 
 impl SharedLimits {
-    /// Limits in the Redis at `url`, which may start later, and which may take this long to answer.
+    /// Limits in the Redis at `url`, which may start later, and which may take this long to answer. `ca` replaces the
+    /// certificate authorities of the operating system, in PEM.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the URL cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
-    pub(super) fn new(url: &str, timeout: Duration) -> error::Result<Self> {
+    /// [`ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
+    pub(super) fn new(url: &str, ca: Option<&[u8]>, timeout: Duration) -> error::Result<Self> {
         // The cause is left out: it may quote the URL, which may hold a password.
         let unusable = |_| Error::invalid("the address of Redis for the limits cannot be used");
-        let client = Client::open(url).map_err(unusable)?;
+        let client = match ca {
+            None => Client::open(url).map_err(unusable)?,
+            Some(ca) => {
+                let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.to_vec()) };
+                let unusable = |_| Error::invalid("the URL or the certificate authority of Redis cannot be used");
+                Client::build_with_tls(url, certificates).map_err(unusable)?
+            }
+        };
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("limits").enable_all().build();
         let runtime = runtime
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the thread for limits").caused_by(error))?;
@@ -63,16 +71,21 @@ impl SharedLimits {
         let redis = ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
         drop(entered);
         let (script, start) = (Arc::new(Script::new(SCRIPT)), Instant::now());
-        let shared = Self { redis, script, timeout, runtime: Some(runtime), start, paused_until: AtomicU64::new(0) };
+        let shared = Self { redis, script, timeout, runtime: Some(runtime), start, paused_until: Arc::default() };
         shared.connect();
         Ok(shared)
     }
 
-    /// Connects ahead of the first request.
+    /// Connects ahead of the first request, and logs at the start what is wrong with the connection.
     fn connect(&self) {
-        let mut redis = self.redis.clone();
+        let (mut redis, paused_until) = (self.redis.clone(), Arc::clone(&self.paused_until));
+        let until = self.micros() + micros(PAUSE);
         if let Some(runtime) = &self.runtime {
-            runtime.spawn(async move { redis::cmd("PING").query_async::<()>(&mut redis).await });
+            runtime.spawn(async move {
+                if let Err(error) = redis::cmd("PING").query_async::<()>(&mut redis).await {
+                    pause(&paused_until, until, &Silence::because(&error));
+                }
+            });
         }
     }
 
@@ -86,11 +99,8 @@ impl SharedLimits {
                 self.paused_until.store(0, Ordering::Relaxed);
                 answer(costs, &numbers)
             }
-            Err(Silence(reason)) => {
-                let until = self.micros() + micros(PAUSE);
-                if self.paused_until.swap(until, Ordering::Relaxed) == 0 {
-                    tracing::warn!(reason, "Redis does not count: each node counts for itself until it does");
-                }
+            Err(silence) => {
+                pause(&self.paused_until, self.micros() + micros(PAUSE), &silence);
                 None
             }
         }
@@ -136,12 +146,27 @@ impl SharedLimits {
     }
 }
 
+/// Leaves Redis alone for a while, and logs why if it answered until now.
+fn pause(paused_until: &AtomicU64, until: u64, Silence(reason): &Silence) {
+    if paused_until.swap(until, Ordering::Relaxed) == 0 {
+        tracing::warn!(reason, "Redis does not count: each node counts for itself until it does");
+    }
+}
+
 /// Why Redis does not count, for the log.
 struct Silence(String);
 
+/// How rustls begins what it says of a certificate that it refuses. The rest names the fault and the names in the certificate.
+const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
+
 impl Silence {
-    /// The kind of the error and the first word of what Redis said. The rest may quote names or a password.
+    /// What is wrong with the certificate; else the kind of the error and the first word of what Redis said. The rest may
+    /// quote names or a password.
     fn because(error: &RedisError) -> Self {
+        let text = if error.is_io_error() { error.to_string() } else { String::new() };
+        if let Some(at) = text.find(REFUSED_CERTIFICATE) {
+            return Self(text[at..].to_owned());
+        }
         let is_word = |code: &&str| code.len() <= 16 && code.bytes().all(|byte| byte.is_ascii_uppercase());
         let code = error.code().filter(is_word).map(|code| format!(" ({code})")).unwrap_or_default();
         Self(format!("{}{code}", error.category()))

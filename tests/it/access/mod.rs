@@ -5,6 +5,7 @@ mod credentials;
 mod networks;
 mod rates;
 mod rates_shared;
+mod redis_tls;
 mod scopes;
 mod unknown_keys;
 mod verify;

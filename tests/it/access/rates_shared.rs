@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 fn node(url: &str, patience: Duration) -> Arc<Limiter> {
     let limiter = Limiter::new(Arc::<KeyCache>::default(), Arc::new(SystemClock), None);
-    Arc::new(limiter.with_redis(url, patience).unwrap())
+    Arc::new(limiter.with_redis(url, None, patience).unwrap())
 }
 
 fn tenant(limits: Limits) -> Tenant {
@@ -322,7 +322,7 @@ fn the_binary_reads_its_redis_and_its_proxies_and_quotes_no_password() {
         assert_eq!(from("192.0.2.1, 203.0.113.1").await, 403);
         assert_eq!([from("192.0.2.1").await, from("192.0.2.1").await], [200, 429]);
     });
-    for bad in ["hunter2", "rediss://:hunter2@127.0.0.1:1"] {
+    for bad in ["hunter2", "rediss://:hunter2@127.0.0.1:1#insecure"] {
         let output = run(keyloft().args(["serve", "--store", "x"]).env("KEYLOFT_LIMITS_REDIS", bad), "");
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
