@@ -104,14 +104,14 @@ pub enum ObjectName {
         /// Counted from 0.
         part: u16,
     },
-    /// `.settings/keyloft/usage/sheets/<id>.ndjson.zst`: the usage that a node has counted.
-    UsageSheet {
-        /// Which of its sheets.
+    /// `.settings/keyloft/usage/sheets/<id>.ndjson.zst`: the counts of some keys on one node.
+    UsageSegment {
+        /// Which segment.
         id: Uuid,
     },
     /// `.settings/keyloft/usage/archive.json`: the list of archive files.
     UsageArchive,
-    /// `.settings/keyloft/usage/archive/<id>.ndjson.zst`: a part of the usage of stopped nodes.
+    /// `.settings/keyloft/usage/archive/<id>.ndjson.zst`: counts of nodes that have ended.
     UsagePiece {
         /// Which piece.
         id: Uuid,
@@ -152,7 +152,7 @@ impl ObjectName {
             Self::SnapshotPart { seq, id, part } => {
                 snapshots().join(number(*seq)).join(format!("{}-{part:04}.ndjson.zst", id.as_hyphenated()))
             }
-            Self::UsageSheet { id } => usage_sheets().join(format!("{}.ndjson.zst", id.as_hyphenated())),
+            Self::UsageSegment { id } => usage_segments().join(format!("{}.ndjson.zst", id.as_hyphenated())),
             Self::UsageArchive => keyloft(USAGE).join(format!("{ARCHIVE}.json")),
             Self::UsagePiece { id } => usage_archive().join(format!("{}.ndjson.zst", id.as_hyphenated())),
             Self::Probe { id } => keyloft(PROBE).join(format!("{}.json", id.as_hyphenated())),
@@ -201,7 +201,7 @@ fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
         [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
         [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
-        [USAGE, SHEETS, file] => Some(ObjectName::UsageSheet { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
+        [USAGE, SHEETS, file] => Some(ObjectName::UsageSegment { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
         [USAGE, ARCHIVE, file] => Some(ObjectName::UsagePiece { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
         [USAGE, file] => (file.strip_suffix(".json")? == ARCHIVE).then_some(ObjectName::UsageArchive),
         [SNAPSHOTS, seq, file] => {
@@ -249,12 +249,12 @@ pub fn snapshots() -> RelativePathBuf {
     keyloft(SNAPSHOTS)
 }
 
-/// The folder of usage, a sheet for each node.
-pub fn usage_sheets() -> RelativePathBuf {
+/// The folder of usage segments.
+pub fn usage_segments() -> RelativePathBuf {
     keyloft(USAGE).join(SHEETS)
 }
 
-/// The folder of the usage archive.
+/// The folder of the pieces of the archive of usage.
 pub fn usage_archive() -> RelativePathBuf {
     keyloft(USAGE).join(ARCHIVE)
 }

@@ -1,11 +1,11 @@
-//! What was folded: a small document that names the pieces of the archive and the sheets that are in them.
+//! The archive of usage: a small document that names its pieces and the segments that were merged into them.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::sheet::new_id;
+use super::segment::new_id;
 use crate::documents::{Document, Documents, Found, Unreadable};
 use crate::error::Result;
 use crate::layout::ObjectName;
@@ -22,44 +22,46 @@ pub(super) struct Archive {
     pub(super) recorded_since: DateTime<Utc>,
     /// What it consists of.
     pub(super) pieces: Vec<Uuid>,
-    /// The sheets that are in it and may still lie in their folder, where they do not count.
-    pub(super) folded: Vec<Folded>,
+    /// The segments that were merged into it. Their objects may still exist, and then do not count.
+    #[serde(rename = "folded")]
+    pub(super) archived: Vec<ArchivedSegment>,
     write_id: Uuid,
 }
 
-/// A sheet that is in the archive.
+/// A segment that was merged into the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Folded {
-    pub(super) sheet: Uuid,
-    /// Since when, by the clock of whoever folded it.
+pub(super) struct ArchivedSegment {
+    #[serde(rename = "sheet")]
+    pub(super) segment: Uuid,
+    /// Since when, by the clock of the node that merged it.
     pub(super) at: DateTime<Utc>,
 }
 
 impl Archive {
     fn empty(recorded_since: DateTime<Utc>) -> Self {
-        Self { version: VERSION, recorded_since, pieces: Vec::new(), folded: Vec::new(), write_id: new_id() }
+        Self { version: VERSION, recorded_since, pieces: Vec::new(), archived: Vec::new(), write_id: new_id() }
     }
 
-    /// Says that counting has begun, unless that is said already.
+    /// Creates the archive, which records when counting began, unless there is one.
     ///
     /// # Errors
     /// As for [`Bucket::create`].
     pub(super) async fn begin(bucket: &Bucket, now: DateTime<Utc>) -> Result<()> {
         let archives = Documents::<Self>::new(bucket.clone());
         if matches!(archives.read(&()).await?.found, Found::Absent) {
-            let _theirs_or_ours = archives.create(&(), &Self::empty(now)).await?;
+            let _ours_or_another_nodes = archives.create(&(), &Self::empty(now)).await?;
         }
         Ok(())
     }
 
     /// The archive that comes after this one.
-    pub(super) fn followed_by(&self, pieces: Vec<Uuid>, folded: Vec<Folded>) -> Self {
-        Self { pieces, folded, ..self.clone() }
+    pub(super) fn followed_by(&self, pieces: Vec<Uuid>, archived: Vec<ArchivedSegment>) -> Self {
+        Self { pieces, archived, ..self.clone() }
     }
 
-    /// Whether a sheet is in it.
-    pub(super) fn holds(&self, sheet: Uuid) -> bool {
-        self.folded.iter().any(|folded| folded.sheet == sheet)
+    /// Whether a segment is in it.
+    pub(super) fn holds(&self, segment: Uuid) -> bool {
+        self.archived.iter().any(|archived| archived.segment == segment)
     }
 }
 

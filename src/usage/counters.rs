@@ -1,9 +1,9 @@
 //! Counting: one short lock among many, so that one busy key slows no other, and nothing is allocated for a key that was
-//! met since the last flush.
+//! used since the last flush.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{Book, Tally, Use};
+use super::{Tally, UsageTable, Use};
 use crate::key::{ApiKey, KeyId, TenantId};
 
 /// A power of two, so that part of an id chooses one.
@@ -11,7 +11,7 @@ const SHARDS: usize = 64;
 
 /// What was counted since it was drained last.
 #[derive(Debug)]
-pub(super) struct Counters(Box<[Mutex<Book>]>);
+pub(super) struct Counters(Box<[Mutex<UsageTable>]>);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -25,10 +25,10 @@ impl Counters {
     }
 
     /// All of it; counting begins anew.
-    pub(super) fn drain(&self) -> Book {
-        let mut all = Book::default();
+    pub(super) fn drain(&self) -> UsageTable {
+        let mut all = UsageTable::default();
         for shard in &self.0 {
-            let drained = std::mem::take(&mut *lock(shard));
+            let drained = std::mem::take(&mut *shard.lock());
             all.add(&drained);
         }
         all
@@ -41,18 +41,14 @@ impl Counters {
         }
     }
 
-    /// Shows each tally of a tenant that is not drained yet.
+    /// Calls `show` with each tally of a tenant that is not drained yet.
     pub(super) fn each_of(&self, tenant: &TenantId, mut show: impl FnMut(KeyId, &Tally)) {
         for shard in &self.0 {
-            lock(shard).of_tenant(tenant).for_each(|(key_id, tally)| show(key_id, tally));
+            shard.lock().of_tenant(tenant).for_each(|(key_id, tally)| show(key_id, tally));
         }
     }
 
-    fn shard(&self, key_id: KeyId) -> MutexGuard<'_, Book> {
-        lock(&self.0[key_id.table_hash() as usize % SHARDS])
+    fn shard(&self, key_id: KeyId) -> MutexGuard<'_, UsageTable> {
+        self.0[key_id.table_hash() as usize % SHARDS].lock()
     }
-}
-
-fn lock(shard: &Mutex<Book>) -> MutexGuard<'_, Book> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

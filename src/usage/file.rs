@@ -1,4 +1,4 @@
-//! The bytes of a sheet, and of a piece of the archive: zstd-compressed lines of JSON, the first of which says what it is.
+//! The bytes of a segment, and of a piece of the archive: zstd-compressed lines of JSON, the first of which says what it is.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -9,30 +9,30 @@ use uuid::Uuid;
 
 use super::scan::Pick;
 use super::tenant_set::TenantSet;
-use super::{Book, Tally};
+use super::{Tally, UsageTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, NodeId, TenantId};
 
 const VERSION: u32 = 1;
-/// Half a second for a million keys; higher levels win a tenth of the size.
+/// Half a second for a million keys; higher levels save a tenth of the size.
 const LEVEL: i32 = 3;
-/// No line of ours is longer than a few KiB, and nothing of ours has more of them than a piece of the archive.
+/// A line has at most a few KiB, and a piece of the archive is the object with most lines.
 const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 
-/// What the first line says.
+/// The first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Head {
     version: u32,
-    /// Which sheet, or which piece of the archive.
+    /// Which segment, or which piece of the archive.
     pub(super) id: Uuid,
     /// The node that writes it.
     pub(super) node_id: NodeId,
     /// Counts its writings, from 1.
     pub(super) rev: u64,
-    /// Whether it is never written again: what is in it may be folded.
+    /// Whether it is never written again, so that it may be archived.
     pub(super) sealed: bool,
-    /// When it was written, by the clock of whoever did.
+    /// When it was written, by the clock of the node that wrote it.
     pub(super) at: DateTime<Utc>,
 }
 
@@ -56,7 +56,7 @@ struct Line<'a> {
     tally: std::borrow::Cow<'a, Tally>,
 }
 
-/// Takes a while for many keys: not for a thread that others wait for.
+/// Takes long for many keys: run it on a blocking thread.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when it cannot be compressed.
@@ -77,14 +77,14 @@ fn lines<'a>(head: &Head, tallies: impl Iterator<Item = (&'a TenantId, KeyId, &'
     lines
 }
 
-/// Reads all of it. Takes a while, as [`pack`] does.
+/// Reads all of it. Takes long, as [`pack`] does.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] when it is nothing of ours, or of a later version.
-pub(super) fn unpack(packed: &[u8]) -> Result<(Head, Book)> {
+/// [`ErrorKind::Corrupt`] when it is not a segment, or of a later version.
+pub(super) fn unpack(packed: &[u8]) -> Result<(Head, UsageTable)> {
     let mut reader = reader(packed)?;
     let head = read_head(&mut reader)?;
-    let mut book = Book::default();
+    let mut table = UsageTable::default();
     let (mut text, mut last): (String, Option<TenantId>) = (String::new(), None);
     while reader.read_line(&mut text).map_err(corrupt)? > 0 {
         let line: Line<'_> = serde_json::from_str(&text).map_err(corrupt)?;
@@ -93,20 +93,20 @@ pub(super) fn unpack(packed: &[u8]) -> Result<(Head, Book)> {
             Some(tenant) => tenant,
             None => TenantId::parse(line.tenant).map_err(corrupt)?,
         };
-        book.change(&tenant, line.key_id, |tally| tally.add(&line.tally));
+        table.change(&tenant, line.key_id, |tally| tally.add(&line.tally));
         last = Some(tenant);
         text.clear();
     }
-    Ok((head, book))
+    Ok((head, table))
 }
 
-/// What every line says, whoever it is about.
+/// The part of every line that says whom it is about.
 #[derive(Deserialize)]
 struct Owner<'a> {
     tenant: &'a str,
 }
 
-/// Reads what `pick` takes of the lines of one tenant, and which tenants there are. Takes a while, as [`pack`] does.
+/// Reads what `pick` takes of the lines of one tenant, and which tenants there are. Takes long, as [`pack`] does.
 ///
 /// # Errors
 /// As for [`unpack`].
@@ -143,11 +143,11 @@ fn read_head(reader: &mut impl BufRead) -> Result<Head> {
     let mut text = String::new();
     reader.read_line(&mut text).map_err(corrupt)?;
     let head: Head = serde_json::from_str(&text).map_err(corrupt)?;
-    if head.version == VERSION { Ok(head) } else { Err(Error::new(ErrorKind::Corrupt, "a sheet of a later version")) }
+    if head.version == VERSION { Ok(head) } else { Err(Error::new(ErrorKind::Corrupt, "a segment of a later version")) }
 }
 
 fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Corrupt, "a sheet of usage cannot be read").caused_by(error)
+    Error::new(ErrorKind::Corrupt, "a segment of usage cannot be read").caused_by(error)
 }
 
 #[cfg(test)]
@@ -158,19 +158,19 @@ mod tests {
 
     #[test]
     fn a_golden_sheet_parses_for_ever_and_is_written_as_it_was_read() {
-        let (head, book) = unpack(&zstd::bulk::compress(GOLDEN.as_bytes(), LEVEL).unwrap()).unwrap();
-        assert_eq!((head.rev, head.sealed, book.len()), (7, false, 2));
-        let mut tallies: Vec<_> = book.iter().collect();
+        let (head, table) = unpack(&zstd::bulk::compress(GOLDEN.as_bytes(), LEVEL).unwrap()).unwrap();
+        assert_eq!((head.rev, head.sealed, table.len()), (7, false, 2));
+        let mut tallies: Vec<_> = table.iter().collect();
         tallies.sort_by_key(|(tenant, key_id, _)| ((*tenant).clone(), *key_id));
         assert_eq!(String::from_utf8(lines(&head, tallies.into_iter())).unwrap(), GOLDEN);
     }
 
     #[test]
     fn what_is_packed_is_unpacked_and_the_head_alone_can_be_read() {
-        let (_, book) = unpack(&zstd::bulk::compress(GOLDEN.as_bytes(), LEVEL).unwrap()).unwrap();
+        let (_, table) = unpack(&zstd::bulk::compress(GOLDEN.as_bytes(), LEVEL).unwrap()).unwrap();
         let head_of = Head::new(Uuid::nil(), NodeId::random(), 1, true, DateTime::UNIX_EPOCH);
-        let packed = pack(&head_of, book.iter()).unwrap();
-        assert_eq!(unpack(&packed).unwrap(), (head_of, book));
+        let packed = pack(&head_of, table.iter()).unwrap();
+        assert_eq!(unpack(&packed).unwrap(), (head_of, table));
         assert_eq!(head(&packed).unwrap(), head_of);
     }
 

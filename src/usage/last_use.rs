@@ -1,4 +1,4 @@
-//! Which keys nobody uses.
+//! Which keys are unused.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The front door: counts what keys do, writes it down now and then, and tells what all nodes have counted.
+//! The front door: counts what keys do, flushes it, and answers what all nodes have counted.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::counters::Counters;
-use super::desk::Desk;
+use super::node_counters::NodeCounters;
 use super::reader::{Reading, UsageReader};
 use super::rows::{Rows, Target};
 use super::window::Window;
@@ -25,7 +25,7 @@ use crate::stream::SystemStream;
 /// How usage is counted. The defaults are those of `keyloft serve`.
 #[derive(Debug, Clone)]
 pub struct UsageSettings {
-    /// How often what was counted is written down, give or take a fifth; `None` counts nothing.
+    /// How often counts are flushed, give or take a fifth; `None` counts nothing.
     pub flush_interval: Option<Duration>,
     /// Whether the rows of each interval can be queried as a system stream.
     pub stream: bool,
@@ -34,7 +34,7 @@ pub struct UsageSettings {
     pub max_age: Duration,
     /// How much memory is kept for what other nodes have written.
     pub max_cached_bytes: usize,
-    /// Whoever has been silent for so long has ended, unless it says that it is live.
+    /// A node that has been silent for so long has ended, unless its heartbeat is recent.
     pub silence: Duration,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Inner {
     pub(super) flushing: Semaphore,
     pub(super) closed: AtomicBool,
     pub(super) failures: AtomicU64,
-    desk: Mutex<Desk>,
+    node_counters: Mutex<NodeCounters>,
     reader: Arc<UsageReader>,
 }
 
@@ -86,7 +86,7 @@ impl Meter {
             flushing: Semaphore::new(1),
             closed: AtomicBool::new(false),
             failures: AtomicU64::new(0),
-            desk: Mutex::default(),
+            node_counters: Mutex::default(),
             reader,
         }))
     }
@@ -96,7 +96,7 @@ impl Meter {
         self.0.settings.flush_interval.is_some()
     }
 
-    /// Counts a request with a key that was recognised: one short lock.
+    /// Counts a request with a known key: one short lock.
     pub fn count(&self, key: &ApiKey, used: &Use) {
         if self.is_on() {
             self.0.counters.count(key, used);
@@ -111,7 +111,7 @@ impl Meter {
     pub async fn totals(&self, tenant: &TenantId, ids: &[KeyId]) -> Result<Totals> {
         self.check_is_on()?;
         let inner = Arc::clone(&self.0);
-        let reading = self.0.reader.totals(tenant, ids, move |id| inner.desk().owns(id)).await?;
+        let reading = self.0.reader.totals(tenant, ids, move |id| inner.node_counters().owns(id)).await?;
         Ok(Totals { meter: self.clone(), reading })
     }
 
@@ -124,7 +124,7 @@ impl Meter {
         if since > self.0.keystore.now() {
             return Err(Error::invalid("unusedSince must not be in the future"));
         }
-        let reading = self.0.reader.last_uses(tenant, |id| self.0.desk().owns(id)).await?;
+        let reading = self.0.reader.last_uses(tenant, |id| self.0.node_counters().owns(id)).await?;
         let mut own: HashMap<KeyId, Minute> = HashMap::new();
         let mut show = |key_id, tally: &Tally| {
             if let Some(minute) = tally.last_used {
@@ -133,8 +133,8 @@ impl Meter {
             }
         };
         {
-            let desk = self.0.desk();
-            desk.each_of(tenant, |segment| reading.scanned.archived.contains(&segment), &mut show);
+            let node_counters = self.0.node_counters();
+            node_counters.each_of(tenant, |segment| reading.scanned.archived.contains(&segment), &mut show);
             self.0.counters.each_of(tenant, &mut show);
         }
         Ok(LastUses::new(own, reading))
@@ -151,27 +151,27 @@ impl Meter {
         self.0.reader.kept_bytes()
     }
 
-    /// How often something that was counted could not be written down.
+    /// How many flushes have failed.
     pub fn failures(&self) -> u64 {
         self.0.failures.load(Ordering::Relaxed)
     }
 
     /// How many keys this node has written about since it started.
     pub fn key_count(&self) -> usize {
-        self.0.desk().key_count()
+        self.0.node_counters().key_count()
     }
 }
 
 impl Inner {
-    /// The turn of whoever writes.
+    /// Waits until no other flush runs.
     pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        let closed = |error| Error::new(ErrorKind::Internal, "nothing is written any more").caused_by(error);
+        let closed = |error| Error::new(ErrorKind::Internal, "the flush is over").caused_by(error);
         self.flushing.acquire().await.map_err(closed)
     }
 
-    /// What is drained from the counters goes there under this lock, so that whoever holds it sees everything once.
-    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock()
+    /// Counts are drained into them under this lock, so that whoever holds it sees each count once.
+    pub(super) fn node_counters(&self) -> MutexGuard<'_, NodeCounters> {
+        self.node_counters.lock()
     }
 
     pub(super) fn node_id(&self) -> NodeId {
@@ -182,10 +182,10 @@ impl Inner {
         self.keystore.now()
     }
 
-    /// What to keep of each key: nothing when it is gone, and nothing of secrets that it has no more.
+    /// Whether a key is kept. Of a key that is kept, last uses of secrets that it no longer has are dropped.
     pub(super) fn keeping(&self) -> impl Fn(&TenantId, KeyId, &mut Tally) -> bool {
         let cache = self.keystore.cache().clone();
-        // A document that somebody broke may be repaired.
+        // A document that was broken by hand may be repaired.
         let broken: HashSet<String> = cache.unreadable().into_keys().map(|(_, object)| object).collect();
         move |tenant, key_id, tally| match cache.key(tenant, key_id) {
             Some(key) => {
@@ -210,8 +210,8 @@ impl Totals {
     pub fn of(&self, key_id: KeyId) -> Tally {
         let (window, archived) = (&self.reading.read, &self.reading.scanned.archived);
         let mut sum = window.get(key_id).cloned().unwrap_or_default();
-        let desk = self.meter.0.desk();
-        desk.add_to(&mut sum, &window.tenant, key_id, |segment| archived.contains(&segment));
+        let node_counters = self.meter.0.node_counters();
+        node_counters.add_to(&mut sum, &window.tenant, key_id, |segment| archived.contains(&segment));
         self.meter.0.counters.add_to(&mut sum, &window.tenant, key_id);
         sum
     }

@@ -1,40 +1,41 @@
 //! What each key was used for: counted in memory, flushed in batches, merged on read.
 //!
-//! A node counts in memory and writes what it counted since its start to *sheets* of its own, once per flush interval. The
-//! sheets of nodes that have ended are *folded* into the archive. Totals are the archive, all sheets that are not in it, and
-//! what this node has not flushed yet. A crash loses what was counted since the last flush.
+//! A node counts in memory and writes its counts since its start to *segments* of its own, once per flush interval. The
+//! segments of nodes that have ended are merged into the *archive*. Totals are the archive, all segments that are not in it,
+//! and what this node has not flushed yet. A crash loses the counts since the last flush.
 //!
-//! 1. [`tally`]: what is counted of one key.  [`book`]: of many.
-//! 2. `counters`: counting, off the way of requests.
-//! 3. `file`: the bytes of a sheet.  `sheet`: one of this node's, and what of it is durable.  `desk`: all of them.
-//! 4. `archive`: what was folded.  `fold`: how.
+//! 1. [`tally`]: the counts of one key.  [`table`]: of many.
+//! 2. `counters`: counting, off the path of requests.
+//! 3. `file`: the bytes of a segment.  `segment`: a segment of this node, and what of it is durable.  `node_counters`: all of
+//!    them.
+//! 4. `archive`: the document of the archive.  `compact`: merging segments into it.
 //! 5. `reader`: what the nodes have written about a tenant, within a bound on memory. `scan`: reading it. `window`: what is
 //!    kept of a tenant. `tenant_set`: which objects speak of it.
 //! 6. `rows`: the system stream `keyloft_usage`.
-//! 7. [`last_use`]: which keys nobody uses.
-//! 8. [`meter`]: all of it together. **The front door.** `flush`: what it does now and then.
+//! 7. [`last_use`]: which keys are unused.
+//! 8. [`meter`]: all of it together. **The front door.** `flush`: its background work.
 //!
-//! **Invariant**: nothing is counted twice, however flushes, folds and crashes interleave. **Invariant**: only keys that were
-//! recognised are counted, so memory is bounded by them.
+//! **Invariant**: nothing is counted twice, however flushes, compactions and crashes interleave. **Invariant**: only known
+//! keys are counted, so they bound the memory of counting.
 
 mod archive;
-pub mod book;
+mod compact;
 mod counters;
-mod desk;
 mod file;
 mod flush;
-mod fold;
 pub mod last_use;
 pub mod meter;
+mod node_counters;
 mod reader;
 mod rows;
 mod scan;
-mod sheet;
+mod segment;
+pub mod table;
 pub mod tally;
 mod tenant_set;
 mod window;
 
-pub use book::Book;
 pub use last_use::LastUses;
 pub use meter::{Meter, Totals, UsageSettings};
+pub use table::UsageTable;
 pub use tally::{Minute, Tally, Use};

@@ -1,15 +1,16 @@
 //! The system stream `keyloft_usage`: one row per key and flush interval, for the tenant's own queries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::StreamExt;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::sheet::new_id;
-use super::{Book, Tally};
+use super::segment::new_id;
+use super::{Tally, UsageTable};
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, StreamName, TenantId};
 use crate::stream::{Field, FieldType, SystemRows, SystemStream};
@@ -39,9 +40,9 @@ pub(super) struct Target {
 }
 
 impl Rows {
-    /// Takes in what was counted in an interval that ends at `at`. What could not be written before is added up with it.
-    pub(super) fn add(&self, counted: &Book, at: DateTime<Utc>) {
-        let mut pending = self.lock();
+    /// Adds the counts of an interval that ends at `at` to those that could not be written before.
+    pub(super) fn add(&self, counted: &UsageTable, at: DateTime<Utc>) {
+        let mut pending = self.0.lock();
         for (tenant, key_id, tally) in counted.iter() {
             let rows =
                 pending.entry(tenant.clone()).or_insert_with(|| Pending { id: new_id(), at, tallies: HashMap::new() });
@@ -49,7 +50,7 @@ impl Rows {
         }
     }
 
-    /// Writes one object for each tenant with something to say. `find` gives the keys that there are.
+    /// Writes one object for each tenant with counts. `find` looks a key up.
     ///
     /// # Errors
     /// The first one; what could not be written is kept.
@@ -59,7 +60,7 @@ impl Rows {
         find: impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
     ) -> Result<()> {
         let Ok(stream) = StreamName::parse(STREAM) else { return Ok(()) };
-        let tenants: Vec<TenantId> = self.lock().keys().cloned().collect();
+        let tenants: Vec<TenantId> = self.0.lock().keys().cloned().collect();
         let writes = futures::stream::iter(tenants).map(|tenant| self.write_one(target, &stream, tenant, &find));
         writes.buffer_unordered(WRITES).fold(Ok(()), async |all, one| all.and(one)).await
     }
@@ -71,22 +72,18 @@ impl Rows {
         tenant: TenantId,
         find: &impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
     ) -> Result<()> {
-        let Some(pending) = self.lock().get(&tenant).cloned() else { return Ok(()) };
+        let Some(pending) = self.0.lock().get(&tenant).cloned() else { return Ok(()) };
         let rows = pending.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
         let written = target.write(&tenant, stream, pending.id, pending.at, rows).await;
         match &written {
             Err(error) if error.kind() == ErrorKind::Invalid => {
-                tracing::error!(%tenant, "rows of usage do not fit their stream, and are given up: {error:?}");
+                tracing::error!(%tenant, "rows of usage do not fit their stream, and are dropped: {error:?}");
             }
             Err(_) => return written,
             Ok(()) => {}
         }
-        self.lock().remove(&tenant);
+        self.0.lock().remove(&tenant);
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Pending>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

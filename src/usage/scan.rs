@@ -48,7 +48,7 @@ pub(super) struct Scanned {
     pub(super) archived: HashSet<Uuid>,
     /// The segments that were left out because they are this node's own.
     pub(super) own: Vec<Uuid>,
-    /// Nothing was counted before; `None` when nothing was ever.
+    /// When counting began; `None` when it never did.
     pub(super) recorded_since: Option<DateTime<Utc>>,
 }
 
@@ -90,9 +90,30 @@ impl Scanner {
         let archives = Documents::<Archive>::new(self.bucket.clone());
         let archive = archives.read(&()).await?.found.usable()?;
         let archived: HashSet<Uuid> =
-            archive.iter().flat_map(|archive| archive.folded.iter().map(|folded| folded.sheet)).collect();
+            archive.iter().flat_map(|archive| archive.archived.iter().map(|archived| archived.segment)).collect();
         let (own, others): (Vec<_>, Vec<_>) = self.listed().await?.into_iter().partition(|(id, _)| own(*id));
-        let unread = others.into_iter().filter(|(id, tag)| {
+        self.read_segments(others, &archived, tenant, pick, &mut add).await?;
+        // A segment that was archived while it was read would count twice, or not at all.
+        if archives.read(&()).await?.found.usable()? != archive {
+            return Ok(None);
+        }
+        let own = own.into_iter().map(|(id, _)| id).collect();
+        let Some(archive) = archive else { return Ok(Some(Scanned { archived, own, recorded_since: None })) };
+        if !self.read_pieces(&archive.pieces, tenant, pick, add).await? {
+            return Ok(None); // The archive was replaced.
+        }
+        Ok(Some(Scanned { archived, own, recorded_since: Some(archive.recorded_since) }))
+    }
+
+    async fn read_segments<T: Send + 'static>(
+        &self,
+        listed: Vec<(Uuid, Option<Tag>)>,
+        archived: &HashSet<Uuid>,
+        tenant: &TenantId,
+        pick: Pick<T>,
+        mut add: impl FnMut(T),
+    ) -> Result<()> {
+        let unread = listed.into_iter().filter(|(id, tag)| {
             let known = self
                 .index
                 .lock()
@@ -102,7 +123,7 @@ impl Scanner {
             !archived.contains(id) && !known
         });
         let reads = futures::stream::iter(unread).map(async |(id, tag)| {
-            let read = self.read(ObjectName::UsageSheet { id }, tenant, pick).await?;
+            let read = self.read(ObjectName::UsageSegment { id }, tenant, pick).await?;
             Ok::<_, Error>((id, tag, read))
         });
         let mut reads = reads.buffer_unordered(SEGMENTS_AT_ONCE);
@@ -114,37 +135,42 @@ impl Scanner {
             self.index.lock().segments.insert(id, (tag, tenants));
             counted.into_iter().for_each(&mut add);
         }
-        // A segment that was archived while it was read would count twice, or not at all.
-        if archives.read(&()).await?.found.usable()? != archive {
-            return Ok(None);
-        }
-        let own = own.into_iter().map(|(id, _)| id).collect();
-        let Some(archive) = archive else { return Ok(Some(Scanned { archived, own, recorded_since: None })) };
-        self.index.lock().pieces.retain(|id, _| archive.pieces.contains(id));
+        Ok(())
+    }
+
+    /// Says whether all of them were there.
+    async fn read_pieces<T: Send + 'static>(
+        &self,
+        pieces: &[Uuid],
+        tenant: &TenantId,
+        pick: Pick<T>,
+        mut add: impl FnMut(T),
+    ) -> Result<bool> {
+        self.index.lock().pieces.retain(|id, _| pieces.contains(id));
         let may_hold = |id: &Uuid| self.index.lock().pieces.get(id).is_none_or(|tenants| tenants.may_hold(tenant));
-        let unread: Vec<_> = archive.pieces.iter().copied().filter(may_hold).collect();
+        let unread: Vec<_> = pieces.iter().copied().filter(may_hold).collect();
         let reads = futures::stream::iter(unread).map(async |id| {
             let read = self.read(ObjectName::UsagePiece { id }, tenant, pick).await?;
             Ok::<_, Error>((id, read))
         });
         let mut reads = reads.buffer_unordered(PIECES_AT_ONCE);
         while let Some((id, read)) = reads.try_next().await? {
-            let Some((tenants, counted)) = read else { return Ok(None) }; // The archive was replaced.
+            let Some((tenants, counted)) = read else { return Ok(false) };
             self.index.lock().pieces.insert(id, tenants);
             counted.into_iter().for_each(&mut add);
         }
-        Ok(Some(Scanned { archived, own, recorded_since: Some(archive.recorded_since) }))
+        Ok(true)
     }
 
     /// All segments. A weak listing may miss one: only a read that finds nothing takes it away.
     async fn listed(&self) -> Result<HashMap<Uuid, Option<Tag>>> {
         let listed =
-            self.bucket.list(&layout::usage_sheets()).await?.into_iter().filter_map(|listed| match ObjectName::parse(
-                &listed.path,
-            )? {
-                ObjectName::UsageSheet { id } => Some((id, listed.tag)),
-                _ => None,
-            });
+            self.bucket.list(&layout::usage_segments()).await?.into_iter().filter_map(
+                |listed| match ObjectName::parse(&listed.path)? {
+                    ObjectName::UsageSegment { id } => Some((id, listed.tag)),
+                    _ => None,
+                },
+            );
         let mut listed: HashMap<Uuid, Option<Tag>> = listed.collect();
         for id in self.index.lock().segments.keys() {
             listed.entry(*id).or_insert(None);

@@ -1,4 +1,4 @@
-//! What is counted of one key.
+//! The counts of one key.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,18 +31,18 @@ impl Minute {
     }
 }
 
-/// What one request did with a key that was recognised.
+/// What one request did with a known key.
 #[derive(Debug, Clone, Copy)]
 pub struct Use {
-    /// When it was let in.
+    /// When the request was admitted.
     pub at: DateTime<Utc>,
     /// Where it came from.
     pub address: Option<IpAddr>,
-    /// Whether the key was let in: only then it counts as used.
+    /// Whether the request was admitted: only then the key counts as used.
     pub admitted: bool,
-    /// The secret that was presented, when it was one that had been rotated away.
+    /// The secret that was presented, if it is not the current one.
     pub older: Option<Hint>,
-    /// Why the answer was a problem: a word of a fixed set.
+    /// The code of the problem in the answer: one of a fixed set.
     pub refused: Option<&'static str>,
     /// Events that were accepted.
     pub events: u64,
@@ -50,17 +50,17 @@ pub struct Use {
     pub bytes: u64,
 }
 
-/// What was counted of one key.
+/// The counts of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Tally {
-    /// The last minute in which it was let in.
+    /// The minute of its last use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Minute>,
-    /// Where the last request came from that was let in.
+    /// The address of the client at its last use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_address: Option<IpAddr>,
-    /// Requests it was presented with, those that were refused too.
+    /// Requests that presented it, including refused ones.
     pub requests: u64,
     /// Events that were accepted, durably.
     pub events: u64,
@@ -69,16 +69,17 @@ pub struct Tally {
     /// Requests that were answered with a problem, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<Cow<'static, str>, u64>,
-    /// The secret that the key had when it was let in last by the one it had, by its last characters, and when that was.
+    /// The last characters of the secret that was current at the last use of a current secret, and the minute of that use.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<(Hint, Minute)>,
-    /// The last minute in which each secret was let in that had been rotated away, by its last characters.
+    /// The last use of each older secret, by its last characters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     older: BTreeMap<Cow<'static, str>, Minute>,
 }
 
 impl Tally {
-    /// Counts a request with a key whose secret ends so. Allocates only what it sees for the first time.
+    /// Counts a request. `current` are the last characters of the key's current secret. Allocates only for a reason or a
+    /// secret that it sees for the first time.
     pub fn count(&mut self, current: Hint, used: &Use) {
         self.requests += 1;
         self.events += used.events;
@@ -93,7 +94,7 @@ impl Tally {
             return;
         }
         let minute = Minute::of(used.at);
-        // One that took long was let in before others that were answered already.
+        // A long request was admitted before others that have been counted already.
         if Some(minute) >= self.last_used {
             self.last_used = Some(minute);
             self.last_address = used.address.or(self.last_address);
@@ -104,18 +105,18 @@ impl Tally {
         }
     }
 
-    /// When a secret was let in last, by its last characters.
+    /// The last use of a secret, by its last characters.
     pub fn last_used_of(&self, hint: &str) -> Option<Minute> {
         let current = self.current.filter(|(current, _)| current.as_str() == hint).map(|(_, minute)| minute);
         current.max(self.older.get(hint).copied())
     }
 
-    /// Forgets all secrets but those that `wanted` accepts by their last characters.
+    /// Drops the last use of older secrets for which `wanted` is false.
     pub fn retain_secrets(&mut self, wanted: impl Fn(&str) -> bool) {
         self.older.retain(|hint, _| wanted(hint));
     }
 
-    /// Of two secrets that each was the current one, the later one is.
+    /// Of two secrets that have both been current, the one that was used later stays.
     fn note_current(&mut self, hint: Hint, minute: Minute) {
         match &mut self.current {
             Some((known, last)) if *known == hint => *last = minute.max(*last),
@@ -135,7 +136,7 @@ impl Tally {
         }
     }
 
-    /// Adds what was counted elsewhere, or later. Of two last uses in one minute, the other is the later one.
+    /// Adds other counts of the same key. Of two last uses in one minute, that of `other` counts as the later one.
     pub fn add(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.events = self.events.saturating_add(other.events);

@@ -97,7 +97,9 @@ mod tests {
     use super::*;
 
     fn counted(requests: u64) -> Tally {
-        Tally { requests, ..Tally::default() }
+        let mut tally = Tally::default();
+        tally.requests = requests;
+        tally
     }
 
     fn sorted_ids(count: usize) -> Vec<KeyId> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::Process;
 use crate::support::redis::TlsRedis;
+use crate::support::{Client, Process};
 
 /// Starts the real server with this Redis, makes two requests of a key that may make one, and gives their statuses, how many
 /// of them were not counted in Redis, and the log, which is to contain `said`.
@@ -26,7 +26,7 @@ async fn two_requests(url: &str, ca: Option<&str>, roots: Option<&str>, said: &s
     for status in &mut statuses {
         *status = client.get("/api/v1/whoami").await.status.as_u16();
     }
-    let metrics = server.anonymous().get("/metrics").await.text().to_owned();
+    let metrics = Client::new(server.url(), None).get("/metrics").await.text().to_owned();
     let fallbacks = metrics.lines().find_map(|line| line.strip_prefix("keyloft_limits_fallbacks_total ")).unwrap();
     let (fallbacks, mut log) = (fallbacks.parse().unwrap(), String::new());
     for _ in 0..500 {

@@ -1,4 +1,4 @@
-//! Nothing is counted twice and nothing that was written is lost, however flushes, folds and crashes interleave.
+//! Nothing is counted twice and nothing that was written is lost, however flushes, compactions and crashes interleave.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,28 +89,28 @@ async fn scene() -> (Arc<dyn ObjectStore>, String, Node) {
 }
 
 #[tokio::test]
-async fn a_fold_that_is_cut_off_anywhere_counts_everything_once() {
+async fn a_compaction_that_is_cut_off_anywhere_counts_everything_once() {
     let operations = {
         let (store, secret, _) = scene().await;
-        let folder = Node::on(&store, &secret).await;
-        folder.faults.none();
-        assert_eq!(folder.meter.fold().await.unwrap(), 2);
-        folder.faults.calls()
+        let compactor = Node::on(&store, &secret).await;
+        compactor.faults.none();
+        assert_eq!(compactor.meter.compact().await.unwrap(), 2);
+        compactor.faults.calls()
     };
     assert!(operations > 8, "{operations}");
     for number in 1..=operations + 1 {
         for after in [false, true] {
             let (store, secret, looker) = scene().await;
-            let folder = Node::on(&store, &secret).await;
+            let compactor = Node::on(&store, &secret).await;
             if after {
-                folder.faults.crash_after(number)
+                compactor.faults.crash_after(number)
             } else {
-                folder.faults.crash_at(number)
+                compactor.faults.crash_at(number)
             }
-            let _ = folder.meter.fold().await;
+            let _ = compactor.meter.compact().await;
             assert_eq!(looker.total().await, 4, "cut off at {number}, {after}");
-            looker.meter.fold().await.unwrap();
-            looker.meter.fold().await.unwrap();
+            looker.meter.compact().await.unwrap();
+            looker.meter.compact().await.unwrap();
             assert_eq!(looker.total().await, 4, "cut off at {number}, {after}, then folded");
             assert_eq!(Node::on(&store, &secret).await.total().await, 3, "what is in the store, {number}, {after}");
         }
@@ -118,28 +118,28 @@ async fn a_fold_that_is_cut_off_anywhere_counts_everything_once() {
 }
 
 #[tokio::test]
-async fn of_two_that_fold_at_once_one_does() {
+async fn of_two_that_compact_at_once_one_does() {
     for _ in 0..20 {
         let (store, secret, looker) = scene().await;
         let (a, b) = (Node::on(&store, &secret).await, Node::on(&store, &secret).await);
-        let (one, two) = tokio::join!(a.meter.fold(), b.meter.fold());
-        let folded: usize = [one, two].into_iter().flatten().sum();
-        assert!(folded <= 2, "{folded}");
+        let (one, two) = tokio::join!(a.meter.compact(), b.meter.compact());
+        let archived: usize = [one, two].into_iter().flatten().sum();
+        assert!(archived <= 2, "{archived}");
         assert_eq!(looker.total().await, 4);
-        looker.meter.fold().await.unwrap();
+        looker.meter.compact().await.unwrap();
         assert_eq!(looker.total().await, 4);
     }
 }
 
 #[tokio::test]
-async fn a_node_that_was_taken_for_dead_goes_on_with_a_new_sheet() {
+async fn a_node_that_was_taken_for_dead_goes_on_with_a_new_segment() {
     let (store, secret) = store().await;
     let (node, other) = (Node::on(&store, &secret).await, Node::on(&store, &secret).await);
     node.meter.begin().await.unwrap();
     for round in 1..=5 {
         node.count();
         node.meter.flush().await.unwrap();
-        assert_eq!(other.meter.fold().await.unwrap(), 1);
+        assert_eq!(other.meter.compact().await.unwrap(), 1);
         node.count();
         assert_eq!(node.total().await, 2 * round);
         node.meter.flush().await.unwrap();
@@ -168,27 +168,30 @@ async fn what_a_crash_leaves_lying_is_cleared_away_and_then_forgotten() {
         ended.meter.close().await;
     };
     end_with_one().await;
-    let folder = Node::on(&store, &secret).await;
-    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Delete);
-    assert!(folder.meter.fold().await.is_err());
+    let compactor = Node::on(&store, &secret).await;
+    compactor.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Delete);
+    assert!(compactor.meter.compact().await.is_err());
     // The archive was replaced, and what is in it was not removed.
     assert_eq!((names(&store, "sheets").await, archive(&store).await["folded"].as_array().unwrap().len()), (1, 1));
-    assert!(folder.meter.fold().await.is_err());
-    folder.faults.none();
-    assert_eq!((folder.meter.fold().await.unwrap(), names(&store, "sheets").await, folder.total().await), (0, 0, 1));
-    folder.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Replace && call.is_about("archive.json"));
+    assert!(compactor.meter.compact().await.is_err());
+    compactor.faults.none();
+    assert_eq!(
+        (compactor.meter.compact().await.unwrap(), names(&store, "sheets").await, compactor.total().await),
+        (0, 0, 1)
+    );
+    compactor.faults.inject(Fault::ErrorBefore, |call| call.kind == Kind::Replace && call.is_about("archive.json"));
     end_with_one().await;
-    assert!(folder.meter.fold().await.is_err());
+    assert!(compactor.meter.compact().await.is_err());
     assert_eq!(names(&store, "archive").await, 2, "a piece of an archive that came to nothing");
-    folder.faults.none();
-    folder.clock.advance(TimeDelta::hours(2));
-    assert_eq!((folder.meter.fold().await.unwrap(), folder.total().await), (1, 2));
+    compactor.faults.none();
+    compactor.clock.advance(TimeDelta::hours(2));
+    assert_eq!((compactor.meter.compact().await.unwrap(), compactor.total().await), (1, 2));
     assert_eq!(archive(&store).await["folded"].as_array().unwrap().len(), 1, "the first is surely gone");
     assert_eq!((names(&store, "sheets").await, names(&store, "archive").await), (0, 1));
 }
 
 #[tokio::test]
-async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
+async fn many_keys_share_few_segments_and_only_what_changed_is_written() {
     let (store, secret) = store().await;
     let node = Node::on(&store, &secret).await;
     let at = SystemClock.now();
@@ -203,7 +206,7 @@ async fn many_keys_share_few_sheets_and_only_what_changed_is_written() {
     node.meter.count(&keys[0], &used);
     node.faults.none();
     node.meter.flush().await.unwrap();
-    assert_eq!(node.faults.calls(), 2, "one sheet is read and replaced");
+    assert_eq!(node.faults.calls(), 2, "one segment is read and replaced");
     node.faults.none();
     node.meter.flush().await.unwrap();
     assert_eq!(node.faults.calls(), 0, "who has counted nothing asks for nothing");
@@ -217,7 +220,7 @@ fn system_streams(bucket: &Bucket) -> Arc<SystemWriter> {
     Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))))
 }
 
-/// Counts, is folded and goes on, on a store of its own kind.
+/// Counts, is archived and goes on, on a store of its own kind.
 async fn lives_on(place: TestStore) {
     let bucket = place.open();
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
@@ -241,7 +244,7 @@ async fn lives_on(place: TestStore) {
     let total = async |meter: &Meter| meter.totals(&key.tenant, &[key.key_id]).await.unwrap().of(key.key_id).requests;
     assert_eq!((total(&first).await, total(&second).await), (3, 3));
     first.close().await;
-    assert_eq!((second.fold().await.unwrap(), second.fold().await.unwrap()), (1, 0));
+    assert_eq!((second.compact().await.unwrap(), second.compact().await.unwrap()), (1, 0));
     assert_eq!((total(&second).await, total(&node().await).await), (3, 3));
 }
 
@@ -263,7 +266,7 @@ async fn moto_keeps_what_was_counted() {
 }
 
 #[tokio::test]
-async fn a_node_that_ends_in_order_leaves_a_sealed_sheet() {
+async fn a_node_that_ends_in_order_leaves_a_sealed_segment() {
     let (store, secret) = store().await;
     let node = Node::on(&store, &secret).await;
     node.meter.begin().await.unwrap();
@@ -272,5 +275,5 @@ async fn a_node_that_ends_in_order_leaves_a_sealed_sheet() {
     node.count();
     node.meter.flush().await.unwrap();
     let other = Node::on(&store, &secret).await;
-    assert_eq!((other.total().await, other.meter.fold().await.unwrap(), other.total().await), (1, 1, 1));
+    assert_eq!((other.total().await, other.meter.compact().await.unwrap(), other.total().await), (1, 1, 1));
 }

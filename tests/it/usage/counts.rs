@@ -230,8 +230,8 @@ async fn what_was_counted_survives_a_restart_and_is_folded_once() {
         server = server.restart().await;
         let expected = json!({"wrong_key_type": round});
         assert_eq!(usage(&server.admin(), &issued.id).await["refused"], expected);
-        assert_eq!(server.app.usage.fold().await.unwrap(), 1, "the sheet of a node that ended in order is sealed");
-        assert_eq!(server.app.usage.fold().await.unwrap(), 0);
+        assert_eq!(server.app.usage.compact().await.unwrap(), 1, "the segment of a node that ended in order is sealed");
+        assert_eq!(server.app.usage.compact().await.unwrap(), 0);
         assert_eq!(usage(&server.admin(), &issued.id).await["requests"], 2 * round);
     }
     let entries = |folder: &str| std::fs::read_dir(server.path(folder)).unwrap().count();
@@ -251,9 +251,9 @@ async fn a_kill_loses_what_was_used_since_the_last_flush_and_no_more() {
     for _ in 0..5 {
         process.with_key(&issued.api_key).get("/api/v1/whoami").await;
     }
-    let sheets = store.join(".settings/keyloft/usage/sheets");
+    let segments = store.join(".settings/keyloft/usage/sheets");
     for _ in 0..500 {
-        if sheets.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        if segments.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -357,14 +357,13 @@ async fn a_key_that_is_gone_drops_out_of_the_archive() {
     let server = server.restart().await;
     std::fs::remove_file(server.path(&format!(".settings/apikeys/{}.json", gone.id))).unwrap();
     server.admin().post("/api/v1/sync", json!({})).await;
-    assert_eq!(server.app.usage.fold().await.unwrap(), 1);
-    let totals = server.app.usage.totals().await.unwrap();
-    let of = |id: &str| totals.of(&TenantId::default(), KeyId::parse(id).unwrap()).requests;
-    assert_eq!(of(&kept.id), 1);
+    assert_eq!(server.app.usage.compact().await.unwrap(), 1);
+    let ids = [&kept.id, &gone.id].map(|id| KeyId::parse(id).unwrap());
+    let totals = server.app.usage.totals(&TenantId::default(), &ids).await.unwrap();
+    assert_eq!(totals.of(ids[0]).requests, 1);
     let server = server.restart().await;
-    let totals = server.app.usage.totals().await.unwrap();
-    let of = |id: &str| totals.of(&TenantId::default(), KeyId::parse(id).unwrap()).requests;
-    assert_eq!((of(&kept.id), of(&gone.id)), (1, 0));
+    let totals = server.app.usage.totals(&TenantId::default(), &ids).await.unwrap();
+    assert_eq!(ids.map(|id| totals.of(id).requests), [1, 0]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Histories of nodes that count, flush, fold, are cut off and end: nothing is counted twice, nothing written is lost.
+//! Histories of nodes that count, flush, compact, are cut off and end: nothing is counted twice, nothing written is lost.
 
 use proptest::prelude::*;
 
@@ -9,11 +9,11 @@ use super::archive::{Node, store};
 enum Step {
     Count(usize),
     Flush(usize),
-    Fold(usize),
+    Compact(usize),
     /// The line to the store is cut at one of the next operations, before or after it is done; then a flush is tried.
     CutInFlush(usize, u64, bool),
-    /// The same for a fold.
-    CutInFold(usize, u64, bool),
+    /// The same for a compaction.
+    CutInCompaction(usize, u64, bool),
     /// The node ends, and another takes its place.
     Kill(usize),
 }
@@ -21,14 +21,14 @@ enum Step {
 const NODES: usize = 3;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // A flush asks the store for two things, or four; a fold for a dozen.
+    // A flush asks the store for two things, or four; a compaction for a dozen.
     let (node, at) = (0..NODES, 1..15u64);
     let step = prop_oneof![
         4 => node.clone().prop_map(Step::Count),
         3 => node.clone().prop_map(Step::Flush),
-        2 => node.clone().prop_map(Step::Fold),
+        2 => node.clone().prop_map(Step::Compact),
         3 => (node.clone(), 1..5u64, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFlush(node, at, after)),
-        2 => (node.clone(), at, any::<bool>()).prop_map(|(node, at, after)| Step::CutInFold(node, at, after)),
+        2 => (node.clone(), at, any::<bool>()).prop_map(|(node, at, after)| Step::CutInCompaction(node, at, after)),
         1 => node.prop_map(Step::Kill),
     ];
     proptest::collection::vec(step, 1..40)
@@ -47,14 +47,14 @@ struct Open {
     counted: u64,
     /// Whether a flush since then was cut off: it may or may not be durable.
     unclear: bool,
-    /// Whether another node folded after that: what was on its way then may be lost, and nothing else.
-    folded: bool,
+    /// Whether another node compacted after that: what was on its way then may be lost, and nothing else.
+    archived: bool,
 }
 
-/// Another node than `by` folds.
-fn folds(open: &mut [Open], by: usize) {
+/// Node `by` has compacted.
+fn note_compaction(open: &mut [Open], by: usize) {
     for (_, open) in open.iter_mut().enumerate().filter(|(at, open)| *at != by && open.unclear) {
-        open.folded = true;
+        open.archived = true;
     }
 }
 
@@ -76,14 +76,14 @@ async fn live_through(steps: Vec<Step>) {
             }
             Step::Flush(at) => {
                 nodes[at].meter.flush().await.unwrap();
-                if open[at].folded {
+                if open[at].archived {
                     may_be_lost += open[at].counted;
                 }
                 open[at] = Open::default();
             }
-            Step::Fold(at) => {
-                nodes[at].meter.fold().await.unwrap();
-                folds(&mut open, at);
+            Step::Compact(at) => {
+                nodes[at].meter.compact().await.unwrap();
+                note_compaction(&mut open, at);
             }
             Step::CutInFlush(at, number, after) => {
                 nodes[at].cut(number, after);
@@ -91,7 +91,7 @@ async fn live_through(steps: Vec<Step>) {
                 nodes[at].faults.none();
                 match flushed {
                     Ok(()) => {
-                        if open[at].folded {
+                        if open[at].archived {
                             may_be_lost += open[at].counted;
                         }
                         open[at] = Open::default();
@@ -99,11 +99,11 @@ async fn live_through(steps: Vec<Step>) {
                     Err(_) => open[at].unclear = true,
                 }
             }
-            Step::CutInFold(at, number, after) => {
+            Step::CutInCompaction(at, number, after) => {
                 nodes[at].cut(number, after);
-                let _ = nodes[at].meter.fold().await;
+                let _ = nodes[at].meter.compact().await;
                 nodes[at].faults.none();
-                folds(&mut open, at);
+                note_compaction(&mut open, at);
             }
             Step::Kill(at) => {
                 may_be_lost += open[at].counted;
@@ -120,7 +120,7 @@ async fn live_through(steps: Vec<Step>) {
     for node in &nodes {
         node.meter.flush().await.unwrap();
     }
-    may_be_lost += open.iter().filter(|open| open.folded).map(|open| open.counted).sum::<u64>();
+    may_be_lost += open.iter().filter(|open| open.archived).map(|open| open.counted).sum::<u64>();
     for node in &nodes {
         let seen = node.total().await;
         assert!(seen <= counted && seen + may_be_lost >= counted, "{seen} of {counted} in the end, {may_be_lost}");
@@ -128,9 +128,9 @@ async fn live_through(steps: Vec<Step>) {
 }
 
 #[tokio::test]
-async fn a_sheet_that_was_folded_before_its_node_knew_of_it_is_not_written_again() {
-    use Step::{Count, CutInFlush, Flush, Fold};
-    live_through(vec![Count(0), CutInFlush(0, 2, true), Fold(1), Flush(0), Count(0), Count(0)]).await;
+async fn a_segment_that_was_archived_before_its_node_knew_of_it_is_not_written_again() {
+    use Step::{Compact, Count, CutInFlush, Flush};
+    live_through(vec![Count(0), CutInFlush(0, 2, true), Compact(1), Flush(0), Count(0), Count(0)]).await;
 }
 
 proptest! {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyloft::ingest::SystemWriter;
+use keyloft::config::UsageSettings;
 use keyloft::key::{ApiKey, KeyId, KeyName, KeyType, NewKey, PlainSecret, TenantId};
-use keyloft::stream::StreamCatalog;
-use keyloft::usage::{Meter, UsageSettings, Use};
+use keyloft::testing::{Meter, StreamCatalog, SystemWriter, Use};
 use keyloft::{Bucket, Clock, Keystore, SystemClock};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;

@@ -1,4 +1,4 @@
-//! What was counted of many keys.
+//! The counts of many keys.
 
 use hashbrown::HashMap;
 
@@ -7,9 +7,9 @@ use crate::key::{KeyId, TenantId};
 
 /// Tallies by tenant and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Book(HashMap<TenantId, HashMap<KeyId, Tally>>);
+pub struct UsageTable(HashMap<TenantId, HashMap<KeyId, Tally>>);
 
-impl Book {
+impl UsageTable {
     /// Changes the tally of a key.
     pub fn change(&mut self, tenant: &TenantId, key_id: KeyId, change: impl FnOnce(&mut Tally)) {
         match self.0.get_mut(tenant) {
@@ -40,7 +40,7 @@ impl Book {
         }
     }
 
-    /// Forgets the keys that `kept` says no to.
+    /// Removes the keys for which `kept` is false.
     pub fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId, &mut Tally) -> bool) {
         self.0.retain(|tenant, keys| {
             keys.retain(|key_id, tally| kept(tenant, *key_id, tally));
@@ -48,13 +48,13 @@ impl Book {
         });
     }
 
-    /// How many keys it speaks of.
+    /// How many keys have been counted.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.values().map(HashMap::len).sum()
     }
 
-    /// Whether it speaks of none.
+    /// Whether no key has been counted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,0 +1,140 @@
+//! A usage segment: the counts of some keys on one node, and how much of them is durable.
+//!
+//! A segment is first written empty, then again with all counts so far, each time only in place of the state that was read.
+//! A node that merges it into the archive seals it first. Its owner, if it is alive after all, then finds it sealed before
+//! it writes and goes on with a new segment: exactly what was durable has been archived.
+
+use uuid::Uuid;
+
+use super::{Tally, UsageTable};
+use crate::key::{KeyId, TenantId};
+
+/// The state of a segment in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No object: never written, or archived and removed.
+    Nothing,
+    /// It may be replaced; its revision.
+    Open(u64),
+    /// It was sealed, and is never written again; its last revision.
+    Sealed(u64),
+}
+
+/// A segment: what is durable, what is being written, and what is yet to be written.
+#[derive(Debug)]
+pub(super) struct Segment {
+    id: Uuid,
+    /// The last revision that is known to be durable; 0 before the first.
+    rev: u64,
+    /// What is in that revision.
+    durable: UsageTable,
+    /// What the next revision adds, while it is unknown whether that was written.
+    attempted: Option<UsageTable>,
+    /// What was counted since.
+    pending: UsageTable,
+    /// Whether the first revision was ever sent.
+    is_begun: bool,
+}
+
+impl Segment {
+    pub(super) fn new() -> Self {
+        let (durable, pending) = (UsageTable::default(), UsageTable::default());
+        Self { id: new_id(), rev: 0, durable, attempted: None, pending, is_begun: false }
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub(super) fn rev(&self) -> u64 {
+        self.rev
+    }
+
+    /// What is durable.
+    pub(super) fn durable(&self) -> &UsageTable {
+        &self.durable
+    }
+
+    /// Whether it was ever written.
+    pub(super) fn is_stored(&self) -> bool {
+        self.rev > 0
+    }
+
+    /// Adds counts.
+    pub(super) fn add(&mut self, counted: &UsageTable) {
+        self.pending.add(counted);
+    }
+
+    /// Whether there is something to write.
+    pub(super) fn is_due(&self) -> bool {
+        self.attempted.is_some() || !self.pending.is_empty()
+    }
+
+    /// Decides from the state in the store whether the last write succeeded.
+    pub(super) fn learn(&mut self, found: Found) {
+        let durable = self.rev;
+        match (self.attempted.take(), found) {
+            (Some(attempted), Found::Open(rev) | Found::Sealed(rev)) if rev == durable + 1 => {
+                self.durable.add(&attempted)
+            }
+            (Some(mut attempted), Found::Open(_) | Found::Sealed(_)) => {
+                attempted.add(&self.pending);
+                self.pending = attempted;
+            }
+            // The archive may or may not contain the last write: drop it rather than count twice.
+            (Some(_), Found::Nothing) | (None, _) => {}
+        }
+        match found {
+            Found::Open(rev) => self.rev = rev,
+            Found::Nothing if !self.is_begun => {}
+            Found::Sealed(_) | Found::Nothing => {
+                let pending = std::mem::take(&mut self.pending);
+                *self = Self { pending, ..Self::new() };
+            }
+        }
+    }
+
+    /// The number and the contents of the next revision. Call it after [`Segment::learn`] only.
+    pub(super) fn attempt(&mut self) -> (u64, UsageTable) {
+        let mut all = self.durable.clone();
+        // From now on a missing segment may have been archived, and writing it again would not count.
+        self.is_begun = true;
+        // The first revision is empty: when its answer is lost, it is unknown whether it was archived since.
+        if self.is_stored() {
+            let pending = std::mem::take(&mut self.pending);
+            all.add(&pending);
+            self.attempted = Some(pending);
+        }
+        (self.rev + 1, all)
+    }
+
+    /// The attempt is durable.
+    pub(super) fn succeed(&mut self) {
+        self.learn(Found::Open(self.rev + 1));
+    }
+
+    /// The attempt failed: another node has written.
+    pub(super) fn fail(&mut self) {
+        if self.attempted.is_some() {
+            self.learn(Found::Open(self.rev));
+        }
+    }
+
+    /// All counts; without the durable ones when `is_archived`.
+    pub(super) fn tables(&self, is_archived: bool) -> impl Iterator<Item = &UsageTable> {
+        let durable =
+            [Some(&self.durable), self.attempted.as_ref()].into_iter().flatten().filter(move |_| !is_archived);
+        durable.chain([&self.pending])
+    }
+
+    /// Removes the keys for which `kept` is false.
+    pub(super) fn retain(&mut self, kept: &impl Fn(&TenantId, KeyId, &mut Tally) -> bool) {
+        self.durable.retain(kept);
+        self.pending.retain(kept);
+    }
+}
+
+#[allow(clippy::disallowed_methods)]
+pub(super) fn new_id() -> Uuid {
+    Uuid::new_v4()
+}
