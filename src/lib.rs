@@ -114,7 +114,7 @@ pub use store::Bucket;
 pub mod testing {
     pub use crate::cache::Change;
     pub use crate::documents::{Document, KeyDocument};
-    pub use crate::store::bucket::{Stored, Written};
+    pub use crate::store::types::{Stored, Written};
     pub use crate::sync::log::{LogEntry, trim};
     pub use crate::sync::{ChangedObject, Replica};
 

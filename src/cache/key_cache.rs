@@ -1,10 +1,11 @@
-//! The lock around the maps, and who is told of changes.
+//! The lock around the maps, and the watchers of changes.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use relative_path::RelativePath;
 
 use super::table::{Table, UnreadableDocuments, Unreservable};
@@ -24,7 +25,7 @@ pub struct KeyCache {
     good_until: GoodUntil,
 }
 
-/// Milliseconds of the epoch; for ever unless somebody bounds it.
+/// Milliseconds of the epoch; without a bound by default.
 struct GoodUntil(AtomicI64);
 
 impl Default for GoodUntil {
@@ -35,7 +36,7 @@ impl Default for GoodUntil {
 
 type Watcher = Box<dyn Fn(&Change) + Send + Sync>;
 
-/// What a watcher is told, after the fact.
+/// A change, after it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A key was issued, changed, revoked or removed.
@@ -53,13 +54,12 @@ pub enum Change {
 }
 
 impl KeyCache {
-    /// The key with this digest, whatever its standing.
+    /// The key with this digest, whatever its state.
     pub fn find(&self, digest: &Digest) -> Option<Arc<ApiKey>> {
         self.judge(digest, |key, _| key.clone())
     }
 
-    /// What `judge` says of the key with this digest and its tenant. It is asked under the lock, so that it clones only what
-    /// it keeps: the reference counts of a busy key and its tenant are written by all cores, which wait for each other.
+    /// Calls `judge` with the key with this digest and its tenant, under the lock, so that it clones only what it keeps: the reference counts of a busy key and its tenant are written by all cores, which wait for each other.
     pub(crate) fn judge<T>(&self, digest: &Digest, judge: impl FnOnce(&Arc<ApiKey>, &Arc<Tenant>) -> T) -> Option<T> {
         let table = self.read();
         let (key, tenant) = table.find(digest)?;
@@ -150,39 +150,39 @@ impl KeyCache {
 
     /// Calls `watcher` after every change, on the thread that made it, with no lock of the maps held.
     pub fn watch(&self, watcher: impl Fn(&Change) + Send + Sync + 'static) {
-        self.watchers.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
+        self.watchers.write().push(Box::new(watcher));
     }
 
-    /// Puts many keys in place as [`KeyCache::put_key`] does, before anybody watches.
+    /// Puts many keys in place as [`KeyCache::put_key`] does, before there are watchers.
     pub(crate) fn fill(&self, keys: impl IntoIterator<Item = Arc<ApiKey>>) {
         self.change(|table| keys.into_iter().for_each(|key| _ = table.put_key(key)));
     }
 
-    /// Makes room for a tenant that will hold so many keys.
+    /// Reserves memory for so many keys of a tenant.
     pub(crate) fn make_room(&self, tenant: &TenantId, keys: usize) {
         self.write().make_room(tenant, keys);
     }
 
-    /// Puts a key in place of the one with its id, unless that is newer. Says whether anything changed.
+    /// Puts a key in place of the one with its id, unless that is newer. Whether anything changed.
     pub fn put_key(&self, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let changed = self.change(|table| table.put_key(key));
         if changed {
-            self.tell(&change);
+            self.notify(&change);
         }
         changed
     }
 
-    /// Puts a key in place that shares a secret with another one which is still to be put: neither is ever let in.
+    /// Puts a key in place that shares a secret with another key, which will be put later. Neither authenticates.
     pub(crate) fn refuse(&self, key: Arc<ApiKey>) {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         self.change(|table| table.refuse(key));
-        self.tell(&change);
+        self.notify(&change);
     }
 
     /// The keys that are refused because they share a secret, in no order.
-    pub(crate) fn contested(&self) -> Vec<Arc<ApiKey>> {
-        self.read().contested().cloned().collect()
+    pub(crate) fn duplicate_secrets(&self) -> Vec<Arc<ApiKey>> {
+        self.read().duplicate_secrets().cloned().collect()
     }
 
     /// A key that has this secret, or had it, even if it is refused because others have it too.
@@ -190,13 +190,12 @@ impl KeyCache {
         self.read().owner(digest).cloned()
     }
 
-    /// Puts a key in place of `known` although its revision is lower, because the bucket says so. Says whether anything
-    /// changed.
+    /// Puts a key in place of `known` although its revision is lower, because the document decides. Whether anything changed.
     pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let changed = self.change(|table| table.restore_key(known, key));
         if changed {
-            self.tell(&change);
+            self.notify(&change);
         }
         changed
     }
@@ -206,22 +205,22 @@ impl KeyCache {
         let keys = self.scan(id, None, usize::MAX, |_| true);
         self.change(|table| table.remove_tenant(id));
         for key in keys {
-            self.tell(&Change::Key { tenant: id.clone(), key_id: key.key_id });
+            self.notify(&Change::Key { tenant: id.clone(), key_id: key.key_id });
         }
-        self.tell(&Change::Tenant { tenant: id.clone() });
+        self.notify(&Change::Tenant { tenant: id.clone() });
     }
 
     /// Forgets a key whose document is gone.
     pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
         self.change(|table| table.remove_key(tenant, id));
-        self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
+        self.notify(&Change::Key { tenant: tenant.clone(), key_id: id });
     }
 
-    /// Puts the record that was read of a tenant in place of `known`, unless this node has changed it since.
+    /// Puts the record of a tenant that was read in place of `known`, unless this node has changed it since.
     pub fn restore_tenant(&self, known: Option<&Arc<Tenant>>, tenant: Tenant) {
         let id = tenant.id.clone();
         if self.write().restore_tenant(known, tenant) {
-            self.tell(&Change::Tenant { tenant: id });
+            self.notify(&Change::Tenant { tenant: id });
         }
     }
 
@@ -229,7 +228,7 @@ impl KeyCache {
     pub fn put_tenant(&self, tenant: Tenant) {
         let id = tenant.id.clone();
         self.write().put_tenant(tenant);
-        self.tell(&Change::Tenant { tenant: id });
+        self.notify(&Change::Tenant { tenant: id });
     }
 
     /// Replaces the list of documents that cannot be used.
@@ -249,13 +248,13 @@ impl KeyCache {
         }
     }
 
-    /// Refuses a key from now on, whatever the bucket says of it, until [`KeyCache::stop_denying`].
+    /// Refuses a key from now on, whatever its document says, until [`KeyCache::stop_denying`].
     pub fn deny(&self, tenant: &TenantId, id: KeyId) {
         self.change(|table| table.deny(tenant, id));
-        self.tell(&Change::Key { tenant: tenant.clone(), key_id: id });
+        self.notify(&Change::Key { tenant: tenant.clone(), key_id: id });
     }
 
-    /// Leaves a key to what the bucket says again. What is in memory stays until it is read anew.
+    /// Lets the document of a key decide again, once it is read the next time.
     pub fn stop_denying(&self, tenant: &TenantId, id: KeyId) {
         self.write().stop_denying(tenant, id);
     }
@@ -272,7 +271,7 @@ impl KeyCache {
         keys
     }
 
-    /// Reserves a name on this node until the reservation is dropped, so that two requests cannot both give it.
+    /// Reserves a name on this node until the reservation is dropped, so that two requests cannot both use it.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when a live key or another
@@ -285,30 +284,30 @@ impl KeyCache {
         Ok(NameReservation { cache: self.clone(), tenant: tenant.clone(), name: name.clone() })
     }
 
-    /// Changes the maps, and tells of the keys that were refused, or let in again, because of another one.
+    /// Changes the maps, and notifies also about keys that were refused, or accepted again, because of another key.
     fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let mut table = self.write();
         let outcome = change(&mut table);
-        let aside = table.take_aside();
+        let affected = table.take_affected();
         drop(table);
-        for (tenant, key_id) in aside {
-            self.tell(&Change::Key { tenant, key_id });
+        for (tenant, key_id) in affected {
+            self.notify(&Change::Key { tenant, key_id });
         }
         outcome
     }
 
-    fn tell(&self, change: &Change) {
-        for watcher in self.watchers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+    fn notify(&self, change: &Change) {
+        for watcher in self.watchers.read().iter() {
             watcher(change);
         }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+        self.table.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+        self.table.write()
     }
 }
 
@@ -318,7 +317,7 @@ impl fmt::Debug for KeyCache {
     }
 }
 
-/// A name that nobody else can give until this is dropped.
+/// A name that is reserved until this is dropped.
 #[derive(Debug)]
 pub struct NameReservation {
     cache: Arc<KeyCache>,

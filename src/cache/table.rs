@@ -1,4 +1,4 @@
-//! The maps of the cache. A key stands in three of them, behind one `Arc`: by digest, by id, and by name while it lives.
+//! The maps of the cache. A key is in three of them, behind one `Arc`: by digest, by id, and by name while it lives.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use relative_path::RelativePath;
 
-use super::contested::Contested;
+use super::duplicate_secrets::DuplicateSecrets;
 use crate::key::{ApiKey, Digest, KeyId, KeyName, KeyState, Tenant, TenantId};
 use crate::layout::ObjectName;
 
@@ -28,9 +28,9 @@ pub(super) struct Table {
     names: DefaultHashBuilder,
     /// Keys that are refused whatever their document says.
     denied: HashSet<(TenantId, KeyId)>,
-    contested: Contested,
-    /// Keys that were refused, or let in again, because of another one.
-    aside: Vec<(TenantId, KeyId)>,
+    duplicate_secrets: DuplicateSecrets,
+    /// Keys that were refused, or accepted again, because of a change of another key.
+    affected: Vec<(TenantId, KeyId)>,
 }
 
 /// What one tenant holds.
@@ -97,7 +97,7 @@ impl Table {
         );
     }
 
-    /// Puts a tenant's record in place of `known`, unless that has made way already. Says whether anything changed.
+    /// Puts a tenant's record in place of `known`, unless `known` was replaced meanwhile. Whether anything changed.
     pub(super) fn restore_tenant(&mut self, known: Option<&Arc<Tenant>>, tenant: Tenant) -> bool {
         let unchanged = match (self.tenant(&tenant.id), known) {
             (Some(held), Some(known)) => Arc::ptr_eq(held, known),
@@ -109,8 +109,8 @@ impl Table {
         unchanged
     }
 
-    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Keys with one digest are all refused until
-    /// one is left: which of them a credential means is never guessed. Says whether anything changed.
+    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Keys with the same digest are all refused
+    /// until one is left, because it is unknown which of them a credential means. Whether anything changed.
     pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
         match self.key(&key.tenant, key.key_id) {
             Some(known) if known.rev > key.rev || **known == *key => false,
@@ -118,7 +118,7 @@ impl Table {
         }
     }
 
-    /// Puts a key in place of `known`, newer or not, unless that has made way already. Says whether anything changed.
+    /// Puts a key in place of `known`, newer or not, unless `known` was replaced meanwhile. Whether anything changed.
     pub(super) fn restore_key(&mut self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
         self.key(&key.tenant, key.key_id).is_some_and(|held| Arc::ptr_eq(held, known)) && self.place(key)
     }
@@ -128,31 +128,31 @@ impl Table {
         if !self.tenants.contains_key(&key.tenant) {
             return false;
         }
-        let before = self.contested.remove(&key.tenant, key.key_id);
+        let before = self.duplicate_secrets.remove(&key.tenant, key.key_id);
         self.hold(key.clone());
-        if self.twin(&key).is_some() || self.contested.has_rival(&key) {
-            self.contest(key);
+        if self.same_secret(&key).is_some() || self.duplicate_secrets.has_duplicate(&key) {
+            self.refuse_duplicates(key);
         } else {
             if before.is_some() {
-                self.set_contested(&key, false);
+                self.mark_duplicate(&key, false);
             }
             self.link(key);
         }
-        before.iter().for_each(|before| self.settle(before));
+        before.iter().for_each(|before| self.accept_duplicates_of(before));
         true
     }
 
-    /// Puts a key in place that shares a secret with one that is still to be put.
+    /// Puts a key in place that shares a secret with another key, which will be put later.
     pub(super) fn refuse(&mut self, key: Arc<ApiKey>) {
         if self.tenants.contains_key(&key.tenant) {
-            let before = self.contested.remove(&key.tenant, key.key_id);
+            let before = self.duplicate_secrets.remove(&key.tenant, key.key_id);
             self.hold(key.clone());
-            self.contest(key);
-            before.iter().for_each(|before| self.settle(before));
+            self.refuse_duplicates(key);
+            before.iter().for_each(|before| self.accept_duplicates_of(before));
         }
     }
 
-    /// Makes a key the one with its id; nobody is let in with it yet.
+    /// Makes a key the one with its id. It does not authenticate yet.
     fn hold(&mut self, key: Arc<ApiKey>) {
         let holdings = self.tenants.get_mut(&key.tenant);
         if let Some(replaced) = holdings.and_then(|holdings| holdings.by_id.insert(key.key_id, key)) {
@@ -160,54 +160,54 @@ impl Table {
         }
     }
 
-    /// Refuses a key, and those that have a secret of it.
-    fn contest(&mut self, key: Arc<ApiKey>) {
-        while let Some(twin) = self.twin(&key).cloned() {
-            self.take_out(&twin);
-            self.aside.push((twin.tenant.clone(), twin.key_id));
-            self.set_contested(&twin, true);
-            self.contested.insert(twin);
+    /// Refuses a key and all keys that have one of its secrets.
+    fn refuse_duplicates(&mut self, key: Arc<ApiKey>) {
+        while let Some(other) = self.same_secret(&key).cloned() {
+            self.take_out(&other);
+            self.affected.push((other.tenant.clone(), other.key_id));
+            self.mark_duplicate(&other, true);
+            self.duplicate_secrets.insert(other);
         }
         self.take_out(&key);
-        self.set_contested(&key, true);
-        self.contested.insert(key);
+        self.mark_duplicate(&key, true);
+        self.duplicate_secrets.insert(key);
     }
 
-    /// Lets those in again whose last rival this key was.
-    fn settle(&mut self, gone: &ApiKey) {
-        for rival in self.contested.rivals(gone) {
-            if !self.contested.has_rival(&rival) {
-                self.contested.remove(&rival.tenant, rival.key_id);
-                self.set_contested(&rival, false);
-                self.aside.push((rival.tenant.clone(), rival.key_id));
-                let rival = self.as_allowed(rival);
-                self.hold(rival.clone());
-                self.link(rival);
+    /// Accepts the keys again that shared a secret with this key only.
+    fn accept_duplicates_of(&mut self, gone: &ApiKey) {
+        for duplicate in self.duplicate_secrets.duplicates(gone) {
+            if !self.duplicate_secrets.has_duplicate(&duplicate) {
+                self.duplicate_secrets.remove(&duplicate.tenant, duplicate.key_id);
+                self.mark_duplicate(&duplicate, false);
+                self.affected.push((duplicate.tenant.clone(), duplicate.key_id));
+                let duplicate = self.as_allowed(duplicate);
+                self.hold(duplicate.clone());
+                self.link(duplicate);
             }
         }
     }
 
-    fn set_contested(&mut self, key: &ApiKey, contested: bool) {
+    fn mark_duplicate(&mut self, key: &ApiKey, is_duplicate: bool) {
         let object = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
-        self.note(&key.tenant, &object, contested.then(|| "its digest is also that of another key".into()));
+        self.note(&key.tenant, &object, is_duplicate.then(|| "its digest is also that of another key".into()));
     }
 
-    /// One of the keys that have a secret, or had it, whether it is refused or not.
+    /// A key that has a secret, or had it, refused or not.
     pub(super) fn owner(&self, digest: &Digest) -> Option<&Arc<ApiKey>> {
-        self.find(digest).map(|(key, _)| key).or_else(|| self.contested.owner(digest))
+        self.find(digest).map(|(key, _)| key).or_else(|| self.duplicate_secrets.owner(digest))
     }
 
     /// The keys that are refused because they share a secret.
-    pub(super) fn contested(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
-        self.contested.iter()
+    pub(super) fn duplicate_secrets(&self) -> impl Iterator<Item = &Arc<ApiKey>> {
+        self.duplicate_secrets.iter()
     }
 
-    /// What was refused, or let in again, because of another key since this was asked last.
-    pub(super) fn take_aside(&mut self) -> Vec<(TenantId, KeyId)> {
-        std::mem::take(&mut self.aside)
+    /// The keys that were refused, or accepted again, because of another key since the last call.
+    pub(super) fn take_affected(&mut self) -> Vec<(TenantId, KeyId)> {
+        std::mem::take(&mut self.affected)
     }
 
-    /// Makes a key that stands among the ids of its tenant known by its secrets and its name.
+    /// Adds a key to the indexes by secret and by name.
     fn link(&mut self, key: Arc<ApiKey>) {
         let names = &self.names;
         if key.is_live()
@@ -223,7 +223,7 @@ impl Table {
         self.by_digest.insert_unique(key.digest.table_hash(), key, |key| key.digest.table_hash());
     }
 
-    /// Makes a key unknown by its secrets and its name.
+    /// Removes a key from the indexes by secret and by name.
     fn unlink(&mut self, key: &Arc<ApiKey>) {
         if let Some(holdings) = self.tenants.get_mut(&key.tenant) {
             take(&mut holdings.live_names, self.names.hash_one(&key.name), |other| Arc::ptr_eq(other, key));
@@ -235,13 +235,13 @@ impl Table {
     }
 
     /// Another key that has a secret of this one.
-    fn twin(&self, key: &ApiKey) -> Option<&Arc<ApiKey>> {
-        key.digests().find_map(|digest| self.find(digest)).map(|(twin, _)| twin)
+    fn same_secret(&self, key: &ApiKey) -> Option<&Arc<ApiKey>> {
+        key.digests().find_map(|digest| self.find(digest)).map(|(other, _)| other)
     }
 
     /// The key, revoked if it is denied.
     fn as_allowed(&self, key: Arc<ApiKey>) -> Arc<ApiKey> {
-        // Only a key that could be used needs the lookup, and that only while something is denied.
+        // Saves the lookup for keys that cannot be used anyway, and while nothing is denied.
         if self.denied.is_empty() || !key.is_live() || !self.denied.contains(&(key.tenant.clone(), key.key_id)) {
             return key;
         }
@@ -273,22 +273,23 @@ impl Table {
 
     /// Forgets a tenant and all its keys.
     pub(super) fn remove_tenant(&mut self, id: &TenantId) {
-        let ids: Vec<KeyId> = self.contested.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();
-        // All of them before any rival is let in again, which might be one of them.
-        let contested: Vec<_> = ids.into_iter().filter_map(|key_id| self.contested.remove(id, key_id)).collect();
+        let ids: Vec<KeyId> =
+            self.duplicate_secrets.iter().filter(|key| key.tenant == *id).map(|key| key.key_id).collect();
+        // All of them first: a key that is accepted again must not be one of them.
+        let refused: Vec<_> = ids.into_iter().filter_map(|key_id| self.duplicate_secrets.remove(id, key_id)).collect();
         for (_, key) in self.tenants.remove(id).into_iter().flat_map(|held| held.by_id) {
             self.unlink(&key);
         }
-        for key in contested {
-            self.set_contested(&key, false);
-            self.settle(&key);
+        for key in refused {
+            self.mark_duplicate(&key, false);
+            self.accept_duplicates_of(&key);
         }
     }
 
     pub(super) fn remove_key(&mut self, tenant: &TenantId, id: KeyId) {
-        if let Some(key) = self.contested.remove(tenant, id) {
-            self.set_contested(&key, false);
-            self.settle(&key);
+        if let Some(key) = self.duplicate_secrets.remove(tenant, id) {
+            self.mark_duplicate(&key, false);
+            self.accept_duplicates_of(&key);
         } else if let Some(key) = self.tenants.get_mut(tenant).and_then(|holdings| holdings.by_id.remove(&id)) {
             self.unlink(&key);
         }
@@ -301,7 +302,7 @@ impl Table {
         self.unlink(key);
     }
 
-    /// Makes room for a tenant that will hold so many keys, at once instead of step by step.
+    /// Reserves memory for so many keys of a tenant at once.
     pub(super) fn make_room(&mut self, tenant: &TenantId, keys: usize) {
         let Some(holdings) = self.tenants.get_mut(tenant) else { return };
         let more = keys.saturating_sub(holdings.by_id.len());
@@ -334,15 +335,15 @@ impl Table {
 
     pub(super) fn set_unreadable(&mut self, documents: UnreadableDocuments) {
         self.unreadable = documents;
-        let contested: Vec<_> = self.contested.iter().cloned().collect();
-        contested.iter().for_each(|key| self.set_contested(key, true));
+        let refused: Vec<_> = self.duplicate_secrets.iter().cloned().collect();
+        refused.iter().for_each(|key| self.mark_duplicate(key, true));
     }
 
     pub(super) fn is_noted(&self, tenant: &TenantId, object: &RelativePath) -> bool {
         !self.unreadable.is_empty() && self.unreadable.contains_key(&(tenant.clone(), object.to_string()))
     }
 
-    /// Notes why a document cannot be used, or that it can.
+    /// Notes why a document cannot be used; `None` that it can.
     pub(super) fn note(&mut self, tenant: &TenantId, object: &RelativePath, reason: Option<Unreadable>) {
         let name = (tenant.clone(), object.to_string());
         match reason {

@@ -53,7 +53,7 @@ fn shown(json: bool, store: &StoreUrl, bucket: &Bucket, report: &Report) -> Stri
     let row = |finding: &crate::store::Finding| {
         json!({
             "property": finding.property.as_str(),
-            "result": finding.verdict.as_str(),
+            "result": finding.outcome.as_str(),
             "detail": finding.detail,
             "needed": finding.property.is_needed(),
         })

@@ -26,7 +26,7 @@ use super::request::TimeRange;
 use crate::error::ErrorKind;
 use crate::key::{StreamName, TenantId};
 use crate::layout::{self, ArrivalTime, ObjectName};
-use crate::store::bucket::location;
+use crate::store::types::object_path;
 use crate::store::{Bucket, Listed, Tag};
 use crate::stream::StreamCatalog;
 use crate::stream::schema::TIMESTAMP;
@@ -64,15 +64,15 @@ impl StreamObjects {
         if days {
             for day in self.bucket.folders(&folder).await.map_err(external)? {
                 if layout::parse_day(&day).is_some_and(|date| self.may_hold(date)) {
-                    let day = location(&folder.join(day)).map_err(external)?;
+                    let day = object_path(&folder.join(day)).map_err(external)?;
                     self.take(self.bucket.object_store().list(Some(&day)), &mut listing).await?;
                 }
             }
         } else {
-            let all = location(&folder).map_err(external)?;
+            let all = object_path(&folder).map_err(external)?;
             let objects = match self.first_day() {
                 Some(first) => {
-                    let before = location(&layout::day(&self.tenant, &self.stream, first)).map_err(external)?;
+                    let before = object_path(&layout::day(&self.tenant, &self.stream, first)).map_err(external)?;
                     self.bucket.object_store().list_with_offset(Some(&all), &before)
                 }
                 None => self.bucket.object_store().list(Some(&all)),

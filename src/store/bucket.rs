@@ -4,24 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, UpdateVersion};
-use relative_path::{RelativePath, RelativePathBuf};
-use serde::{Deserialize, Serialize};
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+use relative_path::RelativePath;
 
+use super::capabilities::Capabilities;
 use super::mode::StoreMode;
 use super::object::{self, Condition, Store, unavailable};
-use super::report::{Property, Report};
-use super::trust::Trust;
+use super::property::Property;
+use super::report::Report;
+use super::types::{Listed, MAX_DOCUMENT_BYTES, Stored, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Digest;
 use crate::layout::ObjectName;
-
-/// No document of ours is larger; whatever is, is not ours.
-pub const MAX_DOCUMENT_BYTES: u64 = 1024 * 1024;
 
 /// How long the store may take over one document, its own retries included, before we call it unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,100 +27,33 @@ pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(60);
 /// An object store seen through our object names. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// Gives up in seconds: somebody waits for a document.
+    /// For documents: gives up within seconds.
     documents: Store,
-    /// Waits for as long as many megabytes take.
+    /// For data: waits as long as many megabytes take.
     data: Store,
-    trust: Arc<Trust>,
+    capabilities: Arc<Capabilities>,
     single_writer: bool,
     #[cfg(feature = "s3")]
     s3: Option<Arc<super::s3::Settings>>,
 }
 
-/// A document as it was read.
-#[derive(Debug, Clone)]
-pub struct Stored {
-    /// Its bytes.
-    pub body: Bytes,
-    /// What [`Bucket::replace`] wants to see.
-    pub version: Version,
-    /// What a list shows of it as long as nobody changes it; `None` when the store has no such thing.
-    pub tag: Option<Tag>,
-}
-
-/// Which state of an object was listed or read: eight bytes of the SHA-256 of its `ETag`, quotes aside. Every body of ours
-/// is unique, so two states never share an `ETag`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Tag(u64);
-
-impl Tag {
-    pub(super) fn of(e_tag: Option<&str>) -> Option<Self> {
-        e_tag.map(|e_tag| Self(Digest::of(e_tag.trim_matches('"')).table_hash()))
-    }
-}
-
-/// Which state of an object was read. A store may use the `ETag`, a generation, or both.
-#[derive(Debug, Clone)]
-pub struct Version(pub(super) UpdateVersion);
-
-impl Version {
-    pub(super) fn e_tag(&self) -> Option<&str> {
-        self.0.e_tag.as_deref()
-    }
-}
-
-/// What became of a conditional write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Written {
-    /// The bytes are in the store, durably.
-    Done,
-    /// Somebody else's bytes are there: nothing was written.
-    Conflict,
-}
-
-/// An object found by [`Bucket::list`].
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// Its whole name.
-    pub path: RelativePathBuf,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Its state; `None` when the store does not list such a thing.
-    pub tag: Option<Tag>,
-    /// When it was written, by the clock of the store.
-    pub written_at: DateTime<Utc>,
-}
-
-impl From<ObjectMeta> for Listed {
-    fn from(meta: ObjectMeta) -> Self {
-        Self {
-            path: RelativePathBuf::from(String::from(meta.location)),
-            size_bytes: meta.size,
-            tag: Tag::of(meta.e_tag.as_deref()),
-            written_at: meta.last_modified,
-        }
-    }
-}
-
 impl Bucket {
     /// Any object store that honours `PutMode::Create` and `PutMode::Update`. It is trusted until it is probed.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self::trusting(store.clone(), store, Some(StoreMode::Cas))
+        Self::over(store.clone(), store, Some(StoreMode::Cas))
     }
 
     /// Any object store. It is probed before the first conditional write.
     pub fn unproven(store: Arc<dyn ObjectStore>) -> Self {
-        Self::trusting(store.clone(), store, None)
+        Self::over(store.clone(), store, None)
     }
 
     /// One store through two clients. Without a mode to assume, it is probed before the first conditional write.
-    pub(super) fn trusting(documents: Store, data: Store, assumed: Option<StoreMode>) -> Self {
+    pub(super) fn over(documents: Store, data: Store, assumed: Option<StoreMode>) -> Self {
         Self {
             documents,
             data,
-            trust: Arc::new(Trust::new(assumed)),
+            capabilities: Arc::new(Capabilities::new(assumed)),
             single_writer: false,
             #[cfg(feature = "s3")]
             s3: None,
@@ -154,7 +82,7 @@ impl Bucket {
 
     /// Whether this is a local directory: latency is low, and listings are unordered.
     pub fn is_directory(&self) -> bool {
-        self.trust.is_directory()
+        self.capabilities.is_directory()
     }
 
     /// A store that lasts as long as the process: for tests and examples.
@@ -179,20 +107,20 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: ask again.
     pub async fn probe(&self) -> Result<Report> {
-        self.trust.probe(&self.documents).await
+        self.capabilities.probe(&self.documents).await
     }
 
     /// How documents are changed in this store; `None` before it is probed.
     pub fn mode(&self) -> Option<StoreMode> {
-        self.trust.known().map(|mode| self.allowed(mode))
+        self.capabilities.known().map(|mode| self.allowed(mode))
     }
 }
 
 /// Objects, for Keyloft itself: no part of the contract.
 #[doc(hidden)]
 impl Bucket {
-    async fn settled(&self) -> Result<StoreMode> {
-        Ok(self.allowed(self.trust.mode(&self.documents).await?))
+    async fn write_mode(&self) -> Result<StoreMode> {
+        Ok(self.allowed(self.capabilities.mode(&self.documents).await?))
     }
 
     fn allowed(&self, mode: StoreMode) -> StoreMode {
@@ -208,15 +136,15 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the object is larger than
     /// [`MAX_DOCUMENT_BYTES`] or is something that must not be read, such as a symbolic link.
     pub async fn read(&self, name: &ObjectName) -> Result<Option<Stored>> {
-        patiently(object::read(&self.documents, &location(&name.path())?, MAX_DOCUMENT_BYTES)).await
+        patiently(object::read(&self.documents, &object_path(&name.path())?, MAX_DOCUMENT_BYTES)).await
     }
 
-    /// Reads an object that is not ours, to say what it is.
+    /// Reads an object of another system, to report what it is.
     ///
     /// # Errors
     /// As for [`Bucket::read`].
     pub async fn peek(&self, path: &RelativePath) -> Result<Option<Bytes>> {
-        let found = patiently(object::read(&self.documents, &location(path)?, MAX_DOCUMENT_BYTES)).await?;
+        let found = patiently(object::read(&self.documents, &object_path(path)?, MAX_DOCUMENT_BYTES)).await?;
         Ok(found.map(|stored| stored.body))
     }
 
@@ -243,7 +171,7 @@ impl Bucket {
     }
 
     async fn write(&self, path: &RelativePath, body: Bytes, wanted: Wanted<'_>) -> Result<Written> {
-        let (path, mode) = (location(path)?, self.settled().await?);
+        let (path, mode) = (object_path(path)?, self.write_mode().await?);
         let condition = match wanted {
             Wanted::Absent => Condition::Absent,
             Wanted::Unchanged(version) => version.condition(mode != StoreMode::CasUnquoted),
@@ -253,14 +181,14 @@ impl Bucket {
             StoreMode::Unsafe { missing } => Err(not_safe(missing)),
             StoreMode::SingleWriter { .. } => {
                 patiently(async {
-                    let _alone = self.trust.writing.lock().await;
+                    let _alone = self.capabilities.writing.lock().await;
                     object::write_alone(documents, &path, &body, &condition, MAX_DOCUMENT_BYTES).await
                 })
                 .await
             }
             _ => {
                 let write = object::write(documents, &path, &body, &condition, MAX_DOCUMENT_BYTES);
-                // A store that was trusted unseen, and says now that it knows no conditions.
+                // `None`: the store was assumed to know conditions, and answers that it does not.
                 patiently(write).await?.ok_or_else(|| not_safe(Property::CreateOnce))
             }
         }
@@ -271,7 +199,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
-        let found = gathered(self.documents.list(Some(&location(folder)?))).await?;
+        let found = gathered(self.documents.list(Some(&object_path(folder)?))).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
@@ -280,7 +208,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
-        let (folder_path, after) = (location(folder)?, location(&after.path())?);
+        let (folder_path, after) = (object_path(folder)?, object_path(&after.path())?);
         let found = self.documents.list_with_offset(Some(&folder_path), &after);
         let found = gathered(found).await?;
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
@@ -292,7 +220,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
     pub async fn remove(&self, name: &ObjectName) -> Result<()> {
-        let path = location(&name.path())?;
+        let path = object_path(&name.path())?;
         patiently(async {
             match self.documents.delete(&path).await {
                 Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
@@ -307,7 +235,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn folders(&self, folder: &RelativePath) -> Result<Vec<String>> {
-        let prefix = location(folder)?;
+        let prefix = object_path(folder)?;
         let prefix = (!prefix.as_ref().is_empty()).then_some(&prefix);
         let found = patiently(async { self.documents.list_with_delimiter(prefix).await.map_err(unavailable) }).await?;
         let mut names: Vec<String> =
@@ -321,7 +249,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
     pub async fn put(&self, name: &ObjectName, body: Bytes) -> Result<()> {
-        let path = location(&name.path())?;
+        let path = object_path(&name.path())?;
         patiently(async { self.documents.put(&path, body.into()).await.map(drop).map_err(unavailable) }).await
     }
 
@@ -330,7 +258,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt within a minute.
     pub async fn write_large(&self, name: &ObjectName, body: Bytes) -> Result<()> {
-        let path = location(&name.path())?;
+        let path = object_path(&name.path())?;
         let write = async { self.data.put(&path, body.into()).await.map(drop).map_err(unavailable) };
         within(LARGE_PATIENCE, write).await
     }
@@ -341,7 +269,7 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer within a minute, [`ErrorKind::Corrupt`] when the object
     /// is larger.
     pub async fn read_large(&self, name: &ObjectName, max_bytes: u64) -> Result<Option<Bytes>> {
-        let path = location(&name.path())?;
+        let path = object_path(&name.path())?;
         let found = within(LARGE_PATIENCE, object::read(&self.data, &path, max_bytes)).await?;
         Ok(found.map(|stored| stored.body))
     }
@@ -358,12 +286,7 @@ fn not_safe(missing: Property) -> Error {
     Error::new(ErrorKind::StoreNotSafe, message)
 }
 
-/// Our names hold only characters that need no encoding, so parsing them cannot change them.
-pub(crate) fn location(path: &RelativePath) -> Result<Path> {
-    Path::parse(path.as_str()).map_err(|error| Error::new(ErrorKind::Internal, "not an object name").caused_by(error))
-}
-
-/// All of a list. It may be long, so patience is for its next object and not for the whole.
+/// All of a list. It may be long, so the timeout is for its next object and not for the whole.
 async fn gathered(mut list: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
     let mut found = Vec::new();
     while let Some(meta) = patiently(async { list.try_next().await.map_err(unavailable) }).await? {

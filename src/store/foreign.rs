@@ -6,8 +6,9 @@ use bytes::Bytes;
 use object_store::{Error as StoreError, ObjectStoreExt};
 use relative_path::RelativePath;
 
-use super::bucket::{Bucket, LARGE_PATIENCE, Stored, Version, Written, location, within};
+use super::bucket::{Bucket, LARGE_PATIENCE, within};
 use super::object::{self, unavailable};
+use super::types::{Stored, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Bucket {
@@ -16,7 +17,7 @@ impl Bucket {
     /// # Errors
     /// As for [`Bucket::read`].
     pub async fn read_foreign(&self, path: &RelativePath, max_bytes: u64) -> Result<Option<Stored>> {
-        let (store, path) = (self.object_store(), location(path)?);
+        let (store, path) = (self.object_store(), object_path(path)?);
         within(LARGE_PATIENCE, object::read(&store, &path, max_bytes)).await.map_err(|error| match is_denied(&error) {
             true => Error::new(ErrorKind::Corrupt, format!("{path} may not be read")).caused_by(error),
             false => error,
@@ -36,7 +37,7 @@ impl Bucket {
     /// # Errors
     /// As for [`Bucket::remove`].
     pub async fn remove_foreign(&self, path: &RelativePath) -> Result<()> {
-        let (store, path) = (self.object_store(), location(path)?);
+        let (store, path) = (self.object_store(), object_path(path)?);
         within(LARGE_PATIENCE, async {
             match store.delete(&path).await {
                 Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),

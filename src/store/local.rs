@@ -16,8 +16,8 @@ use object_store::{
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-use super::bucket::MAX_DOCUMENT_BYTES;
 use super::durable::{self, Placing, Stale};
+use super::types::MAX_DOCUMENT_BYTES;
 use crate::layout;
 
 const STORE: &str = "LocalStore";

@@ -57,7 +57,7 @@ impl StoreUrl {
                     Error::new(ErrorKind::Unavailable, format!("cannot use {}: {error}", path.display()))
                 })?;
                 let store = Arc::new(store);
-                Ok(Bucket::trusting(store.clone(), store, Some(StoreMode::Local)))
+                Ok(Bucket::over(store.clone(), store, Some(StoreMode::Local)))
             }
             #[cfg(feature = "s3")]
             Self::S3 { bucket, prefix } => super::s3::open(bucket, prefix, variables),

@@ -1,8 +1,8 @@
-//! What a store can be relied on for, and what that means for changes.
+//! How documents are changed, depending on the capabilities of the store.
 
 use std::fmt;
 
-use super::report::Property;
+use super::property::Property;
 
 /// How this process changes documents in its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub enum StoreMode {
     CasUnquoted,
     /// A local directory: conditional writes are made under a file lock.
     Local,
-    /// Conditional writes do not hold, and this process was told that nobody else writes.
+    /// Conditional writes do not hold, and this process is configured as the only writer.
     SingleWriter {
-        /// What the store lacks.
+        /// The first needed property that the store lacks.
         missing: Property,
     },
-    /// Conditional writes do not hold: nothing is changed, reading and authentication go on.
+    /// Conditional writes do not hold: changes are refused, reading and authentication go on.
     Unsafe {
-        /// What the store lacks.
+        /// The first needed property that the store lacks.
         missing: Property,
     },
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, ObjectStore, PutMode, PutOptions, UpdateVersion};
 
-use super::bucket::{Stored, Tag, Version, Written};
+use super::types::{Stored, Tag, Version, Written};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often a write is repeated that was refused although its condition held.

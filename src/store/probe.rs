@@ -1,5 +1,5 @@
-//! What a store really does: many accept a condition and ignore it, or check it and are not atomic. Some hundred small
-//! requests tell, on objects of our own that are removed afterwards.
+//! Probes what a store really does: many accept a condition and ignore it, or check it and are not atomic. A probe sends
+//! some hundred small requests on objects of its own, which it removes.
 
 use std::time::Duration;
 
@@ -11,35 +11,36 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, ObjectStoreExt};
 use uuid::Uuid;
 
-use super::bucket::{MAX_DOCUMENT_BYTES, Stored, Tag, Version, Written, location};
 use super::object::{self, Condition, Store, unavailable};
-use super::report::{Finding, Property, Report, Verdict};
+use super::property::Property;
+use super::report::{CheckOutcome, Finding, Report};
+use super::types::{MAX_DOCUMENT_BYTES, Stored, Tag, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, ObjectName};
 
 const CREATORS: usize = 16;
 const ROUNDS: usize = 3;
 const REPLACERS: usize = 8;
-/// A probe takes seconds: what is older was left behind by one that was killed.
+/// A probe takes seconds: older objects were left behind by one that was killed.
 const LEFT_BEHIND: TimeDelta = TimeDelta::hours(1);
 
 const CLEANING: Duration = Duration::from_secs(5);
 
-/// What came out, and what was seen.
-type Seen = (Verdict, String);
+/// The outcome of a check, and what was observed.
+type Observed = (CheckOutcome, String);
 
-/// Probes a store, and removes what that took.
+/// Probes a store, and removes the objects of the probe.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when it does not answer: then nothing is known.
 pub(super) async fn run(store: Store) -> Result<Report> {
     let probe = Probe { store, single: fresh()?, raced: (0..ROUNDS).map(|_| fresh()).collect::<Result<_>>()? };
-    // A store that hangs is found out before there is anything to remove.
+    // First a read: if the store hangs, there is nothing to remove yet.
     object::read(&probe.store, &probe.single, MAX_DOCUMENT_BYTES).await?;
-    // A task of its own: whoever waits for it may stop waiting, the objects are removed all the same.
+    // A task of its own: the objects are removed even if the caller stops waiting.
     let outcome = tokio::spawn(async move {
         let report = probe.ask().await;
-        // What is not removed in time is removed by a later probe.
+        // Objects that are not removed in time are removed by a later probe.
         let _ = tokio::time::timeout(CLEANING, probe.clean_up()).await;
         report
     });
@@ -48,23 +49,23 @@ pub(super) async fn run(store: Store) -> Result<Report> {
 
 #[allow(clippy::disallowed_methods)] // A name that no other probe has.
 fn fresh() -> Result<Path> {
-    location(&ObjectName::Probe { id: Uuid::new_v4() }.path())
+    object_path(&ObjectName::Probe { id: Uuid::new_v4() }.path())
 }
 
 fn body(text: &str, number: usize) -> Bytes {
     format!("{text} {number}").into()
 }
 
-fn seen(verdict: Verdict, detail: impl Into<String>) -> Seen {
-    (verdict, detail.into())
+fn observed(outcome: CheckOutcome, detail: impl Into<String>) -> Observed {
+    (outcome, detail.into())
 }
 
-fn judged(good: bool, detail: impl Into<String>) -> Seen {
-    seen(if good { Verdict::Ok } else { Verdict::Failed }, detail)
+fn checked(good: bool, detail: impl Into<String>) -> Observed {
+    observed(if good { CheckOutcome::Ok } else { CheckOutcome::Failed }, detail)
 }
 
-fn not_there() -> Seen {
-    seen(Verdict::NotThere, "the store knows no such condition")
+fn not_there() -> Observed {
+    observed(CheckOutcome::NotThere, "the store knows no such condition")
 }
 
 struct Probe {
@@ -76,16 +77,16 @@ struct Probe {
 impl Probe {
     async fn ask(&self) -> Result<Report> {
         let mut findings = Vec::new();
-        let mut say = |property, (verdict, detail): Seen| findings.push(Finding { property, verdict, detail });
-        say(Property::CreateOnce, self.create_once().await?);
-        say(Property::RacingCreates, self.racing_creates().await?);
+        let mut note = |property, (outcome, detail): Observed| findings.push(Finding { property, outcome, detail });
+        note(Property::CreateOnce, self.create_once().await?);
+        note(Property::RacingCreates, self.racing_creates().await?);
         let before = self.current().await?.version;
         let (unquoted, replaced) = self.replace(&before).await?;
-        say(Property::Replace, replaced);
-        say(Property::StaleReplace, self.stale_replace(&before, unquoted).await?);
-        say(Property::RacingReplaces, self.racing_replaces(unquoted).await?);
-        say(Property::ConditionalRead, self.conditional_read().await?);
-        say(Property::ListedTags, self.listed_tags().await?);
+        note(Property::Replace, replaced);
+        note(Property::StaleReplace, self.stale_replace(&before, unquoted).await?);
+        note(Property::RacingReplaces, self.racing_replaces(unquoted).await?);
+        note(Property::ConditionalRead, self.conditional_read().await?);
+        note(Property::ListedTags, self.listed_tags().await?);
         Ok(Report { findings, unquoted })
     }
 
@@ -103,7 +104,7 @@ impl Probe {
     }
 
     async fn listed(&self) -> Result<Vec<object_store::ObjectMeta>> {
-        let folder = location(&layout::probes())?;
+        let folder = object_path(&layout::probes())?;
         self.store.list(Some(&folder)).try_collect().await.map_err(unavailable)
     }
 
@@ -111,7 +112,7 @@ impl Probe {
         object::write(&self.store, path, &body, condition, MAX_DOCUMENT_BYTES).await
     }
 
-    /// The object that replaces are tried on, whatever became of the creates.
+    /// The object for the checks of replacing, whether or not the creates succeeded.
     async fn current(&self) -> Result<Stored> {
         if let Some(stored) = object::read(&self.store, &self.single, MAX_DOCUMENT_BYTES).await? {
             return Ok(stored);
@@ -121,19 +122,19 @@ impl Probe {
         stored.ok_or_else(|| Error::new(ErrorKind::Unavailable, "the store does not show what was written to it"))
     }
 
-    async fn create_once(&self) -> Result<Seen> {
+    async fn create_once(&self) -> Result<Observed> {
         let Some(first) = self.write(&self.single, body("create", 1), &Condition::Absent).await? else {
             return Ok(not_there());
         };
         let again = self.write(&self.single, body("create", 2), &Condition::Absent).await?;
         Ok(match (first, again) {
-            (Written::Done, Some(Written::Conflict)) => judged(true, "a second create was refused"),
-            (Written::Done, _) => judged(false, "a second create took the place of the first"),
-            (Written::Conflict, _) => judged(false, "a create was refused although there was nothing"),
+            (Written::Done, Some(Written::Conflict)) => checked(true, "a second create was refused"),
+            (Written::Done, _) => checked(false, "a second create took the place of the first"),
+            (Written::Conflict, _) => checked(false, "a create was refused although there was nothing"),
         })
     }
 
-    async fn racing_creates(&self) -> Result<Seen> {
+    async fn racing_creates(&self) -> Result<Observed> {
         let mut winners = Vec::new();
         for path in &self.raced {
             let race = (0..CREATORS).map(|number| self.write(path, body("race", number), &Condition::Absent));
@@ -142,36 +143,36 @@ impl Probe {
         Ok(race(CREATORS, &winners))
     }
 
-    /// Whether it took an `ETag` without quotes, and what was seen.
-    async fn replace(&self, version: &Version) -> Result<(bool, Seen)> {
+    /// Whether the store accepts only an `ETag` without quotes, and what was observed.
+    async fn replace(&self, version: &Version) -> Result<(bool, Observed)> {
         for (quoted, detail) in [
             (true, "the ETag that was read is accepted"),
             (false, "the ETag that was read is accepted without its quotes only"),
         ] {
             match self.write(&self.single, body("replace", quoted.into()), &version.condition(quoted)).await? {
                 None => return Ok((false, not_there())),
-                Some(Written::Done) => return Ok((!quoted, judged(true, detail))),
+                Some(Written::Done) => return Ok((!quoted, checked(true, detail))),
                 Some(Written::Conflict) => {}
             }
         }
-        Ok((false, judged(false, "the ETag that was read is refused")))
+        Ok((false, checked(false, "the ETag that was read is refused")))
     }
 
-    async fn stale_replace(&self, stale: &Version, unquoted: bool) -> Result<Seen> {
+    async fn stale_replace(&self, stale: &Version, unquoted: bool) -> Result<Observed> {
         Ok(match self.write(&self.single, body("stale", 0), &stale.condition(!unquoted)).await? {
             None => not_there(),
-            Some(Written::Conflict) => judged(true, "an older ETag was refused"),
-            Some(Written::Done) => judged(false, "an older ETag was accepted: the change before was lost"),
+            Some(Written::Conflict) => checked(true, "an older ETag was refused"),
+            Some(Written::Done) => checked(false, "an older ETag was accepted: the change before was lost"),
         })
     }
 
-    async fn racing_replaces(&self, unquoted: bool) -> Result<Seen> {
+    async fn racing_replaces(&self, unquoted: bool) -> Result<Observed> {
         let condition = self.current().await?.version.condition(!unquoted);
         let race = (0..REPLACERS).map(|number| self.write(&self.single, body("swap", number), &condition));
         Ok(self::race(REPLACERS, &[self.winners(race).await?]))
     }
 
-    /// How many of these writes say that they succeeded; `None` when the store knows no such condition.
+    /// How many of these writes report success; `None` when the store does not support the condition.
     async fn winners(
         &self,
         race: impl Iterator<Item = impl Future<Output = Result<Option<Written>>>>,
@@ -180,35 +181,35 @@ impl Probe {
         Ok(outcomes.map(|outcomes| outcomes.into_iter().filter(|written| *written == Written::Done).count()))
     }
 
-    async fn conditional_read(&self) -> Result<Seen> {
+    async fn conditional_read(&self) -> Result<Observed> {
         let Some(e_tag) = self.current().await?.version.e_tag().map(str::to_owned) else {
-            return Ok(seen(Verdict::NotThere, "the store gives no ETag"));
+            return Ok(observed(CheckOutcome::NotThere, "the store gives no ETag"));
         };
         let options = GetOptions { if_none_match: Some(e_tag), ..GetOptions::default() };
         match self.store.get_opts(&self.single, options).await {
-            Err(StoreError::NotModified { .. }) => Ok(judged(true, "what is known is answered with 304")),
-            Ok(_) => Ok(judged(false, "what is known is sent again")),
+            Err(StoreError::NotModified { .. }) => Ok(checked(true, "what is known is answered with 304")),
+            Ok(_) => Ok(checked(false, "what is known is sent again")),
             Err(error) => Err(unavailable(error)),
         }
     }
 
-    async fn listed_tags(&self) -> Result<Seen> {
+    async fn listed_tags(&self) -> Result<Observed> {
         let read = self.current().await?.tag;
         let listed = self.listed().await?.into_iter().find(|meta| meta.location == self.single);
         Ok(match listed.map(|meta| Tag::of(meta.e_tag.as_deref())) {
-            None => judged(false, "an object that is there was not listed"),
-            Some(None) => seen(Verdict::NotThere, "lists show no ETag"),
-            Some(tag) => judged(tag == read, if tag == read { "as in reads" } else { "another one than in reads" }),
+            None => checked(false, "an object that is there was not listed"),
+            Some(None) => observed(CheckOutcome::NotThere, "lists show no ETag"),
+            Some(tag) => checked(tag == read, if tag == read { "as in reads" } else { "another one than in reads" }),
         })
     }
 }
 
-fn race(runners: usize, winners: &[Option<usize>]) -> Seen {
+fn race(runners: usize, winners: &[Option<usize>]) -> Observed {
     let Some(winners) = winners.iter().copied().collect::<Option<Vec<_>>>() else { return not_there() };
     let rounds = winners.len();
     match winners.into_iter().find(|winners| *winners != 1) {
-        None if rounds == 1 => judged(true, format!("{runners} at once: one winner")),
-        None => judged(true, format!("{runners} at once, {rounds} times: one winner each")),
-        Some(other) => judged(false, format!("{runners} at once: {other} winners")),
+        None if rounds == 1 => checked(true, format!("{runners} at once: one winner")),
+        None => checked(true, format!("{runners} at once, {rounds} times: one winner each")),
+        Some(other) => checked(false, format!("{runners} at once: {other} winners")),
     }
 }

@@ -1,68 +1,21 @@
-//! What a probe found out about a store, property by property.
-
-use std::fmt;
+//! The report of a probe: one finding for each property.
 
 use super::mode::StoreMode;
-
-/// Something that is asked of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Property {
-    /// A second create of one name is refused.
-    CreateOnce,
-    /// Of many creates of one name at once, one succeeds.
-    RacingCreates,
-    /// A replace with the `ETag` that was read succeeds.
-    Replace,
-    /// A replace with an older `ETag` is refused.
-    StaleReplace,
-    /// Of many replaces of one state at once, one succeeds.
-    RacingReplaces,
-    /// A read of what is known already is answered with 304.
-    ConditionalRead,
-    /// A list shows the `ETag` that a read shows.
-    ListedTags,
-}
-
-impl Property {
-    /// Its name, for programs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CreateOnce => "create_once",
-            Self::RacingCreates => "racing_creates",
-            Self::Replace => "replace",
-            Self::StaleReplace => "stale_replace",
-            Self::RacingReplaces => "racing_replaces",
-            Self::ConditionalRead => "conditional_read",
-            Self::ListedTags => "listed_tags",
-        }
-    }
-
-    /// Whether writers could undo each other's work without it.
-    pub fn is_needed(self) -> bool {
-        !matches!(self, Self::ConditionalRead | Self::ListedTags)
-    }
-}
-
-impl fmt::Display for Property {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use super::property::Property;
 
 /// Whether a store has a [`Property`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict {
-    /// It has it.
+pub enum CheckOutcome {
+    /// The store has it.
     Ok,
-    /// It does something else.
+    /// The store behaves differently.
     Failed,
-    /// It says that it has not, or cannot.
+    /// The store answers that it does not support it.
     NotThere,
 }
 
-impl Verdict {
+impl CheckOutcome {
     /// The word for people and programs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,18 +26,18 @@ impl Verdict {
     }
 }
 
-/// What was found out about one [`Property`].
+/// The finding about one [`Property`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What was asked.
+    /// The property.
     pub property: Property,
-    /// What came out.
-    pub verdict: Verdict,
-    /// What was seen.
+    /// Whether the store has it.
+    pub outcome: CheckOutcome,
+    /// What was observed, for people.
     pub detail: String,
 }
 
-/// What was found out about a store: one finding for each [`Property`], in their order.
+/// One finding for each [`Property`], in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The findings.
@@ -96,11 +49,11 @@ pub struct Report {
 impl Report {
     /// The first needed property that the store lacks.
     pub fn missing(&self) -> Option<Property> {
-        let lacking = |finding: &&Finding| finding.property.is_needed() && finding.verdict != Verdict::Ok;
+        let lacking = |finding: &&Finding| finding.property.is_needed() && finding.outcome != CheckOutcome::Ok;
         self.findings.iter().find(lacking).map(|finding| finding.property)
     }
 
-    /// What the store can be relied on for; a store that keeps every promise is `good`.
+    /// The mode that follows; `good` for a store without a missing property.
     pub(super) fn mode(&self, good: StoreMode) -> StoreMode {
         match self.missing() {
             Some(missing) => StoreMode::Unsafe { missing },

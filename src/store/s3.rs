@@ -32,7 +32,7 @@ const DOCUMENTS: Pace =
 const DATA: Pace =
     Pace { connect: Duration::from_secs(2), answer: Duration::from_secs(30), repeat: Duration::from_secs(30) };
 
-/// A bucket of which nothing is known yet.
+/// A bucket that is not probed yet.
 pub(super) fn open(
     bucket: &str,
     prefix: &str,
@@ -45,7 +45,7 @@ pub(super) fn open(
     let values = variables.into_iter().filter_map(known).collect();
     let settings = Settings { bucket: bucket.to_owned(), prefix: prefix.to_owned(), values };
     let (documents, data) = settings.clients(None)?;
-    Ok(Bucket::trusting(documents, data, None).of_s3(settings))
+    Ok(Bucket::over(documents, data, None).of_s3(settings))
 }
 
 /// What clients are made of.

@@ -5,8 +5,9 @@ use futures::stream::{self, BoxStream, StreamExt};
 use object_store::ObjectMeta;
 use relative_path::{RelativePath, RelativePathBuf};
 
-use super::bucket::{Bucket, LARGE_PATIENCE, Listed, location, within};
+use super::bucket::{Bucket, LARGE_PATIENCE, within};
 use super::object::unavailable;
+use super::types::{Listed, object_path};
 use crate::error::{Error, Result};
 
 /// What a store lists at once; one that lists less costs nothing but time.
@@ -19,7 +20,7 @@ pub type Walk = BoxStream<'static, Result<Vec<Listed>>>;
 impl Bucket {
     /// Every object below a folder, those in its subfolders too.
     pub fn walk(&self, folder: &RelativePath) -> Walk {
-        match location(folder) {
+        match object_path(folder) {
             Ok(folder) => pages(self.object_store().list(Some(&folder)), None),
             Err(error) => failed(error),
         }
@@ -28,7 +29,7 @@ impl Bucket {
     /// Those whose names come after `after`, up to `last` and with it. Only for a store that lists in order: the walk ends
     /// at the first name beyond.
     pub fn walk_range(&self, folder: &RelativePath, after: &RelativePath, last: Option<&RelativePath>) -> Walk {
-        match (location(folder), location(after)) {
+        match (object_path(folder), object_path(after)) {
             (Ok(folder), Ok(after)) => {
                 let found = self.object_store().list_with_offset(Some(&folder), &after);
                 pages(found, last.map(ToOwned::to_owned))

@@ -113,7 +113,7 @@ mod tests {
                 let store = bucket.object_store();
                 for name in ["01J.json", "zebra.json", "7.txt"] {
                     let path = layout::keys(&tenant).join(name);
-                    let path = crate::store::bucket::location(&path).unwrap();
+                    let path = crate::store::types::object_path(&path).unwrap();
                     object_store::ObjectStoreExt::put(&*store, &path, "x".into()).await.unwrap();
                 }
                 let listing = keys(&bucket, &tenant).await.unwrap();

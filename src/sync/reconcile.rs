@@ -67,7 +67,7 @@ pub(super) async fn run(
     tags: &Tags,
     snapshot: impl Future<Output = Option<Contents>>,
 ) -> Result<Outcome> {
-    for key in cache.contested() {
+    for key in cache.duplicate_secrets() {
         tags.forget(&key.tenant, key.key_id); // Each is read again, since none of them counts as it is.
     }
     // Tenants in memory too: the folder of one may have been removed.
@@ -264,7 +264,7 @@ impl<'a> Pass<'a> {
                 self.note_found(object);
             }
         }
-        counts.keys = found.saturating_sub(self.cache.contested().len());
+        counts.keys = found.saturating_sub(self.cache.duplicate_secrets().len());
         counts.tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         counts.unreadable = self.cache.unreadable().len();
         Ok(Outcome { counts, spared: self.spared, found: self.found })

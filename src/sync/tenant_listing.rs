@@ -41,7 +41,7 @@ pub(super) async fn list_tenant(bucket: &Bucket, cache: &KeyCache, id: TenantId)
         }
         tokio::task::yield_now().await;
     }
-    known.extend(cache.contested().into_iter().filter(|key| key.tenant == id));
+    known.extend(cache.duplicate_secrets().into_iter().filter(|key| key.tenant == id));
     known.sort_unstable_by_key(|key| key.key_id);
     let listing = listing::keys(bucket, &id).await?;
     let record = read::tenant(bucket, &id).await?;

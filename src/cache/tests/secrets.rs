@@ -70,11 +70,11 @@ fn a_key_that_was_refused_beside_another_is_let_in_as_it_may_be_once_it_is_the_l
     let [one, other] = ["a", "b"].map(|name| key(name, &["0"]));
     table.put_key(Arc::new(one.clone()));
     table.put_key(Arc::new(other.clone()));
-    assert_eq!(table.take_aside(), [(one.tenant.clone(), one.key_id)]);
+    assert_eq!(table.take_affected(), [(one.tenant.clone(), one.key_id)]);
     assert!(table.owner(&Digest::of("0")).is_some() && found(&table, "0").is_none());
     table.deny(&one.tenant, one.key_id);
     table.remove_key(&other.tenant, other.key_id);
-    assert_eq!(table.take_aside(), [(one.tenant.clone(), one.key_id)]);
+    assert_eq!(table.take_affected(), [(one.tenant.clone(), one.key_id)]);
     assert_eq!(found(&table, "0").unwrap().state, KeyState::Revoked, "it was denied since");
     assert!(table.unreadable().is_empty());
 }
@@ -96,7 +96,7 @@ fn keys_that_share_a_secret_are_forgotten_with_their_tenant() {
     }
     table.remove_tenant(&acme.id);
     assert_eq!(found(&table, "0").unwrap().key_id, ours.key_id);
-    assert_eq!((table.key_count(), table.unreadable().len(), table.contested().count()), (1, 0, 0));
+    assert_eq!((table.key_count(), table.unreadable().len(), table.duplicate_secrets().count()), (1, 0, 0));
 }
 
 proptest! {
@@ -131,7 +131,7 @@ proptest! {
                 prop_assert_eq!(table.owner(&digest).is_some(), owner.is_some());
             }
             let refused = keys.iter().flatten().filter(shares).count();
-            prop_assert_eq!((table.unreadable().len(), table.contested().count()), (refused, refused));
+            prop_assert_eq!((table.unreadable().len(), table.duplicate_secrets().count()), (refused, refused));
             prop_assert_eq!(table.key_count() + refused, keys.iter().flatten().count());
         }
     }

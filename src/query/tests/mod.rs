@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, StreamPattern, Streams, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;
-use crate::store::bucket::location;
+use crate::store::types::object_path;
 use crate::stream::{Field, FieldType, StreamCatalog};
 
 /// A bucket with an engine over it.
@@ -114,7 +114,7 @@ impl House {
     }
 
     async fn put(&self, name: ObjectName, body: Vec<u8>) {
-        self.bucket.object_store().put(&location(&name.path()).unwrap(), body.into()).await.unwrap();
+        self.bucket.object_store().put(&object_path(&name.path()).unwrap(), body.into()).await.unwrap();
     }
 
     async fn cars(&self) {

@@ -86,7 +86,7 @@ async fn objects_of_the_older_layout_are_read_and_skipped_by_their_day_only() {
     let folder = crate::layout::stream_folder(&TenantId::default(), &StreamName::parse("e").unwrap());
     let store = house.bucket.object_store();
     let listed = house.bucket.list(&folder.join("date=2026-11-20")).await.unwrap();
-    let now = location(&listed[0].path).unwrap();
+    let now = object_path(&listed[0].path).unwrap();
     let before = object_store::path::Path::from(now.as_ref().replace("1000-", ""));
     assert_ne!(now, before);
     store.copy(&now, &before).await.unwrap();

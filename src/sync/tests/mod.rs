@@ -181,7 +181,7 @@ impl Node {
 }
 
 fn path(name: &ObjectName) -> Path {
-    crate::store::bucket::location(&name.path()).unwrap()
+    crate::store::types::object_path(&name.path()).unwrap()
 }
 
 fn name(key: &ApiKey) -> ObjectName {

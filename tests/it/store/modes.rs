@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keyloft::key::{KeyName, KeyType, NewKey, TenantId};
-use keyloft::store::{Property, StoreMode, Verdict};
+use keyloft::store::{CheckOutcome, Property, StoreMode};
 use keyloft::testing::layout;
 use keyloft::{Bucket, ErrorKind, Keystore, SystemClock};
 use object_store::ObjectStore;
@@ -17,7 +17,7 @@ use crate::support::{Fault, Faults, Faulty, Kind, TestServer, TestStore, context
 async fn mode(bucket: &Bucket) -> StoreMode {
     let report = bucket.probe().await.unwrap();
     assert_eq!(report.findings.len(), 7);
-    assert!(report.findings.iter().all(|finding| finding.verdict == Verdict::Ok), "{report:#?}");
+    assert!(report.findings.iter().all(|finding| finding.outcome == CheckOutcome::Ok), "{report:#?}");
     assert!(bucket.list(&layout::probes()).await.unwrap().is_empty());
     bucket.mode().unwrap()
 }
@@ -41,7 +41,7 @@ async fn moto_has_what_cas_needs_when_nothing_races() {
     let races = [Property::RacingCreates, Property::RacingReplaces];
     let calm: Vec<_> = report.findings.iter().filter(|finding| !races.contains(&finding.property)).collect();
     assert_eq!(calm.len(), 5);
-    assert!(calm.iter().all(|finding| finding.verdict == Verdict::Ok), "{report:#?}");
+    assert!(calm.iter().all(|finding| finding.outcome == CheckOutcome::Ok), "{report:#?}");
     assert_eq!(calm[1].detail, "the ETag that was read is accepted");
 }
 
@@ -55,7 +55,7 @@ async fn ceph_wants_its_tags_without_quotes() {
 async fn a_store_that_ignores_conditions_is_not_safe() {
     let bucket = Bucket::unproven(Arc::new(Faulty::liar(Arc::new(InMemory::new()))));
     let report = bucket.probe().await.unwrap();
-    let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Failed);
+    let failed = report.findings.iter().filter(|finding| finding.outcome == CheckOutcome::Failed);
     let failed: Vec<_> = failed.map(|finding| finding.property).collect();
     let expected = [Property::CreateOnce, Property::RacingCreates, Property::StaleReplace, Property::RacingReplaces];
     assert_eq!(failed, expected);

@@ -1,4 +1,4 @@
-//! Keys that share a secret. None of them is let in, and all are remembered: whoever is the last one left is let in again.
+//! Keys that share a secret. All of them are refused, and remembered: the last one that is left is accepted again.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::key::{ApiKey, Digest, KeyId, TenantId};
 
-/// Few at any time: only files that were copied or edited by hand, or one secret brought to two nodes at once.
+/// Few at any time: only files that were copied or edited by hand, or one secret imported on two nodes at once.
 #[derive(Debug, Default)]
-pub(super) struct Contested {
+pub(super) struct DuplicateSecrets {
     keys: HashMap<(TenantId, KeyId), Arc<ApiKey>>,
     by_secret: HashTable<(Digest, Arc<ApiKey>)>,
 }
 
-impl Contested {
+impl DuplicateSecrets {
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -40,28 +40,28 @@ impl Contested {
         Some(key)
     }
 
-    /// One that has a secret, or had it.
+    /// A key that has a secret, or had it.
     pub(super) fn owner(&self, digest: &Digest) -> Option<&Arc<ApiKey>> {
         Some(&self.by_secret.find(digest.table_hash(), |(secret, _)| secret.verify(digest))?.1)
     }
 
-    /// Whether another one has a secret of this key, or had it.
-    pub(super) fn has_rival(&self, key: &ApiKey) -> bool {
+    /// Whether another key has a secret of this key, or had it.
+    pub(super) fn has_duplicate(&self, key: &ApiKey) -> bool {
         !self.is_empty() && self.sharing(key).next().is_some()
     }
 
-    /// All others that have a secret of this key, or had it.
-    pub(super) fn rivals(&self, key: &ApiKey) -> Vec<Arc<ApiKey>> {
+    /// All other keys that have a secret of this key, or had it.
+    pub(super) fn duplicates(&self, key: &ApiKey) -> Vec<Arc<ApiKey>> {
         self.sharing(key).cloned().collect()
     }
 
     fn sharing<'a>(&'a self, key: &'a ApiKey) -> impl Iterator<Item = &'a Arc<ApiKey>> {
         let is_other = |other: &ApiKey| other.key_id != key.key_id || other.tenant != key.tenant;
-        let having = |digest: &'a Digest| {
+        let holders = |digest: &'a Digest| {
             let same = self.by_secret.iter_hash(digest.table_hash());
             same.filter(|(secret, _)| secret.verify(digest)).map(|(_, other)| other)
         };
-        key.digests().flat_map(having).filter(move |other| is_other(other))
+        key.digests().flat_map(holders).filter(move |other| is_other(other))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<ApiKey>> {

@@ -1,4 +1,4 @@
-//! How far the store of this process is trusted: decided once, by whoever asks first.
+//! The capabilities of a store: probed once, by the first caller that needs them.
 
 use tokio::sync::{Mutex, OnceCell};
 
@@ -8,13 +8,13 @@ use super::probe;
 use super::report::Report;
 use crate::error::Result;
 
-/// What is known of a store. Shared by all clones of a bucket.
+/// The capabilities of a store. Shared by all clones of a bucket.
 #[derive(Debug)]
-pub(super) struct Trust {
-    /// What it is until it was probed; `None` when it must be probed before the first conditional write.
+pub(super) struct Capabilities {
+    /// Assumed until it is probed; `None` when it must be probed before the first conditional write.
     assumed: Option<StoreMode>,
     probed: OnceCell<Probed>,
-    /// Held by a single writer from its look to its write.
+    /// Held by a single writer from its read to its write.
     pub(super) writing: Mutex<()>,
 }
 
@@ -24,7 +24,7 @@ struct Probed {
     report: Report,
 }
 
-impl Trust {
+impl Capabilities {
     pub(super) fn new(assumed: Option<StoreMode>) -> Self {
         Self { assumed, probed: OnceCell::new(), writing: Mutex::new(()) }
     }
@@ -33,24 +33,24 @@ impl Trust {
         self.assumed == Some(StoreMode::Local)
     }
 
-    /// What is known without asking.
+    /// The mode, if it is known without a probe.
     pub(super) fn known(&self) -> Option<StoreMode> {
         self.probed.get().map(|probed| probed.mode).or(self.assumed)
     }
 
-    /// What is known, after asking if need be.
+    /// The mode, after a probe if needed.
     pub(super) async fn mode(&self, store: &Store) -> Result<StoreMode> {
         match self.known() {
             Some(mode) => Ok(mode),
-            None => Ok(self.settle(store).await?.mode),
+            None => Ok(self.probed(store).await?.mode),
         }
     }
 
     pub(super) async fn probe(&self, store: &Store) -> Result<Report> {
-        Ok(self.settle(store).await?.report.clone())
+        Ok(self.probed(store).await?.report.clone())
     }
 
-    async fn settle(&self, store: &Store) -> Result<&Probed> {
+    async fn probed(&self, store: &Store) -> Result<&Probed> {
         self.probed
             .get_or_try_init(|| async {
                 let report = probe::run(store.clone()).await?;
