@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Keystore;
 use crate::documents::RequestContext;
@@ -13,10 +14,12 @@ use crate::key::{Attribution, StreamName, TenantId};
 use crate::sync::ChangedObject;
 use crate::sync::log::LogEntry;
 
-/// The pause after the first entry of the log that names streams.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Each later pause is twice as long, up to this: a node that is flooded with new fields appends six entries a minute.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A node appends one entry about streams in this time, on average …
+const PERIOD: Duration = Duration::from_secs(10);
+/// … and this many at once after a quiet minute.
+const BURST: u32 = 5;
+/// Streams of the same moment share an entry.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The streams that are still to be announced, each once.
 #[derive(Debug, Default)]
@@ -24,6 +27,18 @@ pub(super) struct Unannounced {
     streams: BTreeSet<(TenantId, StreamName)>,
     /// Whether a task announces them.
     running: bool,
+    /// When the budget of entries is full again.
+    full_at: Option<Instant>,
+}
+
+impl Unannounced {
+    /// Takes an entry from the budget, and gives the pause until the next one.
+    fn spend(&mut self) -> Duration {
+        let now = Instant::now();
+        let full_at = self.full_at.unwrap_or(now).max(now) + PERIOD;
+        self.full_at = Some(full_at);
+        (full_at - now).saturating_sub(PERIOD * (BURST - 1)).max(SHORTEST_PAUSE)
+    }
 }
 
 pub(super) type Announcements = Arc<Mutex<Unannounced>>;
@@ -62,7 +77,6 @@ impl Keystore {
     }
 
     async fn announce_streams(&self) {
-        let mut pause = FIRST_PAUSE;
         loop {
             let streams = {
                 let mut unannounced = self.announcements.lock();
@@ -79,8 +93,8 @@ impl Keystore {
             if let Err(error) = self.replica.append(streams.into_iter().map(change).collect()).await {
                 tracing::warn!("other nodes learn of streams later: {error:?}");
             }
+            let pause = self.announcements.lock().spend();
             self.running.pause(pause).await; // At the end of the node the rest is announced at once.
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

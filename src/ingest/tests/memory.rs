@@ -9,7 +9,7 @@ async fn a_request_that_finds_no_memory_is_refused_after_the_timeout() {
     let large = bench.send("web", format!("{{\"a\":\"{}\"}}", "x".repeat(200)));
     bench.until(|bench| bench.puts() == 1).await;
     assert_eq!(kind(&bench.send("other", "{}").await.unwrap()), Some(ErrorKind::Unavailable));
-    bench.store.passes.add_permits(OPEN);
+    bench.passes.add_permits(OPEN);
     assert!(large.await.unwrap().is_ok());
     assert!(bench.send("other", "{}").await.unwrap().is_ok());
 }

@@ -1,29 +1,28 @@
 //! Ingest as its callers see it.
 
+#[path = "../../../tests/it/support/faults.rs"]
+#[allow(dead_code, unreachable_pub)] // Shared with the tests of the whole server.
+mod faults;
+#[path = "../../../tests/it/support/faulty.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod faulty;
 mod memory;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::AsArray;
-use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
-use futures::stream::BoxStream;
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result as StoreResult,
-};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use relative_path::RelativePath;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use self::faults::{Call, Fault, Faults};
+use self::faulty::Faulty;
 use super::*;
 use crate::clock::ManualClock;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,70 +38,10 @@ pub(super) fn gzip(data: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Counts the event objects, lets each through only with a pass, and fails on request.
-#[derive(Debug)]
-struct Watched {
-    inner: InMemory,
-    puts: AtomicUsize,
-    schema_puts: AtomicUsize,
-    fails: AtomicBool,
-    passes: Semaphore,
-}
-
-impl std::fmt::Display for Watched {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("watched")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Watched {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
-        if path.as_ref().ends_with(".parquet") {
-            self.puts.fetch_add(1, Ordering::SeqCst);
-            if let Ok(pass) = self.passes.acquire().await {
-                pass.forget();
-            }
-        } else {
-            self.schema_puts.fetch_add(1, Ordering::SeqCst);
-        }
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(object_store::Error::Generic { store: "watched", source: "told to fail".into() });
-        }
-        self.inner.put_opts(path, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        path: &Path,
-        options: PutMultipartOptions,
-    ) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
-        self.inner.get_opts(path, options).await
-    }
-
-    fn delete_stream(&self, paths: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
-        self.inner.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
 struct Bench {
-    store: Arc<Watched>,
+    faults: Arc<Faults>,
+    /// One for each event object that may be written.
+    passes: Arc<Semaphore>,
     bucket: Bucket,
     clock: Arc<ManualClock>,
     ingest: Ingest,
@@ -110,20 +49,19 @@ struct Bench {
 
 const OPEN: usize = 1 << 20;
 
+fn writes_events(call: &Call) -> bool {
+    call.is_write() && call.is_about(".parquet")
+}
+
 /// With this many passes for event objects.
 fn bench(passes: usize, settings: IngestSettings) -> Bench {
-    let store = Arc::new(Watched {
-        inner: InMemory::new(),
-        puts: AtomicUsize::new(0),
-        schema_puts: AtomicUsize::new(0),
-        fails: AtomicBool::new(false),
-        passes: Semaphore::new(passes),
-    });
-    let bucket = Bucket::new(store.clone());
+    let passes = Arc::new(Semaphore::new(passes));
+    let faults = Arc::new(Faults::gated(writes_events, passes.clone()));
+    let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     let clock = Arc::new(ManualClock::new(DateTime::<Utc>::from_timestamp(1_795_305_599, 0).unwrap()));
     let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
     let ingest = Ingest::new(bucket.clone(), catalog, clock.clone(), settings);
-    Bench { store, bucket, clock, ingest }
+    Bench { faults, passes, bucket, clock, ingest }
 }
 
 fn window(millis: u64) -> IngestSettings {
@@ -139,7 +77,7 @@ impl Bench {
     }
 
     fn puts(&self) -> usize {
-        self.store.puts.load(Ordering::SeqCst)
+        self.faults.times(writes_events).len()
     }
 
     async fn until(&self, condition: impl Fn(&Self) -> bool) {
@@ -191,7 +129,7 @@ async fn requests_that_come_while_a_batch_is_written_share_the_next_object() {
     let rest: Vec<_> = (0..10).map(|_| bench.send("web", "{}")).collect();
     tokio::task::yield_now().await; // On this runtime tasks run in the order in which they were spawned.
     assert!(!first.is_finished(), "an answer came before the object was durable");
-    bench.store.passes.add_permits(2);
+    bench.passes.add_permits(2);
     assert_eq!(first.await.unwrap().unwrap(), 1);
     assert!(join_all(rest).await.into_iter().all(|answer| answer.unwrap().is_ok()));
     assert_eq!(bench.puts(), 2);
@@ -220,7 +158,7 @@ async fn the_new_fields_of_a_batch_change_the_stream_once() {
         assert_eq!(answer.unwrap().unwrap(), 1);
     }
     assert_eq!(kind(&bad.await.unwrap()), Some(ErrorKind::Invalid));
-    assert_eq!(bench.store.schema_puts.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.faults.times(|call| call.is_write() && !writes_events(call)).len(), 1);
     let (tenant, stream) = (TenantId::default(), StreamName::parse("web").unwrap());
     let another_node = StreamCatalog::new(bench.bucket.clone());
     another_node.reload(&tenant, &stream).await.unwrap();
@@ -232,12 +170,12 @@ async fn the_new_fields_of_a_batch_change_the_stream_once() {
 async fn a_failing_store_refuses_every_member_and_the_next_request_succeeds() {
     let bench = bench(OPEN, window(50));
     assert!(bench.send("web", "{}").await.unwrap().is_ok());
-    bench.store.fails.store(true, Ordering::SeqCst);
+    bench.faults.inject(Fault::ErrorBefore, Call::is_write);
     let sent: Vec<_> = ["{}", r#"{"new":1}"#, "{}"].into_iter().map(|body| bench.send("web", body)).collect();
     for answer in join_all(sent).await {
         assert_eq!(kind(&answer.unwrap()), Some(ErrorKind::Unavailable));
     }
-    bench.store.fails.store(false, Ordering::SeqCst);
+    bench.faults.none();
     assert!(bench.send("web", r#"{"new":1}"#).await.unwrap().is_ok());
 }
 
@@ -266,7 +204,7 @@ async fn what_was_taken_in_before_a_drain_is_durable_after_it_and_nothing_is_tak
     bench.until(|bench| bench.puts() == 1).await;
     assert!(!drain.is_finished());
     assert_eq!(kind(&bench.send("web", "{}").await.unwrap()), Some(ErrorKind::Unavailable));
-    bench.store.passes.add_permits(OPEN);
+    bench.passes.add_permits(OPEN);
     drain.await.unwrap();
     assert!(sent.iter().all(JoinHandle::is_finished));
     assert!(join_all(sent).await.into_iter().all(|answer| answer.unwrap().is_ok()));

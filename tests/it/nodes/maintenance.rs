@@ -22,7 +22,8 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
 use super::history::time::{Skewed, Start};
-use crate::support::slow_store::{Shared, SlowStore};
+use crate::support::dated::Dated;
+use crate::support::{Call, Fault, Faults, Faulty, Kind};
 
 const LATENCY: Duration = Duration::from_millis(50);
 /// The longest pause between two polls: an interval and a fifth, and some round trips.
@@ -32,22 +33,24 @@ const BEAT_GAP: Duration = Duration::from_millis(63_000);
 
 /// A store, and the time.
 struct Scene {
-    shared: Arc<Shared>,
+    shared: Dated,
     clock: Arc<Skewed>,
 }
 
 impl Scene {
     fn new() -> Self {
         let clock = Arc::new(Skewed::new(Start::now()));
-        Self { shared: Shared::new(clock.clone()), clock }
+        Self { shared: Dated::new(clock.clone()), clock }
     }
 
-    fn store(&self) -> SlowStore {
-        SlowStore::new(&self.shared, LATENCY)
+    /// The store, far away.
+    fn store(&self) -> (Arc<Faulty>, Arc<Faults>) {
+        let faults = Arc::new(Faults::slow(LATENCY));
+        (Arc::new(Faulty::new(Arc::new(self.shared.clone()), faults.clone())), faults)
     }
 
     async fn put(&self, name: &ObjectName, body: impl Into<object_store::PutPayload>) {
-        self.shared.memory.put(&path(name), body.into()).await.unwrap();
+        self.shared.put(&path(name), body.into()).await.unwrap();
     }
 
     /// A key in the bucket, and its API key.
@@ -62,8 +65,8 @@ impl Scene {
 
     /// A keystore that has loaded everything, and that follows.
     async fn node(&self) -> Node {
-        let store = self.store();
-        let bucket = Bucket::new(Arc::new(store.clone()));
+        let (store, faults) = self.store();
+        let bucket = Bucket::new(store);
         let keystore = Keystore::with_settings(bucket, Arc::default(), self.clock.clone(), SyncSettings::default());
         keystore.replica().publish().await.unwrap();
         keystore.sync().await.unwrap();
@@ -71,18 +74,18 @@ impl Scene {
             let keystore = keystore.clone();
             async move { keystore.follow().await }
         });
-        Node { keystore, store, following }
+        Node { keystore, faults, following }
     }
 
     async fn count(&self, folder: &str) -> usize {
         use futures::TryStreamExt;
-        self.shared.memory.list(Some(&Path::parse(folder).unwrap())).try_collect::<Vec<_>>().await.unwrap().len()
+        self.shared.list(Some(&Path::parse(folder).unwrap())).try_collect::<Vec<_>>().await.unwrap().len()
     }
 }
 
 struct Node {
     keystore: Keystore,
-    store: SlowStore,
+    faults: Arc<Faults>,
     following: JoinHandle<()>,
 }
 
@@ -106,6 +109,10 @@ fn admits(keystore: &Keystore, secret: &PlainSecret) -> bool {
 
 fn context(scene: &Scene) -> RequestContext {
     RequestContext::new(Actor::System, scene.clock.now())
+}
+
+fn is_about_the_log(call: &Call) -> bool {
+    call.is_about("keyloft/log/")
 }
 
 #[track_caller]
@@ -136,11 +143,11 @@ async fn polls_and_heartbeats_keep_their_period_and_receipts_are_right_whatever_
     local
         .run_until(async {
             let mut apps = Vec::new();
-            for store in &stores {
+            for (store, _) in &stores {
                 let mut config = Config::default();
                 config.sync.reconcile_interval = Duration::from_secs(50);
                 config.sync.max_stale = Some(Duration::from_secs(10));
-                let bucket = Bucket::new(Arc::new(store.clone()));
+                let bucket = Bucket::new(store.clone());
                 let admin = AdminDigest::new(Digest::of("admin"));
                 let app = App::new(&config, bucket, Arc::default(), scene.clock.clone(), admin).unwrap();
                 let app = Arc::new(app);
@@ -162,12 +169,21 @@ async fn polls_and_heartbeats_keep_their_period_and_receipts_are_right_whatever_
                     assert_eq!(stale, [false, false], "a node takes itself for stale after {:?}", start.elapsed());
                 }
             }
-            for (node, store) in [a, b].into_iter().zip(&stores) {
+            for (node, (_, faults)) in [a, b].into_iter().zip(&stores) {
                 let since = |times: Vec<Instant>| times.into_iter().filter(|at| *at >= start).collect::<Vec<_>>();
-                assert_no_gap("polls", &since(store.times("get", "keyloft/log/")), POLL_GAP);
+                assert_no_gap(
+                    "polls",
+                    &since(faults.times(|call| call.kind == Kind::Read && is_about_the_log(call))),
+                    POLL_GAP,
+                );
                 let own = format!("keyloft/nodes/{}", node.replica().node_id());
-                assert_no_gap("heartbeats", &since(store.times("put", &own)), BEAT_GAP);
-                assert!(since(store.times("get", "schema.json")).len() > STREAMS, "the streams were not looked at");
+                assert_no_gap(
+                    "heartbeats",
+                    &since(faults.times(|call| call.is_write() && call.is_about(&own))),
+                    BEAT_GAP,
+                );
+                let schemas = faults.times(|call| call.kind == Kind::Read && call.is_about("schema.json"));
+                assert!(since(schemas).len() > STREAMS, "the streams were not looked at");
             }
             let left = scene.count(".settings/apikeys").await;
             assert!(left <= live.len(), "{left} keys are left: the purge did not come to its end");
@@ -184,7 +200,7 @@ async fn a_node_whose_polls_stall_is_named_in_receipts_for_as_long_as_it_lives()
     }
     let (a, b) = (scene.node().await, scene.node().await);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    b.store.hang(|call| call.path.contains("keyloft/log/"));
+    b.faults.inject(Fault::Hang, is_about_the_log);
     let stalled = b.keystore.replica().node_id();
     for (id, secret) in &keys[..3] {
         let revoked = a.keystore.revoke(&context(&scene), &TenantId::default(), *id, None).await.unwrap();
@@ -193,7 +209,7 @@ async fn a_node_whose_polls_stall_is_named_in_receipts_for_as_long_as_it_lives()
         assert_eq!((receipt.is_complete(), &*receipt.behind), (false, &[stalled][..]), "{receipt:?}");
         tokio::time::sleep(Duration::from_secs(150)).await;
     }
-    b.store.recover();
+    b.faults.none();
     let revoked = a.keystore.revoke(&context(&scene), &TenantId::default(), keys[3].0, None).await.unwrap();
     let receipt = a.keystore.replica().wait_for(revoked.change_seq, Duration::from_secs(10)).await;
     assert!(receipt.is_complete() && receipt.live_nodes == Some(2), "{receipt:?}");
@@ -205,11 +221,11 @@ async fn a_task_that_fails_is_started_again() {
     let scene = Scene::new();
     let (id, secret) = scene.key(1, KeyState::Active, scene.clock.now()).await;
     let (a, b) = (scene.node().await, scene.node().await);
-    b.store.hang(|call| if call.path.contains("keyloft/log/") { panic!("a defect") } else { false });
+    b.faults.inject(Fault::Hang, |call| if is_about_the_log(call) { panic!("a defect") } else { false });
     tokio::time::sleep(Duration::from_secs(5)).await;
     a.keystore.revoke(&context(&scene), &TenantId::default(), id, None).await.unwrap();
     assert!(admits(&b.keystore, &secret));
-    b.store.recover();
+    b.faults.none();
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(!admits(&b.keystore, &secret));
 }
@@ -312,11 +328,26 @@ async fn a_node_whose_polls_stall_does_not_take_itself_for_alone_for_long() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(a.keystore.decide_lookup(&unknown(), None), Lookup::Alone);
-    a.store.hang(|call| call.path.contains("keyloft/log/"));
+    a.faults.inject(Fault::Hang, is_about_the_log);
     let b = scene.node().await;
     let new = NewKey::new(KeyName::parse("new").unwrap(), KeyType::Query);
     let issued = b.keystore.issue(&context(&scene), &TenantId::default(), new).await.unwrap();
     assert_ne!(a.keystore.decide_lookup(&issued.secret.digest(), None), Lookup::Alone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickle_of_new_fields_appends_few_entries_to_the_log_too() {
+    let scene = Scene::new();
+    let a = scene.node().await;
+    let before = scene.count(layout::log().as_str()).await;
+    // Slower than streams of the same moment share an entry.
+    for number in 0..150 {
+        let stream = StreamName::parse(&format!("stream-{number}")).unwrap();
+        a.keystore.announce_stream(TenantId::default(), stream);
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let entries = scene.count(layout::log().as_str()).await - before;
+    assert!(entries <= 5 + 9 + 1, "{entries} entries in a minute and a half");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,12 @@ mod deletion;
 mod fleet;
 #[cfg(feature = "paused-time")]
 mod history;
+mod log_by_hand;
 #[cfg(feature = "paused-time")]
 mod maintenance;
+mod outages;
+mod pair;
 mod propagation;
+mod receipts;
 mod shared_directory;
 mod start;

@@ -1,9 +1,13 @@
-//! Which operations on a store go wrong, and how: scripted, seeded, or cut off at one of them.
+//! Which operations on a store go wrong, and how: scripted, seeded, or cut off at one of them. What was asked is recorded.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::path::Path;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// What is asked of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum Kind {
 pub struct Call {
     /// Counted from 1 since the faults were last set.
     pub number: u64,
+    /// When it was begun.
+    pub at: Instant,
     pub kind: Kind,
     /// The object, or the folder of a list.
     pub path: Path,
@@ -71,20 +77,48 @@ pub struct Odds {
 }
 
 type Plan = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
+type Gate = (Box<dyn Fn(&Call) -> bool + Send + Sync>, Arc<Semaphore>);
 
 /// The plan of what goes wrong. It can be changed while the store is in use.
 #[derive(Default)]
-pub struct Faults(Mutex<(u64, Option<Plan>)>);
+pub struct Faults {
+    state: Mutex<State>,
+    latency: Duration,
+    gate: Option<Gate>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Operations since the faults were last set.
+    number: u64,
+    plan: Option<Plan>,
+    /// All operations.
+    calls: Vec<Call>,
+}
 
 impl Faults {
+    /// Nothing goes wrong, and every operation takes this long by the clock of tokio.
+    pub fn slow(latency: Duration) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
+    /// Nothing goes wrong, and every operation that `which` picks waits for a permit of its own.
+    pub fn gated(which: impl Fn(&Call) -> bool + Send + Sync + 'static, permits: Arc<Semaphore>) -> Self {
+        Self { gate: Some((Box::new(which), permits)), ..Self::default() }
+    }
+
     /// Nothing goes wrong from now on.
     pub fn none(&self) {
-        *self.0.lock().unwrap() = (0, None);
+        let mut state = self.state.lock();
+        state.number = 0;
+        state.plan = None;
     }
 
     /// What goes wrong from now on.
     pub fn set(&self, plan: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
-        *self.0.lock().unwrap() = (0, Some(Box::new(plan)));
+        let mut state = self.state.lock();
+        state.number = 0;
+        state.plan = Some(Box::new(plan));
     }
 
     /// One fault for every operation that `which` picks.
@@ -113,14 +147,36 @@ impl Faults {
 
     /// How many operations there were since the faults were last set.
     pub fn calls(&self) -> u64 {
-        self.0.lock().unwrap().0
+        self.state.lock().number
     }
 
-    pub(super) fn next(&self, kind: Kind, path: Path) -> Option<Fault> {
-        let mut state = self.0.lock().unwrap();
-        state.0 += 1;
-        let call = Call { number: state.0, kind, path };
-        state.1.as_ref().and_then(|plan| plan(&call))
+    /// When the operations that `which` picks were begun, since the start.
+    pub fn times(&self, which: impl Fn(&Call) -> bool) -> Vec<Instant> {
+        self.state.lock().calls.iter().filter(|call| which(call)).map(|call| call.at).collect()
+    }
+
+    /// Records an operation, lets it wait as it should, and gives its fault.
+    pub(super) async fn next(&self, kind: Kind, path: Path) -> Option<Fault> {
+        let (call, fault) = self.record(kind, path);
+        if let Some((which, permits)) = &self.gate
+            && which(&call)
+        {
+            permits.acquire().await.unwrap().forget();
+        }
+        // One that is never answered hangs at once.
+        if !self.latency.is_zero() && fault != Some(Fault::Hang) {
+            tokio::time::sleep(self.latency).await;
+        }
+        fault
+    }
+
+    fn record(&self, kind: Kind, path: Path) -> (Call, Option<Fault>) {
+        let mut state = self.state.lock();
+        state.number += 1;
+        let call = Call { number: state.number, at: Instant::now(), kind, path };
+        state.calls.push(call.clone());
+        let fault = state.plan.as_ref().and_then(|plan| plan(&call));
+        (call, fault)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
@@ -13,6 +13,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use parking_lot::Mutex;
 
 use super::faults::{Fault, Faults, Kind};
 
@@ -44,7 +45,7 @@ impl Faulty {
 
     /// Carries out `work` as the plan says.
     async fn attempt<T>(&self, kind: Kind, path: &Path, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match self.faults.next(kind, path.clone()) {
+        match self.faults.next(kind, path.clone()).await {
             Some(fault) => go_wrong(fault, path, work).await,
             None => work.await,
         }
@@ -86,7 +87,7 @@ impl ObjectStore for Faulty {
             PutMode::Update(_) => Kind::Replace,
             PutMode::Overwrite => Kind::Put,
         };
-        let fault = self.faults.next(kind, path.clone());
+        let fault = self.faults.next(kind, path.clone()).await;
         if fault == Some(Fault::IgnoreCondition) {
             options.mode = PutMode::Overwrite;
         }
@@ -120,22 +121,21 @@ impl ObjectStore for Faulty {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (this, folder) = (self.clone(), prefix.cloned().unwrap_or_default());
-        let fault = self.faults.next(Kind::List, folder.clone());
-        if fault == Some(Fault::Stale) {
-            let before = self.listed.lock().unwrap().get(&folder).cloned().unwrap_or_default();
-            return stream::iter(before).map(Ok).boxed();
-        }
-        let inner = self.inner.list(prefix);
+        let prefix = prefix.cloned();
         let work = async move {
-            let mut found: Vec<ObjectMeta> = inner.try_collect().await?;
-            if fault == Some(Fault::Truncated) {
-                found.truncate(found.len() / 2);
-            } else {
-                this.listed.lock().unwrap().insert(folder, found.clone());
+            let fault = this.faults.next(Kind::List, folder.clone()).await;
+            if fault == Some(Fault::Stale) {
+                return Ok(this.listed.lock().get(&folder).cloned().unwrap_or_default());
             }
-            Ok(found)
-        };
-        let work = async move {
+            let work = async {
+                let mut found: Vec<ObjectMeta> = this.inner.list(prefix.as_ref()).try_collect().await?;
+                if fault == Some(Fault::Truncated) {
+                    found.truncate(found.len() / 2);
+                } else {
+                    this.listed.lock().insert(folder, found.clone());
+                }
+                Ok(found)
+            };
             match fault {
                 Some(fault) => go_wrong(fault, &Path::default(), work).await,
                 None => work.await,

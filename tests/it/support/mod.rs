@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod command;
+#[cfg(feature = "paused-time")]
+pub mod dated;
 pub mod events;
 pub mod faults;
 pub mod faulty;
@@ -14,13 +16,11 @@ pub mod raw;
 pub mod redis;
 pub mod scene;
 pub mod server;
-#[cfg(feature = "paused-time")]
-pub mod slow_store;
 pub mod stores;
 
 pub use client::{Answer, Client, Issued};
 pub use command::{Ended, typed};
-pub use faults::{Fault, Faults, Kind, Odds};
+pub use faults::{Call, Fault, Faults, Kind, Odds};
 pub use faulty::Faulty;
 pub use fleet::Fleet;
 pub use gateway::Gateway;

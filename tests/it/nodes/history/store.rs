@@ -1,12 +1,10 @@
 //! One store, and the way by which each node reaches it: over a line that fails, lies, hangs and is cut.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -15,43 +13,37 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::dice::Dice;
-use super::time::Start;
+use super::time::{Skewed, Start};
+use crate::support::Faulty;
+use crate::support::dated::Dated;
 
 /// What all nodes share.
 #[derive(Debug)]
 pub struct Disk {
-    inner: InMemory,
+    dated: Dated,
+    /// The same, with conditions that are ignored, as some stores do.
+    liar: Option<Faulty>,
     start: Start,
-    written: Mutex<HashMap<Path, DateTime<Utc>>>,
-    /// Whether conditions are ignored, as some stores do.
-    liar: bool,
 }
 
 impl Disk {
     pub fn new(start: Start, liar: bool) -> Arc<Self> {
-        Arc::new(Self { inner: InMemory::new(), start, written: Mutex::default(), liar })
+        let dated = Dated::new(Arc::new(Skewed::new(start)));
+        let liar = liar.then(|| Faulty::liar(Arc::new(dated.clone())));
+        Arc::new(Self { dated, liar, start })
     }
 
-    async fn put(&self, path: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
-        if self.liar {
-            options.mode = PutMode::Overwrite;
-        }
-        let done = self.inner.put_opts(path, payload, options).await?;
-        lock(&self.written).insert(path.clone(), self.start.wall());
-        Ok(done)
-    }
-
-    fn dated(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        meta.last_modified = lock(&self.written).get(&meta.location).copied().unwrap_or(meta.last_modified);
-        meta
+    fn store(&self) -> &dyn ObjectStore {
+        self.liar.as_ref().map_or(&self.dated, |liar| liar)
     }
 
     /// What is there, for those who need no line.
     pub fn plain(&self) -> &InMemory {
-        &self.inner
+        self.dated.plain()
     }
 }
 
@@ -251,12 +243,8 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn broken(why: &'static str) -> Error {
@@ -277,8 +265,7 @@ impl Remote {
     async fn listing(self, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
         let fault = self.0.depart().await?;
         let disk = &self.0.disk;
-        let mut found: Vec<ObjectMeta> =
-            disk.inner.list(prefix.as_ref()).map_ok(|meta| disk.dated(meta)).try_collect().await?;
+        let mut found: Vec<ObjectMeta> = disk.store().list(prefix.as_ref()).try_collect().await?;
         let claims = prefix.is_some_and(|prefix| prefix.as_ref().contains("apikeys_names"));
         let weak = self.0.lock().weak_lists && !claims;
         if weak && self.0.dice.in_a_thousand(500) {
@@ -308,25 +295,24 @@ impl ObjectStore for Remote {
                 let (path, wait) = (path.clone(), self.0.dice.below(200_000));
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(wait)).await;
-                    let _ = disk.put(&path, payload, options).await;
+                    let _ = disk.store().put_opts(&path, payload, options).await;
                 });
                 Err(broken("on its way"))
             }
             _ => {
-                let answer = disk.put(path, payload, options).await;
+                let answer = disk.store().put_opts(path, payload, options).await;
                 self.0.arrive(fault, answer).await
             }
         }
     }
 
     async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.0.disk.inner.put_multipart_opts(path, options).await
+        self.0.disk.store().put_multipart_opts(path, options).await
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         let fault = self.0.depart().await?;
-        let answer = self.0.disk.inner.get_opts(path, options).await;
-        let answer = answer.map(|answer| GetResult { meta: self.0.disk.dated(answer.meta.clone()), ..answer });
+        let answer = self.0.disk.store().get_opts(path, options).await;
         self.0.arrive(fault, answer).await
     }
 
@@ -338,7 +324,7 @@ impl ObjectStore for Remote {
                 async move {
                     let fault = line.depart().await?;
                     let one = futures::stream::iter([Ok(path.clone())]).boxed();
-                    let answer = line.disk.inner.delete_stream(one).try_collect::<Vec<_>>().await;
+                    let answer = line.disk.store().delete_stream(one).try_collect::<Vec<_>>().await;
                     line.arrive(fault, answer.map(|_| path)).await
                 }
             })
@@ -357,11 +343,11 @@ impl ObjectStore for Remote {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let fault = self.0.depart().await?;
-        let answer = self.0.disk.inner.list_with_delimiter(prefix).await;
+        let answer = self.0.disk.store().list_with_delimiter(prefix).await;
         self.0.arrive(fault, answer).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.0.disk.inner.copy_opts(from, to, options).await
+        self.0.disk.store().copy_opts(from, to, options).await
     }
 }
