@@ -169,7 +169,7 @@ impl Inner {
         self.flushing.acquire().await.map_err(closed)
     }
 
-    /// Counts are drained into them under this lock, so that whoever holds it sees each count once.
+    /// Counts are drained into them under this lock, so that the holder sees each count exactly once.
     pub(super) fn node_counters(&self) -> MutexGuard<'_, NodeCounters> {
         self.node_counters.lock()
     }

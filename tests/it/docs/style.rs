@@ -27,9 +27,6 @@ const SOURCE_RIDDLES: &[(&str, &str)] = &[
     ("brings along", "say: imports"),
 ];
 
-/// Folders whose comments are still to be rewritten.
-const OLD_WORDS: &[&str] = &["src/cache/", "src/store/", "src/usage/"];
-
 #[test]
 fn lines_are_short() {
     let mut long = Vec::new();
@@ -108,9 +105,6 @@ fn words_of_comments_are_plain() {
     assert!(paths.len() > 300, "only {} sources are found", paths.len());
     let mut found = Vec::new();
     for path in paths.iter().filter(|path| !path.ends_with("docs/style.rs")) {
-        if OLD_WORDS.iter().any(|folder| path.starts_with(folder)) {
-            continue;
-        }
         let comments = comments(&std::fs::read_to_string(root().join(path)).unwrap());
         found.extend(riddles(&comments, &[RIDDLES, SOURCE_RIDDLES]).iter().map(|riddle| format!("{path}: {riddle}")));
     }

@@ -16,7 +16,7 @@ async fn an_unknown_key_is_no_401_while_the_store_cannot_be_asked() {
     let unknown = PlainSecret::generate(KeyType::Query).unwrap();
     assert_eq!(whoami(&server, unknown.expose()).await, 401);
     down(&faults, true);
-    // For so long after a poll, a node that is alone knows that nobody has issued a key.
+    // For this long after a poll, a node that is alone knows that no other node has issued a key.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let other = PlainSecret::generate(KeyType::Query).unwrap();
     let answer = server.with_key(other.expose()).get("/api/v1/whoami").await;

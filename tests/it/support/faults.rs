@@ -103,6 +103,7 @@ impl Faults {
     }
 
     /// Nothing goes wrong, and every operation that `which` picks waits for a permit of its own.
+    #[allow(dead_code)] // For the tests of ingest, in the library.
     pub fn gated(which: impl Fn(&Call) -> bool + Send + Sync + 'static, permits: Arc<Semaphore>) -> Self {
         Self { gate: Some((Box::new(which), permits)), ..Self::default() }
     }
