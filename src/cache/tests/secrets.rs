@@ -100,7 +100,7 @@ fn keys_that_share_a_secret_are_forgotten_with_their_tenant() {
 }
 
 proptest! {
-    /// Whoever shares a secret is refused and reported, and nobody else, in whatever order the documents come and go.
+    /// Exactly the keys that share a secret are refused and reported, in whatever order the documents come and go.
     #[test]
     fn after_any_changes_a_secret_opens_the_one_key_that_has_it_or_none(
         steps in proptest::collection::vec((0usize..4, proptest::sample::subsequence(vec!["0", "1", "2", "3"], 0..=2)), 1..40)

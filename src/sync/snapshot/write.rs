@@ -55,7 +55,7 @@ impl Writing<'_> {
         let is_unreadable = |tenant: &TenantId, object: ObjectName| is_noted(&unreadable, tenant, object);
         let tagged = |key: Arc<ApiKey>| TaggedKey { tag: tags.of(&key), key };
         // Keys that share a secret stand apart, and may cease to do so at any time: they are taken before and after the others.
-        let mut keys: Vec<TaggedKey> = cache.contested().into_iter().map(tagged).collect();
+        let mut keys: Vec<TaggedKey> = cache.duplicate_secrets().into_iter().map(tagged).collect();
         let (mut parts, mut records) = (Vec::new(), Vec::new());
         for tenant in cache.tenants() {
             let id = &tenant.id;
@@ -75,7 +75,7 @@ impl Writing<'_> {
                 tokio::task::yield_now().await;
             }
         }
-        keys.extend(cache.contested().into_iter().map(tagged));
+        keys.extend(cache.duplicate_secrets().into_iter().map(tagged));
         parts.extend(self.keys(keys).await?);
         let tenants = self.tenants(records).await?;
         let manifest = Manifest::new(self.seq, self.id, parts, tenants, written_by, at);

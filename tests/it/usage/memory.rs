@@ -22,7 +22,11 @@ struct Node {
 }
 
 fn node(store: &Arc<dyn ObjectStore>, max_age: Duration) -> Node {
-    let faults = Arc::new(Faults::default());
+    node_with(store, max_age, Faults::default())
+}
+
+fn node_with(store: &Arc<dyn ObjectStore>, max_age: Duration, faults: Faults) -> Node {
+    let faults = Arc::new(faults);
     let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
     let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))));
@@ -104,10 +108,10 @@ async fn what_was_read_for_a_caller_who_left_is_there_for_the_next_one() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let keys = keys(&tenant("a"), 10);
     written(&store, &[&keys]).await;
-    let looker = node(&store, Duration::from_secs(60));
+    let looker = node_with(&store, Duration::from_secs(60), Faults::slow(Duration::from_millis(30)));
     let ids = [keys[0].key_id];
     let totals = looker.meter.totals(&keys[0].tenant, &ids);
-    assert!(tokio::time::timeout(Duration::ZERO, totals).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(10), totals).await.is_err());
     for _ in 0..500 {
         if looker.meter.cached_bytes() > 0 {
             break;
