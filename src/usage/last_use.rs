@@ -1,23 +1,22 @@
 //! Which keys are unused.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::Minute;
-use super::reader::Reading;
+use super::reader::{LastUsed, Reading};
 use crate::key::{ApiKey, KeyId};
 
 /// When the keys of a tenant were used last, on any node.
 #[derive(Debug, Clone)]
 pub struct LastUses {
-    own: HashMap<KeyId, Minute>,
-    others: Arc<Reading<HashMap<KeyId, Minute>>>,
+    own: LastUsed,
+    others: Arc<Reading<LastUsed>>,
 }
 
 impl LastUses {
-    pub(super) fn new(own: HashMap<KeyId, Minute>, others: Arc<Reading<HashMap<KeyId, Minute>>>) -> Self {
+    pub(super) fn new(own: LastUsed, others: Arc<Reading<LastUsed>>) -> Self {
         Self { own, others }
     }
 
@@ -36,6 +35,8 @@ impl LastUses {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use chrono::TimeDelta;
 
     use super::*;

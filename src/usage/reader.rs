@@ -21,6 +21,9 @@ const TIMES_ITS_DURATION: u32 = 10;
 /// … but never for longer than this many times the usual age: a minute with the defaults.
 const TIMES_ITS_MAX_AGE: u32 = 12;
 
+/// When keys were used last.
+pub(super) type LastUsed = HashMap<KeyId, Minute>;
+
 /// Reads what the nodes have written, and keeps the readings that were used last.
 #[derive(Debug)]
 pub(super) struct UsageReader {
@@ -37,7 +40,7 @@ pub(super) struct UsageReader {
 struct Kept {
     /// The one that was used last comes first.
     totals: VecDeque<Arc<Reading<Window>>>,
-    last_uses: Option<(TenantId, Arc<Reading<HashMap<KeyId, Minute>>>)>,
+    last_uses: Option<(TenantId, Arc<Reading<LastUsed>>)>,
     failure: Option<(Instant, ErrorKind)>,
 }
 
@@ -150,7 +153,7 @@ impl UsageReader {
         &self,
         tenant: &TenantId,
         own: impl Fn(Uuid) -> bool + Sync,
-    ) -> Result<Arc<Reading<HashMap<KeyId, Minute>>>> {
+    ) -> Result<Arc<Reading<LastUsed>>> {
         let asked_at = Instant::now();
         let _turn = self.last_uses_turn.acquire().await.map_err(closed)?;
         if let Some((kept, reading)) = &self.kept.lock().last_uses
@@ -163,7 +166,7 @@ impl UsageReader {
         self.kept.lock().last_uses = None;
         let began = Instant::now();
         let pick = |key_id, tally: Tally| Some((key_id, tally.last_used?));
-        let add = |last: &mut HashMap<KeyId, Minute>, (key_id, minute): (KeyId, Minute)| {
+        let add = |last: &mut LastUsed, (key_id, minute): (KeyId, Minute)| {
             let known = last.entry(key_id).or_insert(minute);
             *known = minute.max(*known);
         };
