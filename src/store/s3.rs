@@ -64,7 +64,7 @@ impl fmt::Debug for Settings {
 
 impl Settings {
     /// A client for documents and one for data, each with connections of its own: these are served on `runtime`, or on that
-    /// of whoever asks.
+    /// of the caller.
     pub(super) fn clients(&self, runtime: Option<&Handle>) -> Result<(Store, Store)> {
         Ok((self.client(&DOCUMENTS, runtime)?, self.client(&DATA, runtime)?))
     }
