@@ -8,4 +8,6 @@ pub mod step;
 #[cfg(test)]
 mod tests;
 
-pub use step::{Declared, DeclaredSecret, Plan, Step};
+#[cfg(feature = "server")]
+pub use step::DeclaredSecret;
+pub use step::{Declared, Plan, Step};
