@@ -92,7 +92,7 @@ impl Threads {
             .worker_threads(count)
             .thread_name("query")
             .thread_stack_size(THREAD_STACK_BYTES)
-            .on_thread_start(stand_back)
+            .on_thread_start(stand_back())
             .enable_all()
             .build()?;
         let connections =
@@ -110,11 +110,15 @@ impl Drop for Threads {
     }
 }
 
-/// Best effort: queries are answered without it too.
-fn stand_back() {
-    // Elsewhere this would concern the whole process.
+/// Makes threads stand back behind the one that calls this. Best effort: queries are answered without it too.
+fn stand_back() -> impl Fn() + Send + Sync + 'static {
+    // Elsewhere this would concern the whole process. Not by `nice`: threads that start each other would add it up.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(NICENESS);
+    let niceness = rustix::process::getpriority_process(None).unwrap_or(0) + NICENESS;
+    move || {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::setpriority_process(None, niceness);
+    }
 }
 
 #[derive(Debug)]
