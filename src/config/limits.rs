@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,12 +78,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         unit: "path",
         doc: "PEM certificates of the authorities of a rediss:// URL, instead of those of the operating system.",
         set: |config, text| {
-            let pem = std::fs::read(text).map_err(|error| format!("{text} cannot be read: {error}"))?;
-            const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-            if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
-                return Err(format!("{text} holds no certificate in PEM"));
-            }
-            config.limits.redis_ca = Some(pem);
+            config.limits.redis_ca = if text == "none" { None } else { Some(certificates(text)?) };
             Ok(())
         },
     },
@@ -98,6 +95,24 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         },
     },
 ];
+
+/// More than the bundle of an operating system takes.
+const MAX_CA_BYTES: u64 = 4 << 20;
+
+/// The PEM certificates in a file.
+fn certificates(path: &str) -> Result<Vec<u8>, String> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let unreadable = |error: io::Error| format!("{path} cannot be read: {error}");
+    let mut pem = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_CA_BYTES + 1).read_to_end(&mut pem)).map_err(unreadable)?;
+    if pem.len() as u64 > MAX_CA_BYTES {
+        return Err(format!("{path} is larger than 4 MiB"));
+    }
+    if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Err(format!("{path} holds no certificate in PEM"));
+    }
+    Ok(pem)
+}
 
 /// The URL of a Redis. It may hold a password: silent in `Debug`, wiped when dropped.
 #[derive(Clone)]
