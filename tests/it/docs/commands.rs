@@ -63,6 +63,10 @@ impl<'a> Script<'a> {
                 let parsed = serde_json::from_str::<serde_json::Value>(block.text);
                 assert!(parsed.is_ok(), "{place}: this is not JSON: {parsed:?}");
             }
+            (None, "toml") => {
+                let parsed = toml::from_str::<toml::Table>(block.text);
+                assert!(parsed.is_ok(), "{place}: this is not TOML: {parsed:?}");
+            }
             (None, "text" | "rust" | "nginx" | "caddyfile" | "mermaid") => {}
             (marker, language) => {
                 panic!("{place}: nobody knows what to do with a block of {language:?} after {marker:?}")

@@ -107,7 +107,15 @@ async fn a_server_over_a_directory_starts_from_its_snapshot_and_verifies_it_at_o
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let text = std::fs::read_to_string(&log).unwrap();
+    // A thread of its own writes the log.
+    let mut text = String::new();
+    for _ in 0..500 {
+        text = std::fs::read_to_string(&log).unwrap();
+        if text.contains("all keys are verified against the store") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
     assert!(at("all keys are loaded") < at("all keys are verified against the store"), "{text}");
     assert_eq!(process.with_key(secret.expose()).get("/api/v1/whoami").await.status, 200);
