@@ -3,7 +3,7 @@
 //! DataFusion 55 carries the constants of both inputs through a LEFT, RIGHT or FULL join, although the rows without a match
 //! hold nulls there (`EquivalenceGroup::join`), and those of its input through `ROLLUP`, `CUBE` and `GROUPING SETS`, although
 //! the totals hold nulls there. `l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v` was then not sorted, `LIMIT` chose
-//! other rows, and windows numbered wrongly. There is no report upstream of these shapes (their neighbours are
+//! other rows, and windows numbered wrongly. No report upstream is known of these shapes (their neighbours are
 //! apache/datafusion#25052 and #9612), and no release that ends them: remove this file when the tests whose names begin
 //! with `a_constant` pass without it.
 //!

@@ -60,7 +60,7 @@ pub(super) fn of(error: DataFusionError) -> Error {
 }
 
 /// All names of a query were found when it was read. A column that DataFusion 55 cannot find later is one that it has
-/// renamed itself: a `NOT (a LIKE b)` within `ROLLUP`, for example. There is no report upstream, and no release that ends it.
+/// renamed itself: a `NOT (a LIKE b)` within `ROLLUP`, for example. No report upstream is known, and no release that ends it.
 pub(super) fn lost_column(error: DataFusionError) -> DataFusionError {
     let lost = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => matches!(**schema, SchemaError::FieldNotFound { .. }),
