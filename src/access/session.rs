@@ -47,8 +47,10 @@ pub enum SessionEnd {
     KeyWithdrawn,
     /// Its key no longer covers a stream that it reads.
     StreamWithdrawn,
-    /// Its tenant was suspended for queries, or deleted.
+    /// Its tenant was suspended for queries.
     TenantSuspended,
+    /// Its tenant was deleted.
+    TenantDeleted,
     /// An admin ended it.
     Admin,
 }
@@ -101,7 +103,7 @@ impl Session {
     /// Why it must end at `now`; `None` when it may continue.
     fn reason_to_end(&self, now: DateTime<Utc>) -> Option<SessionEnd> {
         let Some(key) = self.key() else { return Some(SessionEnd::KeyWithdrawn) };
-        let Some(tenant) = self.cache.tenant(&self.tenant) else { return Some(SessionEnd::TenantSuspended) };
+        let Some(tenant) = self.cache.tenant(&self.tenant) else { return Some(SessionEnd::TenantDeleted) };
         let found = Found { key: &key, tenant: TenantState::from(&*tenant), presented: &self.presented };
         let facts = Facts {
             now,
@@ -119,7 +121,8 @@ impl Session {
         })?;
         Some(match denial {
             Denial::StreamNotAllowed(_) => SessionEnd::StreamWithdrawn,
-            Denial::TenantSuspended(_) | Denial::TenantDeleted(_) => SessionEnd::TenantSuspended,
+            Denial::TenantSuspended(_) => SessionEnd::TenantSuspended,
+            Denial::TenantDeleted(_) => SessionEnd::TenantDeleted,
             _ => SessionEnd::KeyWithdrawn,
         })
     }
@@ -371,6 +374,16 @@ mod tests {
         let patch = KeyPatch { active: Some(false), ..KeyPatch::default() };
         keystore.update(&RequestContext::admin(), &tenant, permit.key().key_id, patch, None).await.unwrap();
         assert_eq!(guard.session().ended().await, SessionEnd::KeyWithdrawn);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_its_tenant_ends_the_session() {
+        let Fixture { keystore, sessions, permit } = fixture(Duration::from_secs(60)).await;
+        let guard = sessions.open(&permit).unwrap();
+        let deleted =
+            crate::key::Tenant { deleted: true, ..(*keystore.cache().tenant(&TenantId::default()).unwrap()).clone() };
+        keystore.cache().put_tenant(deleted);
+        assert_eq!(guard.session().ended().await, SessionEnd::TenantDeleted);
     }
 
     #[tokio::test]

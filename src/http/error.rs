@@ -356,6 +356,7 @@ impl From<SessionEnd> for Problem {
             SessionEnd::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
             SessionEnd::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
             SessionEnd::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
+            SessionEnd::TenantDeleted => Self::new(Code::SessionClosed, "The tenant was deleted."),
             SessionEnd::StreamWithdrawn => {
                 Self::new(Code::SessionClosed, "The key no longer covers a stream that the query reads.")
             }

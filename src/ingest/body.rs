@@ -70,7 +70,10 @@ fn read(mut source: impl Read, max_bytes: usize, memory: &mut Reservation, forma
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                return Err(Error::invalid(format!("the body is not whole and sound {format}")).caused_by(error));
+                let limits = if format == "zstd" { ", with a window of at most 8 MiB" } else { "" };
+                return Err(
+                    Error::invalid(format!("the body is not whole and sound {format}{limits}")).caused_by(error)
+                );
             }
         };
         let needed = out.len() + count;

@@ -74,20 +74,24 @@ impl FromStr for StoreUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return Err(Error::invalid("a store must be named"));
         }
         if text.starts_with('~') {
             return Err(Error::invalid("a store that begins with ~ is not expanded here: write the whole path"));
         }
-        let Some(scheme) = scheme(text) else { return Ok(Self::Directory(text.into())) };
+        if ["s3//", "file//"].iter().any(|start| text.starts_with(start)) {
+            return Err(Error::invalid("the colon of the URL is missing: s3://bucket/prefix or file:///path"));
+        }
+        let Some(scheme) = scheme(text) else { return directory(text.into()) };
         match scheme.to_ascii_lowercase().as_str() {
             "file" => {
                 // One slash or three: RFC 8089, appendix B.
-                let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+                let url = Url::parse(text).ok().filter(|url| url.query().is_none() && url.fragment().is_none());
+                let path = url.and_then(|url| url.to_file_path().ok());
                 let path = path.filter(|_| text[scheme.len()..].starts_with(":/"));
                 let advice = "a file: store must be an absolute path without a host, such as file:///srv/keys";
-                path.map(Self::Directory).ok_or_else(|| Error::invalid(advice))
+                path.ok_or_else(|| Error::invalid(advice)).and_then(directory)
             }
             "s3" if text[scheme.len()..].starts_with("://") => {
                 let url = Url::parse(text).map_err(|_| Error::invalid("the store is not a URL"))?;
@@ -104,6 +108,16 @@ impl FromStr for StoreUrl {
             )),
         }
     }
+}
+
+/// A directory, but for the root of the file system: that is what is left of `file://$DIR` when `DIR` is not set.
+fn directory(path: PathBuf) -> Result<StoreUrl> {
+    if path.has_root() && path.parent().is_none() {
+        return Err(Error::invalid(
+            "the root of the file system is no store: name a directory, such as file:///srv/keys",
+        ));
+    }
+    Ok(StoreUrl::Directory(path))
 }
 
 /// What stands before the first colon, where that is a scheme (RFC 3986, section 3.1).
@@ -147,6 +161,12 @@ mod tests {
     fn a_mistyped_store_is_refused_with_advice_and_never_becomes_a_folder() {
         for (text, advice) in [
             ("", "must be named"),
+            (" ", "must be named"),
+            ("/", "root of the file system"),
+            ("file://", "root of the file system"),
+            ("file:///", "root of the file system"),
+            ("file:///srv/k?x=1", "absolute path"),
+            ("s3//bucket/x", "colon"),
             ("s3:/bucket/x", "s3://bucket/prefix"),
             ("s3:bucket", "s3://bucket/prefix"),
             ("s3://", "must name a bucket"),
