@@ -59,7 +59,8 @@ impl KeyCache {
         self.judge(digest, |key, _| key.clone())
     }
 
-    /// Calls `judge` with the key with this digest and its tenant, under the lock, so that it clones only what it keeps: the reference counts of a busy key and its tenant are written by all cores, which wait for each other.
+    /// Calls `judge` with the key with this digest and its tenant, under the lock, so that it clones only what it
+    /// keeps: the reference counts of a busy key and its tenant are written by all cores, which wait for each other.
     pub(crate) fn judge<T>(&self, digest: &Digest, judge: impl FnOnce(&Arc<ApiKey>, &Arc<Tenant>) -> T) -> Option<T> {
         let table = self.read();
         let (key, tenant) = table.find(digest)?;

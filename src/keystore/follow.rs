@@ -1,7 +1,8 @@
 //! Following the bucket for as long as the node runs.
 //!
 //! Two tasks, so that what must be prompt never waits for what may take minutes: one polls the change log and beats the
-//! heart, the other reconciles, purges and writes snapshots. After a start from a snapshot the latter begins at once. Each is started again should it ever fail.
+//! heart, the other reconciles, purges and writes snapshots. After a start from a snapshot the latter begins at once.
+//! Each is started again should it ever fail.
 
 use std::time::Duration;
 
@@ -129,7 +130,8 @@ impl Keystore {
         }
     }
 
-    /// One round by hand: takes in changes, repeats revocations that are not durable, logs changes that are not logged, and publishes what was applied.
+    /// One round by hand: takes in changes, repeats revocations that are not durable, logs changes that are not logged,
+    /// finishes deletions of tenants, and publishes what was applied.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
