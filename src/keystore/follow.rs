@@ -130,15 +130,15 @@ impl Keystore {
         }
     }
 
-    /// One round by hand: takes in changes, repeats revocations that are not durable, logs changes that are not logged,
+    /// One round by hand: takes in changes, logs changes that are not logged, repeats revocations that are not durable,
     /// finishes deletions of tenants, and publishes what was applied.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn poll(&self) -> Result<()> {
         self.catch_up().await?;
+        self.replica.log_remaining().await?;
         self.retry_revocations().await?;
-        self.log_remaining().await?;
         self.finish_deletions().await?;
         self.replica.publish().await
     }
@@ -151,9 +151,13 @@ impl Keystore {
     /// minutes.
     pub async fn close(&self, patience: Duration) -> Result<()> {
         self.running.end();
-        if tokio::time::timeout(patience, self.running.ended()).await.is_err() {
+        let ended = async {
+            self.running.ended().await;
+            self.replica.log_remaining().await
+        };
+        if !matches!(tokio::time::timeout(patience, ended).await, Ok(Ok(()))) {
             tracing::warn!(
-                "changes are still being made: other nodes may hear of them at their next full reconcile only"
+                "changes are not logged yet: other nodes may hear of them at their next full reconcile only"
             );
         }
         self.replica.withdraw().await

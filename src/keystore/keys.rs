@@ -191,7 +191,7 @@ impl Keystore {
                 let message = "the store cannot be reached: the key is refused here, and the revocation is tried again";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
             }
-            Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::RevokedHere) => {
                 self.undo_denial(tenant, id).await;
                 Err(error)
             }
@@ -231,8 +231,15 @@ impl Keystore {
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Changed<ApiKey>> {
         let value = self.swap(context, tenant.clone(), id, expected_rev, on_unreadable, change).await?.key;
-        let change_seq = self.log_keys(context, &tenant, &[id]).await?;
-        if on_unreadable == OnUnreadable::Refuse {
+        let is_revocation = on_unreadable == OnUnreadable::Overwrite;
+        let change_seq = match self.log_keys(context, &tenant, &[id]).await {
+            Err(error) if is_revocation && error.kind() == ErrorKind::Unavailable => {
+                let message = "the key is revoked, and other nodes hear of it when the store can be reached";
+                return Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error));
+            }
+            logged => logged?,
+        };
+        if !is_revocation {
             self.replica.introduce(change_seq).await; // A revocation makes no secret work.
         }
         Ok(Changed { value, change_seq })

@@ -9,7 +9,7 @@
 //! 6. `tenants`: create and change.  `deletion`: a tombstone, and then the keys.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
-//!    not durable yet.  `unlogged`: changes that are not logged yet.  `running`: work that goes on when its caller stops waiting.
+//!    not durable yet.  `running`: work that goes on when its caller stops waiting.
 //!    `streams`: logging changes of streams.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
@@ -38,7 +38,6 @@ mod secret;
 pub(crate) mod selection;
 mod streams;
 mod tenants;
-mod unlogged;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,7 +61,7 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::Replica;
+use crate::sync::{ChangedObject, Replica};
 pub use crate::sync::{Counts, Lookup, SyncSettings};
 
 /// How long a request waits for the lookup of its key.
@@ -96,7 +95,6 @@ pub struct Keystore {
     clock: Arc<dyn Clock>,
     replica: Arc<Replica>,
     pending: pending::PendingRevocations,
-    unlogged: unlogged::UnloggedChanges,
     deletions: deletion::UnfinishedDeletions,
     running: running::Running,
     announcements: streams::Announcements,
@@ -114,7 +112,7 @@ impl Keystore {
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
         let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
-        let (pending, unlogged, deletions, running, announcements, reserved_secrets, expiring) = Default::default();
+        let (pending, deletions, running, announcements, reserved_secrets, expiring) = Default::default();
         let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
         Self {
             bucket,
@@ -124,7 +122,6 @@ impl Keystore {
             clock,
             replica,
             pending,
-            unlogged,
             deletions,
             running,
             announcements,
@@ -198,6 +195,17 @@ impl Keystore {
             needless @ (Lookup::Recent | Lookup::Alone) => Ok(needless),
             _ => self.look_up(digest, None).await.map(|()| Lookup::Needed),
         }
+    }
+
+    /// Logs changes of keys that are durable, and gives the number of the last entry. What cannot be logged now is logged
+    /// as soon as the store answers: the caller learns of the failure, and may never repeat the request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    async fn log_keys(&self, context: &RequestContext, tenant: &TenantId, keys: &[KeyId]) -> Result<u64> {
+        let by = context.attribution();
+        let change = |key_id: &KeyId| ChangedObject::Key { tenant: tenant.clone(), key_id: *key_id }.by(&by);
+        self.replica.append(keys.iter().map(change).collect()).await
     }
 
     /// The context of maintenance.

@@ -47,9 +47,6 @@ impl Keystore {
             if let Err(error) = self.retry_revocations().await {
                 tracing::debug!("revocations are still not durable: {error:?}");
             }
-            if let Err(error) = self.log_remaining().await {
-                tracing::debug!("changes are still not logged: {error:?}");
-            }
         }
     }
 
@@ -62,12 +59,13 @@ impl Keystore {
                 async move { this.change_now(&context, owner, id, None, OnUnreadable::Overwrite, revoked).await };
             match outcome(self.running.spawn_change(again)).await {
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                Err(error) => {
+                Err(error) if error.kind() != ErrorKind::RevokedHere => {
                     tracing::error!(%tenant, key_id = %id, "a revocation was given up: {error:?}");
                     self.pending.lock().remove(&(tenant.clone(), id));
                     self.undo_denial(&tenant, id).await;
                 }
-                Ok(_) => {
+                // Durable, though perhaps not logged yet: the replica keeps that.
+                _ => {
                     tracing::info!(%tenant, key_id = %id, "a revocation is durable now");
                     self.resolve_pending(&tenant, id);
                 }

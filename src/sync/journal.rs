@@ -122,9 +122,8 @@ impl Journal {
         self.backlog.lock().reconciled(seq);
     }
 
-    /// Reads to the end of the log, applies all of it, and gives the changes a number that an earlier outage left without
-    /// one. However much there is, the log is asked for newer entries again after each portion, and others may append
-    /// in between.
+    /// Reads to the end of the log and applies all of it. However much there is, the log is asked for newer entries again
+    /// after each portion, and others may append in between.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer; what was applied stays so.
@@ -134,7 +133,6 @@ impl Journal {
             let end = self.read_ahead().await?;
             let done = self.apply_portion(apply).await?;
             if let Some((at, asked)) = end.filter(|_| done) {
-                self.write_waiting(apply).await;
                 let complete = self.backlog.lock().unreadable().is_none();
                 return Ok(Polled { at, asked, complete });
             }
@@ -182,6 +180,17 @@ impl Journal {
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
         self.waiting.lock().push_back(Waiting { changes, notify: None, kept: true });
+    }
+
+    /// Whether changes wait for a number that no caller stays for, such as those that an outage left without one.
+    pub fn has_unlogged(&self) -> bool {
+        self.waiting.lock().iter().any(|waiting| waiting.notify.as_ref().is_none_or(oneshot::Sender::is_closed))
+    }
+
+    /// Gives the changes a number that wait for one. What cannot be logged now is kept.
+    pub async fn append_waiting(&self, apply: &impl Apply) {
+        let _turn = self.turn.lock().await;
+        self.write_waiting(apply).await;
     }
 
     /// Writes what waits, entry after entry. Only with the turn.

@@ -11,8 +11,8 @@ use crate::sync::{LoggedChange, Lookup};
 const ATTEMPTS: usize = 3;
 
 impl Replica {
-    /// Takes in what other nodes have logged since: one request when there is nothing. Says whether memory is complete
-    /// then. If not, a full reconcile is needed, which this does not wait for: see [`Replica::incomplete`].
+    /// Takes in what other nodes have logged since: one request when there is nothing. Logs what an outage left unlogged.
+    /// Says whether memory is complete then. If not, a full reconcile is needed, which this does not wait for: see [`Replica::incomplete`].
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, or before the first [`Replica::reconcile`].
@@ -28,13 +28,33 @@ impl Replica {
         }
         // Decided before the log is read: it may have been trimmed behind our back, and then its end is not the end.
         let was_lost = self.is_lost();
+        let taken = if self.journal.has_unlogged() { self.furthest().await.ok() } else { None };
         let polled = self.journal.poll(self).await?;
-        if was_lost || !polled.complete {
+        // As in `append`: where others are further, an entry is missing, and nobody would look at its number again.
+        let is_missing = taken.is_some_and(|taken| taken > self.journal.read());
+        if taken.is_some() && !was_lost && !is_missing {
+            self.journal.append_waiting(self).await;
+        }
+        if was_lost || is_missing || !polled.complete {
             self.incomplete.notify_one();
             return Ok(false);
         }
         self.in_contact(polled);
         Ok(true)
+    }
+
+    /// Logs what an outage left unlogged, now rather than with the next poll.
+    ///
+    /// # Errors
+    /// As for [`Replica::catch_up`]; [`ErrorKind::Unavailable`] when it still cannot be logged.
+    pub async fn log_remaining(&self) -> Result<()> {
+        if self.journal.has_unlogged() {
+            self.catch_up().await?;
+        }
+        match self.journal.has_unlogged() {
+            true => Err(Error::new(ErrorKind::Unavailable, "changes are still not logged")),
+            false => Ok(()),
+        }
     }
 
     /// Takes in what other nodes have logged since, by a full reconcile if nothing else helps.
