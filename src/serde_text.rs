@@ -101,12 +101,7 @@ pub struct JsonError {
 pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
-    let read = read.map_err(|error| {
-        // The path to an unknown field ends with its name, which may be a secret.
-        let unknown = usize::from(error.inner().to_string().starts_with("unknown field"));
-        let known = error.path().iter().len() - unknown.min(error.path().iter().len());
-        (field(error.path(), known), error.into_inner())
-    });
+    let read = read.map_err(|error| (known_field(&error), error.into_inner()));
     let ended = read.and_then(|value| deserializer.end().map(|()| value).map_err(|error| (String::new(), error)));
     ended.map_err(|(field, error)| {
         let message = error.to_string();
@@ -114,6 +109,24 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
         let reason = if field.is_empty() { reason } else { format!("{field}: {reason}") };
         JsonError { line: error.line(), column: error.column(), reason }
     })
+}
+
+/// Reads a value of any form. The error names the field, when it is known, and what was expected there.
+///
+/// # Errors
+/// The field and the reason. Never repeats a value.
+pub fn read_value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, String> {
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let (field, reason) = (known_field(&error), without_values(&error.inner().to_string()));
+        if field.is_empty() { reason } else { format!("{field}: {reason}") }
+    })
+}
+
+/// The field that an error is about, as far as it is a known one; else empty.
+fn known_field<E: fmt::Display>(error: &serde_path_to_error::Error<E>) -> String {
+    // The path to an unknown field ends with its name, which may be a secret.
+    let unknown = usize::from(error.inner().to_string().starts_with("unknown field"));
+    field(error.path(), error.path().iter().len().saturating_sub(unknown))
 }
 
 /// A path such as `keys[3].expiresAt`. It ends before anything that is no known field: that may be a secret.

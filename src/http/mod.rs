@@ -5,7 +5,8 @@
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the type of a body.
-//!    `accept`: content negotiation.  [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
+//!    `accept`: content negotiation.  `if_match`, `query_string`: the header field, and parameters.
+//!    [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
 //!    [`receive`]: a body of events, within its memory.
 //! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that are not read.
 //! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
@@ -20,9 +21,11 @@ pub(crate) mod connection;
 pub(crate) mod credential;
 pub(crate) mod error;
 pub(crate) mod extract;
+mod if_match;
 pub(crate) mod imported_secret;
 pub(crate) mod media_type;
 pub mod middleware;
+mod query_string;
 pub(crate) mod receive;
 pub(crate) mod route;
 pub(crate) mod routes;

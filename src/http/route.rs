@@ -58,7 +58,11 @@ pub struct Route {
     /// Its pattern.
     pub path: &'static str,
     serve: actix_web::Route,
+    form: Form,
 }
+
+/// Makes the answer out of a response, refusals included.
+type Form = fn(&HttpRequest, HttpResponse) -> HttpResponse;
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,14 +77,14 @@ pub(super) fn route<H, Args>(
     right: impl Right<H, Args>,
     handler: H,
 ) -> Route {
-    Route { auth: right.auth(), method, path, serve: right.serve(handler) }
+    Route { auth: right.auth(), method, path, form: right.form(), serve: right.serve(handler) }
 }
 
 /// Adds routes to an application: one resource for each path, whose other methods are 405.
 pub(super) fn add(routes: Vec<Route>, service: &mut web::ServiceConfig) {
     let mut routes = routes.into_iter().peekable();
     while let Some(first) = routes.next() {
-        let path = first.path;
+        let (path, form) = (first.path, first.form);
         let mut allow = Vec::new();
         // The name is how logs and metrics learn the pattern.
         let mut resource = web::resource(path).name(path);
@@ -91,7 +95,8 @@ pub(super) fn add(routes: Vec<Route>, service: &mut web::ServiceConfig) {
             next = routes.next_if(|route| route.path == path);
         }
         let allow = HeaderValue::from_str(&allow.join(", ")).ok();
-        service.service(resource.default_service(web::to(move || ready(method_not_allowed(allow.as_ref())))));
+        let refuse = move |request: HttpRequest| ready(form(&request, method_not_allowed(allow.as_ref())));
+        service.service(resource.default_service(web::to(refuse)));
     }
 }
 
@@ -116,6 +121,11 @@ fn method_not_allowed(allow: Option<&HeaderValue>) -> HttpResponse {
 pub(super) trait Right<H, Args> {
     fn auth(&self) -> RouteAuth;
     fn serve(self, handler: H) -> actix_web::Route;
+
+    /// The form of every answer of the path, also to other methods.
+    fn form(&self) -> Form {
+        |_, response| response
+    }
 }
 
 /// No credential: the handler receives no proof.
@@ -159,7 +169,8 @@ where
     }
 
     fn serve(self, handler: H) -> actix_web::Route {
-        keyed(self.0, None, handler, |_, response| response)
+        let form = Right::<H, Args>::form(&self);
+        keyed(self.0, None, handler, form)
     }
 }
 
@@ -173,18 +184,18 @@ where
     }
 
     fn serve(self, handler: H) -> actix_web::Route {
-        keyed(self.0, Some(firehose::ACCESS_KEY), handler, firehose::answer)
+        let form = Right::<H, Args>::form(&self);
+        keyed(self.0, Some(firehose::ACCESS_KEY), handler, form)
+    }
+
+    fn form(&self) -> Form {
+        firehose::answer
     }
 }
 
 /// Authorizes each request for the action, acquires its cost and calls the handler. `header` names one more header that
-/// carries the key; `finish` makes the answer out of every response, refusals included.
-fn keyed<H, Args>(
-    action: Action,
-    header: Option<HeaderName>,
-    handler: H,
-    finish: impl Fn(&HttpRequest, HttpResponse) -> HttpResponse + Copy + 'static,
-) -> actix_web::Route
+/// carries the key.
+fn keyed<H, Args>(action: Action, header: Option<HeaderName>, handler: H, form: Form) -> actix_web::Route
 where
     H: ProvenHandler<Authorized, Args>,
     Args: FromRequest + 'static,
@@ -203,7 +214,7 @@ where
                 }
                 Err(problem) => HttpResponse::from_error(problem),
             };
-            finish(&request, response)
+            form(&request, response)
         }
     })
 }

@@ -88,7 +88,6 @@ impl Server {
                 .app_data(proxies.clone())
                 .app_data(headers.clone())
                 .app_data(cors.clone())
-                .app_data(query_string())
                 .configure(configure)
                 .default_service(web::to(health::not_found))
                 .wrap(from_fn(bounds::check)) // 3. nothing oversized goes further
@@ -178,19 +177,6 @@ impl Stop {
 fn api_key_headers(config: &HttpConfig) -> io::Result<ApiKeyHeaders> {
     let names = config.api_key_headers.iter().map(HeaderName::try_from).collect::<Result<Vec<_>, _>>();
     names.map(ApiKeyHeaders::new).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
-}
-
-/// A query string that cannot be read is a 400 like any other.
-fn query_string() -> web::QueryConfig {
-    web::QueryConfig::default().error_handler(|error, _| {
-        let reason = match error {
-            actix_web::error::QueryPayloadError::Deserialize(error) => {
-                crate::serde_text::without_values(&error.to_string())
-            }
-            _ => String::new(),
-        };
-        super::error::Problem::invalid(format!("The query string cannot be read: {reason}.")).into()
-    })
 }
 
 /// An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122). And a

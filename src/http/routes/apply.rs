@@ -18,6 +18,7 @@ use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::LargeJson;
 use crate::http::imported_secret::refuse_admin_token;
+use crate::http::query_string::Query;
 use crate::http::settings::with_settings;
 use crate::key::{Digest, Hint, KeyName, KeyType, NewKey, TenantId};
 use crate::keystore::plan::{Declared, DeclaredSecret, Step};
@@ -210,11 +211,11 @@ pub async fn run(
     _room: Room, // Before the body, which is read only if there is any.
     app: web::Data<App>,
     tenant: web::Path<String>,
-    options: web::Query<Options>,
+    Query(options): Query<Options>,
     LargeJson(body): LargeJson<Apply>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
-    let (dry_run, patience) = (options.dry_run, Wait::new(options.into_inner().wait).patience()?);
+    let (dry_run, patience) = (options.dry_run, Wait::new(options.wait).patience()?);
     if body.move_in && body.prune {
         return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
     }

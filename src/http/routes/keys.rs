@@ -12,9 +12,11 @@ use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
-use crate::http::error::{Code, Problem};
+use crate::http::error::Problem;
 use crate::http::extract::Json;
+use crate::http::if_match::if_match;
 use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
+use crate::http::query_string::Query;
 use crate::http::settings::{with_settings, with_settings_patch};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, NewKey, TenantId};
 use crate::keystore::{self, Cursor, Filter, SuppliedSecret};
@@ -139,7 +141,7 @@ pub async fn issue(
     operator: Operator,
     app: web::Data<App>,
     tenant: web::Path<String>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     Json(body): Json<Issue>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant, patience) = (Instant::now(), parse_tenant(&tenant)?, wait.patience()?);
@@ -174,9 +176,9 @@ pub async fn list(
     _: Operator,
     app: web::Data<App>,
     tenant: web::Path<String>,
-    query: web::Query<ListQuery>,
+    Query(query): Query<ListQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (tenant, query) = (parse_tenant(&tenant)?, query.into_inner());
+    let tenant = parse_tenant(&tenant)?;
     let after = query.cursor.map(|cursor| Cursor::decode(&cursor, &tenant)).transpose()?;
     let filter = Filter {
         key_type: query.key_type,
@@ -224,7 +226,7 @@ async fn totals(app: &App, tenant: &TenantId, ids: &[KeyId]) -> Option<Totals> {
     totals.inspect_err(|error| tracing::debug!("views show no usage: {error:?}")).ok()
 }
 
-/// Changes a key; with `If-Match` only the revision it names.
+/// Changes a key; with `If-Match` only a revision that it names.
 ///
 /// # Errors
 /// 400, 404, 409 `key_revoked`, 410, 412, 503.
@@ -232,14 +234,15 @@ pub async fn update(
     operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     request: HttpRequest,
     Json(patch): Json<KeyPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
     let patch = patch.read(app.keystore.now())?;
-    let done = app.keystore.update(operator.context(), &tenant, id, patch, if_match(&request)?).await?;
+    let revision = if_match(&app, &request, &tenant, id).await?;
+    let done = app.keystore.update(operator.context(), &tenant, id, patch, revision).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
@@ -251,12 +254,13 @@ pub async fn revoke(
     operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
-    let done = app.keystore.revoke(operator.context(), &tenant, id, if_match(&request)?).await?;
+    let revision = if_match(&app, &request, &tenant, id).await?;
+    let done = app.keystore.revoke(operator.context(), &tenant, id, revision).await?;
     Ok(changed(&app, &done, patience, start).await)
 }
 
@@ -297,17 +301,4 @@ fn end(
 
 pub(super) fn etag(key: &ApiKey) -> String {
     format!("\"{}\"", key.rev)
-}
-
-/// The revision that `If-Match` names (RFC 9110, section 13.1.1): one strong tag, or `*` for any.
-pub(super) fn if_match(request: &HttpRequest) -> Result<Option<u64>, Problem> {
-    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
-    match value.to_str().map(str::trim) {
-        Ok("*") => Ok(None),
-        Ok(tag) => match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).map(str::parse) {
-            Some(Ok(rev)) => Ok(Some(rev)),
-            _ => Err(Problem::new(Code::PreconditionFailed, "If-Match names no revision of this key.")),
-        },
-        Err(_) => Err(Problem::new(Code::PreconditionFailed, "If-Match names no revision of this key.")),
-    }
 }

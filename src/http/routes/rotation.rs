@@ -7,14 +7,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::keys::{ChangedKey, etag, if_match, parse_key};
+use super::keys::{ChangedKey, etag, parse_key};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::JsonOrNothing;
+use crate::http::if_match::if_match;
 use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
+use crate::http::query_string::Query;
 
 /// The default overlap in seconds: enough to roll the new secret out.
 pub(super) const OVERLAP_SECONDS: u32 = 3600;
@@ -37,12 +39,13 @@ pub async fn rotate(
     operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     request: HttpRequest,
     JsonOrNothing(body): JsonOrNothing<Rotate>,
 ) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
-    let ((tenant, id), patience, revision) = (parse_key(&path)?, wait.patience()?, if_match(&request)?);
+    let ((tenant, id), patience) = (parse_key(&path)?, wait.patience()?);
+    let revision = if_match(&app, &request, &tenant, id).await?;
     let overlap = TimeDelta::seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());
     let key_type = app.keystore.find_read_through(&tenant, id).await?.key_type;
     let (key, shown, change_seq) = match imported_secret(&app, key_type, body.api_key.as_ref(), body.digest, body.hint)?

@@ -13,6 +13,7 @@ use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
+use crate::http::query_string::Query;
 use crate::key::{Actor, StreamName, TenantId};
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema};
@@ -91,7 +92,7 @@ pub async fn update(
     operator: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     Json(patch): Json<StreamPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);

@@ -16,6 +16,7 @@ use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::Json;
+use crate::http::query_string::Query;
 use crate::key::{KeyType, Label, Limits, TenantId};
 use crate::keystore::{Deletion, TenantPatch};
 use crate::serde_text::{given, nullable};
@@ -62,7 +63,7 @@ struct ChangedTenant<'a> {
 pub async fn create(
     operator: Operator,
     app: web::Data<App>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     Json(body): Json<Create>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
@@ -104,7 +105,7 @@ pub async fn update(
     operator: Operator,
     app: web::Data<App>,
     id: web::Path<String>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
     Json(patch): Json<TenantPatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
@@ -129,7 +130,7 @@ pub async fn delete(
     operator: Operator,
     app: web::Data<App>,
     id: web::Path<String>,
-    wait: web::Query<Wait>,
+    Query(wait): Query<Wait>,
 ) -> Result<HttpResponse, Problem> {
     let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
     let Deletion { change_seq, keys_to_revoke } = app.keystore.delete_tenant(operator.context(), &id).await?;

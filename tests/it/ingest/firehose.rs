@@ -168,6 +168,10 @@ async fn every_refusal_is_in_the_form_that_firehose_reads() {
         assert!(said["errorMessage"].as_str().unwrap().starts_with(&format!("{code}: ")), "{said}");
     }
     assert!(refusals[5].2.header("retry-after").is_some());
+    let get = Answer::of(server.anonymous().request("GET", PATH).header("x-amz-firehose-request-id", ID)).await;
+    let said = answered(&get, 405, ID);
+    assert!(said["errorMessage"].as_str().unwrap().starts_with("method_not_allowed: "), "{said}");
+    assert_eq!((get.header("allow"), get.header("cache-control")), (Some("POST"), Some("no-store")));
     let broken = br#"{"requestId":"r","timestamp":1,"records":[{"data":"e30="},{"data":"%%"}]}"#.to_vec();
     let said = answered(&sender.send("r", &[], broken).await, 400, "r");
     assert_eq!(said["errorMessage"], "invalid_request: record 2: the record is not Base64");

@@ -109,6 +109,15 @@ async fn if_match_lets_only_the_revision_it_names_through() {
     assert_eq!(any.json()["sourceId"], "c");
     let etag = any.header("etag").unwrap().to_owned();
     assert_eq!(patch_if(&admin, &key.id, &etag, json!({"sourceId": "d"})).await.json()["sourceId"], "d");
+    // Any of a list (RFC 9110, section 13.1.1).
+    for stale in ["\"1\", \"3\"", "W/\"4\", \"5\", \"6\"", "\"a,\", 4"] {
+        let answer = patch_if(&admin, &key.id, stale, json!({"sourceId": "e"})).await;
+        answer.refused(412, "precondition_failed");
+    }
+    let listed = patch_if(&admin, &key.id, "\"1\", \"4\" ,\"9\"", json!({"sourceId": "f"})).await;
+    assert_eq!(listed.json()["sourceId"], "f");
+    let delete = admin.request("DELETE", &path(&key.id)).header("if-match", "\"4\"").header("if-match", "\"5\"");
+    assert_eq!(Answer::of(delete).await.json()["state"], "revoked");
 }
 
 #[tokio::test]

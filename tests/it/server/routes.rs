@@ -200,7 +200,11 @@ async fn a_method_that_a_route_does_not_know_is_a_problem() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
             if !known.contains(&method) {
                 let answer = Answer::of(server.anonymous().request(method, &url)).await;
-                assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()), "{method} {url}");
+                if url.starts_with("/api/v1/firehose/") {
+                    assert!(answer.status == 405 && answer.json()["errorMessage"].is_string(), "{method} {url}");
+                } else {
+                    assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()), "{method} {url}");
+                }
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{media_type, refuse_encoded, unsupported};
+use crate::http::query_string::Query;
 use work::Work;
 
 /// The largest body, in bytes.
@@ -56,7 +57,7 @@ pub async fn run(
     operator: Operator,
     app: web::Data<App>,
     tenant: web::Path<String>,
-    query: web::Query<BulkQuery>,
+    Query(query): Query<BulkQuery>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
