@@ -89,7 +89,7 @@ fn object<'de, A: MapAccess<'de>>(
     mut map: A,
 ) -> Result<(), A::Error> {
     while let Some(name) = map.next_key_seed(Key { table, parent: name })? {
-        map.next_value_seed(Value { table, name, depth })?;
+        map.next_value_seed(Value { table, name, depth }).inspect_err(|error| table.note_range(name, error))?;
     }
     Ok(())
 }

@@ -5,6 +5,9 @@ use super::{MAX_DEPTH, MAX_EVENTS};
 use crate::error::{Error, ErrorKind};
 use crate::stream::Conflict;
 
+/// What `serde_json` says of a number that no float holds.
+pub(super) const OUT_OF_RANGE: &str = "number out of range";
+
 /// The kind of fault, as one word for programs, metrics and rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
@@ -118,6 +121,9 @@ impl Refusal {
     pub(super) fn not_json(error: &serde_json::Error) -> Self {
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
+        if words == OUT_OF_RANGE {
+            return Self::not_an_object(); // One that stands in a field is named before: see `Table::note_range`.
+        }
         Self::new(Fault::NotJson, format!("this is not JSON: {words}"))
     }
 

@@ -1,6 +1,7 @@
 //! The table that a request becomes, while it is read.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::de;
 
@@ -10,7 +11,7 @@ use super::literal::{Literals, is_whole};
 use super::names::{NameId, Names};
 use super::place::Place;
 use super::places::unzip;
-use super::refusal::{Fault, Refusal, quoted};
+use super::refusal::{Fault, OUT_OF_RANGE, Refusal, quoted};
 use super::stage::Stage;
 use super::{Batch, Decoded, MAX_CELLS, MAX_EVENTS};
 use crate::ingest::budget::Reservation;
@@ -292,11 +293,20 @@ impl<'t> Table<'t> {
         }
         match literal.parse::<f64>() {
             Ok(value) if value.is_finite() => self.set(id, Cell::Float(value)),
-            _ => {
-                let message = format!("the field {} holds a number too large for a float", self.path(id));
-                Err(Refusal::new(Fault::NumberRange, message))
-            }
+            _ => Err(self.too_large(id)),
         }
+    }
+
+    /// Keeps the refusal of a number that no float holds: for `serde_json` that is an error like those of broken text.
+    pub(super) fn note_range(&mut self, id: NameId, error: &impl fmt::Display) {
+        if self.refusal.is_none() && error.to_string().starts_with(OUT_OF_RANGE) {
+            self.refusal = Some(self.too_large(id));
+        }
+    }
+
+    fn too_large(&self, id: NameId) -> Refusal {
+        let message = format!("the field {} holds a number too large for a float", self.path(id));
+        Refusal::new(Fault::NumberRange, message)
     }
 
     pub(super) fn outside(&self, id: NameId) -> Refusal {

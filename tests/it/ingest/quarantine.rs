@@ -46,6 +46,7 @@ async fn good_events_are_stored_and_the_others_are_kept_with_their_reasons() {
         (&wide, "too_many_fields"),
         ("not json at all", "not_an_object"),
         ("{\"n\":", "not_json"),
+        ("{\"f\":1e400}", "number_range"),
         (&deep, "too_deep"),
     ];
     let mut body = String::new();
@@ -55,7 +56,7 @@ async fn good_events_are_stored_and_the_others_are_kept_with_their_reasons() {
     let answer = send(&sender, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = answer.json();
-    assert_eq!((&answer["stream"], &answer["accepted"], &answer["rejected"]), (&json!("web"), &json!(8), &json!(8)));
+    assert_eq!((&answer["stream"], &answer["accepted"], &answer["rejected"]), (&json!("web"), &json!(9), &json!(9)));
     let reasons = answer["reasons"].as_array().unwrap();
     assert_eq!(reasons.len(), 5);
     assert_eq!((&reasons[1]["line"], &reasons[1]["code"]), (&json!(4), &json!("reserved_name")));
@@ -72,14 +73,14 @@ async fn good_events_are_stored_and_the_others_are_kept_with_their_reasons() {
         assert_eq!((&row["p_key_id"], &row["p_source_id"]), (&json!(sourced.id), &json!("edge")));
         assert!(row["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
     }
-    assert_eq!(rows(&auditor, "SELECT count(*) AS n, sum(n) AS s FROM web").await, json!([{"n": 9, "s": 36}]));
+    assert_eq!(rows(&auditor, "SELECT count(*) AS n, sum(n) AS s FROM web").await, json!([{"n": 10, "s": 45}]));
     let metrics = server.anonymous().get("/metrics").await;
     assert!(
         metrics.text().contains("keyloft_quarantined_events_total{fault=\"type_conflict\"} 2"),
         "{}",
         metrics.text()
     );
-    assert!(metrics.text().contains("keyloft_ingested_events_total 9\n"));
+    assert!(metrics.text().contains("keyloft_ingested_events_total 10\n"));
 }
 
 #[tokio::test]

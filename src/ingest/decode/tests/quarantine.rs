@@ -55,6 +55,8 @@ fn every_kind_of_fault_sets_its_own_event_aside_and_no_other() {
         ("field_name", "{\"\":1}"),
         ("reserved_name", "{\"a\":1,\"p\":{\"value\":1}}"),
         ("number_range", "{\"a\":9232379236109516800}"),
+        ("number_range", "{\"f\":1e400}"),
+        ("number_range", "{\"f\":[-1e400]}"),
         ("type_conflict", "{\"new\":true,\"a\":\"x\"}"),
         ("type_conflict", "{\"t\":300}"),
         ("too_many_fields", &wide),
