@@ -120,6 +120,7 @@ impl Keystore {
         self.find_unfinished_deletions().await?;
         self.purge().await?;
         self.compact().await;
+        self.bucket.sweep().await;
         self.replica.sweep().await
     }
 

@@ -1,5 +1,6 @@
 //! The operations the keystore needs of an object store, with the meaning it needs: read, create, replace, list.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt}
 use relative_path::RelativePath;
 
 use super::capabilities::Capabilities;
+use super::durable;
+use super::local::STAGED_MAX_AGE;
 use super::mode::StoreMode;
 use super::object::{self, Condition, Store, unavailable};
 use super::property::Property;
@@ -33,6 +36,7 @@ pub struct Bucket {
     data: Store,
     capabilities: Arc<Capabilities>,
     single_writer: bool,
+    directory: Option<Arc<PathBuf>>,
     #[cfg(feature = "s3")]
     s3: Option<Arc<super::s3::Settings>>,
 }
@@ -55,9 +59,15 @@ impl Bucket {
             data,
             capabilities: Arc::new(Capabilities::new(assumed)),
             single_writer: false,
+            directory: None,
             #[cfg(feature = "s3")]
             s3: None,
         }
+    }
+
+    /// Says where its files are.
+    pub(super) fn of_directory(self, root: Arc<PathBuf>) -> Self {
+        Self { directory: Some(root), ..self }
     }
 
     /// Says how further clients are made.
@@ -83,6 +93,15 @@ impl Bucket {
     /// Whether this is a local directory: latency is low, and listings are unordered.
     pub fn is_directory(&self) -> bool {
         self.capabilities.is_directory()
+    }
+
+    /// Removes what killed processes left of files that they were writing into a local directory, once it is so old that
+    /// nobody is writing it any more. No object is touched.
+    pub(crate) async fn sweep(&self) {
+        if let Some(root) = self.directory.clone() {
+            let sweep = move || durable::sweep(&root, STAGED_MAX_AGE);
+            let _ = tokio::task::spawn_blocking(sweep).await;
+        }
     }
 
     /// A store that lasts as long as the process: for tests and examples.

@@ -72,14 +72,15 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes staged files older than `age` below `folder`: what a crash left behind.
+/// Removes staged files older than `age` below `folder`: what a crash left behind. Looks closer at nothing else, because
+/// there may be millions of files.
 pub(crate) fn sweep(folder: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
-        if meta.is_dir() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             sweep(&entry.path(), age);
         } else if is_staged(&entry.file_name().to_string_lossy())
+            && let Ok(meta) = entry.metadata() // It does not follow links.
             && meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|old| old >= age)
         {
             let _ = fs::remove_file(entry.path());

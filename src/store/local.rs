@@ -22,7 +22,7 @@ use crate::layout;
 
 const STORE: &str = "LocalStore";
 /// No write takes this long: a staged file older than this belongs to a process that died.
-const STAGED_MAX_AGE: Duration = Duration::from_secs(600);
+pub(super) const STAGED_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Durable objects in a directory; several processes may share it.
 #[derive(Debug)]
@@ -39,6 +39,11 @@ impl LocalStore {
         durable::sweep(&root, STAGED_MAX_AGE);
         let files = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
         Ok(Self { root: Arc::new(root), files })
+    }
+
+    /// The directory.
+    pub(super) fn root(&self) -> Arc<PathBuf> {
+        self.root.clone()
     }
 
     fn file(&self, location: &Path) -> PathBuf {

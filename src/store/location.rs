@@ -56,8 +56,8 @@ impl StoreUrl {
                 let store = LocalStore::open(path.clone()).map_err(|error| {
                     Error::new(ErrorKind::Unavailable, format!("cannot use {}: {error}", path.display()))
                 })?;
-                let store = Arc::new(store);
-                Ok(Bucket::over(store.clone(), store, Some(StoreMode::Local)))
+                let (root, store) = (store.root(), Arc::new(store));
+                Ok(Bucket::over(store.clone(), store, Some(StoreMode::Local)).of_directory(root))
             }
             #[cfg(feature = "s3")]
             Self::S3 { bucket, prefix } => super::s3::open(bucket, prefix, variables),

@@ -1,6 +1,7 @@
 //! Files that change under a running server, and tenants whose files are not whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyloft::key::KeyType;
 use keyloft::{Clock, ManualClock, SystemClock};
@@ -294,4 +295,17 @@ async fn everything_is_there_after_a_restart() {
         let rows = server.with_key(&reader.api_key).query(sql).await;
         assert_eq!(rows.json(), json!([{"tenant": tenant, "p_key_id": sender.id, "n": 3}]));
     }
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_a_file_is_removed_while_the_node_runs() {
+    let server = TestServer::spawn_with(|setup| setup.config.sync.reconcile_interval = Duration::from_millis(50)).await;
+    let key = server.admin().issue("default", "k", "query").await;
+    let [old, young] = ["#7000001", "#7000002"].map(|end| server.path(&format!("{}{end}", key_file(&key.id))));
+    std::fs::write(&young, "{").unwrap();
+    let left = std::fs::File::create(&old).unwrap();
+    left.set_modified(std::time::SystemTime::now() - Duration::from_secs(601)).unwrap();
+    server.until("the old one is gone", |_| !old.exists()).await;
+    assert!(young.exists(), "somebody may still be writing it");
+    assert_eq!(whoami(&server, &key.api_key).await, 200);
 }
