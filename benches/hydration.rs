@@ -1,6 +1,6 @@
-//! How long a node takes until it is ready: fills a fresh folder of a store, then starts without a snapshot, writes one, and
-//! starts from it; and how long it takes then to verify its keys against the store. The node has one thread, and others that
-//! work for it, as in `keyloft serve`.
+//! How long a node takes until it is ready: fills a fresh folder of a store, then starts without a snapshot, writes
+//! one, and starts from it; and how long it takes then to verify its keys against the store. The node has one thread,
+//! and others that work for it, as in `keyloft serve`.
 //!
 //! usage: hydration STORE KEYS…   STORE is what `--store` takes; S3 settings come from `AWS_*`
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]

@@ -1,5 +1,5 @@
-//! The key store without a server: issue a key, authenticate with it, revoke it, and see it refused, here and on another
-//! node.
+//! The key store without a server: issue a key, authenticate with it, revoke it, and see it refused, here and on
+//! another node.
 //!
 //! `cargo run --example embed --no-default-features`
 #![allow(clippy::print_stdout)]

@@ -1,4 +1,4 @@
-//! The public error of the keystore. Its kind tells the caller what to do; it knows nothing of HTTP.
+//! The public error of the keystore. Its kind tells the caller what to do; it does not depend on HTTP.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -50,8 +50,8 @@ pub enum ErrorKind {
     /// The store lacks what a change needs, such as conditional writes: an operator must choose another store, or run a
     /// single writer.
     StoreNotSafe,
-    /// The store cannot be reached. This node refuses the key from now on, and retries the revocation until it is durable
-    /// or the process ends.
+    /// The store cannot be reached. This node refuses the key from now on, and retries the revocation until it is
+    /// durable or the process ends.
     RevokedHere,
     /// One of many changes that was not started, because earlier ones failed or time ran out: send it again.
     NotBegun,

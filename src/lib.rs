@@ -16,14 +16,14 @@
 //! | `query` | yes | SQL with DataFusion, the largest part of a build; turns on `server` |
 //! | `paused-time` | | nothing to use: for the tests of this package |
 //!
-//! `cargo add keyloft --no-default-features` is the small one. The default is the whole server, because the same package
-//! builds the binary.
+//! `cargo add keyloft --no-default-features` is the small one. The default is the whole server, because the same
+//! package builds the binary.
 //!
 //! # What is part of the contract
 //!
-//! The public items of this page, [`access`], [`key`], [`keystore`], [`store`] and, with the feature `server`, `config` and
-//! `http` follow semantic versioning; `docs/embedding.md` lists them. Items that this documentation hides may change in
-//! any release.
+//! The public items of this page, [`access`], [`key`], [`keystore`], [`store`] and, with the feature `server`, `config`
+//! and `http` follow semantic versioning; `docs/embedding.md` lists them. Items that this documentation hides may
+//! change in any release.
 //!
 //! # Code map
 //!
@@ -41,7 +41,8 @@
 //! | `cache` | all keys in memory, behind one lock |
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
-//! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, the admin token; limits (feature `server`) |
+//! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, the admin token; limits
+//! (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
@@ -56,14 +57,14 @@
 //! - **A secret exists in clear text only between [`key::PlainSecret::generate`] and the answer that shows it.**
 //!   Everything stored or cached is a [`key::Digest`].
 //! - **The tenant comes from the key**, never from a client's header.
-//! - **A permit is the only way to a handler**, and [`access::authenticate`] the only way to a permit: no await, no store,
-//!   one short read lock. **`access::decide` holds every rule**, for all callers.
-//! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it is
-//!   in the bucket. One exception, towards safety: a revocation is in memory first.
-//! - **The document decides**; the change log only says where to look, and a snapshot is a copy for a fast start, compared
-//!   with the documents afterwards.
+//! - **A permit is the only way to a handler**, and [`access::authenticate`] the only way to a permit: no await, no
+//!   store, one short read lock. **`access::decide` holds every rule**, for all callers.
+//! - **Nothing is acknowledged before it is durable**, document and change log both, and nothing is in memory before it
+//!   is in the bucket. One exception, towards safety: a revocation is in memory first.
+//! - **The document decides**; the change log only says where to look, and a snapshot is a copy for a fast start,
+//!   compared with the documents afterwards.
 //! - **No lock is held across `.await`.** There is one static, in `cache::global`, and only `keyloft serve` touches it.
-//! - Imports point downwards only; `tests/it/tidy.rs` checks it.
+//! - Imports point downwards only; `tests/it/tidy` checks it.
 
 pub mod access;
 #[cfg_attr(not(feature = "server"), allow(dead_code))] // The server uses more of it than the keystore.
@@ -76,6 +77,14 @@ pub mod config;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 mod documents;
 mod error;
+#[cfg(test)]
+#[path = "../tests/it/support/faults.rs"]
+#[allow(dead_code, unreachable_pub)] // Shared with the tests of the whole server.
+mod faults;
+#[cfg(test)]
+#[path = "../tests/it/support/faulty.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod faulty;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]

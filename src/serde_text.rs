@@ -1,5 +1,5 @@
-//! Shared by JSON requests and YAML files: instants, lists that can only be emptied, the meaning of `null`, and errors that
-//! do not repeat values.
+//! Shared by JSON requests and YAML files: instants, lists that can only be emptied, the meaning of `null`, and errors
+//! that do not repeat values.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use std::fmt;

@@ -18,9 +18,9 @@ const HOURS_OF_A_MONTH: f64 = 24.0 * 30.0;
 const PRICES: [(Kind, f64); 4] = [(Kind::Get, 0.0004), (Kind::Put, 0.005), (Kind::List, 0.005), (Kind::Delete, 0.0)];
 
 /// Two idle processes on one store of `keys` keys for some minutes, each counted by itself. One never reconciles fully:
-/// what it asks for are its polls, its heartbeats and whatever else has a period of its own, at the defaults and in real
-/// time. The other looks every 10 s; what it asks for besides is the price of a look, of which an hour has six. (That it
-/// sees another node on the board makes its looks a little dearer than those of a node alone.)
+/// what it asks for are its polls, its heartbeats and whatever else has a period of its own, at the defaults and in
+/// real time. The other looks every 10 s; what it asks for besides is the price of a look, of which an hour has six.
+/// (That it sees another node on the board makes its looks a little dearer than those of a node alone.)
 pub async fn run(minutes: u64, keys: u64) {
     let store = Store::ceph();
     fill(&store, keys).await;

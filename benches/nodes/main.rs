@@ -1,6 +1,6 @@
 //! What several nodes on one store do: real `keyloft serve` processes over loopback, each benchmark with a table at the
-//! end. Run by `scripts/bench-revocation.sh`, `scripts/bench-idle.sh` and `scripts/bench-writes.sh`; without the name of
-//! one it does nothing. The object store is the one that `scripts/with-stores.sh` has started.
+//! end. Run by `scripts/bench-revocation.sh`, `scripts/bench-idle.sh` and `scripts/bench-writes.sh`; without the name
+//! of one it does nothing. The object store is the one that `scripts/with-stores.sh` has started.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)] // Nothing here is anybody's API.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 

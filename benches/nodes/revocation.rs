@@ -14,8 +14,8 @@ const ASKED: Duration = Duration::from_millis(5);
 /// A node that still admits a key after this has missed the revocation.
 const MISSED: Duration = Duration::from_secs(10);
 
-/// Three processes on Ceph with the default poll. All keys are issued and known everywhere before; all are revoked on the
-/// first node, so that the others, which write nothing and meet no new key, hear of it by their own poll only.
+/// Three processes on Ceph with the default poll. All keys are issued and known everywhere before; all are revoked on
+/// the first node, so that the others, which write nothing and meet no new key, hear of it by their own poll only.
 pub async fn run(revokes: u64) {
     let store = Store::ceph();
     let nodes = [Node::start(&store, &[]).await, Node::start(&store, &[]).await, Node::start(&store, &[]).await];

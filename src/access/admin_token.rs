@@ -20,12 +20,12 @@ impl AdminDigest {
         Self(digest)
     }
 
-    /// The digest in the bucket. Without one, a new token is made, its digest is stored, and it is returned in clear text to be
-    /// shown once. Of several nodes that start at once, one makes it.
+    /// The digest in the bucket. Without one, a new token is made, its digest is stored, and it is returned in clear
+    /// text to be shown once. Of several nodes that start at once, one makes it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the stored document cannot be
-    /// read: an operator must decide, so it is not overwritten.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the stored document
+    /// cannot be read: an operator must decide, so it is not overwritten.
     pub async fn kept(bucket: &Bucket) -> Result<(Self, Option<PlainSecret>)> {
         if let Some(stored) = bucket.read(&ObjectName::Admin).await? {
             return Ok((Self::parse(&stored.body)?, None));

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::{Action, Denial, Refusal};
 use crate::key::{ApiKey, Digest, KeyType, Standing, StreamName, Tenant};
 
-/// The known facts about a request. An unknown fact never denies, so a caller may decide early with the facts it has, and
-/// again with more: what was denied before is denied again.
+/// The known facts about a request. An unknown fact never denies, so a caller may decide early with the facts it has,
+/// and again with more: what was denied before is denied again.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The instant.
@@ -81,7 +81,8 @@ impl From<&Tenant> for TenantState {
 pub enum View {
     /// Up to date with the bucket.
     Current,
-    /// Holds every change made through Keyloft. A key that is missing may exist: the comparison with the bucket goes on.
+    /// Holds every change made through Keyloft. A key that is missing may exist: the comparison with the bucket goes
+    /// on.
     Verifying,
     /// Still loading: a key may be missing, or may have been revoked since.
     Loading,

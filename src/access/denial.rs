@@ -1,4 +1,5 @@
-//! Every reason why a credential gives no permit. Rich for logs and metrics; clients learn only what the HTTP layer makes of it.
+//! Every reason why a credential gives no permit. Rich for logs and metrics; clients learn only what the HTTP layer
+//! makes of it.
 
 use crate::key::{KeyId, KeyType, MalformedCredential};
 

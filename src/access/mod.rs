@@ -2,7 +2,7 @@
 //!
 //! 1. [`action`]: the actions of credentials.
 //! 2. [`mod@decide`]: the facts, the rules and their order. **The one decision**, pure, for all callers.
-//! 3. [`denial`]: why a credential does not allow it.  [`refusal`]: why its limits do not.  [`limit`]: the names of limits.
+//! 3. [`denial`]: why a credential does not allow it.  [`limit`]: the names of limits, and why they do not.
 //! 4. [`permit`]: the proof that a credential allows an action, and the one function that gives it.
 //! 5. `verification`: the same decision for admins, with the reason.
 //! 6. [`session`]: a running query, what it may read, and everything that ends it.
@@ -18,7 +18,6 @@ pub(crate) mod limit;
 #[cfg(feature = "server")]
 pub(crate) mod limits;
 pub(crate) mod permit;
-pub(crate) mod refusal;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
@@ -31,13 +30,12 @@ pub use admin_token::AdminDigest;
 pub use decide::{ClientAddress, StatedTenant};
 pub(crate) use decide::{Decision, Facts, Found, TenantState, View, decide};
 pub use denial::Denial;
-pub use limit::{Dimension, LimitId, Scope};
+pub use limit::{Dimension, LimitId, Refusal, Scope};
 #[cfg(feature = "server")]
 pub use limits::Limiter;
 #[cfg(feature = "server")]
 pub(crate) use permit::recognise;
 pub use permit::{Attempt, Permit, authenticate};
-pub use refusal::Refusal;
 pub use session::{Session, SessionEnd, SessionGuard, SessionId, Sessions, TooManyQueries};
 #[cfg(feature = "server")]
 pub(crate) use verification::{Question, verify};

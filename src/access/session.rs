@@ -1,5 +1,6 @@
-//! Query sessions: opened for a permit, closed by a guard in the response body, ended by every change that withdraws the
-//! permit. Ending a session stops its work and frees its place at once, even when the client does not read the body.
+//! Query sessions: opened for a permit, closed by a guard in the response body, ended by every change that withdraws
+//! the permit. Ending a session stops its work and frees its place at once, even when the client does not read the
+//! body.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -90,7 +91,8 @@ impl Session {
         self.end_of_key().map_or(self.deadline, |end| end.min(self.deadline))
     }
 
-    /// Whether it may read a stream. From then on it counts as reading the stream, and ends when its key no longer covers it.
+    /// Whether it may read a stream. From then on it counts as reading the stream, and ends when its key no longer
+    /// covers it.
     pub fn touch(&self, stream: &StreamName) -> bool {
         let mut touched = self.touched.lock();
         let allowed = self.key().is_some_and(|key| key.covers(stream));
@@ -167,8 +169,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Sessions that last at most `ttl`, at most `max_per_tenant` of each tenant at once. They follow `cache`: a change of a
-    /// key or tenant there ends sessions that are no longer allowed.
+    /// Sessions that last at most `ttl`, at most `max_per_tenant` of each tenant at once. They follow `cache`: a change
+    /// of a key or tenant there ends sessions that are no longer allowed.
     pub fn new(cache: Arc<KeyCache>, clock: Arc<dyn Clock>, ttl: Duration, max_per_tenant: usize) -> Arc<Self> {
         let sessions = Arc::new(Self { cache, clock, ttl, max_per_tenant, open: Mutex::default() });
         let weak = Arc::downgrade(&sessions);

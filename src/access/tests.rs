@@ -52,7 +52,9 @@ fn case() -> impl Strategy<Value = Case> {
     let state = prop_oneof![
         8 => Just(KeyState::Active), 1 => Just(KeyState::Disabled), 1 => Just(KeyState::Revoked)
     ];
-    let view = prop_oneof![16 => Just(View::Current), 1 => Just(View::Verifying), 1 => Just(View::Loading), 1 => Just(View::Stale)];
+    let view = prop_oneof![
+        16 => Just(View::Current), 1 => Just(View::Verifying), 1 => Just(View::Loading), 1 => Just(View::Stale)
+    ];
     let key_type = prop_oneof![Just(KeyType::Ingestion), Just(KeyType::Query)];
     let action = prop_oneof![Just(Action::Ingest), Just(Action::Query), Just(Action::Inspect)];
     let stated = prop_oneof![

@@ -191,7 +191,8 @@ impl KeyCache {
         self.read().owner(digest).cloned()
     }
 
-    /// Puts a key in place of `known` although its revision is lower, because the document decides. Whether anything changed.
+    /// Puts a key in place of `known` although its revision is lower, because the document decides. Whether anything
+    /// changed.
     pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
         let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let changed = self.change(|table| table.restore_key(known, key));

@@ -109,8 +109,8 @@ impl Table {
         unchanged
     }
 
-    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Keys with the same digest are all refused
-    /// until one is left, because it is unknown which of them a credential means. Whether anything changed.
+    /// Puts a key in place of the one with its id, unless that is newer (`rev`). Keys with the same digest are all
+    /// refused until one is left, because it is unknown which of them a credential means. Whether anything changed.
     pub(super) fn put_key(&mut self, key: Arc<ApiKey>) -> bool {
         match self.key(&key.tenant, key.key_id) {
             Some(known) if known.rev > key.rev || **known == *key => false,

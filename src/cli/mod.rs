@@ -58,7 +58,8 @@ can see those.";
 
 /// The arguments of `keyloft`.
 #[derive(Debug, Parser)]
-#[command(name = "keyloft", version = VERSION, about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
+#[command(name = "keyloft", version = VERSION)]
+#[command(about = "An API-key keystore that lives in a bucket", long_about = ABOUT)]
 #[command(after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
@@ -92,8 +93,8 @@ enum Command {
     Store(store::StoreCommand),
 }
 
-/// The `keyloft` command: reads the arguments of this process, runs the command and reports a failure on standard error.
-/// A mistake in the arguments ends the process with exit code 2, `--help` and `--version` with 0.
+/// The `keyloft` command: reads the arguments of this process, runs the command and reports a failure on standard
+/// error. A mistake in the arguments ends the process with exit code 2, `--help` and `--version` with 0.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {

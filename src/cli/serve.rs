@@ -83,7 +83,8 @@ async fn serve(config: Config) -> Outcome {
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
     let end = stop.gracefully().await;
-    // Until then a revocation still ends the queries that run. Of what is left of the time, the node's leaving gets half.
+    // Until then a revocation still ends the queries that run. Of what is left of the time, the node's leaving gets
+    // half.
     let patience = end.saturating_duration_since(Instant::now()) / 2;
     match timeout_at(end, app.keystore.close(patience)).await {
         Ok(Ok(())) => {}

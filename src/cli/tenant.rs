@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::output::{self, Column};
 use super::when::seconds;
 use super::{ClientArgs, Outcome, key};
-use crate::cli::key::limits::LimitChanges;
+use crate::cli::key::settings::LimitChanges;
 use crate::key::{KeyType, Label, TenantId};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -105,7 +105,8 @@ impl LifetimeArgs {
 
 /// Changes of a tenant; settings without an option stay.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["default_key_lifetime", "max_key_lifetime"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true)
+    .args(["default_key_lifetime", "max_key_lifetime"]))]
 pub struct UpdateArgs {
     /// Its id
     #[arg(value_name = "TENANT", value_parser = TenantId::parse)]

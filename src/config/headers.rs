@@ -22,7 +22,8 @@ impl HeaderNames {
         let mut names = Vec::new();
         for name in parts(text) {
             let name = name.to_ascii_lowercase();
-            // Some proxies turn an underscore into a hyphen, so a client could set a header that only the proxy may set.
+            // Some proxies turn an underscore into a hyphen, so a client could set a header that only the proxy may
+            // set.
             let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if !is_name || !(1..=MAX_NAME_BYTES).contains(&name.len()) {
                 return Err(format!("must be names of headers: 1-{MAX_NAME_BYTES} of a-z, 0-9 and -"));

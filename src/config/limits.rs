@@ -21,8 +21,8 @@ pub struct LimitsConfig {
     pub requests: Option<Rate>,
     /// The Redis in which nodes count together; `None` when each node counts alone.
     pub redis: Option<RedisUrl>,
-    /// The certificates of the authorities that its TLS certificate may come from, in PEM; `None` for those of the operating
-    /// system.
+    /// The certificates of the authorities that its TLS certificate may come from, in PEM; `None` for those of the
+    /// operating system.
     pub redis_ca: Option<Vec<u8>>,
     /// How long a request waits for that Redis before its node decides alone.
     pub redis_timeout: Duration,

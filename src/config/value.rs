@@ -12,7 +12,8 @@ pub(super) const KIB: usize = 1 << 10;
 pub(super) const MIB: usize = 1 << 20;
 pub(super) const GIB: usize = 1 << 30;
 
-/// `250ms`, `30s`, `5m`, `90d`: a number needs its unit. Months and years have no fixed length, and `1M` is too near to `1m`.
+/// `250ms`, `30s`, `5m`, `90d`: a number needs its unit. Months and years have no fixed length, and `1M` is too near to
+/// `1m`.
 ///
 /// # Errors
 /// The rule that the text breaks.

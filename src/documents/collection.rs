@@ -97,13 +97,13 @@ impl<T: Document> Documents<T> {
         }
     }
 
-    /// Changes a document by compare-and-swap: reads it, applies `change`, writes the result, and repeats when another writer
-    /// was faster. `change` may be called several times, each time with the latest document. Its
+    /// Changes a document by compare-and-swap: reads it, applies `change`, writes the result, and repeats when another
+    /// writer was faster. `change` may be called several times, each time with the latest document. Its
     /// last answer is returned once the write is durable.
     ///
     /// # Errors
-    /// Those of `change`, which end the update; [`ErrorKind::Unavailable`] when the store does not answer or too many others
-    /// are writing; as for [`Documents::write`].
+    /// Those of `change`, which end the update; [`ErrorKind::Unavailable`] when the store does not answer or too many
+    /// others are writing; as for [`Documents::write`].
     pub async fn update<R>(
         &self,
         id: &T::Id,

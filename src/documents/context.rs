@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::key::{Actor, Attribution, RequestId};
 
-/// Who makes a change, in which request, from where and when. Every change of the keystore takes one, and records it in the
-/// document and in the change log.
+/// Who makes a change, in which request, from where and when. Every change of the keystore takes one, and records it in
+/// the document and in the change log.
 ///
 /// ```
 /// use keyloft::key::{Actor, Label};

@@ -135,8 +135,8 @@ impl App {
         self.keystore.sync().await
     }
 
-    /// Loads keys, tenants and streams, and retries with growing pauses until that succeeds: a node may start before its
-    /// store.
+    /// Loads keys, tenants and streams, and retries with growing pauses until that succeeds: a node may start before
+    /// its store.
     pub async fn hydrate(&self) {
         let start = Instant::now();
         let mut pause = Duration::from_millis(250);
@@ -183,8 +183,8 @@ impl App {
         }
     }
 
-    /// Follows the other nodes, removes idle limits and flushes usage, until dropped. Streams, limits and usage have loops
-    /// of their own, so polling never waits for them.
+    /// Follows the other nodes, removes idle limits and flushes usage, until dropped. Streams, limits and usage have
+    /// loops of their own, so polling never waits for them.
     pub async fn follow(&self) {
         tokio::join!(self.keystore.follow(), self.follow_streams(), self.limiter.keep_small(), self.usage.follow());
     }

@@ -13,7 +13,6 @@ use super::app::App;
 use super::client;
 use super::credential::AuthHeaders;
 use super::error::{Code, Problem};
-use super::usage::{Accepted, Presented};
 use crate::access::limits::{Cost, Limiter, Quotas, fields};
 use crate::access::{Action, Attempt, Decision, Denial, Facts, Permit, StatedTenant, decide, recognise};
 use crate::documents::RequestContext;
@@ -38,11 +37,55 @@ struct Inner {
     accepted: Cell<Accepted>,
 }
 
-/// Decides whether the key of a request allows `action` from the client's address. An unknown key is looked up once in the
-/// change log if another node may have just issued it. Takes nothing from any limit.
+/// What was accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accepted {
+    /// How many events.
+    pub events: u64,
+    /// The body they came in, in bytes as it was sent.
+    pub bytes: u64,
+}
+
+/// The key that a request was made with, once one was recognised: an extension of the request. There is one type for
+/// all actions, so that none is missed.
+#[derive(Debug)]
+pub(super) enum Presented {
+    /// The key allows what the request is about to do.
+    Authorized(Authorized),
+    /// It does not.
+    Denied {
+        /// The key.
+        key: Arc<ApiKey>,
+        /// Where the request comes from.
+        address: Option<IpAddr>,
+        /// Why not.
+        denial: Denial,
+    },
+}
+
+impl Presented {
+    /// The key.
+    pub(super) fn key(&self) -> &ApiKey {
+        match self {
+            Self::Authorized(authorized) => authorized.key(),
+            Self::Denied { key, .. } => key,
+        }
+    }
+
+    /// The key, if it is good for the request, be it from another network.
+    pub(super) fn good_key(&self) -> Option<&ApiKey> {
+        match self {
+            Self::Denied { denial, .. } if !matches!(denial, Denial::NetworkNotAllowed(_)) => None,
+            _ => Some(self.key()),
+        }
+    }
+}
+
+/// Decides whether the key of a request allows `action` from the client's address. An unknown key is looked up once in
+/// the change log if another node may have just issued it. Takes nothing from any limit.
 ///
-/// Needs `web::Data<Keystore>` in the application; `web::Data<Limiter>` enforces limits, `web::Data<TrustedProxies>` trusts
-/// proxies.
+/// Needs `web::Data<Keystore>` in the application; `web::Data<Limiter>` enforces limits, `web::Data<TrustedProxies>`
+/// trusts proxies.
 ///
 /// # Errors
 /// The [`Problem`] for the first reason against it, in the order of [`decide()`].
@@ -70,8 +113,8 @@ pub(super) async fn authorize_with(
 /// Why a request is not authorized.
 enum Refused {
     For(Problem),
-    /// The credential is unknown here and has not been looked up in the change log yet. The denial holds if that does not
-    /// find it either.
+    /// The credential is unknown here and has not been looked up in the change log yet. The denial holds if that does
+    /// not find it either.
     Unseen(Digest, Denial),
 }
 

@@ -65,8 +65,8 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(values.ok()?.join(","))
 }
 
-/// The first hop from the right that is no trusted proxy. An unreadable hop ends the search, because hops left of it may
-/// be forged.
+/// The first hop from the right that is no trusted proxy. An unreadable hop ends the search, because hops left of it
+/// may be forged.
 fn client(hops: impl Iterator<Item = Option<IpAddr>>, proxies: &TrustedProxies) -> Option<IpAddr> {
     hops.take(MAX_HOPS).map_while(|hop| hop).find(|hop| !proxies.trust(*hop))
 }

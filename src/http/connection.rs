@@ -12,8 +12,8 @@ use actix_web::HttpRequest;
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a client that has closed its sending side counts as present while nothing is sent to it. The kernel does not
-/// report whether such a client has closed its receiving side too.
+/// How long a client that has closed its sending side counts as present while nothing is sent to it. The kernel does
+/// not report whether such a client has closed its receiving side too.
 pub const HANG_UP_GRACE: Duration = Duration::from_secs(2);
 
 /// A stream that records the state of its connection for requests.
@@ -35,8 +35,8 @@ pub(super) struct Connection {
     full: Cell<bool>,
 }
 
-/// Waits until the client has hung up: it has closed its sending side, and nothing was sent to it for [`HANG_UP_GRACE`].
-/// Never returns where the server does not record its connections.
+/// Waits until the client has hung up: it has closed its sending side, and nothing was sent to it for
+/// [`HANG_UP_GRACE`]. Never returns where the server does not record its connections.
 pub(super) fn hung_up(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     async move {

@@ -41,8 +41,8 @@ impl ApiKeyHeaders {
     }
 }
 
-/// The headers of a request that authenticate it, found in one pass: comparing the few there are is cheaper than hashing
-/// each name.
+/// The headers of a request that authenticate it, found in one pass: comparing the few there are is cheaper than
+/// hashing each name.
 #[derive(Debug, Default)]
 pub struct AuthHeaders<'a> {
     /// All headers that carry an API key count as one: two of them are one repeated.

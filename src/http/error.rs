@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
 
 const NOT_VALID: &str = "The API key is not valid.";
-/// The refusal that anybody can cause most often is not rendered each time.
+/// The refusal of an unknown key is rendered once: clients without a credential can cause it most often.
 const INVALID_API_KEY: &str = concat!(
     r#"{"type":"urn:keyloft:problem:invalid_api_key","title":"Invalid API key","status":401,"#,
     r#""detail":"The API key is not valid.","code":"invalid_api_key"}"#
@@ -102,7 +102,7 @@ impl Code {
             Self::DuplicateKeyName => ("duplicate_key_name", StatusCode::CONFLICT, "Duplicate key name"),
             Self::DuplicateApiKey => ("duplicate_api_key", StatusCode::CONFLICT, "Duplicate API key"),
             Self::TooManySecrets => ("too_many_secrets", StatusCode::CONFLICT, "Too many secrets"),
-            // A shipper drops what a 400 or 403 refuses, and keeps what a 429 puts off until somebody has made room.
+            // A shipper drops what a 400 or 403 refuses, and keeps what a 429 puts off until there is room.
             Self::TooManyStreams => ("too_many_streams", StatusCode::TOO_MANY_REQUESTS, "Too many streams"),
             Self::DuplicateTenant => ("duplicate_tenant", StatusCode::CONFLICT, "Duplicate tenant"),
             Self::TenantDeleted => ("tenant_deleted", StatusCode::GONE, "Tenant deleted"),

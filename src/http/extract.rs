@@ -81,8 +81,8 @@ fn unprepared(how_to_fix: &str) -> Problem {
     Problem::new(Code::Internal, "The server is not set up.")
 }
 
-/// A JSON body of at most [`MAX_JSON_BYTES`]. A refusal names the line but repeats no value: it may be a key pasted into the
-/// wrong field.
+/// A JSON body of at most [`MAX_JSON_BYTES`]. A refusal names the line but repeats no value: it may be a key pasted
+/// into the wrong field.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 

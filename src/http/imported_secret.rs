@@ -46,8 +46,8 @@ impl<'de> Deserialize<'de> for HintText {
 /// The secret that `apiKey`, or `digest` with an optional `hint`, imports; `None` when the server is to generate one.
 ///
 /// # Errors
-/// 400 when both are there, when the API key breaks the rules of [`own::judge`], or when it is the admin token. A digest
-/// cannot be checked for how easily its secret is guessed.
+/// 400 when both are there, when the API key breaks the rules of [`own::judge`], or when it is the admin token. A
+/// digest cannot be checked for how easily its secret is guessed.
 pub fn imported_secret(
     app: &App,
     key_type: KeyType,

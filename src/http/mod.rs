@@ -4,15 +4,14 @@
 //! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`]: from headers to the proof of a right.
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
-//! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the type of a body.
-//!    `accept`: content negotiation.  `if_match`, `query_string`: the header field, and parameters.
+//! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the types of a body and of its
+//!    answer.  `if_match`, `query_string`: the header field, and parameters.
 //!    [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
 //!    [`receive`]: a body of events, within its memory.
 //! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that are not read.
-//! 7. [`body`]: the body that holds a session.  [`usage`]: which key did what.
+//! 7. [`body`]: the body that holds a session.
 //! 8. [`error`]: the one map from errors to answers.
 
-mod accept;
 pub(crate) mod app;
 pub(crate) mod authorize;
 pub(crate) mod body;
@@ -32,7 +31,6 @@ pub(crate) mod routes;
 pub(crate) mod server;
 mod settings;
 pub(crate) mod unread;
-pub(crate) mod usage;
 
 use actix_web::web;
 
@@ -48,8 +46,7 @@ use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Permission, Route, RouteAuth};
 use routes::{
-    apply, bulk, changes, firehose, health, ingest, keys, metrics, nodes, rotation, sessions, stream_settings, streams,
-    sync, tenants, unreadable, verify, whoami,
+    apply, bulk, firehose, health, ingest, keys, platform, rotation, sessions, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -61,42 +58,42 @@ pub fn routes() -> Vec<Route> {
         EndSessions, ManageKeys, ManageTenants, ReadPlatform, ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
-        route("GET",    "/api/v1/liveness",                              Public,                 health::liveness),
-        route("GET",    "/api/v1/readiness",                             Public,                 health::readiness),
-        route("GET",    "/metrics",                                      Public,                 metrics::show),
+        route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
+        route("GET",    "/api/v1/readiness",                           Public,                 health::readiness),
+        route("GET",    "/metrics",                                    Public,                 health::metrics),
 
-        route("POST",   "/api/v1/ingest",                                Key(Action::Ingest),    ingest::by_header),
-        route("GET",    "/api/v1/logstream",                             Key(Action::Query),     streams::list),
+        route("POST",   "/api/v1/ingest",                              Key(Action::Ingest),    ingest::by_header),
+        route("GET",    "/api/v1/logstream",                           Key(Action::Query),     streams::list),
         #[cfg(feature = "query")]
-        route("POST",   "/api/v1/query",                                 InSession(Action::Query), routes::query::run),
-        route("GET",    "/api/v1/whoami",                                Key(Action::Inspect),   whoami::show),
+        route("POST",   "/api/v1/query",                               InSession(Action::Query), routes::query::run),
+        route("GET",    "/api/v1/whoami",                              Key(Action::Inspect),   whoami::show),
         // Last of the data plane: paths with parameters are tried one after the other, each with a regular expression.
-        route("POST",   "/api/v1/logstream/{stream}",                    Key(Action::Ingest),    ingest::by_path),
-        route("POST",   "/api/v1/firehose/{stream}",                     FirehoseKey(Action::Ingest), firehose::deliver),
+        route("POST",   "/api/v1/logstream/{stream}",                  Key(Action::Ingest),    ingest::by_path),
+        route("POST",   "/api/v1/firehose/{stream}",                   FirehoseKey(Action::Ingest), firehose::deliver),
 
-        route("POST",   "/api/v1/tenants",                               Admin(ManageTenants),   tenants::create),
-        route("GET",    "/api/v1/tenants",                               Admin(ReadTenants),     tenants::list),
-        route("GET",    "/api/v1/tenants/{tenant}",                      Admin(ReadTenants),     tenants::show),
-        route("PATCH",  "/api/v1/tenants/{tenant}",                      Admin(ManageTenants),   tenants::update),
-        route("DELETE", "/api/v1/tenants/{tenant}",                      Admin(ManageTenants),   tenants::delete),
-        route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}",   Admin(ReadTenants),     stream_settings::show),
-        route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",   Admin(ManageTenants),   stream_settings::update),
-        route("POST",   "/api/v1/tenants/{tenant}/apikeys",              Admin(ManageKeys),      keys::issue),
-        route("GET",    "/api/v1/tenants/{tenant}/apikeys",              Admin(ReadTenants),     keys::list),
+        route("POST",   "/api/v1/tenants",                             Admin(ManageTenants),   tenants::create),
+        route("GET",    "/api/v1/tenants",                             Admin(ReadTenants),     tenants::list),
+        route("GET",    "/api/v1/tenants/{tenant}",                    Admin(ReadTenants),     tenants::show),
+        route("PATCH",  "/api/v1/tenants/{tenant}",                    Admin(ManageTenants),   tenants::update),
+        route("DELETE", "/api/v1/tenants/{tenant}",                    Admin(ManageTenants),   tenants::delete),
+        route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ReadTenants),     streams::show),
+        route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::update),
+        route("POST",   "/api/v1/tenants/{tenant}/apikeys",            Admin(ManageKeys),      keys::issue),
+        route("GET",    "/api/v1/tenants/{tenant}/apikeys",            Admin(ReadTenants),     keys::list),
         // Before `{id}`, which would match these paths too.
-        route("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",        Admin(ManageKeys),      apply::run),
-        route("POST",   "/api/v1/tenants/{tenant}/apikeys/bulk",         Admin(ManageKeys),      bulk::run),
-        route("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",         Admin(ReadTenants),     keys::show),
-        route("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",         Admin(ManageKeys),      keys::update),
-        route("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",         Admin(ManageKeys),      keys::revoke),
+        route("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",      Admin(ManageKeys),      apply::run),
+        route("POST",   "/api/v1/tenants/{tenant}/apikeys/bulk",       Admin(ManageKeys),      bulk::run),
+        route("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ReadTenants),     keys::show),
+        route("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::update),
+        route("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::revoke),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",  Admin(ManageKeys),      rotation::rotate),
-        route("POST",   "/api/v1/apikeys/verify",                        Admin(VerifyKeys),      verify::judge),
-        route("GET",    "/api/v1/sessions",                              Admin(ReadSessions),    sessions::list),
-        route("DELETE", "/api/v1/sessions/{id}",                         Admin(EndSessions),     sessions::end),
-        route("GET",    "/api/v1/unreadable",                            Admin(ReadPlatform),    unreadable::list),
-        route("GET",    "/api/v1/nodes",                                 Admin(ReadPlatform),    nodes::list),
-        route("GET",    "/api/v1/changes/{seq}",                         Admin(ReadPlatform),    changes::show),
-        route("POST",   "/api/v1/sync",                                  Admin(Sync),            sync::run),
+        route("POST",   "/api/v1/apikeys/verify",                      Admin(VerifyKeys),      verify::judge),
+        route("GET",    "/api/v1/sessions",                            Admin(ReadSessions),    sessions::list),
+        route("DELETE", "/api/v1/sessions/{id}",                       Admin(EndSessions),     sessions::end),
+        route("GET",    "/api/v1/unreadable",                          Admin(ReadPlatform),    platform::unreadable),
+        route("GET",    "/api/v1/nodes",                               Admin(ReadPlatform),    platform::nodes),
+        route("GET",    "/api/v1/changes/{seq}",                       Admin(ReadPlatform),    platform::change),
+        route("POST",   "/api/v1/sync",                                Admin(Sync),            platform::reconcile),
     ])
 }
 

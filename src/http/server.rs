@@ -179,9 +179,9 @@ fn api_key_headers(config: &HttpConfig) -> io::Result<ApiKeyHeaders> {
     names.map(ApiKeyHeaders::new).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122). And a
-/// client that stops reading would keep its connection for ever, however long its query has been over: actix has no bound
-/// for that, so the kernel is given one (`TCP_USER_TIMEOUT`, which also counts while a closed window is probed).
+/// An answer of several parts would wait for the client to acknowledge the first, up to 40 ms (RFC 896, RFC 1122). And
+/// a client that stops reading would keep its connection for ever, however long its query has been over: actix has no
+/// bound for that, so the kernel is given one (`TCP_USER_TIMEOUT`, which also counts while a closed window is probed).
 fn set_up(stream: &TcpStream, stall: Duration) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("a connection sends in large parts: {error}");

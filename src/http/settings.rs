@@ -1,7 +1,7 @@
 //! The settings of a key in the bodies of requests.
 
-/// The body of a request that holds all settings of a key, each with its default when it is absent, besides fields of its
-/// own. Not by `serde(flatten)`: a body must refuse fields that it does not know.
+/// The body of a request that holds all settings of a key, each with its default when it is absent, besides fields of
+/// its own. Not by `serde(flatten)`: a body must refuse fields that it does not know.
 macro_rules! with_settings {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($own:tt)* }) => {
         $(#[$meta])*
@@ -38,8 +38,8 @@ macro_rules! with_settings {
 }
 pub(crate) use with_settings;
 
-/// The body of a request that changes settings of a key: one that is absent stays, `null` gives it its default, but for the
-/// streams, where that would open all of them.
+/// The body of a request that changes settings of a key: one that is absent stays, `null` gives it its default, but for
+/// the streams, where that would open all of them.
 macro_rules! with_settings_patch {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($own:tt)* }) => {
         $(#[$meta])*

@@ -1,6 +1,6 @@
-//! Bodies that are not read. After an answer that comes before the end of its request's body, little more of the body is
-//! read, and then the connection ends. It must not end at once: a client that is still sending would see a reset and might
-//! never read the answer.
+//! Bodies that are not read. After an answer that comes before the end of its request's body, little more of the body
+//! is read, and then the connection ends. It must not end at once: a client that is still sending would see a reset and
+//! might never read the answer.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -108,8 +108,8 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// An answer that is complete for its client, and lasts a little longer for the connection. actix closes a connection when
-/// an answer ends and the body of its request is still held.
+/// An answer that is complete for its client, and lasts a little longer for the connection. actix closes a connection
+/// when an answer ends and the body of its request is still held.
 struct Lingering {
     answer: Option<BoxBody>,
     body: RequestBody,

@@ -1,7 +1,7 @@
 //! The requests of a stream share objects: a queue for each stream that is busy, and a task that empties it.
 //!
-//! **Invariant**: a stream has a queue exactly as long as a task runs for it. Both the end of the task and the arrival of
-//! a request are decided under one lock, so no request is left behind in a queue that nobody empties.
+//! **Invariant**: a stream has a queue exactly as long as a task runs for it. Both the end of the task and the arrival
+//! of a request are decided under one lock, so no request is left behind in a queue without a task.
 //! **Invariant**: all rows of an object arrived in the minute that its name states.
 
 use std::collections::{HashMap, VecDeque};
@@ -193,8 +193,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Widens the stream once for the whole batch, writes one object, and answers every request. A request that does not
-    /// fit the stream is refused alone.
+    /// Widens the stream once for the whole batch, writes one object, and answers every request. A request that does
+    /// not fit the stream is refused alone.
     async fn commit(&self, (tenant, stream): Destination, batch: Vec<QueuedRequest>) {
         let fields: Vec<&[Field]> = batch.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
         let (schema, conflicts) = match self.catalog.widen_by_all(&tenant, &stream, &fields).await {

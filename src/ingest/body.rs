@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use bytes::Bytes;
 
 use super::budget::Reservation;
-use super::contents::Form;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The largest window a zstd frame may ask for: 8 MiB, as RFC 9659 rules for HTTP.
@@ -24,19 +23,8 @@ pub enum ContentEncoding {
     Zstd,
 }
 
-/// A body of events as it came.
-#[derive(Debug, Clone)]
-pub struct Upload {
-    /// How it is compressed.
-    pub encoding: ContentEncoding,
-    /// What it is.
-    pub form: Form,
-    /// Its bytes.
-    pub body: Bytes,
-}
-
-/// The decompressed body. It never exceeds `max_bytes` by more than a small buffer, also when the compressed form claims
-/// less, and is added to `memory` first.
+/// The decompressed body. It never exceeds `max_bytes` by more than a small buffer, also when the compressed form
+/// claims less, and is added to `memory` first.
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] when it is larger than `max_bytes`, [`ErrorKind::Invalid`] when it is broken or cut short,

@@ -1,8 +1,8 @@
 //! How many bytes of requests may be in memory at once.
 //!
-//! A request waits at the start, when it has nothing. What decoders make of it later may exceed the budget by a quarter, all
-//! together; beyond that, one request at a time goes on, and the others wait for their turn. Newcomers wait until what
-//! was taken beyond the budget is given back.
+//! A request waits at the start, when it has nothing. What decoders make of it later may exceed the budget by a
+//! quarter, all together; beyond that, one request at a time goes on, and the others wait for their turn. Newcomers
+//! wait until what was taken beyond the budget is given back.
 //!
 //! **Invariant**: requests do not wait for each other's memory. The request whose turn it is does not wait.
 //! **Invariant**: memory counts before it is used: no more is in use than five quarters of the budget and one request.
@@ -177,8 +177,8 @@ impl Drop for Reservation {
 }
 
 impl Shared {
-    /// Takes `bytes`, if need be from beyond the budget: a quarter of it, or as many as it takes when there is `no_bound`.
-    /// Whether they were taken.
+    /// Takes `bytes`, if need be from beyond the budget: a quarter of it, or as many as it takes when there is
+    /// `no_bound`. Whether they were taken.
     fn overdraw(&self, bytes: usize, no_bound: bool) -> bool {
         let mut overdrawn = self.overdrawn.lock();
         let from_budget = self.free.forget_permits(bytes);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::body::{ContentEncoding, Upload, inflate};
+use super::body::{ContentEncoding, inflate};
 use super::budget::Reservation;
 use super::decode::{Batch, CommonFields, Decoded, Framing, Places, Rejected, Sorted, Text, decode, sort};
 use super::firehose::Delivery;
@@ -30,6 +30,17 @@ pub enum Form {
         /// The common attributes.
         common: CommonFields,
     },
+}
+
+/// A body of events as it came.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// How it is compressed.
+    pub encoding: ContentEncoding,
+    /// What it is.
+    pub form: Form,
+    /// Its bytes.
+    pub body: Bytes,
 }
 
 /// A body that is to be read.

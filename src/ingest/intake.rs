@@ -107,8 +107,8 @@ impl SetAside {
 
 /// Takes in events. Cheap to clone; all clones share their queues and bounds.
 ///
-/// Requests for one stream that arrive within a short window and one minute, or while the batch before is being written,
-/// share one object.
+/// Requests for one stream that arrive within a short window and one minute, or while the batch before is being
+/// written, share one object.
 #[derive(Debug, Clone)]
 pub struct Ingest(Arc<Shared>);
 
@@ -157,8 +157,8 @@ impl Ingest {
         Ok(self.store(origin, stream, unstored).await?.accepted)
     }
 
-    /// Reserves memory for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it before
-    /// the body is read, and never hold more of the body than is reserved.
+    /// Reserves memory for a body of `stated_bytes`, or for the largest one when its length is not stated. Call it
+    /// before the body is read, and never hold more of the body than is reserved.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] as for [`Ingest::accept`].
@@ -228,8 +228,8 @@ impl Ingest {
     ///
     /// # Errors
     /// Those of [`Ingest::accept`] that concern the stream or the store. Nothing is stored then, but for
-    /// [`ErrorKind::Unavailable`]: when the store ceased to answer in the middle, events may be stored already that were
-    /// to be set aside.
+    /// [`ErrorKind::Unavailable`]: when the store ceased to answer in the middle, events may be stored already that
+    /// were to be set aside.
     pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<Stored> {
         let Unstored { events: Events { batch, places, aside }, reservation, arrived_at } = unstored;
         let Some(aside) = aside else {
@@ -239,7 +239,8 @@ impl Ingest {
         let (batch, rejected, mut reservation) = self.fit(&origin.tenant, stream, batch, aside, reservation).await?;
         let set_aside = SetAside { faults: rejected.faults().clone(), samples: rejected.samples().to_vec() };
         if set_aside.count() > 0 {
-            // First, because a client that gets no answer sends all of it again: better twice here than in its own stream.
+            // First, because a client that gets no answer sends all of it again: better twice here than in its own
+            // stream.
             let rows = rejected.into_batch(stream.as_str());
             let part = reservation.split(rows.memory_bytes());
             let quarantine = StreamName::parse(REJECTED)
@@ -250,8 +251,9 @@ impl Ingest {
         Ok(Stored { accepted, set_aside: Some(set_aside) })
     }
 
-    /// Widens the stream by the events that it is to hold. Those that it cannot hold, because another request has given a
-    /// field another type meanwhile, are set aside too. Afterwards the stream holds the batch for good: it only widens.
+    /// Widens the stream by the events that it is to hold. Those that it cannot hold, because another request has given
+    /// a field another type meanwhile, are set aside too. Afterwards the stream holds the batch for good: it only
+    /// widens.
     async fn fit(
         &self,
         tenant: &TenantId,
@@ -307,8 +309,8 @@ impl Ingest {
         SystemWriter::sharing(self.0.writer.clone())
     }
 
-    /// From now on no request is taken in; returns when all that were are durable or refused, and answered. A store that
-    /// hangs makes this wait for long: give it a deadline.
+    /// From now on no request is taken in; returns when all that were are durable or refused, and answered. A store
+    /// that hangs makes this wait for long: give it a deadline.
     pub async fn drain(&self) {
         self.0.closing.cancel();
         self.0.budget.until_unused().await;

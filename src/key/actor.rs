@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::id::{InvalidId, Label, textual};
+use super::id::{InvalidId, textual};
+use super::name::Label;
 
 /// Who makes a change. Written as one word in documents, the change log and answers.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -16,8 +17,8 @@ pub enum Actor {
     AdminToken,
     /// Keyloft itself, for maintenance: `system`.
     System,
-    /// Known only by name: a program that embeds Keyloft, a command without a server, or the name in a file that was written
-    /// by hand.
+    /// Known only by name: a program that embeds Keyloft, a command without a server, or the name in a file that was
+    /// written by hand.
     Named(Label),
 }
 

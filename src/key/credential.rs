@@ -1,6 +1,6 @@
 //! Reading a presented API key: a ladder of cheap checks with named errors, so that garbage costs neither a hash nor a
-//! lookup. It is `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more; or an imported secret,
-//! whose length and alphabet alone can be checked.
+//! lookup. It is `kl_ing_` or `kl_qry_`, 43 base62 characters, and the CRC32 of all that in 6 more; or an imported
+//! secret, whose length and alphabet alone can be checked.
 
 use std::fmt;
 

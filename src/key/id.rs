@@ -1,4 +1,4 @@
-//! Ids and names. Each is parsed once, at the edge; a value of a type keeps the rules that the type lists.
+//! Ids. Each is parsed once, at the edge; a value of a type keeps the rules that the type lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::digest::Digest;
-
-/// Why a text is not a valid name. The message states the rule, never the text.
+/// Why a text is not a valid id or name. The message states the rule, never the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}")]
 pub struct InvalidId {
@@ -103,35 +101,6 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// The name of a key: 1-128 characters, none of them a control character. Given once, unique among the live keys of
-/// its tenant.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyName(Box<str>);
-
-impl KeyName {
-    /// The longest name, in characters.
-    pub const MAX_CHARS: usize = 128;
-
-    /// Reads a key name.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when the text breaks a rule listed on the type.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("a key name", "1-128 characters without control characters");
-        if is_printable(text) { Ok(Self(text.into())) } else { Err(RULE) }
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// What the claims on the name are filed under.
-    pub fn hash(&self) -> NameHash {
-        NameHash(Digest::of(self.as_str()).hex()[..NameHash::DIGITS].into())
-    }
-}
-
 /// The id of a node: a UUID, made anew at every start.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Uuid);
@@ -160,60 +129,12 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// What the claims on a key name are filed under: the first 32 hexadecimal digits of the SHA-256 of the name, so that any
-/// name is a safe path segment.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct NameHash(Box<str>);
-
-impl NameHash {
-    const DIGITS: usize = 32;
-
-    /// Reads the hash as it stands in an object name.
-    ///
-    /// # Errors
-    /// [`InvalidId`] for any other text.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if text.len() == Self::DIGITS && text.bytes().all(hex) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId::new("the hash of a name", "32 hexadecimal digits in lower case"))
-        }
-    }
-}
-
-/// A short free text an operator attaches to a key (its source, its trust level, who made it): 1-128 characters, none
-/// of them a control character.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label(Box<str>);
-
-impl Label {
-    /// Reads a label.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when the text breaks a rule listed on the type.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("a label", "1-128 characters without control characters");
-        if is_printable(text) { Ok(Self(text.into())) } else { Err(RULE) }
-    }
-
-    /// The label as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// `[a-z0-9][a-z0-9_-]{0,62}`, the rule that tenants and streams share.
 pub(crate) fn is_segment(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())
         && (bytes[0].is_ascii_lowercase() || bytes[0].is_ascii_digit())
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
-}
-
-fn is_printable(text: &str) -> bool {
-    let characters = text.chars().take(129).count();
-    (1..=128).contains(&characters) && !text.chars().any(char::is_control)
 }
 
 /// Text in, text out: display, debug, `FromStr` and serde of a name type, all through its `parse`.
@@ -256,8 +177,8 @@ macro_rules! display_inner {
 }
 pub(crate) use display_inner;
 
-display_inner!(TenantId, KeyName, NameHash, Label);
-textual!(TenantId, KeyId, KeyName, NameHash, NodeId, Label);
+display_inner!(TenantId);
+textual!(TenantId, KeyId, NodeId);
 
 #[cfg(test)]
 mod tests {
@@ -279,14 +200,5 @@ mod tests {
         assert_eq!(KeyId::parse(&id.to_string()), Ok(id));
         assert!(KeyId::parse(&id.to_string().to_uppercase()).is_err());
         assert!(KeyId::parse(&id.to_string().replace('-', "")).is_err());
-    }
-
-    #[test]
-    fn a_name_is_counted_in_characters_and_holds_no_control_character() {
-        assert!(KeyName::parse(&"ü".repeat(128)).is_ok());
-        assert!(KeyName::parse(&"ü".repeat(129)).is_err());
-        for bad in ["", "a\nb", "\u{7f}", "\u{85}"] {
-            assert!(KeyName::parse(bad).is_err());
-        }
     }
 }

@@ -57,8 +57,8 @@ impl Networks {
     }
 }
 
-/// One network; a plain address is a network of one. `None` for anything else: `10.0.0.1/8` is a mistake. An IPv4-mapped
-/// IPv6 network (RFC 4291, section 2.5.5.2) counts as IPv4.
+/// One network; a plain address is a network of one. `None` for anything else: `10.0.0.1/8` is a mistake. An
+/// IPv4-mapped IPv6 network (RFC 4291, section 2.5.5.2) counts as IPv4.
 fn network(text: &str) -> Option<IpNet> {
     const MAPPED_BITS: u8 = 96;
     let (address, bits) = match text.split_once('/') {

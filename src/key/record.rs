@@ -1,14 +1,11 @@
 //! A key as the keystore knows it: everything but the secret.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
 
 use super::{
     Actor, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, OlderSecrets, SettingsPatch, StreamName,
-    StreamPattern, Streams, TenantId,
+    TenantId,
 };
-use crate::key::InvalidId;
 
 /// A key: who it belongs to, what it may do, until when. Laid out to be small, because every node holds them all.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,8 +105,8 @@ impl NewKey {
         Self { name, key_type, settings: KeySettings::default(), expires_at: None }
     }
 
-    /// The key that this becomes: active, with a fresh id, revision 1. The keystore adds who issued it, the dates, and the
-    /// expiry that the tenant sets when the request sets none.
+    /// The key that this becomes: active, with a fresh id, revision 1. The keystore adds who issued it, the dates, and
+    /// the expiry that the tenant sets when the request sets none.
     pub fn into_key(self, tenant: TenantId, digest: Digest, hint: Hint) -> ApiKey {
         ApiKey {
             tenant,
@@ -165,56 +162,6 @@ impl KeyPatch {
 impl From<SettingsPatch> for KeyPatch {
     fn from(settings: SettingsPatch) -> Self {
         Self { settings, ..Self::default() }
-    }
-}
-
-/// A JSON object of the operator's own, at most 4 KiB when written compactly.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metadata(Option<Box<Map<String, Value>>>);
-
-impl Metadata {
-    /// The largest accepted size, in bytes of compact JSON.
-    pub const MAX_BYTES: usize = 4096;
-}
-
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().flat_map(|map| map.iter()))
-    }
-}
-
-impl TryFrom<Map<String, Value>> for Metadata {
-    type Error = InvalidId;
-
-    /// # Errors
-    /// [`InvalidId`] above [`Metadata::MAX_BYTES`].
-    fn try_from(map: Map<String, Value>) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("metadata", "a JSON object of at most 4 KiB");
-        if map.is_empty() {
-            return Ok(Self(None));
-        }
-        let bytes = serde_json::to_vec(&map).map_err(|_| RULE)?.len();
-        if bytes <= Self::MAX_BYTES { Ok(Self(Some(Box::new(map)))) } else { Err(RULE) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Map::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Shorthand for the patterns of a key: every pattern must parse.
-impl std::str::FromStr for Streams {
-    type Err = InvalidId;
-
-    /// Reads comma-separated patterns.
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        text.split(',')
-            .filter(|piece| !piece.trim().is_empty())
-            .map(|piece| StreamPattern::parse(piece.trim()))
-            .collect::<Result<Vec<_>, _>>()?
-            .try_into()
     }
 }
 

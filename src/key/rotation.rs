@@ -1,49 +1,8 @@
-//! The older secrets of a key: after a rotation, the old secret keeps working until its overlap ends.
+//! Rotation: a key gets a new secret, and its old one keeps working until the overlap ends.
 
 use chrono::{DateTime, Utc};
 
-use super::{ApiKey, Digest, Hint, InvalidId};
-
-/// A secret that was rotated away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OlderSecret {
-    /// The digest of the secret.
-    pub digest: Digest,
-    /// Its last characters.
-    pub hint: Hint,
-    /// The first instant at which it no longer works.
-    pub until: DateTime<Utc>,
-}
-
-/// The secrets that were rotated away and may still work, the latest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OlderSecrets(Box<[OlderSecret]>);
-
-impl OlderSecrets {
-    /// How many secrets of one key may overlap its current one.
-    pub const MAX: usize = 4;
-
-    /// The secrets.
-    pub fn iter(&self) -> impl Iterator<Item = &OlderSecret> {
-        self.0.iter()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl TryFrom<Vec<OlderSecret>> for OlderSecrets {
-    type Error = InvalidId;
-
-    /// # Errors
-    /// [`InvalidId`] when there are more than [`OlderSecrets::MAX`].
-    fn try_from(older: Vec<OlderSecret>) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("olderSecrets", "at most 4 secrets");
-        if older.len() <= Self::MAX { Ok(Self(older.into())) } else { Err(RULE) }
-    }
-}
+use super::{ApiKey, Digest, Hint, OlderSecret};
 
 /// Four secrets overlap the current one already: wait until the first of them ends, or end them with an overlap of 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,11 +12,11 @@ impl TryFrom<Vec<OlderSecret>> for OlderSecrets {
 pub struct TooManySecrets;
 
 impl ApiKey {
-    /// Gives the key a new secret. The current one works until `until`, and older ones no longer than that; secrets that no
-    /// longer work at `now` are removed.
+    /// Gives the key a new secret. The current one works until `until`, and older ones no longer than that; secrets
+    /// that no longer work at `now` are removed.
     ///
     /// # Errors
-    /// [`TooManySecrets`] when more than [`OlderSecrets::MAX`] would overlap.
+    /// [`TooManySecrets`] when more than [`super::OlderSecrets::MAX`] would overlap.
     pub fn rotate(
         &mut self,
         digest: Digest,
@@ -81,8 +40,8 @@ impl ApiKey {
         std::iter::once(&self.digest).chain(self.older.iter().map(|older| &older.digest))
     }
 
-    /// When `digest` stops being accepted, unless the key is changed; `None` is never. A digest of another secret is already
-    /// expired.
+    /// When `digest` stops being accepted, unless the key is changed; `None` is never. A digest of another secret is
+    /// already expired.
     pub fn secret_until(&self, digest: &Digest) -> Option<DateTime<Utc>> {
         let of_secret = match self.older_until(digest) {
             None if self.digest.verify(digest) => None,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -132,6 +133,47 @@ impl<'de> Deserialize<'de> for Hint {
 impl fmt::Debug for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hint({})", self.as_str())
+    }
+}
+
+/// A secret that was rotated away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OlderSecret {
+    /// The digest of the secret.
+    pub digest: Digest,
+    /// Its last characters.
+    pub hint: Hint,
+    /// The first instant at which it no longer works.
+    pub until: DateTime<Utc>,
+}
+
+/// The secrets that were rotated away and may still work, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OlderSecrets(Box<[OlderSecret]>);
+
+impl OlderSecrets {
+    /// How many secrets of one key may overlap its current one.
+    pub const MAX: usize = 4;
+
+    /// The secrets.
+    pub fn iter(&self) -> impl Iterator<Item = &OlderSecret> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TryFrom<Vec<OlderSecret>> for OlderSecrets {
+    type Error = InvalidId;
+
+    /// # Errors
+    /// [`InvalidId`] when there are more than [`OlderSecrets::MAX`].
+    fn try_from(older: Vec<OlderSecret>) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("olderSecrets", "at most 4 secrets");
+        if older.len() <= Self::MAX { Ok(Self(older.into())) } else { Err(RULE) }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The settings of a key besides its name, type and secret. A new setting is added here and to the request bodies in
-//! `http/settings.rs`: records, documents, snapshots and answers carry all of them, and the compiler names each place that
-//! forgets one.
+//! `http/settings.rs`: records, documents, snapshots and answers carry all of them, and the compiler names each place
+//! that forgets one.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
-use super::{KeyLimits, Label, Metadata, Networks, Streams};
+use super::{InvalidId, KeyLimits, Label, Networks, Streams};
 
 /// The settings of a key. Documents and answers hold all of them, flattened.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -142,6 +143,42 @@ impl<'de> Deserialize<'de> for TrustLevel {
     /// Reads a label; `null` is the standard.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::<Label>::deserialize(deserializer)?.map(Self::from).unwrap_or_default())
+    }
+}
+
+/// A JSON object of the operator's own, at most 4 KiB when written compactly.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metadata(Option<Box<Map<String, Value>>>);
+
+impl Metadata {
+    /// The largest accepted size, in bytes of compact JSON.
+    pub const MAX_BYTES: usize = 4096;
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().flat_map(|map| map.iter()))
+    }
+}
+
+impl TryFrom<Map<String, Value>> for Metadata {
+    type Error = InvalidId;
+
+    /// # Errors
+    /// [`InvalidId`] above [`Metadata::MAX_BYTES`].
+    fn try_from(map: Map<String, Value>) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("metadata", "a JSON object of at most 4 KiB");
+        if map.is_empty() {
+            return Ok(Self(None));
+        }
+        let bytes = serde_json::to_vec(&map).map_err(|_| RULE)?.len();
+        if bytes <= Self::MAX_BYTES { Ok(Self(Some(Box::new(map)))) } else { Err(RULE) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
 

@@ -153,6 +153,20 @@ impl<'de> Deserialize<'de> for Streams {
     }
 }
 
+/// Shorthand for the patterns of a key: every pattern must parse.
+impl FromStr for Streams {
+    type Err = InvalidId;
+
+    /// Reads comma-separated patterns.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.split(',')
+            .filter(|piece| !piece.trim().is_empty())
+            .map(|piece| StreamPattern::parse(piece.trim()))
+            .collect::<Result<Vec<_>, _>>()?
+            .try_into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -60,8 +60,8 @@ pub enum WrongEnd {
 pub struct DefaultAboveMax;
 
 impl Lifetimes {
-    /// Resolves a requested expiry at `now`: `None` when the request sets none, `Some(None)` for never. A maximum without a
-    /// default is also the default.
+    /// Resolves a requested expiry at `now`: `None` when the request sets none, `Some(None)` for never. A maximum
+    /// without a default is also the default.
     ///
     /// # Errors
     /// [`WrongEnd`] when the expiry is refused.

@@ -10,8 +10,8 @@ use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, TenantId};
 
-/// After so many changes in a row that the store did not answer, no other step is taken: what is left waits for the next
-/// run.
+/// After so many changes in a row that the store did not answer, no other step is taken: what is left waits for the
+/// next run.
 const PATIENCE: usize = 1;
 
 /// What the keys of a tenant are to be.
@@ -61,8 +61,8 @@ impl Keystore {
         Ok(plan)
     }
 
-    /// Takes the steps of a plan, as [`Keystore::change_many`] does. Each is durable on its own: after an interruption a new
-    /// plan holds the rest. Once the store does not answer, no further step begins.
+    /// Takes the steps of a plan, as [`Keystore::change_many`] does. Each is durable on its own: after an interruption
+    /// a new plan holds the rest. Once the store does not answer, no further step begins.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] before the first step when a step lacks its secret.

@@ -1,8 +1,8 @@
 //! The engine for many changes. Results equal sequential execution; log entries are written per batch.
 //!
-//! A change is acknowledged after the log entry of its batch. If the process ends before that, its names and keys are in the
-//! bucket all the same: this node finds them when it starts; the others find them at their next full reconcile, or when the
-//! same request is repeated, because unchanged keys are logged too.
+//! A change is acknowledged after the log entry of its batch. If the process ends before that, its names and keys are
+//! in the bucket all the same: this node finds them when it starts; the others find them at their next full reconcile,
+//! or when the same request is repeated, because unchanged keys are logged too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,8 @@ const TRIES: usize = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
 impl Keystore {
-    /// Makes many changes in a tenant, many at a time, and gives an outcome for each, in their order. Changes of one key or
-    /// one name are made one after the other. Each outcome stands for itself: an error is that of one change.
+    /// Makes many changes in a tenant, many at a time, and gives an outcome for each, in their order. Changes of one
+    /// key or one name are made one after the other. Each outcome stands for itself: an error is that of one change.
     ///
     /// The errors are those of [`Keystore::issue_with_secret`], [`Keystore::update`], [`Keystore::rotate_to`] and
     /// [`Keystore::revoke`]; and [`ErrorKind::NotBegun`] for every change after the store has stopped answering.
@@ -138,7 +138,8 @@ impl Work {
         outcomes
     }
 
-    /// Makes a change, and once more if the store did not answer. Not if its secret is made here: it would be another one.
+    /// Makes a change, and once more if the store did not answer. Not if its secret is made here: it would be another
+    /// one.
     async fn patiently(&self, change: Change) -> Result<Done> {
         let repeatable = !matches!(change, Change::Issue { secret: None, .. });
         for _ in 0..SECOND_TRIES {
@@ -210,7 +211,8 @@ impl Work {
         }
     }
 
-    /// Issues a key for a secret that its owner keeps: the same request again, after any interruption, gets the same key.
+    /// Issues a key for a secret that its owner keeps: the same request again, after any interruption, gets the same
+    /// key.
     async fn issue_with_secret(&self, new: NewKey, secret: SuppliedSecret, active: bool) -> Result<Done> {
         let keystore = &self.keystore;
         for _ in 0..TRIES {

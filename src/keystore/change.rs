@@ -86,8 +86,8 @@ pub struct Done {
     pub effect: Effect,
     /// The API key in clear text, if it was made here: its only sight.
     pub secret: Option<PlainSecret>,
-    /// The number of the change in the log, for [`crate::sync::Replica::receipt`]. Numbers never fall from one outcome to
-    /// the next.
+    /// The number of the change in the log, for [`crate::sync::Replica::receipt`]. Numbers never fall from one outcome
+    /// to the next.
     pub change_seq: u64,
 }
 

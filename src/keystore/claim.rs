@@ -1,13 +1,13 @@
 //! Claims on key names in the bucket: two nodes can never both give one name.
 //!
-//! A claim is an object that is created and never changed; those on one name form a chain of generations, and the highest
-//! one holds the name. Taking over is creating the next generation, which exactly one taker can. It is safe without any
-//! clock: the claimant of generation `b` reads the keys of all lower claims *after* creating its own, and the writer of a
-//! key looks for a higher generation *after* writing it, so of two claimants at least one sees the other. The age of a
-//! claim only says how long to wait for a key that may never come.
+//! A claim is an object that is created and never changed; those on one name form a chain of generations, and the
+//! highest one holds the name. Taking over is creating the next generation, which exactly one taker can. It is safe
+//! without any clock: the claimant of generation `b` reads the keys of all lower claims *after* creating its own, and
+//! the writer of a key looks for a higher generation *after* writing it, so of two claimants at least one sees the
+//! other. The age of a claim only says how long to wait for a key that may never come.
 //!
-//! A claim names its key, and the document of that key can be created once. So a request with a secret of its own need not
-//! wait for a claimant that may have crashed: it writes the key of the claim itself, and the loser finds it there.
+//! A claim names its key, and the document of that key can be created once. So a request with a secret of its own need
+//! not wait for a claimant that may have crashed: it writes the key of the claim itself, and the loser finds it there.
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -27,8 +27,8 @@ use crate::store::Written;
 const VERSION: u32 = 1;
 /// How long a claim holds a name for a key that is not there: writing one never takes so long.
 const GRACE: TimeDelta = TimeDelta::seconds(120);
-/// The first generation is never removed: failing to create it shows that the name was used before. Nor is the second: it
-/// overtakes the first, so that the holder of the first need not list.
+/// The first generation is never removed: failing to create it shows that the name was used before. Nor is the second:
+/// it overtakes the first, so that the holder of the first need not list.
 const FIRST: u64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -84,15 +84,16 @@ impl Keystore {
             ClaimAttempt::Pending { wait, .. } => Err(name_is_pending(wait)),
             ClaimAttempt::Held(holder) => {
                 if let Some(holder) = holder {
-                    self.replica.refresh(&key.tenant, holder).await?; // Its writer may have crashed before it was logged.
+                    // Its writer may have crashed before it was logged.
+                    self.replica.refresh(&key.tenant, holder).await?;
                 }
                 Err(duplicate_name())
             }
         }
     }
 
-    /// Reserves a name on this node. A recent change by another node may not be here yet, so a key that is in the way is
-    /// read once more before the request is refused.
+    /// Reserves a name on this node. A recent change by another node may not be here yet, so a key that is in the way
+    /// is read once more before the request is refused.
     async fn reserve_name(&self, tenant: &TenantId, name: &KeyName) -> Result<NameReservation> {
         match self.cache.reserve_name(tenant, name) {
             Err(error) if error.kind() == ErrorKind::DuplicateKeyName => {

@@ -35,8 +35,8 @@ impl Keystore {
     /// [`Keystore::follow`].
     pub const REVOKED_AT_ONCE: usize = LogEntry::MAX_CHANGES;
 
-    /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and revokes
-    /// all its keys. Its events are left to the operator. Repeating it finishes what an interrupted call began.
+    /// Deletes a tenant: leaves a tombstone, so that none of its keys works and its id is never given again, and
+    /// revokes all its keys. Its events are left to the operator. Repeating it finishes what an interrupted call began.
     ///
     /// # Errors
     /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
@@ -108,8 +108,9 @@ impl Keystore {
         }
     }
 
-    /// Revokes the keys of deleted tenants that are still to be revoked, portion after portion. What is left when the node
-    /// ends, or when the store does not answer, is found again by [`Keystore::find_unfinished_deletions`] on any node.
+    /// Revokes the keys of deleted tenants that are still to be revoked, portion after portion. What is left when the
+    /// node ends, or when the store does not answer, is found again by [`Keystore::find_unfinished_deletions`] on any
+    /// node.
     pub(super) async fn finish_deletions(&self) -> Result<()> {
         let deletions = self.deletions.lock().clone();
         for (tenant, context) in deletions {

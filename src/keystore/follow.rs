@@ -23,9 +23,9 @@ const RESTART: Duration = Duration::from_secs(1);
 const VERIFY_AGAIN: Duration = Duration::from_secs(5);
 
 impl Keystore {
-    /// Follows the bucket until dropped, or until [`Keystore::close`]: polls the change log once per interval, tells other
-    /// nodes what was applied, and does maintenance beside that. A store that does not answer is asked again. Nothing is
-    /// polled before the first [`Keystore::sync`] has worked.
+    /// Follows the bucket until dropped, or until [`Keystore::close`]: polls the change log once per interval, tells
+    /// other nodes what was applied, and does maintenance beside that. A store that does not answer is asked again.
+    /// Nothing is polled before the first [`Keystore::sync`] has worked.
     pub async fn follow(&self) {
         tokio::join!(
             keep_running("polling", || self.clone().poll_and_beat()),
@@ -144,8 +144,8 @@ impl Keystore {
         self.replica.publish().await
     }
 
-    /// Ends following, waits until every change that was begun is durable and logged, and takes this node out of the list
-    /// of nodes. Waits for changes no longer than `patience`.
+    /// Ends following, waits until every change that was begun is durable and logged, and takes this node out of the
+    /// list of nodes. Waits for changes no longer than `patience`.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: the node is then taken for live for three
@@ -165,7 +165,8 @@ impl Keystore {
     }
 }
 
-/// Runs a task until it ends, and again after a defect: a node must never go on without it. Dropping this ends the task.
+/// Runs a task until it ends, and again after a defect: a node must never go on without it. Dropping this ends the
+/// task.
 async fn keep_running<F: Future<Output = ()> + Send + 'static>(name: &'static str, start: impl Fn() -> F) {
     loop {
         let mut task = JoinSet::new(); // Ends its task when it is dropped.

@@ -72,10 +72,10 @@ impl Keystore {
     /// Issues a key. It works once this returns, and not before it is durable.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`] when
-    /// a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the past, or
-    /// later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist,
-    /// but its secret is lost.
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`]
+    /// when a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the
+    /// past, or later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key
+    /// may then exist, but its secret is lost.
     pub async fn issue(&self, context: &RequestContext, tenant: &TenantId, new: NewKey) -> Result<Issued> {
         let secret = generate(new.key_type)?;
         let issued = self.create_key(context, tenant, new, SuppliedSecret::of(&secret)).await?;
@@ -142,8 +142,8 @@ impl Keystore {
         lifetimes.check_end(end, self.clock.now()).map_err(|error| Error::invalid(error.to_string()))
     }
 
-    /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the next
-    /// request on, also while the store cannot be reached. Repeating it changes nothing.
+    /// Revokes a key for ever, even one whose document was broken since it was loaded. This node refuses it from the
+    /// next request on, also while the store cannot be reached. Repeating it changes nothing.
     ///
     /// # Errors
     /// As for [`Keystore::update`], but a revoked key is no error, and a store that does not answer is

@@ -24,8 +24,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The name, where the filter asks for live keys of one name, which need no scan; `Some(None)` for a text that is no
-    /// name, which no key has.
+    /// The name, where the filter asks for live keys of one name, which need no scan; `Some(None)` for a text that is
+    /// no name, which no key has.
     fn live_name(&self) -> Option<Option<KeyName>> {
         let name = self.name.as_ref().filter(|_| self.state != Some(KeyState::Revoked))?;
         Some(KeyName::parse(name).ok())

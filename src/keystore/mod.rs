@@ -2,19 +2,19 @@
 //!
 //! 1. `keys`: issue, update, revoke.  `secret`: what keys are given, each once.  `rotation`: a new secret for a key.
 //! 2. `create`: writing a key that is not there yet.  `claim`: why no name is given twice.
-//! 3. [`bulk`]: the engine for many changes.  [`change`], [`outcomes`]: what goes in, what comes back.  `schedule`: which of
-//!    them must wait for each other.
+//! 3. [`bulk`]: the engine for many changes.  [`change`], [`outcomes`]: what goes in, what comes back.  `schedule`:
+//!    which of them must wait for each other.
 //! 4. [`selection`]: the keys that a filter selects.  [`dry_run`]: what changes would do.
 //! 5. [`plan`]: from declared keys to the changes that make them so.  `apply`: doing those changes.
 //! 6. `tenants`: create and change.  `deletion`: a tombstone, and then the keys.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
-//! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations that are
-//!    not durable yet.  `running`: work that goes on when its caller stops waiting.
-//!    `streams`: logging changes of streams.
+//! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations
+//!    that are not durable yet.  `running`: work that goes on when its caller stops waiting.  `streams`: logging changes
+//!    of streams.
 //!
-//! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and in
-//! this node's memory before that too, so the next request already sees it. A caller that stops waiting does not stop a
-//! change half-way.
+//! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and
+//! in this node's memory before that too, so the next request already sees it. A caller that stops waiting does not
+//! stop a change half-way.
 
 mod apply;
 pub(crate) mod bulk;
@@ -103,8 +103,8 @@ pub struct Keystore {
 }
 
 impl Keystore {
-    /// A keystore over a bucket. It knows no key before the first [`Keystore::sync`]. Its work runs in the runtime in which
-    /// this is called, if there is one.
+    /// A keystore over a bucket. It knows no key before the first [`Keystore::sync`]. Its work runs in the runtime in
+    /// which this is called, if there is one.
     pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>) -> Self {
         Self::with_settings(bucket, cache, clock, SyncSettings::default())
     }
@@ -140,9 +140,9 @@ impl Keystore {
         self.clock.now()
     }
 
-    /// Loads all keys at the start, from a snapshot and the change log where they are whole. Changes made by hand may not be
-    /// known then: [`KeyCache::is_verified`] says so, and [`Keystore::follow`] takes them in. Without a snapshot this is
-    /// [`Keystore::sync`].
+    /// Loads all keys at the start, from a snapshot and the change log where they are whole. Changes made by hand may
+    /// not be known then: [`KeyCache::is_verified`] says so, and [`Keystore::follow`] takes them in. Without a snapshot
+    /// this is [`Keystore::sync`].
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: call it again.

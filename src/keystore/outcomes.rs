@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::change::Done;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The outcomes of many changes, in the order of the changes. When this is dropped, what has begun ends, and the rest does
-/// not begin.
+/// The outcomes of many changes, in the order of the changes. When this is dropped, what has begun ends, and the rest
+/// does not begin.
 pub struct Outcomes {
     pub(super) receiver: mpsc::Receiver<Result<Done>>,
     pub(super) gate: Arc<Gate>,

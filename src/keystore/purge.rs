@@ -16,8 +16,8 @@ const PORTION: usize = 256;
 const WIDTH: usize = 16;
 
 impl Keystore {
-    /// Purges the keys that are due, portion after portion, and gives their number. What was purged is logged even if the
-    /// caller stops waiting.
+    /// Purges the keys that are due, portion after portion, and gives their number. What was purged is logged even if
+    /// the caller stops waiting.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer; what is left is purged another time.

@@ -17,8 +17,8 @@ impl Keystore {
     /// those before it stop no later.
     ///
     /// # Errors
-    /// As for [`Keystore::update`]; [`ErrorKind::TooManySecrets`]; [`ErrorKind::Invalid`] for an overlap that is negative
-    /// or above [`Keystore::MAX_OVERLAP`].
+    /// As for [`Keystore::update`]; [`ErrorKind::TooManySecrets`]; [`ErrorKind::Invalid`] for an overlap that is
+    /// negative or above [`Keystore::MAX_OVERLAP`].
     pub async fn rotate(
         &self,
         context: &RequestContext,

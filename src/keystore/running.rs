@@ -1,4 +1,4 @@
-//! Work that goes on when its caller stops waiting, and the end of it all.
+//! Work that goes on when its caller stops waiting, and waiting for it at shutdown.
 
 use std::time::Duration;
 

@@ -15,8 +15,8 @@ enum About {
     Id(KeyId),
 }
 
-/// Splits changes into rounds, each of which ends before the next begins, and those into groups that may run side by side.
-/// A secret that occurs twice begins a new round.
+/// Splits changes into rounds, each of which ends before the next begins, and those into groups that may run side by
+/// side. A secret that occurs twice begins a new round.
 pub(super) fn schedule(changes: Vec<Change>, name_of: impl Fn(KeyId) -> Option<KeyName>) -> Vec<Vec<ConflictGroup>> {
     let mut rounds = Vec::new();
     let (mut groups, mut places, mut digests) = (Vec::<ConflictGroup>::new(), HashMap::new(), HashSet::new());

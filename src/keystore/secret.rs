@@ -61,8 +61,8 @@ impl Drop for SecretReservation {
 }
 
 impl Keystore {
-    /// Makes sure that no other key than `owner` has the secret, or had it, as far as this node knows, and that none gets
-    /// it on this node until what is returned is dropped.
+    /// Makes sure that no other key than `owner` has the secret, or had it, as far as this node knows, and that none
+    /// gets it on this node until what is returned is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::DuplicateApiKey`].

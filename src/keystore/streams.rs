@@ -1,4 +1,5 @@
-//! Announcing streams to other nodes, at a bounded rate: clients can make plenty of fields, and the log carries revocations.
+//! Announcing streams to other nodes, at a bounded rate: clients can make plenty of fields, and the log carries
+//! revocations.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,11 +60,12 @@ impl Keystore {
         }
     }
 
-    /// Announces at once that the settings of a stream were changed, and gives the number of the change. Admins make few
-    /// such changes.
+    /// Announces at once that the settings of a stream were changed, and gives the number of the change. Admins make
+    /// few such changes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they reconcile.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they
+    /// reconcile.
     #[doc(hidden)]
     pub async fn announce_settings(
         &self,
@@ -72,8 +74,8 @@ impl Keystore {
         stream: StreamName,
     ) -> Result<u64> {
         let this = self.clone();
-        let touched = ChangedObject::Stream { tenant, stream }.by(&context.attribution());
-        self.run_to_completion(async move { this.replica.append(vec![touched]).await }).await
+        let change = ChangedObject::Stream { tenant, stream }.by(&context.attribution());
+        self.run_to_completion(async move { this.replica.append(vec![change]).await }).await
     }
 
     async fn announce_streams(&self) {

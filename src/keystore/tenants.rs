@@ -145,8 +145,8 @@ impl Keystore {
         if self.replica.refresh_tenant(&value.id).await.is_err() {
             self.cache.put_tenant(tenant);
         }
-        let touched = ChangedObject::Tenant { tenant: value.id.clone() }.by(&context.attribution());
-        let change_seq = self.replica.append(vec![touched]).await?;
+        let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(&context.attribution());
+        let change_seq = self.replica.append(vec![change]).await?;
         Ok(Changed { value, change_seq })
     }
 }

@@ -77,7 +77,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_instant_lies_in_its_minute_and_the_minute_reads_back(millis in -4_000_000_000_000i64..40_000_000_000_000) {
+        fn an_instant_lies_in_its_minute_and_the_minute_reads_back(
+            millis in -4_000_000_000_000i64..40_000_000_000_000
+        ) {
             let at = DateTime::from_timestamp_millis(millis).unwrap();
             let minute = Minute::of(at);
             let (start, end) = ArrivalTime::Minute(minute).bounds();

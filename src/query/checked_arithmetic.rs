@@ -1,8 +1,9 @@
 //! An integer that is too large is an error, not another number.
 //!
-//! In DataFusion 55 `+`, `-`, `*` and `sum` wrap around, and no option changes that (apache/datafusion#2455, #12140, open; no
-//! release ends it). Once types are settled, the operators on integers become functions that check, under the names of the
-//! operators. `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast back.
+//! In DataFusion 55 `+`, `-`, `*` and `sum` wrap around, and no option changes that (apache/datafusion#2455, #12140,
+//! open; no release ends it). Once types are settled, the operators on integers become functions that check, under the
+//! names of the operators. `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast
+//! back.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Refuses what the parser understands and the planner drops without a word: a clause is honoured or refused.
 //!
-//! Every struct of the syntax tree is taken apart field by field, so that a field that an update of the parser adds does
-//! not compile before it is judged.
+//! Every struct of the syntax tree is taken apart field by field, so that a field that an update of the parser adds
+//! does not compile before it is judged.
 
 use std::ops::ControlFlow;
 
@@ -28,8 +28,10 @@ const ARRAYS: &str = "arrays are not supported";
 
 /// Checks the clauses of a query that stand around its body.
 pub(super) fn query(query: &Query) -> ControlFlow<Error> {
-    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } =
-        query;
+    #[rustfmt::skip] // It would be wider than the page.
+    let Query {
+        with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators,
+    } = query;
     refuse_if(with.as_ref().is_some_and(|with| with.recursive), "recursive common table expressions")?;
     refuse_if(with.iter().flat_map(|with| &with.cte_tables).any(|cte| cte.from.is_some()), "FROM after WITH")?;
     if let Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) = limit_clause {
@@ -46,8 +48,8 @@ pub(super) fn query(query: &Query) -> ControlFlow<Error> {
     order_by.as_ref().map_or(ControlFlow::Continue(()), names_no_window)
 }
 
-/// Checks a set operation. For `INTERSECT ALL` DataFusion 55 keeps every copy of a row that the other side has at all, and
-/// for `EXCEPT ALL` it removes every copy (apache/datafusion#12955 and #12956, open).
+/// Checks a set operation. For `INTERSECT ALL` DataFusion 55 keeps every copy of a row that the other side has at all,
+/// and for `EXCEPT ALL` it removes every copy (apache/datafusion#12955 and #12956, open).
 pub(super) fn set_operation(operator: SetOperator, quantifier: SetQuantifier) -> ControlFlow<Error> {
     let all = matches!(quantifier, SetQuantifier::All | SetQuantifier::AllByName);
     if all && matches!(operator, SetOperator::Intersect | SetOperator::Except | SetOperator::Minus) {

@@ -1,14 +1,15 @@
 //! Keeps what is constant below an outer join or a grouping set from being taken for constant above it.
 //!
-//! DataFusion 55 carries the constants of both inputs through a LEFT, RIGHT or FULL join, although the rows without a match
-//! hold nulls there (`EquivalenceGroup::join`), and those of its input through `ROLLUP`, `CUBE` and `GROUPING SETS`, although
-//! the totals hold nulls there. `l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v` was then not sorted, `LIMIT` chose
-//! other rows, and windows numbered wrongly. No report upstream is known of these shapes (their neighbours are
-//! apache/datafusion#25052 and #9612), and no release that ends them: remove this file when the tests whose names begin
-//! with `a_constant` pass without it.
+//! DataFusion 55 carries the constants of both inputs through a LEFT, RIGHT or FULL join, although the rows without a
+//! match hold nulls there (`EquivalenceGroup::join`), and those of its input through `ROLLUP`, `CUBE` and
+//! `GROUPING SETS`, although the totals hold nulls there. `l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v` was
+//! then not sorted, `LIMIT` chose other rows, and windows numbered wrongly. No report upstream is known of these shapes
+//! (their neighbours are apache/datafusion#25052 and #9612), and no release that ends them: remove this file when the
+//! tests whose names begin with `a_constant` pass without it.
 //!
-//! The first physical rule puts a node without any such knowledge above every such node. Projections stay above that one:
-//! moved below it, they lose what other rules rest on, and meet a projection that wants to move up again, without end.
+//! The first physical rule puts a node without any such knowledge above every such node. Projections stay above that
+//! one: moved below it, they lose what other rules rest on, and meet a projection that wants to move up again, without
+//! end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ fn is_outer_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
     hash.or_else(nested).or_else(merged).is_some_and(|join_type| join_type.is_outer())
 }
 
-/// Whether these are the groups of `ROLLUP`, `CUBE` or `GROUPING SETS`. Of an aggregate in two phases the lower one says so.
+/// Whether these are the groups of `ROLLUP`, `CUBE` or `GROUPING SETS`. Of an aggregate in two phases the lower one
+/// says so.
 fn has_totals(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else { return false };
     let has_sets = |aggregate: &AggregateExec| aggregate.group_expr().has_grouping_set();

@@ -1,12 +1,13 @@
-//! What a correlated subquery may hold: its conditions on the query around it must be such that they can be pulled out of it.
+//! What a correlated subquery may hold: its conditions on the query around it must be such that they can be pulled out
+//! of it.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, JoinType, LogicalPlan, Operator, Subquery};
 
-/// Leaves out what at the top of a subquery does not change whether it has a row (of a value): an order, duplicates, and for
-/// `EXISTS` a limit that lets one row through.
+/// Leaves out what at the top of a subquery does not change whether it has a row (of a value): an order, duplicates,
+/// and for `EXISTS` a limit that lets one row through.
 pub(super) fn stripped(plan: &LogicalPlan, limits: bool) -> LogicalPlan {
     match plan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => stripped(&sort.input, limits),
@@ -66,8 +67,8 @@ pub(super) fn check_scalar(subquery: &Subquery) -> Result<()> {
     }
 }
 
-/// Whether all conditions on columns of the query around a plan have the form `column = …`. An aggregate can be grouped by
-/// that column then.
+/// Whether all conditions on columns of the query around a plan have the form `column = …`. An aggregate can be grouped
+/// by that column then.
 fn compares_by_equality(plan: &LogicalPlan) -> bool {
     let mut all = true;
     let _ = plan.apply(|plan| {

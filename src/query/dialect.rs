@@ -1,12 +1,12 @@
 //! DataFusion's own dialect, with a budget of steps and one operator parsed anew.
 //!
-//! - sqlparser 0.62 tries some words twice, as a keyword and as a name, so `not(not(not(…` costs it 2^n steps, and nothing
-//!   can interrupt it. Here every attempt at an expression is counted. When the budget is spent all further attempts fail,
-//!   so the parser gives up in linear time. (apache/datafusion-sqlparser-rs#2350, #2352 and #2372 end the shapes that are
-//!   known, in the release after 0.62; new ones keep being found, so the budget stays.)
+//! - sqlparser 0.62 tries some words twice, as a keyword and as a name, so `not(not(not(…` costs it 2^n steps, and
+//!   nothing can interrupt it. Here every attempt at an expression is counted. When the budget is spent all further
+//!   attempts fail, so the parser gives up in linear time. (apache/datafusion-sqlparser-rs#2350, #2352 and #2372 end
+//!   the shapes that are known, in the release after 0.62; new ones keep being found, so the budget stays.)
 //! - sqlparser 0.62 takes everything to the right of `IS [NOT] DISTINCT FROM` for its operand, `AND` and `OR` included
-//!   (apache/datafusion-sqlparser-rs#2436 and #2459, apache/datafusion#23692). Remove [`Dialect::parse_infix`] here with
-//!   the first DataFusion that has a sqlparser with those.
+//!   (apache/datafusion-sqlparser-rs#2436 and #2459, apache/datafusion#23692). Remove [`Dialect::parse_infix`] here
+//!   with the first DataFusion that has a sqlparser with those.
 
 use std::any::TypeId;
 use std::cell::Cell;

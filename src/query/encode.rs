@@ -20,7 +20,8 @@ use super::rows::Format;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Writes the batches of one answer. Instants are written in UTC with `Z`: those of the precision of `p_timestamp` in
-/// milliseconds, others with the digits that they have. JSON nulls are explicit and floats that are not finite are null.
+/// milliseconds, others with the digits that they have. JSON nulls are explicit and floats that are not finite are
+/// null.
 pub(super) struct Encoder {
     format: Format,
     schema: SchemaRef,
@@ -122,8 +123,8 @@ impl Encoder {
     }
 }
 
-/// The schema that is written: every column is nullable, because readers have no use for NOT NULL; for CSV, instants are
-/// texts.
+/// The schema that is written: every column is nullable, because readers have no use for NOT NULL; for CSV, instants
+/// are texts.
 fn written(schema: &Schema, format: Format) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {

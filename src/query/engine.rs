@@ -1,7 +1,7 @@
 //! Plans and runs queries on threads of their own, so that no SQL ever keeps an HTTP worker busy.
 //!
-//! Where one of these threads and another of the process both want a processor, the other one gets more of it. Queries read
-//! the store over connections of their own, which a further thread serves: no connection of ingest or sync waits
+//! Where one of these threads and another of the process both want a processor, the other one gets more of it. Queries
+//! read the store over connections of their own, which a further thread serves: no connection of ingest or sync waits
 //! until a query has computed, and no answer of the store times out meanwhile.
 
 use std::io;
@@ -112,7 +112,8 @@ impl Drop for Threads {
 
 /// Makes threads stand back behind the one that calls this. Best effort: queries are answered without it too.
 fn stand_back() -> impl Fn() + Send + Sync + 'static {
-    // Elsewhere this would concern the whole process. Not by `nice`: threads that start each other would add it up.
+    // On other systems the priority belongs to the process. It is set, not lowered by a step as `nice` does: threads
+    // that start each other would add the steps up.
     #[cfg(target_os = "linux")]
     let niceness = rustix::process::getpriority_process(None).unwrap_or(0) + NICENESS;
     move || {
@@ -154,8 +155,8 @@ impl Engine {
         Ok(Self { shared: Arc::new(shared), threads })
     }
 
-    /// Runs one query. Returns once the first rows, the end or an error are there. Dropping the future or the rows stops
-    /// the work.
+    /// Runs one query. Returns once the first rows, the end or an error are there. Dropping the future or the rows
+    /// stops the work.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the SQL is wrong or not allowed, [`ErrorKind::Exhausted`] when it needs more memory
@@ -267,7 +268,8 @@ impl Query {
         // Fields of events have mixed case.
         options.sql_parser.enable_ident_normalization = false;
         options.execution.enable_recursive_ctes = false;
-        // Its two planners disagree whether `x IS TRUE` can be null, and would refuse to group by it. No release ends that.
+        // Its two planners disagree whether `x IS TRUE` can be null, and would refuse to group by it. No release ends
+        // that.
         options.execution.skip_physical_aggregate_schema_check = true;
         // So that now() is an instant, as `p_timestamp` is.
         options.execution.time_zone = Some("UTC".to_owned());

@@ -1,8 +1,9 @@
 //! Refuses plans in which a short text stands for a huge expression.
 //!
-//! `SELECT a || a AS a FROM (SELECT a || a AS a FROM …)` doubles with every level: in the values, and in the plan when the
-//! optimiser pushes a filter through. DataFusion's memory pool counts neither, and no release is to change that. So every
-//! expression is weighed as if the columns that it names were written out. Ordinary queries do not come near the limit.
+//! `SELECT a || a AS a FROM (SELECT a || a AS a FROM …)` doubles with every level: in the values, and in the plan when
+//! the optimiser pushes a filter through. DataFusion's memory pool counts neither, and no release is to change that. So
+//! every expression is weighed as if the columns that it names were written out. Ordinary queries do not come near the
+//! limit.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
@@ -58,7 +59,7 @@ fn weigh(plan: &LogicalPlan, outer: u64) -> Result<Vec<u64>> {
     if given.len() < columns {
         given.resize(columns, if matches!(plan, LogicalPlan::Window(_)) { COLLECTED.min(heaviest) } else { heaviest });
     } else if given.len() > columns {
-        // A semi join or a mark join gives one side: whichever, it is no heavier than this.
+        // A semi join or a mark join gives one side, and either is at most this heavy.
         given = vec![heaviest; columns];
     }
     Ok(given)

@@ -31,8 +31,8 @@ pub(super) const OTHERWISE: &str = "the query engine cannot run this query: writ
 
 /// The error of ours that an error of DataFusion stands for.
 ///
-/// Failures of the store and of memory are known by their type. Every other error comes from the text of the query or from
-/// data, in whichever layer it arises: the client can change it.
+/// Failures of the store and of memory are known by their type. Every other error comes from the text of the query or
+/// from data, in whichever layer it arises: the client can change it.
 pub(super) fn of(error: DataFusionError) -> Error {
     if let Some(ours) = cause::<Error>(&error) {
         return Error::new(ours.kind(), ours.message());
@@ -60,7 +60,8 @@ pub(super) fn of(error: DataFusionError) -> Error {
 }
 
 /// All names of a query were found when it was read. A column that DataFusion 55 cannot find later is one that it has
-/// renamed itself: a `NOT (a LIKE b)` within `ROLLUP`, for example. No report upstream is known, and no release that ends it.
+/// renamed itself: a `NOT (a LIKE b)` within `ROLLUP`, for example. No report upstream is known, and no release that
+/// ends it.
 pub(super) fn lost_column(error: DataFusionError) -> DataFusionError {
     let lost = match error.find_root() {
         DataFusionError::SchemaError(schema, _) => matches!(**schema, SchemaError::FieldNotFound { .. }),

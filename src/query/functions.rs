@@ -3,14 +3,15 @@
 //! Left out on purpose:
 //! - `repeat`, `lpad`, `rpad` (and `space`): a few characters of SQL make gigabytes, outside the memory pool.
 //! - `levenshtein`: quadratic in the length of its arguments, and nothing can interrupt it.
-//! - `approx_percentile_cont` and `approx_percentile_cont_with_weight`: reserve memory for a size that the query states.
+//! - `approx_percentile_cont` and `approx_percentile_cont_with_weight`: reserve memory for a size that the query
+//!   states.
 //! - `arrow_cast`, `arrow_try_cast`, `cast_to_type`, `try_cast_to_type`: casts to types of a stated length, the same.
 //! - `input_file_name`, `file_row_index`, `arrow_metadata`, `arrow_field`, `with_metadata`: disclose object names.
 //! - `version`: discloses the version.
 //! - every table function (`generate_series`, `range` …).
 //!
-//! `strftime` is another name of `to_char`; the functions of [`super::json`] come on top, and [`super::spellings`] knows `mod`
-//! and `date`.
+//! `strftime` is another name of `to_char`; the functions of [`super::json`] come on top, and [`super::spellings`]
+//! knows `mod` and `date`.
 //!
 //! `replace`, `regexp_replace` and `concat_ws` stay, watched by [`super::expression_size`].
 

@@ -1,7 +1,8 @@
 //! Refuses constants in `ROLLUP`, `CUBE` and `GROUPING SETS`.
 //!
 //! They are null in the totals, but DataFusion 55 shows their value there: it takes them out of the groups. There is no
-//! report upstream, and no release that ends it; remove this file when the test of `ROLLUP (1.0 IS NULL)` can answer instead.
+//! report upstream, and no release that ends it; remove this file when the test of `ROLLUP (1.0 IS NULL)` can answer
+//! instead.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, plan_err};

@@ -1,8 +1,8 @@
 //! Ends joins that compute for long without a pause.
 //!
 //! Dropping a task ends it where it next yields, and the other tasks of its thread wait until then. A join may compare
-//! billions of pairs before it yields. So every join yields after a number of batches. Before each use, its filter checks
-//! whether the client still waits for the answer, and hands the other tasks of its thread to another thread.
+//! billions of pairs before it yields. So every join yields after a number of batches. Before each use, its filter
+//! checks whether the client still waits for the answer, and hands the other tasks of its thread to another thread.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -39,7 +39,7 @@ impl Interrupt {
     }
 
     /// # Errors
-    /// Once [`Interrupt::raise`] was called. The message reaches nobody.
+    /// Once [`Interrupt::raise`] was called. No client sees the message.
     pub(super) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { exec_err!("the query was stopped") } else { Ok(()) }
     }

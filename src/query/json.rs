@@ -1,9 +1,9 @@
 //! Functions that read JSON text, such as the arrays that ingest keeps as text: `json_get` and its kin, `->` and `->>`.
 //!
-//! A text that is not JSON, and a path that leads nowhere, give null. A value is skipped without recursion, so no nesting is
-//! too deep, and nothing is built but what is asked for. (The crate `datafusion-functions-json` has these functions too, but
-//! brings fourteen packages, one of them without a maintainer, and a type of `json_get` that can neither be compared nor
-//! grouped by.)
+//! A text that is not JSON, and a path that leads nowhere, give null. A value is skipped without recursion, so no
+//! nesting is too deep, and nothing is built but what is asked for. (The crate `datafusion-functions-json` has these
+//! functions too, but brings fourteen packages, one of them without a maintainer, and a type of `json_get` that can
+//! neither be compared nor grouped by.)
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Answers `EXISTS` among the columns of a query, which DataFusion 55 answers in filters only (apache/datafusion#25338 brings
-//! it; remove this file with the release that has that).
+//! Answers `EXISTS` among the columns of a query, which DataFusion 55 answers in filters only (apache/datafusion#25338
+//! brings it; remove this file with the release that has that).
 //!
 //! Each becomes a join that adds a column with the answer, as DataFusion does it for filters.
 

@@ -1,7 +1,7 @@
 //! Memory for the state of running queries: one pool, of which no tenant ever gets the last quarter.
 //!
-//! Nothing is spilled, so what a heavy query has taken comes back only when it ends. Without a bound by tenant it would make
-//! the small queries of all others fail until then.
+//! Nothing is spilled, so what a heavy query has taken comes back only when it ends. Without a bound by tenant it would
+//! make the small queries of all others fail until then.
 
 use std::collections::HashMap;
 use std::fmt;

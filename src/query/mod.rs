@@ -5,8 +5,8 @@
 //! 2. `tokens`, `dialect`: bound what parsing costs.
 //! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
 //! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
-//! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table, and
-//!    their columns.
+//! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table,
+//!    and their columns.
 //! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `projection_aliases`, `constants`, `rules`: corrections of the planner.
@@ -17,12 +17,13 @@
 //!
 //! # Why not in a process of its own
 //!
-//! A child process with limits on memory and time would end a query that overruns them, whatever the defect, and with it
-//! `expression_size`, `interrupt` and the budget of `dialect` could shrink: about 450 lines. It would not mend one wrong
-//! answer, which is what all other files are for. It would cost a process for each query, or a pool of workers whose memory
-//! is fixed in advance: a process of this binary that only prints its version took 8 to 31 ms and 24 MB (November 2026,
-//! profile `quick`, two busy cores), before it has an engine, a schema or a connection to the store. Each worker would have
-//! a footer cache of its own, and every row would be copied once more between processes. So queries stay here.
+//! A child process with limits on memory and time would end a query that overruns them, whatever the defect, and with
+//! it `expression_size`, `interrupt` and the budget of `dialect` could shrink: about 450 lines. It would not mend one
+//! wrong answer, which is what all other files are for. It would cost a process for each query, or a pool of workers
+//! whose memory is fixed in advance: a process of this binary that only prints its version took 8 to 31 ms and 24 MB
+//! (November 2026, profile `quick`, two busy cores), before it has an engine, a schema or a connection to the store.
+//! Each worker would have a footer cache of its own, and every row would be copied once more between processes. So
+//! queries stay here.
 //!
 //! Each file that corrects DataFusion or its parser names the issue, and the release with which it can be removed.
 

@@ -149,9 +149,9 @@ pub(super) fn prune(
     Ok(objects.into_iter().zip(kept).filter_map(|(object, kept)| kept.then_some(object)).collect())
 }
 
-/// The objects as files to scan, each with the bounds of `p_timestamp` that its name states. For `ORDER BY p_timestamp DESC
-/// LIMIT 5` the library then begins with the newest objects, and does not open those that are too old. Below a `WHERE` it
-/// does so only once a whole batch of rows has passed.
+/// The objects as files to scan, each with the bounds of `p_timestamp` that its name states. For
+/// `ORDER BY p_timestamp DESC LIMIT 5` the library then begins with the newest objects, and does not open those that
+/// are too old. Below a `WHERE` it does so only once a whole batch of rows has passed.
 pub(super) fn files(objects: Vec<EventObject>, schema: &SchemaRef) -> Result<Vec<PartitionedFile>> {
     let place = schema.index_of(TIMESTAMP)?;
     let with_times = |object: EventObject| {
@@ -163,9 +163,9 @@ pub(super) fn files(objects: Vec<EventObject>, schema: &SchemaRef) -> Result<Vec
 
 /// What is known of the column of times, which stands at `place`.
 ///
-/// Bounds count as exact: the library skips a file by exact ones only. It takes a column for constant where both are one
-/// value, which they never are here. Statistics of all columns would fill megabytes; it takes those that are missing for
-/// unknown.
+/// Bounds count as exact: the library skips a file by exact ones only. It takes a column for constant where both are
+/// one value, which they never are here. Statistics of all columns would fill megabytes; it takes those that are
+/// missing for unknown.
 fn times(arrived: ArrivalTime, place: usize) -> Statistics {
     let at = |time: Option<DateTime<Utc>>, step_millis: i64| match time {
         Some(time) => {

@@ -1,8 +1,8 @@
 //! Keeps `SELECT v + 1 AS v FROM (SELECT v + 1 AS v FROM …)` two additions.
 //!
-//! DataFusion 55 drops one of two consecutive projections that are written alike, which is wrong when a projection gives a
-//! name that it also reads (apache/datafusion#24686; remove this file with the release that has that). So before every use
-//! of that rule such a name is changed in the lower of the two projections.
+//! DataFusion 55 drops one of two consecutive projections that are written alike, which is wrong when a projection
+//! gives a name that it also reads (apache/datafusion#24686; remove this file with the release that has that). So
+//! before every use of that rule such a name is changed in the lower of the two projections.
 
 use std::sync::Arc;
 

@@ -75,8 +75,8 @@ impl Drop for Stop {
     }
 }
 
-/// The encoded rows of one query. Dropping it stops the query. An `Err` item is the last one and means that the answer is not
-/// complete: the body must be cut, not closed.
+/// The encoded rows of one query. Dropping it stops the query. An `Err` item is the last one and means that the answer
+/// is not complete: the body must be cut, not closed.
 pub struct Rows {
     format: Format,
     first: Option<Part>,

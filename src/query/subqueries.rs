@@ -1,12 +1,14 @@
 //! Subqueries answer as SQL says, wherever they stand, or are refused with what to write instead.
 //!
 //! DataFusion 55 loses the third truth value of `IN`, `NOT IN`, `ANY` and `ALL` when nulls are about
-//! (apache/datafusion#25340, ended by 56; #25336, #25347, #25473, #25480, open), knows subqueries in `WHERE` only (#17770,
-//! #25338), and takes a correlated `LIMIT`, `OFFSET`, window or aggregate apart in ways that change what `EXISTS` and `IN` see.
+//! (apache/datafusion#25340, ended by 56; #25336, #25347, #25473, #25480, open), knows subqueries in `WHERE` only
+//! (#17770,
+//! #25338), and takes a correlated `LIMIT`, `OFFSET`, window or aggregate apart in ways that change what `EXISTS` and
+//! `IN` see.
 //!
 //! Before a plan is analysed, this file
-//! 1. replaces each quantified comparison by `EXISTS`, which has two truth values: `x IN (SELECT y …)` is true when a row has
-//!    `y = x`, else null when a row has a null `y` or when `x` is null and there is a row, else false;
+//! 1. replaces each quantified comparison by `EXISTS`, which has two truth values: `x IN (SELECT y …)` is true when a
+//!    row has `y = x`, else null when a row has a null `y` or when `x` is null and there is a row, else false;
 //! 2. moves subqueries out of the places that DataFusion does not know, into a projection or a filter;
 //! 3. refuses correlated subqueries whose parts cannot be pulled apart ([`super::correlation`]).
 //!
@@ -26,8 +28,8 @@ use datafusion::logical_expr::{
 
 use super::correlation::{check_correlated, check_scalar, gives_one_row, is_correlated, stripped};
 
-/// How many tables a plan may read after quantified comparisons were written out, each of which reads its subquery up to
-/// three times.
+/// How many tables a plan may read after quantified comparisons were written out, each of which reads its subquery up
+/// to three times.
 const MAX_SCANS: usize = 512;
 
 /// Rewrites a plan. See the module.

@@ -1,14 +1,14 @@
 //! `USING` and `NATURAL` joins give one column for each name that both sides share.
 //!
-//! DataFusion 55 takes a column of either side for it: in a RIGHT or FULL join the one of the left side, which is null where
-//! only the right side has a row (apache/datafusion#22881), and for `*` the one whose table comes first in the alphabet,
-//! which is null for the same reason in a LEFT join. No release ends that yet.
+//! DataFusion 55 takes a column of either side for it: in a RIGHT or FULL join the one of the left side, which is null
+//! where only the right side has a row (apache/datafusion#22881), and for `*` the one whose table comes first in the
+//! alphabet, which is null for the same reason in a LEFT join. No release ends that yet.
 //!
-//! So such joins are planned here, with a projection above them in which the shared column stands once: the one of the left
-//! side, of the right side in a RIGHT join, and whichever is not null in a FULL join. The other ones cannot be named any
-//! more; [`MergeColumns::advise`] says what to write then. An inner or LEFT join keeps all its columns when the query names
-//! the one of the right side, does not ask for `*` and has no other such join: DataFusion is right then, or says that a
-//! name is ambiguous.
+//! So such joins are planned here, with a projection above them in which the shared column stands once: the one of the
+//! left side, of the right side in a RIGHT join, and whichever is not null in a FULL join. The other ones cannot be
+//! named any more; [`MergeColumns::advise`] says what to write then. An inner or LEFT join keeps all its columns when
+//! the query names the one of the right side, does not ask for `*` and has no other such join: DataFusion is right
+//! then, or says that a name is ambiguous.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -13,9 +13,8 @@ use relative_path::RelativePath;
 use super::capabilities::Capabilities;
 use super::durable;
 use super::local::STAGED_MAX_AGE;
-use super::mode::StoreMode;
+use super::mode::{Property, StoreMode};
 use super::object::{self, Condition, Store, unavailable};
-use super::property::Property;
 use super::report::Report;
 use super::types::{Listed, MAX_DOCUMENT_BYTES, Stored, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,10 +69,14 @@ impl Bucket {
         Self { directory: Some(root), ..self }
     }
 
-    /// Says how further clients are made.
+    /// A bucket of an S3 service. It is probed before the first conditional write.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when no client can be made.
     #[cfg(feature = "s3")]
-    pub(super) fn of_s3(self, settings: super::s3::Settings) -> Self {
-        Self { s3: Some(Arc::new(settings)), ..self }
+    pub(super) fn of_s3(settings: super::s3::Settings) -> Result<Self> {
+        let (documents, data) = settings.clients(None)?;
+        Ok(Self { s3: Some(Arc::new(settings)), ..Self::over(documents, data, None) })
     }
 
     /// The same store over connections of its own, which are served on `runtime`. A local directory has none.
@@ -109,7 +112,8 @@ impl Bucket {
         Self::new(Arc::new(object_store::memory::InMemory::new()))
     }
 
-    /// Allows writes to a store without conditional writes, for a node that is its only writer. No effect on other stores.
+    /// Allows writes to a store without conditional writes, for a node that is its only writer. No effect on other
+    /// stores.
     #[must_use]
     pub fn with_single_writer(self, single_writer: bool) -> Self {
         Self { single_writer, ..self }
@@ -285,8 +289,8 @@ impl Bucket {
     /// Reads an object of at most `max_bytes`; `None` when there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer within a minute, [`ErrorKind::Corrupt`] when the object
-    /// is larger.
+    /// [`ErrorKind::Unavailable`] when the store does not answer within a minute, [`ErrorKind::Corrupt`] when the
+    /// object is larger.
     pub async fn read_large(&self, name: &ObjectName, max_bytes: u64) -> Result<Option<Bytes>> {
         let path = object_path(&name.path())?;
         let found = within(LARGE_PATIENCE, object::read(&self.data, &path, max_bytes)).await?;

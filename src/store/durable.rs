@@ -104,7 +104,8 @@ fn lock_file(path: &Path) -> io::Result<File> {
     }
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
-        file.set_permissions(Permissions::from_mode(0o600))?; // The umask took the owner's right away, or somebody gave more.
+        // The umask took away the owner's right, or the file existed with other permissions.
+        file.set_permissions(Permissions::from_mode(0o600))?;
     }
     file.lock()?;
     Ok(file)

@@ -144,8 +144,8 @@ impl fmt::Display for LocalStore {
     }
 }
 
-/// A symbolic link could lead out of the directory, so none is followed, at any level below it; and to open a pipe could take
-/// for ever.
+/// A symbolic link could lead out of the directory, so none is followed, at any level below it; and to open a pipe
+/// could take for ever.
 fn refuse_special_files(root: &std::path::Path, location: &Path) -> Result<()> {
     let mut file = root.to_path_buf();
     for part in location.parts() {
@@ -173,8 +173,8 @@ fn is_plain(options: &GetOptions) -> bool {
     !conditions.into_iter().chain(dates).any(|is_set| is_set) && range.is_none() && !head
 }
 
-/// Reads a document in one visit to another thread: a start reads them by the hundred thousand. `None` for whatever is not
-/// as simple as that.
+/// Reads a document in one visit to another thread: a start reads them by the hundred thousand. `None` for whatever is
+/// not as simple as that.
 fn read_document(root: &std::path::Path, location: &Path) -> Result<Option<GetResult>> {
     refuse_special_files(root, location)?;
     let file = match std::fs::File::open(root.join(location.as_ref())) {
@@ -203,8 +203,8 @@ fn object_meta(location: Path, meta: &std::fs::Metadata, size: u64) -> ObjectMet
     ObjectMeta { location, last_modified, size, e_tag: Some(durable::tag(meta)), version: None }
 }
 
-/// The objects and folders in one folder. What is no file is listed as an empty object, so that it can be reported; reading
-/// it is refused. Staged files and files without a UTF-8 name are passed over.
+/// The objects and folders in one folder. What is no file is listed as an empty object, so that it can be reported;
+/// reading it is refused. Staged files and files without a UTF-8 name are passed over.
 fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
     let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
     let entries = match std::fs::read_dir(root.join(folder.as_ref())) {

@@ -35,8 +35,8 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// Opens the store. A directory is created when it does not exist; of a bucket nothing is read yet. S3 settings come
-    /// from the usual `AWS_*` variables of this process.
+    /// Opens the store. A directory is created when it does not exist; of a bucket nothing is read yet. S3 settings
+    /// come from the usual `AWS_*` variables of this process.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the directory cannot be used, [`ErrorKind::Invalid`] when the S3 settings are
@@ -60,7 +60,7 @@ impl StoreUrl {
                 Ok(Bucket::over(store.clone(), store, Some(StoreMode::Local)).of_directory(root))
             }
             #[cfg(feature = "s3")]
-            Self::S3 { bucket, prefix } => super::s3::open(bucket, prefix, variables),
+            Self::S3 { bucket, prefix } => Bucket::of_s3(super::s3::Settings::new(bucket, prefix, variables)),
             #[cfg(not(feature = "s3"))]
             Self::S3 { .. } => {
                 let _ = variables;

@@ -3,8 +3,8 @@
 //! 1. [`bucket`]: the operations we need, with the meaning we need, over any `object_store`.
 //! 2. `types`: documents, versions, tags.  `object`: one object: a conditional write whose outcome can be relied on.
 //! 3. `walk`: listings as streams of pages.
-//! 4. [`mode`]: how documents are changed.  [`property`]: what that depends on.  `probe` checks a store, [`report`] is its
-//!    result, `capabilities` keeps it.
+//! 4. [`mode`]: how documents are changed, and what that depends on.  `probe` checks a store, [`report`] is
+//!    its result, `capabilities` keeps it.
 //! 5. [`location`]: which store a URL names.
 //! 6. `s3`: the clients of an S3 service, and how long each waits.
 //! 7. `local`: a local directory as an object store with durable writes and real compare-and-swap.
@@ -20,7 +20,6 @@ pub(crate) mod location;
 pub(crate) mod mode;
 mod object;
 mod probe;
-pub(crate) mod property;
 pub(crate) mod report;
 #[cfg(feature = "s3")]
 mod s3;
@@ -29,8 +28,7 @@ mod walk;
 
 pub use bucket::Bucket;
 pub use location::StoreUrl;
-pub use mode::StoreMode;
-pub use property::Property;
+pub use mode::{Property, StoreMode};
 pub use report::{CheckOutcome, Finding, Report};
 #[cfg(feature = "server")]
 pub(crate) use types::Stored;

@@ -1,5 +1,5 @@
-//! Probes what a store really does: many accept a condition and ignore it, or check it and are not atomic. A probe sends
-//! some hundred small requests on objects of its own, which it removes.
+//! Probes what a store really does: many accept a condition and ignore it, or check it and are not atomic. A probe
+//! sends some hundred small requests on objects of its own, which it removes.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, ObjectStoreExt};
 use uuid::Uuid;
 
+use super::mode::Property;
 use super::object::{self, Condition, Store, unavailable};
-use super::property::Property;
 use super::report::{CheckOutcome, Finding, Report};
 use super::types::{MAX_DOCUMENT_BYTES, Stored, Tag, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};

@@ -1,7 +1,6 @@
 //! The report of a probe: one finding for each property.
 
-use super::mode::StoreMode;
-use super::property::Property;
+use super::mode::{Property, StoreMode};
 
 /// Whether a store has a [`Property`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

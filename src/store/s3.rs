@@ -10,7 +10,6 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tokio::runtime::Handle;
 
-use super::bucket::Bucket;
 use super::object::Store;
 use crate::error::{Error, Result};
 
@@ -32,22 +31,6 @@ const DOCUMENTS: Pace =
 const DATA: Pace =
     Pace { connect: Duration::from_secs(2), answer: Duration::from_secs(30), repeat: Duration::from_secs(30) };
 
-/// A bucket that is not probed yet.
-pub(super) fn open(
-    bucket: &str,
-    prefix: &str,
-    variables: impl IntoIterator<Item = (String, String)>,
-) -> Result<Bucket> {
-    let known = |(name, value): (String, String)| {
-        let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse().ok())??;
-        Some((key, value))
-    };
-    let values = variables.into_iter().filter_map(known).collect();
-    let settings = Settings { bucket: bucket.to_owned(), prefix: prefix.to_owned(), values };
-    let (documents, data) = settings.clients(None)?;
-    Ok(Bucket::over(documents, data, None).of_s3(settings))
-}
-
 /// What clients are made of.
 pub(super) struct Settings {
     bucket: String,
@@ -63,8 +46,18 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// A client for documents and one for data, each with connections of its own: these are served on `runtime`, or on that
-    /// of the caller.
+    /// The settings of a bucket: `variables` hold those whose names begin with `AWS_`.
+    pub(super) fn new(bucket: &str, prefix: &str, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let known = |(name, value): (String, String)| {
+            let key = name.starts_with("AWS_").then(|| name.to_ascii_lowercase().parse().ok())??;
+            Some((key, value))
+        };
+        let values = variables.into_iter().filter_map(known).collect();
+        Self { bucket: bucket.to_owned(), prefix: prefix.to_owned(), values }
+    }
+
+    /// A client for documents and one for data, each with connections of its own: these are served on `runtime`, or on
+    /// that of the caller.
     pub(super) fn clients(&self, runtime: Option<&Handle>) -> Result<(Store, Store)> {
         Ok((self.client(&DOCUMENTS, runtime)?, self.client(&DATA, runtime)?))
     }

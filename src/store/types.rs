@@ -24,8 +24,8 @@ pub struct Stored {
     pub tag: Option<Tag>,
 }
 
-/// The state of an object that was listed or read: eight bytes of the SHA-256 of its `ETag`, quotes aside. Every body of
-/// ours is unique, so two states never share an `ETag`.
+/// The state of an object that was listed or read: eight bytes of the SHA-256 of its `ETag`, quotes aside. Every body
+/// of ours is unique, so two states never share an `ETag`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tag(u64);

@@ -26,8 +26,8 @@ impl Bucket {
         }
     }
 
-    /// Those whose names come after `after`, up to `last` and with it. Only for a store that lists in order: the walk ends
-    /// at the first name beyond.
+    /// Those whose names come after `after`, up to `last` and with it. Only for a store that lists in order: the walk
+    /// ends at the first name beyond.
     pub fn walk_range(&self, folder: &RelativePath, after: &RelativePath, last: Option<&RelativePath>) -> Walk {
         match (object_path(folder), object_path(after)) {
             (Ok(folder), Ok(after)) => {
@@ -39,8 +39,7 @@ impl Bucket {
     }
 }
 
-/// A list may take long, as long as it goes on. What came with one answer is there at once: a page is waited for, not each
-/// of its objects.
+/// A list may take long, so the timeout is for its next page. The objects of a page come with one answer of the store.
 fn pages(list: BoxStream<'static, object_store::Result<ObjectMeta>>, last: Option<RelativePathBuf>) -> Walk {
     let beyond = move |listed: &Listed| last.as_ref().is_some_and(|last| listed.path.as_str() > last.as_str());
     stream::try_unfold((Some(list.ready_chunks(PAGE)), beyond), async |(list, beyond)| {

@@ -38,7 +38,8 @@ pub struct StreamCatalog {
 #[derive(Debug, Clone)]
 struct Known {
     schema: Arc<StreamSchema>,
-    /// The state of `schema.json` that holds the same; `None` after a write of our own, and where the store has no tags.
+    /// The state of `schema.json` that holds the same; `None` after a write of our own, and where the store has no
+    /// tags.
     tag: Option<Tag>,
 }
 
@@ -68,7 +69,8 @@ impl StreamCatalog {
     /// Takes in one stream as it stands in the store.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
+    /// read.
     pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
         self.reload_from(&self.schemas, tenant, stream).await
     }
@@ -102,8 +104,8 @@ impl StreamCatalog {
         tag.is_some() && known.is_some_and(|known| known.tag == tag)
     }
 
-    /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing; a
-    /// stream whose schema is gone is forgotten, so that its next event creates it anew.
+    /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing;
+    /// a stream whose schema is gone is forgotten, so that its next event creates it anew.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -164,12 +166,12 @@ impl StreamCatalog {
         streams.iter().map(|(name, known)| (name.clone(), known.schema.clone())).collect()
     }
 
-    /// The schema of a stream, made to hold as many of `batches` as can be held together, in their order, by one durable
-    /// change. The stream is created when it does not exist. Returns for each batch why it does not fit, if so.
+    /// The schema of a stream, made to hold as many of `batches` as can be held together, in their order, by one
+    /// durable change. The stream is created when it does not exist. Returns for each batch why it does not fit, if so.
     ///
     /// # Errors
-    /// [`ErrorKind::TooManyStreams`] when the tenant has [`MAX_STREAMS`], [`ErrorKind::Unavailable`] when the store does
-    /// not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
+    /// [`ErrorKind::TooManyStreams`] when the tenant has [`MAX_STREAMS`], [`ErrorKind::Unavailable`] when the store
+    /// does not answer, [`ErrorKind::Corrupt`] when the schema cannot be read.
     pub async fn widen_by_all(
         &self,
         tenant: &TenantId,
@@ -206,8 +208,8 @@ impl StreamCatalog {
         Ok((self.remember(tenant, stream, Arc::new(schema), None), conflicts))
     }
 
-    /// Changes the settings of a stream, durably, by what `change` makes of them. A stream that does not exist is created,
-    /// without a field.
+    /// Changes the settings of a stream, durably, as `change` does. A stream that does not exist is
+    /// created, without a field.
     ///
     /// # Errors
     /// As for [`StreamCatalog::widen_by_all`].
@@ -249,8 +251,8 @@ impl StreamCatalog {
         Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY))
     }
 
-    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens. Returns
-    /// the schema in memory.
+    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens.
+    /// Returns the schema in memory.
     fn remember(
         &self,
         tenant: &TenantId,

@@ -11,8 +11,8 @@ use super::Field;
 use crate::error::Result;
 use crate::key::{KeyId, Label, StreamName, TenantId};
 
-/// Where the server writes rows about its own work. Callers take this trait, so that they need to know
-/// nothing of how events are stored.
+/// Where the server writes rows about its own work. Callers take this trait, so that they do not depend on how
+/// events are stored.
 #[async_trait]
 pub trait SystemStream: Debug + Send + Sync {
     /// Stores all of `rows`, durably, as one object. Rows that are written again with the same tenant, stream,

@@ -1,12 +1,13 @@
-//! Whether this node is the only one, judged so that it can be relied on.
+//! Whether this node is the only one. It never takes itself for the only one when it is not.
 //!
-//! A node that is alone knows every key: nobody else issues any. Another node may start at any moment, so this is a lease
-//! and two promises:
+//! A node that is alone knows every key: no other node issues any. Another node may start at any moment, so this is a
+//! lease and two promises:
 //!
-//! 1. A poll that found no entry of another node lets this one take itself for alone for [`LEASE`] from its beginning, if a
-//!    list of the nodes that was read before shows nobody else, and if this node stood on the list before it was read.
-//! 2. A node stands on the list before its first change is acknowledged, and acknowledges that once every other live node
-//!    has applied it, or after [`INTRODUCTION`], which is longer than any lease. The others know of it then.
+//! 1. A poll that found no entry of another node lets this one take itself for alone for [`LEASE`] from its beginning,
+//!    if a list of the nodes that was read before shows no other, and if this node stood on the list before it was
+//!    read.
+//! 2. A node stands on the list before its first change is acknowledged, and acknowledges that once every other live
+//!    node has applied it, or after [`INTRODUCTION`], which is longer than any lease. The others know of it then.
 //! 3. The same again for a node that was silent for so long that others may have taken it for dead.
 //!
 //! So a key that another node has acknowledged is never unknown here because of a lease.
@@ -19,9 +20,10 @@ use tokio::time::Instant;
 
 /// For how long a poll that found nothing of another node counts.
 pub(super) const LEASE: Duration = Duration::from_millis(2_500);
-/// How long the first change of a node waits for the others at most. Longer than [`LEASE`], also by clocks that run unevenly.
+/// How long the first change of a node waits for the others at most. Longer than [`LEASE`], also by clocks that run
+/// unevenly.
 pub(super) const INTRODUCTION: Duration = Duration::from_millis(3_000);
-/// A node that has published within this is on everybody's list: others take it for live for 180 seconds.
+/// A node that has published within this is on the list of every node: others take it for live for 180 seconds.
 const PRESENT: Duration = Duration::from_secs(150);
 /// How old the list of nodes may be.
 const LIST_MAX_AGE: Duration = Duration::from_secs(60);
@@ -34,17 +36,17 @@ pub(super) struct Alone {
     begin: Instant,
     /// Until when this node is alone, in microseconds since `begin`.
     until: AtomicU64,
-    /// When somebody last wanted to know, to the second.
+    /// When [`Alone::is_now`] was last called, to the second.
     asked: AtomicU64,
-    known: Mutex<Known>,
+    known: Mutex<Contacts>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Contacts {
     /// Since when this node has been on the list without a break.
     present_since: Option<Instant>,
     published: Option<Instant>,
-    /// When the list was last read, and whether it showed nobody else.
+    /// When the list was last read, and whether it showed no other node.
     listed: Option<(Instant, bool)>,
     /// When an entry of another node was last read.
     met: Option<Instant>,
@@ -52,7 +54,7 @@ struct Known {
     introduced: bool,
 }
 
-impl Known {
+impl Contacts {
     fn is_present(&self, now: Instant) -> bool {
         self.published.is_some_and(|at| now - at < PRESENT)
     }
@@ -85,7 +87,7 @@ impl Alone {
         now < self.until.load(Ordering::Acquire)
     }
 
-    /// Whether the list of nodes should be read again, because somebody asks and it has grown old.
+    /// Whether the list of nodes should be read again: it has grown old, and the answer is in use.
     pub(super) fn wants_list(&self) -> bool {
         let now = Instant::now();
         let asked = self.asked.load(Ordering::Relaxed);

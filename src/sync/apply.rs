@@ -17,7 +17,7 @@ use crate::store::{Bucket, Tag};
 /// How many documents are read at once.
 const READS: usize = 32;
 
-/// Takes in everything that was touched. Tenants first: a key is only kept for a tenant that is known.
+/// Takes in every changed object. Tenants first: a key is only kept for a tenant that is known.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer: apply the same again later.
@@ -64,7 +64,7 @@ pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: 
 /// Takes in a key that was read. Says whether it is another one than before.
 ///
 /// A lower revision than the one in memory was read before this node made a change, or was written by hand. What is in
-/// memory was in the bucket first, so a second read tells: if that is still lower, it counts.
+/// memory was in the bucket first, so a second read decides: if that is still lower, it counts.
 pub(super) async fn take_in(
     bucket: &Bucket,
     cache: &KeyCache,

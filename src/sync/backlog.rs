@@ -1,7 +1,7 @@
 //! Entries of the change log that were read and are not wholly applied. Pure: no store, no clock.
 //!
-//! The newest entry is applied first, so a revocation never waits behind a bulk change that was logged before it. An entry
-//! is a hint where to look and the document decides, so the order does not matter for the result.
+//! The newest entry is applied first, so a revocation never waits behind a bulk change that was logged before it. An
+//! entry is a hint where to look and the document decides, so the order does not matter for the result.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -17,7 +17,7 @@ pub(super) struct Backlog {
     read: u64,
     /// The changes of each entry that are still to be applied. An entry without any is not in here.
     entries: BTreeMap<u64, Vec<ChangedObject>>,
-    /// Entries that cannot be read. Only a full reconcile tells what they changed.
+    /// Entries that cannot be read. Only a full reconcile finds what they changed.
     unreadable: BTreeSet<u64>,
     /// Changes that were applied since all entries up to `read` are here: older entries need not apply them again.
     fresh: HashSet<ChangedObject>,
@@ -95,14 +95,15 @@ impl Backlog {
         }
     }
 
-    /// A full reconcile that began when the log had this entry is complete: no entry up to it is missing any more. Those
-    /// that were read are applied all the same, because a listing may miss what was written a moment ago.
+    /// A full reconcile that began when the log had this entry is complete: no entry up to it is missing any more.
+    /// Those that were read are applied all the same, because a listing may miss what was written a moment ago.
     pub(super) fn reconciled(&mut self, seq: u64) {
         self.read = self.read.max(seq);
         self.unreadable.retain(|unreadable| *unreadable > seq);
     }
 
-    /// Up to `limit` changes, those of the newest entries first. Call [`Backlog::applied_portion`] once they are applied.
+    /// Up to `limit` changes, those of the newest entries first. Call [`Backlog::applied_portion`] once they are
+    /// applied.
     pub(super) fn portion(&mut self, limit: usize) -> Portion {
         let (mut portion, mut seen) = (Portion::default(), HashSet::new());
         for (seq, changes) in self.entries.iter().rev() {

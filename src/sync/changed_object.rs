@@ -1,4 +1,4 @@
-//! What a change touched, as the log names it: a hint where to look. What stands there decides.
+//! The object that a change wrote, as the log names it: a hint where to look. What stands there decides.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +29,13 @@ pub enum ChangedObject {
     },
 }
 
-/// What was touched and who did it: one change as an entry of the log carries it.
+/// One change as an entry of the log carries it: the object, and who changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedChange {
-    /// What was touched.
+    /// What was changed.
     #[serde(flatten)]
     pub object: ChangedObject,
-    /// Who did it; nothing in entries of older versions.
+    /// Who changed it; nothing in entries of older versions.
     #[serde(flatten)]
     pub by: Attribution,
 }
@@ -46,7 +46,7 @@ impl ChangedObject {
         LoggedChange { object: self, by: by.clone() }
     }
 
-    /// The key that was touched, if it was one.
+    /// The key that was changed, if it was one.
     pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
         match self {
             Self::Key { tenant, key_id } => Some((tenant, *key_id)),

@@ -55,19 +55,19 @@ pub struct Journal {
     alone: Arc<Alone>,
     backlog: Mutex<Backlog>,
     turn: tokio::sync::Mutex<()>,
-    waiting: Mutex<VecDeque<Waiting>>,
+    waiting: Mutex<VecDeque<QueuedChanges>>,
 }
 
 /// Changes that want a number, and who waits for it.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedChanges {
     changes: Vec<LoggedChange>,
     notify: Option<oneshot::Sender<Result<u64>>>,
     /// Whether they are kept when there is no number for now.
     kept: bool,
 }
 
-impl Waiting {
+impl QueuedChanges {
     fn notify(self, outcome: Result<u64>) {
         if let Some(notify) = self.notify {
             let _ = notify.send(outcome);
@@ -75,13 +75,13 @@ impl Waiting {
     }
 }
 
-/// Those whose changes are being written. They wait again if that is cut short.
-struct Group<'a> {
+/// The changes that are being written. They are queued again if that is cut short.
+struct WriteGroup<'a> {
     journal: &'a Journal,
-    waiting: Vec<Waiting>,
+    waiting: Vec<QueuedChanges>,
 }
 
-impl Drop for Group<'_> {
+impl Drop for WriteGroup<'_> {
     fn drop(&mut self) {
         let mut waiting = self.journal.waiting.lock();
         for unwritten in self.waiting.drain(..).rev() {
@@ -122,8 +122,8 @@ impl Journal {
         self.backlog.lock().reconciled(seq);
     }
 
-    /// Reads to the end of the log and applies all of it. However much there is, the log is asked for newer entries again
-    /// after each portion, and others may append in between.
+    /// Reads to the end of the log and applies all of it. However much there is, the log is asked for newer entries
+    /// again after each portion, and others may append in between.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer; what was applied stays so.
@@ -139,8 +139,8 @@ impl Journal {
         }
     }
 
-    /// Reads to the end of the log, unless very much is still to be applied. Gives the number of the last entry that was
-    /// read, which other entries may have followed since.
+    /// Reads to the end of the log, unless very much is still to be applied. Gives the number of the last entry that
+    /// was read, which other entries may have followed since.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -150,7 +150,8 @@ impl Journal {
         Ok(self.backlog.lock().read())
     }
 
-    /// Appends changes whose documents are durable, and gives their number. Changes that arrive together share an entry.
+    /// Appends changes whose documents are durable, and gives their number. Changes that arrive together share an
+    /// entry.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
@@ -169,7 +170,7 @@ impl Journal {
 
     async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, kept: bool) -> Result<u64> {
         let (notify, notified) = oneshot::channel();
-        self.waiting.lock().push_back(Waiting { changes, notify: Some(notify), kept });
+        self.waiting.lock().push_back(QueuedChanges { changes, notify: Some(notify), kept });
         {
             let _turn = self.turn.lock().await;
             self.write_waiting(apply).await; // Another caller may have written ours.
@@ -179,7 +180,7 @@ impl Journal {
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        self.waiting.lock().push_back(Waiting { changes, notify: None, kept: true });
+        self.waiting.lock().push_back(QueuedChanges { changes, notify: None, kept: true });
     }
 
     /// Whether changes wait for a number that no caller stays for, such as those that an outage left without one.
@@ -210,8 +211,8 @@ impl Journal {
         }
     }
 
-    /// Creates an entry at the first free number. The entries of others that it meets on the way are read first and applied
-    /// afterwards: a writer that applied each of them at once would lose number after number to other writers.
+    /// Creates an entry at the first free number. The entries of others that it meets on the way are read first and
+    /// applied afterwards: a writer that applied each of them at once would lose number after number to other writers.
     async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
         for _ in 0..ATTEMPTS {
@@ -233,9 +234,9 @@ impl Journal {
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
     }
 
-    /// Reads the entries behind the last one: one request when there is none, several at once as soon as there are some.
-    /// Gives the instant at which the store was asked for the one that is not there; `None` when there may be more. Only
-    /// with the turn.
+    /// Reads the entries behind the last one: one request when there is none, several at once as soon as there are
+    /// some. Gives the instant at which the store was asked for the one that is not there; `None` when there may be
+    /// more. Only with the turn.
     async fn read_ahead(&self) -> Result<Option<(Mark, Instant)>> {
         let mut window = 1;
         loop {
@@ -280,7 +281,7 @@ impl Journal {
     }
 
     /// As many of those who wait as fit into one entry, at least one.
-    fn take_group(&self) -> Group<'_> {
+    fn take_group(&self) -> WriteGroup<'_> {
         let mut waiting = self.waiting.lock();
         let (mut group, mut changes) = (Vec::new(), 0);
         while let Some(next) = waiting.front() {
@@ -290,12 +291,12 @@ impl Journal {
             }
             group.extend(waiting.pop_front());
         }
-        Group { journal: self, waiting: group }
+        WriteGroup { journal: self, waiting: group }
     }
 
-    /// Notifies all who wait that there is no number for now, and keeps their changes until the store answers again. What was
-    /// changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
-    fn keep(&self, group: Vec<Waiting>, error: &Error) {
+    /// Notifies all who wait that there is no number for now, and keeps their changes until the store answers again.
+    /// What was changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
+    fn keep(&self, group: Vec<QueuedChanges>, error: &Error) {
         let mut waiting = self.waiting.lock();
         let mut pending = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
@@ -306,6 +307,6 @@ impl Journal {
         }
         let pending: Vec<LoggedChange> = pending.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
         let parts = pending.chunks(LogEntry::MAX_CHANGES);
-        waiting.extend(parts.map(|changes| Waiting { changes: changes.to_vec(), notify: None, kept: true }));
+        waiting.extend(parts.map(|changes| QueuedChanges { changes: changes.to_vec(), notify: None, kept: true }));
     }
 }

@@ -1,5 +1,5 @@
-//! The change log: numbered entries in the bucket, each written once, one number after the other. Who creates number `n`
-//! has seen all before it, so a reader needs to ask for one name only: the next.
+//! The change log: numbered entries in the bucket, each written once, one number after the other. Who creates number
+//! `n` has seen all before it, so a reader needs to ask for one name only: the next.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -65,7 +65,7 @@ pub enum Slot {
     Free,
     /// An entry.
     Taken(LogEntry),
-    /// Something that was broken by hand, or written by a later version: what it touched is not known.
+    /// Something that was broken by hand, or written by a later version: which objects it changed is not known.
     Unreadable,
 }
 
@@ -82,8 +82,8 @@ pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     }
 }
 
-/// The end of the unbroken row of numbers behind `known`; without any known, of the first row there is. What stands beyond
-/// a gap was put there by hand, and says nothing. One listing: not for every second.
+/// The end of the unbroken row of numbers behind `known`; without any known, of the first row there is. What stands
+/// beyond a gap was put there by hand, and says nothing. One listing: not for every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.

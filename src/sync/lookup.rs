@@ -1,7 +1,7 @@
 //! Asking the log at once for a key that is not in memory: it may have been issued elsewhere a moment ago.
 //!
-//! Requests to the store are bounded whatever clients present, because many requests share one look. What a request waits
-//! for is bounded too: a client network that keeps presenting unknown keys is answered from memory.
+//! Requests to the store are bounded whatever clients present, because many requests share one look. What a request
+//! waits for is bounded too: a client network that keeps presenting unknown keys is answered from memory.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::shared::Shared;
+use super::shared::SharedRun;
 use crate::error::Result;
 use crate::key::Digest;
 
@@ -57,7 +57,7 @@ pub struct Lookups {
     waiting: AtomicUsize,
     /// Whether the store answered last.
     healthy: AtomicBool,
-    looks: Shared<()>,
+    looks: SharedRun<()>,
     needed: AtomicU64,
     alone: AtomicU64,
     over_budget: AtomicU64,
@@ -75,7 +75,7 @@ impl Default for Lookups {
             networks: RandomState::new(),
             waiting: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
-            looks: Shared::spaced(SPACING),
+            looks: SharedRun::spaced(SPACING),
             needed,
             alone,
             over_budget,
@@ -113,7 +113,7 @@ impl Lookups {
     /// # Errors
     /// Those of `look`.
     pub(super) async fn share(&self, look: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = WaitingGuard::new(&self.waiting);
         self.looks.run(look).await
     }
 
@@ -181,16 +181,16 @@ fn network(address: IpAddr) -> u64 {
 }
 
 /// Counts as waiting until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingGuard<'a>(&'a AtomicUsize);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingGuard<'a> {
     fn new(waiting: &'a AtomicUsize) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn only_so_many_requests_wait() {
         let lookups = Lookups::default();
-        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| Waiting::new(&lookups.waiting)).collect();
+        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| WaitingGuard::new(&lookups.waiting)).collect();
         assert_eq!(decide(&lookups, "x", None), Lookup::Busy);
         drop(waiting);
         assert_eq!(decide(&lookups, "x", None), Lookup::Needed);

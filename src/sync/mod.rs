@@ -1,17 +1,18 @@
 //! Keeping memory equal to the bucket, and nodes equal to each other.
 //!
-//! Every change is a document and a numbered entry of the change log that says where to look. Each node asks for the next
-//! number once a second. What was changed by hand is found by a full reconcile.
+//! Every change is a document and a numbered entry of the change log that says where to look. Each node asks for the
+//! next number once a second. What was changed by hand is found by a full reconcile.
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
-//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among them, and what
-//!    of them is still to be applied.
+//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among
+//!    them, and what of them is still to be applied.
 //! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
 //!    `tenant_listing`, `listing`: what it compares.
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
 //! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
-//! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.  `alone`: or cannot have been.
+//! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.  `alone`: or cannot have
+//!    been.
 //! 8. [`settings`]: how often a node does what.  `shared`: work whose outcome many callers share.
 
 mod alone;

@@ -53,8 +53,8 @@ pub struct NodeView {
     pub live: bool,
 }
 
-/// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is one
-/// for all nodes, so that a node with a wrong clock is neither taken for dead nor kept alive.
+/// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is
+/// one for all nodes, so that a node with a wrong clock is neither taken for dead nor kept alive.
 #[derive(Debug)]
 pub struct NodeRegistry {
     node_id: NodeId,
@@ -62,7 +62,7 @@ pub struct NodeRegistry {
     /// One writing at a time, so that no older state follows a newer one. Says whether this node has ended.
     withdrawn: tokio::sync::Mutex<bool>,
     published: Mutex<Option<Published>>,
-    known: Mutex<HashMap<NodeId, Known>>,
+    known: Mutex<HashMap<NodeId, KnownNode>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ struct Published {
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownNode {
     applied_seq: u64,
     tag: Option<Tag>,
     written_at: DateTime<Utc>,
@@ -138,7 +138,7 @@ impl NodeRegistry {
             let known = before.get(&node_id).filter(|known| tag.is_some() && known.tag == tag).cloned();
             async move {
                 if let Some(known) = known {
-                    return Ok((node_id, Some(Known { written_at, ..known })));
+                    return Ok((node_id, Some(KnownNode { written_at, ..known })));
                 }
                 let applied_seq = match bucket.read(&ObjectName::Node { node_id }).await {
                     // A document that cannot be read belongs to a node all the same: one that has applied nothing.
@@ -150,7 +150,7 @@ impl NodeRegistry {
                     Err(error) if error.kind() == ErrorKind::Corrupt => 0,
                     Err(error) => return Err(error),
                 };
-                Ok((node_id, Some(Known { applied_seq, tag, written_at })))
+                Ok((node_id, Some(KnownNode { applied_seq, tag, written_at })))
             }
         });
         let read: Vec<_> = reads.buffer_unordered(READS).try_collect().await?;
@@ -199,7 +199,7 @@ impl NodeRegistry {
     }
 
     /// The time by the clock of the store: that of our last writing, and what has passed here since.
-    fn store_now(&self, known: &HashMap<NodeId, Known>, now: DateTime<Utc>) -> DateTime<Utc> {
+    fn store_now(&self, known: &HashMap<NodeId, KnownNode>, now: DateTime<Utc>) -> DateTime<Utc> {
         let mine = known.get(&self.node_id).zip(*self.published.lock());
         let newest = known.values().map(|known| known.written_at).max();
         mine.map(|(known, last)| known.written_at + last.moment.elapsed())

@@ -50,7 +50,7 @@ pub(super) async fn tenant(bucket: &Bucket, id: &TenantId) -> Result<TenantRead>
     })
 }
 
-/// What a tenant is taken for while its record cannot be used: what was known of it, or nobody who may do anything.
+/// The tenant that stands in while a record cannot be used: the one in memory, else one that may do nothing.
 pub(super) fn in_place_of_unusable(cache: &KeyCache, id: &TenantId) -> Tenant {
     cache.tenant(id).map_or_else(|| Tenant::unreadable(id.clone()), |known| (*known).clone())
 }

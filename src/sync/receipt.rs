@@ -1,4 +1,4 @@
-//! Who has applied a change, said so that it can be relied on.
+//! Which nodes have applied a change. A receipt never claims more than is known.
 
 use crate::key::NodeId;
 
@@ -13,7 +13,7 @@ pub struct Receipt {
     pub applied_on: usize,
     /// How many nodes are live; `None` when the store could not be asked.
     pub live_nodes: Option<usize>,
-    /// The live nodes that have not said so yet.
+    /// The live nodes that have not published that they applied it.
     pub behind: Vec<NodeId>,
 }
 
@@ -27,7 +27,7 @@ impl Receipt {
         Self { change_seq, applied_on: live_nodes - behind.len(), live_nodes: Some(live_nodes), behind }
     }
 
-    /// What is known when the store cannot be asked: there may be nodes that nobody has heard of here.
+    /// What is known when the store cannot be asked: there may be nodes that this one does not know.
     pub(super) fn of_known(change_seq: u64, nodes: &[NodeView]) -> Self {
         Self { live_nodes: None, ..Self::of(change_seq, nodes) }
     }

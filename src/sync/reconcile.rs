@@ -56,8 +56,8 @@ pub(super) struct Outcome {
 }
 
 /// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, unless it is among the
-/// `snapshot` in that very state, and drops what is gone. A document that cannot be used is reported, and never takes a key
-/// out of memory that was compared with the bucket before.
+/// `snapshot` in that very state, and drops what is gone. A document that cannot be used is reported, and never takes a
+/// key out of memory that was compared with the bucket before.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer; no key is changed then.
@@ -86,8 +86,8 @@ pub(super) async fn run(
     pass.finish().await
 }
 
-/// One pass over the bucket. Everything is read before any key is changed, so that keys which share a digest are recognised
-/// before either of them is let in.
+/// One pass over the bucket. Everything is read before any key is changed, so that keys which share a digest are
+/// recognised before either of them is let in.
 struct Pass<'a> {
     bucket: &'a Bucket,
     cache: &'a KeyCache,
@@ -97,13 +97,13 @@ struct Pass<'a> {
     unreadable: UnreadableDocuments,
     /// Documents in another state than memory.
     to_read: Vec<(TenantId, KeyId)>,
-    /// Keys in memory that were not listed. A weak listing may miss an object: only a read that finds nothing takes a key
-    /// out of memory.
+    /// Keys in memory that were not listed. A weak listing may miss an object: only a read that finds nothing takes a
+    /// key out of memory.
     missed: Vec<(TenantId, KeyId)>,
     read: Vec<(Arc<ApiKey>, Option<Tag>)>,
     gone: Vec<(TenantId, KeyId)>,
-    /// Whether memory came from a snapshot and was never compared: a start without one would not take in what an unusable
-    /// document said before.
+    /// Whether memory came from a snapshot and was never compared with the bucket. Then a key whose document cannot be
+    /// used is removed, as a start without a snapshot would not take it in.
     verifying: bool,
     found: Vec<ChangedObject>,
     unchanged: usize,
@@ -240,7 +240,8 @@ impl<'a> Pass<'a> {
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
-            key.digests().any(|digest| shared.contains(&digest.table_hash())) // One that it had counts as one that it has.
+            // One that it had counts as one that it has.
+            key.digests().any(|digest| shared.contains(&digest.table_hash()))
         };
         let keys = std::mem::take(&mut self.read);
         let found = self.unchanged + keys.len();
@@ -249,7 +250,8 @@ impl<'a> Pass<'a> {
         // Before the keys: one that shares its digest with a key whose file is broken is reported when it is put.
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
         for (key, _) in duplicates {
-            tracing::warn!(tenant = %key.tenant, key_id = %key.key_id, "a key is refused: another one has its digest too");
+            let (tenant, key_id) = (&key.tenant, key.key_id);
+            tracing::warn!(%tenant, %key_id, "a key is refused: another one has its digest too");
             self.tags.forget(&key.tenant, key.key_id);
             self.cache.refuse(key);
         }

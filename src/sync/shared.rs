@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Runs one piece of work at a time. A caller gets the outcome of a run that began after it asked, its own or another's.
+/// Runs one piece of work at a time. A caller gets the outcome of a run that began after it asked, its own or
+/// another's.
 #[derive(Debug)]
-pub(crate) struct Shared<T> {
+pub(crate) struct SharedRun<T> {
     /// No run begins within this after another has begun.
     spacing: Duration,
     /// When the last run has begun.
@@ -21,20 +22,20 @@ pub(crate) struct Shared<T> {
     last: Mutex<Option<Result<T, (ErrorKind, String)>>>,
 }
 
-impl<T> Default for Shared<T> {
+impl<T> Default for SharedRun<T> {
     fn default() -> Self {
         Self::spaced(Duration::ZERO)
     }
 }
 
-impl<T> Shared<T> {
-    /// Work of which no run begins within `spacing` after another has begun.
+impl<T> SharedRun<T> {
+    /// At most one run begins within `spacing`.
     pub(crate) fn spaced(spacing: Duration) -> Self {
         Self { spacing, turn: tokio::sync::Mutex::default(), begun: AtomicU64::new(0), last: Mutex::new(None) }
     }
 }
 
-impl<T: Clone> Shared<T> {
+impl<T: Clone> SharedRun<T> {
     /// Gives the outcome of a run that began after this call.
     ///
     /// # Errors
@@ -66,7 +67,7 @@ mod tests {
 
     #[tokio::test]
     async fn callers_that_come_while_a_run_is_under_way_share_the_next_one() {
-        let (shared, runs) = (Shared::default(), AtomicU64::new(0));
+        let (shared, runs) = (SharedRun::default(), AtomicU64::new(0));
         let work = async || {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok(runs.fetch_add(1, Ordering::SeqCst))
@@ -83,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_that_is_cut_short_leaves_no_outcome() {
-        let shared = Shared::default();
+        let shared = SharedRun::default();
         let cut = async {
             tokio::time::timeout(Duration::from_millis(5), shared.run(std::future::pending::<Result<u8>>)).await
         };

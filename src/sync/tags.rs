@@ -1,4 +1,4 @@
-//! Which state of each key document is in memory, so that a listing tells what has to be read.
+//! Which state of each key document is in memory, so that a listing shows which documents must be read.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::cache::KeyCache;
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::store::Tag;
 
-/// The tags of the documents that the cache was filled from. Each belongs to the very key beside it: replacing a key drops
-/// its tag until the document is read again. Sixteen bytes per key.
+/// The tags of the documents that the cache was filled from. Each belongs to the very key beside it: replacing a key
+/// drops its tag until the document is read again. Sixteen bytes per key.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
     held: Mutex<HashTable<Held>>,

@@ -24,8 +24,8 @@ pub(super) struct TenantListing {
     pub(super) record: TenantRead,
 }
 
-/// Lists a tenant. Memory is read first: a key that is there now and not in the bucket later was removed, and one that is issued
-/// in between is not in question. The record is read last: a tenant with keys has one.
+/// Lists a tenant. Memory is read first: a key that is there now and not in the bucket later was removed, and one that
+/// is issued in between is not in question. The record is read last: a tenant with keys has one.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer.

@@ -149,8 +149,14 @@ mod tests {
             tracing::error!(name: "request completed", status = 500u16, "request completed");
             let span = tracing::info_span!("request", id = %"a-1");
             span.in_scope(|| {
-                tracing::info!(name: "request completed", method = "GET", status = 200u16, millis = 0u64, tenant, "request completed");
-                tracing::warn!(name: "request completed", odd = "a \"quoted\" \n\\ \u{1b}line", none = None::<&str>, "request completed");
+                tracing::info!(
+                    name: "request completed", method = "GET", status = 200u16, millis = 0u64, tenant,
+                    "request completed"
+                );
+                tracing::warn!(
+                    name: "request completed", odd = "a \"quoted\" \n\\ \u{1b}line", none = None::<&str>,
+                    "request completed"
+                );
                 tracing::info!(status = 7, "anything else \u{1b}");
                 tracing::info_span!("inner").in_scope(|| {
                     tracing::debug!("not logged");

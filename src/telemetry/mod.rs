@@ -2,7 +2,7 @@
 //!
 //! 1. [`metrics`]: a struct of counters, no statics.  `format`: how scrapers read it.
 //! 2. [`log`]: text or JSON on standard error.  `line`: the line of a request.  `writer`: how lines get there without
-//!    holding up anybody.
+//!    blocking a request.
 
 mod format;
 mod line;

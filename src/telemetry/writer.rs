@@ -1,5 +1,5 @@
-//! Log lines on their way to standard error. They are best effort: a reader that is slow, stuck or gone costs lines, and
-//! never holds up or breaks what is logged about.
+//! Log lines on their way to standard error. They are best effort: a reader that is slow, stuck or gone costs lines,
+//! and never holds up or breaks what is logged about.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -104,8 +104,8 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits for lines and moves them into `batch`; returns how many lines were dropped meanwhile. `None` when the queue
-    /// is closed and empty.
+    /// Waits for lines and moves them into `batch`; returns how many lines were dropped meanwhile. `None` when the
+    /// queue is closed and empty.
     fn take(&self, batch: &mut Vec<u8>) -> Option<u64> {
         let mut state = self.state.lock();
         while state.lines.is_empty() && !state.closing {

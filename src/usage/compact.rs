@@ -1,8 +1,8 @@
 //! Merges the segments of nodes that have ended into the archive, so that there are never many segments.
 //!
-//! A segment is sealed, merged and removed, in this order. Sealing keeps its node from writing it again, should it be alive
-//! after all. The archive names the segments that are in it, so that a segment which a crash left behind does not count. The
-//! archive is replaced by compare-and-swap: the loser of a concurrent merge has no effect.
+//! A segment is sealed, merged and removed, in this order. Sealing keeps its node from writing it again, should it be
+//! alive after all. The archive names the segments that are in it, so that a segment which a crash left behind does not
+//! count. The archive is replaced by compare-and-swap: the loser of a concurrent merge has no effect.
 
 use std::collections::HashSet;
 
@@ -46,12 +46,12 @@ pub(super) struct LiveNodes {
 }
 
 impl Compactor {
-    /// Merges all segments of ended nodes but the `own` ones, and removes the keys for which `kept` is false. Gives the number
-    /// of segments. Without segments to merge it costs two requests.
+    /// Merges all segments of ended nodes but the `own` ones, and removes the keys for which `kept` is false. Gives the
+    /// number of segments. Without segments to merge it costs two requests.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be read:
-    /// everything counts as before.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be
+    /// read: everything counts as before.
     pub(super) async fn compact(
         &self,
         live: impl AsyncFn() -> Result<LiveNodes>,
@@ -113,7 +113,8 @@ impl Compactor {
         Ok(listed.into_iter().filter_map(|listed| Some((segment(&listed.path)?, listed.written_at))).collect())
     }
 
-    /// The counts of a segment that is never written again, which is sealed if its node has ended; `None` for any other.
+    /// The counts of a segment that is never written again, which is sealed if its node has ended; `None` for any
+    /// other.
     async fn sealed(&self, id: Uuid, written_at: DateTime<Utc>, live: &LiveNodes) -> Result<Option<UsageTable>> {
         let name = ObjectName::UsageSegment { id };
         let stored = match self.bucket.read(&name).await {

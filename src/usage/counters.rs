@@ -1,5 +1,5 @@
-//! Counting: one short lock among many, so that one busy key slows no other, and nothing is allocated for a key that was
-//! used since the last flush.
+//! Counting: one short lock among many, so that one busy key slows no other, and nothing is allocated for a key that
+//! was used since the last flush.
 
 use parking_lot::{Mutex, MutexGuard};
 

@@ -1,4 +1,5 @@
-//! The bytes of a segment, and of a piece of the archive: zstd-compressed lines of JSON, the first of which says what it is.
+//! The bytes of a segment, and of a piece of the archive: zstd-compressed lines of JSON, the first of which says what
+//! it is.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -7,7 +8,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::scan::Pick;
 use super::tenant_set::TenantSet;
 use super::{Tally, UsageTable};
 use crate::error::{Error, ErrorKind, Result};
@@ -99,6 +99,9 @@ pub(super) fn unpack(packed: &[u8]) -> Result<(Head, UsageTable)> {
     }
     Ok((head, table))
 }
+
+/// What a scan takes from the line of a key.
+pub(super) type Pick<T> = fn(KeyId, Tally) -> Option<T>;
 
 /// The part of every line that says whom it is about.
 #[derive(Deserialize)]

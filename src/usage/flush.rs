@@ -62,8 +62,8 @@ impl Meter {
     /// Writes the counts since the last flush. Counts that cannot be written are kept, and written by a later flush.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::StoreNotSafe`] when it has no
-    /// conditional writes to rely on.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::StoreNotSafe`] when it has
+    /// no conditional writes to rely on.
     pub async fn flush(&self) -> Result<()> {
         let _turn = self.0.turn().await?;
         if self.0.closed.load(Ordering::Acquire) {
@@ -142,7 +142,8 @@ impl Meter {
     /// segments.
     ///
     /// # Errors
-    /// As for [`Meter::flush`]; [`crate::ErrorKind::Corrupt`] when the archive cannot be read. Everything counts as before.
+    /// As for [`Meter::flush`]; [`crate::ErrorKind::Corrupt`] when the archive cannot be read. Everything counts as
+    /// before.
     pub async fn compact(&self) -> Result<usize> {
         let inner = &self.0;
         if !inner.keystore.cache().is_hydrated() {

@@ -24,8 +24,8 @@ impl LastUses {
         self.own.get(&key_id).max(self.others.read.get(&key_id)).copied()
     }
 
-    /// Whether a key is known not to have been used since an instant. `false` for a key that was issued later, and for an
-    /// instant before recording began.
+    /// Whether a key is known not to have been used since an instant. `false` for a key that was issued later, and for
+    /// an instant before recording began.
     pub fn is_unused_since(&self, key: &ApiKey, since: DateTime<Utc>) -> bool {
         self.others.scanned.recorded_since.is_some_and(|began| began <= since)
             && key.created_at.is_none_or(|issued| issued <= since)

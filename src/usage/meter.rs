@@ -118,7 +118,8 @@ impl Meter {
     /// When each key of a tenant was used last, on any node. `since` is the instant that the caller asks about.
     ///
     /// # Errors
-    /// As for [`Meter::totals`]; [`crate::ErrorKind::Invalid`] for an instant that has not come: keys may be used till then.
+    /// As for [`Meter::totals`]; [`crate::ErrorKind::Invalid`] for an instant that has not come: keys may be used till
+    /// then.
     pub async fn last_used(&self, tenant: &TenantId, since: DateTime<Utc>) -> Result<LastUses> {
         self.check_is_on()?;
         if since > self.0.keystore.now() {

@@ -60,8 +60,8 @@ impl<T> Reading<T> {
         Self { read, scanned: Scanned { recorded_since, ..Scanned::default() }, read_at: now, fresh_until: now }
     }
 
-    /// Whether it answers a question of `asked_at`. Callers who come at once share a reading. One that left out a segment
-    /// as this node's own is of no use once it is not.
+    /// Whether it answers a question of `asked_at`. Callers who come at once share a reading. One that left out a
+    /// segment as this node's own is of no use once it is not.
     fn answers(&self, asked_at: Instant, own: &impl Fn(Uuid) -> bool) -> bool {
         (asked_at < self.fresh_until || asked_at <= self.read_at) && self.scanned.own.iter().all(|id| own(*id))
     }
@@ -74,11 +74,12 @@ impl UsageReader {
         Self { scanner: Scanner::new(bucket), max_age, max_bytes, totals_turn, last_uses_turn, kept: Mutex::default() }
     }
 
-    /// What all nodes have written about these keys, but for the segments that are `own`. Reading goes on when the caller
-    /// stops waiting, so that a later one finds it.
+    /// What all nodes have written about these keys, but for the segments that are `own`. Reading goes on when the
+    /// caller stops waiting, so that a later one finds it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be read.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be
+    /// read.
     pub(super) async fn totals(
         self: &Arc<Self>,
         tenant: &TenantId,
@@ -145,7 +146,8 @@ impl UsageReader {
         is_good.then_some(reading)
     }
 
-    /// When each key of a tenant was used last, but for the segments that are `own`: 24 bytes a key, kept for one tenant.
+    /// When each key of a tenant was used last, but for the segments that are `own`: 24 bytes a key, kept for one
+    /// tenant.
     ///
     /// # Errors
     /// As for [`UsageReader::totals`].

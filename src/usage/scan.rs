@@ -1,5 +1,5 @@
-//! Reads what the nodes have written about one tenant: every segment and every piece of the archive that may speak of it,
-//! one after the other, so that no more is in memory than what the caller keeps.
+//! Reads what the nodes have written about one tenant: every segment and every piece of the archive that may hold
+//! it, one after the other, so that no more is in memory than what the caller keeps.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::archive::Archive;
+use super::file::{self, Pick};
 use super::tenant_set::TenantSet;
-use super::{Tally, file};
 use crate::documents::{Contention, Documents};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyId, TenantId};
+use crate::key::TenantId;
 use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Tag};
 
@@ -24,10 +24,7 @@ const PIECES_AT_ONCE: usize = 2;
 /// The largest segment or piece that is read.
 pub(super) const MAX_PACKED_BYTES: u64 = 64 << 20;
 
-/// What a scan takes from the line of a key.
-pub(super) type Pick<T> = fn(KeyId, Tally) -> Option<T>;
-
-/// Scans the objects of usage, and remembers which tenants each speaks of.
+/// Scans the objects of usage, and remembers which tenants each holds.
 #[derive(Debug)]
 pub(super) struct Scanner {
     bucket: Bucket,
@@ -61,7 +58,8 @@ impl Scanner {
     /// archive is replaced meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be read.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the archive cannot be
+    /// read.
     pub(super) async fn scan<S, T: Send + 'static>(
         &self,
         tenant: &TenantId,

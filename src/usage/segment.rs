@@ -1,8 +1,8 @@
 //! A usage segment: the counts of some keys on one node, and how much of them is durable.
 //!
-//! A segment is first written empty, then again with all counts so far, each time only in place of the state that was read.
-//! A node that merges it into the archive seals it first. Its owner, if it is alive after all, then finds it sealed before
-//! it writes and goes on with a new segment: exactly what was durable has been archived.
+//! A segment is first written empty, then again with all counts so far, each time only in place of the state that was
+//! read. A node that merges it into the archive seals it first. Its owner, if it is alive after all, then finds it
+//! sealed before it writes and goes on with a new segment: exactly what was durable has been archived.
 
 use uuid::Uuid;
 

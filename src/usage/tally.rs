@@ -69,7 +69,8 @@ pub struct Tally {
     /// Requests that were answered with a problem, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<Cow<'static, str>, u64>,
-    /// The last characters of the secret that was current at the last use of a current secret, and the minute of that use.
+    /// The last characters of the secret that was current at the last use of a current secret, and the minute of that
+    /// use.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<(Hint, Minute)>,
     /// The last use of each older secret, by its last characters.
@@ -78,8 +79,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a request. `current` are the last characters of the key's current secret. Allocates only for a reason or a
-    /// secret that it sees for the first time.
+    /// Counts a request. `current` are the last characters of the key's current secret. Allocates only for a reason or
+    /// a secret that it sees for the first time.
     pub fn count(&mut self, current: Hint, used: &Use) {
         self.requests += 1;
         self.events += used.events;

@@ -1,4 +1,4 @@
-//! Which tenants an object speaks of, in a fixed kilobyte.
+//! Which tenants an object holds counts of, in a fixed kilobyte.
 
 use crate::key::TenantId;
 

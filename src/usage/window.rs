@@ -1,5 +1,5 @@
-//! Totals of keys of one tenant, within a bound on memory: all of its keys if they fit, else those that were asked for and as
-//! many of those after them as fit, because pages are read in order of key id.
+//! Totals of keys of one tenant, within a bound on memory: all of its keys if they fit, else those that were asked for
+//! and as many of those after them as fit, because pages are read in order of key id.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::local::Local;
 use super::shared::SharedLimits;
-use super::{Cost, Costs, Quotas};
+use super::{Acquisition, Cost, Costs, Quotas};
 use crate::access::Refusal;
 use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
@@ -16,17 +16,8 @@ use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 /// How often limits that are full again are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The outcome of an acquisition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acquisition {
-    /// What is left of each limit that applied.
-    pub quotas: Quotas,
-    /// The refusal; then nothing was taken.
-    pub refusal: Option<Refusal>,
-}
-
-/// The limits of one node. With a Redis, all nodes that share it count together; while it does not answer, each counts for
-/// itself.
+/// The limits of one node. With a Redis, all nodes that share it count together; while it does not answer, each counts
+/// for itself.
 #[derive(Debug)]
 pub struct Limiter {
     cache: Arc<KeyCache>,
@@ -47,12 +38,12 @@ impl Limiter {
     }
 
     /// The same, counted together with other nodes in the Redis at `url` (`redis://[user:password@]host:port/db`, or
-    /// `rediss://` for TLS), which need not be there yet. `ca` replaces the certificate authorities of the operating system,
-    /// in PEM. A request waits for Redis for `patience` at most.
+    /// `rediss://` for TLS), which need not be there yet. `ca` replaces the certificate authorities of the operating
+    /// system, in PEM. A request waits for Redis for `patience` at most.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`crate::ErrorKind::Internal`] when no thread can be
-    /// started.
+    /// [`crate::ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`crate::ErrorKind::Internal`] when no thread
+    /// can be started.
     pub fn with_redis(self, url: &str, ca: Option<&[u8]>, patience: Duration) -> Result<Self> {
         Ok(Self { shared: Some(SharedLimits::new(url, ca, patience)?), ..self })
     }
@@ -62,7 +53,8 @@ impl Limiter {
         !key.settings.limits.is_none() || self.requests.is_some() || tenant.is_some_and(|limits| !limits.is_none())
     }
 
-    /// What `cost` takes from the limits of a key and its tenant. The key must be valid: others must not create state here.
+    /// What `cost` takes from the limits of a key and its tenant. The key must be valid: others must not create state
+    /// here.
     pub fn costs<'a>(&self, key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost) -> Costs<'a> {
         Costs::of(key, tenant, cost, self.requests)
     }

@@ -1,5 +1,5 @@
-//! The limits in use, in the memory of this node. Subjects are spread over shards with a lock each, so a busy key does not
-//! block others.
+//! The limits in use, in the memory of this node. Subjects are spread over shards with a lock each, so a busy key does
+//! not block others.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Admission control: request, event and byte rates of a valid key and of its tenant.
 //!
 //! 1. [`cost`]: the cost of a request, and the limits that apply.
-//! 2. [`quota`]: what is left.  [`fields`]: quotas as header fields.
+//! 2. [`quota`]: what is left, or the refusal.  [`fields`]: quotas as header fields.
 //! 3. [`gcra`]: the algorithm, pure.  `local`: the limits in use, in the memory of this node.
 //! 4. `shared`: the same in Redis, for many nodes.
 //! 5. [`limiter`]: the front door.
@@ -21,5 +21,5 @@ mod shared;
 mod tests;
 
 pub use cost::{Cost, Costs, LimitCost};
-pub use limiter::{Acquisition, Limiter};
-pub use quota::{Quota, Quotas};
+pub use limiter::Limiter;
+pub use quota::{Acquisition, Quota, Quotas};

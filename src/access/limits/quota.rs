@@ -1,10 +1,10 @@
-//! What is left of the limits that apply to a request.
+//! What an acquisition answers: what is left of the limits that apply, or a refusal.
 
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::access::LimitId;
+use crate::access::{LimitId, Refusal};
 use crate::key::Rate;
 
 /// What is left of one limit.
@@ -47,4 +47,13 @@ impl Quotas {
     pub fn extend(&mut self, later: &Self) {
         later.iter().for_each(|quota| self.note(*quota));
     }
+}
+
+/// The outcome of an acquisition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquisition {
+    /// What is left of each limit that applied.
+    pub quotas: Quotas,
+    /// The refusal; then nothing was taken.
+    pub refusal: Option<Refusal>,
 }

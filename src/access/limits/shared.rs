@@ -1,5 +1,5 @@
-//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. When Redis does not answer in
-//! time, nodes decide alone, and no request waits for Redis until it answers again.
+//! Limits in Redis, for many nodes: one script decides over all limits of a request at once. When Redis does not answer
+//! in time, nodes decide alone, and no request waits for Redis until it answers again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ impl SharedLimits {
     /// certificate authorities of the operating system, in PEM.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`ErrorKind::Internal`] when the thread cannot be started.
+    /// [`ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`ErrorKind::Internal`] when the thread cannot be
+    /// started.
     pub(super) fn new(url: &str, ca: Option<&[u8]>, timeout: Duration) -> error::Result<Self> {
         // The cause is left out: it may quote the URL, which may hold a password.
         let unusable = |_| Error::invalid("the address of Redis for the limits cannot be used");
@@ -128,8 +129,8 @@ impl SharedLimits {
                 call.key(name).arg(price.cost).arg(price.capacity).arg(rate);
             }
             match call.invoke_async::<Vec<i64>>(&mut redis).await {
-                // The connection had broken and is being made anew. A count whose answer was lost is counted twice: a limit
-                // may admit less once, but never more.
+                // The connection had broken and is being made anew. A count whose answer was lost is counted twice: a
+                // limit may admit less once, but never more.
                 Err(error) if error.is_io_error() && !error.is_timeout() => call.invoke_async(&mut redis).await,
                 outcome => outcome,
             }
@@ -156,12 +157,13 @@ fn pause(paused_until: &AtomicU64, until: u64, Silence(reason): &Silence) {
 /// Why Redis does not count, for the log.
 struct Silence(String);
 
-/// How rustls begins what it says of a certificate that it refuses. The rest names the fault and the names in the certificate.
+/// How rustls begins what it says of a certificate that it refuses. The rest names the fault and the names in the
+/// certificate.
 const REFUSED_CERTIFICATE: &str = "invalid peer certificate";
 
 impl Silence {
-    /// What is wrong with the certificate; else the kind of the error and the first word of what Redis said. The rest may
-    /// quote names or a password.
+    /// What is wrong with the certificate; else the kind of the error and the first word of what Redis said. The rest
+    /// may quote names or a password.
     fn because(error: &RedisError) -> Self {
         let text = if error.is_io_error() { error.to_string() } else { String::new() };
         if let Some(at) = text.find(REFUSED_CERTIFICATE) {

@@ -50,7 +50,8 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-/// Written by hand: serde's derive cannot refuse unknown fields and accept those that begin with `x-`, which hold anchors.
+/// Written by hand: serde's derive cannot refuse unknown fields and accept those that begin with `x-`, which hold
+/// anchors.
 struct WrittenVisitor;
 
 impl<'de> Visitor<'de> for WrittenVisitor {

@@ -1,16 +1,56 @@
 //! Reading the file, showing the difference, asking, applying.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::terminal::{complain, escaped};
 use super::super::yaml;
 use super::super::{Client, ClientArgs, Failure, Outcome, input, output};
 use super::file::{self, DeclaredKey, KeysFile};
-use super::{ApplyArgs, difference, secrets};
+use super::{difference, secrets};
 use crate::key::{KeyName, KeyType, TenantId};
+
+pub(in super::super) const EXAMPLES: &str = "The file:
+  version: 1
+  tenant: acme                        # optional; must agree with --tenant
+  permissionSets:
+    writers: {streams: [web-*], limits: {requests: {perMinute: 6000}}}
+  keys:
+    - {name: checkout, type: ingestion, permissionSet: writers}
+    - {name: dashboards, type: query, expiresAt: 2027-06-01T00:00:00Z}
+
+What the file does not say of a key is the default; its secret, expiry and state
+(active, disabled) stay as they are. Keys that are not in the file are left alone
+unless --prune is given. A bad file changes nothing.
+
+Examples:
+  keyloft apply -f keys.yaml --dry-run
+  keyloft apply -f keys.yaml --secrets new-keys.tsv
+  keyloft apply -f keys.yaml --prune --yes";
+
+/// What to apply, and how.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The file that declares the keys; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// Revoke the keys of the tenant that the file does not declare
+    #[arg(long)]
+    prune: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Add the API keys of issued keys to this file, a name, a tab and an API key a line, before they are issued; a
+    /// line that stands there already is used again
+    #[arg(long = "secrets", value_name = "FILE")]
+    keep_in: Option<PathBuf>,
+}
 
 /// Applies a file.
 pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
@@ -52,8 +92,8 @@ fn named(path: &Path, failure: &Failure) -> Failure {
     Failure::usage(format!("{}: {failure}", path.display()))
 }
 
-/// Puts the line of the key before the server's refusal, which begins with the key's name. The longest name that fits is
-/// meant, because one name may begin with another.
+/// Puts the line of the key before the server's refusal, which begins with the key's name. The longest name that fits
+/// is meant, because one name may begin with another.
 fn placed(path: &Path, keys: &[DeclaredKey], failure: Failure) -> Failure {
     let message = failure.to_string();
     let is_meant = |key: &&DeclaredKey| {

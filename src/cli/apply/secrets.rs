@@ -1,5 +1,5 @@
-//! New API keys, written to a file before their digests are sent: a run that is killed loses none, and the next run uses
-//! them again.
+//! New API keys, written to a file before their digests are sent: a run that is killed loses none, and the next run
+//! uses them again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -21,7 +21,8 @@ pub(super) struct ParsedKey {
     pub(super) note: Option<String>,
 }
 
-/// A valid key name close to `text`: control characters become `-`, a long text is cut, an empty one becomes `otherwise`.
+/// A valid key name close to `text`: control characters become `-`, a long text is cut, an empty one becomes
+/// `otherwise`.
 pub(super) fn key_name(text: &str, otherwise: &str) -> Option<KeyName> {
     let clean = |text: &str| -> String {
         let harmless = |c: char| if c.is_control() { '-' } else { c };

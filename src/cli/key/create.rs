@@ -10,9 +10,8 @@ use zeroize::Zeroizing;
 use super::super::terminal::escaped;
 use super::super::when::{instant, seconds};
 use super::super::{ClientArgs, Failure, Outcome, input, output};
-use super::limits::{LimitArgs, networks};
+use super::settings::{LimitArgs, metadata, networks, streams};
 use super::show::CARD;
-use super::{metadata, streams};
 use crate::clock::{Clock, SystemClock};
 use crate::key::{KeyName, KeySettings, KeyType, Label, Metadata, Networks, NewKey, Streams, TrustLevel};
 

@@ -2,28 +2,27 @@
 //!
 //! 1. [`create`]: issue one; it is shown once.
 //! 2. [`list`], [`show`]: keys and their settings.
-//! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one or many.  [`bulk`]: many from a file.
-//! 4. [`limits`]: networks and limits as they are typed.
+//! 3. [`update`], [`rotate`], [`revoke`]: change one, give it a new secret, end one or many.  [`bulk`]: many from a
+//!    file.
+//! 4. [`settings`]: the settings of a key as they are typed.
 //! 5. [`wait`]: until every node has applied a change.
 //! 6. [`offline`]: make and check keys without a server.  [`hash`]: hashes of other systems.
 
 pub mod bulk;
 pub mod create;
 pub mod hash;
-pub mod limits;
 pub mod list;
 pub mod offline;
 pub mod revoke;
 pub mod rotate;
+pub mod settings;
 pub mod show;
 pub mod update;
 pub mod wait;
 
 use clap::Subcommand;
-use serde_json::{Map, Value};
 
 use super::{ClientArgs, Outcome};
-use crate::key::{InvalidId, Metadata, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft key create --name checkout --type ingestion
@@ -48,7 +47,8 @@ pub enum KeyCommand {
     /// Give a key a new API key and show it, this one time; the old one keeps working for a while
     #[command(after_help = rotate::EXAMPLES)]
     Rotate(rotate::RotateArgs),
-    /// Revoke a key for ever, or all that a filter selects; it is refused from the next request on, and its name is free again
+    /// Revoke a key for ever, or all that a filter selects; it is refused from the next request on, and its name is
+    /// free again
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
     /// Issue, change and revoke many keys from a file
@@ -75,16 +75,4 @@ pub(super) fn run(args: &ClientArgs, command: KeyCommand) -> Outcome {
         KeyCommand::Generate(create) => offline::generate(args, create),
         KeyCommand::Validate(validate) => offline::validate(args, &validate),
     }
-}
-
-/// At least one pattern: an empty text is a mistake, such as an unset variable of the shell.
-fn streams(text: &str) -> Result<Streams, InvalidId> {
-    const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
-    let streams: Streams = text.parse()?;
-    if matches!(&streams, Streams::Matching(patterns) if patterns.is_empty()) { Err(NONE) } else { Ok(streams) }
-}
-
-fn metadata(text: &str) -> Result<Metadata, String> {
-    let map: Map<String, Value> = serde_json::from_str(text).map_err(|_| "must be a JSON object".to_owned())?;
-    Metadata::try_from(map).map_err(|error| error.to_string())
 }

@@ -8,10 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::when::{instant, seconds};
 use super::super::{ClientArgs, Outcome, output};
-use super::limits::{LimitChanges, networks};
+use super::settings::{LimitChanges, metadata, networks, streams};
 use super::show::{self, KeyRef};
 use super::wait::WaitArgs;
-use super::{metadata, streams};
 use crate::key::{KeyState, Label, Metadata, Networks, Streams};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -36,7 +35,8 @@ pub struct UpdateArgs {
     #[arg(long, group = "change")]
     disable: bool,
     /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z or 2027-01-01
-    #[arg(long, group = "change", value_name = "INSTANT|DATE", value_parser = instant, conflicts_with_all = ["expires_in", "no_expiry"])]
+    #[arg(long, group = "change", value_name = "INSTANT|DATE", value_parser = instant)]
+    #[arg(conflicts_with_all = ["expires_in", "no_expiry"])]
     expires_at: Option<DateTime<Utc>>,
     /// How long it works from now on, such as 30d
     #[arg(long, group = "change", value_name = "DURATION", value_parser = seconds, conflicts_with = "no_expiry")]

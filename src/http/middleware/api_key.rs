@@ -13,12 +13,12 @@ use crate::http::authorize::authorize;
 
 type Answering = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;
 
-/// Lets a request through only with a key that allows `action` and may be used from where the request comes; handlers find
-/// the proof as a [`Permit`](crate::access::Permit) argument.
+/// Lets a request through only with a key that allows `action` and may be used from where the request comes; handlers
+/// find the proof as a [`Permit`](crate::access::Permit) argument.
 ///
 /// Needs `web::Data<Keystore>` in the application. With `web::Data<Limiter>` keys are held to their limits, and every
-/// answer to a key with limits says what is left of them; with `web::Data<TrustedProxies>` proxies may say where a request
-/// comes from.
+/// answer to a key with limits says what is left of them; with `web::Data<TrustedProxies>` proxies may say where a
+/// request comes from.
 ///
 /// ```no_run
 /// use actix_web::{App, middleware::from_fn, web};

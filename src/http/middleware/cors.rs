@@ -62,8 +62,9 @@ impl Cors {
     }
 }
 
-/// Answers the preflight requests of allowed origins for routes of the data plane, and lets their pages read every other
-/// answer of these routes, refusals included. What other origins send is answered as ever: their browsers keep the answer.
+/// Answers the preflight requests of allowed origins for routes of the data plane, and lets their pages read every
+/// other answer of these routes, refusals included. What other origins send is answered as ever: their browsers keep
+/// the answer.
 ///
 /// Needs `web::Data<Cors>` in the application.
 ///

@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 
 use crate::access::Denial;
 use crate::http::app::App;
+use crate::http::authorize::{Accepted, Presented};
 use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
-use crate::http::usage::Presented;
 use crate::key::request_ids::RequestIds;
 use crate::key::{ApiKey, Digest, RequestId, own};
 use crate::telemetry::log::REQUEST_COMPLETED;
+use crate::usage::Use;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -70,11 +72,36 @@ fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     let extensions = request.extensions();
     let presented = extensions.get::<Presented>();
     if let Some(presented) = presented {
-        presented.count(app, status, problem.map(Problem::reason));
+        count(presented, app, status, problem.map(Problem::reason));
     }
     let key = presented.and_then(Presented::good_key);
     let code = problem.map(|problem| problem.code().as_str());
     log(method, route, status.as_u16(), millis(took), key, denial, code);
+}
+
+/// Counts the request by its answer. `refused` is why not, when the answer is a problem.
+fn count(presented: &Presented, app: &App, status: StatusCode, refused: Option<&'static str>) {
+    let used = match presented {
+        Presented::Authorized(authorized) => {
+            let Accepted { events, bytes } = authorized.accepted();
+            // A request that a limit or a scope turns away has not used the key.
+            let turned_away =
+                matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+            let permit = authorized.permit();
+            let (at, address, older) = (permit.at(), authorized.address(), permit.older());
+            Use { at, address, admitted: !turned_away, older, refused, events, bytes }
+        }
+        Presented::Denied { address, .. } => Use {
+            at: app.keystore.now(),
+            address: *address,
+            admitted: false,
+            older: None,
+            refused,
+            events: 0,
+            bytes: 0,
+        },
+    };
+    app.usage.count(presented.key(), &used);
 }
 
 fn log(
@@ -93,7 +120,8 @@ fn log(
             let key_id = key_id.map(tracing::field::display);
             let reason = denial.map(|denial| denial.as_str());
             tracing::$level!(
-                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, reason, code, "request completed"
+                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, reason, code,
+                "request completed"
             )
         }};
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::bulk::Room;
+use super::bulk::BulkPermit;
 use super::keys::{Switch, parse_tenant};
 use super::receipt::{ReceiptView, Wait};
 use super::rotation::OVERLAP_SECONDS;
@@ -28,7 +28,7 @@ use crate::serde_text::{Rfc3339, nullable};
 /// The query string.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Options {
+pub struct ApplyQuery {
     #[serde(default)]
     dry_run: bool,
     wait: Option<String>,
@@ -37,8 +37,8 @@ pub struct Options {
 /// The body: every key that is declared.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Apply {
-    keys: Vec<Entry>,
+pub struct ApplyBody {
+    keys: Vec<DesiredKey>,
     /// Revokes the live keys that are not declared.
     #[serde(default)]
     prune: bool,
@@ -53,7 +53,7 @@ with_settings! {
     /// A key as it should be. Absent settings have their defaults; absent expiry, state and secret stay.
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    pub struct Entry {
+    pub struct DesiredKey {
         key_name: KeyName,
         key_type: KeyType,
         #[serde(default, deserialize_with = "nullable")]
@@ -79,7 +79,7 @@ pub struct SecretEntry {
     hint: String,
 }
 
-impl Entry {
+impl DesiredKey {
     fn declared(mut self, app: &App) -> Result<Declared, Problem> {
         let supplied = |digest: &str, hint: &str, own| -> Result<SuppliedSecret, Problem> {
             let digest = Digest::parse(digest)?;
@@ -107,9 +107,9 @@ impl Entry {
 /// What is planned for one key.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Planned {
+struct PlannedStep {
     action: &'static str,
-    /// Whose the key is, when it is another tenant's: its secret is the one that was to move in.
+    /// Whose the key is, when it is another tenant's: its secret is the one that was to be imported.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<TenantId>,
     key_name: KeyName,
@@ -123,7 +123,7 @@ struct Planned {
     changes: Map<String, Value>,
 }
 
-impl Planned {
+impl PlannedStep {
     fn new(step: &Step, tenant: &TenantId, now: DateTime<Utc>) -> Self {
         let patched = step.key.as_ref().zip(step.patched());
         let changes = patched.map(|(key, patched)| changes(&KeyView::new(key, now), &KeyView::new(&patched, now)));
@@ -152,14 +152,14 @@ fn changes(from: &KeyView<'_>, to: &KeyView<'_>) -> Map<String, Value> {
 }
 
 /// What a client sends back to say that it agrees to a plan.
-fn tag(plan: &[Planned]) -> String {
+fn tag(plan: &[PlannedStep]) -> String {
     let bytes = serde_json::to_vec(plan).unwrap_or_default();
     Digest::of(&bytes).hex()[..32].to_owned()
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Done {
+struct StepResult {
     action: &'static str,
     key_name: KeyName,
     ok: bool,
@@ -173,7 +173,7 @@ struct Done {
     detail: Option<String>,
 }
 
-impl Done {
+impl StepResult {
     fn new(outcome: StepOutcome) -> (Self, u64) {
         let (action, key_name) = (outcome.step.action(), outcome.step.name);
         let key_id = outcome.step.key.map(|key| key.key_id.to_string());
@@ -193,10 +193,10 @@ impl Done {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    plan: Vec<Planned>,
+struct ApplyAnswer {
+    plan: Vec<PlannedStep>,
     plan_tag: String,
-    results: Vec<Done>,
+    results: Vec<StepResult>,
     receipt: Option<ReceiptView>,
 }
 
@@ -208,32 +208,37 @@ struct Answer {
 /// 413, 429 `too_many_bulk`, 503.
 pub async fn run(
     operator: Operator,
-    _room: Room, // Before the body, which is read only if there is any.
+    _permit: BulkPermit, // Before the body, which is read only with a permit.
     app: web::Data<App>,
     tenant: web::Path<String>,
-    Query(options): Query<Options>,
-    LargeJson(body): LargeJson<Apply>,
+    Query(options): Query<ApplyQuery>,
+    LargeJson(body): LargeJson<ApplyBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, tenant) = (Instant::now(), parse_tenant(&tenant)?);
     let (dry_run, patience) = (options.dry_run, Wait::new(options.wait).patience()?);
     if body.move_in && body.prune {
-        return Err(Problem::invalid("Who moves in prunes nothing: say moveIn or prune."));
+        return Err(Problem::invalid("moveIn and prune exclude each other."));
     }
     let declared = body.keys.into_iter().map(|key| key.declared(&app)).collect::<Result<Vec<_>, _>>()?;
     let desired = if body.move_in { Desired::Import(declared) } else { Desired::Keys { declared, prune: body.prune } };
     let plan = app.keystore.plan(operator.context(), &tenant, desired).await?;
-    let planned: Vec<_> = plan.steps.iter().map(|step| Planned::new(step, &tenant, app.keystore.now())).collect();
+    let planned: Vec<_> = plan.steps.iter().map(|step| PlannedStep::new(step, &tenant, app.keystore.now())).collect();
     let plan_tag = tag(&planned);
     if body.plan_tag.is_some_and(|agreed| agreed != plan_tag) {
         return Err(Problem::new(Code::PreconditionFailed, "The keys were changed since that plan was made."));
     }
     if dry_run {
-        return Ok(HttpResponse::Ok().json(Answer { plan: planned, plan_tag, results: Vec::new(), receipt: None }));
+        return Ok(HttpResponse::Ok().json(ApplyAnswer {
+            plan: planned,
+            plan_tag,
+            results: Vec::new(),
+            receipt: None,
+        }));
     }
     let outcomes = app.keystore.carry_out(operator.context(), &tenant, plan).await?;
-    let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Done::new).unzip();
+    let (results, numbers): (Vec<_>, Vec<_>) = outcomes.into_iter().map(StepResult::new).unzip();
     let (receipt, status) = receipt(&app, numbers.into_iter().max(), patience, start).await;
-    Ok(HttpResponse::build(status).json(Answer { plan: planned, plan_tag, results, receipt }))
+    Ok(HttpResponse::build(status).json(ApplyAnswer { plan: planned, plan_tag, results, receipt }))
 }
 
 /// The receipt of the last change; none when nothing was changed.

@@ -284,7 +284,8 @@ pub(super) fn parse_key((tenant, id): &(String, String)) -> Result<(TenantId, Ke
     Ok((TenantId::parse(tenant)?, KeyId::parse(id)?))
 }
 
-/// The requested expiry, as an instant or in seconds from now; `None` when the request sets none, `Some(None)` for never.
+/// The requested expiry, as an instant or in seconds from now; `None` when the request sets none, `Some(None)` for
+/// never.
 fn end(
     at: Option<Option<Rfc3339>>,
     in_seconds: Option<Option<NonZeroU32>>,

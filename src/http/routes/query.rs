@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::access::Session;
 use crate::error::{Error, ErrorKind};
-use crate::http::accept;
 use crate::http::app::App;
 use crate::http::credential::AuthHeaders;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, RunningSession};
+use crate::http::media_type::preferred;
 use crate::key::StreamName;
 use crate::query::{Access, Format, QueryRequest, Scope};
 use crate::serde_text::Rfc3339;
@@ -79,7 +79,7 @@ fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
 
 /// The format that `Accept` prefers; JSON when none of its types is supported.
 fn format(request: &HttpRequest) -> Format {
-    accept::preferred(request, |range| match range {
+    preferred(request, |range| match range {
         "application/json" | "*/*" | "application/*" => Some(Format::JsonArray),
         "application/x-ndjson" | "application/jsonl" => Some(Format::NdJson),
         "text/csv" | "text/*" => Some(Format::Csv),

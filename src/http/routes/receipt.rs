@@ -59,8 +59,8 @@ pub struct ReceiptView {
 }
 
 impl ReceiptView {
-    /// The receipt of a change that began at `start`, and the status: 202 when the request waited and not every live node
-    /// had applied the change in that time.
+    /// The receipt of a change that began at `start`, and the status: 202 when the request waited and not every live
+    /// node had applied the change in that time.
     pub async fn of(app: &App, change_seq: u64, patience: Option<Duration>, start: Instant) -> (Self, StatusCode) {
         let replica = app.keystore.replica();
         let receipt = match patience {

@@ -1,19 +1,129 @@
-//! The streams that a key may read.
+//! Streams: their names, for those who may read them; their fields and settings, for admins.
+
+use std::time::Instant;
 
 use actix_web::{HttpResponse, web};
-use serde::Serialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
+use super::keys::parse_tenant;
+use super::receipt::{ReceiptView, Wait};
+use crate::documents::instant::rfc3339;
 use crate::http::app::App;
-use crate::http::authorize::Authorized;
+use crate::http::authorize::{Authorized, Operator};
+use crate::http::error::{Code, Problem};
+use crate::http::extract::Json;
+use crate::http::query_string::Query;
+use crate::key::{Actor, StreamName, TenantId};
+use crate::serde_text::nullable;
+use crate::stream::{Field, OnInvalid, StreamSchema};
 
 #[derive(Serialize)]
 struct ListedStream<'a> {
     name: &'a str,
 }
 
-/// Their names, from memory.
+/// The names of the streams that a key may read, from memory.
 pub async fn list(authorized: Authorized, app: web::Data<App>) -> HttpResponse {
     let streams = app.catalog.list(authorized.tenant());
     let allowed = streams.iter().filter(|(name, _)| authorized.key().covers(name));
     HttpResponse::Ok().json(allowed.map(|(name, _)| ListedStream { name: name.as_str() }).collect::<Vec<_>>())
+}
+
+/// The body of a PATCH; a setting that is not there stays, `null` clears it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StreamPatchBody {
+    #[serde(default, deserialize_with = "nullable")]
+    on_invalid: Option<Option<OnInvalid>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamView<'a> {
+    tenant_id: &'a TenantId,
+    stream: &'a StreamName,
+    on_invalid: OnInvalid,
+    #[serde(serialize_with = "rfc3339")]
+    modified_at: Option<DateTime<Utc>>,
+    modified_by: Option<&'a Actor>,
+    fields: &'a [Field],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<ReceiptView>,
+}
+
+impl<'a> StreamView<'a> {
+    fn new(
+        tenant_id: &'a TenantId,
+        stream: &'a StreamName,
+        schema: &'a StreamSchema,
+        receipt: Option<ReceiptView>,
+    ) -> Self {
+        let settings = schema.settings();
+        Self {
+            tenant_id,
+            stream,
+            on_invalid: settings.on_invalid,
+            modified_at: settings.modified_at,
+            modified_by: settings.attribution.modified_by.as_ref(),
+            fields: schema.fields(),
+            receipt,
+        }
+    }
+}
+
+/// The fields and settings of one stream, as this node knows them.
+///
+/// # Errors
+/// 400, 404, 410, 503.
+pub async fn show(
+    _: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (tenant, stream) = parse(&path)?;
+    app.keystore.tenant_read_through(&tenant).await?;
+    let schema = match app.catalog.get(&tenant, &stream) {
+        Some(schema) => Some(schema),
+        None => {
+            // Another node may have created it a moment ago.
+            app.catalog.reload(&tenant, &stream).await?;
+            app.catalog.get(&tenant, &stream)
+        }
+    };
+    let schema = schema.ok_or_else(|| Problem::new(Code::NotFound, "There is no such stream."))?;
+    Ok(HttpResponse::Ok().json(StreamView::new(&tenant, &stream, &schema, None)))
+}
+
+/// Changes the settings of a stream. One that does not exist yet is created, without a field: its first events find the
+/// settings there.
+///
+/// # Errors
+/// 400, 404, 410, 429 `too_many_streams`, 503.
+pub async fn update(
+    operator: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+    Query(wait): Query<Wait>,
+    Json(patch): Json<StreamPatchBody>,
+) -> Result<HttpResponse, Problem> {
+    let (start, patience) = (Instant::now(), wait.patience()?);
+    let (tenant, stream) = parse(&path)?;
+    if stream.is_system() {
+        return Err(Problem::invalid("A stream that starts with keyloft_ is written by Keyloft and has no settings."));
+    }
+    app.keystore.tenant_read_through(&tenant).await?;
+    let change = |settings: &mut crate::stream::StreamSettings| {
+        if let Some(on_invalid) = patch.on_invalid {
+            settings.on_invalid = on_invalid.unwrap_or_default();
+        }
+    };
+    let schema = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
+    let change_seq = app.keystore.announce_settings(operator.context(), tenant.clone(), stream.clone()).await?;
+    let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
+    Ok(HttpResponse::build(status).json(StreamView::new(&tenant, &stream, &schema, Some(receipt))))
+}
+
+fn parse((tenant, stream): &(String, String)) -> Result<(TenantId, StreamName), Problem> {
+    Ok((parse_tenant(tenant)?, StreamName::parse(stream)?))
 }

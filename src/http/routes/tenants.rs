@@ -121,8 +121,8 @@ pub async fn update(
     Ok(HttpResponse::build(status).json(ChangedTenant { tenant: TenantView::new(&updated.value), receipt }))
 }
 
-/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay. Answers 202 when
-/// keys are still to be revoked, which goes on in the background; they are refused already.
+/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay. Answers 202
+/// when keys are still to be revoked, which goes on in the background; they are refused already.
 ///
 /// # Errors
 /// 400, 404, 409 `tenant_protected`, 503.

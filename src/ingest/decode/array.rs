@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_DEPTH;
-use super::refusal::Refusal;
+use super::refusal::{MAX_DEPTH, Refusal};
 use super::table::Table;
 
 /// Writes what it reads to `text`.

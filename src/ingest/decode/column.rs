@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder};
 
-use super::place::Place;
-use super::places::Met;
-use super::refusal::{Fault, Refusal, quoted};
+use super::batch::Met;
+use super::refusal::{Fault, Place, Refusal, quoted};
 use crate::stream::{Field, FieldType};
 
 const CAPACITY: usize = 16;

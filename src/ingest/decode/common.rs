@@ -1,4 +1,4 @@
-//! Fields that every event of a request has, because its sender said them once for all.
+//! Fields that every event of a request has: its sender states them once for all events.
 
 use super::names::check_path;
 use super::refusal::Refusal;

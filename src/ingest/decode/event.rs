@@ -4,12 +4,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_DEPTH;
 use super::array::ArrayText;
 use super::column::Cell;
 use super::names::NameId;
-use super::place::Place;
-use super::refusal::{Fault, Refusal};
+use super::refusal::{Fault, MAX_DEPTH, Place, Refusal};
 use super::table::Table;
 
 /// An array of events.
@@ -52,7 +50,7 @@ impl<'de> DeserializeSeed<'de> for Event<'_, '_> {
     }
 }
 
-/// Values that are no event are named by what they are, never by what they hold.
+/// A value that is no object is refused; the message names no value.
 macro_rules! no_event {
     ($($visit:ident($($argument:ty)?),)*) => {$(
         fn $visit<E: Error>(self $(, _: $argument)?) -> Result<(), E> {

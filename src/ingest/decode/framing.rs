@@ -1,11 +1,14 @@
 //! How events stand in a text, and where the next one begins.
 
-use super::Table;
-use super::event::{Event, Events};
-use super::place::Place;
-use super::refusal::{Fault, Refusal};
-use crate::error::{Error, Result};
 use serde::de::DeserializeSeed;
+
+use super::batch::Decoded;
+use super::common::CommonFields;
+use super::event::{Event, Events};
+use super::refusal::{Fault, Place, Refusal};
+use super::table::Table;
+use crate::error::{Error, Result};
+use crate::ingest::budget::Reservation;
 
 /// How events stand in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +32,25 @@ pub struct Text<'b> {
     pub record: usize,
     /// Why it is no text at all, if it could not be unpacked; `bytes` is then what was sent.
     pub broken: Option<&'b str>,
+}
+
+/// Reads the texts of a request in their order; each event gets the `common` fields too. A request without events is an
+/// empty batch. What the columns fill is added to `memory` first. Linear in the size of the texts.
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] when anything in a text is wrong, [`crate::ErrorKind::TooLarge`] when there are more
+/// than [`super::MAX_EVENTS`] or [`super::table::MAX_CELLS`], [`crate::ErrorKind::Unavailable`] when there is no memory
+/// for them.
+pub(in crate::ingest) fn decode(
+    texts: &[Text<'_>],
+    common: &CommonFields,
+    memory: &mut Reservation,
+) -> Result<Decoded> {
+    let mut table = Table::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
+    for text in texts {
+        text.read(&mut table)?;
+    }
+    Ok(table.finish())
 }
 
 impl<'b> Text<'b> {

@@ -1,5 +1,5 @@
-//! Numbers as they were written. `serde_json` turns `-0` and whole numbers beyond 64 bits into floats without saying so,
-//! and rounds the last digit of some floats; where that matters, the text is asked.
+//! Numbers as they were written. `serde_json` turns `-0` and whole numbers beyond 64 bits into floats
+//! silently, and rounds the last digit of some floats; where that matters, the number is read from the text.
 
 /// Finds the n-th number of a text. What was passed over is not looked at again, so a whole body costs one pass,
 /// however often it is asked.

@@ -2,16 +2,17 @@
 
 use serde::de::IgnoredAny;
 
+use super::batch::Decoded;
 use super::common::CommonFields;
-use super::framing::{Framing, Text, newlines, next};
-use super::place::Place;
-use super::refusal::{Fault, Refusal};
+use super::framing::{Framing, Text, decode, newlines, next, object};
+use super::refusal::{Fault, MAX_EVENTS, Place, Refusal};
 use super::rejected::Rejected;
+use super::stage::Stage;
 use super::table::Table;
-use super::{Decoded, MAX_EVENTS, decode};
 use crate::error::{ErrorKind, Result};
 use crate::ingest::budget::Reservation;
-use crate::stream::StreamSchema;
+use crate::stream::schema::MAX_FIELDS;
+use crate::stream::{Conflict, StreamSchema};
 
 /// The events of a request, each in one of two places.
 #[derive(Debug)]
@@ -23,12 +24,12 @@ pub(in crate::ingest) struct Sorted {
 }
 
 /// Reads the texts of a request in their order, and takes every event that `stream` can hold together with those before
-/// it. An event ends where its framing says; text that cannot be divided any more is one rejected event to its end. What the
-/// columns fill is added to `memory` first. Linear in the size of the texts.
+/// it. An event ends where its framing says; text that cannot be divided any more is one rejected event to its end.
+/// What the columns fill is added to `memory` first. Linear in the size of the texts.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] when there are more than [`MAX_EVENTS`], rejected ones included, or [`super::MAX_CELLS`],
-/// [`ErrorKind::Unavailable`] when there is no memory for them.
+/// [`ErrorKind::TooLarge`] when there are more than [`MAX_EVENTS`], rejected ones included, or
+/// [`super::table::MAX_CELLS`], [`ErrorKind::Unavailable`] when there is no memory for them.
 pub(in crate::ingest) fn sort(
     texts: &[Text<'_>],
     common: &CommonFields,
@@ -185,6 +186,58 @@ impl<'t> Sorter<'t> {
     fn check_count(&self) -> Result<()> {
         let count = self.table.events() + self.rejected.count();
         if count >= MAX_EVENTS { Err(Refusal::too_many_events().at(self.table.place())) } else { Ok(()) }
+    }
+}
+
+impl<'t> Table<'t> {
+    /// Reads the event that is `text`, which begins with `byte`, if the columns and `stream` can hold all of it.
+    /// Nothing of it stays otherwise.
+    fn try_event(&mut self, text: &'t str, byte: u8, stream: &StreamSchema) -> Result<(), Refusal> {
+        let mark = self.mark();
+        self.begin_text(text);
+        self.is_staged = true;
+        let read = object(self, text, byte).map_err(|(refusal, _)| refusal);
+        let mut stage = std::mem::take(&mut self.stage);
+        let settled = read.and_then(|_| self.settle(&stage, stream));
+        self.is_staged = false;
+        if settled.is_err() {
+            self.roll_back(&mark);
+        }
+        stage.clear();
+        self.stage = stage;
+        settled
+    }
+
+    /// Puts the values into their columns, all or none.
+    fn settle(&mut self, stage: &Stage, stream: &StreamSchema) -> Result<(), Refusal> {
+        for id in stage.ids() {
+            self.column(id)?; // Names that flatten alike are one field.
+        }
+        let mut cells: Vec<_> = stage.cells().filter_map(|(id, cell)| Some((self.led_to(id)?, cell))).collect();
+        cells.extend(self.missing_common()?);
+        let mut new_fields = self.new_fields;
+        for &(at, cell) in &cells {
+            let column = self.column_at(at);
+            column.check(cell)?;
+            let (path, found) = (column.path(), cell.field_type());
+            match stream.field_type(path) {
+                Some(expected) if expected.union(found).is_none() => {
+                    return Err(Refusal::stream(&Conflict::between(path, expected, found)));
+                }
+                None if column.is_empty() => {
+                    new_fields += 1;
+                    if stream.fields().len() + new_fields > MAX_FIELDS {
+                        return Err(Refusal::stream(&Conflict::TooManyFields { name: path.into() }));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (at, cell) in cells {
+            self.put(at, cell)?;
+        }
+        self.new_fields = new_fields;
+        Ok(())
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanBuilder, Int64Builder, StringArray, StringBuilder};
 
-use super::Batch;
-use super::place::Place;
-use super::refusal::Fault;
+use super::batch::Batch;
+use super::refusal::{Fault, Place};
 use crate::stream::{Field, FieldType};
 
 /// How much of the text of a rejected event is kept, in bytes.

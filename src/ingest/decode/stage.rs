@@ -3,12 +3,7 @@
 use std::ops::Range;
 
 use super::column::Cell;
-use super::framing;
 use super::names::NameId;
-use super::refusal::Refusal;
-use super::table::Table;
-use crate::stream::schema::MAX_FIELDS;
-use crate::stream::{Conflict, StreamSchema};
 
 /// The values of the event that is read, in their order.
 #[derive(Debug, Default)]
@@ -45,13 +40,18 @@ impl Stage {
         self.values.push((id, value));
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.values.clear();
         self.text.clear();
     }
 
+    /// The names of the values, those that are `null` too.
+    pub(super) fn ids(&self) -> impl Iterator<Item = NameId> {
+        self.values.iter().map(|(id, _)| *id)
+    }
+
     /// The values that are not `null`.
-    fn cells(&self) -> impl Iterator<Item = (NameId, Cell<'_>)> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = (NameId, Cell<'_>)> {
         self.values.iter().filter_map(|(id, value)| {
             let cell = match value {
                 Value::Null => return None,
@@ -62,57 +62,5 @@ impl Stage {
             };
             Some((*id, cell))
         })
-    }
-}
-
-impl<'t> Table<'t> {
-    /// Reads the event that is `text`, which begins with `byte`, if the columns and `stream` can hold all of it. Nothing of
-    /// it stays otherwise.
-    pub(super) fn try_event(&mut self, text: &'t str, byte: u8, stream: &StreamSchema) -> Result<(), Refusal> {
-        let mark = self.mark();
-        self.begin_text(text);
-        self.is_staged = true;
-        let read = framing::object(self, text, byte).map_err(|(refusal, _)| refusal);
-        let mut stage = std::mem::take(&mut self.stage);
-        let settled = read.and_then(|_| self.settle(&stage, stream));
-        self.is_staged = false;
-        if settled.is_err() {
-            self.roll_back(&mark);
-        }
-        stage.clear();
-        self.stage = stage;
-        settled
-    }
-
-    /// Puts the values into their columns, all or none.
-    fn settle(&mut self, stage: &Stage, stream: &StreamSchema) -> Result<(), Refusal> {
-        for (id, _) in &stage.values {
-            self.column(*id)?; // Names that flatten alike are one field.
-        }
-        let mut cells: Vec<_> = stage.cells().filter_map(|(id, cell)| Some((self.led_to(id)?, cell))).collect();
-        cells.extend(self.missing_common()?);
-        let mut new_fields = self.new_fields;
-        for &(at, cell) in &cells {
-            let column = self.column_at(at);
-            column.check(cell)?;
-            let (path, found) = (column.path(), cell.field_type());
-            match stream.field_type(path) {
-                Some(expected) if expected.union(found).is_none() => {
-                    return Err(Refusal::stream(&Conflict::between(path, expected, found)));
-                }
-                None if column.is_empty() => {
-                    new_fields += 1;
-                    if stream.fields().len() + new_fields > MAX_FIELDS {
-                        return Err(Refusal::stream(&Conflict::TooManyFields { name: path.into() }));
-                    }
-                }
-                _ => {}
-            }
-        }
-        for (at, cell) in cells {
-            self.put(at, cell)?;
-        }
-        self.new_fields = new_fields;
-        Ok(())
     }
 }

@@ -5,18 +5,18 @@ use std::fmt;
 
 use serde::de;
 
+use super::batch::{Batch, Decoded, unzip};
 use super::column::{Cell, Column};
 use super::common::{CommonFields, MAX_COMMON_BYTES};
 use super::literal::{Literals, is_whole};
 use super::names::{NameId, Names};
-use super::place::Place;
-use super::places::unzip;
-use super::refusal::{Fault, OUT_OF_RANGE, Refusal, quoted};
+use super::refusal::{Fault, MAX_EVENTS, OUT_OF_RANGE, Place, Refusal, quoted};
 use super::stage::Stage;
-use super::{Batch, Decoded, MAX_CELLS, MAX_EVENTS};
 use crate::ingest::budget::Reservation;
 use crate::stream::schema::MAX_FIELDS;
 
+/// How many cells one request may have, events times fields: 64 MB of numbers.
+pub(super) const MAX_CELLS: usize = 8_000_000;
 /// What a value takes, `null` too.
 const CELL_BYTES: usize = size_of::<i64>();
 /// A table of this size counts as part of its text. Larger ones are reserved by this much at a time.

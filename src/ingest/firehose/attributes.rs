@@ -18,12 +18,12 @@ struct Header {
     common_attributes: BTreeMap<String, String>,
 }
 
-/// Reads `X-Amz-Firehose-Common-Attributes`: `{"commonAttributes": {"name": "value"}}`. Values are texts and nothing more:
-/// none of them is a credential.
+/// Reads `X-Amz-Firehose-Common-Attributes`: `{"commonAttributes": {"name": "value"}}`. Values are texts and nothing
+/// more: none of them is a credential.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Invalid`] when it is no such JSON, larger than Firehose allows, or names a field that no event may
-/// have.
+/// [`crate::ErrorKind::Invalid`] when it is no such JSON, larger than Firehose allows, or names a field that no event
+/// may have.
 pub fn attributes(header: &str) -> Result<CommonFields> {
     // The parser's own words could repeat a value.
     let invalid = || {

@@ -43,7 +43,8 @@ pub(super) fn events(text: &[u8], max_bytes: usize) -> Result<Option<Vec<u8>>> {
                 .map_err(|error| Error::new(ErrorKind::Internal, "a log event cannot be written").caused_by(error))?;
             lines.push(b'\n');
             if lines.len() > max_bytes {
-                return Err(super::delivery::too_large(max_bytes));
+                let message = format!("the log events fill more than {max_bytes} bytes");
+                return Err(Error::new(ErrorKind::TooLarge, message));
             }
         }
     }

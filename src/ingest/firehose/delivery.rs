@@ -116,7 +116,11 @@ impl Record {
         } else {
             bytes
         };
-        Ok(match cloudwatch::events(&bytes, left)? {
+        let of_cloudwatch = cloudwatch::events(&bytes, left).map_err(|error| match error.kind() {
+            ErrorKind::TooLarge => too_large(max_bytes),
+            _ => error,
+        })?;
+        Ok(match of_cloudwatch {
             Some(lines) => Self { bytes: lines, framing: Framing::Lines, broken: None },
             None => Self { framing: framing(&bytes), bytes, broken: None },
         })
@@ -138,7 +142,7 @@ fn framing(text: &[u8]) -> Framing {
     }
 }
 
-pub(super) fn too_large(max_bytes: usize) -> Error {
+fn too_large(max_bytes: usize) -> Error {
     Error::new(ErrorKind::TooLarge, format!("the records hold more than {max_bytes} bytes, unpacked: buffer less"))
 }
 

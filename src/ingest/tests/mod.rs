@@ -1,11 +1,5 @@
 //! Ingest as its callers see it.
 
-#[path = "../../../tests/it/support/faults.rs"]
-#[allow(dead_code, unreachable_pub)] // Shared with the tests of the whole server.
-mod faults;
-#[path = "../../../tests/it/support/faulty.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod faulty;
 mod memory;
 mod write;
 
@@ -21,11 +15,11 @@ use relative_path::RelativePath;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use self::faults::{Call, Fault, Faults};
-use self::faulty::Faulty;
 use super::*;
 use crate::clock::ManualClock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::{Call, Fault, Faults};
+use crate::faulty::Faulty;
 use crate::key::{KeyId, StreamName, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;

@@ -6,6 +6,7 @@ use chrono::DateTime;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use proptest::collection::vec;
+use proptest::num::f64 as floats;
 use proptest::prelude::*;
 
 use crate::ingest::Reservation;
@@ -112,7 +113,7 @@ proptest! {
     #[test]
     fn flat_events_come_back_as_they_were(
         events in vec((any::<Option<i64>>(), any::<Option<String>>(), any::<Option<bool>>(),
-            proptest::option::of(proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO)), 1..20)
+            proptest::option::of(floats::NORMAL | floats::SUBNORMAL | floats::ZERO)), 1..20)
     ) {
         let body: Vec<String> = events.iter().map(|(n, t, b, f)| {
             serde_json::json!({"n": n, "t": t, "b": b, "f": f}).to_string()

@@ -1,4 +1,5 @@
-//! Every function that is offered, with arguments that nobody meant: whatever comes of it is an answer or the client's fault.
+//! Every function that is offered, with arguments that nobody meant: whatever comes of it is an answer or the client's
+//! fault.
 
 use std::time::Duration;
 

@@ -1,6 +1,9 @@
 use super::*;
 
-const DOCUMENT: &str = r#"{"a": {"b": [1, -2.0, "x\"y", null, true, {"k": 1e2}]}, "n": 12345678901234567890, "" : "e", "s":"\u00e9", "i": 42}"#;
+const DOCUMENT: &str = concat!(
+    r#"{"a": {"b": [1, -2.0, "x\"y", null, true, {"k": 1e2}]}, "n": 12345678901234567890, "#,
+    r#""" : "e", "s":"\u00e9", "i": 42}"#
+);
 
 async fn ask(house: &House, expression: &str) -> String {
     house.json(&format!("SELECT {expression} AS x FROM docs")).await

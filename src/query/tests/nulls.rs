@@ -1,4 +1,5 @@
-//! Nulls and what is around them: answers that DataFusion 55 gets wrong by itself. Each was found by comparing with another engine.
+//! Nulls and what is around them: answers that DataFusion 55 gets wrong by itself. Each was found by comparing with
+//! another engine.
 
 use arrow::array::{Int64Array, StringArray};
 

@@ -40,7 +40,8 @@ impl Replica {
     /// Says also whether this node had followed the log: then what it found was not logged.
     async fn list_and_compare(&self) -> Result<(Outcome, bool)> {
         let snapshots = self.list_snapshots().await?;
-        // The place in the log is read before the documents: what is written after this has a higher number, and is polled.
+        // The place in the log is read before the documents: what is written after this has a higher number, and is
+        // polled.
         let furthest = self.furthest().await?;
         let (head, follows) = if self.is_lost() {
             (log::head(&self.bucket, self.known_seq(&snapshots).max(furthest)).await?, false)
@@ -54,7 +55,7 @@ impl Replica {
         };
         let pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
         self.journal.reconciled(head);
-        // This may have taken minutes. Only the end of the log tells from when on the bucket may hold something newer.
+        // This may have taken minutes. Memory is as new as the end of the log that is read now.
         let polled = self.journal.poll(self).await?;
         if !polled.complete {
             return Err(Error::new(ErrorKind::Unavailable, "an entry of the change log cannot be read"));
@@ -84,8 +85,8 @@ impl Replica {
         }
     }
 
-    /// Writes a snapshot if one is worth it, for the next start, and removes the entries of the change log that nobody
-    /// needs then. Only once memory was compared with the bucket. Says whether it did.
+    /// Writes a snapshot for the next start if the policy asks for one, and removes the entries of the change log that
+    /// it replaces. Only once memory was compared with the bucket. Says whether it did.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: nothing is lost then.
@@ -133,7 +134,7 @@ impl Replica {
         self.snapshots.note(list.newest_seq(), beside);
     }
 
-    /// Reads the newest snapshot that is whole; one that holds everything, or none, if it must be `complete`.
+    /// Reads the newest snapshot whose parts are all there. With `complete`, it must hold all tenants and keys too.
     pub(super) async fn read_snapshot(&self, list: &SnapshotList, complete: bool) -> Option<Contents> {
         let loaded = snapshot::load(&self.bucket, list, complete).await;
         self.snapshots.note_bad(loaded.bad);

@@ -10,9 +10,9 @@ use crate::sync::{Counts, log};
 const STEP: usize = 1024;
 
 impl Replica {
-    /// Loads all keys at the start. With a snapshot that holds everything, and a change log without a gap behind it, these
-    /// two are enough for [`crate::KeyCache::is_hydrated`]: every change made through Keyloft before this call is in memory
-    /// then, and [`Replica::incomplete`] asks for the reconcile that verifies the rest. Otherwise this is
+    /// Loads all keys at the start. With a snapshot that holds everything, and a change log without a gap behind it,
+    /// these two are enough for [`crate::KeyCache::is_hydrated`]: every change made through Keyloft before this call is
+    /// in memory then, and [`Replica::incomplete`] asks for the reconcile that verifies the rest. Otherwise this is
     /// [`Replica::reconcile`].
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use super::alone::Alone;
 use super::journal::{Apply, Journal, Polled};
 use super::lookup::Lookups;
 use super::node::NodeRegistry;
-use super::shared::Shared;
+use super::shared::SharedRun;
 use super::snapshot::SnapshotPolicy;
 use super::tags::Tags;
 use super::{ChangedObject, Counts, SyncSettings, apply};
@@ -51,7 +51,7 @@ pub struct Replica {
     lookups: Lookups,
     /// When the bucket was last known to hold nothing newer.
     contact: Mutex<Option<Mark>>,
-    reconciling: Shared<Counts>,
+    reconciling: SharedRun<Counts>,
     /// One load or reconcile at a time. Says whether a snapshot was taken in.
     loading: tokio::sync::Mutex<bool>,
     /// Only a full reconcile makes memory complete again.
@@ -77,7 +77,7 @@ impl Replica {
             snapshots: SnapshotPolicy::default(),
             lookups: Lookups::default(),
             contact: Mutex::new(None),
-            reconciling: Shared::default(),
+            reconciling: SharedRun::default(),
             loading: tokio::sync::Mutex::default(),
             incomplete: Notify::new(),
             streams: OnceLock::new(),
@@ -105,7 +105,8 @@ impl Replica {
         Some(TimeDelta::from_std(self.clock.since(&contact)).unwrap_or(TimeDelta::MAX))
     }
 
-    /// What this node publishes: as [`Replica::applied_seq`], but nothing before its memory was compared with the bucket.
+    /// What this node publishes: as [`Replica::applied_seq`], but nothing before its memory was compared with the
+    /// bucket.
     fn published_seq(&self) -> u64 {
         if self.cache.is_verified() { self.applied_seq() } else { 0 }
     }

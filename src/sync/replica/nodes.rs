@@ -8,12 +8,12 @@ use crate::sync::alone::INTRODUCTION;
 use crate::sync::node::NodeView;
 use crate::sync::{Receipt, log};
 
-/// How often the nodes are read while somebody waits.
+/// How often the nodes are read while a caller waits for a receipt.
 const WAIT_PERIOD: Duration = Duration::from_millis(100);
 
 impl Replica {
-    /// Tells the other nodes what this one has applied, if that is news or a heartbeat is due. Reads their list too if that is
-    /// worth it.
+    /// Publishes what this node has applied, if that is news or a heartbeat is due. Reads the list of nodes too when it
+    /// has grown old.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
@@ -25,9 +25,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Makes sure that the other nodes know of this one before its first change is acknowledged by which a secret works:
-    /// none of them may take itself for alone any more. Waits three seconds at most, because nodes that crashed count as
-    /// live too.
+    /// Makes sure that the other nodes know of this one before its first change is acknowledged by which a secret
+    /// works: none of them may take itself for alone any more. Waits three seconds at most, because nodes that crashed
+    /// count as live too.
     pub async fn introduce(&self, seq: u64) {
         if self.alone.is_introduced() {
             return;
@@ -51,7 +51,8 @@ impl Replica {
     /// Says that this node ends. It publishes nothing any more.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; the node is then taken for live for three minutes.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; the node is then taken for live for three
+    /// minutes.
     pub async fn withdraw(&self) -> Result<()> {
         self.registry.withdraw(&self.bucket).await
     }
@@ -117,8 +118,8 @@ impl Replica {
         self.registry.sweep(&self.bucket, self.applied_seq(), self.clock.now()).await
     }
 
-    /// How far the others are. Without a place in the log, those that ended count too: somebody may have removed the log by
-    /// hand, and numbers must never be given twice.
+    /// How far the others are. Without a place in the log, those that ended count too: an operator may have removed
+    /// the log, and numbers must never be given twice.
     pub(super) async fn furthest(&self) -> Result<u64> {
         let lost = self.is_lost();
         let others = self.nodes().await?;

@@ -89,7 +89,7 @@ impl Replica {
     /// Asks the log for a key that is not in memory. Many requests share one look.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer: then nobody can be told that the key is unknown.
+    /// [`ErrorKind::Unavailable`] when the store does not answer: then it is not known whether the key exists.
     pub async fn look_up(&self, digest: &Digest, client: Option<IpAddr>) -> Result<()> {
         let looked = self.lookups.share(async || self.catch_up().await).await;
         if looked.is_err() || self.cache.find(digest).is_none() {
@@ -110,7 +110,7 @@ impl Replica {
     pub async fn append(&self, changes: Vec<LoggedChange>) -> Result<u64> {
         loop {
             if self.is_lost() {
-                // The number after ours may have been given and trimmed: nobody would look there again.
+                // The number after ours may have been given and trimmed: no node would read an entry there.
                 self.find_place(&changes).await?;
             }
             // A number that a node has applied cannot be free, unless somebody removed its entry by hand.
@@ -125,7 +125,8 @@ impl Replica {
         }
     }
 
-    /// Finds this node's place in the log by a full reconcile. If that fails, `changes` are appended once it has worked.
+    /// Finds this node's place in the log by a full reconcile. If that fails, `changes` are appended once it has
+    /// worked.
     async fn find_place(&self, changes: &[LoggedChange]) -> Result<()> {
         let found = self.reconcile().await;
         if found.is_err() {

@@ -20,7 +20,7 @@ use crate::sync::tags::TaggedKey;
 pub(super) struct KeyLine<'a> {
     tenant: &'a str,
     #[serde(with = "tag")]
-    tag: tag::Known,
+    tag: tag::KnownTag,
     key_id: KeyId,
     key_name: KeyName,
     key_type: KeyType,
@@ -65,8 +65,8 @@ impl OlderLine {
     }
 }
 
-/// The state of a document as a number. An unknown one is 0: nodes of older versions need a number, and no listing shows
-/// that one.
+/// The state of a document as a number. An unknown one is 0: nodes of older versions need a number, and no listing
+/// shows that one.
 mod tag {
     use serde::de::IntoDeserializer;
     use serde::de::value::{Error, U64Deserializer};
@@ -74,17 +74,17 @@ mod tag {
 
     use crate::store::Tag;
 
-    pub(super) type Known = Option<Tag>;
+    pub(super) type KnownTag = Option<Tag>;
 
     #[allow(clippy::ref_option)] // serde passes the field by reference.
-    pub(super) fn serialize<S: Serializer>(tag: &Known, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(tag: &KnownTag, serializer: S) -> Result<S::Ok, S::Error> {
         match tag {
             Some(tag) => tag.serialize(serializer),
             None => serializer.serialize_u64(0),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Known, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KnownTag, D::Error> {
         let number: U64Deserializer<Error> = match u64::deserialize(deserializer)? {
             0 => return Ok(None),
             number => number.into_deserializer(),

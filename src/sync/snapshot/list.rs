@@ -13,7 +13,7 @@ use crate::store::Bucket;
 
 /// How many snapshots are kept: a start falls back from one to the next.
 const KEPT: usize = 3;
-/// A part without a table of contents may still get one; nobody writes for so long.
+/// A part without a table of contents may still get one for this long: no node takes longer to write a snapshot.
 const ORPHANED: TimeDelta = TimeDelta::days(1);
 
 /// A snapshot by its table of contents.
@@ -54,7 +54,7 @@ impl SnapshotList {
         Ok(list)
     }
 
-    /// Counts these no more: they are not whole.
+    /// Leaves these out: they are incomplete.
     pub(in crate::sync) fn set_aside(&mut self, bad: &HashSet<Uuid>) {
         self.bad.extend(self.snapshots.extract_if(.., |snapshot| bad.contains(&snapshot.id)));
     }
@@ -68,7 +68,7 @@ impl SnapshotList {
         self.objects().map(|snapshot| snapshot.seq).max()
     }
 
-    /// The number of the newest whole snapshot, as far as a listing can tell.
+    /// The number of the newest complete snapshot, as far as a listing shows.
     pub(in crate::sync) fn newest_seq(&self) -> Option<u64> {
         self.snapshots.first().map(|snapshot| snapshot.seq)
     }
@@ -94,7 +94,7 @@ impl SnapshotList {
     pub(in crate::sync) async fn tidy(&self, bucket: &Bucket) -> Result<()> {
         let kept: HashSet<_> = self.newest_first().map(|snapshot| (snapshot.seq, snapshot.id)).collect();
         let mut outdated = HashSet::new();
-        // The tables of contents first: without one, nobody looks for the parts.
+        // The tables of contents first: without one, no node reads the parts.
         for &Snapshot { seq, id, .. } in self.snapshots.iter().skip(KEPT).chain(&self.bad) {
             bucket.remove(&ObjectName::Snapshot { seq, id }).await?;
             outdated.insert((seq, id));

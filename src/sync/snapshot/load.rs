@@ -1,4 +1,4 @@
-//! Reading a snapshot, newest first. What is not whole does not count.
+//! Reading a snapshot, newest first. Incomplete ones are passed over.
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use uuid::Uuid;
@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::contents::Contents;
 use super::line::{KeyLine, TenantLine};
 use super::list::{Snapshot, SnapshotList};
-use super::manifest::{Manifest, Part};
-use super::part::{MAX_PACKED_BYTES, unpack};
+use super::manifest::Manifest;
+use super::part::{MAX_PACKED_BYTES, Part, unpack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Tenant, TenantId};
 use crate::layout::ObjectName;
@@ -17,16 +17,16 @@ use crate::sync::tags::TaggedKey;
 /// How many parts are in memory at once, packed and unpacked: some 60 MiB when they are full.
 const PARTS: usize = 4;
 
-/// The newest snapshot that is whole.
+/// The newest complete snapshot.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Loaded {
     /// Nothing when there is none: then every document is read.
     pub(in crate::sync) contents: Option<Contents>,
-    /// Snapshots that are not whole.
+    /// Snapshots with missing or damaged parts.
     pub(in crate::sync) bad: Vec<Uuid>,
 }
 
-/// Reads the newest snapshot that is whole; only if it holds everything, where it must be `complete`.
+/// Reads the newest snapshot whose parts are all there. With `complete`, it must hold all tenants and keys too.
 pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList, complete: bool) -> Loaded {
     let mut loaded = Loaded::default();
     for snapshot in list.newest_first() {

@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::part::{MAX_PACKED_BYTES, PART_LINES};
+use super::part::{MAX_PACKED_BYTES, PART_LINES, Part};
 use crate::key::NodeId;
 
-/// Version 1 called the field `allowedCidrs` of a line `networks`. A node that knows only version 1 must not take a snapshot of
-/// version 2: it would miss the networks of its keys.
+/// Version 1 called the field `allowedCidrs` of a line `networks`. A node that knows only version 1 must not take a
+/// snapshot of version 2: it would miss the networks of its keys.
 const VERSION: u32 = 2;
 const OLDEST_VERSION: u32 = 1;
 /// 256 million keys.
@@ -34,20 +34,6 @@ pub(super) struct Manifest {
     at: DateTime<Utc>,
 }
 
-/// A part, as the table of contents describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Part {
-    pub(super) part: u16,
-    /// How many lines it has, of keys or of tenants.
-    #[serde(rename = "keys")]
-    pub(super) lines: u64,
-    /// Its size, compressed.
-    pub(super) bytes: u64,
-    /// Of the compressed bytes.
-    pub(super) sha256: String,
-}
-
 impl Manifest {
     /// The contents of a snapshot whose parts are written.
     pub(super) fn new(
@@ -66,8 +52,8 @@ impl Manifest {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// Reads the contents of the snapshot of this name; `None` when they are none, or of a later version, or claim sizes
-    /// that no snapshot of ours has.
+    /// Reads the contents of the snapshot of this name; `None` when they are none, or of a later version, or claim
+    /// sizes that no snapshot of ours has.
     pub(super) fn parse(body: &[u8], seq: u64, id: Uuid) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(body).ok()?;
         let parts = || manifest.parts.iter().chain(manifest.tenants.iter().flatten());

@@ -1,6 +1,7 @@
 //! A compacted copy of all keys and tenants, for a fast start.
 //!
-//! 1. [`manifest`]: the table of contents.  [`part`], [`line`]: the bytes of the rest.  [`contents`]: what all that holds.
+//! 1. [`manifest`]: the table of contents.  [`part`], [`line`]: the bytes of the rest.  [`contents`]: what all that
+//!    holds.
 //! 2. [`list`]: which snapshots there are, and which have had their day.
 //! 3. [`write`], [`load`]: from memory to the bucket and back.
 //! 4. [`policy`]: when one is worth writing.

@@ -3,9 +3,8 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::manifest::Part;
 use crate::key::Digest;
 
 /// A part is closed when it holds so many lines,
@@ -19,6 +18,20 @@ pub(super) const MAX_PACKED_BYTES: u64 = 40 * 1024 * 1024;
 /// Half a second for a million keys; higher levels win a tenth of the size.
 const LEVEL: i32 = 3;
 
+/// A part, as the table of contents describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part {
+    pub(super) part: u16,
+    /// How many lines it has, of keys or of tenants.
+    #[serde(rename = "keys")]
+    pub(super) lines: u64,
+    /// Its size, compressed.
+    pub(super) bytes: u64,
+    /// Of the compressed bytes.
+    pub(super) sha256: String,
+}
+
 /// A part that is about to be written.
 #[derive(Debug)]
 pub(super) struct Packed {
@@ -27,8 +40,8 @@ pub(super) struct Packed {
     pub(super) sha256: String,
 }
 
-/// Packs up to [`PART_LINES`] lines, into more than one part when they are unusually large. Takes a while: not for a thread
-/// that others wait for.
+/// Packs up to [`PART_LINES`] lines, into more than one part when they are unusually large. Takes a while: not for a
+/// thread that others wait for.
 pub(super) fn pack<T: Serialize>(records: impl Iterator<Item = T>) -> std::io::Result<Vec<Packed>> {
     let (mut parts, mut text, mut lines) = (Vec::new(), Vec::new(), 0);
     let mut records = records.peekable();

@@ -18,13 +18,13 @@ fn worth(keys: usize) -> u64 {
 /// What this node knows of how far behind the newest snapshot is.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct SnapshotPolicy {
-    known: Mutex<Known>,
-    /// Snapshots that are not whole.
+    known: Mutex<NewestSnapshot>,
+    /// Snapshots with missing or damaged parts.
     bad: Mutex<HashSet<Uuid>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Known {
+struct NewestSnapshot {
     /// The number of the newest snapshot.
     newest: Option<u64>,
     /// How many keys it does not have in their present state although no entry of the log says so.
@@ -51,7 +51,7 @@ impl SnapshotPolicy {
 
     /// Notes that this node has written one.
     pub(in crate::sync) fn note_written(&self, seq: u64) {
-        *self.known.lock() = Known { newest: Some(seq), beside: 0, tried: seq };
+        *self.known.lock() = NewestSnapshot { newest: Some(seq), beside: 0, tried: seq };
     }
 
     /// Whether a snapshot is worth writing.
@@ -68,12 +68,12 @@ impl SnapshotPolicy {
         applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried)) > worth(keys)
     }
 
-    /// Remembers snapshots that are not whole: another node may go on listing them.
+    /// Remembers snapshots with missing or damaged parts: they may stay in listings.
     pub(in crate::sync) fn note_bad(&self, ids: Vec<Uuid>) {
         self.bad.lock().extend(ids);
     }
 
-    /// The snapshots that are not whole.
+    /// The snapshots with missing or damaged parts.
     pub(in crate::sync) fn bad(&self) -> HashSet<Uuid> {
         self.bad.lock().clone()
     }

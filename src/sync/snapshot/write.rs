@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::line::{KeyLine, TenantLine};
-use super::manifest::{Manifest, Part};
-use super::part::{PART_LINES, Packed, pack};
+use super::manifest::Manifest;
+use super::part::{PART_LINES, Packed, Part, pack};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, NodeId, Tenant, TenantId};
@@ -18,9 +18,10 @@ use crate::sync::tags::{TaggedKey, Tags};
 /// How many keys are looked at between two chances for others to run.
 const STEP: usize = 1024;
 
-/// Writes all keys and tenants in memory, which holds every entry of the log up to `seq`. Gives how many keys those were.
+/// Writes all keys and tenants in memory, which holds every entry of the log up to `seq`. Gives how many keys those
+/// were.
 ///
-/// Left out is what a document that cannot be used said before: a start does not take that in.
+/// A key whose document cannot be used is left out, although it is still in memory: a start does not take it in.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer: what was written is no snapshot then.
@@ -54,7 +55,8 @@ impl Writing<'_> {
         let unreadable = cache.unreadable();
         let is_unreadable = |tenant: &TenantId, object: ObjectName| is_noted(&unreadable, tenant, object);
         let tagged = |key: Arc<ApiKey>| TaggedKey { tag: tags.of(&key), key };
-        // Keys that share a secret stand apart, and may cease to do so at any time: they are taken before and after the others.
+        // Keys that share a secret stand apart, and may cease to do so at any time: they are taken before and after the
+        // others.
         let mut keys: Vec<TaggedKey> = cache.duplicate_secrets().into_iter().map(tagged).collect();
         let (mut parts, mut records) = (Vec::new(), Vec::new());
         for tenant in cache.tenants() {
@@ -85,8 +87,8 @@ impl Writing<'_> {
         }
     }
 
-    /// Parts without a table of contents are of no use, and one that is there without its parts misleads. Whatever cannot
-    /// be removed now is removed as an orphan.
+    /// Parts without a table of contents are of no use, and one that is there without its parts misleads. Whatever
+    /// cannot be removed now is removed as an orphan.
     async fn give_up(&self) {
         if self.bucket.remove(&ObjectName::Snapshot { seq: self.seq, id: self.id }).await.is_err() {
             return;

@@ -1,10 +1,10 @@
 //! A start from a snapshot and the change log: what a node knows when it is ready, and what only later.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::snapshot::{MANY, grow_log, objects, with_snapshot};
 use super::{Node, Scene, an_instant, key, name, plain};
+use crate::faults::Kind;
 use crate::key::{ApiKey, Attribution, Digest, KeyState, KeyType, NodeId, Tenant, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::sync::ChangedObject;
@@ -18,8 +18,8 @@ impl Scene {
         node
     }
 
-    async fn log(&self, seq: u64, touched: ChangedObject) {
-        let entry = LogEntry::new(NodeId::random(), an_instant(), vec![touched.by(&Attribution::default())]);
+    async fn log(&self, seq: u64, changed_object: ChangedObject) {
+        let entry = LogEntry::new(NodeId::random(), an_instant(), vec![changed_object.by(&Attribution::default())]);
         let _ = self.bucket.create(&ObjectName::LogEntry { seq }, entry.to_bytes()).await.unwrap();
     }
 
@@ -36,7 +36,7 @@ impl Node {
     }
 }
 
-fn touched(key: &ApiKey) -> ChangedObject {
+fn changed_object(key: &ApiKey) -> ChangedObject {
     ChangedObject::Key { tenant: key.tenant.clone(), key_id: key.key_id }
 }
 
@@ -65,10 +65,10 @@ async fn what_was_logged_since_is_known_before_a_node_is_ready() {
     let (gone, issued) = (revoked(&keys[0]), plain(9));
     for (seq, key) in (1..).zip([&gone, &issued]) {
         scene.put(key).await;
-        scene.log(seq, touched(key)).await;
+        scene.log(seq, changed_object(key)).await;
     }
     scene.remove(&name(&keys[1])).await;
-    scene.log(3, touched(&keys[1])).await;
+    scene.log(3, changed_object(&keys[1])).await;
     let node = scene.loaded().await;
     assert!(node.has(&gone) && node.has(&issued) && node.cache.find(&keys[1].digest).is_none());
     assert_eq!((node.replica.applied_seq(), node.is_verified()), (3, false));
@@ -116,7 +116,7 @@ async fn a_damaged_snapshot_gives_way_to_the_previous_one_if_the_log_reaches_bac
         let (scene, keys, node) = with_snapshot().await;
         let gone = revoked(&keys[0]);
         scene.put(&gone).await;
-        scene.log(1, touched(&gone)).await;
+        scene.log(1, changed_object(&gone)).await;
         grow_log(&scene, 2..=1_100).await;
         node.replica.catch_up().await.unwrap();
         assert!(node.replica.compact().await.unwrap());
@@ -181,7 +181,7 @@ async fn keys_that_share_a_secret_stay_refused_after_a_start_from_a_snapshot() {
     assert!(first.cache.find(&twin.digest).is_none() && first.replica.compact().await.unwrap());
     let changed = ApiKey { rev: 8, ..keys[0].clone() };
     scene.put(&changed).await;
-    scene.log(1, touched(&changed)).await;
+    scene.log(1, changed_object(&changed)).await;
     let node = scene.loaded().await;
     assert!(!node.is_verified() && node.cache.find(&twin.digest).is_none());
     scene.remove(&name(&twin)).await;
@@ -234,7 +234,7 @@ async fn what_was_changed_by_hand_is_found_by_the_verification_and_then_known_ev
     assert_eq!((counts.changed, counts.removed), (2, 1));
     let Slot::Taken(entry) = log::read(&scene.bucket, 1).await.unwrap() else { panic!("no entry") };
     let named: std::collections::HashSet<_> = entry.changes.iter().map(|change| change.object.clone()).collect();
-    assert_eq!(named, [touched(&made), touched(&older), touched(&keys[0])].into());
+    assert_eq!(named, [changed_object(&made), changed_object(&older), changed_object(&keys[0])].into());
     assert!(entry.changes.iter().all(|change| change.by == Attribution::default()));
     other.replica.poll().await.unwrap();
     let third = scene.loaded().await;
@@ -252,8 +252,8 @@ async fn what_the_log_names_is_not_said_again_by_a_reconcile() {
     let (gone, issued) = (revoked(&keys[0]), plain(9));
     scene.put(&gone).await;
     scene.put(&issued).await;
-    scene.log(1, touched(&gone)).await;
-    scene.log(2, touched(&issued)).await;
+    scene.log(1, changed_object(&gone)).await;
+    scene.log(2, changed_object(&issued)).await;
     assert_eq!(node.replica.reconcile().await.unwrap().changed, 2);
     assert!(matches!(log::read(&scene.bucket, 3).await.unwrap(), Slot::Free));
 }
@@ -284,12 +284,12 @@ async fn a_receipt_does_not_count_a_node_that_still_verifies() {
 async fn a_load_that_failed_half_way_goes_on_from_there() {
     let (scene, keys, _) = with_snapshot().await;
     scene.remove(&name(&keys[0])).await;
-    scene.log(1, touched(&keys[0])).await;
+    scene.log(1, changed_object(&keys[0])).await;
     let node = scene.node();
-    scene.store.log_fails.store(true, Ordering::SeqCst);
+    scene.fail(Kind::List, layout::log().as_str());
     assert!(node.replica.load().await.is_err());
     assert!(!node.cache.is_hydrated() && node.replica.age().is_none());
-    scene.store.log_fails.store(false, Ordering::SeqCst);
+    scene.faults.none();
     node.replica.load().await.unwrap();
     assert!(!node.is_verified() && node.cache.find(&keys[0].digest).is_none(), "the snapshot is not taken in twice");
     assert_eq!(node.cache.key_count(), MANY - 1);
@@ -304,7 +304,7 @@ async fn a_revocation_that_was_acknowledged_before_a_node_started_is_never_misse
     for (round, key) in keys.iter().take(200).enumerate() {
         let gone = revoked(key);
         scene.put(&gone).await;
-        let change = touched(&gone).by(&Attribution::default());
+        let change = changed_object(&gone).by(&Attribution::default());
         writer.cache.put_key(std::sync::Arc::new(gone.clone()));
         writer.replica.append(vec![change]).await.unwrap();
         acknowledged.push(gone.digest);

@@ -1,29 +1,22 @@
-//! Nodes over a bucket in memory that can be told to lie, and that counts what it is asked.
+//! Nodes over a bucket in memory that goes wrong on request, and that counts what it is asked.
 
 mod load;
 mod reconcile;
 mod snapshot;
 
-use std::collections::HashSet;
-use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::Utc;
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{ObjectStoreExt, PutPayload};
 
 use super::{Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
 use crate::documents::KeyDocument;
+use crate::faults::{Fault, Faults, Kind};
+use crate::faulty::Faulty;
 use crate::key::{
     Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, Label, Limits, Metadata, NewKey,
     OlderSecret, Rate, Streams, TenantId,
@@ -31,98 +24,17 @@ use crate::key::{
 use crate::layout::ObjectName;
 use crate::store::Bucket;
 
-/// Memory that hides objects from listings, and counts.
-#[derive(Debug, Default)]
-struct Liar {
-    inner: InMemory,
-    hidden: Mutex<HashSet<Path>>,
-    hides_all: std::sync::atomic::AtomicBool,
-    fails: std::sync::atomic::AtomicBool,
-    refuses_snapshots: std::sync::atomic::AtomicBool,
-    /// Whether listings of the change log fail.
-    log_fails: std::sync::atomic::AtomicBool,
-    gets: AtomicUsize,
-    lists: AtomicUsize,
-}
-
-impl Liar {
-    fn filter(&self, found: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.lists.fetch_add(1, Ordering::SeqCst);
-        if self.fails.load(Ordering::SeqCst) {
-            return futures::stream::once(async { Err(failure()) }).boxed();
-        }
-        let (hidden, all) = (self.hidden.lock().unwrap().clone(), self.hides_all.load(Ordering::SeqCst));
-        let shown = move |meta: &ObjectMeta| !all && !hidden.contains(&meta.location);
-        found.filter(move |meta| std::future::ready(meta.as_ref().is_ok_and(&shown))).boxed()
-    }
-}
-
-fn failure() -> object_store::Error {
-    object_store::Error::Generic { store: "liar", source: "told to fail".into() }
-}
-
-impl fmt::Display for Liar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("liar")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Liar {
-    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let snapshot = matches!(
-            ObjectName::parse(relative_path::RelativePath::new(path.as_ref())),
-            Some(ObjectName::Snapshot { .. })
-        );
-        if snapshot && self.refuses_snapshots.load(Ordering::SeqCst) {
-            return Err(failure());
-        }
-        self.inner.put_opts(path, payload, options).await
-    }
-
-    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(path, options).await
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.gets.fetch_add(1, Ordering::SeqCst);
-        self.inner.get_opts(path, options).await
-    }
-
-    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(paths)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.filter(self.inner.list(prefix))
-    }
-
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        if self.log_fails.load(Ordering::SeqCst) && offset.as_ref().starts_with(crate::layout::log().as_str()) {
-            return futures::stream::once(async { Err(failure()) }).boxed();
-        }
-        self.filter(self.inner.list_with_offset(prefix, offset))
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
-
-/// A bucket, and what it counts.
+/// A bucket, its objects, and its faults.
 struct Scene {
-    store: Arc<Liar>,
+    memory: Arc<InMemory>,
+    faults: Arc<Faults>,
     bucket: Bucket,
 }
 
 impl Scene {
     fn new() -> Self {
-        let store = Arc::new(Liar::default());
-        Self { bucket: Bucket::new(store.clone()), store }
+        let (memory, faults) = (Arc::new(InMemory::new()), Arc::new(Faults::default()));
+        Self { bucket: Bucket::new(Arc::new(Faulty::new(memory.clone(), faults.clone()))), memory, faults }
     }
 
     /// A node that has loaded nothing yet.
@@ -153,19 +65,25 @@ impl Scene {
     }
 
     async fn put_text(&self, name: &ObjectName, body: impl Into<PutPayload>) {
-        self.store.inner.put(&path(name), body.into()).await.unwrap();
+        self.memory.put(&path(name), body.into()).await.unwrap();
     }
 
     async fn remove(&self, name: &ObjectName) {
-        self.store.inner.delete(&path(name)).await.unwrap();
+        self.memory.delete(&path(name)).await.unwrap();
+    }
+
+    /// Every operation fails that is of this kind, on an object or folder whose name contains `part`.
+    fn fail(&self, kind: Kind, part: impl Into<String>) {
+        let part = part.into();
+        self.faults.inject(Fault::ErrorBefore, move |call| call.kind == kind && call.is_about(&part));
     }
 
     /// What `work` asked of the store: GETs and listings.
     async fn asked<T>(&self, work: impl Future<Output = T>) -> (T, usize, usize) {
-        let before = (self.store.gets.load(Ordering::SeqCst), self.store.lists.load(Ordering::SeqCst));
+        let count = |kind| self.faults.count(|call| call.kind == kind);
+        let before = (count(Kind::Read), count(Kind::List));
         let outcome = work.await;
-        let after = (self.store.gets.load(Ordering::SeqCst), self.store.lists.load(Ordering::SeqCst));
-        (outcome, after.0 - before.0, after.1 - before.1)
+        (outcome, count(Kind::Read) - before.0, count(Kind::List) - before.1)
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a pass takes in, and what it never does.
 
-use std::sync::atomic::Ordering;
-
 use super::{Scene, key, name, path};
 use crate::documents::KeyDocument;
+use crate::faults::Kind;
 use crate::key::ApiKey;
 use crate::layout::ObjectName;
 
@@ -25,13 +24,14 @@ async fn only_a_read_that_finds_nothing_takes_a_key_out_of_memory() {
     let keys = scene.fill(50).await;
     let node = scene.started().await;
     scene.remove(&name(&keys[0])).await;
-    scene.store.hidden.lock().unwrap().extend([path(&name(&keys[1])), path(&name(&keys[2]))]);
+    let hidden = [path(&name(&keys[1])), path(&name(&keys[2]))];
+    scene.faults.hide(move |path| hidden.contains(path));
     let changed = ApiKey { rev: 8, ..keys[2].clone() };
     scene.put(&changed).await;
     let counts = node.replica.reconcile().await.unwrap();
     assert_eq!((counts.keys, counts.changed, counts.removed), (49, 1, 1));
     assert!(!node.has(&keys[0]) && node.has(&keys[1]) && node.has(&changed));
-    scene.store.hides_all.store(true, Ordering::SeqCst);
+    scene.faults.hide(|_| true);
     let counts = node.replica.reconcile().await.unwrap();
     assert_eq!((counts.removed, node.cache.key_count()), (0, 49), "a listing that is empty proves nothing");
 }
@@ -42,10 +42,10 @@ async fn a_store_that_fails_changes_nothing() {
     let keys = scene.fill(10).await;
     let node = scene.started().await;
     scene.remove(&name(&keys[0])).await;
-    scene.store.fails.store(true, Ordering::SeqCst);
+    scene.fail(Kind::List, "");
     assert!(node.replica.reconcile().await.is_err());
     assert_eq!(node.cache.key_count(), 10);
-    scene.store.fails.store(false, Ordering::SeqCst);
+    scene.faults.none();
     assert_eq!(node.replica.reconcile().await.unwrap().removed, 1);
 }
 

@@ -1,4 +1,5 @@
-//! Which operations on a store go wrong, and how: scripted, seeded, or cut off at one of them. What was asked is recorded.
+//! Which operations on a store go wrong, and how: scripted, seeded, or cut off at one of them. What was asked is
+//! recorded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub enum Kind {
     Put,
     Read,
     List,
+    /// A list of folders.
+    Folders,
     Delete,
 }
 
@@ -34,7 +37,7 @@ pub struct Call {
 
 impl Call {
     pub fn is_write(&self) -> bool {
-        !matches!(self.kind, Kind::Read | Kind::List)
+        !matches!(self.kind, Kind::Read | Kind::List | Kind::Folders)
     }
 
     /// Whether the name of the object contains this.
@@ -77,6 +80,7 @@ pub struct Odds {
 }
 
 type Plan = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
+type Hidden = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
 type Gate = (Box<dyn Fn(&Call) -> bool + Send + Sync>, Arc<Semaphore>);
 
 /// The plan of what goes wrong. It can be changed while the store is in use.
@@ -92,6 +96,7 @@ struct State {
     /// Operations since the faults were last set.
     number: u64,
     plan: Option<Plan>,
+    hidden: Option<Hidden>,
     /// All operations.
     calls: Vec<Call>,
 }
@@ -127,6 +132,12 @@ impl Faults {
         self.set(move |call| which(call).then_some(fault));
     }
 
+    /// Listings miss the objects that `which` picks, from now on and whatever else goes wrong.
+    #[allow(dead_code)] // For the tests of sync, in the library.
+    pub fn hide(&self, which: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.state.lock().hidden = Some(Arc::new(which));
+    }
+
     /// The same faults for the same seed and the same order of operations.
     pub fn seeded(&self, seed: u64, odds: Odds) {
         self.set(move |call| odds.roll(mix(seed.wrapping_add(mix(call.number))), call));
@@ -151,9 +162,21 @@ impl Faults {
         self.state.lock().number
     }
 
+    /// How many operations `which` picks, since the start.
+    #[allow(dead_code)] // For the tests of sync, in the library.
+    pub fn count(&self, which: impl Fn(&Call) -> bool) -> usize {
+        self.state.lock().calls.iter().filter(|call| which(call)).count()
+    }
+
     /// When the operations that `which` picks were begun, since the start.
     pub fn times(&self, which: impl Fn(&Call) -> bool) -> Vec<Instant> {
         self.state.lock().calls.iter().filter(|call| which(call)).map(|call| call.at).collect()
+    }
+
+    /// Whether listings miss an object.
+    pub(super) fn hidden(&self) -> impl Fn(&Path) -> bool + use<> {
+        let hidden = self.state.lock().hidden.clone();
+        move |path| hidden.as_ref().is_some_and(|hidden| hidden(path))
     }
 
     /// Records an operation, lets it wait as it should, and gives its fault.

@@ -129,6 +129,8 @@ impl ObjectStore for Faulty {
             }
             let work = async {
                 let mut found: Vec<ObjectMeta> = this.inner.list(prefix.as_ref()).try_collect().await?;
+                let is_hidden = this.faults.hidden();
+                found.retain(|meta| !is_hidden(&meta.location));
                 if fault == Some(Fault::Truncated) {
                     found.truncate(found.len() / 2);
                 } else {
@@ -146,7 +148,7 @@ impl ObjectStore for Faulty {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         let folder = prefix.cloned().unwrap_or_default();
-        self.attempt(Kind::List, &folder, self.inner.list_with_delimiter(prefix)).await
+        self.attempt(Kind::Folders, &folder, self.inner.list_with_delimiter(prefix)).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {

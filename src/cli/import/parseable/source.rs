@@ -86,8 +86,8 @@ impl Source {
         }
     }
 
-    /// Removes the keys, except those whose sources are in `stay`; returns how many. The metadata keeps everything but its
-    /// keys, and is written only if it is unchanged since it was read.
+    /// Removes the keys, except those whose sources are in `stay`; returns how many. The metadata keeps everything but
+    /// its keys, and is written only if it is unchanged since it was read.
     pub(super) async fn remove(self, bucket: &Bucket, stay: &BTreeSet<String>) -> Outcome<usize> {
         let goes: Vec<&ParsedKey> = self.keys.iter().filter(|key| !stay.contains(&key.source)).collect();
         if let Some((path, metadata, version)) = self.metadata {

@@ -9,7 +9,7 @@ use super::super::super::output::{self, Column};
 use super::super::super::{Failure, Outcome};
 use super::super::wait::WaitArgs;
 
-/// How many refused lines people are shown.
+/// How many refused lines are shown.
 const SHOWN: usize = 50;
 
 const COLUMNS: &[Column] = &[
@@ -80,7 +80,7 @@ impl BulkAnswer {
         &self.taken
     }
 
-    /// Shows people what was refused, and the counts.
+    /// Shows the refused lines, and the counts.
     pub(crate) fn print(&self, dry_run: bool) -> Outcome {
         if self.json {
             return Ok(());

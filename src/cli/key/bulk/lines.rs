@@ -18,8 +18,8 @@ pub(super) fn need_secrets(text: &str) -> bool {
     text.lines().any(|line| wanted(line).is_some())
 }
 
-/// The lines to send, and which of them have an API key of an earlier run. A line that cannot be parsed is sent as it is:
-/// the server explains the error. A dry run generates no API key, so a new key is sent without one.
+/// The lines to send, and which of them have an API key of an earlier run. A line that cannot be parsed is sent as it
+/// is: the server explains the error. A dry run generates no API key, so a new key is sent without one.
 pub(super) fn prepare(
     text: &str,
     tenant: &TenantId,

@@ -1,7 +1,7 @@
 //! The file that API keys are written to before they are sent, so that none is lost however a run ends.
 //!
-//! Lines are only added, and the file is locked while the command runs: two runs at once would make two API keys for one
-//! name. A last line that a crash cut short was never sent.
+//! Lines are only added, and the file is locked while the command runs: two runs at once would make two API keys for
+//! one name. A last line that a crash cut short was never sent.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};

@@ -13,7 +13,7 @@ const PIECE: usize = 16 * 1024;
 /// The counts of outcomes.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Counts {
+pub(super) struct LineCounts {
     lines: usize,
     issued: usize,
     updated: usize,
@@ -23,7 +23,7 @@ pub(super) struct Counts {
     failed: usize,
 }
 
-impl Counts {
+impl LineCounts {
     /// Zero counts for so many lines.
     pub(super) fn of(lines: usize) -> Self {
         Self { lines, ..Self::default() }
@@ -32,7 +32,7 @@ impl Counts {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Changed<'a> {
+struct DoneLine<'a> {
     line: usize,
     status: u16,
     change: &'static str,
@@ -46,7 +46,7 @@ struct Changed<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Refused<'a> {
+struct RefusedLine<'a> {
     line: usize,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,34 +58,34 @@ struct Refused<'a> {
 }
 
 #[derive(Serialize)]
-struct Matched {
+struct MatchedLine {
     line: usize,
     status: u16,
     matched: usize,
 }
 
 #[derive(Serialize)]
-struct Last {
-    summary: Counts,
+struct LastLine {
+    summary: LineCounts,
     receipt: Option<ReceiptView>,
 }
 
 /// The key that a refused line names, as far as it does.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Subject {
+pub(super) struct NamedKey {
     pub(super) key_id: Option<String>,
     pub(super) key_name: Option<String>,
 }
 
 /// An answer as it grows.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct AnswerLines {
     text: BytesMut,
-    counts: Counts,
+    counts: LineCounts,
 }
 
-impl Answer {
-    pub(super) fn new(counts: Counts) -> Self {
+impl AnswerLines {
+    pub(super) fn new(counts: LineCounts) -> Self {
         Self { text: BytesMut::new(), counts }
     }
 
@@ -99,7 +99,7 @@ impl Answer {
         };
         *count += 1;
         let is_new = is_dry_run && done.effect == Effect::Issued;
-        self.push(&Changed {
+        self.push(&DoneLine {
             line,
             status,
             change: done.effect.as_str(),
@@ -110,10 +110,10 @@ impl Answer {
     }
 
     /// A line was not done.
-    pub(super) fn refused(&mut self, line: usize, subject: &Subject, problem: &Problem) {
+    pub(super) fn refused(&mut self, line: usize, subject: &NamedKey, problem: &Problem) {
         let status = problem.code().status();
         *(if status.is_server_error() { &mut self.counts.failed } else { &mut self.counts.refused }) += 1;
-        self.push(&Refused {
+        self.push(&RefusedLine {
             line,
             status: status.as_u16(),
             key_id: subject.key_id.clone(),
@@ -125,17 +125,17 @@ impl Answer {
 
     /// How many keys a filter selected.
     pub(super) fn matched(&mut self, line: usize, matched: usize) {
-        self.push(&Matched { line, status: 200, matched });
+        self.push(&MatchedLine { line, status: 200, matched });
     }
 
     /// The counts so far.
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> LineCounts {
         self.counts
     }
 
     /// The last line.
     pub(super) fn end(&mut self, receipt: Option<ReceiptView>) {
-        let last = Last { summary: self.counts, receipt };
+        let last = LastLine { summary: self.counts, receipt };
         self.push(&last);
     }
 

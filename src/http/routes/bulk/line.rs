@@ -10,7 +10,6 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer,
 use serde::{Deserialize, Deserializer};
 
 use super::super::keys::{Issue, KeyPatchBody};
-use super::{MAX_LINE_BYTES, MAX_LINES};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::without_mark;
@@ -18,30 +17,35 @@ use crate::key::{Actor, KeyId, KeyPatch, KeyType, Label, NamePattern};
 use crate::keystore::{Change, Selection};
 use crate::serde_text::{JsonError, Rfc3339, read_json};
 
+/// The longest line, in bytes.
+const MAX_LINE_BYTES: usize = 16 * 1024;
+/// The most lines in one body.
+const MAX_LINES: usize = 100_000;
+
 /// A line, and its number in the body, counted from 1.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct BulkLine {
     pub(super) number: usize,
     text: Bytes,
 }
 
 /// The operation of a line.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(super) enum LineChange {
     /// One change.
     One(Change),
     /// The same change of every selected key.
-    Each(Selection, Every),
+    Each(Selection, KeyChange),
 }
 
 /// A change of many keys.
 #[derive(Debug)]
-pub(super) enum Every {
+pub(super) enum KeyChange {
     Update(Box<KeyPatch>),
     Revoke,
 }
 
-impl Every {
+impl KeyChange {
     /// The change of one of them.
     pub(super) fn of(&self, id: KeyId) -> Change {
         match self {
@@ -62,13 +66,13 @@ enum Op {
 /// The fields that lines of all operations share.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Head {
+struct LineHead {
     op: Op,
     key_id: Option<KeyId>,
-    filter: Option<Filter>,
+    filter: Option<KeyFilter>,
 }
 
-/// The fields of a [`Head`].
+/// The fields of a [`LineHead`].
 const HEAD: [&str; 3] = ["op", "keyId", "filter"];
 
 /// The fields of one operation, read from the text itself so that a duplicate field is seen.
@@ -90,13 +94,13 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for RestVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(WithoutHead(fields))).map(Rest)
+        T::deserialize(MapAccessDeserializer::new(WithoutLineHead(fields))).map(Rest)
     }
 }
 
-struct WithoutHead<A>(A);
+struct WithoutLineHead<A>(A);
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutHead<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutLineHead<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
@@ -121,7 +125,7 @@ struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Filter {
+struct KeyFilter {
     source_id: Option<Label>,
     name: Option<NamePattern>,
     created_by: Option<Actor>,
@@ -133,10 +137,11 @@ struct Filter {
 ///
 /// # Errors
 /// 400 when there is none, 413 above [`MAX_LINES`].
-pub(super) fn split(body: &Bytes) -> Result<Vec<Line>, Problem> {
+pub(super) fn split(body: &Bytes) -> Result<Vec<BulkLine>, Problem> {
     let pieces = without_mark(body).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     let pieces = pieces.filter(|(_, text)| !text.is_empty()).take(MAX_LINES + 1);
-    let lines: Vec<Line> = pieces.map(|(at, text)| Line { number: at + 1, text: body.slice_ref(text) }).collect();
+    let lines: Vec<BulkLine> =
+        pieces.map(|(at, text)| BulkLine { number: at + 1, text: body.slice_ref(text) }).collect();
     match lines.len() {
         0 => Err(Problem::invalid("Send one JSON object a line: there is none.")),
         count if count > MAX_LINES => {
@@ -146,12 +151,12 @@ pub(super) fn split(body: &Bytes) -> Result<Vec<Line>, Problem> {
     }
 }
 
-impl Line {
+impl BulkLine {
     /// Reads the line. A refusal repeats no value.
     ///
     /// # Errors
     /// 400 when it cannot be parsed, 413 above [`MAX_LINE_BYTES`].
-    pub(super) fn read(&self, app: &App) -> Result<Wish, Problem> {
+    pub(super) fn read(&self, app: &App) -> Result<LineChange, Problem> {
         if self.text.len() > MAX_LINE_BYTES {
             return Err(Problem::new(
                 Code::PayloadTooLarge,
@@ -161,7 +166,7 @@ impl Line {
         if !self.text.starts_with(b"{") {
             return Err(Problem::invalid("A line is a JSON object."));
         }
-        let Head { op, key_id, filter } = read_json(&self.text).map_err(unreadable)?;
+        let LineHead { op, key_id, filter } = read_json(&self.text).map_err(unreadable)?;
         let selection = filter.map(|filter| Selection {
             source_id: filter.source_id,
             name: filter.name,
@@ -175,15 +180,15 @@ impl Line {
             }
             Op::Issue => {
                 let (new, secret) = self.rest::<Issue>()?.read(app)?;
-                return Ok(Wish::One(Change::Issue { new: Box::new(new), secret, active: true }));
+                return Ok(LineChange::One(Change::Issue { new: Box::new(new), secret, active: true }));
             }
-            Op::Update => Every::Update(Box::new(self.rest::<KeyPatchBody>()?.read(app.keystore.now())?)),
-            Op::Revoke if self.rest::<Nothing>().is_ok() => Every::Revoke,
+            Op::Update => KeyChange::Update(Box::new(self.rest::<KeyPatchBody>()?.read(app.keystore.now())?)),
+            Op::Revoke if self.rest::<Nothing>().is_ok() => KeyChange::Revoke,
             Op::Revoke => return Err(Problem::invalid("A revocation takes a keyId or a filter, and nothing else.")),
         };
         match (key_id, selection) {
-            (Some(id), None) => Ok(Wish::One(every.of(id))),
-            (None, Some(selection)) => Ok(Wish::Each(selection, every)),
+            (Some(id), None) => Ok(LineChange::One(every.of(id))),
+            (None, Some(selection)) => Ok(LineChange::Each(selection, every)),
             _ => Err(Problem::invalid("Say either keyId or filter.")),
         }
     }

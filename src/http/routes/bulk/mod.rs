@@ -26,14 +26,10 @@ use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{media_type, refuse_encoded, unsupported};
 use crate::http::query_string::Query;
-use work::Work;
+use work::BulkRun;
 
 /// The largest body, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The longest line, in bytes.
-pub const MAX_LINE_BYTES: usize = 16 * 1024;
-/// The most lines in one body.
-pub const MAX_LINES: usize = 100_000;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How many pieces of the answer wait for a client that reads slowly.
@@ -48,8 +44,9 @@ pub struct BulkQuery {
     wait: Option<String>,
 }
 
-/// Runs the lines of the body in order, and answers with a line for each as it is done, then with counts and a receipt. The
-/// whole body is read before the first line runs. When the client hangs up, started lines finish and no further line starts.
+/// Runs the lines of the body in order, and answers with a line for each as it is done, then with counts and a receipt.
+/// The whole body is read before the first line runs. When the client hangs up, started lines finish and no further
+/// line starts.
 ///
 /// # Errors
 /// 400, 404, 408, 410, 413, 415, 429 `too_many_bulk` for the whole; else each line has a status of its own.
@@ -65,14 +62,14 @@ pub async fn run(
     let (tenant, patience) = (parse_tenant(&tenant)?, patience(query.wait.as_deref())?);
     check_media_type(&request)?;
     check_length(&request, MAX_BYTES)?;
-    let room = Room::in_app(&app)?;
+    let permit = BulkPermit::in_app(&app)?;
     app.keystore.tenant_read_through(&tenant).await?;
     let body = read_body(payload.into_inner(), MAX_BYTES, BODY_TIMEOUT).await?;
     let lines = line::split(&body)?;
     let (sender, mut receiver) = mpsc::channel(PIECES);
-    let work = Work::new(app.clone().into_inner(), tenant, operator.into_context(), query.dry_run, sender).await?;
+    let work = BulkRun::new(app.clone().into_inner(), tenant, operator.into_context(), query.dry_run, sender).await?;
     tokio::spawn(async move {
-        let _room = room;
+        let _permit = permit;
         work.run(lines, patience, start).await;
     });
     let pieces = futures::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok::<_, actix_web::Error>);
@@ -82,22 +79,23 @@ pub async fn run(
         .streaming(pieces))
 }
 
-/// A permit for a request that holds many keys in memory, released when dropped. 429 `too_many_bulk` when all are taken.
+/// A permit for a request that holds many keys in memory, released when dropped. 429 `too_many_bulk` when all are
+/// taken.
 #[derive(Debug)]
-pub struct Room {
-    _held: OwnedSemaphorePermit,
+pub struct BulkPermit {
+    _permit: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl BulkPermit {
     fn in_app(app: &App) -> Result<Self, Problem> {
-        app.bulk.clone().try_acquire_owned().map(|held| Self { _held: held }).map_err(|_| {
+        app.bulk.clone().try_acquire_owned().map(|permit| Self { _permit: permit }).map_err(|_| {
             let detail = "This node does as much bulk work as it may: wait until some of it has ended.";
             Problem::new(Code::TooManyBulk, detail)
         })
     }
 }
 
-impl FromRequest for Room {
+impl FromRequest for BulkPermit {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 

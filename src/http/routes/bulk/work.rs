@@ -9,8 +9,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::super::receipt::ReceiptView;
-use super::answer::{Answer, Counts, Subject};
-use super::line::{Every, Line, Wish};
+use super::answer::{AnswerLines, LineCounts, NamedKey};
+use super::line::{BulkLine, KeyChange, LineChange};
 use crate::documents::RequestContext;
 use crate::error::ErrorKind;
 use crate::http::app::App;
@@ -25,15 +25,15 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The client has hung up.
-struct Gone;
+struct ClientGone;
 
 /// The work of one request.
-pub(super) struct Work {
+pub(super) struct BulkRun {
     app: Arc<App>,
     tenant: TenantId,
     context: RequestContext,
     dry_run: Option<DryRun>,
-    answer: Answer,
+    answer: AnswerLines,
     sender: mpsc::Sender<Bytes>,
     /// Why no further line starts.
     stopped: Option<Problem>,
@@ -41,9 +41,9 @@ pub(super) struct Work {
 }
 
 /// A line and what became of reading it.
-type Read = (usize, Result<Change, Problem>);
+type ReadLine = (usize, Result<Change, Problem>);
 
-impl Work {
+impl BulkRun {
     pub(super) async fn new(
         app: Arc<App>,
         tenant: TenantId,
@@ -58,13 +58,13 @@ impl Work {
             }
             false => None,
         };
-        let (answer, stopped, last_seq) = (Answer::default(), None, 0);
+        let (answer, stopped, last_seq) = (AnswerLines::default(), None, 0);
         Ok(Self { app, tenant, context, dry_run, answer, sender, stopped, last_seq })
     }
 
     /// Runs all lines, then waits up to `patience` for the receipt.
-    pub(super) async fn run(mut self, lines: Vec<Line>, patience: Option<Duration>, start: Instant) {
-        self.answer = Answer::new(Counts::of(lines.len()));
+    pub(super) async fn run(mut self, lines: Vec<BulkLine>, patience: Option<Duration>, start: Instant) {
+        self.answer = AnswerLines::new(LineCounts::of(lines.len()));
         let app = self.app.clone();
         let mut stop = Box::pin(async move { stop(&app).await });
         if self.all(lines, stop.as_mut()).await.is_err() {
@@ -81,14 +81,18 @@ impl Work {
         let _ = self.send().await;
     }
 
-    async fn all(&mut self, lines: Vec<Line>, mut stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
+    async fn all(
+        &mut self,
+        lines: Vec<BulkLine>,
+        mut stop: Pin<&mut impl Future<Output = Problem>>,
+    ) -> Result<(), ClientGone> {
         for lines in lines.chunks(LogEntry::MAX_CHANGES) {
-            let mut read: Vec<Read> = Vec::with_capacity(lines.len());
+            let mut read: Vec<ReadLine> = Vec::with_capacity(lines.len());
             for line in lines {
                 match line.read(&self.app) {
-                    Ok(Wish::One(change)) => read.push((line.number, Ok(change))),
+                    Ok(LineChange::One(change)) => read.push((line.number, Ok(change))),
                     Err(problem) => read.push((line.number, Err(problem))),
-                    Ok(Wish::Each(selection, every)) => {
+                    Ok(LineChange::Each(selection, every)) => {
                         self.batch(std::mem::take(&mut read), stop.as_mut()).await?;
                         self.each(line.number, &selection, &every, stop.as_mut()).await?;
                     }
@@ -104,13 +108,13 @@ impl Work {
         &mut self,
         line: usize,
         selection: &Selection,
-        every: &Every,
+        every: &KeyChange,
         mut stop: Pin<&mut impl Future<Output = Problem>>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), ClientGone> {
         let ids = match self.select(selection).await {
             Ok(ids) => ids,
             Err(problem) => {
-                self.answer.refused(line, &Subject::default(), &problem);
+                self.answer.refused(line, &NamedKey::default(), &problem);
                 return self.send().await;
             }
         };
@@ -142,7 +146,11 @@ impl Work {
     }
 
     /// Makes the changes of a batch, and answers for each line in order.
-    async fn batch(&mut self, read: Vec<Read>, stop: Pin<&mut impl Future<Output = Problem>>) -> Result<(), Gone> {
+    async fn batch(
+        &mut self,
+        read: Vec<ReadLine>,
+        stop: Pin<&mut impl Future<Output = Problem>>,
+    ) -> Result<(), ClientGone> {
         if self.dry_run.is_some() {
             return self.check_only(read).await;
         }
@@ -153,7 +161,7 @@ impl Work {
                     let subject = subject(&change);
                     (Some(change), (line, subject, None))
                 }
-                Err(problem) => (None, (line, Subject::default(), Some(problem))),
+                Err(problem) => (None, (line, NamedKey::default(), Some(problem))),
             })
             .unzip();
         let changes: Vec<Change> = match self.stopped {
@@ -174,7 +182,7 @@ impl Work {
                             self.stopped = Some(problem);
                             outcomes.begin_no_more();
                         }
-                        () = self.sender.closed() => return Err(Gone),
+                        () = self.sender.closed() => return Err(ClientGone),
                     }
                 };
                 self.note(line, &subject, outcome);
@@ -186,7 +194,7 @@ impl Work {
         self.send().await
     }
 
-    fn note(&mut self, line: usize, subject: &Subject, outcome: Option<crate::Result<Done>>) {
+    fn note(&mut self, line: usize, subject: &NamedKey, outcome: Option<crate::Result<Done>>) {
         let not_begun = || Problem::new(Code::NotBegun, "It was not begun: ask again.");
         match outcome {
             Some(Ok(done)) => {
@@ -206,7 +214,7 @@ impl Work {
         }
     }
 
-    async fn check_only(&mut self, read: Vec<Read>) -> Result<(), Gone> {
+    async fn check_only(&mut self, read: Vec<ReadLine>) -> Result<(), ClientGone> {
         for (line, read) in read {
             let about = read.as_ref().map(subject).unwrap_or_default();
             let judged = match (&mut self.dry_run, read) {
@@ -226,9 +234,9 @@ impl Work {
         self.send().await
     }
 
-    async fn send(&mut self) -> Result<(), Gone> {
+    async fn send(&mut self) -> Result<(), ClientGone> {
         match self.answer.take() {
-            Some(piece) => self.sender.send(piece).await.map_err(|_| Gone),
+            Some(piece) => self.sender.send(piece).await.map_err(|_| ClientGone),
             None => Ok(()),
         }
     }
@@ -237,11 +245,11 @@ impl Work {
 const NO_STORE: &str = "It was not begun, because the store has stopped answering: ask again.";
 
 /// The key that a change names.
-fn subject(change: &Change) -> Subject {
+fn subject(change: &Change) -> NamedKey {
     match change {
-        Change::Issue { new, .. } => Subject { key_name: Some(new.name.to_string()), ..Subject::default() },
+        Change::Issue { new, .. } => NamedKey { key_name: Some(new.name.to_string()), ..NamedKey::default() },
         Change::Update { id, .. } | Change::Revoke { id } => {
-            Subject { key_id: Some(id.to_string()), ..Subject::default() }
+            NamedKey { key_id: Some(id.to_string()), ..NamedKey::default() }
         }
     }
 }

@@ -2,13 +2,14 @@
 
 mod quarantine;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::ErrorKind;
-use crate::stream::{FieldType, StreamSchema};
+use crate::error::{ErrorKind, Result};
+use crate::ingest::budget::Reservation;
+use crate::stream::{Field, FieldType, StreamSchema};
 
 fn decode_texts(texts: &[Text<'_>]) -> Result<Decoded> {
     decode(texts, &CommonFields::default(), &mut Reservation::unlimited())

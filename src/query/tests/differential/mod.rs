@@ -1,7 +1,7 @@
 //! Generated queries, answered by this engine and by DuckDB.
 //!
-//! A thousand come from a fixed seed and a few hundred from a fresh one, which is printed. `KEYLOFT_TEST_SEED` gives it again,
-//! and `KEYLOFT_TEST_QUERIES` says how many queries the fresh one makes.
+//! A thousand come from a fixed seed and a few hundred from a fresh one, which is printed. `KEYLOFT_TEST_SEED` gives it
+//! again, and `KEYLOFT_TEST_QUERIES` says how many queries the fresh one makes.
 
 pub(super) mod duckdb;
 mod expressions;
@@ -83,7 +83,8 @@ async fn generated_queries_are_answered_as_by_another_engine() {
         "seed {fresh_seed}\n{}",
         tally.wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
-    // Plans that DataFusion 55 itself finds invalid: seen twice in 5,000, where a join repeats a constant of a subquery.
+    // Plans that DataFusion 55 itself finds invalid: seen twice in 5,000, where a join repeats a constant of a
+    // subquery.
     let defects = tally.refused.remove(OTHERWISE).map_or(0, |(times, _)| times);
     assert!(defects * 400 <= tally.asked, "seed {fresh_seed}: {defects} of {}\n{report}", tally.asked);
     let odd: Vec<_> = tally.refused.keys().filter(|why| !REFUSALS.iter().any(|known| why.contains(known))).collect();

@@ -1,10 +1,10 @@
-//! Networks and limits as they are typed, for keys and tenants.
+//! The settings of a key as they are typed: streams, networks, limits, metadata. Tenants have limits too.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::super::{Failure, Outcome};
-use crate::key::{InvalidId, Limits, Networks, Rate};
+use crate::key::{InvalidId, Limits, Metadata, Networks, Rate, Streams};
 
 /// The limits of a new key or tenant.
 #[derive(Debug, Args)]
@@ -72,6 +72,19 @@ pub(super) fn networks(text: &str) -> Result<Networks, InvalidId> {
     const NONE: InvalidId = InvalidId::new("allowedCidrs", "one or more networks, separated by commas");
     let networks: Networks = text.parse()?;
     if networks.is_any() { Err(NONE) } else { Ok(networks) }
+}
+
+/// At least one pattern: an empty text is a mistake, such as an unset variable of the shell.
+pub(super) fn streams(text: &str) -> Result<Streams, InvalidId> {
+    const NONE: InvalidId = InvalidId::new("streams", "one or more patterns, separated by commas");
+    let streams: Streams = text.parse()?;
+    if matches!(&streams, Streams::Matching(patterns) if patterns.is_empty()) { Err(NONE) } else { Ok(streams) }
+}
+
+/// A JSON object.
+pub(super) fn metadata(text: &str) -> Result<Metadata, String> {
+    let map: Map<String, Value> = serde_json::from_str(text).map_err(|_| "must be a JSON object".to_owned())?;
+    Metadata::try_from(map).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,10 +1,38 @@
-//! Where each field of a batch came to hold what it holds: the answer to "which event was it?" when the batch does not fit
-//! its stream.
+//! The events of a request as columns, and where each field came to hold what it holds: the answer to "which event was
+//! it?" when the batch does not fit its stream.
 
-use super::place::Place;
-use super::refusal::Refusal;
+use arrow::array::{Array, ArrayRef};
+
+use super::refusal::{Place, Refusal};
 use crate::error::Error;
 use crate::stream::{Conflict, Field, FieldType};
+
+/// The events of one request as columns, all of the same length.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The fields, in the order in which they first came; none only ever `null`.
+    pub fields: Vec<Field>,
+    /// How many events.
+    pub rows: usize,
+    /// One column for each field, of the Arrow type of that field.
+    pub columns: Vec<ArrayRef>,
+}
+
+impl Batch {
+    /// About how much memory it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.get_array_memory_size()).sum()
+    }
+}
+
+/// The events of a request, and where they came from.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The events.
+    pub batch: Batch,
+    /// Where each field came to hold what it holds.
+    pub places: Places,
+}
 
 /// Where each field of a batch came to hold what it holds.
 #[derive(Debug, Clone, Default)]
