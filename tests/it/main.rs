@@ -1,7 +1,8 @@
-//! Behaviour over real HTTP, one file per behaviour, in folders like the URLs. One binary, because linking is what costs.
+//! Behaviour over real HTTP, one file per behaviour, in folders like the URLs. One binary, because linking is what
+//! costs.
 //!
-//! `scripts/test.sh` runs everything: it starts the stores and sets the feature `paused-time`. Plain `cargo test` runs what
-//! needs neither, and names what it ignores.
+//! `scripts/test.sh` runs everything: it starts the stores and sets the feature `paused-time`. Plain `cargo test` runs
+//! what needs neither, and names what it ignores.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)] // Nothing here is anybody's API.
 

@@ -1,5 +1,5 @@
-//! Every caller of `access::decide` gives the same answer, order included: the data plane, `POST /apikeys/verify`, and the
-//! middleware of an application that embeds Keyloft.
+//! Every caller of `access::decide` gives the same answer, order included: the data plane, `POST /apikeys/verify`, and
+//! the middleware of an application that embeds Keyloft.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -343,7 +343,7 @@ async fn all_agree(seed: u64) -> BTreeSet<String> {
         presented.how = format!("seed {seed}: {}", presented.how); // What a failure shows.
     }
     let embedder = Embedder::spawn(&world.server.app.keystore, &world.server.app.limiter);
-    let clients = (world.server.anonymous(), Client::new(&embedder.url, None));
+    let clients = (world.server.anonymous(), Client::anonymous(&embedder.url));
     let mut words = BTreeSet::new();
     for presented in &world.presented {
         words.extend(agree(&world, &clients, presented, &mut dice).await);

@@ -1,14 +1,15 @@
-//! Limits in a Redis that is reached over TLS: the certificate is checked, and a refusal is clear and quotes no password.
+//! Limits in a Redis that is reached over TLS: the certificate is checked, and a refusal is clear and quotes no
+//! password.
 
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::Process;
 use crate::support::redis::TlsRedis;
-use crate::support::{Client, Process};
 
-/// Starts the real server with this Redis, makes two requests of a key that may make one, and gives their statuses, how many
-/// of them were not counted in Redis, and the log, which is to contain `said`.
+/// Starts the real server with this Redis, makes two requests of a key that may make one, and gives their statuses, how
+/// many of them were not counted in Redis, and the log, which is to contain `said`.
 async fn two_requests(url: &str, ca: Option<&str>, roots: Option<&str>, said: &str) -> ([u16; 2], u64, String) {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
@@ -26,7 +27,7 @@ async fn two_requests(url: &str, ca: Option<&str>, roots: Option<&str>, said: &s
     for status in &mut statuses {
         *status = client.get("/api/v1/whoami").await.status.as_u16();
     }
-    let metrics = Client::new(server.url(), None).get("/metrics").await.text().to_owned();
+    let metrics = server.anonymous().get("/metrics").await.text().to_owned();
     let fallbacks = metrics.lines().find_map(|line| line.strip_prefix("keyloft_limits_fallbacks_total ")).unwrap();
     let (fallbacks, mut log) = (fallbacks.parse().unwrap(), String::new());
     for _ in 0..500 {

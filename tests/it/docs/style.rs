@@ -25,6 +25,13 @@ const SOURCE_RIDDLES: &[(&str, &str)] = &[
     ("it was so already", "say: no change"),
     ("bring along", "say: import"),
     ("brings along", "say: imports"),
+    ("speaks of", "say: holds, names"),
+    ("speak of", "say: hold, name"),
+    ("can be told", "say: is known"),
+    ("said so", "say: published, confirmed"),
+    ("so that it can be relied on", "say what is guaranteed"),
+    ("listing tells", "say: listing shows"),
+    ("reaches nobody", "say who does not see it"),
 ];
 
 #[test]

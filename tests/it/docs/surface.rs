@@ -77,6 +77,7 @@ fn the_documented_items_are_the_public_items() {
 #[test]
 fn hidden_and_private_items_are_not_public() {
     let source = "pub mod a;\nmod b;\n#[doc(hidden)]\npub use c::D;\n#[cfg(x)]\npub use e::{\n    F, G,\n};\npub(crate) use h::I;\n\
-                  /// J.\npub struct J<T> {\n    pub k: T,\n}\n#[doc(hidden)]\n#[cfg(x)]\npub fn l() {}\npub const fn m() {}\n";
+                  /// J.\npub struct J<T> {\n    pub k: T,\n}\n#[doc(hidden)]\n#[cfg(x)]\npub fn l() {}\n\
+                  pub const fn m() {}\n";
     assert_eq!(public(source).into_iter().collect::<Vec<_>>(), ["F", "G", "J", "a", "m"]);
 }

@@ -92,7 +92,10 @@ async fn log_events_of_cloudwatch_say_where_they_come_from_and_its_questions_are
     let envelope = json!({
         "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/f", "logStream": "s-1",
         "subscriptionFilters": ["all"],
-        "logEvents": [{"id": "36", "timestamp": 1_510_254_469_274_i64, "message": "one"}, {"id": "37", "timestamp": 1, "message": "two"}],
+        "logEvents": [
+            {"id": "36", "timestamp": 1_510_254_469_274_i64, "message": "one"},
+            {"id": "37", "timestamp": 1, "message": "two"},
+        ],
     });
     let control = json!({
         "messageType": "CONTROL_MESSAGE", "owner": "CloudwatchLogs", "logGroup": "", "logStream": "",
@@ -103,7 +106,10 @@ async fn log_events_of_cloudwatch_say_where_they_come_from_and_its_questions_are
     assert!(!server.path("streams/aws").exists());
     answered(&sender.deliver("2", &[&control, &envelope]).await, 200, "2");
     let found = rows(&server, "SELECT id, message, owner, \"logGroup\", \"logStream\" FROM aws ORDER BY id").await;
-    let event = |id, message| json!({"id": id, "message": message, "owner": "123456789012", "logGroup": "/aws/lambda/f", "logStream": "s-1"});
+    let event = |id, message| {
+        let (group, stream) = ("/aws/lambda/f", "s-1");
+        json!({"id": id, "message": message, "owner": "123456789012", "logGroup": group, "logStream": stream})
+    };
     assert_eq!(found, json!([event("36", "one"), event("37", "two")]));
 }
 

@@ -60,7 +60,8 @@ fn issue(name: &str) -> Value {
 }
 
 fn brought(name: &str, secret: &str) -> Value {
-    json!({"op": "issue", "keyName": name, "keyType": "query", "digest": Digest::of(secret).to_document(), "hint": &secret[52..]})
+    let digest = Digest::of(secret).to_document();
+    json!({"op": "issue", "keyName": name, "keyType": "query", "digest": digest, "hint": &secret[52..]})
 }
 
 fn secret() -> String {
@@ -231,7 +232,10 @@ async fn what_cannot_be_taken_at_all_is_a_problem_and_changes_nothing() {
 async fn a_filter_means_every_live_key_of_which_all_that_it_says_is_true() {
     let server = TestServer::spawn().await;
     let admin = server.admin();
-    let key = |name: &str, key_type: &str, source: &str| json!({"op": "issue", "keyName": name, "keyType": key_type, "sourceId": source});
+    let key = |name: &str, key_type: &str, source_id: &str| {
+        let op = "issue";
+        json!({"op": op, "keyName": name, "keyType": key_type, "sourceId": source_id})
+    };
     let lines = [
         key("web-1", "query", "a"),
         key("web-2", "ingestion", "a"),

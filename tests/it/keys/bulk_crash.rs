@@ -93,35 +93,10 @@ fn until(what: &str, so: impl Fn() -> bool) {
     }
 }
 
-async fn ready(server: &Process) {
-    let anybody = Client::new(server.url(), None);
-    for _ in 0..3000 {
-        if anybody.get("/api/v1/readiness").await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the server does not become ready");
-}
-
-/// The names of all live keys.
-async fn names(admin: &Client) -> Vec<String> {
-    let (mut names, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = admin.get(&format!("/api/v1/tenants/default/apikeys?limit=1000{cursor}")).await.json();
-        let items = page["items"].as_array().unwrap();
-        names.extend(items.iter().map(|item| item["keyName"].as_str().unwrap().to_owned()));
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return names,
-        }
-    }
-}
-
 /// Asserts that there is exactly one live key for each name, and that its API key is the one that was kept.
 async fn assert_whole(place: &Place, server: &Process) {
     let admin = server.admin(ADMIN_TOKEN);
-    let names = names(&admin).await;
+    let names = admin.names().await;
     let once: BTreeSet<&String> = names.iter().collect();
     assert_eq!((names.len(), once.len()), (COUNT, COUNT));
     assert_eq!(admin.get("/api/v1/unreadable").await.json()["items"], json!([]));
@@ -140,7 +115,7 @@ async fn a_server_that_is_killed_while_it_issues_and_while_it_revokes_is_made_go
     let file = place.file();
     let bulk = ["bulk", file.to_str().unwrap()];
     let server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let client = start(&server, &bulk);
     until("some keys are there", || place.documents() > 300);
     server.signal("KILL");
@@ -150,7 +125,7 @@ async fn a_server_that_is_killed_while_it_issues_and_while_it_revokes_is_made_go
     let there = place.documents();
     assert!(there < COUNT, "it was killed too late to say anything");
     let server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let (code, said) = ended(start(&server, &bulk));
     assert_eq!(code, Some(0), "{said}");
     assert_whole(&place, &server).await;
@@ -163,10 +138,10 @@ async fn a_server_that_is_killed_while_it_issues_and_while_it_revokes_is_made_go
     drop(server);
     assert!(place.revoked() < COUNT, "it was killed too late to say anything");
     let server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let (code, said) = ended(start(&server, &revoke));
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!((place.revoked(), names(&server.admin(ADMIN_TOKEN)).await.len()), (COUNT, 0));
+    assert_eq!((place.revoked(), server.admin(ADMIN_TOKEN).names().await.len()), (COUNT, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,7 +150,7 @@ async fn a_client_that_is_killed_loses_no_api_key_and_may_ask_again() {
     let file = place.file();
     let bulk = ["bulk", file.to_str().unwrap()];
     let server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let mut client = start(&server, &bulk);
     until("some keys are there", || place.documents() > 100);
     client.kill().unwrap();
@@ -253,7 +228,7 @@ async fn a_node_does_only_so_much_bulk_work_at_once() {
 async fn a_server_that_stops_says_which_lines_it_did_not_begin() {
     let place = Place::new();
     let mut server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let (body, secrets) = file(6000);
     let answer = tokio::spawn(Answer::of(server.admin(ADMIN_TOKEN).request("POST", PATH).body(body.clone())));
     until("some keys are there", || place.documents() > 300);
@@ -267,7 +242,7 @@ async fn a_server_that_stops_says_which_lines_it_did_not_begin() {
     assert_eq!((issued + rest.len(), place.documents()), (6000, issued));
     assert!(issued >= 300 && rest.iter().all(|line| line["detail"].as_str().unwrap().contains("shutting down")));
     let server = place.serve();
-    ready(&server).await;
+    server.anonymous().until_ready().await;
     let lines = send(&server.admin(ADMIN_TOKEN), &body).await;
     assert_eq!(lines[6000]["summary"]["unchanged"], issued);
     assert_eq!(lines[6000]["summary"]["issued"], 6000 - issued);
@@ -279,7 +254,8 @@ fn file(count: usize) -> (String, Vec<String>) {
         (0..count).map(|_| PlainSecret::generate(KeyType::Query).unwrap().expose().to_owned()).collect();
     let line = |(number, secret): (usize, &String)| {
         let digest = Digest::of(secret).to_document();
-        json!({"op": "issue", "keyName": format!("k-{number}"), "keyType": "query", "digest": digest, "hint": &secret[52..]})
+        let name = format!("k-{number}");
+        json!({"op": "issue", "keyName": name, "keyType": "query", "digest": digest, "hint": &secret[52..]})
     };
     (secrets.iter().enumerate().map(|pair| format!("{}\n", line(pair))).collect(), secrets)
 }
@@ -307,7 +283,7 @@ async fn two_nodes_that_do_the_same_at_once_end_in_one_key_for_each_name() {
     assert_eq!(issued, 400);
     for server in [&a, &b] {
         server.app.keystore.catch_up().await.unwrap();
-        assert_eq!(names(&server.admin()).await.len(), 400);
+        assert_eq!(server.admin().names().await.len(), 400);
         assert!(server.app.unreadable().is_empty());
         for secret in secrets.iter().step_by(29) {
             assert_eq!(server.with_key(secret).get("/api/v1/whoami").await.status, 200);

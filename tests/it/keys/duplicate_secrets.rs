@@ -1,4 +1,5 @@
-//! Keys that share a secret, because of a file that was copied or edited: no request is let in by it, whatever happens to the keys.
+//! Keys that share a secret, because of a file that was copied or edited: no request is let in by it, whatever happens
+//! to the keys.
 
 use std::time::Duration;
 

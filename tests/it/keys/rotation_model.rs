@@ -1,5 +1,5 @@
-//! At any instant exactly the right secrets work: random lives of a key on two nodes, against a model that knows when each
-//! rotation was and nothing of how it is done.
+//! At any instant exactly the right secrets work: random lives of a key on two nodes, against a model that knows when
+//! each rotation was and nothing of how it is done.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A tenant with many keys is deleted at once: its keys are refused from then on, and revoked by whichever node gets to it.
+//! A tenant with many keys is deleted at once: its keys are refused from then on, and revoked by whichever node gets to
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;

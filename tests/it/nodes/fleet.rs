@@ -13,8 +13,8 @@ use crate::support::{Fleet, Gateway, Ledger, TestStore};
 
 const POLL: Duration = Duration::from_secs(1); // the default
 
-/// How long admins issue, and how long they then only revoke: a node that meets no new key and writes nothing hears of a
-/// revocation by its own poll only.
+/// How long admins issue, and how long they then only revoke: a node that meets no new key and writes nothing hears of
+/// a revocation by its own poll only.
 const ISSUING: Duration = Duration::from_millis(1000);
 const REVOKING: Duration = Duration::from_millis(3500);
 

@@ -1,5 +1,5 @@
-//! What must be prompt never waits for maintenance: polls, heartbeats and receipts on a store that is far away, with much to
-//! do. Time stands still until everybody waits.
+//! What must be prompt never waits for maintenance: polls, heartbeats and receipts on a store that is far away, with
+//! much to do. Time stands still until everybody waits.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A node that starts from a snapshot is ready before it has listed the store. Until then it does not know what was changed by
-//! hand, and says so.
+//! A node that starts from a snapshot is ready before it has listed the store. Until then it does not know what was
+//! changed by hand, and says so.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use keyloft::{Keystore, SystemClock};
 use serde_json::json;
 
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Client, Process, TestServer, context};
+use crate::support::{Process, TestServer, context};
 
 /// Enough for a snapshot.
 const MANY: usize = 1_100;
@@ -99,7 +99,7 @@ async fn a_server_over_a_directory_starts_from_its_snapshot_and_verifies_it_at_o
     let log = folder.path().join("log");
     let variables = [("KEYLOFT_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned())];
     let process = Process::serve_store(store.to_str().unwrap(), &log, &[], &variables);
-    let client = Client::new(process.url(), None);
+    let client = process.anonymous();
     for _ in 0..500 {
         let ready = client.get("/api/v1/readiness").await;
         if ready.status == 200 && ready.json()["verified"] == true {

@@ -57,7 +57,8 @@ async fn issue(seen: &mut Seen, admin: &Client, tenant: &str, name: &str, key_ty
     Secret { path, hex: hex(&api_key), api_key }
 }
 
-/// Issues keys with imported secrets: one that passes for a request id, one for a name in SQL, and one for nothing else.
+/// Issues keys with imported secrets: one that passes for a request id, one for a name in SQL, and one for nothing
+/// else.
 async fn bring(seen: &mut Seen, admin: &Client, tenant: &str) -> Vec<Secret> {
     let keys = format!("/api/v1/tenants/{tenant}/apikeys");
     let mut secrets = Vec::new();
@@ -101,7 +102,7 @@ async fn rotate(seen: &mut Seen, admin: &Client, secret: &Secret) -> Vec<Secret>
 /// Uses a key in every way, right and wrong.
 async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Secret) {
     let key = secret.api_key.as_str();
-    let nobody = Client::new(server.url(), None);
+    let nobody = server.anonymous();
     let client = server.with_key(key);
     let bearer = format!("Bearer {key}");
     let sql = format!("SELECT '{key}' AS stolen FROM nowhere");

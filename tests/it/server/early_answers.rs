@@ -1,4 +1,5 @@
-//! An answer that comes before the body of its request was read: little more of the body is read, and the answer arrives.
+//! An answer that comes before the body of its request was read: little more of the body is read, and the answer
+//! arrives.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Client, Process};
+use crate::support::Process;
 
 struct Logged {
     _folder: tempfile::TempDir,
@@ -32,7 +32,7 @@ async fn must_work(process: &Process) {
     }
     let count = reader.query("SELECT count(*) AS n FROM web").await;
     assert_eq!(count.json(), json!([{"n": 10}]));
-    let anybody = Client::new(process.url(), None);
+    let anybody = process.anonymous();
     for path in ["/api/v1/liveness", "/api/v1/readiness", "/metrics"] {
         assert_eq!(anybody.get(path).await.status, 200);
     }
@@ -76,7 +76,7 @@ async fn a_log_reader_that_is_stuck_holds_up_nobody() {
     let Logged { _folder, process, log } = serve(&["--log-filter", "trace"]);
     let work = async {
         for _ in 0..3 {
-            let anybody = Client::new(process.url(), None);
+            let anybody = process.anonymous();
             for _ in 0..100 {
                 assert_eq!(anybody.get("/api/v1/liveness").await.status, 200);
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::scene::COMPUTING;
-use crate::support::{Client, Process, events};
+use crate::support::{Process, events};
 
 /// A store folder inside a folder of its own, where the log of the server goes too.
 struct Place {
@@ -33,21 +33,10 @@ impl Place {
 async fn first_start(place: &Place, options: &[&str]) -> (Process, String, String) {
     let process = Process::serve(&place.store, options);
     let admin = process.admin(process.admin_token().unwrap());
-    until_ready(&process).await;
+    process.anonymous().until_ready().await;
     let sender = admin.issue("default", "shipper", "ingestion").await.api_key;
     let reader = admin.issue("default", "dashboard", "query").await.api_key;
     (process, sender, reader)
-}
-
-async fn until_ready(process: &Process) {
-    let anybody = Client::new(process.url(), None);
-    for _ in 0..1000 {
-        if anybody.get("/api/v1/readiness").await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the server does not become ready");
 }
 
 /// What became of the batches that were sent.
@@ -104,7 +93,7 @@ async fn send_until_gone(process: &Process, api_key: &str, enough: impl FnOnce(&
 
 /// The ids in the store, each of them once.
 async fn stored(process: &Process, api_key: &str) -> BTreeSet<u64> {
-    until_ready(process).await;
+    process.anonymous().until_ready().await;
     let answer = process.with_key(api_key).query("SELECT id FROM load").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let rows = answer.json();
@@ -200,7 +189,7 @@ async fn a_restart_finds_every_key_event_and_change_again() {
     std::fs::write(keys.join("5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json#123"), "{\"half").unwrap();
     std::fs::write(place.store.join("streams/quakes/schema.json#77"), "{").unwrap();
     let process = Process::serve(&place.store, &[]);
-    until_ready(&process).await;
+    process.anonymous().until_ready().await;
     assert_eq!((process.admin_token(), process.greeting().contains("kl_adm_")), (None, false));
     let admin = process.admin(&token);
     assert_eq!(admin.get("/api/v1/unreadable").await.json(), json!({"items": []}));

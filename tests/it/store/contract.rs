@@ -1,5 +1,5 @@
-//! What every store must do, as one suite: memory, a local directory, and two real S3 services. What races does not run on
-//! moto, which lets two creates win about once in 600 rounds of twelve.
+//! What every store must do, as one suite: memory, a local directory, and two real S3 services. What races does not run
+//! on moto, which lets two creates win about once in 600 rounds of twelve.
 
 use std::collections::BTreeSet;
 

@@ -65,7 +65,8 @@ async fn a_document_made_offline_carries_all_that_a_key_can_be() {
     // A file that declares the key as it is has nothing to change.
     let digest = &document["digest"];
     let declared = json!({"keyName": "ci", "keyType": "ingestion", "digest": digest, "streams": ["web-*"],
-        "sourceId": "ci", "trustLevel": "low", "allowedCidrs": view["allowedCidrs"], "limits": view["limits"], "metadata": {"a": 1}});
+        "sourceId": "ci", "trustLevel": "low", "allowedCidrs": view["allowedCidrs"], "limits": view["limits"],
+        "metadata": {"a": 1}});
     let answer = server.admin().post("/api/v1/tenants/default/apikeys/apply", json!({"keys": [declared]})).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["plan"]), (200, &json!([])));
 }

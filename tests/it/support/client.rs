@@ -1,5 +1,7 @@
 //! A client that sends requests.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -26,10 +28,35 @@ pub struct Issued {
     pub api_key: String,
 }
 
+/// Connections to be set up further.
+pub fn connections() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy()
+}
+
 impl Client {
     pub fn new(url: &str, credential: Option<(&'static str, String)>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { http, url: url.to_owned(), credential }
+        Self { http: connections().build().unwrap(), url: url.to_owned(), credential }
+    }
+
+    /// Without a credential.
+    pub fn anonymous(url: &str) -> Self {
+        Self::new(url, None)
+    }
+
+    /// With an admin token.
+    pub fn admin(url: &str, token: &str) -> Self {
+        Self::new(url, Some(("authorization", format!("Bearer {token}"))))
+    }
+
+    /// With an API key.
+    pub fn with_key(url: &str, api_key: &str) -> Self {
+        Self::new(url, Some(("x-api-key", api_key.to_owned())))
+    }
+
+    /// Over connections that others use too.
+    #[must_use]
+    pub fn over(self, http: reqwest::Client) -> Self {
+        Self { http, ..self }
     }
 
     /// A request to be added to.
@@ -56,6 +83,36 @@ impl Client {
 
     pub async fn delete(&self, path: &str) -> Answer {
         Answer::of(self.request("DELETE", path)).await
+    }
+
+    /// Waits, at most half a minute, until the server is ready.
+    pub async fn until_ready(&self) {
+        for _ in 0..3000 {
+            if Answer::try_of(self.request("GET", "/api/v1/readiness")).await.is_some_and(|answer| answer.status == 200)
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} does not become ready", self.url);
+    }
+
+    /// The names of all live keys of the default tenant, in order (as an admin).
+    pub async fn names(&self) -> Vec<String> {
+        let (mut names, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/api/v1/tenants/default/apikeys?limit=1000{cursor}")).await;
+            assert_eq!(page.status, 200, "{}", page.text());
+            let page = page.json();
+            let items = page["items"].as_array().unwrap();
+            names.extend(items.iter().map(|item| item["keyName"].as_str().unwrap().to_owned()));
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        names.sort();
+        names
     }
 
     /// Issues a key (as an admin).
@@ -86,9 +143,18 @@ impl Client {
 impl Answer {
     /// Sends a request and reads its answer to the end.
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::read(request).await.unwrap()
+    }
+
+    /// The same; `None` when the server hangs up, or is not there.
+    pub async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
+        Self::read(request).await.ok()
+    }
+
+    async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, body: response.bytes().await.unwrap() }
+        Ok(Self { status, headers, body: response.bytes().await? })
     }
 
     pub fn text(&self) -> &str {

@@ -43,7 +43,12 @@ impl Ended {
 
 /// Types a line for a server; words are separated by single spaces.
 pub fn typed(server: &TestServer, line: &str) -> Ended {
+    typed_with(server, line, "")
+}
+
+/// The same with something on standard input.
+pub fn typed_with(server: &TestServer, line: &str, input: &str) -> Ended {
     let mut command = keyloft();
     command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
-    Ended::of(command.args(line.split(' ')), "")
+    Ended::of(command.args(line.split(' ')), input)
 }

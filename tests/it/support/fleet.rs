@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::client::connections;
 use super::ledger::Standing;
 use super::server::ADMIN_TOKEN;
-use super::{Issued, Ledger, Process};
+use super::{Answer, Client, Issued, Ledger, Process};
 
 /// Nodes by their place. All methods may be called from many tasks.
 pub struct Fleet {
@@ -45,7 +46,7 @@ impl Fleet {
             starts: AtomicUsize::new(0),
             nodes: (0..count).map(|_| Mutex::default()).collect(),
             dead: Mutex::default(),
-            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap(),
+            http: connections().timeout(Duration::from_secs(20)).build().unwrap(),
         });
         for place in 0..count {
             fleet.start_node(place).await;
@@ -83,7 +84,7 @@ impl Fleet {
         self.nodes[place].lock().unwrap().process.as_ref().unwrap().signal(name);
     }
 
-    /// What the node of a place calls itself, once it has said so in its log.
+    /// The id of the node of a place, once its log has it.
     pub fn node_id(&self, place: usize) -> Option<String> {
         let log = std::fs::read_to_string(&self.nodes[place].lock().unwrap().log).unwrap();
         let id = log.split("node_id=").nth(1)?.split_whitespace().next()?;
@@ -97,10 +98,7 @@ impl Fleet {
 
     pub async fn until_ready(&self) {
         for place in 0..self.len() {
-            self.until(&format!("node {place} is ready"), async || {
-                self.ask(place, "GET", "/api/v1/readiness", None, None).await.is_some_and(|(status, _)| status == 200)
-            })
-            .await;
+            Client::anonymous(&self.url(place)).over(self.http.clone()).until_ready().await;
         }
     }
 
@@ -116,31 +114,20 @@ impl Fleet {
         panic!("half a minute passed and still not: {what}");
     }
 
-    /// A request to the node of a place; `None` when it hangs up or is not there.
-    async fn ask(
-        &self,
-        place: usize,
-        method: &str,
-        path: &str,
-        api_key: Option<&str>,
-        body: Option<Value>,
-    ) -> Option<(u16, Value)> {
-        let url = format!("{}{path}", self.nodes[place].lock().unwrap().url);
-        let request = self.http.request(method.parse().unwrap(), url);
-        let request = match api_key {
-            Some(key) => request.header("x-api-key", key),
-            None => request.bearer_auth(ADMIN_TOKEN),
-        };
-        let request = if let Some(body) = body { request.json(&body) } else { request };
-        let response = request.send().await.ok()?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await.ok()?;
-        Some((status, serde_json::from_slice(&body).unwrap_or_default()))
+    fn url(&self, place: usize) -> String {
+        self.nodes[place].lock().unwrap().url.clone()
     }
 
-    /// An admin's request.
+    /// An admin at the node of a place.
+    pub fn client(&self, place: usize) -> Client {
+        Client::admin(&self.url(place), ADMIN_TOKEN).over(self.http.clone())
+    }
+
+    /// An admin's request to the node of a place; `None` when it hangs up or is not there.
     pub async fn admin(&self, place: usize, method: &str, path: &str, body: Option<Value>) -> Option<(u16, Value)> {
-        self.ask(place, method, path, None, body).await
+        let request = self.client(place).request(method, path);
+        let answer = Answer::try_of(if let Some(body) = body { request.json(&body) } else { request }).await?;
+        Some((answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap_or_default()))
     }
 
     /// Issues a key; `None` without an acknowledgement. A refusal of the name is no fault.
@@ -169,7 +156,8 @@ impl Fleet {
 
     /// The status that a key gets.
     pub async fn whoami(&self, place: usize, key: &Issued) -> Option<u16> {
-        Some(self.ask(place, "GET", "/api/v1/whoami", Some(&key.api_key), None).await?.0)
+        let client = Client::with_key(&self.url(place), &key.api_key).over(self.http.clone());
+        Some(Answer::try_of(client.request("GET", "/api/v1/whoami")).await?.status.as_u16())
     }
 
     /// Presents a key and takes the answer down.
@@ -180,24 +168,8 @@ impl Fleet {
         }
     }
 
-    /// The names of all live keys, as the node of a place lists them.
-    pub async fn names(&self, place: usize) -> Vec<String> {
-        let (mut names, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let path = format!("/api/v1/tenants/default/apikeys?limit=1000{cursor}");
-            let (status, page) = self.admin(place, "GET", &path, None).await.unwrap();
-            assert_eq!(status, 200, "{page}");
-            let items = page["items"].as_array().unwrap();
-            names.extend(items.iter().map(|item| item["keyName"].as_str().unwrap().to_owned()));
-            match page["nextCursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return names,
-            }
-        }
-    }
-
-    /// Asserts what must be so once everything has calmed down: every acknowledged issue and revocation is there on every
-    /// node, and no live name twice.
+    /// Asserts what must be so once everything has calmed down: every acknowledged issue and revocation is there on
+    /// every node, and no live name twice.
     pub async fn assert_nothing_lost(&self, ledger: &Ledger) {
         for (key, _) in ledger.keys().iter().filter(|(_, standing)| *standing == Standing::Unclear) {
             assert!(self.revoke(0, &key.id, ledger).await, "{} cannot be revoked in peace", key.id);
@@ -211,7 +183,7 @@ impl Fleet {
             }
         }
         for place in 0..self.len() {
-            let names = self.names(place).await;
+            let names = self.client(place).names().await;
             let once: BTreeSet<_> = names.iter().collect();
             assert_eq!(names.len(), once.len(), "a name twice: {names:?}");
         }

@@ -19,7 +19,7 @@ pub mod server;
 pub mod stores;
 
 pub use client::{Answer, Client, Issued};
-pub use command::{Ended, typed};
+pub use command::{Ended, typed, typed_with};
 pub use faults::{Call, Fault, Faults, Kind, Odds};
 pub use faulty::Faulty;
 pub use fleet::Fleet;

@@ -74,14 +74,19 @@ impl Process {
         &self.url
     }
 
+    /// Somebody who presents nothing.
+    pub fn anonymous(&self) -> Client {
+        Client::anonymous(&self.url)
+    }
+
     /// Somebody with this admin token.
     pub fn admin(&self, token: &str) -> Client {
-        Client::new(&self.url, Some(("authorization", format!("Bearer {token}"))))
+        Client::admin(&self.url, token)
     }
 
     /// Somebody with an API key.
     pub fn with_key(&self, api_key: &str) -> Client {
-        Client::new(&self.url, Some(("x-api-key", api_key.to_owned())))
+        Client::with_key(&self.url, api_key)
     }
 
     /// Sends a signal by its name, to this process only.

@@ -112,17 +112,17 @@ impl TestServer {
 
     /// Somebody who presents nothing.
     pub fn anonymous(&self) -> Client {
-        Client::new(&self.url, None)
+        Client::anonymous(&self.url)
     }
 
     /// Somebody with the admin token.
     pub fn admin(&self) -> Client {
-        Client::new(&self.url, Some(("authorization", format!("Bearer {ADMIN_TOKEN}"))))
+        Client::admin(&self.url, ADMIN_TOKEN)
     }
 
     /// Somebody with an API key.
     pub fn with_key(&self, api_key: &str) -> Client {
-        Client::new(&self.url, Some(("x-api-key", api_key.to_owned())))
+        Client::with_key(&self.url, api_key)
     }
 
     /// How many query sessions are open.

@@ -1,4 +1,5 @@
-//! Histories of nodes that count, flush, compact, are cut off and end: nothing is counted twice, nothing written is lost.
+//! Histories of nodes that count, flush, compact, are cut off and end: nothing is counted twice, nothing written is
+//! lost.
 
 use proptest::prelude::*;
 

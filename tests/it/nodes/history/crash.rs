@@ -91,8 +91,8 @@ fn all(cache: &KeyCache) -> Vec<Arc<ApiKey>> {
     cache.scan(&tenant(), None, usize::MAX, |_| true)
 }
 
-/// Runs `change` on a node that dies at every one of its requests in turn, then `check` with what was acknowledged, until
-/// it gets to its end alive. Says at how many requests it died.
+/// Runs `change` on a node that dies at every one of its requests in turn, then `check` with what was acknowledged,
+/// until it gets to its end alive. Says at how many requests it died.
 fn at_every_request<T: Send + 'static>(
     change: impl AsyncFn(&Pair) -> keyloft::Result<T>,
     check: impl AsyncFn(&Pair, Option<T>),

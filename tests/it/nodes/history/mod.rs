@@ -1,4 +1,5 @@
-//! Many nodes on one bucket, and every kind of bad luck: histories of thousands of steps, checked in the style of Jepsen.
+//! Many nodes on one bucket, and every kind of bad luck: histories of thousands of steps, checked in the style of
+//! Jepsen.
 //!
 //! 1. [`dice`], [`time`]: chance and time, both controlled by the test.
 //! 2. [`store`]: one store, reached by each node over a line that fails, lies, hangs and is cut.
