@@ -1,7 +1,10 @@
 //! Refuses what the parser understands and the planner drops without a word: a clause is honoured or refused.
 //!
 //! Every struct of the syntax tree is taken apart field by field, so that a field that an update of the parser adds
-//! does not compile before it is judged.
+//! does not compile before it is judged. The parser understands more than any planner by design, so no release ends
+//! this file. Of what it refuses, upstream knows: `IGNORE NULLS` and `ORDER BY` in aggregates (apache/datafusion#9924,
+//! open), lengths in casts to text (apache/datafusion#10743, closed with an option to refuse them), `INTERSECT ALL` and
+//! `EXCEPT ALL` ([`set_operation`]).
 
 use std::ops::ControlFlow;
 

@@ -1,9 +1,9 @@
 //! Refuses plans in which a short text stands for a huge expression.
 //!
 //! `SELECT a || a AS a FROM (SELECT a || a AS a FROM …)` doubles with every level: in the values, and in the plan when
-//! the optimiser pushes a filter through. DataFusion's memory pool counts neither, and no release is to change that. So
-//! every expression is weighed as if the columns that it names were written out. Ordinary queries do not come near the
-//! limit.
+//! the optimiser pushes a filter through. The memory pool of DataFusion 55 counts neither; no issue is known, and no
+//! release ends that. So every expression is weighed as if the columns that it names were written out. Ordinary queries
+//! do not come near the limit.
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};

@@ -1,8 +1,11 @@
 //! Ends joins that compute for long without a pause.
 //!
-//! Dropping a task ends it where it next yields, and the other tasks of its thread wait until then. A join may compare
-//! billions of pairs before it yields. So every join yields after a number of batches. Before each use, its filter
-//! checks whether the client still waits for the answer, and hands the other tasks of its thread to another thread.
+//! Dropping a task ends it where it next yields, and the other tasks of its thread wait until then. A join of
+//! DataFusion 55 may compare billions of pairs before it yields (apache/datafusion#19358, open; no release ends it). So
+//! every join yields after a number of batches. Before each use, its filter checks whether the client still waits for
+//! the answer, and hands the other tasks of its thread to another thread. The change that was proposed there,
+//! apache/datafusion#19360, makes joins yield between batches; a nested loop compares one batch with a whole side, so
+//! [`Watched`] would stay.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

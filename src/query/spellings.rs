@@ -1,9 +1,9 @@
 //! Spellings that DataFusion 55 does not know, written in those that it knows: `mod(a, b)`, `date(x)`, and `ESCAPE`
 //! with another character than the backslash.
 //!
-//! A null in a list after `IN` is written apart, because DataFusion 55 drops it when it merges two lists:
-//! `x NOT IN (1, 3) OR x NOT IN (1, NULL)` was true for 3. No report upstream is known; remove it when the test of its
-//! name passes without it.
+//! A null in a list after `IN` is written apart, because DataFusion 55 drops it when it merges two lists: `x NOT IN (1,
+//! 3) OR x NOT IN (1, NULL)` was true for 3. No report upstream is known; remove it when the test of its name passes
+//! without it.
 
 use std::ops::ControlFlow;
 

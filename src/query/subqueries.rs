@@ -4,7 +4,7 @@
 //! (apache/datafusion#25340, ended by 56; #25336, #25347, #25473, #25480, open), knows subqueries in `WHERE` only
 //! (#17770,
 //! #25338), and takes a correlated `LIMIT`, `OFFSET`, window or aggregate apart in ways that change what `EXISTS` and
-//! `IN` see.
+//! `IN` see (#24960 and #25283, open; more in [`super::correlation`]).
 //!
 //! Before a plan is analysed, this file
 //! 1. replaces each quantified comparison by `EXISTS`, which has two truth values: `x IN (SELECT y …)` is true when a

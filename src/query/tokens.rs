@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Error, Result};
 
-/// The parser tries what stands in doubled parentheses twice, as a subquery and as a join: 2^n times when they nest.
+/// sqlparser 0.62 tries what stands in doubled parentheses twice, as a subquery and as a join: 2^n times when they
+/// nest. apache/datafusion-sqlparser-rs#2372 ends that in the release after 0.62; `doubled` can go with a DataFusion
+/// that has it.
 const MAX_DOUBLED: usize = 4;
 /// A catalog, a schema, a stream, a column and some fields.
 const MAX_NAME_PARTS: usize = 8;
