@@ -1,15 +1,24 @@
 //! Keeps what is constant below an outer join or a grouping set from being taken for constant above it.
 //!
 //! DataFusion 55 carries the constants of both inputs through a LEFT, RIGHT or FULL join, although the rows without a
-//! match hold nulls there (`EquivalenceGroup::join`), and those of its input through `ROLLUP`, `CUBE` and
-//! `GROUPING SETS`, although the totals hold nulls there. `l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v` was
-//! then not sorted, `LIMIT` chose other rows, and windows numbered wrongly. No report upstream is known of these shapes
-//! (their neighbours are apache/datafusion#25052 and #9612), and no release that ends them: remove this file when the
-//! tests whose names begin with `a_constant` pass without it.
+//! match hold nulls there (`EquivalenceGroup::join`), and those of its input through `ROLLUP`, `CUBE` and `GROUPING
+//! SETS`, although the totals hold nulls there. `l LEFT JOIN r ON l.k = r.k AND r.v = 'x' ORDER BY r.v` was then not
+//! sorted, `LIMIT` chose other rows, and windows numbered wrongly. No report upstream is known of these shapes (their
+//! neighbours are apache/datafusion#25052 and #9612), and no release that ends them: remove this file when the tests
+//! whose names begin with `a_constant` pass without it.
 //!
 //! The first physical rule puts a node without any such knowledge above every such node. Projections stay above that
 //! one: moved below it, they lose what other rules rest on, and meet a projection that wants to move up again, without
 //! end.
+//!
+//! Even a constant that is one can spoil a plan. DataFusion 55 leaves out a sort by a constant column of a join, then
+//! merges a projection into the join, which forgets that the column is constant, and at last finds its own plan
+//! invalid. No report upstream is known. Its rule `ProjectionPushdown` also fails on a CASE over both sides of a join
+//! below a filter, for some statistics, as apache/datafusion#22901 (closed) did on mark joins. No release ends either.
+//! A query for which a physical rule fails is planned once more with [`ForgetConstants::Everywhere`]: above every join,
+//! filter and projection nothing is known, neither constants nor statistics, and no projection is moved. That costs
+//! sorts, and no answer. Remove it when the tests `a_constant_column_of_a_join_can_order_a_window` and
+//! `a_filter_above_a_join_of_objects_that_lack_columns_is_planned` pass without it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,17 +31,25 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 /// The rule. It must be the first one.
 #[derive(Debug)]
-pub(super) struct ForgetConstants;
+pub(super) enum ForgetConstants {
+    /// Above outer joins and grouping sets, where they are none.
+    WhereWrong,
+    /// Above every join, filter and projection, for a query that is otherwise not planned.
+    Everywhere,
+}
 
 impl PhysicalOptimizerRule for ForgetConstants {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
-            if is_outer_join(&plan) || has_totals(&plan) {
+            let everywhere = matches!(self, Self::Everywhere) && makes_constants(&plan);
+            if everywhere || is_outer_join(&plan) || has_totals(&plan) {
                 return Ok(Transformed::yes(Arc::new(WithoutConstantsExec::new(plan)) as Arc<dyn ExecutionPlan>));
             }
             Ok(Transformed::no(plan))
@@ -65,6 +82,15 @@ fn has_totals(plan: &Arc<dyn ExecutionPlan>) -> bool {
         AggregateMode::Partial | AggregateMode::PartialReduce => false,
         _ => has_sets(aggregate) || aggregate.input().downcast_ref::<AggregateExec>().is_some_and(has_sets),
     }
+}
+
+/// Whether columns may be constant above a node that are not so below it, or projections be merged into it.
+fn makes_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<FilterExec>()
+        || plan.is::<ProjectionExec>()
+        || plan.is::<HashJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<SortMergeJoinExec>()
 }
 
 /// The rows of another node, of whose columns nothing is known.

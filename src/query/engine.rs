@@ -8,12 +8,13 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use datafusion::common::{ResolvedTableReference, TableReference};
+use datafusion::common::{DataFusionError, ResolvedTableReference, TableReference};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
-use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig};
 use datafusion::sql::parser::Statement;
 use futures::{FutureExt, StreamExt};
@@ -21,6 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::columns::Widened;
+use super::constants::ForgetConstants;
 use super::encode::Encoder;
 use super::interrupt::Interrupt;
 use super::json::Arrows;
@@ -242,8 +244,7 @@ impl Query {
             let plan = state.optimize(&plan).map_err(failure::lost_column)?;
             // Optimising cannot be interrupted; the rest need not begin when the client is gone.
             self.interrupt.check()?;
-            let plan = state.query_planner().create_physical_plan(&plan, &state).await;
-            let plan = plan.map_err(failure::lost_column)?;
+            let plan = self.physical(&plan, &state).await.map_err(failure::lost_column)?;
             self.interrupt.check()?;
             execute_stream(plan, state.task_ctx())
         };
@@ -251,6 +252,24 @@ impl Query {
             Ok(rows) => Ok(Some(rows)),
             Err(error) if Widened::is(&error) => Ok(None),
             Err(error) => Err(merge.advise(&error).unwrap_or_else(|| failure::of(error))),
+        }
+    }
+
+    /// Plans once more, with less knowledge, when a rule of DataFusion fails or finds the plan invalid: see
+    /// [`super::constants`].
+    async fn physical(
+        &self,
+        plan: &LogicalPlan,
+        state: &SessionState,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        match state.query_planner().create_physical_plan(plan, state).await {
+            Err(error) if rules::failed_in_physical(&error) => {
+                let rules = rules::physical(&self.interrupt, ForgetConstants::Everywhere);
+                let state = SessionStateBuilder::new_from_existing(state.clone());
+                let state = state.with_physical_optimizer_rules(rules).build();
+                state.query_planner().create_physical_plan(plan, &state).await
+            }
+            planned => planned,
         }
     }
 
@@ -268,12 +287,12 @@ impl Query {
         // Fields of events have mixed case.
         options.sql_parser.enable_ident_normalization = false;
         options.execution.enable_recursive_ctes = false;
-        // Its two planners disagree whether `x IS TRUE` can be null, and would refuse to group by it. No release ends
-        // that.
+        // The two planners of DataFusion 55 disagree whether `x IS TRUE` can be null, and would refuse to group by it
+        // (apache/datafusion#24096; remove this with the release that has #24244).
         options.execution.skip_physical_aggregate_schema_check = true;
         // So that now() is an instant, as `p_timestamp` is.
         options.execution.time_zone = Some("UTC".to_owned());
-        // Reserves memory for as many groups as LIMIT says, outside the pool.
+        // DataFusion 55 reserves memory for as many groups as LIMIT says, outside the pool. No issue is known.
         options.optimizer.enable_topk_aggregation = false;
         let [check_operators, widen_sums] = checked_arithmetic::rules();
         let mut expr_planners = SessionStateDefaults::default_expr_planners();
@@ -290,7 +309,7 @@ impl Query {
             .with_analyzer_rule(widen_sums)
             .with_relation_planners(vec![merge])
             .with_optimizer_rules(rules::logical())
-            .with_physical_optimizer_rules(rules::physical(&self.interrupt))
+            .with_physical_optimizer_rules(rules::physical(&self.interrupt, ForgetConstants::WhereWrong))
             .build();
         state.mark_start_execution();
         state

@@ -27,7 +27,7 @@ const LAYERS: &[&str] = &[
     "Optimizer rule ",
 ];
 
-pub(super) const OTHERWISE: &str = "the query engine cannot run this query: write it in another way";
+const OTHERWISE: &str = "the query engine cannot run this query: write it in another way";
 
 /// The error of ours that an error of DataFusion stands for.
 ///

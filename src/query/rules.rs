@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::DataFusionError;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -11,6 +12,7 @@ use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
 use super::projection_aliases::RenameAliases;
 
+type Physical = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 type Logical = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// The rules for logical plans.
@@ -28,11 +30,17 @@ pub(super) fn logical() -> Vec<Logical> {
 }
 
 /// The rules for physical plans. What is known to be constant is corrected first, because the others rest on it.
-pub(super) fn physical(interrupt: &Interrupt) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+pub(super) fn physical(interrupt: &Interrupt, constants: ForgetConstants) -> Vec<Physical> {
     let mut rules = PhysicalOptimizer::new().rules;
-    rules.insert(0, Arc::new(ForgetConstants));
+    rules.insert(0, Arc::new(constants));
     rules.push(Arc::new(InterruptJoins(interrupt.clone())));
     rules
+}
+
+/// Whether a physical rule of DataFusion failed, or the last one found that the others had made an invalid plan.
+pub(super) fn failed_in_physical(error: &DataFusionError) -> bool {
+    let DataFusionError::Context(name, _) = error else { return false };
+    PhysicalOptimizer::new().rules.iter().any(|rule| rule.name() == name)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ async fn house() -> House {
     let missing =
         vec![("k", some_ints(&[None, Some(1)])), ("s", Arc::new(StringArray::from(vec![None, Some("s")])) as _)];
     house.store("default", "n", day, missing).await;
+    house.store("default", "v", day, vec![("k", ints(&[0, 1])), ("g", ints(&[0, 0]))]).await;
     house
 }
 
@@ -242,5 +243,35 @@ async fn a_truth_value_can_be_grouped_by() {
         ("SELECT DISTINCT (id = 1) IS FALSE AS f FROM l ORDER BY f", r#"[{"f":false},{"f":true}]"#),
         ("SELECT DISTINCT (k IS DISTINCT FROM 1) IS TRUE AS d FROM l ORDER BY d", r#"[{"d":false},{"d":true}]"#),
     ])
+    .await;
+}
+
+/// Whether a rule of DataFusion fails on this query depends on what its objects hold.
+#[tokio::test]
+async fn a_filter_above_a_join_of_objects_that_lack_columns_is_planned() {
+    let house = House::new();
+    let day = "2026-11-20T10:00:00Z";
+    let id = |ids: &[i64]| ("id", ints(ids));
+    house.store("default", "a", day, vec![id(&[1, 2]), ("k", some_ints(&[Some(0), None]))]).await;
+    house.store("default", "a", day, vec![id(&[3]), ("k", ints(&[0]))]).await;
+    let k = || ("k", ints(&[0, 3]));
+    house.store("default", "l", day, vec![id(&[1, 2]), k()]).await;
+    let s = Arc::new(StringArray::from(vec![Some("x"), None]));
+    house.store("default", "l", day, vec![id(&[3, 4]), k(), ("s", s)]).await;
+    house.store("default", "l", day, vec![id(&[5, 6]), k(), ("g", some_ints(&[Some(1), None]))]).await;
+    house.store("default", "l", day, vec![id(&[7]), ("k", ints(&[9])), ("g", ints(&[1])), ("s", texts(&["x"]))]).await;
+    let sql = "SELECT CASE WHEN t2.g = t1.id THEN 0.0 ELSE 0.0 END AS c, t1.s FROM (SELECT id, k, 'xy' AS s FROM a) AS t1 \
+               FULL JOIN l AS t2 USING (k) WHERE t2.s IS NOT DISTINCT FROM t2.s AND t1.s LIKE '%y'";
+    let row = r#"{"c":0.0,"s":"xy"}"#;
+    assert_eq!(house.json(sql).await, format!("[{}]", [row; 7].join(",")));
+}
+
+#[tokio::test]
+async fn a_constant_column_of_a_join_can_order_a_window() {
+    check(&[(
+        "SELECT 'x' AS c, dense_rank() OVER (ORDER BY t.s DESC) AS n FROM l JOIN (SELECT k, g, 'y' AS s FROM v) AS t \
+         ON l.k = t.k AND t.g = 0 AND l.id IN (2, 3) ORDER BY l.k DESC, l.id, t.g DESC, 1, 2",
+        r#"[{"c":"x","n":1},{"c":"x","n":1}]"#,
+    )])
     .await;
 }

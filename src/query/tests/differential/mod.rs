@@ -20,7 +20,6 @@ use self::duckdb::DuckDb;
 use self::generate::{Generator, Query};
 use self::random::Random;
 use super::*;
-use crate::query::failure::OTHERWISE;
 
 /// How many queries share their tables.
 const BATCH: usize = 100;
@@ -83,10 +82,6 @@ async fn generated_queries_are_answered_as_by_another_engine() {
         "seed {fresh_seed}\n{}",
         tally.wrong.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
-    // Plans that DataFusion 55 itself finds invalid: seen twice in 5,000, where a join repeats a constant of a
-    // subquery.
-    let defects = tally.refused.remove(OTHERWISE).map_or(0, |(times, _)| times);
-    assert!(defects * 400 <= tally.asked, "seed {fresh_seed}: {defects} of {}\n{report}", tally.asked);
     let odd: Vec<_> = tally.refused.keys().filter(|why| !REFUSALS.iter().any(|known| why.contains(known))).collect();
     assert!(odd.is_empty(), "seed {fresh_seed}: refused without need: {odd:#?}\n{report}");
     let share = |found: &BTreeMap<String, (usize, String)>| {
