@@ -1,5 +1,6 @@
 //! SQL over `/api/v1/query`, and the sessions it opens.
 
+mod heavy;
 mod session_places;
 mod sessions;
 mod sql;

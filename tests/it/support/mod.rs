@@ -17,6 +17,7 @@ pub mod redis;
 pub mod scene;
 pub mod server;
 pub mod stores;
+pub mod tap;
 
 pub use client::{Answer, Client, Issued};
 pub use command::{Ended, typed, typed_with};
@@ -30,6 +31,7 @@ pub use raw::Raw;
 pub use scene::Scene;
 pub use server::TestServer;
 pub use stores::{TestStore, Victim};
+pub use tap::Tap;
 
 /// The context of the admin token, for tests that do not check who made a change.
 pub fn context() -> keyloft::RequestContext {

@@ -1,0 +1,113 @@
+//! What is light stays quick beside heavy queries, and what reads the store does not stand in the way of what writes it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::scene::COMPUTING;
+use crate::support::tap::Carried;
+use crate::support::{Client, Scene, Tap, TestServer};
+
+/// Each computes for minutes before its first row: nested loops, hash joins, and a window over a cross join.
+const HEAVY: [&str; 3] = [
+    COMPUTING,
+    "SELECT count(*) AS n FROM quakes a JOIN quakes b ON a.magnitude_type = b.magnitude_type \
+     JOIN quakes c ON b.magnitude_type = c.magnitude_type JOIN quakes d ON c.magnitude_type = d.magnitude_type",
+    "SELECT max(n) AS n FROM (SELECT row_number() OVER () AS n FROM quakes a, quakes b, quakes c)",
+];
+
+/// How often each light request is made.
+const ROUNDS: usize = 15;
+
+/// A heavy query takes minutes. What waits for one is far beyond this, and a busy machine of two cores is not.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Somebody of another tenant than the heavy queries.
+struct Neighbour {
+    sending: Client,
+    reading: Client,
+    stranger: Client,
+}
+
+impl Neighbour {
+    async fn new(server: &TestServer) -> Self {
+        let admin = server.admin();
+        let created = admin.post("/api/v1/tenants", json!({"tenantId": "light"})).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        let sender = admin.issue("light", "shipper", "ingestion").await;
+        let reader = admin.issue("light", "dashboard", "query").await;
+        let unknown = keyloft::key::PlainSecret::generate(keyloft::key::KeyType::Query).unwrap();
+        Self {
+            sending: server.with_key(&sender.api_key),
+            reading: server.with_key(&reader.api_key),
+            stranger: server.with_key(unknown.expose()),
+        }
+    }
+
+    /// The slowest answer of each light request.
+    async fn slowest(&self) -> [(&'static str, Duration); 4] {
+        let mut slowest = ["SELECT 1", "a count", "ingest", "401"].map(|what| (what, Duration::ZERO));
+        for _ in 0..ROUNDS {
+            for (what, slowest) in &mut slowest {
+                let start = Instant::now();
+                let asked = async {
+                    match *what {
+                        "SELECT 1" => self.reading.query("SELECT 1 AS one").await,
+                        "a count" => self.reading.query("SELECT n, count(*) AS c FROM seen GROUP BY n").await,
+                        "ingest" => self.sending.ingest("seen", "{\"n\":1}").await,
+                        _ => self.stranger.get("/api/v1/whoami").await,
+                    }
+                };
+                let Ok(answer) = tokio::time::timeout(10 * BOUND, asked).await else { panic!("{what} waits") };
+                assert_eq!(answer.status, if *what == "401" { 401 } else { 200 }, "{}", answer.text());
+                *slowest = start.elapsed().max(*slowest);
+            }
+        }
+        slowest
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn light_requests_of_one_tenant_stay_quick_beside_heavy_queries_of_another() {
+    let scene = Scene::new().await;
+    let neighbour = Neighbour::new(&scene.server).await;
+    assert_eq!(neighbour.sending.ingest("seen", "{\"n\":1}").await.status, 200);
+    let alone = neighbour.slowest().await;
+    let heavy: Vec<_> = HEAVY.iter().cycle().take(6).map(|sql| scene.ask(sql)).collect();
+    scene
+        .server
+        .until("all compute", |server| server.open_sessions() == heavy.len() && server.app.engine.live_tasks() > 0)
+        .await;
+    let beside = neighbour.slowest().await;
+    eprintln!("alone {alone:?}\nbeside {beside:?}");
+    assert!(heavy.iter().all(|query| !query.is_finished()), "they are not heavy");
+    for ((what, alone), (_, beside)) in alone.into_iter().zip(beside) {
+        assert!(beside < BOUND + 10 * alone, "{what} takes {beside:?} beside heavy queries, {alone:?} without");
+    }
+    heavy.iter().for_each(tokio::task::JoinHandle::abort);
+    scene.until_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
+async fn queries_read_s3_over_connections_that_carry_nothing_else() {
+    let tap = Tap::before_ceph().await;
+    let bucket = tap.store().open();
+    let scene = Scene::with(|setup| setup.bucket = Some(bucket)).await;
+    let mut carried = tap.take();
+    for n in 0..3 {
+        assert_eq!(scene.sending().ingest("seen", format!("{{\"n\":{n}}}")).await.status, 200);
+        let counted = scene.reading().query("SELECT count(*) AS n FROM seen").await;
+        assert_eq!(counted.json(), json!([{"n": n + 1}]));
+        carried.extend(tap.take());
+    }
+    let connections = |of: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
+        carried.iter().filter(|(_, request)| of(request)).map(|(connection, _)| *connection).collect()
+    };
+    let reads = connections(&|request| request.starts_with("GET ") && request.contains(".parquet"));
+    let writes = connections(&|request| request.starts_with("PUT "));
+    let shown: Vec<&Carried> = carried.iter().collect();
+    assert!(!reads.is_empty() && !writes.is_empty(), "{shown:#?}");
+    assert!(reads.is_disjoint(&writes), "reads {reads:?}, writes {writes:?}: {shown:#?}");
+}
