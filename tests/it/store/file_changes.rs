@@ -304,7 +304,8 @@ async fn what_a_killed_process_left_of_a_file_is_removed_while_the_node_runs() {
     let [old, young] = ["#7000001", "#7000002"].map(|end| server.path(&format!("{}{end}", key_file(&key.id))));
     std::fs::write(&young, "{").unwrap();
     let left = std::fs::File::create(&old).unwrap();
-    left.set_modified(std::time::SystemTime::now() - Duration::from_secs(601)).unwrap();
+    let now = std::time::SystemTime::from(SystemClock.now());
+    left.set_modified(now - Duration::from_secs(601)).unwrap();
     server.until("the old one is gone", |_| !old.exists()).await;
     assert!(young.exists(), "somebody may still be writing it");
     assert_eq!(whoami(&server, &key.api_key).await, 200);

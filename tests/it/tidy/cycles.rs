@@ -36,7 +36,7 @@ impl House {
     fn home(&self, path: &[String], depth: usize) -> Option<&Module> {
         let length = (0..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length]))?;
         let (at, file) = self.0.get_key_value(&path[..length])?;
-        let Some(name) = path.get(length) else { return None }; // A module is no item.
+        let name = path.get(length)?; // A module is no item.
         if file.defined.contains(name) || depth == 0 {
             return Some(at);
         }
