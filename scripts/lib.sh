@@ -34,7 +34,8 @@ provide() {
 
 # is_complete FOLDER WHAT RUNS
 is_complete() {
-    cmp -s "$1.complete" <(listing "$1" "$2") && "$3" "$1" >/dev/null 2>&1
+    # Not in the background: what follows may remove the folder.
+    [ -f "$1.complete" ] && [ "$(listing "$1" "$2")" = "$(<"$1.complete")" ] && "$3" "$1" >/dev/null 2>&1
 }
 
 # listing FOLDER WHAT: a line for each file, with its size or where it links to. Python may write its caches at any time.

@@ -9,8 +9,8 @@
 //! 6. `tenants`: create and change.  `deletion`: a tombstone, and then the keys.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations
-//!    that are not durable yet.  `running`: work that goes on when its caller stops waiting.  `streams`: logging changes
-//!    of streams.
+//!    that are not durable yet.  `running`: work that goes on when its caller stops waiting.  `streams`: logging
+//!    changes of streams.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and
 //! in this node's memory before that too, so the next request already sees it. A caller that stops waiting does not
@@ -197,8 +197,8 @@ impl Keystore {
         }
     }
 
-    /// Logs changes of keys that are durable, and gives the number of the last entry. What cannot be logged now is logged
-    /// as soon as the store answers: the caller learns of the failure, and may never repeat the request.
+    /// Logs changes of keys that are durable, and gives the number of the last entry. What cannot be logged now is
+    /// logged as soon as the store answers: the caller learns of the failure, and may never repeat the request.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.

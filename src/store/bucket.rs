@@ -98,8 +98,8 @@ impl Bucket {
         self.capabilities.is_directory()
     }
 
-    /// Removes what killed processes left of files that they were writing into a local directory, once it is so old that
-    /// nobody is writing it any more. No object is touched.
+    /// Removes what killed processes left of files that they were writing into a local directory, once it is so old
+    /// that nobody is writing it any more. No object is touched.
     pub(crate) async fn sweep(&self) {
         if let Some(root) = self.directory.clone() {
             let sweep = move || durable::sweep(&root, STAGED_MAX_AGE);

@@ -72,8 +72,8 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes staged files older than `age` below `folder`: what a crash left behind. Looks closer at nothing else, because
-/// there may be millions of files.
+/// Removes staged files older than `age` below `folder`: what a crash left behind. Looks closer at nothing else,
+/// because there may be millions of files.
 pub(crate) fn sweep(folder: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {

@@ -11,8 +11,9 @@ use crate::sync::{LoggedChange, Lookup};
 const ATTEMPTS: usize = 3;
 
 impl Replica {
-    /// Takes in what other nodes have logged since: one request when there is nothing. Logs what an outage left unlogged.
-    /// Says whether memory is complete then. If not, a full reconcile is needed, which this does not wait for: see [`Replica::incomplete`].
+    /// Takes in what other nodes have logged since: one request when there is nothing. Logs what an outage left
+    /// unlogged. Says whether memory is complete then. If not, a full reconcile is needed, which this does not wait
+    /// for: see [`Replica::incomplete`].
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, or before the first [`Replica::reconcile`].

@@ -1,4 +1,5 @@
-//! What is light stays quick beside heavy queries, and what reads the store does not stand in the way of what writes it.
+//! What is light stays quick beside heavy queries, and what reads the store does not stand in the way of what writes
+//! it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -33,9 +33,20 @@ pub fn connections() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
+/// The credential of an admin.
+pub fn bearer(token: &str) -> (&'static str, String) {
+    ("authorization", format!("Bearer {token}"))
+}
+
 impl Client {
+    /// Over connections of its own, which take long to set up.
     pub fn new(url: &str, credential: Option<(&'static str, String)>) -> Self {
-        Self { http: connections().build().unwrap(), url: url.to_owned(), credential }
+        Self::over(connections().build().unwrap(), url, credential)
+    }
+
+    /// Over connections that others use too.
+    pub fn over(http: reqwest::Client, url: &str, credential: Option<(&'static str, String)>) -> Self {
+        Self { http, url: url.to_owned(), credential }
     }
 
     /// Without a credential.
@@ -45,18 +56,12 @@ impl Client {
 
     /// With an admin token.
     pub fn admin(url: &str, token: &str) -> Self {
-        Self::new(url, Some(("authorization", format!("Bearer {token}"))))
+        Self::new(url, Some(bearer(token)))
     }
 
     /// With an API key.
     pub fn with_key(url: &str, api_key: &str) -> Self {
         Self::new(url, Some(("x-api-key", api_key.to_owned())))
-    }
-
-    /// Over connections that others use too.
-    #[must_use]
-    pub fn over(self, http: reqwest::Client) -> Self {
-        Self { http, ..self }
     }
 
     /// A request to be added to.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::client::connections;
+use super::client::{bearer, connections};
 use super::ledger::Standing;
 use super::server::ADMIN_TOKEN;
 use super::{Answer, Client, Issued, Ledger, Process};
@@ -98,7 +98,7 @@ impl Fleet {
 
     pub async fn until_ready(&self) {
         for place in 0..self.len() {
-            Client::anonymous(&self.url(place)).over(self.http.clone()).until_ready().await;
+            self.over(place, None).until_ready().await;
         }
     }
 
@@ -120,7 +120,11 @@ impl Fleet {
 
     /// An admin at the node of a place.
     pub fn client(&self, place: usize) -> Client {
-        Client::admin(&self.url(place), ADMIN_TOKEN).over(self.http.clone())
+        self.over(place, Some(bearer(ADMIN_TOKEN)))
+    }
+
+    fn over(&self, place: usize, credential: Option<(&'static str, String)>) -> Client {
+        Client::over(self.http.clone(), &self.url(place), credential)
     }
 
     /// An admin's request to the node of a place; `None` when it hangs up or is not there.
@@ -156,7 +160,7 @@ impl Fleet {
 
     /// The status that a key gets.
     pub async fn whoami(&self, place: usize, key: &Issued) -> Option<u16> {
-        let client = Client::with_key(&self.url(place), &key.api_key).over(self.http.clone());
+        let client = self.over(place, Some(("x-api-key", key.api_key.clone())));
         Some(Answer::try_of(client.request("GET", "/api/v1/whoami")).await?.status.as_u16())
     }
 
