@@ -41,10 +41,10 @@
 //! | `cache` | all keys in memory, behind one lock |
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
-//! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, the admin token; limits
-//! (feature `server`) |
+//! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
+//! | `compaction` | small objects of events become few large ones (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
 //! | `usage` | what each key was used for, counted and written down (feature `server`) |
 //! | `telemetry` | logs and metrics (feature `server`) |
@@ -72,6 +72,8 @@ mod cache;
 #[cfg(feature = "server")]
 mod cli;
 mod clock;
+#[cfg(feature = "server")]
+mod compaction;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]

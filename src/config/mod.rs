@@ -7,9 +7,10 @@
 //! 2. `value`: parsing durations, sizes and counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.  [`headers`]: names of headers and origins.
 //! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that are defined here, and their options.
-//!    `sync`, `ingest`, `query`, `usage`: the options of settings that those modules define.
+//!    `sync`, `ingest`, `compaction`, `query`, `usage`: the options of settings that those modules define.
 
 pub(crate) mod admin;
+mod compaction;
 mod file;
 pub(crate) mod headers;
 pub(crate) mod http;
@@ -37,6 +38,7 @@ pub use option::OptionDoc;
 pub use session::SessionConfig;
 pub(crate) use value::parse_duration;
 
+pub use crate::compaction::CompactionSettings;
 pub use crate::ingest::IngestSettings;
 #[cfg(feature = "query")]
 pub use crate::query::QuerySettings;
@@ -63,6 +65,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Ingest.
     pub ingest: IngestSettings,
+    /// Merging of events.
+    pub compaction: CompactionSettings,
     /// SQL queries.
     #[cfg(feature = "query")]
     pub query: QuerySettings,
@@ -129,6 +133,7 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         session::OPTIONS,
         limits::OPTIONS,
         ingest::OPTIONS,
+        compaction::OPTIONS,
         #[cfg(feature = "query")]
         query::OPTIONS,
         usage::OPTIONS,
@@ -151,6 +156,7 @@ impl Default for Config {
             ingest: IngestSettings::default(),
             #[cfg(feature = "query")]
             query: QuerySettings::default(),
+            compaction: CompactionSettings::default(),
             usage: UsageSettings::default(),
             log: LogConfig::default(),
         }

@@ -12,6 +12,7 @@ use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
+use crate::compaction::Compactor;
 use crate::config::Config;
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
@@ -41,6 +42,9 @@ pub struct App {
     /// Ingest of events.
     #[doc(hidden)]
     pub ingest: Ingest,
+    /// Merges events of the streams.
+    #[doc(hidden)]
+    pub compactor: Compactor,
     /// Firehose deliveries of the last ten minutes.
     #[doc(hidden)]
     pub deliveries: Deliveries,
@@ -72,6 +76,8 @@ pub struct App {
     pub bulk: Arc<Semaphore>,
 }
 
+/// What a session may last on another node whose clock runs slower, and the end of what it reads.
+const MARGIN: Duration = Duration::from_secs(60);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
 
@@ -104,11 +110,20 @@ impl App {
             let ca = config.limits.redis_ca.as_deref();
             limiter = limiter.with_redis(redis.expose(), ca, config.limits.redis_timeout)?;
         }
+        let compactor = Compactor::new(
+            bucket.clone(),
+            catalog.clone(),
+            clock.clone(),
+            keystore.clone(),
+            &config.compaction,
+            config.session.ttl + MARGIN,
+        );
         let metrics = Metrics::new(routes().iter().map(|route| route.path), Fault::ALL.map(Fault::as_str));
         Ok(Self {
             limiter: Arc::new(limiter),
             sessions: Sessions::new(cache, clock, config.session.ttl, config.session.max_per_tenant),
             ingest,
+            compactor,
             deliveries: Deliveries::default(),
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
@@ -186,7 +201,13 @@ impl App {
     /// Follows the other nodes, removes idle limits and flushes usage, until dropped. Streams, limits and usage have
     /// loops of their own, so polling never waits for them.
     pub async fn follow(&self) {
-        tokio::join!(self.keystore.follow(), self.follow_streams(), self.limiter.keep_small(), self.usage.follow());
+        tokio::join!(
+            self.keystore.follow(),
+            self.follow_streams(),
+            self.compactor.follow(),
+            self.limiter.keep_small(),
+            self.usage.follow()
+        );
     }
 
     /// Reconciles streams with the bucket once per interval: they may be changed by hand.

@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::budget::Reservation;
 use super::write::{DecodedRequest, parquet};
@@ -209,7 +208,7 @@ impl Writer {
             }
         }
         let Some(first) = fitting.first() else { return };
-        let name = ObjectName::events(tenant, stream, first.request.arrived_at, new_id());
+        let name = self.catalog.new_objects().name(tenant, stream, first.request.arrived_at);
         let requests = requests(&fitting);
         match self.write(&name, move || parquet(&schema, &requests)).await {
             Ok(()) => fitting.into_iter().for_each(|queued| {
@@ -227,7 +226,9 @@ impl Writer {
         encode: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
     ) -> Result<()> {
         let body = on_cpu(&self.cpu, &Handle::current(), encode).await?;
-        self.bucket.write_large(name, body.into()).await
+        self.bucket.write_large(name, body.into()).await?;
+        self.catalog.new_objects().written(name);
+        Ok(())
     }
 }
 
@@ -260,9 +261,4 @@ fn refuse(batch: Vec<QueuedRequest>, error: &Error) {
             None => again,
         }));
     });
-}
-
-#[allow(clippy::disallowed_methods)]
-fn new_id() -> Uuid {
-    Uuid::new_v4()
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::Batch;
 use super::batcher::Writer;
 use super::write::parquet_about;
 use crate::error::Result;
+use crate::key::{StreamName, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;
 use crate::stream::{StreamCatalog, SystemRows, SystemStream};
@@ -30,6 +32,10 @@ impl SystemWriter {
 
 #[async_trait]
 impl SystemStream for SystemWriter {
+    fn id(&self, tenant: &TenantId, stream: &StreamName) -> Uuid {
+        self.0.catalog.new_objects().id(tenant, stream)
+    }
+
     async fn write(&self, rows: SystemRows) -> Result<()> {
         let SystemRows { tenant, stream, id, at, about, fields, columns } = rows;
         if about.is_empty() {

@@ -11,7 +11,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray, new_null_array,
 };
 use arrow::compute::concat;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use parquet::arrow::ArrowWriter;
@@ -240,7 +240,7 @@ impl<'a> Parts<'a> {
     fn push(&mut self, before: usize, column: &ArrayRef) {
         self.fill(before);
         self.rows += column.len();
-        self.arrays.push(cast(column, self.data_type));
+        self.arrays.push(schema::widened(column, self.data_type));
     }
 
     fn fill(&mut self, rows: usize) {
@@ -262,16 +262,6 @@ impl<'a> Parts<'a> {
 fn timestamps(times: impl IntoIterator<Item = (DateTime<Utc>, usize)>) -> ArrayRef {
     let millis: Vec<_> = times.into_iter().flat_map(|(at, rows)| repeat_n(at.timestamp_millis(), rows)).collect();
     Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC"))
-}
-
-/// Whole numbers become floats where the stream holds floats; the schema guarantees that none loses a digit.
-fn cast(column: &ArrayRef, target: &DataType) -> ArrayRef {
-    match (column.data_type(), target) {
-        (DataType::Int64, DataType::Float64) => {
-            Arc::new(column.as_primitive::<Int64Type>().unary::<_, Float64Type>(|value| value as f64))
-        }
-        _ => column.clone(),
-    }
 }
 
 fn missing() -> Error {

@@ -22,6 +22,8 @@ const API_KEY_NAMES: &str = "apikeys_names";
 const TENANT: &str = "tenant.json";
 const STREAMS: &str = "streams";
 const SCHEMA: &str = "schema.json";
+const MANIFEST: &str = "manifest.json";
+const MERGED: &str = "merged";
 const KEYLOFT: &str = "keyloft";
 const ADMIN: &str = "admin.json";
 const LOCK: &str = "lock";
@@ -64,6 +66,26 @@ pub enum ObjectName {
         stream: StreamName,
         /// When all of them arrived.
         arrived: ArrivalTime,
+        /// Unique among all.
+        id: Uuid,
+    },
+    /// `<T>streams/<stream>/date=YYYY-MM-DD/manifest.json`: what the events of that day consist of.
+    Manifest {
+        /// The tenant of the stream.
+        tenant: TenantId,
+        /// Which stream.
+        stream: StreamName,
+        /// Which day.
+        date: NaiveDate,
+    },
+    /// `<T>streams/<stream>/date=YYYY-MM-DD/merged/<uuid>.parquet`: events of that day, merged from other objects.
+    Merged {
+        /// The tenant of the stream.
+        tenant: TenantId,
+        /// Which stream.
+        stream: StreamName,
+        /// Which day.
+        date: NaiveDate,
         /// Unique among all.
         id: Uuid,
     },
@@ -142,6 +164,10 @@ impl ObjectName {
                 };
                 day(tenant, stream, arrived.date()).join(format!("{minute}{}.parquet", id.as_hyphenated()))
             }
+            Self::Manifest { tenant, stream, date } => day(tenant, stream, *date).join(MANIFEST),
+            Self::Merged { tenant, stream, date, id } => {
+                day(tenant, stream, *date).join(MERGED).join(format!("{}.parquet", id.as_hyphenated()))
+            }
             Self::NameClaim { tenant, name, generation } => {
                 name_claims(tenant, name).join(format!("{}.json", number(*generation)))
             }
@@ -179,6 +205,13 @@ impl ObjectName {
             }
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),
+            [STREAMS, stream, day, MANIFEST] => {
+                Some(Self::Manifest { tenant, stream: StreamName::parse(stream).ok()?, date: parse_day(day)? })
+            }
+            [STREAMS, stream, day, MERGED, file] => {
+                let (stream, date) = (StreamName::parse(stream).ok()?, parse_day(day)?);
+                Some(Self::Merged { tenant, stream, date, id: parse_uuid(file.strip_suffix(".parquet")?)? })
+            }
             [STREAMS, stream, day, file] => {
                 let (stream, date) = (StreamName::parse(stream).ok()?, parse_day(day)?);
                 let file = file.strip_suffix(".parquet")?;

@@ -9,7 +9,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
         "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
     ];
     let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..13).prop_map(|(tenant, stream, number, days, which)| {
+    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..15).prop_map(|(tenant, stream, number, days, which)| {
         let id = Uuid::from_u128(number);
         match which {
             0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -33,6 +33,13 @@ fn names() -> impl Strategy<Value = ObjectName> {
             9 => ObjectName::UsageSegment { id },
             10 => ObjectName::UsagePiece { id },
             11 => ObjectName::UsageArchive,
+            12 | 13 => {
+                let date = NaiveDate::from_num_days_from_ce_opt(700_000 + days).unwrap();
+                match which {
+                    12 => ObjectName::Manifest { tenant, stream, date },
+                    _ => ObjectName::Merged { tenant, stream, date, id },
+                }
+            }
             _ => ObjectName::Admin,
         }
     })

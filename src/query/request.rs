@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
 use crate::key::{StreamName, Streams, TenantId};
+pub use crate::stream::objects::TimeRange;
 
 /// How long the text of a query may be.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -35,15 +36,6 @@ impl Access for Streams {
     fn allows(&self, stream: &StreamName) -> bool {
         self.allow(stream)
     }
-}
-
-/// A span of arrival times, open where an end is `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TimeRange {
-    /// The first instant inside.
-    pub start: Option<DateTime<Utc>>,
-    /// The first instant after.
-    pub end: Option<DateTime<Utc>>,
 }
 
 /// A query as it was asked: at most [`MAX_TEXT_BYTES`] of text, and a range that does not run backwards.

@@ -20,11 +20,12 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPush
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{StreamColumns, Widened};
-use super::objects::{StreamObjects, files, prune};
+use super::objects::{StreamObjects, files};
 use super::request::{Scope, TimeRange};
 use crate::key::StreamName;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
+use crate::stream::objects::StreamFolder;
 use crate::stream::schema::TIMESTAMP;
 
 /// The one catalog and the one schema that exist.
@@ -54,8 +55,12 @@ impl Tables {
         let objects = StreamObjects {
             bucket: self.bucket.clone(),
             streams: self.streams.clone(),
-            tenant: self.scope.tenant.clone(),
-            stream,
+            folder: StreamFolder::new(
+                self.bucket.clone(),
+                self.streams.unreadable_objects(),
+                self.scope.tenant.clone(),
+                stream,
+            ),
             range: self.range,
         };
         let events = Arc::new(Events { objects, schema: schema.arrow() });
@@ -147,8 +152,16 @@ impl TableProvider for Events {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut objects = self.objects.list().await?;
-        if let Some(now) = self.objects.streams.get(&self.objects.tenant, &self.objects.stream) {
+        let predicate = match conjunction(filters.iter().cloned()) {
+            Some(filter) => {
+                let schema = DFSchema::try_from(self.schema.clone())?;
+                Some(state.create_physical_expr(filter, &schema)?)
+            }
+            None => None,
+        };
+        let objects = self.objects.list(predicate.as_ref(), &self.schema).await?;
+        let folder = &self.objects.folder;
+        if let Some(now) = self.objects.streams.get(folder.tenant(), folder.stream()) {
             Widened::check(&self.schema, &now.arrow())?;
         }
         // Files never change and their names are never used again, so what the footers say can be kept for long.
@@ -157,10 +170,7 @@ impl TableProvider for Events {
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(reader));
-        if let Some(filter) = conjunction(filters.iter().cloned()) {
-            let schema = DFSchema::try_from(self.schema.clone())?;
-            let predicate = state.create_physical_expr(filter, &schema)?;
-            objects = prune(objects, &predicate, &self.schema)?;
+        if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
         let groups = FileGroup::new(files(objects, &self.schema)?).split_files(state.config().target_partitions());

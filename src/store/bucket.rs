@@ -226,6 +226,14 @@ impl Bucket {
         Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
     }
 
+    /// Every object below a folder, those in its subfolders too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn list_all(&self, folder: &RelativePath) -> Result<Vec<ObjectMeta>> {
+        gathered(self.data.list(Some(&object_path(folder)?))).await
+    }
+
     /// Every object in a folder whose name comes after `after`, which need not exist; not those in its subfolders.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use futures::stream::{self, StreamExt};
 use parking_lot::{Mutex, RwLock};
 use relative_path::RelativePath;
 
-use super::{Conflict, Field, StreamSchema, StreamSettings};
+use super::objects::UnreadableObjects;
+use super::{Conflict, Field, NewObjects, StreamSchema, StreamSettings};
 use crate::cache::UnreadableDocuments;
 use crate::documents::{Document as _, Documents, Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,6 +33,8 @@ pub struct StreamCatalog {
     streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Known>>>,
     unreadable: Mutex<UnreadableDocuments>,
     widened: OnceLock<Widened>,
+    new_objects: NewObjects,
+    unreadable_objects: UnreadableObjects,
 }
 
 /// A schema in memory.
@@ -57,8 +60,9 @@ impl std::fmt::Debug for Widened {
 impl StreamCatalog {
     /// A catalog that knows no stream yet.
     pub fn new(bucket: Bucket) -> Self {
-        let (streams, unreadable, widened) = Default::default();
-        Self { schemas: Documents::new(bucket.clone()), bucket, streams, unreadable, widened }
+        let schemas = Documents::new(bucket.clone());
+        let (streams, unreadable, widened, new_objects, unreadable_objects) = Default::default();
+        Self { schemas, bucket, streams, unreadable, widened, new_objects, unreadable_objects }
     }
 
     /// Calls `listener` after a stream was created or widened here, durably. Only the first listener is kept.
@@ -97,13 +101,6 @@ impl StreamCatalog {
         Ok(())
     }
 
-    /// Whether memory holds this state of `schema.json`. False when there is no tag to compare.
-    pub fn is_current(&self, tenant: &TenantId, stream: &StreamName, tag: Option<Tag>) -> bool {
-        let streams = self.streams.read();
-        let known = streams.get(tenant).and_then(|streams| streams.get(stream));
-        tag.is_some() && known.is_some_and(|known| known.tag == tag)
-    }
-
     /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing;
     /// a stream whose schema is gone is forgotten, so that its next event creates it anew.
     ///
@@ -123,9 +120,19 @@ impl StreamCatalog {
         Ok(())
     }
 
-    /// The schemas that could not be read at the last sync.
+    /// The schemas that could not be read at the last sync, and the manifests and objects of events that a query or
+    /// compaction could not read.
     pub fn unreadable(&self) -> UnreadableDocuments {
-        self.unreadable.lock().clone()
+        let mut documents = self.unreadable.lock().clone();
+        for (object, (tenant, reason)) in self.unreadable_objects.lock().iter() {
+            documents.insert((tenant.clone(), object.clone()), reason.clone());
+        }
+        documents
+    }
+
+    /// Where manifests and objects of events that cannot be read are noted.
+    pub fn unreadable_objects(&self) -> &UnreadableObjects {
+        &self.unreadable_objects
     }
 
     async fn sync_tenant(&self, tenant: TenantId, unreadable: &mut UnreadableDocuments) -> Result<()> {
@@ -157,6 +164,20 @@ impl StreamCatalog {
     /// The schema of a stream, if it exists.
     pub fn get(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
         Some(self.streams.read().get(tenant)?.get(stream)?.schema.clone())
+    }
+
+    /// Every stream of every tenant.
+    pub fn all(&self) -> Vec<(TenantId, StreamName)> {
+        let streams = self.streams.read();
+        let of = |(tenant, streams): (&TenantId, &BTreeMap<StreamName, Known>)| {
+            streams.keys().map(|stream| (tenant.clone(), stream.clone())).collect::<Vec<_>>()
+        };
+        streams.iter().flat_map(of).collect()
+    }
+
+    /// The objects that this process writes into the streams.
+    pub fn new_objects(&self) -> &NewObjects {
+        &self.new_objects
     }
 
     /// The streams of a tenant, sorted by name.

@@ -4,16 +4,30 @@
 //!    [`schema`]: which fields a stream has, and how it widens. Pure.
 //!    [`settings`]: what an operator sets of it.
 //! 2. [`catalog`]: every stream of every tenant, in memory; what `schema.json` says is what counts.
-//! 3. [`system`]: streams that the server writes itself.
+//! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
+//!    [`manifest`]: what a day consists of, once some of its objects have been merged.
+//!    [`objects`]: the objects that a stream consists of right now.
+//!    [`new_objects`]: those that this process writes.
+//! 4. [`system`]: streams that the server writes itself.
 
 pub mod catalog;
 pub mod field;
+pub mod manifest;
+pub mod new_objects;
+pub mod object_id;
+#[cfg_attr(not(feature = "query"), allow(dead_code))] // SQL uses more of it than compaction.
+pub mod objects;
 pub mod schema;
 pub mod settings;
 pub mod system;
+pub mod taken;
 
 pub use catalog::StreamCatalog;
 pub use field::{Conflict, Field, FieldType};
+pub use manifest::{DayId, Manifest, MergedObject};
+pub use new_objects::NewObjects;
+pub use object_id::ObjectIds;
 pub use schema::StreamSchema;
 pub use settings::{OnInvalid, REJECTED, StreamSettings};
 pub use system::{SystemRows, SystemStream};
+pub use taken::TakenObjects;

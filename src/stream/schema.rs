@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field as ArrowField, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -174,6 +175,17 @@ pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
     ];
     let theirs = fields.into_iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
     Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
+}
+
+/// Values as a stream holds them: whole numbers become floats where the stream holds floats. A schema that was widened
+/// by them guarantees that none loses a digit.
+pub(crate) fn widened(values: &ArrayRef, target: &DataType) -> ArrayRef {
+    match (values.data_type(), target) {
+        (DataType::Int64, DataType::Float64) => {
+            Arc::new(values.as_primitive::<Int64Type>().unary::<_, Float64Type>(|value| value as f64))
+        }
+        _ => values.clone(),
+    }
 }
 
 #[derive(Serialize, Deserialize)]

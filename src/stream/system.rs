@@ -15,8 +15,12 @@ use crate::key::{KeyId, Label, StreamName, TenantId};
 /// events are stored.
 #[async_trait]
 pub trait SystemStream: Debug + Send + Sync {
-    /// Stores all of `rows`, durably, as one object. Rows that are written again with the same tenant, stream,
-    /// [`SystemRows::id`] and [`SystemRows::at`] replace the first ones: after an unclear answer, write them again.
+    /// The id of the next object of a stream.
+    fn id(&self, tenant: &TenantId, stream: &StreamName) -> Uuid;
+
+    /// Stores all of `rows`, durably, as one object. After an unclear answer, write the very same rows again, with the
+    /// same
+    /// [`SystemRows::id`] and [`SystemRows::at`]: they are stored once.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when the rows do not fit the stream, [`crate::ErrorKind::Unavailable`] when the
@@ -31,7 +35,7 @@ pub struct SystemRows {
     pub tenant: TenantId,
     /// Which stream.
     pub stream: StreamName,
-    /// Identifies these rows.
+    /// Identifies these rows: a [`SystemStream::id`].
     pub id: Uuid,
     /// `p_timestamp` of every row.
     pub at: DateTime<Utc>,

@@ -38,6 +38,9 @@ pub struct NodeDocument {
     pub applied_seq: u64,
     /// When it wrote this, by its own clock.
     pub at: DateTime<Utc>,
+    /// Whether it finds events that were merged. Nodes of earlier versions do not say so.
+    #[serde(default)]
+    pub reads_manifests: bool,
 }
 
 /// A node as another sees it.
@@ -51,6 +54,8 @@ pub struct NodeView {
     pub last_seen_at: DateTime<Utc>,
     /// Whether it has been heard of within three heartbeats.
     pub live: bool,
+    /// Whether it finds events that were merged.
+    pub reads_manifests: bool,
 }
 
 /// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is
@@ -76,6 +81,7 @@ struct Published {
 #[derive(Debug, Clone)]
 struct KnownNode {
     applied_seq: u64,
+    reads_manifests: bool,
     tag: Option<Tag>,
     written_at: DateTime<Utc>,
 }
@@ -98,7 +104,8 @@ impl NodeRegistry {
         if *withdrawn || !self.published.lock().is_none_or(stale) {
             return Ok(());
         }
-        let document = NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now };
+        let document =
+            NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now, reads_manifests: true };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let moment = Instant::now();
         bucket.put(&ObjectName::Node { node_id: self.node_id }, body.into()).await?;
@@ -140,17 +147,17 @@ impl NodeRegistry {
                 if let Some(known) = known {
                     return Ok((node_id, Some(KnownNode { written_at, ..known })));
                 }
-                let applied_seq = match bucket.read(&ObjectName::Node { node_id }).await {
-                    // A document that cannot be read belongs to a node all the same: one that has applied nothing.
-                    Ok(Some(stored)) => {
-                        let document = serde_json::from_slice::<NodeDocument>(&stored.body).ok();
-                        document.map(|document| document.applied_seq).filter(|seq| *seq <= log::MAX_SEQ).unwrap_or(0)
-                    }
+                let document = match bucket.read(&ObjectName::Node { node_id }).await {
+                    Ok(Some(stored)) => serde_json::from_slice::<NodeDocument>(&stored.body).ok(),
                     Ok(None) => return Ok((node_id, None)),
-                    Err(error) if error.kind() == ErrorKind::Corrupt => 0,
+                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
                     Err(error) => return Err(error),
                 };
-                Ok((node_id, Some(KnownNode { applied_seq, tag, written_at })))
+                // A document that cannot be read belongs to a node all the same: one that has applied nothing.
+                let document = document.filter(|document| document.applied_seq <= log::MAX_SEQ);
+                let applied_seq = document.as_ref().map_or(0, |document| document.applied_seq);
+                let reads_manifests = document.is_some_and(|document| document.reads_manifests);
+                Ok((node_id, Some(KnownNode { applied_seq, reads_manifests, tag, written_at })))
             }
         });
         let read: Vec<_> = reads.buffer_unordered(READS).try_collect().await?;
@@ -176,11 +183,13 @@ impl NodeRegistry {
             .map(|(node_id, known)| NodeView {
                 node_id,
                 applied_seq: known.applied_seq,
+                reads_manifests: known.reads_manifests,
                 last_seen_at: known.written_at,
                 live: store_now - known.written_at < SILENCE,
             })
             .collect();
-        views.push(NodeView { node_id: self.node_id, applied_seq, last_seen_at: store_now, live: true });
+        let (live, reads_manifests) = (true, true);
+        views.push(NodeView { node_id: self.node_id, applied_seq, last_seen_at: store_now, live, reads_manifests });
         views.sort_unstable_by_key(|view| view.node_id);
         views
     }

@@ -9,7 +9,6 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::segment::new_id;
 use super::{Tally, UsageTable};
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, StreamName, TenantId};
@@ -24,10 +23,17 @@ const STREAM: &str = "keyloft_usage";
 #[derive(Debug, Default)]
 pub(super) struct Rows(Mutex<HashMap<TenantId, Pending>>);
 
-/// The rows of one object. It keeps its name until it is written, so that no row is written twice.
-#[derive(Debug, Clone)]
+/// The counts of one tenant.
+#[derive(Debug, Default)]
 struct Pending {
-    id: Uuid,
+    /// Those of an object whose writing has begun, and its id.
+    begun: Option<(Uuid, Counts)>,
+    /// Those that came since.
+    counted: Option<Counts>,
+}
+
+#[derive(Debug, Clone)]
+struct Counts {
     at: DateTime<Utc>,
     tallies: HashMap<KeyId, Tally>,
 }
@@ -44,9 +50,9 @@ impl Rows {
     pub(super) fn add(&self, counted: &UsageTable, at: DateTime<Utc>) {
         let mut pending = self.0.lock();
         for (tenant, key_id, tally) in counted.iter() {
-            let rows =
-                pending.entry(tenant.clone()).or_insert_with(|| Pending { id: new_id(), at, tallies: HashMap::new() });
-            rows.tallies.entry(key_id).or_default().add(tally);
+            let counts = &mut pending.entry(tenant.clone()).or_default().counted;
+            let counts = counts.get_or_insert_with(|| Counts { at, tallies: HashMap::new() });
+            counts.tallies.entry(key_id).or_default().add(tally);
         }
     }
 
@@ -72,18 +78,40 @@ impl Rows {
         tenant: TenantId,
         find: &impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
     ) -> Result<()> {
-        let Some(pending) = self.0.lock().get(&tenant).cloned() else { return Ok(()) };
-        let rows = pending.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
-        let written = target.write(&tenant, stream, pending.id, pending.at, rows).await;
-        match &written {
-            Err(error) if error.kind() == ErrorKind::Invalid => {
-                tracing::error!(%tenant, "rows of usage do not fit their stream, and are dropped: {error:?}");
+        loop {
+            let Some((id, counts)) = self.begin(target, stream, &tenant) else { return Ok(()) };
+            let rows = counts.tallies.into_iter().filter_map(|(id, tally)| Some((find(&tenant, id)?, tally))).collect();
+            let written = target.write(&tenant, stream, id, counts.at, rows).await;
+            match &written {
+                Err(error) if error.kind() == ErrorKind::Invalid => {
+                    tracing::error!(%tenant, "rows of usage do not fit their stream, and are dropped: {error:?}");
+                }
+                Err(_) => return written,
+                Ok(()) => {}
             }
-            Err(_) => return written,
-            Ok(()) => {}
+            self.end(&tenant);
         }
-        self.0.lock().remove(&tenant);
-        Ok(())
+    }
+
+    /// The next counts to write, and the id of their object, which holds these and nothing else however often it is
+    /// written.
+    fn begin(&self, target: &Target, stream: &StreamName, tenant: &TenantId) -> Option<(Uuid, Counts)> {
+        let mut pending = self.0.lock();
+        let pending = pending.get_mut(tenant)?;
+        if pending.begun.is_none() {
+            let counts = pending.counted.take()?;
+            pending.begun = Some((target.stream.id(tenant, stream), counts));
+        }
+        pending.begun.clone()
+    }
+
+    fn end(&self, tenant: &TenantId) {
+        let mut all = self.0.lock();
+        let Some(pending) = all.get_mut(tenant) else { return };
+        pending.begun = None;
+        if pending.counted.is_none() {
+            all.remove(tenant);
+        }
     }
 }
 

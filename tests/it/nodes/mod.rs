@@ -1,5 +1,6 @@
 //! Many nodes on one bucket.
 
+mod compaction;
 mod deletion;
 mod fleet;
 #[cfg(feature = "paused-time")]

@@ -114,7 +114,7 @@ impl Fleet {
         panic!("half a minute passed and still not: {what}");
     }
 
-    fn url(&self, place: usize) -> String {
+    pub fn url(&self, place: usize) -> String {
         self.nodes[place].lock().unwrap().url.clone()
     }
 

@@ -23,16 +23,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("access", &["cache", "clock", "error", "key", "layout", "store"]),
     ("stream", &["cache", "documents", "error", "key", "layout", "store"]),
     ("ingest", &["clock", "error", "key", "layout", "store", "stream"]),
-    ("query", &["error", "key", "layout", "store", "stream"]),
+    ("compaction", &["clock", "documents", "error", "key", "keystore", "store", "stream", "sync"]),
+    ("query", &["error", "key", "store", "stream"]),
     ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("telemetry", &["error"]),
-    ("config", &["ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
+    ("config", &["compaction", "ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
         "http",
         &[
             "access",
             "cache",
             "clock",
+            "compaction",
             "config",
             "documents",
             "error",
@@ -78,7 +80,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),
     // DataFusion reads events through the same store, and wraps it.
-    ("object_store", &["store/", "query/engine.rs", "query/objects.rs", "query/tables.rs", "query/failure.rs"]),
+    (
+        "object_store",
+        &["store/", "stream/objects.rs", "compaction/", "query/engine.rs", "query/tables.rs", "query/failure.rs"],
+    ),
     ("once_cell", &["cache/global.rs"]),
     ("scrypt", &["cli/key/hash.rs"]),
     ("serde_path_to_error", &["cli/yaml.rs", "serde_text.rs"]),
@@ -89,7 +94,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 const STATICS: &[(&str, &str)] = &[("cache/global.rs", "CACHE"), ("store/durable.rs", "NEXT")];
 
 /// Words that only `layout` may spell.
-const OBJECT_NAMES: &[&str] = &["apikeys", ".settings", "streams/", "schema.json", "tenant.json", "admin.json"];
+const OBJECT_NAMES: &[&str] =
+    &["apikeys", ".settings", "streams/", "schema.json", "manifest.json", "tenant.json", "admin.json"];
 
 /// Where such a word means something else: a segment of a URL, or what must not reach a client.
 const NO_OBJECT_NAMES: &[(&str, &str)] = &[

@@ -1,0 +1,31 @@
+//! Work on a thread of its own that stands back behind all others of the process.
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How far it stands back: it gets a tenth of a processor that another thread wants too.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+/// Runs `work` to its end, also when the caller stops waiting. What it waits for is served by the caller's runtime.
+///
+/// # Errors
+/// Those of `work`; [`ErrorKind::Internal`] when the thread cannot be started or fails.
+pub(super) async fn aside<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let (handle, (sender, receiver)) = (Handle::current(), oneshot::channel());
+    let thread = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
+        stand_back();
+        let _ = sender.send(handle.block_on(work));
+    });
+    thread.map_err(|error| Error::new(ErrorKind::Internal, "a thread cannot be started").caused_by(error))?;
+    receiver.await.map_err(|error| Error::new(ErrorKind::Internal, "a thread has failed").caused_by(error))?
+}
+
+/// Best effort: objects are merged without it too. Elsewhere this would concern the whole process.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ =
+        rustix::process::setpriority_process(None, rustix::process::getpriority_process(None).unwrap_or(0) + NICENESS);
+}

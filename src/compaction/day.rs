@@ -1,0 +1,371 @@
+//! Compacts one day of a stream, step by step, and removes what nobody reads any more.
+//!
+//! A step writes new objects first, and then swaps the manifest that it began with: of several nodes that do the same
+//! work, one succeeds. Whatever happens in between leaves objects that no manifest lists, and nothing else.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::aside::aside;
+use super::merge::{Merger, Source};
+use super::plan::{self, FULL_BYTES, Step};
+use crate::documents::collection::Place;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Bucket, Written};
+use crate::stream::objects::{DayListing, FreshObject, StreamFolder};
+use crate::stream::{Field, Manifest, MergedObject, StreamCatalog, StreamSchema};
+
+/// How many objects are read or removed at once.
+const AT_ONCE: usize = 16;
+/// How much memory the objects of ingest that become merged ones may take.
+const SOURCE_BYTES: usize = 96 << 20;
+/// How often objects that cannot be merged are tried again.
+const BAD_AGAIN: Duration = Duration::from_secs(3600);
+/// An object that no manifest lists is left over by a step that failed if it is this old.
+const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
+
+/// A day of a stream, as this node has seen it.
+#[derive(Debug)]
+pub(super) struct Day {
+    pub(super) folder: StreamFolder,
+    pub(super) date: NaiveDate,
+    /// The manifest as it was when it was seen first, and since when what it does not count any more may not be read
+    /// by anybody.
+    seen: Option<(Instant, Manifest)>,
+    /// Objects that cannot be merged: they stay as they are.
+    bad: HashSet<Uuid>,
+    /// Since when they are known.
+    bad_since: Instant,
+}
+
+/// What a visit has left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing: the day need not be visited until something is written there.
+    Nothing,
+    /// Something, soon.
+    Soon,
+    /// Something, once the day is over.
+    AtItsEnd,
+}
+
+/// What compaction works with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tools<'a> {
+    pub(super) bucket: &'a Bucket,
+    pub(super) catalog: &'a StreamCatalog,
+    /// For so long, what was replaced stays in the store: longer than a query may last.
+    pub(super) keep: Duration,
+}
+
+impl Day {
+    pub(super) fn new(folder: StreamFolder, date: NaiveDate) -> Self {
+        Self { folder, date, seen: None, bad: HashSet::new(), bad_since: Instant::now() }
+    }
+
+    /// Does what is to be done now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the manifest or a merged
+    /// object cannot be read. Nothing is lost: a later visit goes on.
+    pub(super) async fn visit(&mut self, tools: Tools<'_>, now: DateTime<Utc>) -> Result<Rest> {
+        let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
+        if tools.catalog.get(tenant, stream).is_none() {
+            tools.catalog.reload(tenant, stream).await?;
+            if tools.catalog.get(tenant, stream).is_none() {
+                return Ok(Rest::Nothing); // Somebody has removed the stream by hand: compaction does not bring it back.
+            }
+        }
+        if self.bad_since.elapsed() >= BAD_AGAIN {
+            self.bad.clear();
+            self.bad_since = Instant::now();
+            self.folder.forget_unreadable(self.date);
+        }
+        loop {
+            let (manifest, place) = self.folder.manifest_of(self.date, &DayListing::default()).await?;
+            let listing = self.folder.list(self.date).await?;
+            if !listing.merged.is_empty() {
+                self.folder.manifest_of(self.date, &listing).await?;
+            }
+            let id = self.folder.day(self.date);
+            let is_bad = |id: Uuid| self.bad.contains(&id);
+            let base = Base { manifest: &manifest, place: &place, listing: &listing };
+            let step = plan::next(&id, &listing, &manifest, is_bad, now);
+            if step.is_some() && !listing.has_manifest {
+                // Before the first merged object: a manifest that is lost must not look like none.
+                let _ = self.folder.manifests().create(&id, &manifest).await?;
+                continue;
+            }
+            let done = match step {
+                Some(Step::Take(fresh)) => self.take(tools, &base, &fresh).await?,
+                Some(Step::Merge(objects)) => self.merge(tools, &base, &objects).await?,
+                None => {
+                    self.remove(tools, &base, now).await?;
+                    return Ok(self.rest(&base));
+                }
+            };
+            if !done {
+                return Ok(Rest::Soon); // Another node does the same.
+            }
+        }
+    }
+
+    /// What is left once there is no further step now.
+    fn rest(&self, base: &Base<'_>) -> Rest {
+        let Base { manifest, listing, .. } = base;
+        let untaken = listing.untaken(manifest).count();
+        if listing.merged.len() != manifest.objects.len() || untaken != listing.fresh.len() {
+            return Rest::Soon; // Something is to be removed.
+        }
+        let is_small = |object: &MergedObject| object.bytes < FULL_BYTES;
+        let small =
+            untaken - self.bad.len().min(untaken) + manifest.objects.iter().filter(|object| is_small(object)).count();
+        if small > 1 { Rest::AtItsEnd } else { Rest::Nothing }
+    }
+
+    /// Makes merged objects of objects of ingest. Says whether it did, or has found some that cannot be merged.
+    async fn take(&mut self, tools: Tools<'_>, base: &Base<'_>, fresh: &[&FreshObject]) -> Result<bool> {
+        let store = tools.bucket.object_store();
+        let bodies = fresh.iter().map(|object| {
+            let (store, location) = (store.clone(), object.meta.location.clone());
+            async move {
+                match store.get(&location).await {
+                    Ok(found) => Ok(found.bytes().await.map_err(unavailable)?),
+                    Err(error) => Err(unavailable(error)),
+                }
+            }
+        });
+        let mut bodies = stream::iter(bodies.collect::<Vec<_>>()).buffered(AT_ONCE);
+        let (mut taken, mut sources, mut memory, bad_before) = (Vec::new(), Vec::new(), 0, self.bad.len());
+        for object in fresh {
+            let Some(body) = bodies.try_next().await? else { break };
+            match Source::whole(body) {
+                Ok(source) if taken.is_empty() || memory + source.memory_bytes <= SOURCE_BYTES => {
+                    memory += source.memory_bytes;
+                    taken.push(*object);
+                    sources.push(source);
+                }
+                Ok(_) => break,
+                Err(error) => self.set_aside(object.id, &object.meta, &error),
+            }
+        }
+        drop(bodies);
+        let schema = self.widen(tools, &mut taken, &mut sources).await?;
+        if taken.is_empty() || self.bad.len() > bad_before {
+            return Ok(true); // To be planned again without those that cannot be merged.
+        }
+        let made = match self.write(tools, schema, sources).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let metas: Vec<_> = taken.iter().map(|object| (object.id, object.meta.clone())).collect();
+                return self.find_bad(tools, &metas).await.and_then(|found| if found { Ok(true) } else { Err(error) });
+            }
+            made => made?,
+        };
+        let mut manifest = base.manifest.clone();
+        for object in taken {
+            manifest.taken.insert(object.id, object.file_name());
+        }
+        self.swap(tools, base, manifest, &[], made).await
+    }
+
+    /// Leaves an object out of every further step, and reports it.
+    fn set_aside(&mut self, id: Uuid, meta: &ObjectMeta, error: &Error) {
+        tracing::warn!(object = %meta.location, "an object cannot be merged and stays as it is: {error:?}");
+        let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        self.folder.note_unreadable(meta.location.to_string(), reason);
+        self.bad.insert(id);
+    }
+
+    /// Reads objects one by one, and sets aside those that cannot be read. Says whether there are any.
+    async fn find_bad(&mut self, tools: Tools<'_>, objects: &[(Uuid, ObjectMeta)]) -> Result<bool> {
+        let bad_before = self.bad.len();
+        for (id, meta) in objects {
+            let (store, object) = (tools.bucket.object_store(), meta.clone());
+            match aside(async move { Source::streamed(store, object).await?.read_through().await }).await {
+                Err(error) if error.kind() == ErrorKind::Corrupt => self.set_aside(*id, meta, &error),
+                read => read?,
+            }
+        }
+        Ok(self.bad.len() > bad_before)
+    }
+
+    /// The schema that holds all fields of the sources. A source that does not fit is set aside.
+    async fn widen(
+        &mut self,
+        tools: Tools<'_>,
+        taken: &mut Vec<&FreshObject>,
+        sources: &mut Vec<Source>,
+    ) -> Result<Arc<StreamSchema>> {
+        let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
+        let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
+        let (schema, conflicts) = tools.catalog.widen_by_all(tenant, stream, &fields).await?;
+        let mut conflicts = conflicts.into_iter();
+        let mut fits = Vec::new();
+        for object in taken.iter() {
+            let conflict = conflicts.next().flatten();
+            fits.push(conflict.is_none());
+            if let Some(conflict) = conflict {
+                self.set_aside(object.id, &object.meta, &conflict.into_error());
+            }
+        }
+        let mut kept = fits.iter();
+        taken.retain(|_| kept.next().is_none_or(|fits| *fits));
+        let mut kept = fits.iter();
+        sources.retain(|_| kept.next().is_none_or(|fits| *fits));
+        Ok(schema)
+    }
+
+    /// Makes larger objects of merged ones. Says whether it did.
+    async fn merge(&mut self, tools: Tools<'_>, base: &Base<'_>, objects: &[MergedObject]) -> Result<bool> {
+        let (mut sources, mut metas) = (Vec::new(), Vec::new());
+        for object in objects {
+            let meta = self.folder.merged(self.date, object)?.meta;
+            metas.push((object.id, meta.clone()));
+            match Source::streamed(tools.bucket.object_store(), meta.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.set_aside(object.id, &meta, &error);
+                    return Ok(true);
+                }
+                source => sources.push(source?),
+            }
+        }
+        let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
+        let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
+        let (schema, conflicts) = tools.catalog.widen_by_all(tenant, stream, &fields).await?;
+        if let Some(conflict) = conflicts.into_iter().flatten().next() {
+            return Err(Error::new(ErrorKind::Corrupt, "a merged object does not fit its stream").caused_by(conflict));
+        }
+        let made = match self.write(tools, schema, sources).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                return self.find_bad(tools, &metas).await.and_then(|found| if found { Ok(true) } else { Err(error) });
+            }
+            made => made?,
+        };
+        let rows = |objects: &[MergedObject]| objects.iter().map(|object| object.rows).sum::<u64>();
+        if rows(objects) != rows(&made) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "a merged object has not the number of events that its manifest states",
+            ));
+        }
+        let old: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
+        self.swap(tools, base, base.manifest.clone(), &old, made).await
+    }
+
+    /// Writes the rows of the sources as merged objects.
+    async fn write(
+        &self,
+        tools: Tools<'_>,
+        schema: Arc<StreamSchema>,
+        sources: Vec<Source>,
+    ) -> Result<Vec<MergedObject>> {
+        let (bucket, folder, date) = (tools.bucket.clone(), self.folder.clone(), self.date);
+        aside(async move {
+            let full = usize::try_from(FULL_BYTES).unwrap_or(usize::MAX);
+            let mut merger = Merger::new(&schema, sources, full).await?;
+            let mut made = Vec::new();
+            while let Some(merged) = merger.next().await? {
+                let (id, bytes) = (new_id(), merged.body.len() as u64);
+                bucket.write_large(&folder.merged_name(date, id), merged.body.into()).await?;
+                made.push(MergedObject { id, rows: merged.rows, bytes, first: merged.first, last: merged.last });
+            }
+            Ok(made)
+        })
+        .await
+    }
+
+    /// Puts the manifest with the new objects in the place of the one that the step began with. Says whether it did.
+    async fn swap(
+        &self,
+        tools: Tools<'_>,
+        base: &Base<'_>,
+        mut manifest: Manifest,
+        old: &[Uuid],
+        new: Vec<MergedObject>,
+    ) -> Result<bool> {
+        let there = base.listing.merged_ids();
+        manifest.retired.retain(|id| there.contains(id));
+        manifest.replace(old, new.iter().copied());
+        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, &manifest).await?;
+        if written == Written::Done {
+            return Ok(true);
+        }
+        for object in new {
+            // No manifest lists it, nor will.
+            tools.bucket.remove(&self.folder.merged_name(self.date, object.id)).await?;
+        }
+        Ok(false)
+    }
+
+    /// Removes what has not counted for longer than anybody may read it.
+    async fn remove(&mut self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Result<()> {
+        let Base { manifest, listing, .. } = base;
+        let (since, seen) = self.seen.get_or_insert_with(|| (Instant::now(), (*manifest).clone()));
+        if since.elapsed() < tools.keep {
+            return Ok(());
+        }
+        // Both then and now: somebody may have removed or changed the manifest by hand.
+        let is_taken = |object: &&FreshObject| {
+            [&*seen, *manifest].iter().all(|manifest| manifest.taken.contains(object.id, object.file_name()))
+        };
+        let is_retired = |id: &Uuid| seen.retired.contains(id) && manifest.retired.contains(id);
+        let fresh = listing.fresh.iter().filter(is_taken);
+        let merged = listing.merged.iter().filter(|(id, _)| is_retired(id));
+        let mut unread: Vec<&ObjectMeta> =
+            fresh.map(|object| &object.meta).chain(merged.map(|(_, meta)| meta)).collect();
+        let left_over = left_over(listing, manifest, now);
+        if !left_over.is_empty() && self.invalidate(base).await? {
+            unread.extend(left_over);
+        }
+        let removals = unread.iter().map(|meta| {
+            let (store, location) = (tools.bucket.object_store(), meta.location.clone());
+            async move {
+                match store.delete(&location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(unavailable(error)),
+                }
+            }
+        });
+        let removals: Vec<_> = removals.collect();
+        stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        self.seen = Some((Instant::now(), (*manifest).clone()));
+        Ok(())
+    }
+
+    /// Makes every step that has begun fail, so that none of them can list what it has written. Says whether it did.
+    async fn invalidate(&self, base: &Base<'_>) -> Result<bool> {
+        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, base.manifest).await?;
+        Ok(written == Written::Done)
+    }
+}
+
+/// What a step begins with.
+struct Base<'a> {
+    manifest: &'a Manifest,
+    place: &'a Place,
+    listing: &'a DayListing,
+}
+
+/// Merged objects that no manifest lists or has listed, of steps that failed.
+fn left_over<'a>(listing: &'a DayListing, manifest: &Manifest, now: DateTime<Utc>) -> Vec<&'a ObjectMeta> {
+    let listed: HashSet<Uuid> =
+        manifest.objects.iter().map(|object| object.id).chain(manifest.retired.iter().copied()).collect();
+    let unlisted = listing.merged.iter().filter(|(id, _)| !listed.contains(id));
+    unlisted.filter(|(_, meta)| now - meta.last_modified >= LEFT_OVER).map(|(_, meta)| meta).collect()
+}
+
+fn unavailable(error: object_store::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error)
+}
+
+#[allow(clippy::disallowed_methods)]
+fn new_id() -> Uuid {
+    Uuid::new_v4()
+}

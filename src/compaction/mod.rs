@@ -1,0 +1,240 @@
+//! Compaction: many small objects of events become few large ones whose rows are sorted by arrival.
+//!
+//! 1. [`plan`]: what is to be done about a day. Pure.
+//! 2. [`merge`]: from objects to larger ones.  [`object_reader`]: reading parts of them.
+//! 3. [`day`]: the steps on one day, and the removal of what nobody reads any more.
+//!    [`aside`](mod@aside): on a thread that stands back.
+//! 4. [`Compactor`]: which days this node visits, and when.
+//!
+//! Every node compacts what it has written, and nobody leads: of nodes that do the same, one swaps the manifest, and
+//! the others drop their work. Nodes take turns by a hash, so that this is rare.
+//!
+//! **Invariant**: an event that was acknowledged is in exactly one object that counts, at every moment.
+
+mod aside;
+mod day;
+mod merge;
+mod object_reader;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use self::day::{Day, Rest, Tools};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::key::{NodeId, StreamName, TenantId};
+use crate::keystore::Keystore;
+use crate::store::Bucket;
+use crate::stream::objects::StreamFolder;
+use crate::stream::{DayId, StreamCatalog};
+use crate::sync;
+use crate::sync::node::NodeView;
+
+/// How often it is looked which days are due.
+const TICK: Duration = Duration::from_secs(5);
+/// How often all streams are looked through for days that no node has compacted.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How many nodes wait for each other at most before they compact a day.
+const MAX_RANK: u32 = 5;
+
+/// When a node compacts.
+#[derive(Debug, Clone)]
+pub struct CompactionSettings {
+    /// How long after a write a day is visited; `None` never does.
+    pub interval: Option<Duration>,
+}
+
+impl Default for CompactionSettings {
+    fn default() -> Self {
+        Self { interval: Some(Duration::from_secs(60)) }
+    }
+}
+
+/// Compacts the streams of a node for as long as it runs.
+#[derive(Debug)]
+pub struct Compactor {
+    bucket: Bucket,
+    catalog: Arc<StreamCatalog>,
+    clock: Arc<dyn Clock>,
+    keystore: Keystore,
+    interval: Option<Duration>,
+    /// How long objects that were replaced stay in the store: longer than a query may last.
+    keep: Duration,
+    /// The live nodes, as they were read last.
+    nodes: Mutex<(Option<Instant>, Vec<NodeView>)>,
+    days: tokio::sync::Mutex<HashMap<DayId, Visits>>,
+    at_rest: Mutex<HashMap<(TenantId, StreamName), BTreeSet<NaiveDate>>>,
+}
+
+#[derive(Debug)]
+struct Visits {
+    day: Day,
+    due_at: Instant,
+}
+
+impl Compactor {
+    /// Compacts the streams of `bucket`; `keystore` knows the other nodes. Objects that were replaced stay in the store
+    /// for
+    /// `keep`, which is longer than a query may last.
+    pub fn new(
+        bucket: Bucket,
+        catalog: Arc<StreamCatalog>,
+        clock: Arc<dyn Clock>,
+        keystore: Keystore,
+        settings: &CompactionSettings,
+        keep: Duration,
+    ) -> Self {
+        let (interval, (nodes, days, at_rest)) = (settings.interval, Default::default());
+        Self { bucket, catalog, clock, keystore, interval, keep, nodes, days, at_rest }
+    }
+
+    /// Compacts until dropped.
+    pub async fn follow(&self) {
+        let Some(interval) = self.interval else { return };
+        let mut sweep_at = Instant::now() + sync::up_to(SWEEP / 6);
+        loop {
+            tokio::time::sleep(sync::around(TICK.min(interval))).await;
+            if Instant::now() >= sweep_at {
+                sweep_at = Instant::now() + sync::around(SWEEP);
+                if let Err(error) = self.sweep().await {
+                    tracing::warn!("not all streams could be looked through for objects to merge: {error:?}");
+                }
+            }
+            self.visit_due_days(interval).await;
+        }
+    }
+
+    /// Visits every day of every stream that is due.
+    async fn visit_due_days(&self, interval: Duration) {
+        let mut days = self.days.lock().await;
+        for id in self.catalog.new_objects().take_days() {
+            let due_at = Instant::now() + interval * (1 + 2 * self.rank(&id));
+            let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(&id), due_at });
+            visits.due_at = visits.due_at.min(due_at);
+            self.note_written(&id);
+        }
+        if !self.everybody_reads_manifests(interval).await {
+            return;
+        }
+        let due: Vec<DayId> =
+            days.iter().filter(|(_, visits)| visits.due_at <= Instant::now()).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            let Some(visits) = days.get_mut(&id) else { continue };
+            match visits.day.visit(self.tools(), self.clock.now()).await {
+                Ok(Rest::Nothing) => {
+                    days.remove(&id);
+                    self.note_at_rest(id);
+                }
+                Ok(Rest::Soon) => visits.due_at = Instant::now() + sync::around(interval),
+                Ok(Rest::AtItsEnd) => {
+                    let now = self.clock.now();
+                    let wait = plan::next_at(id.2, now).and_then(|at| (at - now).to_std().ok());
+                    visits.due_at = Instant::now() + wait.unwrap_or(SWEEP) + sync::up_to(interval);
+                }
+                Err(error) => {
+                    let (tenant, stream, date) = &id;
+                    tracing::warn!(%tenant, %stream, %date, "a day could not be compacted: {error:?}");
+                    visits.due_at = Instant::now() + sync::around(interval * 5);
+                }
+            }
+        }
+    }
+
+    /// Whether every live node finds merged events: one of an earlier version does not. Reads the nodes once per
+    /// interval.
+    async fn everybody_reads_manifests(&self, interval: Duration) -> bool {
+        let read_at = self.nodes.lock().0;
+        if read_at.is_none_or(|at| at.elapsed() >= interval) {
+            match self.keystore.replica().nodes().await {
+                Ok(mut nodes) => {
+                    nodes.retain(|node| node.live);
+                    *self.nodes.lock() = (Some(Instant::now()), nodes);
+                }
+                Err(error) => {
+                    tracing::debug!("nothing is compacted while the nodes are not known: {error:?}");
+                    return false;
+                }
+            }
+        }
+        self.nodes.lock().1.iter().all(|node| node.reads_manifests)
+    }
+
+    /// Compacts one day now, whatever was written there. Says whether nothing is left to do before it is over.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the
+    /// manifest or a merged object cannot be read.
+    pub async fn compact(&self, id: &DayId) -> Result<bool> {
+        let mut days = self.days.lock().await;
+        let due_at = Instant::now();
+        let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(id), due_at });
+        Ok(visits.day.visit(self.tools(), self.clock.now()).await? != Rest::Soon)
+    }
+
+    /// Finds days with objects that nobody has merged: their writers have ended. Each stream is looked through by one
+    /// node.
+    async fn sweep(&self) -> Result<()> {
+        for (tenant, stream) in self.catalog.all() {
+            let folder = self.folder(&tenant, &stream);
+            for date in folder.days().await? {
+                let id = folder.day(date);
+                if self.rank(&id) == 0 && !self.is_at_rest(&id) {
+                    let due_at = Instant::now();
+                    let day = || Visits { day: self.day(&id), due_at };
+                    self.days.lock().await.entry(id.clone()).or_insert_with(day);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn day(&self, (tenant, stream, date): &DayId) -> Day {
+        Day::new(self.folder(tenant, stream), *date)
+    }
+
+    /// Days that nothing is left to do for are not looked at again until something is written there.
+    fn note_at_rest(&self, (tenant, stream, date): DayId) {
+        self.at_rest.lock().entry((tenant, stream)).or_default().insert(date);
+    }
+
+    fn note_written(&self, (tenant, stream, date): &DayId) {
+        self.at_rest.lock().get_mut(&(tenant.clone(), stream.clone())).map(|days| days.remove(date));
+    }
+
+    fn is_at_rest(&self, (tenant, stream, date): &DayId) -> bool {
+        self.at_rest.lock().get(&(tenant.clone(), stream.clone())).is_some_and(|days| days.contains(date))
+    }
+
+    fn folder(&self, tenant: &TenantId, stream: &StreamName) -> StreamFolder {
+        StreamFolder::new(self.bucket.clone(), self.catalog.unreadable_objects(), tenant.clone(), stream.clone())
+    }
+
+    fn tools(&self) -> Tools<'_> {
+        Tools { bucket: &self.bucket, catalog: &self.catalog, keep: self.keep }
+    }
+
+    /// How many live nodes come before this one for a stream (rendezvous hashing).
+    fn rank(&self, (tenant, stream, _): &DayId) -> u32 {
+        // The same on every node: no random keys.
+        let weight = |node: &NodeId| {
+            let mut hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher();
+            for part in [node.to_string().as_str(), tenant.as_str(), stream.as_str()] {
+                hasher.write(part.as_bytes());
+                hasher.write_u8(0);
+            }
+            hasher.finish()
+        };
+        let mine = weight(&self.keystore.replica().node_id());
+        let before = self.nodes.lock().1.iter().filter(|node| weight(&node.node_id) > mine).count();
+        u32::try_from(before).unwrap_or(MAX_RANK).min(MAX_RANK)
+    }
+}

@@ -1,0 +1,160 @@
+//! What the events of one day consist of, once some of their objects have been merged.
+//!
+//! A day without a manifest consists of the objects that ingest wrote. With one, it consists of the merged objects that
+//! the manifest lists, and of those of ingest that it does not count as taken. Both change by one compare-and-swap, so
+//! every reader sees each event once while any node merges, and no node needs a clock for that.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::TakenObjects;
+use crate::documents::{Document, Unreadable};
+use crate::key::{StreamName, TenantId};
+use crate::layout::ObjectName;
+
+const VERSION: u32 = 1;
+
+/// The manifest of a day of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifest {
+    /// The merged objects that count, in the order of their first events.
+    pub objects: Vec<MergedObject>,
+    /// The objects of ingest that do not count any more: their events are in merged ones, or were deleted.
+    pub taken: TakenObjects,
+    /// Merged objects that do not count any more and may still be there.
+    pub retired: Vec<Uuid>,
+    /// What a later version keeps besides.
+    unknown: Map<String, Value>,
+}
+
+/// An object that was made of others. Its rows are sorted by arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MergedObject {
+    /// Names it within its day.
+    pub id: Uuid,
+    /// How many events it holds.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// When the first of its events arrived.
+    #[serde(with = "chrono::serde::ts_milliseconds", rename = "firstMillis")]
+    pub first: DateTime<Utc>,
+    /// When the last of them arrived.
+    #[serde(with = "chrono::serde::ts_milliseconds", rename = "lastMillis")]
+    pub last: DateTime<Utc>,
+}
+
+impl Manifest {
+    /// Puts merged objects in the place of others that are listed.
+    pub fn replace(&mut self, old: &[Uuid], new: impl IntoIterator<Item = MergedObject>) {
+        self.objects.retain(|object| !old.contains(&object.id));
+        self.retired.extend(old);
+        self.objects.extend(new);
+        self.objects.sort_by_key(|object| (object.first, object.last, object.id));
+    }
+}
+
+/// Which day of which stream.
+pub type DayId = (TenantId, StreamName, NaiveDate);
+
+impl Document for Manifest {
+    type Id = DayId;
+
+    const NAME: &'static str = "the manifest of a day of the stream";
+
+    fn object((tenant, stream, date): &DayId) -> ObjectName {
+        ObjectName::Manifest { tenant: tenant.clone(), stream: stream.clone(), date: *date }
+    }
+
+    fn parse(_: &DayId, body: &[u8]) -> Result<Self, Unreadable> {
+        let explain = |error| Unreadable::explain("a manifest of a day", VERSION, body, &error);
+        let json: ManifestJson = serde_json::from_slice(body).map_err(explain)?;
+        if json.version != VERSION {
+            return Err(Unreadable::Version(json.version));
+        }
+        let ManifestJson { objects, taken, retired, unknown, .. } = json;
+        if objects.iter().any(|object| object.first > object.last) {
+            return Err(Unreadable::Field("firstMillis"));
+        }
+        let ids: HashSet<Uuid> = objects.iter().map(|object| object.id).collect();
+        if ids.len() < objects.len() {
+            return Err(Unreadable::Field("id"));
+        }
+        Ok(Self { objects, taken, retired, unknown })
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn to_bytes(&self) -> Bytes {
+        let Self { objects, taken, retired, unknown } = self.clone();
+        let json = ManifestJson { version: VERSION, objects, taken, retired, write_id: Uuid::new_v4(), unknown };
+        serde_json::to_vec(&json).unwrap_or_default().into()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestJson {
+    version: u32,
+    objects: Vec<MergedObject>,
+    taken: TakenObjects,
+    #[serde(default)]
+    retired: Vec<Uuid>,
+    write_id: Uuid,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day() -> DayId {
+        let date = NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
+        (TenantId::default(), StreamName::parse("web").unwrap(), date)
+    }
+
+    fn merged(id: u128, first: i64) -> MergedObject {
+        let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        MergedObject { id: Uuid::from_u128(id), rows: 5, bytes: 900, first: at(first), last: at(first + 7) }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_with_what_a_later_version_added() {
+        let mut manifest = Manifest::default();
+        manifest.taken.insert(Uuid::from_u128(7), "0930-x");
+        manifest.replace(&[], [merged(2, 60), merged(1, 50)]);
+        manifest.replace(&[Uuid::from_u128(2)], [merged(3, 40)]);
+        assert_eq!(manifest.objects, [merged(3, 40), merged(1, 50)]);
+        assert_eq!(manifest.retired, [Uuid::from_u128(2)]);
+        let body = String::from_utf8(manifest.to_bytes().to_vec()).unwrap().replacen('{', "{\"later\":[1],", 1);
+        let read = Manifest::parse(&day(), body.as_bytes()).unwrap();
+        assert_eq!(
+            (&read.objects, &read.taken, &read.retired),
+            (&manifest.objects, &manifest.taken, &manifest.retired)
+        );
+        assert!(String::from_utf8(read.to_bytes().to_vec()).unwrap().contains("\"later\":[1]"));
+        assert_ne!(read.to_bytes(), read.to_bytes(), "each writing is told from every other");
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_not_guessed() {
+        for body in ["", "{}", r#"{"version":2}"#, r#"{"version":1,"objects":[],"taken":{"writers":{"x":"1"}}}"#] {
+            assert!(Manifest::parse(&day(), body.as_bytes()).is_err(), "{body}");
+        }
+        let twice =
+            r#"{"id":"00000000-0000-4000-8000-000000000001","rows":1,"bytes":1,"firstMillis":1,"lastMillis":1}"#;
+        let write_id = "00000000-0000-4000-8000-000000000000";
+        let of =
+            |objects: &str| format!(r#"{{"version":1,"objects":[{objects}],"taken":{{}},"writeId":"{write_id}"}}"#);
+        assert!(Manifest::parse(&day(), of(twice).as_bytes()).is_ok());
+        assert!(Manifest::parse(&day(), of(&format!("{twice},{twice}")).as_bytes()).is_err(), "an object twice");
+        let golden = include_bytes!("../../fixtures/stream/v1/manifest.json");
+        assert_eq!(Manifest::parse(&day(), golden).unwrap().objects.len(), 1);
+    }
+}

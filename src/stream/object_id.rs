@@ -1,0 +1,112 @@
+//! Ids of event objects: who wrote it, and the how many-th of its stream it is.
+//!
+//! Numbers make a set of many ids small: [`super::TakenObjects`] holds the objects of a day as a few ranges.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use uuid::{Builder, Uuid, Version};
+
+use crate::key::{InvalidId, StreamName, TenantId};
+
+/// The bits of an id that count.
+const NUMBER_BITS: u32 = 32;
+
+/// A process that writes event objects: 90 random bits, and the bits of a UUID of version 8 (RFC 9562).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectWriter(u128);
+
+impl ObjectWriter {
+    #[allow(clippy::disallowed_methods)]
+    fn random() -> Self {
+        let uuid = Builder::from_custom_bytes(Uuid::new_v4().into_bytes()).into_uuid();
+        Self(uuid.as_u128() >> NUMBER_BITS)
+    }
+
+    fn id(self, number: u32) -> Uuid {
+        Uuid::from_u128(self.0 << NUMBER_BITS | u128::from(number))
+    }
+}
+
+impl fmt::Display for ObjectWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:024x}", self.0)
+    }
+}
+
+impl FromStr for ObjectWriter {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let writer = u128::from_str_radix(text, 16).ok().map(Self).filter(|writer| writer.to_string() == text);
+        writer.ok_or_else(|| InvalidId::new("the writer of an object", "24 hexadecimal digits"))
+    }
+}
+
+impl TryFrom<String> for ObjectWriter {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<ObjectWriter> for String {
+    fn from(writer: ObjectWriter) -> Self {
+        writer.to_string()
+    }
+}
+
+/// The parts of an id; `None` for those of earlier versions, which are random.
+pub fn parts(id: Uuid) -> Option<(ObjectWriter, u32)> {
+    let number = (id.as_u128() & u128::from(u32::MAX)) as u32;
+    (id.get_version() == Some(Version::Custom)).then_some((ObjectWriter(id.as_u128() >> NUMBER_BITS), number))
+}
+
+/// Gives ids to the objects that this process writes. Each is given once.
+#[derive(Debug, Default)]
+pub struct ObjectIds {
+    next: Mutex<HashMap<(TenantId, StreamName), (ObjectWriter, u32)>>,
+}
+
+impl ObjectIds {
+    /// The next one of a stream.
+    pub fn next(&self, tenant: &TenantId, stream: &StreamName) -> Uuid {
+        let mut next = self.next.lock();
+        let fresh = || (ObjectWriter::random(), 0);
+        let (writer, number) = next.entry((tenant.clone(), stream.clone())).or_insert_with(fresh);
+        let id = writer.id(*number);
+        match number.checked_add(1) {
+            Some(more) => *number = more,
+            None => (*writer, *number) = fresh(),
+        }
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_objects_of_a_stream_are_counted_and_their_ids_are_uuids() {
+        let ids = ObjectIds::default();
+        let (tenant, web, api) = (TenantId::default(), StreamName::parse("web"), StreamName::parse("api"));
+        let (web, api) = (web.unwrap(), api.unwrap());
+        let given: Vec<_> = (0..3).map(|_| parts(ids.next(&tenant, &web)).unwrap()).collect();
+        assert_eq!(given.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(given.iter().all(|(writer, _)| *writer == given[0].0));
+        let other = parts(ids.next(&tenant, &api)).unwrap();
+        assert!(other.1 == 0 && other.0 != given[0].0);
+        let id = ids.next(&tenant, &web);
+        assert_eq!(Uuid::try_parse(&id.to_string()).unwrap(), id);
+        assert_eq!(parts(Uuid::from_u128(7)), None);
+        let text = given[0].0.to_string();
+        assert_eq!(text.parse::<ObjectWriter>().unwrap(), given[0].0);
+        assert!("7".parse::<ObjectWriter>().is_err());
+    }
+}

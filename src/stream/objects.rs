@@ -1,0 +1,274 @@
+//! The objects that a stream consists of right now. Every query lists them anew, so that it sees each event that was
+//! acknowledged before.
+//!
+//! A day is listed first, and its manifest is read then. An object that the manifest counts as taken never counts
+//! again, and an object that it lists stays in the store for longer than a query may read. So each event is seen once,
+//! also while other nodes merge.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
+use parking_lot::Mutex;
+use relative_path::RelativePath;
+use uuid::Uuid;
+
+use super::{DayId, Manifest, MergedObject};
+use crate::documents::collection::{Place, Read};
+use crate::documents::{Document as _, Documents, Found, Unreadable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{StreamName, TenantId};
+use crate::layout::{self, ArrivalTime, ObjectName};
+use crate::store::Bucket;
+use crate::store::types::object_path;
+
+/// How many days are listed at once.
+const DAYS_AT_ONCE: usize = 8;
+
+/// A span of arrival times, open where an end is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first instant inside.
+    pub start: Option<DateTime<Utc>>,
+    /// The first instant after.
+    pub end: Option<DateTime<Utc>>,
+}
+
+impl TimeRange {
+    /// Whether it has an instant in common with a span of time.
+    pub fn overlaps(self, times: Self) -> bool {
+        let begins_before = |end| times.start.is_none_or(|start| start < end);
+        let ends_after = |start| times.end.is_none_or(|end| end > start);
+        self.end.is_none_or(begins_before) && self.start.is_none_or(ends_after)
+    }
+
+    /// The arrival times of what may stand in the folder of a day.
+    pub fn of_day(date: NaiveDate) -> Self {
+        ArrivalTime::Day(date).into()
+    }
+}
+
+impl From<ArrivalTime> for TimeRange {
+    fn from(arrived: ArrivalTime) -> Self {
+        let (start, end) = arrived.bounds();
+        Self { start, end }
+    }
+}
+
+/// An object whose events count.
+#[derive(Debug, Clone)]
+pub struct EventObject {
+    /// Its name and size, as scans need them.
+    pub meta: ObjectMeta,
+    /// When its events arrived.
+    pub times: TimeRange,
+    /// How many events it holds, if that is known.
+    pub rows: Option<u64>,
+}
+
+/// An object of ingest.
+#[derive(Debug, Clone)]
+pub struct FreshObject {
+    /// Its name and size.
+    pub meta: ObjectMeta,
+    /// Its id.
+    pub id: Uuid,
+    /// When its events arrived.
+    pub arrived: ArrivalTime,
+}
+
+impl FreshObject {
+    /// The last part of its name.
+    pub fn file_name(&self) -> &str {
+        self.meta.location.filename().unwrap_or_default()
+    }
+}
+
+/// What stands in the folder of a day.
+#[derive(Debug, Default)]
+pub struct DayListing {
+    /// The objects of ingest, those that are taken included, in the order of their names.
+    pub fresh: Vec<FreshObject>,
+    /// The merged objects, those that do not count included.
+    pub merged: Vec<(Uuid, ObjectMeta)>,
+    /// Whether there is a manifest.
+    pub has_manifest: bool,
+}
+
+/// The manifests and objects of events that could not be read: by name, with their tenant and why.
+pub type UnreadableObjects = Arc<Mutex<BTreeMap<String, (TenantId, String)>>>;
+
+/// One stream in a bucket.
+#[derive(Debug, Clone)]
+pub struct StreamFolder {
+    bucket: Bucket,
+    tenant: TenantId,
+    stream: StreamName,
+    unreadable: UnreadableObjects,
+}
+
+impl StreamFolder {
+    /// The objects of `stream`, read through `bucket`. What cannot be read is noted in `unreadable`.
+    pub fn new(bucket: Bucket, unreadable: &UnreadableObjects, tenant: TenantId, stream: StreamName) -> Self {
+        Self { bucket, tenant, stream, unreadable: unreadable.clone() }
+    }
+
+    /// Whose stream it is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Which stream it is.
+    pub fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// The name of a day's documents.
+    pub fn day(&self, date: NaiveDate) -> DayId {
+        (self.tenant.clone(), self.stream.clone(), date)
+    }
+
+    /// The days that have a folder, sorted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn days(&self) -> Result<Vec<NaiveDate>> {
+        let folders = self.bucket.folders(&layout::stream_folder(&self.tenant, &self.stream)).await?;
+        Ok(folders.iter().filter_map(|folder| layout::parse_day(folder)).collect())
+    }
+
+    /// The objects of some days whose events count and may lie in `range`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a manifest
+    /// cannot be read.
+    pub async fn objects(&self, days: &[NaiveDate], range: TimeRange) -> Result<Vec<EventObject>> {
+        let mut reads = Vec::new();
+        for date in days {
+            reads.push(self.objects_of_day(*date, range).boxed());
+        }
+        let found: Vec<Vec<EventObject>> = stream::iter(reads).buffered(DAYS_AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn objects_of_day(&self, date: NaiveDate, range: TimeRange) -> Result<Vec<EventObject>> {
+        let listing = self.list(date).await?;
+        let manifest = match !listing.has_manifest && listing.merged.is_empty() {
+            true => {
+                self.unreadable.lock().remove(&Manifest::object(&self.day(date)).path().into_string());
+                Manifest::default()
+            }
+            false => self.manifest_of(date, &listing).await?.0,
+        };
+        let fresh = listing.fresh.into_iter().filter(|object| !manifest.taken.contains(object.id, object.file_name()));
+        let fresh = fresh.map(|object| EventObject { meta: object.meta, times: object.arrived.into(), rows: None });
+        let mut objects =
+            manifest.objects.iter().map(|object| self.merged(date, object)).collect::<Result<Vec<_>>>()?;
+        objects.extend(fresh);
+        objects.retain(|object| range.overlaps(object.times));
+        Ok(objects)
+    }
+
+    /// What stands in the folder of a day.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn list(&self, date: NaiveDate) -> Result<DayListing> {
+        let mut listing = DayListing::default();
+        for meta in self.bucket.list_all(&layout::day(&self.tenant, &self.stream, date)).await? {
+            match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
+                Some(ObjectName::Events { arrived, id, .. }) => listing.fresh.push(FreshObject { meta, id, arrived }),
+                Some(ObjectName::Merged { id, .. }) => listing.merged.push((id, meta)),
+                Some(ObjectName::Manifest { .. }) => listing.has_manifest = true,
+                _ => {}
+            }
+        }
+        listing.fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+        Ok(listing)
+    }
+
+    /// The manifest of a day if there is one, and the base for its replacement.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read.
+    async fn read_manifest(&self, date: NaiveDate) -> Result<(Option<Manifest>, Place)> {
+        let id = self.day(date);
+        let Read { found, place, .. } = self.manifests().read(&id).await?;
+        if let Found::Unusable(reason) = found {
+            return Err(self.unreadable_manifest(date, reason));
+        }
+        self.unreadable.lock().remove(&Manifest::object(&id).path().into_string());
+        Ok((found.usable()?, place))
+    }
+
+    fn unreadable_manifest(&self, date: NaiveDate, reason: Unreadable) -> Error {
+        let object = Manifest::object(&self.day(date)).path().into_string();
+        self.note_unreadable(object, reason.to_string());
+        let message = format!("the manifest of the day {date} of the stream `{}` cannot be read", self.stream);
+        Error::new(ErrorKind::Corrupt, message).caused_by(reason)
+    }
+
+    /// Notes that an object cannot be read, and why.
+    pub fn note_unreadable(&self, object: String, reason: String) {
+        self.unreadable.lock().insert(object, (self.tenant.clone(), reason));
+    }
+
+    /// Forgets what was noted of a day.
+    pub fn forget_unreadable(&self, date: NaiveDate) {
+        let folder = layout::day(&self.tenant, &self.stream, date).into_string() + "/";
+        self.unreadable.lock().retain(|object, _| !object.starts_with(&folder));
+    }
+
+    /// The manifest of a day whose folder was listed. One is written before the first merged object, so a day with
+    /// merged objects that has none has lost it.
+    ///
+    /// # Errors
+    /// As for [`StreamFolder::manifest`], and [`ErrorKind::Corrupt`] when it is lost.
+    pub async fn manifest_of(&self, date: NaiveDate, listing: &DayListing) -> Result<(Manifest, Place)> {
+        let read = self.read_manifest(date).await?;
+        match read.0 {
+            None if !listing.merged.is_empty() => {
+                let reason = Unreadable::Object("it is missing, and merged objects are there".to_owned());
+                Err(self.unreadable_manifest(date, reason))
+            }
+            found => Ok((found.unwrap_or_default(), read.1)),
+        }
+    }
+
+    /// The manifests of its days.
+    pub fn manifests(&self) -> Documents<Manifest> {
+        Documents::new(self.bucket.clone())
+    }
+
+    /// The name of a merged object.
+    pub fn merged_name(&self, date: NaiveDate, id: Uuid) -> ObjectName {
+        ObjectName::Merged { tenant: self.tenant.clone(), stream: self.stream.clone(), date, id }
+    }
+
+    /// An object that the manifest of a day lists.
+    ///
+    /// # Errors
+    /// None: its name is one that a store takes.
+    pub fn merged(&self, date: NaiveDate, object: &MergedObject) -> Result<EventObject> {
+        let location = object_path(&self.merged_name(date, object.id).path())?;
+        // Objects never change: what else a listing would say of it, nobody asks for.
+        let last_modified = date.and_time(NaiveTime::MIN).and_utc();
+        let meta = ObjectMeta { location, last_modified, size: object.bytes, e_tag: None, version: None };
+        let end = object.last.checked_add_signed(chrono::TimeDelta::milliseconds(1));
+        Ok(EventObject { meta, times: TimeRange { start: Some(object.first), end }, rows: Some(object.rows) })
+    }
+}
+
+impl DayListing {
+    /// The objects of ingest that are not in merged ones.
+    pub fn untaken<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = &'a FreshObject> {
+        self.fresh.iter().filter(|object| !manifest.taken.contains(object.id, object.file_name()))
+    }
+
+    /// Whether a merged object is there.
+    pub fn merged_ids(&self) -> HashSet<Uuid> {
+        self.merged.iter().map(|(id, _)| *id).collect()
+    }
+}
