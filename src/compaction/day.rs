@@ -36,8 +36,7 @@ const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
 pub(super) struct Day {
     pub(super) folder: StreamFolder,
     pub(super) date: NaiveDate,
-    /// The manifest as it was when it was seen first, and since when what it does not count any more may not be read
-    /// by anybody.
+    /// A manifest that was read a while ago: queries that began before may read what it does not count.
     seen: Option<(Instant, Manifest)>,
     /// Objects that cannot be merged: they stay as they are.
     bad: HashSet<Uuid>,
@@ -89,11 +88,8 @@ impl Day {
             self.folder.forget_unreadable(self.date);
         }
         loop {
-            let (manifest, place) = self.folder.manifest_of(self.date, &DayListing::default()).await?;
             let listing = self.folder.list(self.date).await?;
-            if !listing.merged.is_empty() {
-                self.folder.manifest_of(self.date, &listing).await?;
-            }
+            let (manifest, place) = self.folder.manifest_of(self.date, &listing).await?;
             let id = self.folder.day(self.date);
             let is_bad = |id: Uuid| self.bad.contains(&id);
             let base = Base { manifest: &manifest, place: &place, listing: &listing };
@@ -120,14 +116,13 @@ impl Day {
     /// What is left once there is no further step now.
     fn rest(&self, base: &Base<'_>) -> Rest {
         let Base { manifest, listing, .. } = base;
-        let untaken = listing.untaken(manifest).count();
-        if listing.merged.len() != manifest.objects.len() || untaken != listing.fresh.len() {
+        if listing.merged.len() != manifest.objects.len() || listing.untaken(manifest).count() != listing.fresh.len() {
             return Rest::Soon; // Something is to be removed.
         }
-        let is_small = |object: &MergedObject| object.bytes < FULL_BYTES;
-        let small =
-            untaken - self.bad.len().min(untaken) + manifest.objects.iter().filter(|object| is_small(object)).count();
-        if small > 1 { Rest::AtItsEnd } else { Rest::Nothing }
+        let is_good = |id: &Uuid| !self.bad.contains(id);
+        let fresh = listing.fresh.iter().filter(|object| is_good(&object.id));
+        let small = manifest.objects.iter().filter(|object| object.bytes < FULL_BYTES && is_good(&object.id));
+        if fresh.count() + small.count() > 1 { Rest::AtItsEnd } else { Rest::Nothing }
     }
 
     /// Makes merged objects of objects of ingest. Says whether it did, or has found some that cannot be merged.

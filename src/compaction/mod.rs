@@ -83,8 +83,7 @@ struct Visits {
 
 impl Compactor {
     /// Compacts the streams of `bucket`; `keystore` knows the other nodes. Objects that were replaced stay in the store
-    /// for
-    /// `keep`, which is longer than a query may last.
+    /// for `keep`, which is longer than a query may last.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<StreamCatalog>,
@@ -122,11 +121,11 @@ impl Compactor {
             visits.due_at = visits.due_at.min(due_at);
             self.note_written(&id);
         }
-        if !self.everybody_reads_manifests(interval).await {
-            return;
-        }
         let due: Vec<DayId> =
             days.iter().filter(|(_, visits)| visits.due_at <= Instant::now()).map(|(id, _)| id.clone()).collect();
+        if due.is_empty() || !self.everybody_reads_manifests(interval).await {
+            return;
+        }
         for id in due {
             let Some(visits) = days.get_mut(&id) else { continue };
             match visits.day.visit(self.tools(), self.clock.now()).await {
