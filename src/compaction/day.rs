@@ -167,7 +167,7 @@ impl Day {
         for object in taken {
             manifest.taken.insert(object.id, object.file_name());
         }
-        self.swap(tools, base, manifest, &[], made).await
+        self.swap(base, manifest, &[], made).await
     }
 
     /// Leaves an object out of every further step, and reports it.
@@ -251,7 +251,7 @@ impl Day {
             ));
         }
         let old: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
-        self.swap(tools, base, base.manifest.clone(), &old, made).await
+        self.swap(base, base.manifest.clone(), &old, made).await
     }
 
     /// Writes the rows of the sources as merged objects.
@@ -279,7 +279,6 @@ impl Day {
     /// Puts the manifest with the new objects in the place of the one that the step began with. Says whether it did.
     async fn swap(
         &self,
-        tools: Tools<'_>,
         base: &Base<'_>,
         mut manifest: Manifest,
         old: &[Uuid],
@@ -287,16 +286,11 @@ impl Day {
     ) -> Result<bool> {
         let there = base.listing.merged_ids();
         manifest.retired.retain(|id| there.contains(id));
-        manifest.replace(old, new.iter().copied());
+        manifest.replace(old, new);
         let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, &manifest).await?;
-        if written == Written::Done {
-            return Ok(true);
-        }
-        for object in new {
-            // No manifest lists it, nor will.
-            tools.bucket.remove(&self.folder.merged_name(self.date, object.id)).await?;
-        }
-        Ok(false)
+        // A conflict may hide our own success, if its answer was lost and another node went on from there: the new objects
+        // stay, and are removed as left over if no manifest lists them.
+        Ok(written == Written::Done)
     }
 
     /// Removes what has not counted for longer than anybody may read it.

@@ -1,7 +1,6 @@
 //! What is to be done about a day. Pure.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-
 use uuid::Uuid;
 
 use crate::stream::objects::{DayListing, FreshObject};
