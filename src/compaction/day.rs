@@ -288,8 +288,8 @@ impl Day {
         manifest.retired.retain(|id| there.contains(id));
         manifest.replace(old, new);
         let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, &manifest).await?;
-        // A conflict may hide our own success, if its answer was lost and another node went on from there: the new objects
-        // stay, and are removed as left over if no manifest lists them.
+        // A conflict may hide our own success, if its answer was lost and another node went on from there: the new
+        // objects stay, and are removed as left over if no manifest lists them.
         Ok(written == Written::Done)
     }
 
