@@ -25,6 +25,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The work needs more memory than is left for it: ask for less at once, or try again when less is running.
     Exhausted,
+    /// The query would open or read more than one query may: ask for less of it.
+    QueryTooLarge,
     /// There is no such key, tenant or session.
     NotFound,
     /// A live key of the tenant has this name already: choose another, or revoke that one.

@@ -93,6 +93,7 @@ impl From<Error> for Failure {
             | ErrorKind::Exhausted => FailureKind::Unavailable,
             ErrorKind::Corrupt | ErrorKind::Internal => FailureKind::Failed,
             ErrorKind::NotFound
+            | ErrorKind::QueryTooLarge
             | ErrorKind::DuplicateKeyName
             | ErrorKind::DuplicateApiKey
             | ErrorKind::TooManySecrets

@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::key::{StreamName, TenantId};
-    use crate::layout::{ArrivalTime, Minute};
+    use crate::layout::Minute;
     use crate::stream::ObjectIds;
 
     fn day() -> DayId {
@@ -116,7 +116,7 @@ mod tests {
             let minute = Minute::of(at(time));
             let location = Path::from(format!("{}-{id}.parquet", minute.hhmm()));
             let meta = ObjectMeta { location, last_modified: at(time), size: bytes, e_tag: None, version: None };
-            FreshObject { meta, id: *id, arrived: ArrivalTime::Minute(minute) }
+            FreshObject { meta, id: *id }
         });
         DayListing { fresh: objects.collect(), ..DayListing::default() }
     }

@@ -65,6 +65,7 @@ pub enum Code {
     PayloadTooLarge,
     HeadersTooLarge,
     UnsupportedMediaType,
+    QueryTooLarge,
     TooManyQueries,
     RateLimited,
     TooManyBulk,
@@ -116,6 +117,7 @@ impl Code {
             Self::UnsupportedMediaType => {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
+            Self::QueryTooLarge => ("query_too_large", StatusCode::UNPROCESSABLE_ENTITY, "Query too large"),
             Self::TooManyQueries => ("too_many_queries", StatusCode::TOO_MANY_REQUESTS, "Too many queries"),
             Self::RateLimited => ("rate_limited", StatusCode::TOO_MANY_REQUESTS, "Rate limit exceeded"),
             Self::TooManyBulk => ("too_many_bulk", StatusCode::TOO_MANY_REQUESTS, "Too many bulk requests"),
@@ -262,6 +264,7 @@ impl From<Error> for Problem {
             ErrorKind::Invalid => Code::InvalidRequest,
             ErrorKind::TooLarge => Code::PayloadTooLarge,
             ErrorKind::Exhausted => Code::OutOfMemory,
+            ErrorKind::QueryTooLarge => Code::QueryTooLarge,
             ErrorKind::NotFound => Code::NotFound,
             ErrorKind::DuplicateKeyName => Code::DuplicateKeyName,
             ErrorKind::DuplicateApiKey => Code::DuplicateApiKey,

@@ -13,6 +13,9 @@ use url::form_urlencoded;
 use super::error::Problem;
 use crate::serde_text::read_value;
 
+/// The longest name of an unknown parameter that a refusal repeats. API keys and tokens are longer.
+const MAX_NAME: usize = 24;
+
 /// The parameters of a query string. A refusal names the parameter and repeats no value: it may be a key.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
@@ -28,8 +31,21 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 
 fn read<T: DeserializeOwned>(query_string: &str) -> Result<T, Problem> {
     let parameters = form_urlencoded::parse(query_string.as_bytes()).map(|(name, value)| (name, Parameter(value)));
-    read_value(MapDeserializer::new(parameters))
-        .map_err(|reason| Problem::invalid(format!("The query string cannot be read: {reason}.")))
+    let mut last = None;
+    let parameters = parameters.inspect(|(name, _)| last = Some(name.clone()));
+    read_value(MapDeserializer::new(parameters)).map_err(|reason| {
+        // serde stops at the parameter that it does not know.
+        let reason = match last.filter(|name| may_be_repeated(name)) {
+            Some(name) => reason.replacen("unknown field", &format!("unknown parameter `{name}`"), 1),
+            None => reason.replacen("unknown field", "unknown parameter", 1),
+        };
+        Problem::invalid(format!("The query string cannot be read: {reason}."))
+    })
+}
+
+/// Whether a text is like the name of a parameter, and not like a secret in its place.
+fn may_be_repeated(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// The value of a parameter: text, whatever type it is to become.
@@ -131,7 +147,13 @@ mod tests {
         }
         let problem = read::<Parameters>("keyType=canary").unwrap_err();
         assert!(problem.detail().contains("keyType: ") && !problem.detail().contains("canary"), "{}", problem.detail());
-        let problem = read::<Parameters>("canary=1").unwrap_err();
-        assert!(problem.detail().contains("unknown field") && !problem.detail().contains("canary"));
+        let detail = |query_string: &str| read::<Parameters>(query_string).unwrap_err().detail().to_owned();
+        let unknown = detail("limit=1&expires_before=canary&limits=2");
+        assert!(unknown.contains("unknown parameter `expires_before`, expected one of `limit`"), "{unknown}");
+        assert!(!unknown.contains("canary"));
+        for secret in ["kl_qry_0123456789012345678901234567890123456789012abcdef", "c4nary", &"a".repeat(25), ""] {
+            let unknown = detail(&format!("{secret}=1"));
+            assert!(unknown.contains("unknown parameter, expected"), "{unknown}");
+        }
     }
 }

@@ -52,8 +52,10 @@ impl PhysicalExprAdapterFactory for StreamColumns {
             match (wanted, field.data_type()) {
                 (Some(wanted), found) if wanted == found => {}
                 (Some(DataType::Float64), DataType::Int64) | (None, _) => {}
-                // A listing is followed by a look at the schema: only a schema that was changed by hand gets here.
-                _ => return Err(narrower(field.name())),
+                // A listing is followed by a look at the schema: only what was changed or put there by hand gets here.
+                (Some(wanted), found) => {
+                    return Err(unfit(format!("its column `{}` is {found} and not {wanted}", field.name())));
+                }
             }
         }
         let places = object.fields().iter().enumerate().map(|(place, field)| (field.name().clone(), place)).collect();
@@ -89,7 +91,7 @@ impl ObjectColumns {
         let Some(&place) = self.places.get(name) else {
             return match wanted.field.is_nullable() {
                 true => Ok(wanted.null.clone()),
-                false => Err(exec_datafusion_err!("a stored object lacks the column `{name}`")),
+                false => Err(unfit(format!("it lacks the column `{name}`"))),
             };
         };
         let column = Arc::new(Column::new(name, place));
@@ -100,9 +102,9 @@ impl ObjectColumns {
     }
 }
 
-fn narrower(field: &str) -> DataFusionError {
-    let message = format!("the field `{field}` of a stored object is of another type than in its stream: ask again");
-    external(Error::new(ErrorKind::Unavailable, message))
+/// Why an object cannot be read as part of its stream.
+fn unfit(why: String) -> DataFusionError {
+    external(Error::new(ErrorKind::Corrupt, why))
 }
 
 /// Another node has widened the type of a field since the query was planned: plan it again.

@@ -27,11 +27,15 @@ use super::encode::Encoder;
 use super::interrupt::Interrupt;
 use super::json::Arrows;
 use super::memory::SharedMemory;
+use super::reads::{ReadLimits, Reads};
 use super::request::{QueryRequest, Scope};
 use super::rows::{Format, Part, Rows, Stop};
+use super::statement::ReadStatement;
 use super::tables::{self, Tables};
 use super::using::MergeColumns;
-use super::{checked_arithmetic, expression_size, failure, functions, grouping_sets, rules, statement, subqueries};
+use super::{
+    checked_arithmetic, explain, expression_size, failure, functions, grouping_sets, rules, statement, subqueries,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -60,6 +64,10 @@ pub struct QuerySettings {
     pub batch_rows: usize,
     /// Memory for the footers of Parquet files, in bytes.
     pub footer_cache_bytes: usize,
+    /// How many objects one query may open; 0 is no limit.
+    pub max_objects: usize,
+    /// How many bytes these objects may have together; 0 is no limit.
+    pub max_bytes: u64,
 }
 
 impl Default for QuerySettings {
@@ -70,6 +78,8 @@ impl Default for QuerySettings {
             max_levels: 128,
             batch_rows: 4096,
             footer_cache_bytes: 32 * 1024 * 1024,
+            max_objects: 10_000,
+            max_bytes: 64 << 30,
         }
     }
 }
@@ -162,8 +172,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when the SQL is wrong or not allowed, [`ErrorKind::Exhausted`] when it needs more memory
-    /// than is left, [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a file of
-    /// events cannot be read. What depends on the text of a query or on data is never [`ErrorKind::Internal`].
+    /// than is left, [`ErrorKind::QueryTooLarge`] when it would open too many objects or too large ones,
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when an object or a manifest
+    /// cannot be read. What depends on the text of a query or on data is never [`ErrorKind::Internal`].
     pub async fn run(&self, scope: Scope, request: QueryRequest, format: Format) -> Result<Rows> {
         let Some(compute) = &self.threads.compute else { return Err(failure::stopped()) };
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
@@ -213,9 +224,9 @@ impl Query {
     }
 
     async fn plan(&self) -> Result<SendableRecordBatchStream> {
-        let statement = statement::read(self.request.text(), self.shared.settings.max_levels)?;
+        let read = statement::read(self.request.text(), self.shared.settings.max_levels)?;
         for _ in 0..MAX_PLANS {
-            if let Some(rows) = self.plan_once(statement.clone()).await? {
+            if let Some(rows) = self.plan_once(read.clone()).await? {
                 return Ok(rows);
             }
         }
@@ -223,12 +234,15 @@ impl Query {
     }
 
     /// `None` when another node has widened a stream meanwhile: plan again.
-    async fn plan_once(&self, statement: Statement) -> Result<Option<SendableRecordBatchStream>> {
+    async fn plan_once(&self, read: ReadStatement) -> Result<Option<SendableRecordBatchStream>> {
+        let ReadStatement { statement, is_explained } = read;
+        let QuerySettings { max_objects, max_bytes, .. } = self.shared.settings;
         let tables = Arc::new(Tables {
             bucket: self.shared.bucket.clone(),
             streams: self.shared.streams.clone(),
             scope: self.scope.clone(),
             range: self.request.range(),
+            reads: Arc::new(Reads::new(ReadLimits { max_objects, max_bytes })),
         });
         let merge = Arc::new(MergeColumns::default());
         let state = self.state(tables.clone(), merge.clone());
@@ -244,9 +258,13 @@ impl Query {
             let plan = state.optimize(&plan).map_err(failure::lost_column)?;
             // Optimising cannot be interrupted; the rest need not begin when the client is gone.
             self.interrupt.check()?;
-            let plan = self.physical(&plan, &state).await.map_err(failure::lost_column)?;
+            let logical = plan;
+            let plan = self.physical(&logical, &state, &tables.reads).await.map_err(failure::lost_column)?;
             self.interrupt.check()?;
-            execute_stream(plan, state.task_ctx())
+            match is_explained {
+                true => explain::rows(&logical, plan.as_ref(), &tables.reads),
+                false => execute_stream(plan, state.task_ctx()),
+            }
         };
         match planned.await {
             Ok(rows) => Ok(Some(rows)),
@@ -261,12 +279,15 @@ impl Query {
         &self,
         plan: &LogicalPlan,
         state: &SessionState,
+        reads: &Reads,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        reads.restart();
         match state.query_planner().create_physical_plan(plan, state).await {
             Err(error) if rules::failed_in_physical(&error) => {
                 let rules = rules::physical(&self.interrupt, ForgetConstants::Everywhere);
                 let state = SessionStateBuilder::new_from_existing(state.clone());
                 let state = state.with_physical_optimizer_rules(rules).build();
+                reads.restart();
                 state.query_planner().create_physical_plan(plan, &state).await
             }
             planned => planned,

@@ -1,4 +1,5 @@
-//! What a client may learn of an error: its own mistakes in full, nothing of object names, paths or other tenants.
+//! What a client may learn of an error: its own mistakes in full, nothing of paths or other tenants, and of objects the
+//! name of one of its own that cannot be read.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,6 +12,7 @@ use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyType;
+use crate::stream::objects::MISSING;
 
 /// Enough for the parser's complaint, too little for a list of a thousand columns.
 const MAX_MESSAGE_BYTES: usize = 1024;
@@ -57,6 +59,24 @@ pub(super) fn of(error: DataFusionError) -> Error {
         }
         Layer::Query => Error::invalid(message(&error)),
     }
+}
+
+/// Why an object cannot be read, when an error that arose while it was read is about the object itself: not about the
+/// query, and not about a store that does not answer.
+pub(super) fn of_object(error: &DataFusionError) -> Option<String> {
+    if let Some(ours) = cause::<Error>(error) {
+        return (ours.kind() == ErrorKind::Corrupt).then(|| ours.message().to_owned());
+    }
+    if let Some(store) = cause::<StoreError>(error) {
+        return matches!(store, StoreError::NotFound { .. }).then(|| MISSING.to_owned());
+    }
+    if let Some(parquet) = cause::<ParquetError>(error) {
+        let text = parquet.to_string();
+        let text = text.strip_prefix("Parquet error: ").unwrap_or(&text);
+        return Some(format!("it is damaged ({})", shown(text)));
+    }
+    let is_file = cause::<io::Error>(error).is_some() || matches!(layer(error), Layer::File);
+    is_file.then(|| "it is damaged".to_owned())
 }
 
 /// All names of a query were found when it was read. A column that DataFusion 55 cannot find later is one that it has

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
-use super::json;
+use super::{json, rounding};
 
 const SCALAR: &[&str] = &[
     "abs",
@@ -194,9 +194,10 @@ pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
     let mut functions = SessionStateDefaults::default_scalar_functions();
     functions.retain(|function| SCALAR.contains(&function.name()));
     for function in &mut functions {
-        if function.name() == "to_char" {
-            *function = Arc::new(function.as_ref().clone().with_aliases(["strftime"]));
-        }
+        *function = match function.name() {
+            "to_char" => Arc::new(function.as_ref().clone().with_aliases(["strftime"])),
+            _ => rounding::to_any_places(function.clone()),
+        };
     }
     functions.extend(json::functions());
     functions

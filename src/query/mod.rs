@@ -6,13 +6,14 @@
 //! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
 //! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
 //! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table,
-//!    and their columns.
+//!    and their columns.  `reads`: how much that is, and may be.  `object_reader`, `named_objects`: reading them, and
+//!    naming one that cannot be read.
 //! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
-//! 8. `checked_arithmetic`, `projection_aliases`, `constants`, `rules`: corrections of the planner.
+//! 8. `checked_arithmetic`, `rounding`, `projection_aliases`, `constants`, `rules`: corrections of the library.
 //! 9. `interrupt`, `memory`: end joins that compute for long without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
-//! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.
+//! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.  `explain`: that of `EXPLAIN`.
 //! 12. `failure`: what a client may learn of an error.
 //!
 //! # Why not in a process of its own
@@ -35,6 +36,7 @@ mod correlation;
 mod dialect;
 mod encode;
 pub mod engine;
+mod explain;
 mod expression_size;
 mod failure;
 mod functions;
@@ -43,9 +45,13 @@ mod interrupt;
 mod json;
 mod mark_joins;
 mod memory;
+mod named_objects;
+mod object_reader;
 mod objects;
 mod projection_aliases;
+mod reads;
 pub mod request;
+mod rounding;
 pub mod rows;
 mod rules;
 mod spellings;

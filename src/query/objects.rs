@@ -15,6 +15,8 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
+use super::failure;
+use super::reads::{ReadDepth, Reads, ScanReads};
 use super::request::TimeRange;
 use crate::error::ErrorKind;
 use crate::store::Bucket;
@@ -29,24 +31,47 @@ pub(super) struct StreamObjects {
     pub(super) streams: Arc<StreamCatalog>,
     pub(super) folder: StreamFolder,
     pub(super) range: TimeRange,
+    pub(super) reads: Arc<Reads>,
 }
 
 impl StreamObjects {
     /// The objects that may hold events of the range which satisfy `predicate`, as far as names and manifests tell.
+    ///
+    /// # Errors
+    /// [`ErrorKind::QueryTooLarge`] when the query would open or read too much.
     pub(super) async fn list(
         &self,
         predicate: Option<&Arc<dyn PhysicalExpr>>,
         schema: &SchemaRef,
+        depth: ReadDepth,
     ) -> Result<Vec<EventObject>> {
         let pruning = predicate.and_then(|predicate| {
             PruningPredicateBuilder::new().with_file_schema(schema.clone()).build(predicate.clone())
         });
-        let mut days = self.folder.days().await.map_err(external)?;
-        days.retain(|date| self.range.overlaps(TimeRange::of_day(*date)));
-        let days = prune(days, pruning.as_deref(), |date: &NaiveDate| TimeRange::of_day(*date))?;
-        let objects = self.folder.objects(&days, self.range).await.map_err(external)?;
+        let choose = |times: &[TimeRange]| -> crate::Result<Vec<bool>> {
+            let satisfy = prune(times, pruning.as_deref()).map_err(failure::of)?;
+            Ok(times.iter().zip(satisfy).map(|(times, satisfies)| satisfies && self.range.overlaps(*times)).collect())
+        };
+        let all = self.folder.days().await.map_err(external)?;
+        let times: Vec<TimeRange> = all.iter().map(|date| TimeRange::of_day(*date)).collect();
+        let wanted = choose(&times).map_err(external)?;
+        let days = all.iter().zip(wanted).filter(|(_, wanted)| *wanted);
+        let days: Vec<NaiveDate> = days.map(|(date, _)| *date).collect();
+        let found = self.folder.choose(&days, self.reads.objects_left(), &choose).await.map_err(external)?;
+        let bytes = found.objects.iter().map(|object| object.meta.size).sum();
+        let opened = found.objects.len() as u64;
+        let scan = ScanReads {
+            stream: self.folder.stream().clone(),
+            days_listed: days.len() as u64,
+            days_pruned: (all.len() - days.len()) as u64,
+            listed: found.listed,
+            pruned: found.listed - opened,
+            opened,
+            bytes,
+        };
+        self.reads.add(scan, found.is_cut, depth).map_err(external)?;
         self.refresh_schema().await?;
-        prune(objects, pruning.as_deref(), |object| object.times)
+        Ok(found.objects)
     }
 
     /// An object is written after its stream was widened for it: what is read after the listing is new enough.
@@ -63,11 +88,12 @@ impl StreamObjects {
     }
 }
 
-/// Drops what cannot hold a row that satisfies the predicate, by the arrival times of its rows.
-fn prune<T>(items: Vec<T>, predicate: Option<&PruningPredicate>, times: impl Fn(&T) -> TimeRange) -> Result<Vec<T>> {
-    let Some(predicate) = predicate else { return Ok(items) };
-    let kept = predicate.prune(&ArrivalTimes(items.iter().map(times).collect()))?;
-    Ok(items.into_iter().zip(kept).filter_map(|(item, kept)| kept.then_some(item)).collect())
+/// Whether there can be rows that satisfy the predicate, in each of several places, by the arrival times of its rows.
+fn prune(times: &[TimeRange], predicate: Option<&PruningPredicate>) -> Result<Vec<bool>> {
+    match predicate {
+        Some(predicate) if !times.is_empty() => predicate.prune(&ArrivalTimes(times.to_vec())),
+        _ => Ok(vec![true; times.len()]),
+    }
 }
 
 /// The objects as files to scan, each with the bounds of `p_timestamp` that its name or manifest states. For `ORDER BY

@@ -35,13 +35,23 @@ const MAX_TABLES: u64 = 64;
 /// `CUBE` of n columns groups 2^n times.
 const MAX_CUBE: usize = 8;
 
-const READ_ONLY: &str = "only one SELECT, WITH or VALUES query, or DESCRIBE <stream>, can be run";
+const READ_ONLY: &str =
+    "only one SELECT, WITH or VALUES query, EXPLAIN of such a query, or DESCRIBE <stream>, can be run";
+
+/// A statement that may be run.
+#[derive(Debug, Clone)]
+pub(super) struct ReadStatement {
+    /// The query, or `DESCRIBE`.
+    pub(super) statement: Statement,
+    /// Whether the query stands after `EXPLAIN`: it is planned and not run.
+    pub(super) is_explained: bool,
+}
 
 /// Reads the one statement of `text`, at most `max_levels` deep.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when it is not SQL, not one statement, not read-only, or too deep or too wide.
-pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
+pub(super) fn read(text: &str, max_levels: usize) -> Result<ReadStatement> {
     stacker::grow(STACK_BYTES, || {
         let dialect = Budgeted::new(text.len());
         let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
@@ -53,10 +63,17 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
             .build()
             .and_then(|mut parser| parser.parse_statements())
             .map_err(failure::of)?;
-        let mut statement = statements.pop_front().ok_or_else(|| Error::invalid("the query is empty"))?;
+        let statement = statements.pop_front().ok_or_else(|| Error::invalid("the query is empty"))?;
         if !statements.is_empty() {
             return Err(Error::invalid("a query is one statement"));
         }
+        let (mut statement, is_explained) = match statement {
+            Statement::Explain(explain) if explain.options != Default::default() => {
+                return Err(Error::invalid("EXPLAIN takes no options: no ANALYZE, VERBOSE or FORMAT"));
+            }
+            Statement::Explain(explain) => (*explain.statement, true),
+            other => (other, false),
+        };
         let Statement::Statement(sql) = &mut statement else { return Err(Error::invalid(READ_ONLY)) };
         match &mut **sql {
             SqlStatement::Query(query) => match query.visit(&mut Guard::new(max_levels)) {
@@ -64,14 +81,14 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<Statement> {
                 ControlFlow::Continue(()) => {
                     using::mark(query)?;
                     spellings::rewrite(query)?;
-                    Ok(statement)
+                    Ok(ReadStatement { statement, is_explained })
                 }
             },
             SqlStatement::ExplainTable {
                 describe_alias: DescribeAlias::Describe | DescribeAlias::Desc,
                 hive_format: None,
                 ..
-            } => Ok(statement),
+            } if !is_explained => Ok(ReadStatement { statement, is_explained }),
             _ => Err(Error::invalid(READ_ONLY)),
         }
     })

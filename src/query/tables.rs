@@ -10,7 +10,6 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
 use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -20,7 +19,10 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPush
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{StreamColumns, Widened};
+use super::named_objects::NamedObjects;
+use super::object_reader::ObjectReaders;
 use super::objects::{StreamObjects, files};
+use super::reads::{ReadDepth, Reads};
 use super::request::{Scope, TimeRange};
 use crate::key::StreamName;
 use crate::store::Bucket;
@@ -42,6 +44,7 @@ pub(super) struct Tables {
     pub(super) streams: Arc<StreamCatalog>,
     pub(super) scope: Scope,
     pub(super) range: TimeRange,
+    pub(super) reads: Arc<Reads>,
 }
 
 impl Tables {
@@ -62,6 +65,7 @@ impl Tables {
                 stream,
             ),
             range: self.range,
+            reads: self.reads.clone(),
         };
         let events = Arc::new(Events { objects, schema: schema.arrow() });
         match within(self.range) {
@@ -159,14 +163,16 @@ impl TableProvider for Events {
             }
             None => None,
         };
-        let objects = self.objects.list(predicate.as_ref(), &self.schema).await?;
+        let reads_columns = predicate.is_some() || projection.is_none_or(|columns| !columns.is_empty());
+        let depth = if reads_columns { ReadDepth::Columns } else { ReadDepth::Footers };
+        let objects = self.objects.list(predicate.as_ref(), &self.schema, depth).await?;
         let folder = &self.objects.folder;
         if let Some(now) = self.objects.streams.get(folder.tenant(), folder.stream()) {
             Widened::check(&self.schema, &now.arrow())?;
         }
         // Files never change and their names are never used again, so what the footers say can be kept for long.
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let reader = CachedParquetFileReaderFactory::new(self.objects.bucket.object_store(), footers);
+        let reader = ObjectReaders { store: self.objects.bucket.object_store(), footers };
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(reader));
@@ -174,7 +180,8 @@ impl TableProvider for Events {
             source = source.with_predicate(predicate);
         }
         let groups = FileGroup::new(files(objects, &self.schema)?).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, Arc::new(source))
+        let source = NamedObjects::over(Arc::new(source), folder);
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, source)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 use relative_path::RelativePath;
 
@@ -232,6 +231,19 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list_all(&self, folder: &RelativePath) -> Result<Vec<ObjectMeta>> {
         gathered(self.data.list(Some(&object_path(folder)?))).await
+    }
+
+    /// The same, one object after the other, for folders of any size.
+    ///
+    /// # Errors
+    /// As for [`Bucket::list`]; the list ends with its first error.
+    pub fn list_each(&self, folder: &RelativePath) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
+        let found = self.data.list(Some(&object_path(folder)?));
+        let next = |mut list: BoxStream<'static, object_store::Result<ObjectMeta>>| async {
+            let next = patiently(async { list.try_next().await.map_err(unavailable) }).await?;
+            Ok(next.map(|meta| (meta, list)))
+        };
+        Ok(try_unfold(found, next).boxed())
     }
 
     /// Every object in a folder whose name comes after `after`, which need not exist; not those in its subfolders.

@@ -7,10 +7,13 @@
 //! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
 //!    [`manifest`]: what a day consists of, once some of its objects have been merged.
 //!    [`objects`]: the objects that a stream consists of right now.
+//!    [`chosen`]: those of them that a reader wants, in bounded memory.
 //!    [`new_objects`]: those that this process writes.
 //! 4. [`system`]: streams that the server writes itself.
 
 pub mod catalog;
+#[cfg_attr(not(feature = "query"), allow(dead_code))] // Queries choose, compaction takes all of a day.
+pub mod chosen;
 pub mod field;
 pub mod manifest;
 pub mod new_objects;

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use parking_lot::Mutex;
 use relative_path::RelativePath;
@@ -23,9 +22,6 @@ use crate::key::{StreamName, TenantId};
 use crate::layout::{self, ArrivalTime, ObjectName};
 use crate::store::Bucket;
 use crate::store::types::object_path;
-
-/// How many days are listed at once.
-const DAYS_AT_ONCE: usize = 8;
 
 /// A span of arrival times, open where an end is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,8 +71,6 @@ pub struct FreshObject {
     pub meta: ObjectMeta,
     /// Its id.
     pub id: Uuid,
-    /// When its events arrived.
-    pub arrived: ArrivalTime,
 }
 
 impl FreshObject {
@@ -100,13 +94,16 @@ pub struct DayListing {
 /// The manifests and objects of events that could not be read: by name, with their tenant and why.
 pub type UnreadableObjects = Arc<Mutex<BTreeMap<String, (TenantId, String)>>>;
 
+/// Why an object cannot be read that is not there.
+pub const MISSING: &str = "it is missing";
+
 /// One stream in a bucket.
 #[derive(Debug, Clone)]
 pub struct StreamFolder {
-    bucket: Bucket,
+    pub(super) bucket: Bucket,
     tenant: TenantId,
     stream: StreamName,
-    unreadable: UnreadableObjects,
+    pub(super) unreadable: UnreadableObjects,
 }
 
 impl StreamFolder {
@@ -139,38 +136,6 @@ impl StreamFolder {
         Ok(folders.iter().filter_map(|folder| layout::parse_day(folder)).collect())
     }
 
-    /// The objects of some days whose events count and may lie in `range`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when a manifest
-    /// cannot be read.
-    pub async fn objects(&self, days: &[NaiveDate], range: TimeRange) -> Result<Vec<EventObject>> {
-        let mut reads = Vec::new();
-        for date in days {
-            reads.push(self.objects_of_day(*date, range).boxed());
-        }
-        let found: Vec<Vec<EventObject>> = stream::iter(reads).buffered(DAYS_AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    async fn objects_of_day(&self, date: NaiveDate, range: TimeRange) -> Result<Vec<EventObject>> {
-        let listing = self.list(date).await?;
-        let manifest = match !listing.has_manifest && listing.merged.is_empty() {
-            true => {
-                self.unreadable.lock().remove(&Manifest::object(&self.day(date)).path().into_string());
-                Manifest::default()
-            }
-            false => self.manifest_of(date, &listing).await?.0,
-        };
-        let fresh = listing.fresh.into_iter().filter(|object| !manifest.taken.contains(object.id, object.file_name()));
-        let fresh = fresh.map(|object| EventObject { meta: object.meta, times: object.arrived.into(), rows: None });
-        let mut objects =
-            manifest.objects.iter().map(|object| self.merged(date, object)).collect::<Result<Vec<_>>>()?;
-        objects.extend(fresh);
-        objects.retain(|object| range.overlaps(object.times));
-        Ok(objects)
-    }
-
     /// What stands in the folder of a day.
     ///
     /// # Errors
@@ -179,7 +144,7 @@ impl StreamFolder {
         let mut listing = DayListing::default();
         for meta in self.bucket.list_all(&layout::day(&self.tenant, &self.stream, date)).await? {
             match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
-                Some(ObjectName::Events { arrived, id, .. }) => listing.fresh.push(FreshObject { meta, id, arrived }),
+                Some(ObjectName::Events { id, .. }) => listing.fresh.push(FreshObject { meta, id }),
                 Some(ObjectName::Merged { id, .. }) => listing.merged.push((id, meta)),
                 Some(ObjectName::Manifest { .. }) => listing.has_manifest = true,
                 _ => {}
@@ -193,7 +158,7 @@ impl StreamFolder {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read.
-    async fn read_manifest(&self, date: NaiveDate) -> Result<(Option<Manifest>, Place)> {
+    pub(super) async fn read_manifest(&self, date: NaiveDate) -> Result<(Option<Manifest>, Place)> {
         let id = self.day(date);
         let Read { found, place, .. } = self.manifests().read(&id).await?;
         if let Found::Unusable(reason) = found {
@@ -215,6 +180,14 @@ impl StreamFolder {
         self.unreadable.lock().insert(object, (self.tenant.clone(), reason));
     }
 
+    /// Forgets that an object was missing.
+    pub fn forget_missing(&self, object: &str) {
+        let mut unreadable = self.unreadable.lock();
+        if unreadable.get(object).is_some_and(|(_, reason)| reason == MISSING) {
+            unreadable.remove(object);
+        }
+    }
+
     /// Forgets what was noted of a day.
     pub fn forget_unreadable(&self, date: NaiveDate) {
         let folder = layout::day(&self.tenant, &self.stream, date).into_string() + "/";
@@ -227,9 +200,14 @@ impl StreamFolder {
     /// # Errors
     /// As for [`StreamFolder::manifest`], and [`ErrorKind::Corrupt`] when it is lost.
     pub async fn manifest_of(&self, date: NaiveDate, listing: &DayListing) -> Result<(Manifest, Place)> {
+        self.manifest_if(date, !listing.merged.is_empty()).await
+    }
+
+    /// The same, where it is known whether there are merged objects.
+    pub(super) async fn manifest_if(&self, date: NaiveDate, has_merged: bool) -> Result<(Manifest, Place)> {
         let read = self.read_manifest(date).await?;
         match read.0 {
-            None if !listing.merged.is_empty() => {
+            None if has_merged => {
                 let reason = Unreadable::Object("it is missing, and merged objects are there".to_owned());
                 Err(self.unreadable_manifest(date, reason))
             }

@@ -11,7 +11,9 @@ mod isolation;
 mod json;
 mod nulls;
 mod objects;
+mod reads;
 mod stopping;
+mod unreadable;
 
 use std::sync::Arc;
 
