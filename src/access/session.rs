@@ -163,7 +163,7 @@ pub struct TooManyQueries {
 pub struct Sessions {
     cache: Arc<KeyCache>,
     clock: Arc<dyn Clock>,
-    ttl: Duration,
+    pub(crate) ttl: Duration,
     max_per_tenant: usize,
     open: Mutex<HashMap<SessionId, Arc<Session>>>,
 }

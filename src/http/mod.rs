@@ -46,7 +46,8 @@ use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Permission, Route, RouteAuth};
 use routes::{
-    apply, bulk, firehose, health, ingest, keys, platform, rotation, sessions, streams, tenants, verify, whoami,
+    apply, bulk, firehose, health, ingest, keys, platform, rotation, sessions, stream_list, stream_objects, streams,
+    tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -76,8 +77,10 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}",                    Admin(ReadTenants),     tenants::show),
         route("PATCH",  "/api/v1/tenants/{tenant}",                    Admin(ManageTenants),   tenants::update),
         route("DELETE", "/api/v1/tenants/{tenant}",                    Admin(ManageTenants),   tenants::delete),
+        route("GET",    "/api/v1/tenants/{tenant}/logstream",          Admin(ReadTenants),     stream_list::list),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ReadTenants),     streams::show),
         route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::update),
+        route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects", Admin(ReadTenants), stream_objects::list),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys",            Admin(ManageKeys),      keys::issue),
         route("GET",    "/api/v1/tenants/{tenant}/apikeys",            Admin(ReadTenants),     keys::list),
         // Before `{id}`, which would match these paths too.

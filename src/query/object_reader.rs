@@ -1,6 +1,6 @@
 //! How scans read objects: as DataFusion's own reader does, but for two things. An error of the store stays one, also
-//! when a footer is read, where DataFusion 55 makes a text of it (no report upstream is known). An object that is
-//! shorter than its manifest says is told from a store that does not answer.
+//! when a footer is read, where DataFusion 55 makes a text of it (no report upstream is known). And an object that is
+//! shorter than its manifest says is damaged, and no store that does not answer.
 
 use std::ops::Range;
 use std::sync::Arc;

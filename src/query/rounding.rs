@@ -1,8 +1,8 @@
 //! `round` and `trunc` to more places than a float has, before or after the point.
 //!
 //! DataFusion 55 multiplies by 10^places, which is infinite from 309 places on and then gives no number, written as
-//! null. Here the value itself is the answer, and 0 when all of its digits are rounded off. No report upstream is known,
-//! and no release that ends it.
+//! null. Here the value itself is the answer, and 0 when all of its digits are rounded off. No report upstream is
+//! known, and no release that ends it.
 
 use std::sync::Arc;
 
@@ -80,16 +80,12 @@ fn mended<T: ArrowPrimitiveType>(
     }
     let values = cast(&value.to_array(rows)?, &T::DATA_TYPE)?;
     let places = cast(&places.to_array(rows)?, &DataType::Int64)?;
-    let values = values.as_primitive::<T>().iter().zip(places.as_primitive::<Int64Type>());
-    let mend = |(answer, (value, places)): (Option<T::Native>, (Option<T::Native>, Option<i64>))| match (
-        answer, value, places,
-    ) {
-        (Some(answer), Some(value), Some(places)) if !is_finite(answer) && is_finite(value) => {
-            Some(if places >= 0 { value } else { zero })
-        }
-        _ => answer,
+    let (values, places) = (values.as_primitive::<T>(), places.as_primitive::<Int64Type>());
+    let mend = |(row, answer): (usize, Option<T::Native>)| {
+        let is_wrong = answer.is_some_and(|answer| !is_finite(answer)) && is_finite(values.value(row));
+        if is_wrong { Some(if places.value(row) >= 0 { values.value(row) } else { zero }) } else { answer }
     };
-    let mended: PrimitiveArray<T> = answers.as_primitive::<T>().iter().zip(values).map(mend).collect();
+    let mended: PrimitiveArray<T> = answers.as_primitive::<T>().iter().enumerate().map(mend).collect();
     let mended: ArrayRef = Arc::new(mended);
     Ok(match answer {
         ColumnarValue::Array(_) => ColumnarValue::Array(mended),

@@ -306,6 +306,32 @@ impl Bucket {
         within(LARGE_PATIENCE, write).await
     }
 
+    /// Reads the last bytes of an object whose size is known; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn read_end(&self, object: &ObjectMeta, bytes: u64) -> Result<Option<Bytes>> {
+        let range = object.size.saturating_sub(bytes)..object.size;
+        let read = async {
+            match self.data.get_range(&object.location, range).await {
+                Ok(end) => Ok(Some(end)),
+                Err(StoreError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(unavailable(error)),
+            }
+        };
+        within(LARGE_PATIENCE, read).await
+    }
+
+    /// Where other programs find an object: a path, or `s3://bucket/prefix/…`. `None` for a store that has no address.
+    pub fn address(&self, object: &ObjectMeta) -> Option<String> {
+        let location = object.location.as_ref();
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return Some(s3.address(location));
+        }
+        Some(self.directory.as_ref()?.join(location).to_str()?.to_owned())
+    }
+
     /// Reads an object of at most `max_bytes`; `None` when there is none.
     ///
     /// # Errors

@@ -141,6 +141,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_programs_find_an_object_by_its_address() {
+        let object = object_store::ObjectMeta {
+            location: "streams/web/date=2026-11-27/a.parquet".into(),
+            last_modified: Default::default(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let path = object.location.as_ref();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let directory = StoreUrl::Directory(root.clone()).open().unwrap();
+        assert_eq!(directory.address(&object).unwrap(), root.join(path).to_str().unwrap());
+        assert_eq!(Bucket::in_memory().address(&object), None);
+        #[cfg(feature = "s3")]
+        for (url, expected) in [("s3://b/p/q", "s3://b/p/q/"), ("s3://b", "s3://b/")] {
+            let variables = [("AWS_REGION".to_owned(), "us-east-1".to_owned())];
+            let bucket = url.parse::<StoreUrl>().unwrap().open_with(variables).unwrap();
+            assert_eq!(bucket.address(&object).unwrap(), format!("{expected}{path}"));
+        }
+    }
+
+    #[test]
     fn a_store_is_a_path_a_file_url_or_a_bucket() {
         let directory = |path: &str| StoreUrl::Directory(path.into());
         for (text, expected) in [

@@ -56,6 +56,12 @@ impl Settings {
         Self { bucket: bucket.to_owned(), prefix: prefix.to_owned(), values }
     }
 
+    /// The URL of an object.
+    pub(super) fn address(&self, location: &str) -> String {
+        let folder = if self.prefix.is_empty() { String::new() } else { format!("{}/", self.prefix) };
+        format!("s3://{}/{folder}{location}", self.bucket)
+    }
+
     /// A client for documents and one for data, each with connections of its own: these are served on `runtime`, or on
     /// that of the caller.
     pub(super) fn clients(&self, runtime: Option<&Handle>) -> Result<(Store, Store)> {

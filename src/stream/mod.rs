@@ -9,6 +9,7 @@
 //!    [`objects`]: the objects that a stream consists of right now.
 //!    [`chosen`]: those of them that a reader wants, in bounded memory.
 //!    [`new_objects`]: those that this process writes.
+//!    [`statistics`]: how much a stream holds.
 //! 4. [`system`]: streams that the server writes itself.
 
 pub mod catalog;
@@ -22,6 +23,7 @@ pub mod object_id;
 pub mod objects;
 pub mod schema;
 pub mod settings;
+pub mod statistics;
 pub mod system;
 pub mod taken;
 

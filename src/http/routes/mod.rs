@@ -1,6 +1,6 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
-//! plane: [`tenants`], [`streams`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`],
-//! [`platform`]. Neither: [`health`].
+//! plane: [`tenants`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`],
+//! [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
 
 pub mod apply;
 pub mod bulk;
@@ -14,6 +14,8 @@ pub mod query;
 pub mod receipt;
 pub mod rotation;
 pub mod sessions;
+pub mod stream_list;
+pub mod stream_objects;
 pub mod streams;
 pub mod tenants;
 pub mod verify;

@@ -8,7 +8,7 @@ impl House {
     /// Objects of two days: one for each of so many minutes from ten o'clock.
     async fn two_days(settings: QuerySettings, minutes: u32) -> Self {
         let house = Self::with(QuerySettings { threads: 2, ..settings });
-        for day in ["2026-11-20", "2026-11-21"] {
+        for day in ["2026-11-20", "2026-11-25"] {
             for minute in 0..minutes {
                 let time = format!("{day}T10:{minute:02}:30Z");
                 house.store("default", "e", &time, vec![("n", ints(&[minute.into()]))]).await;
@@ -34,7 +34,7 @@ impl House {
 async fn explain_says_which_objects_of_a_stream_a_query_opens() {
     let house = House::two_days(QuerySettings::default(), 5).await;
     house.cars().await;
-    let minute = |time: &str| format!("p_timestamp >= '2026-11-21T{time}:00Z'");
+    let minute = |time: &str| format!("p_timestamp >= '2026-11-25T{time}:00Z'");
     for (sql, expected) in [
         ("SELECT * FROM e".to_owned(), vec![json!(["e", 2, 0, 10, 0, 10])]),
         (format!("SELECT count(*) AS n FROM e WHERE {}", minute("10:03")), vec![json!(["e", 1, 1, 5, 3, 2])]),
@@ -48,7 +48,7 @@ async fn explain_says_which_objects_of_a_stream_a_query_opens() {
     ] {
         assert_eq!(house.scans(&sql).await, expected, "{sql}");
     }
-    let (sql, start) = ("EXPLAIN SELECT * FROM e", Some(at("2026-11-21T10:04:00Z")));
+    let (sql, start) = ("EXPLAIN SELECT * FROM e", Some(at("2026-11-25T10:04:00Z")));
     let ranged = QueryRequest::new(sql, start, None).unwrap();
     let answer = house.ask(everything("default"), ranged, Format::Csv).await.unwrap();
     assert!(answer.contains("\nobjects,e,1,1,5,4,1,"), "{answer}");
@@ -81,10 +81,10 @@ async fn a_query_of_too_many_objects_is_refused_before_one_is_opened() {
     }
     refused("EXPLAIN SELECT n FROM e").await;
     refused("SELECT count(*) AS n FROM e").await;
-    let few = "SELECT count(*) AS n FROM e WHERE p_timestamp > '2026-11-21T10:00:00Z'";
+    let few = "SELECT count(*) AS n FROM e WHERE p_timestamp > '2026-11-25T10:00:00Z'";
     assert_eq!(house.json(few).await, r#"[{"n":8}]"#);
     // What two scans open counts together.
-    let half = "SELECT n FROM e WHERE p_timestamp > '2026-11-21T10:00:00Z'";
+    let half = "SELECT n FROM e WHERE p_timestamp > '2026-11-25T10:00:00Z'";
     refused(&format!("SELECT count(*) AS n FROM ({half}) AS a JOIN ({half}) AS b ON a.n = b.n")).await;
     let settings = QuerySettings { max_objects: 0, max_bytes: 0, ..QuerySettings::default() };
     let no_limit = House::on(house.bucket.clone(), settings);

@@ -4,3 +4,4 @@ mod bulk;
 mod commands;
 mod import;
 mod stream;
+mod stream_objects;

@@ -82,7 +82,16 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     // DataFusion reads events through the same store, and wraps it.
     (
         "object_store",
-        &["store/", "stream/objects.rs", "compaction/", "query/engine.rs", "query/tables.rs", "query/failure.rs"],
+        &[
+            "store/",
+            "stream/objects.rs",
+            "compaction/",
+            "query/engine.rs",
+            "query/tables.rs",
+            "query/failure.rs",
+            "query/named_objects.rs",
+            "query/object_reader.rs",
+        ],
     ),
     ("once_cell", &["cache/global.rs"]),
     ("scrypt", &["cli/key/hash.rs"]),

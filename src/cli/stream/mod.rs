@@ -1,4 +1,9 @@
 //! `keyloft stream`: show the fields and settings of a stream, and change its settings.
+//!
+//! [`list`]: all streams, and how much each holds.  [`objects`]: the objects of one, for other engines.
+
+mod list;
+mod objects;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,13 +15,27 @@ use crate::key::StreamName;
 use crate::stream::OnInvalid;
 
 pub(super) const EXAMPLES: &str = "Examples:
+  keyloft stream list
+  keyloft stream objects web --from 1d --output duckdb
   keyloft stream show web
   keyloft stream update web --on-invalid quarantine
   keyloft --tenant acme stream update web --on-invalid reject --wait 5s";
 
+const OBJECTS_EXAMPLES: &str = "Examples:
+  keyloft stream objects web --output duckdb
+  keyloft stream objects web --from 2026-11-01 --to 2026-12-01 --output spark
+
+An object that is printed stays in the store for at least as long as a query may last.";
+
 /// The commands on streams.
 #[derive(Debug, Subcommand)]
 pub enum StreamCommand {
+    /// List the streams, and how much each holds
+    #[command(after_help = "Example:\n  keyloft --tenant acme stream list")]
+    List,
+    /// Print the objects that a stream consists of, or a statement with which DuckDB or Spark reads them
+    #[command(after_help = OBJECTS_EXAMPLES)]
+    Objects(objects::ObjectsArgs),
     /// Show the fields and settings of a stream
     #[command(after_help = "Example:\n  keyloft stream show web")]
     Show {
@@ -56,10 +75,16 @@ const FIELDS: &[Column] = &[("FIELD", "name"), ("TYPE", "type")];
 
 /// Runs one of them.
 pub(super) fn run(args: &ClientArgs, command: StreamCommand) -> Outcome {
+    let command = match command {
+        StreamCommand::List => return list::run(args),
+        StreamCommand::Objects(wanted) => return objects::run(args, &wanted),
+        other => other,
+    };
     let client = args.connect()?;
     let tenant = args.tenant();
     let path = |name: &StreamName| ["tenants", tenant.as_str(), "logstream", name.as_str()].map(str::to_owned);
     match command {
+        StreamCommand::List | StreamCommand::Objects(_) => Ok(()),
         StreamCommand::Show { name } => {
             let path = path(&name);
             show(args, &client.get(&path.each_ref().map(String::as_str), &[])?)
