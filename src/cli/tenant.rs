@@ -9,7 +9,7 @@ use super::output::{self, Column};
 use super::when::seconds;
 use super::{ClientArgs, Outcome, key};
 use crate::cli::key::settings::LimitChanges;
-use crate::key::{KeyType, Label, TenantId};
+use crate::key::{KeyType, Label, RetentionDays, TenantId};
 
 pub(super) const EXAMPLES: &str = "Examples:
   keyloft tenant create acme --name 'Acme Inc.'
@@ -20,6 +20,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 const UPDATE_EXAMPLES: &str = "Examples:
   keyloft tenant update acme --default-key-lifetime 90d --max-key-lifetime 365d
   keyloft tenant update acme --requests-per-minute 6000:500
+  keyloft tenant update acme --retention 30d
   keyloft tenant update acme --no-max-key-lifetime --no-limits";
 
 /// The commands on tenants.
@@ -122,6 +123,12 @@ pub struct UpdateArgs {
     /// Remove the maximum
     #[arg(long, group = "change", conflicts_with = "max_key_lifetime")]
     no_max_key_lifetime: bool,
+    /// How many days events are kept in streams that do not say; 0d is for ever
+    #[arg(long, group = "change", value_name = "DAYS")]
+    retention: Option<RetentionDays>,
+    /// Keep events for as long as the server says
+    #[arg(long, group = "change", conflicts_with = "retention")]
+    no_retention: bool,
     #[command(flatten)]
     limits: LimitChanges,
 }
@@ -137,7 +144,11 @@ impl UpdateArgs {
         let cleared = [
             (self.no_default_key_lifetime, "defaultKeyLifetimeSeconds"),
             (self.no_max_key_lifetime, "maxKeyLifetimeSeconds"),
+            (self.no_retention, "retentionDays"),
         ];
+        if let Some(days) = self.retention {
+            body["retentionDays"] = json!(days);
+        }
         for (_, field) in cleared.into_iter().filter(|(cleared, _)| *cleared) {
             body[field] = Value::Null;
         }
@@ -158,6 +169,7 @@ const CARD: &[Column] = &[
     ("Limits", "limits"),
     ("Key lifetime (s)", "defaultKeyLifetimeSeconds"),
     ("At most (s)", "maxKeyLifetimeSeconds"),
+    ("Retention (days)", "retentionDays"),
     ("Created", "createdAt"),
     ("Modified", "modifiedAt"),
     ("Modified by", "modifiedBy"),

@@ -14,10 +14,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::aside::aside;
+use super::empty::empty;
 use super::merge::{Merger, Source};
 use super::plan::{self, FULL_BYTES, Step};
 use crate::documents::collection::Place;
 use crate::error::{Error, ErrorKind, Result};
+use crate::keystore::Keystore;
+use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};
 use crate::stream::objects::{DayListing, FreshObject, StreamFolder};
 use crate::stream::{Field, Manifest, MergedObject, StreamCatalog, StreamSchema};
@@ -36,6 +39,8 @@ const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
 pub(super) struct Day {
     pub(super) folder: StreamFolder,
     pub(super) date: NaiveDate,
+    /// How often the stream had been deleted when the visit began.
+    deletions: u64,
     /// A manifest that was read a while ago: queries that began before may read what it does not count.
     seen: Option<(Instant, Manifest)>,
     /// Objects that cannot be merged: they stay as they are.
@@ -60,13 +65,16 @@ pub(super) enum Rest {
 pub(super) struct Tools<'a> {
     pub(super) bucket: &'a Bucket,
     pub(super) catalog: &'a StreamCatalog,
+    pub(super) keystore: &'a Keystore,
+    /// Whether objects are merged, and not only removed.
+    pub(super) merges: bool,
     /// For so long, what was replaced stays in the store: longer than a query may last.
     pub(super) keep: Duration,
 }
 
 impl Day {
     pub(super) fn new(folder: StreamFolder, date: NaiveDate) -> Self {
-        Self { folder, date, seen: None, bad: HashSet::new(), bad_since: Instant::now() }
+        Self { folder, date, deletions: 0, seen: None, bad: HashSet::new(), bad_since: Instant::now() }
     }
 
     /// Does what is to be done now.
@@ -76,10 +84,22 @@ impl Day {
     /// object cannot be read. Nothing is lost: a later visit goes on.
     pub(super) async fn visit(&mut self, tools: Tools<'_>, now: DateTime<Utc>) -> Result<Rest> {
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
-        if tools.catalog.get(tenant, stream).is_none() {
-            tools.catalog.reload(tenant, stream).await?;
-            if tools.catalog.get(tenant, stream).is_none() {
-                return Ok(Rest::Nothing); // Somebody has removed the stream by hand: compaction does not bring it back.
+        // Anew, because another node may have deleted it: no step brings fields of the old stream into the new one.
+        tools.catalog.reload(tenant, stream).await?;
+        let Some(schema) = tools.catalog.known(tenant, stream) else {
+            return Ok(Rest::Nothing); // Somebody has removed the stream by hand: compaction does not bring it back.
+        };
+        if schema.is_being_deleted() {
+            return Ok(Rest::Soon); // What is merged now would be deleted next.
+        }
+        self.deletions = schema.deletions();
+        let is_out_of_retention =
+            || tools.catalog.first_day(tenant, stream).is_some_and(|first_day| self.date < first_day);
+        if is_out_of_retention() {
+            // The record of the tenant in memory may come from a snapshot of a version that knows no retention.
+            tools.keystore.replica().refresh_tenant(tenant).await?;
+            if is_out_of_retention() {
+                empty(&self.folder, self.date, None, now).await?;
             }
         }
         if self.bad_since.elapsed() >= BAD_AGAIN {
@@ -93,7 +113,7 @@ impl Day {
             let id = self.folder.day(self.date);
             let is_bad = |id: Uuid| self.bad.contains(&id);
             let base = Base { manifest: &manifest, place: &place, listing: &listing };
-            let step = plan::next(&id, &listing, &manifest, is_bad, now);
+            let step = plan::next(&id, &listing, &manifest, is_bad, now).filter(|_| tools.merges);
             if step.is_some() && !listing.has_manifest {
                 // Before the first merged object: a manifest that is lost must not look like none.
                 let _ = self.folder.manifests().create(&id, &manifest).await?;
@@ -104,7 +124,7 @@ impl Day {
                 Some(Step::Merge(objects)) => self.merge(tools, &base, &objects).await?,
                 None => {
                     self.remove(tools, &base, now).await?;
-                    return Ok(self.rest(&base));
+                    return Ok(self.rest(tools, &base, now));
                 }
             };
             if !done {
@@ -114,10 +134,16 @@ impl Day {
     }
 
     /// What is left once there is no further step now.
-    fn rest(&self, base: &Base<'_>) -> Rest {
+    fn rest(&self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Rest {
         let Base { manifest, listing, .. } = base;
         if listing.merged.len() != manifest.objects.len() || listing.untaken(manifest).count() != listing.fresh.len() {
             return Rest::Soon; // Something is to be removed.
+        }
+        if listing.has_manifest && listing.is_empty() && manifest.is_empty() {
+            return if plan::has_all_random(self.date, now) { Rest::Soon } else { Rest::AtItsEnd };
+        }
+        if !tools.merges {
+            return Rest::Nothing;
         }
         let is_good = |id: &Uuid| !self.bad.contains(id);
         let fresh = listing.fresh.iter().filter(|object| is_good(&object.id));
@@ -200,7 +226,7 @@ impl Day {
     ) -> Result<Arc<StreamSchema>> {
         let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
-        let (schema, conflicts) = tools.catalog.widen_by_all(tenant, stream, &fields).await?;
+        let (schema, conflicts) = tools.catalog.widen_stored(tenant, stream, &fields, Some(self.deletions)).await?;
         let mut conflicts = conflicts.into_iter();
         let mut fits = Vec::new();
         for object in taken.iter() {
@@ -233,7 +259,7 @@ impl Day {
         }
         let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
-        let (schema, conflicts) = tools.catalog.widen_by_all(tenant, stream, &fields).await?;
+        let (schema, conflicts) = tools.catalog.widen_stored(tenant, stream, &fields, Some(self.deletions)).await?;
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(Error::new(ErrorKind::Corrupt, "a merged object does not fit its stream").caused_by(conflict));
         }
@@ -302,7 +328,7 @@ impl Day {
         }
         // Both then and now: somebody may have removed or changed the manifest by hand.
         let is_taken = |object: &&FreshObject| {
-            [&*seen, *manifest].iter().all(|manifest| manifest.taken.contains(object.id, object.file_name()))
+            [&*seen, *manifest].iter().all(|manifest| manifest.is_taken(object.id, object.file_name()))
         };
         let is_retired = |id: &Uuid| seen.retired.contains(id) && manifest.retired.contains(id);
         let fresh = listing.fresh.iter().filter(is_taken);
@@ -324,6 +350,12 @@ impl Day {
         });
         let removals: Vec<_> = removals.collect();
         stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        // An empty day leaves its manifest, which keeps late copies of what was deleted from counting, for as long as
+        // one may come. Nobody writes to it then: no event arrives on a day that is long over.
+        if listing.has_manifest && listing.is_empty() && manifest.is_empty() && plan::has_all_random(self.date, now) {
+            let (tenant, stream, date) = self.folder.day(self.date);
+            tools.bucket.remove(&ObjectName::Manifest { tenant, stream, date }).await?;
+        }
         self.seen = Some((Instant::now(), (*manifest).clone()));
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! 2. [`merge`]: from objects to larger ones.  [`object_reader`]: reading parts of them.
 //! 3. [`day`]: the steps on one day, and the removal of what nobody reads any more.
 //!    [`aside`](mod@aside): on a thread that stands back.
-//! 4. [`Compactor`]: which days this node visits, and when.
+//! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
+//! 5. [`Compactor`]: which days this node visits, and when.
 //!
 //! Every node compacts what it has written, and nobody leads: of nodes that do the same, one swaps the manifest, and
 //! the others drop their work. Nodes take turns by a hash, so that this is rare.
@@ -13,6 +14,8 @@
 
 mod aside;
 mod day;
+mod deletion;
+mod empty;
 mod merge;
 mod object_reader;
 mod plan;
@@ -31,7 +34,7 @@ use tokio::time::Instant;
 use self::day::{Day, Rest, Tools};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::key::{NodeId, StreamName, TenantId};
+use crate::key::{NodeId, RetentionDays, StreamName, TenantId};
 use crate::keystore::Keystore;
 use crate::store::Bucket;
 use crate::stream::objects::StreamFolder;
@@ -41,21 +44,25 @@ use crate::sync::node::NodeView;
 
 /// How often it is looked which days are due.
 const TICK: Duration = Duration::from_secs(5);
+/// How long after a deletion a day is visited by a node that does not merge.
+const IDLE: Duration = Duration::from_secs(60);
 /// How often all streams are looked through for days that no node has compacted.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How many nodes wait for each other at most before they compact a day.
 const MAX_RANK: u32 = 5;
 
-/// When a node compacts.
+/// When a node compacts, and how long events are kept.
 #[derive(Debug, Clone)]
 pub struct CompactionSettings {
     /// How long after a write a day is visited; `None` never does.
     pub interval: Option<Duration>,
+    /// How long events are kept where neither their stream nor its tenant says; `None` for ever.
+    pub retention: Option<RetentionDays>,
 }
 
 impl Default for CompactionSettings {
     fn default() -> Self {
-        Self { interval: Some(Duration::from_secs(60)) }
+        Self { interval: Some(Duration::from_secs(60)), retention: None }
     }
 }
 
@@ -98,7 +105,7 @@ impl Compactor {
 
     /// Compacts until dropped.
     pub async fn follow(&self) {
-        let Some(interval) = self.interval else { return };
+        let interval = self.interval.unwrap_or(IDLE);
         let mut sweep_at = Instant::now() + sync::up_to(SWEEP / 6);
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
@@ -108,6 +115,7 @@ impl Compactor {
                     tracing::warn!("not all streams could be looked through for objects to merge: {error:?}");
                 }
             }
+            self.continue_deletions().await;
             self.visit_due_days(interval).await;
         }
     }
@@ -116,7 +124,7 @@ impl Compactor {
     async fn visit_due_days(&self, interval: Duration) {
         let mut days = self.days.lock().await;
         for id in self.catalog.new_objects().take_days() {
-            let due_at = Instant::now() + interval * (1 + 2 * self.rank(&id));
+            let due_at = Instant::now() + interval * (1 + 2 * self.rank(&id.0, &id.1));
             let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(&id), due_at });
             visits.due_at = visits.due_at.min(due_at);
             self.note_written(&id);
@@ -186,7 +194,8 @@ impl Compactor {
             let folder = self.folder(&tenant, &stream);
             for date in folder.days().await? {
                 let id = folder.day(date);
-                if self.rank(&id) == 0 && !self.is_at_rest(&id) {
+                let is_kept = self.catalog.first_day(&tenant, &stream).is_none_or(|first_day| date >= first_day);
+                if self.rank(&tenant, &stream) == 0 && !(is_kept && self.is_at_rest(&id)) {
                     let due_at = Instant::now();
                     let day = || Visits { day: self.day(&id), due_at };
                     self.days.lock().await.entry(id.clone()).or_insert_with(day);
@@ -218,11 +227,17 @@ impl Compactor {
     }
 
     fn tools(&self) -> Tools<'_> {
-        Tools { bucket: &self.bucket, catalog: &self.catalog, keep: self.keep }
+        Tools {
+            bucket: &self.bucket,
+            catalog: &self.catalog,
+            keystore: &self.keystore,
+            merges: self.interval.is_some(),
+            keep: self.keep,
+        }
     }
 
     /// How many live nodes come before this one for a stream (rendezvous hashing).
-    fn rank(&self, (tenant, stream, _): &DayId) -> u32 {
+    fn rank(&self, tenant: &TenantId, stream: &StreamName) -> u32 {
         // The same on every node: no random keys.
         let weight = |node: &NodeId| {
             let mut hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher();

@@ -30,6 +30,11 @@ pub(super) enum Step<'a> {
     Merge(Vec<MergedObject>),
 }
 
+/// Whether every object with a random id that may ever come to a day is there.
+pub(super) fn has_all_random(date: NaiveDate, now: DateTime<Utc>) -> bool {
+    is_over(date, RANDOM_GRACE, now)
+}
+
 /// The next step, if there is one now. `is_bad` says which objects cannot be merged.
 pub(super) fn next<'a>(
     (_, _, date): &DayId,
@@ -45,7 +50,7 @@ pub(super) fn next<'a>(
         listing.untaken(manifest).filter(|object| is_random(object) && is_bad(object.id)).map(FreshObject::file_name);
     let first_kept = kept.min();
     let may_be_taken = |object: &FreshObject| match is_random(object) {
-        true => is_over(*date, RANDOM_GRACE, now) && first_kept.is_none_or(|kept| object.file_name() < kept),
+        true => has_all_random(*date, now) && first_kept.is_none_or(|kept| object.file_name() < kept),
         false => !is_bad(object.id),
     };
     let fresh: Vec<_> = listing.untaken(manifest).filter(|object| may_be_taken(object)).collect();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::instant::rfc3339;
 use super::{Document, RequestContext, Unreadable};
-use crate::key::{Attribution, KeyType, Label, Lifetimes, Limits, Tenant, TenantId};
+use crate::key::{Attribution, KeyType, Label, Lifetimes, Limits, RetentionDays, Tenant, TenantId};
 use crate::layout::ObjectName;
 
 const VERSION: u32 = 1;
@@ -36,6 +36,9 @@ pub struct TenantDocument {
     /// How long a key may last at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_key_lifetime_seconds: Option<NonZeroU32>,
+    /// How long events are kept in streams that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<RetentionDays>,
     /// When it was created.
     #[serde(default, serialize_with = "rfc3339")]
     pub created_at: Option<DateTime<Utc>>,
@@ -64,6 +67,7 @@ impl TenantDocument {
             limits: Limits::default(),
             default_key_lifetime_seconds: None,
             max_key_lifetime_seconds: None,
+            retention_days: None,
             created_at,
             deleted_at: None,
             modified_at: None,
@@ -86,6 +90,7 @@ impl TenantDocument {
             suspended: self.suspended.clone(),
             limits: self.limits,
             lifetimes: self.lifetimes(),
+            retention_days: self.retention_days,
             created_at: self.created_at,
             modified_at: self.modified_at,
             modified_by: self.attribution.modified_by.clone(),

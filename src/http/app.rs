@@ -78,6 +78,8 @@ pub struct App {
 
 /// What a session may last on another node whose clock runs slower, and the end of what it reads.
 const MARGIN: Duration = Duration::from_secs(60);
+/// After so long without the store, this node may be taken for dead soon, and what it knows of streams may be old.
+const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
 
@@ -103,6 +105,10 @@ impl App {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone());
         share_streams(&keystore, &catalog);
+        let (tenants, by_default) = (cache.clone(), config.compaction.retention);
+        catalog.retain(clock.clone(), move |id| {
+            tenants.tenant(id).and_then(|tenant| tenant.retention_days).or(by_default)
+        });
         let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), config.ingest.clone());
         let system_streams = Arc::new(ingest.system_writer());
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
@@ -262,9 +268,12 @@ fn share_streams(keystore: &Keystore, catalog: &Arc<StreamCatalog>) {
     catalog.on_widened(move |tenant, stream| {
         announcer.announce_stream(tenant.clone(), stream.clone());
     });
+    let replica = keystore.clone();
+    catalog.trust_while(move || replica.replica().age().is_some_and(|age| age < CONTACT));
     let catalog = Arc::downgrade(catalog);
     keystore.replica().on_stream(move |tenant, stream| {
         if let Some(catalog) = catalog.upgrade() {
+            catalog.announced(tenant, stream);
             let (tenant, stream) = (tenant.clone(), stream.clone());
             tokio::spawn(async move {
                 if let Err(error) = catalog.reload(&tenant, &stream).await {

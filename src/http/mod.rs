@@ -80,6 +80,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}/logstream",          Admin(ReadTenants),     stream_list::list),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ReadTenants),     streams::show),
         route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::update),
+        route("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::delete),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects", Admin(ReadTenants), stream_objects::list),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys",            Admin(ManageKeys),      keys::issue),
         route("GET",    "/api/v1/tenants/{tenant}/apikeys",            Admin(ReadTenants),     keys::list),

@@ -182,6 +182,16 @@ impl Drop for StreamTask {
     }
 }
 
+/// What a stream was widened for.
+pub(super) struct Widened<'a> {
+    /// The fields of an object.
+    pub(super) fields: &'a [&'a [Field]],
+    /// How often the stream had been deleted.
+    pub(super) deletions: u64,
+    /// When that was looked up.
+    pub(super) since: Instant,
+}
+
 /// Makes rows durable.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
@@ -196,6 +206,7 @@ impl Writer {
     /// not fit the stream is refused alone.
     async fn commit(&self, (tenant, stream): Destination, batch: Vec<QueuedRequest>) {
         let fields: Vec<&[Field]> = batch.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
+        let since = Instant::now();
         let (schema, conflicts) = match self.catalog.widen_by_all(&tenant, &stream, &fields).await {
             Ok(widened) => widened,
             Err(error) => return refuse(batch, &error),
@@ -210,7 +221,9 @@ impl Writer {
         let Some(first) = fitting.first() else { return };
         let name = self.catalog.new_objects().name(tenant, stream, first.request.arrived_at);
         let requests = requests(&fitting);
-        match self.write(&name, move || parquet(&schema, &requests)).await {
+        let fields: Vec<&[Field]> = fitting.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
+        let widened = Widened { fields: &fields, deletions: schema.deletions(), since };
+        match self.write(&name, widened, move || parquet(&schema, &requests)).await {
             Ok(()) => fitting.into_iter().for_each(|queued| {
                 let rows = queued.request.batch.rows;
                 queued.answer(Ok(rows));
@@ -219,16 +232,44 @@ impl Writer {
         }
     }
 
-    /// Writes the result of `encode`, which runs on a thread of its own.
+    /// Writes the result of `encode`, which runs on a thread of its own, into a stream that was widened for it.
+    ///
+    /// The stream may be deleted, and its name used with other types, while the object is on its way. So nothing is
+    /// acknowledged before it is sure that the stream holds it.
     pub(super) async fn write(
         &self,
         name: &ObjectName,
+        widened: Widened<'_>,
         encode: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
     ) -> Result<()> {
         let body = on_cpu(&self.cpu, &Handle::current(), encode).await?;
+        let ObjectName::Events { tenant, stream, .. } = name else {
+            return Err(Error::new(ErrorKind::Internal, "events have the name of no object of events"));
+        };
+        let is_still = || self.catalog.is_still(tenant, stream, widened.deletions, widened.since);
+        if !is_still() {
+            self.widen_again(tenant, stream, &widened).await?;
+        }
         self.bucket.write_large(name, body.into()).await?;
         self.catalog.new_objects().written(name);
+        if !is_still()
+            && let Err(error) = self.widen_again(tenant, stream, &widened).await
+        {
+            if error.kind() == ErrorKind::Invalid {
+                self.bucket.remove(name).await?; // Nobody can read it: its types are not those of the stream.
+            }
+            return Err(error);
+        }
         Ok(())
+    }
+
+    /// Makes sure by what is stored that a stream holds an object.
+    async fn widen_again(&self, tenant: &TenantId, stream: &StreamName, widened: &Widened<'_>) -> Result<()> {
+        let (_, conflicts) = self.catalog.widen_stored(tenant, stream, widened.fields, None).await?;
+        match conflicts.into_iter().flatten().next() {
+            Some(conflict) => Err(conflict.into_error()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Batch;
-use super::batcher::Writer;
+use super::batcher::{Widened, Writer};
 use super::write::parquet_about;
 use crate::error::Result;
 use crate::key::{StreamName, TenantId};
@@ -41,12 +42,15 @@ impl SystemStream for SystemWriter {
         if about.is_empty() {
             return Ok(());
         }
+        let since = Instant::now();
         let (schema, conflicts) = self.0.catalog.widen_by_all(&tenant, &stream, &[&fields]).await?;
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(conflict.into_error());
         }
         let name = ObjectName::events(tenant, stream, at, id);
         let batch = Batch { fields, rows: about.len(), columns };
-        self.0.write(&name, move || parquet_about(&schema, &batch, &about, at)).await
+        let fields = batch.fields.clone();
+        let widened = Widened { fields: &[&fields], deletions: schema.deletions(), since };
+        self.0.write(&name, widened, move || parquet_about(&schema, &batch, &about, at)).await
     }
 }

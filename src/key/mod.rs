@@ -9,7 +9,7 @@
 //! 7. [`network`], [`limits`]: the networks and rate limits of a key.
 //! 8. [`settings`]: the settings of a key.  [`record`]: a key as the keystore knows it.  [`rotation`]: giving it a new
 //!    secret.
-//! 9. [`tenant`]: tenants, and the lifetimes of their keys.
+//! 9. [`tenant`]: tenants, and the lifetimes of their keys.  [`retention`]: how long events are kept.
 //! 10. [`actor`]: who makes a change, and in which request.
 
 pub(crate) mod actor;
@@ -24,6 +24,7 @@ pub(crate) mod own;
 pub(crate) mod record;
 #[cfg(feature = "server")]
 pub(crate) mod request_ids;
+pub(crate) mod retention;
 pub(crate) mod rotation;
 pub(crate) mod secret;
 pub(crate) mod settings;
@@ -40,6 +41,7 @@ pub(crate) use name::NameHash;
 pub use name::{KeyName, Label, NamePattern};
 pub use network::Networks;
 pub use record::{ApiKey, KeyPatch, NewKey, Standing};
+pub use retention::RetentionDays;
 pub use rotation::TooManySecrets;
 pub use secret::{Hint, OlderSecret, OlderSecrets, PlainSecret};
 pub use settings::{KeySettings, Metadata, SettingsPatch, TrustLevel};

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Actor, KeyType, Label, Limits, TenantId};
+use super::{Actor, KeyType, Label, Limits, RetentionDays, TenantId};
 
 /// A tenant: the owner of keys and streams.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Tenant {
     pub limits: Limits,
     /// The lifetimes of its keys.
     pub lifetimes: Lifetimes,
+    /// How long events are kept in streams that do not say; `None` as the server says.
+    pub retention_days: Option<RetentionDays>,
     /// When it was created; `None` for the default tenant.
     pub created_at: Option<DateTime<Utc>>,
     /// When it was last changed; `None` when the document does not say.
@@ -118,6 +120,7 @@ impl Tenant {
             suspended: BTreeSet::new(),
             limits: Limits::default(),
             lifetimes: Lifetimes::default(),
+            retention_days: None,
             created_at: None,
             modified_at: None,
             modified_by: None,

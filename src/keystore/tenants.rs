@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Changed, Keystore};
 use crate::documents::{Edit, Found, RequestContext, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyType, Label, Limits, Tenant, TenantId};
+use crate::key::{KeyType, Label, Limits, RetentionDays, Tenant, TenantId};
 use crate::store::Written;
 use crate::sync::ChangedObject;
 
@@ -24,6 +24,8 @@ pub struct TenantPatch {
     pub default_key_lifetime_seconds: Option<Option<NonZeroU32>>,
     /// How long a key may last at most, in seconds.
     pub max_key_lifetime_seconds: Option<Option<NonZeroU32>>,
+    /// How long events are kept in streams that do not say.
+    pub retention_days: Option<Option<RetentionDays>>,
 }
 
 impl TenantPatch {
@@ -42,6 +44,9 @@ impl TenantPatch {
         }
         if let Some(seconds) = self.max_key_lifetime_seconds {
             document.max_key_lifetime_seconds = seconds;
+        }
+        if let Some(days) = self.retention_days {
+            document.retention_days = days;
         }
         document.lifetimes().check().map_err(|error| Error::invalid(error.to_string()))
     }

@@ -121,10 +121,10 @@ impl Widened {
     /// # Errors
     /// [`Widened`] when a column of `planned` has another type in `now`.
     pub(super) fn check(planned: &SchemaRef, now: &SchemaRef) -> Result<()> {
-        // Fields keep their places, and new ones come last.
-        let same =
-            planned.fields().iter().zip(now.fields()).all(|(planned, now)| planned.data_type() == now.data_type());
-        if same { Ok(()) } else { Err(DataFusionError::External(Box::new(Self))) }
+        // Fields may have gone, with the events of a stream that was deleted.
+        let type_now: HashMap<_, _> = now.fields().iter().map(|field| (field.name(), field.data_type())).collect();
+        let is_same = |planned: &FieldRef| type_now.get(planned.name()).is_none_or(|now| *now == planned.data_type());
+        if planned.fields().iter().all(is_same) { Ok(()) } else { Err(DataFusionError::External(Box::new(Self))) }
     }
 }
 

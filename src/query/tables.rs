@@ -55,6 +55,7 @@ impl Tables {
         if !self.scope.access.touch(&stream) {
             return Ok(None);
         }
+        let first_day = self.streams.first_day(&self.scope.tenant, &stream);
         let objects = StreamObjects {
             bucket: self.bucket.clone(),
             streams: self.streams.clone(),
@@ -63,7 +64,8 @@ impl Tables {
                 self.streams.unreadable_objects(),
                 self.scope.tenant.clone(),
                 stream,
-            ),
+            )
+            .since(first_day),
             range: self.range,
             reads: self.reads.clone(),
         };

@@ -131,7 +131,7 @@ impl StreamFolder {
 fn is_untaken(manifest: &Manifest, object: &EventObject) -> bool {
     let location = &object.meta.location;
     match ObjectName::parse(RelativePath::new(location.as_ref())) {
-        Some(ObjectName::Events { id, .. }) => !manifest.taken.contains(id, location.filename().unwrap_or_default()),
+        Some(ObjectName::Events { id, .. }) => !manifest.is_taken(id, location.filename().unwrap_or_default()),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@
 //! the manifest lists, and of those of ingest that it does not count as taken. Both change by one compare-and-swap, so
 //! every reader sees each event once while any node merges, and no node needs a clock for that.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -28,6 +28,10 @@ pub struct Manifest {
     pub taken: TakenObjects,
     /// Merged objects that do not count any more and may still be there.
     pub retired: Vec<Uuid>,
+    /// Objects of ingest with random ids that were deleted one by one.
+    pub deleted: BTreeSet<Uuid>,
+    /// The number of the last deletion of the stream that has emptied the day.
+    pub emptied_by: u64,
     /// What a later version keeps besides.
     unknown: Map<String, Value>,
 }
@@ -51,6 +55,16 @@ pub struct MergedObject {
 }
 
 impl Manifest {
+    /// Whether an object of ingest does not count any more.
+    pub fn is_taken(&self, id: Uuid, file_name: &str) -> bool {
+        self.taken.contains(id, file_name) || self.deleted.contains(&id)
+    }
+
+    /// Whether no merged object counts.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// Puts merged objects in the place of others that are listed.
     pub fn replace(&mut self, old: &[Uuid], new: impl IntoIterator<Item = MergedObject>) {
         self.objects.retain(|object| !old.contains(&object.id));
@@ -78,7 +92,7 @@ impl Document for Manifest {
         if json.version != VERSION {
             return Err(Unreadable::Version(json.version));
         }
-        let ManifestJson { objects, taken, retired, unknown, .. } = json;
+        let ManifestJson { objects, taken, retired, deleted, emptied_by, unknown, .. } = json;
         if objects.iter().any(|object| object.first > object.last) {
             return Err(Unreadable::Field("firstMillis"));
         }
@@ -86,13 +100,14 @@ impl Document for Manifest {
         if ids.len() < objects.len() {
             return Err(Unreadable::Field("id"));
         }
-        Ok(Self { objects, taken, retired, unknown })
+        Ok(Self { objects, taken, retired, deleted, emptied_by, unknown })
     }
 
     #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let Self { objects, taken, retired, unknown } = self.clone();
-        let json = ManifestJson { version: VERSION, objects, taken, retired, write_id: Uuid::new_v4(), unknown };
+        let Self { objects, taken, retired, deleted, emptied_by, unknown } = self.clone();
+        let (version, write_id) = (VERSION, Uuid::new_v4());
+        let json = ManifestJson { version, objects, taken, retired, deleted, emptied_by, write_id, unknown };
         serde_json::to_vec(&json).unwrap_or_default().into()
     }
 }
@@ -105,9 +120,17 @@ struct ManifestJson {
     taken: TakenObjects,
     #[serde(default)]
     retired: Vec<Uuid>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    deleted: BTreeSet<Uuid>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    emptied_by: u64,
     write_id: Uuid,
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! 1. [`field`]: a field and what it holds. Pure.
 //!    [`schema`]: which fields a stream has, and how it widens. Pure.
-//!    [`settings`]: what an operator sets of it.
+//!    [`settings`]: what an operator sets of it.  [`deletion`]: how a stream goes, and its name becomes free.
 //! 2. [`catalog`]: every stream of every tenant, in memory; what `schema.json` says is what counts.
 //! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
 //!    [`manifest`]: what a day consists of, once some of its objects have been merged.
@@ -15,6 +15,7 @@
 pub mod catalog;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // Queries choose, compaction takes all of a day.
 pub mod chosen;
+pub mod deletion;
 pub mod field;
 pub mod manifest;
 pub mod new_objects;
@@ -28,6 +29,7 @@ pub mod system;
 pub mod taken;
 
 pub use catalog::StreamCatalog;
+pub use deletion::Deletion;
 pub use field::{Conflict, Field, FieldType};
 pub use manifest::{DayId, Manifest, MergedObject};
 pub use new_objects::NewObjects;

@@ -104,12 +104,19 @@ pub struct StreamFolder {
     tenant: TenantId,
     stream: StreamName,
     pub(super) unreadable: UnreadableObjects,
+    first_day: Option<NaiveDate>,
 }
 
 impl StreamFolder {
     /// The objects of `stream`, read through `bucket`. What cannot be read is noted in `unreadable`.
     pub fn new(bucket: Bucket, unreadable: &UnreadableObjects, tenant: TenantId, stream: StreamName) -> Self {
-        Self { bucket, tenant, stream, unreadable: unreadable.clone() }
+        Self { bucket, tenant, stream, unreadable: unreadable.clone(), first_day: None }
+    }
+
+    /// The same without the days before `first_day`.
+    #[must_use]
+    pub fn since(self, first_day: Option<NaiveDate>) -> Self {
+        Self { first_day, ..self }
     }
 
     /// Whose stream it is.
@@ -133,7 +140,8 @@ impl StreamFolder {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn days(&self) -> Result<Vec<NaiveDate>> {
         let folders = self.bucket.folders(&layout::stream_folder(&self.tenant, &self.stream)).await?;
-        Ok(folders.iter().filter_map(|folder| layout::parse_day(folder)).collect())
+        let days = folders.iter().filter_map(|folder| layout::parse_day(folder));
+        Ok(days.filter(|day| self.first_day.is_none_or(|first| *day >= first)).collect())
     }
 
     /// What stands in the folder of a day.
@@ -166,6 +174,19 @@ impl StreamFolder {
         }
         self.unreadable.lock().remove(&Manifest::object(&id).path().into_string());
         Ok((found.usable()?, place))
+    }
+
+    /// What is known of a day that is emptied, and the base for its replacement: a manifest that cannot be read tells
+    /// nothing, and keeps nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn manifest_to_empty(&self, date: NaiveDate) -> Result<(Manifest, Place)> {
+        let Read { found, place, .. } = self.manifests().read(&self.day(date)).await?;
+        match found {
+            Found::Usable(manifest) => Ok((manifest, place)),
+            Found::Absent | Found::Unusable(_) => Ok((Manifest::default(), place)),
+        }
     }
 
     fn unreadable_manifest(&self, date: NaiveDate, reason: Unreadable) -> Error {
@@ -242,7 +263,12 @@ impl StreamFolder {
 impl DayListing {
     /// The objects of ingest that are not in merged ones.
     pub fn untaken<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = &'a FreshObject> {
-        self.fresh.iter().filter(|object| !manifest.taken.contains(object.id, object.file_name()))
+        self.fresh.iter().filter(|object| !manifest.is_taken(object.id, object.file_name()))
+    }
+
+    /// Whether no object of events is there.
+    pub fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.merged.is_empty()
     }
 
     /// Whether a merged object is there.

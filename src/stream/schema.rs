@@ -35,6 +35,8 @@ pub struct StreamSchema {
     fields: Vec<Field>,
     index: HashMap<Box<str>, usize>,
     settings: StreamSettings,
+    /// What fields of the stream that was deleted may still be written.
+    former: HashMap<Box<str>, FieldType>,
 }
 
 impl StreamSchema {
@@ -62,7 +64,39 @@ impl StreamSchema {
     /// The same stream with these settings.
     #[must_use]
     pub fn with_settings(self, settings: StreamSettings) -> Self {
-        Self { settings, ..self }
+        let former = settings.deletion.iter().flat_map(|deletion| &deletion.former_fields);
+        let former = former.map(|field| (field.name.clone(), field.field_type)).collect();
+        Self { settings, former, ..self }
+    }
+
+    /// How many times the stream was deleted.
+    pub fn deletions(&self) -> u64 {
+        self.settings.deletion.as_ref().map_or(0, |deletion| deletion.number)
+    }
+
+    /// Whether the last deletion has left something to do.
+    pub fn is_being_deleted(&self) -> bool {
+        self.settings.deletion.as_ref().is_some_and(|deletion| deletion.pending)
+    }
+
+    /// Whether the stream was deleted, and nobody has used its name since.
+    pub fn is_unused(&self) -> bool {
+        self.settings.deletion.as_ref().is_some_and(|deletion| deletion.unused)
+    }
+
+    /// Whether objects may have fields of the stream that was deleted.
+    pub fn has_former_fields(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// The same stream, somebody using it.
+    #[must_use]
+    pub(super) fn used(mut self) -> Self {
+        if let Some(deletion) = self.settings.deletion.as_mut().filter(|deletion| deletion.unused) {
+            deletion.unused = false;
+            self.settings.revision += 1;
+        }
+        self
     }
 
     /// The clients' fields, without our own three.
@@ -88,6 +122,12 @@ impl StreamSchema {
         let mut wider: Option<Self> = None;
         for Field { name, field_type: found } in batch {
             let current = wider.as_ref().unwrap_or(self);
+            if let Some(former) = self.former.get(name)
+                && let Some(union) = current.field_type(name).map_or(Some(*found), |known| known.union(*found))
+                && former.union(union).is_none()
+            {
+                return Err(Conflict::between(name, *former, *found));
+            }
             match current.field_type(name) {
                 Some(expected) => {
                     let Some(union) = expected.union(*found) else {
@@ -127,14 +167,28 @@ impl StreamSchema {
 
     /// Whether this schema holds everything that `other` holds, and its settings are as new at least.
     pub fn holds(&self, other: &Self) -> bool {
+        if self.deletions() != other.deletions() {
+            return self.deletions() > other.deletions();
+        }
         let (ours, theirs) = (&self.settings, &other.settings);
         let is_as_new = ours.revision > theirs.revision || ours == theirs;
         is_as_new && matches!(self.widen(&other.fields), Ok(None))
     }
 
-    /// The columns of the stream: our own three, then the clients'.
+    /// The columns of the stream: our own three, then the clients', those that were deleted and may still come
+    /// included.
     pub fn arrow(&self) -> SchemaRef {
-        columns(&self.fields)
+        if self.former.is_empty() { columns(&self.fields) } else { columns(&self.fields_of_objects()) }
+    }
+
+    /// The fields that objects may have: those of the stream, and those that were deleted and may still come.
+    pub(super) fn fields_of_objects(&self) -> Vec<Field> {
+        let former = self.settings.deletion.iter().flat_map(|deletion| &deletion.former_fields).map(|field| {
+            let now = self.field_type(&field.name).and_then(|now| now.union(field.field_type));
+            Field { name: field.name.clone(), field_type: now.unwrap_or(field.field_type) }
+        });
+        let new = self.fields.iter().filter(|field| !self.former.contains_key(&field.name)).cloned();
+        former.chain(new).collect()
     }
 }
 

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Deletion;
 use crate::documents::instant::rfc3339;
-use crate::key::{Attribution, InvalidId};
+use crate::key::{Attribution, InvalidId, RetentionDays};
 
 /// What is done with a request in which some events cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -60,12 +61,18 @@ pub struct StreamSettings {
     pub revision: u64,
     /// What is done with a request in which some events cannot be stored.
     pub on_invalid: OnInvalid,
+    /// How long events are kept; `None` as the tenant says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<RetentionDays>,
     /// When it was last changed.
     #[serde(serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<DateTime<Utc>>,
     /// Who changed it last, and by which request.
     #[serde(flatten)]
     pub attribution: Attribution,
+    /// Its last deletion; `None` when it was never deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
     /// What a later version sets besides.
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,

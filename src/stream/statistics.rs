@@ -118,7 +118,7 @@ impl StreamFolder {
             match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
                 Some(ObjectName::Events { arrived, id, .. }) => {
                     let file_name = meta.location.filename().unwrap_or_default();
-                    if manifest.is_some_and(|manifest| manifest.taken.contains(id, file_name)) {
+                    if manifest.is_some_and(|manifest| manifest.is_taken(id, file_name)) {
                         continue;
                     }
                     let object = EventObject { meta, times: arrived.into(), rows: None };

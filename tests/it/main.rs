@@ -18,6 +18,7 @@ mod query;
 mod scripts;
 mod server;
 mod store;
+mod streams;
 mod tenants;
 mod tidy;
 mod usage;

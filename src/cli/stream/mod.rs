@@ -1,4 +1,4 @@
-//! `keyloft stream`: show the fields and settings of a stream, and change its settings.
+//! `keyloft stream`: show the fields and settings of a stream, change its settings, and delete it.
 //!
 //! [`list`]: all streams, and how much each holds.  [`objects`]: the objects of one, for other engines.
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::key::wait::WaitArgs;
 use super::output::{self, Column};
-use super::{ClientArgs, Outcome};
-use crate::key::StreamName;
+use super::{ClientArgs, Failure, Outcome, input};
+use crate::key::{RetentionDays, StreamName};
 use crate::stream::OnInvalid;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -19,6 +19,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   keyloft stream objects web --from 1d --output duckdb
   keyloft stream show web
   keyloft stream update web --on-invalid quarantine
+  keyloft stream update web --retention 30d
   keyloft --tenant acme stream update web --on-invalid reject --wait 5s";
 
 const OBJECTS_EXAMPLES: &str = "Examples:
@@ -26,6 +27,10 @@ const OBJECTS_EXAMPLES: &str = "Examples:
   keyloft stream objects web --from 2026-11-01 --to 2026-12-01 --output spark
 
 An object that is printed stays in the store for at least as long as a query may last.";
+
+const DELETE_EXAMPLES: &str = "Examples:
+  keyloft stream delete web
+  keyloft --tenant acme stream delete web --yes --wait 30s";
 
 /// The commands on streams.
 #[derive(Debug, Subcommand)]
@@ -46,6 +51,22 @@ pub enum StreamCommand {
     /// Change the settings of a stream; it may have no events yet
     #[command(after_help = EXAMPLES)]
     Update(UpdateArgs),
+    /// Delete a stream: its events, fields and settings
+    #[command(after_help = DELETE_EXAMPLES)]
+    Delete(DeleteArgs),
+}
+
+/// Which stream is deleted.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Its name
+    #[arg(value_name = "STREAM", value_parser = StreamName::parse)]
+    name: StreamName,
+    /// Ask for no confirmation
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 /// Changes of a stream; other settings stay.
@@ -59,6 +80,12 @@ pub struct UpdateArgs {
     /// and keeps the others in the stream `keyloft_rejected`
     #[arg(long, group = "change", value_name = "reject|quarantine")]
     on_invalid: Option<OnInvalid>,
+    /// How many days events are kept; 0d is for ever
+    #[arg(long, group = "change", value_name = "DAYS")]
+    retention: Option<RetentionDays>,
+    /// Keep events for as long as the tenant says
+    #[arg(long, group = "change", conflicts_with = "retention")]
+    no_retention: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -67,6 +94,7 @@ const CARD: &[Column] = &[
     ("Stream", "stream"),
     ("Tenant", "tenantId"),
     ("On invalid", "onInvalid"),
+    ("Retention (days)", "retentionDays"),
     ("Modified", "modifiedAt"),
     ("Modified by", "modifiedBy"),
 ];
@@ -95,6 +123,12 @@ pub(super) fn run(args: &ClientArgs, command: StreamCommand) -> Outcome {
             if let Some(on_invalid) = update.on_invalid {
                 body["onInvalid"] = json!(on_invalid);
             }
+            if update.no_retention {
+                body["retentionDays"] = Value::Null;
+            }
+            if let Some(days) = update.retention {
+                body["retentionDays"] = json!(days);
+            }
             let path = path.each_ref().map(String::as_str);
             let answer = client.patch(&path, &update.wait.parameters(), &body)?;
             show(args, &answer)?;
@@ -103,6 +137,38 @@ pub(super) fn run(args: &ClientArgs, command: StreamCommand) -> Outcome {
                 _ => Ok(()),
             }
         }
+        StreamCommand::Delete(delete) => {
+            let path = path(&delete.name);
+            let path = path.each_ref().map(String::as_str);
+            if !delete.yes {
+                client.get(&path, &[])?; // It is there.
+                confirm(&delete.name)?;
+            }
+            let answer = client.delete(&path, &delete.wait.parameters())?;
+            let words = match answer["finished"].as_bool() {
+                Some(true) => format!("Stream {} is deleted. Its name can be used again.", delete.name),
+                _ => format!(
+                    "Stream {} is deleted. Its fields keep their types until every node has heard.",
+                    delete.name
+                ),
+            };
+            output::print(&if args.json { output::json(&answer) } else { words })?;
+            match delete.wait.judge(&answer)? {
+                Some(applied) if !args.json => output::print(&applied),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+fn confirm(name: &StreamName) -> Outcome {
+    if !input::is_terminal() {
+        return Err(Failure::usage(format!("all events of {name} would be deleted: say --yes if that is meant")));
+    }
+    if input::agrees(&format!("All events of the stream {name} will be deleted for ever. Go on?"))? {
+        Ok(())
+    } else {
+        Err(Failure::failed("nothing is deleted"))
     }
 }
 
@@ -130,7 +196,14 @@ mod tests {
     #[test]
     fn an_update_changes_something_and_knows_its_words() {
         assert!(Line::try_parse_from(["", "update", "web", "--on-invalid", "quarantine", "--wait", "5s"]).is_ok());
-        for line in ["update web", "update web --on-invalid drop", "update Web --on-invalid reject", "show"] {
+        for line in [
+            "update web",
+            "update web --on-invalid drop",
+            "delete",
+            "delete Web",
+            "update Web --on-invalid reject",
+            "show",
+        ] {
             assert!(Line::try_parse_from([""].into_iter().chain(line.split(' '))).is_err(), "{line}");
         }
     }

@@ -125,7 +125,8 @@ fn item<'a>(
 
 async fn statistics(app: &App, tenant: &TenantId, stream: &StreamName) -> Result<StatisticsView, Problem> {
     let unreadable = app.catalog.unreadable_objects();
-    let folder = StreamFolder::new(app.bucket.clone(), unreadable, tenant.clone(), stream.clone());
+    let folder = StreamFolder::new(app.bucket.clone(), unreadable, tenant.clone(), stream.clone())
+        .since(app.catalog.first_day(tenant, stream));
     match folder.statistics().await {
         Ok(found) => Ok(found.into()),
         // The other streams are listed all the same.

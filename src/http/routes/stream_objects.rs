@@ -102,7 +102,8 @@ pub async fn list(
         }
     }
     let unreadable = app.catalog.unreadable_objects();
-    let folder = StreamFolder::new(app.bucket.clone(), unreadable, tenant.clone(), stream.clone());
+    let folder = StreamFolder::new(app.bucket.clone(), unreadable, tenant.clone(), stream.clone())
+        .since(app.catalog.first_day(&tenant, &stream));
     // What is replaced from now on stays for longer than a query may last.
     let held_until = app.keystore.now() + TimeDelta::from_std(app.sessions.ttl).unwrap_or_default();
     let mut days = folder.days().await?;

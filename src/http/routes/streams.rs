@@ -1,20 +1,23 @@
 //! Streams: their names, for those who may read them; their fields and settings, for admins.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::keys::parse_tenant;
 use super::receipt::{ReceiptView, Wait};
 use crate::documents::instant::rfc3339;
+use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
 use crate::http::authorize::{Authorized, Operator};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
 use crate::http::query_string::Query;
-use crate::key::{Actor, StreamName, TenantId};
+use crate::key::{Actor, RetentionDays, StreamName, TenantId};
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema};
 
@@ -36,6 +39,8 @@ pub async fn list(authorized: Authorized, app: web::Data<App>) -> HttpResponse {
 pub struct StreamPatchBody {
     #[serde(default, deserialize_with = "nullable")]
     on_invalid: Option<Option<OnInvalid>>,
+    #[serde(default, deserialize_with = "nullable")]
+    retention_days: Option<Option<RetentionDays>>,
 }
 
 #[derive(Serialize)]
@@ -44,12 +49,25 @@ struct StreamView<'a> {
     tenant_id: &'a TenantId,
     stream: &'a StreamName,
     on_invalid: OnInvalid,
+    retention_days: Option<RetentionDays>,
     #[serde(serialize_with = "rfc3339")]
     modified_at: Option<DateTime<Utc>>,
     modified_by: Option<&'a Actor>,
     fields: &'a [Field],
     #[serde(skip_serializing_if = "Option::is_none")]
+    deletion: Option<DeletionView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<ReceiptView>,
+}
+
+/// A deletion that other nodes are still to hear of.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeletionView<'a> {
+    #[serde(serialize_with = "rfc3339")]
+    at: Option<DateTime<Utc>>,
+    by: Option<&'a Actor>,
+    days_left: usize,
 }
 
 impl<'a> StreamView<'a> {
@@ -60,13 +78,21 @@ impl<'a> StreamView<'a> {
         receipt: Option<ReceiptView>,
     ) -> Self {
         let settings = schema.settings();
+        let deletion = settings.deletion.as_ref().filter(|deletion| deletion.pending);
+        let deletion = deletion.map(|deletion| DeletionView {
+            at: deletion.at,
+            by: deletion.by.as_ref(),
+            days_left: deletion.days.len(),
+        });
         Self {
             tenant_id,
             stream,
             on_invalid: settings.on_invalid,
+            retention_days: settings.retention_days,
             modified_at: settings.modified_at,
             modified_by: settings.attribution.modified_by.as_ref(),
             fields: schema.fields(),
+            deletion,
             receipt,
         }
     }
@@ -109,19 +135,55 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let (start, patience) = (Instant::now(), wait.patience()?);
     let (tenant, stream) = parse(&path)?;
-    if stream.is_system() {
-        return Err(Problem::invalid("A stream that starts with keyloft_ is written by Keyloft and has no settings."));
+    if stream.is_system() && (patch.on_invalid.is_some() || patch.retention_days.is_none()) {
+        let reason = "A stream that starts with keyloft_ is written by Keyloft: it has no setting but retentionDays.";
+        return Err(Problem::invalid(reason));
     }
     app.keystore.tenant_read_through(&tenant).await?;
     let change = |settings: &mut crate::stream::StreamSettings| {
         if let Some(on_invalid) = patch.on_invalid {
             settings.on_invalid = on_invalid.unwrap_or_default();
         }
+        if let Some(days) = patch.retention_days {
+            settings.retention_days = days;
+        }
     };
     let schema = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
     let change_seq = app.keystore.announce_settings(operator.context(), tenant.clone(), stream.clone()).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(StreamView::new(&tenant, &stream, &schema, Some(receipt))))
+}
+
+/// How long a deletion waits for the other nodes, unless the request says so.
+const DELETION_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Deletes a stream: its events, fields and settings. Answers 202 while some node has not heard of it; fields keep
+/// their types for so long.
+///
+/// # Errors
+/// 400, 404, 410, 503.
+pub async fn delete(
+    operator: Operator,
+    app: web::Data<App>,
+    path: web::Path<(String, String)>,
+    Query(wait): Query<Wait>,
+) -> Result<HttpResponse, Problem> {
+    let (start, patience) = (Instant::now(), wait.patience()?);
+    let (tenant, stream) = parse(&path)?;
+    app.keystore.tenant_read_through(&tenant).await?;
+    let (this, context, id) = (app.clone(), operator.context().clone(), (tenant.clone(), stream.clone()));
+    // Goes on when the client hangs up.
+    let deletion = tokio::spawn(async move {
+        this.compactor.delete_stream(&context, &id.0, &id.1, patience.unwrap_or(DELETION_PATIENCE)).await
+    });
+    let lost = |error| Error::new(ErrorKind::Internal, "the deletion has failed").caused_by(error);
+    let deletion = deletion.await.map_err(lost)??;
+    let (receipt, _) = ReceiptView::of(&app, deletion.change_seq, None, start).await;
+    let status = if deletion.is_finished { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let body = json!({
+        "tenantId": tenant, "stream": stream, "deleted": true, "finished": deletion.is_finished, "receipt": receipt,
+    });
+    Ok(HttpResponse::build(status).json(body))
 }
 
 fn parse((tenant, stream): &(String, String)) -> Result<(TenantId, StreamName), Problem> {

@@ -17,7 +17,7 @@ use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::Json;
 use crate::http::query_string::Query;
-use crate::key::{KeyType, Label, Limits, TenantId};
+use crate::key::{KeyType, Label, Limits, RetentionDays, TenantId};
 use crate::keystore::{Deletion, TenantPatch};
 use crate::serde_text::{given, nullable};
 
@@ -31,6 +31,7 @@ pub struct Create {
     limits: Limits,
     default_key_lifetime_seconds: Option<NonZeroU32>,
     max_key_lifetime_seconds: Option<NonZeroU32>,
+    retention_days: Option<RetentionDays>,
 }
 
 /// The body of a PATCH; a field that is not there stays, `null` clears it.
@@ -47,6 +48,8 @@ pub struct TenantPatchBody {
     default_key_lifetime_seconds: Option<Option<NonZeroU32>>,
     #[serde(default, deserialize_with = "nullable")]
     max_key_lifetime_seconds: Option<Option<NonZeroU32>>,
+    #[serde(default, deserialize_with = "nullable")]
+    retention_days: Option<Option<RetentionDays>>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +76,7 @@ pub async fn create(
         limits: Some(body.limits),
         default_key_lifetime_seconds: Some(body.default_key_lifetime_seconds),
         max_key_lifetime_seconds: Some(body.max_key_lifetime_seconds),
+        retention_days: Some(body.retention_days),
     };
     let created = app.keystore.create_tenant_with(operator.context(), body.tenant_id, said).await?;
     let (receipt, _) = ReceiptView::of(&app, created.change_seq, patience, start).await;
@@ -115,6 +119,7 @@ pub async fn update(
         limits: patch.limits.map(Option::unwrap_or_default),
         default_key_lifetime_seconds: patch.default_key_lifetime_seconds,
         max_key_lifetime_seconds: patch.max_key_lifetime_seconds,
+        retention_days: patch.retention_days,
     };
     let updated = app.keystore.update_tenant(operator.context(), &parse_tenant(&id)?, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, updated.change_seq, patience, start).await;

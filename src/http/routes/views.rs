@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 
 use crate::documents::instant::rfc3339;
 use crate::key::{
-    Actor, ApiKey, KeySettings, KeyState, KeyType, Label, Limits, OlderSecret, Standing, Tenant, TenantId,
+    Actor, ApiKey, KeySettings, KeyState, KeyType, Label, Limits, OlderSecret, RetentionDays, Standing, Tenant,
+    TenantId,
 };
 use crate::usage::Tally;
 
@@ -141,6 +142,7 @@ pub struct TenantView<'a> {
     limits: Limits,
     default_key_lifetime_seconds: Option<NonZeroU32>,
     max_key_lifetime_seconds: Option<NonZeroU32>,
+    retention_days: Option<RetentionDays>,
     #[serde(serialize_with = "rfc3339")]
     created_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "rfc3339")]
@@ -158,6 +160,7 @@ impl<'a> TenantView<'a> {
             limits: tenant.limits,
             default_key_lifetime_seconds: tenant.lifetimes.default_seconds,
             max_key_lifetime_seconds: tenant.lifetimes.max_seconds,
+            retention_days: tenant.retention_days,
             created_at: tenant.created_at,
             modified_at: tenant.modified_at,
             modified_by: tenant.modified_by.as_ref(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::settings::sparse;
 use crate::key::{
     Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, Label, Lifetimes, Limits, Networks,
-    OlderSecret, OlderSecrets, Tenant, TenantId,
+    OlderSecret, OlderSecrets, RetentionDays, Tenant, TenantId,
 };
 use crate::sync::tags::TaggedKey;
 
@@ -170,6 +170,8 @@ pub(super) struct TenantLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_key_lifetime_seconds: Option<NonZeroU32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention_days: Option<RetentionDays>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     modified_at: Option<DateTime<Utc>>,
@@ -181,8 +183,18 @@ pub(super) struct TenantLine {
 
 impl From<&Tenant> for TenantLine {
     fn from(tenant: &Tenant) -> Self {
-        let Tenant { id, name, suspended, limits, lifetimes, created_at, modified_at, modified_by, deleted } =
-            tenant.clone();
+        let Tenant {
+            id,
+            name,
+            suspended,
+            limits,
+            lifetimes,
+            retention_days,
+            created_at,
+            modified_at,
+            modified_by,
+            deleted,
+        } = tenant.clone();
         Self {
             tenant: id,
             name,
@@ -190,6 +202,7 @@ impl From<&Tenant> for TenantLine {
             limits,
             default_key_lifetime_seconds: lifetimes.default_seconds,
             max_key_lifetime_seconds: lifetimes.max_seconds,
+            retention_days,
             created_at,
             modified_at,
             modified_by,
@@ -210,6 +223,7 @@ impl From<TenantLine> for Tenant {
             suspended: line.suspended,
             limits: line.limits,
             lifetimes,
+            retention_days: line.retention_days,
             created_at: line.created_at,
             modified_at: line.modified_at,
             modified_by: line.modified_by,

@@ -35,6 +35,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
     ("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys",     [ 401,  401,  401,  401,  401,  201,  401]),
     ("GET",    "/api/v1/tenants/{tenant}/apikeys",     [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",[401, 401,  401,  401,  401,  200,  401]),

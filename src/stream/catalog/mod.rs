@@ -1,6 +1,15 @@
 //! Every stream of every tenant, in memory; `schema.json` is the truth.
+//!
+//! 1. [`StreamCatalog`]: looking streams up, widening them and changing their settings.
+//! 2. [`trust`]: what memory may be trusted for.  [`burial`]: the steps of a deletion.
+//!    [`hooks`]: what the rest of the node tells it.
+
+mod burial;
+mod hooks;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +18,7 @@ use futures::stream::{self, StreamExt};
 use parking_lot::{Mutex, RwLock};
 use relative_path::RelativePath;
 
+use self::hooks::{InContact, Retention};
 use super::objects::UnreadableObjects;
 use super::{Conflict, Field, NewObjects, StreamSchema, StreamSettings};
 use crate::cache::UnreadableDocuments;
@@ -33,6 +43,12 @@ pub struct StreamCatalog {
     streams: RwLock<BTreeMap<TenantId, BTreeMap<StreamName, Known>>>,
     unreadable: Mutex<UnreadableDocuments>,
     widened: OnceLock<Widened>,
+    in_contact: OnceLock<InContact>,
+    retention: OnceLock<Retention>,
+    /// Counts the announcements of other nodes.
+    announcements: AtomicU64,
+    /// The streams whose deletion has something left to do.
+    deleting: Mutex<BTreeSet<(TenantId, StreamName)>>,
     new_objects: NewObjects,
     unreadable_objects: UnreadableObjects,
 }
@@ -44,6 +60,10 @@ struct Known {
     /// The state of `schema.json` that holds the same; `None` after a write of our own, and where the store has no
     /// tags.
     tag: Option<Tag>,
+    /// The number of the last announcement of it that may not be in `schema`.
+    announced: u64,
+    /// How many announcements there were when `schema` began to be read.
+    read: u64,
 }
 
 /// Called after a stream was created or widened here.
@@ -62,7 +82,20 @@ impl StreamCatalog {
     pub fn new(bucket: Bucket) -> Self {
         let schemas = Documents::new(bucket.clone());
         let (streams, unreadable, widened, new_objects, unreadable_objects) = Default::default();
-        Self { schemas, bucket, streams, unreadable, widened, new_objects, unreadable_objects }
+        let (in_contact, retention, announcements, deleting) = Default::default();
+        Self {
+            schemas,
+            bucket,
+            streams,
+            unreadable,
+            widened,
+            in_contact,
+            retention,
+            announcements,
+            deleting,
+            new_objects,
+            unreadable_objects,
+        }
     }
 
     /// Calls `listener` after a stream was created or widened here, durably. Only the first listener is kept.
@@ -93,9 +126,10 @@ impl StreamCatalog {
         tenant: &TenantId,
         stream: &StreamName,
     ) -> Result<()> {
+        let began = self.announcements.load(Ordering::SeqCst);
         let read = schemas.read(&(tenant.clone(), stream.clone())).await?;
         match read.found.usable()? {
-            Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag),
+            Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag, began),
             None => self.forget(tenant, stream),
         }
         Ok(())
@@ -138,7 +172,7 @@ impl StreamCatalog {
     async fn sync_tenant(&self, tenant: TenantId, unreadable: &mut UnreadableDocuments) -> Result<()> {
         let folders = self.bucket.folders(&layout::streams(&tenant)).await?;
         let stored = folders.iter().filter_map(|folder| StreamName::parse(folder).ok());
-        let known = self.list(&tenant).into_iter().map(|(stream, _)| stream);
+        let known: Vec<_> = self.streams.read().get(&tenant).into_iter().flat_map(BTreeMap::keys).cloned().collect();
         let streams: BTreeSet<StreamName> = stored.chain(known).collect();
         let reload = |stream: StreamName| {
             let tenant = &tenant;
@@ -161,12 +195,17 @@ impl StreamCatalog {
         Ok(())
     }
 
-    /// The schema of a stream, if it exists.
+    /// The schema of a stream, if it exists. One that was deleted exists for as long as some node may not have heard.
     pub fn get(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
+        self.known(tenant, stream).filter(|schema| !schema.is_unused() || schema.is_being_deleted())
+    }
+
+    /// The same, also of a stream that was deleted.
+    pub fn known(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
         Some(self.streams.read().get(tenant)?.get(stream)?.schema.clone())
     }
 
-    /// Every stream of every tenant.
+    /// Every stream of every tenant, also those that were deleted.
     pub fn all(&self) -> Vec<(TenantId, StreamName)> {
         let streams = self.streams.read();
         let of = |(tenant, streams): (&TenantId, &BTreeMap<StreamName, Known>)| {
@@ -184,7 +223,8 @@ impl StreamCatalog {
     pub fn list(&self, tenant: &TenantId) -> Vec<(StreamName, Arc<StreamSchema>)> {
         let streams = self.streams.read();
         let Some(streams) = streams.get(tenant) else { return Vec::new() };
-        streams.iter().map(|(name, known)| (name.clone(), known.schema.clone())).collect()
+        let used = streams.iter().filter(|(_, known)| !known.schema.is_unused());
+        used.map(|(name, known)| (name.clone(), known.schema.clone())).collect()
     }
 
     /// The schema of a stream, made to hold as many of `batches` as can be held together, in their order, by one
@@ -199,20 +239,43 @@ impl StreamCatalog {
         stream: &StreamName,
         batches: &[&[Field]],
     ) -> Result<(Arc<StreamSchema>, Vec<Option<Conflict>>)> {
-        let known = self.get(tenant, stream);
-        if let Some(known) = &known
+        // A conflict with a field that was deleted may be over since.
+        let is_sure = |schema: &StreamSchema, conflicts: &[Option<Conflict>]| {
+            !schema.has_former_fields() || conflicts.iter().all(Option::is_none)
+        };
+        if let Some(known) = self.trusted(tenant, stream)
             && let (None, conflicts) = known.widen_by_all(batches)
+            && is_sure(&known, &conflicts)
         {
-            return Ok((known.clone(), conflicts));
+            return Ok((known, conflicts));
         }
-        if known.is_none() {
+        self.widen_stored(tenant, stream, batches, None).await
+    }
+
+    /// The same by what is stored, whatever memory holds; with `deletions`, only if the stream has been deleted just so
+    /// often.
+    ///
+    /// # Errors
+    /// As for [`StreamCatalog::widen_by_all`]; [`ErrorKind::Unavailable`] when the stream was deleted once more.
+    pub async fn widen_stored(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        batches: &[&[Field]],
+        deletions: Option<u64>,
+    ) -> Result<(Arc<StreamSchema>, Vec<Option<Conflict>>)> {
+        if self.get(tenant, stream).is_none() {
             self.check_count(tenant, stream)?;
         }
+        let began = self.announcements.load(Ordering::SeqCst);
         // Another node may have widened it since: what is stored is the truth.
         let edit = |found: Found<StreamSchema>| {
             let stored = found.usable()?;
-            let exists = stored.is_some();
-            let schema = stored.unwrap_or_default();
+            let exists = stored.as_ref().is_some_and(|schema| !schema.is_unused());
+            let schema = stored.unwrap_or_default().used();
+            if deletions.is_some_and(|deletions| deletions != schema.deletions()) {
+                return Err(Error::new(ErrorKind::Unavailable, "the stream was deleted meanwhile"));
+            }
             let (wider, conflicts) = schema.widen_by_all(batches);
             Ok(match wider {
                 None if exists => Edit::Keep((schema, conflicts, false)),
@@ -226,7 +289,7 @@ impl StreamCatalog {
         if is_wider && let Some(Widened(listener)) = self.widened.get() {
             listener(tenant, stream);
         }
-        Ok((self.remember(tenant, stream, Arc::new(schema), None), conflicts))
+        Ok((self.remember(tenant, stream, Arc::new(schema), None, began), conflicts))
     }
 
     /// Changes the settings of a stream, durably, as `change` does. A stream that does not exist is
@@ -244,10 +307,11 @@ impl StreamCatalog {
         if self.get(tenant, stream).is_none() {
             self.check_count(tenant, stream)?;
         }
+        let began = self.announcements.load(Ordering::SeqCst);
         let edit = |found: Found<StreamSchema>| {
             let stored = found.usable()?;
-            let exists = stored.is_some();
-            let schema = stored.unwrap_or_default();
+            let exists = stored.as_ref().is_some_and(|schema| !schema.is_unused());
+            let schema = stored.unwrap_or_default().used();
             let mut settings = schema.settings().clone();
             change(&mut settings);
             if exists && settings == *schema.settings() {
@@ -260,7 +324,7 @@ impl StreamCatalog {
             Ok(Edit::Write(schema.clone(), schema))
         };
         let schema = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
-        Ok(self.remember(tenant, stream, Arc::new(schema), None))
+        Ok(self.remember(tenant, stream, Arc::new(schema), None, began))
     }
 
     /// Whether one stream more fits. Streams that the server writes itself always do.
@@ -280,28 +344,38 @@ impl StreamCatalog {
         stream: &StreamName,
         schema: Arc<StreamSchema>,
         tag: Option<Tag>,
+        began: u64,
     ) -> Arc<StreamSchema> {
         let mut streams = self.streams.write();
         let streams = streams.entry(tenant.clone()).or_default();
-        if let Some(known) = streams.get_mut(stream)
-            && known.schema.holds(&schema)
-        {
-            if schema.holds(&known.schema) {
-                known.tag = tag.or(known.tag);
+        let announced = match streams.get_mut(stream) {
+            Some(known) if known.schema.holds(&schema) => {
+                if schema.holds(&known.schema) {
+                    known.tag = tag.or(known.tag);
+                }
+                known.read = known.read.max(began);
+                return known.schema.clone();
             }
-            return known.schema.clone();
-        }
-        streams.insert(stream.clone(), Known { schema: schema.clone(), tag });
+            Some(known) => known.announced,
+            None => self.announcements.load(Ordering::SeqCst),
+        };
+        let id = (tenant.clone(), stream.clone());
+        match schema.is_being_deleted() {
+            true => self.deleting.lock().insert(id),
+            false => self.deleting.lock().remove(&id),
+        };
+        streams.insert(stream.clone(), Known { schema: schema.clone(), tag, announced, read: began });
         schema
     }
 
     fn forget(&self, tenant: &TenantId, stream: &StreamName) {
         let mut streams = self.streams.write();
         streams.get_mut(tenant).map(|streams| streams.remove(stream));
+        self.deleting.lock().remove(&(tenant.clone(), stream.clone()));
     }
 
     fn count(&self, tenant: &TenantId) -> usize {
         let streams = self.streams.read();
-        streams.get(tenant).map_or(0, BTreeMap::len)
+        streams.get(tenant).map_or(0, |streams| streams.values().filter(|known| !known.schema.is_unused()).count())
     }
 }

@@ -1,5 +1,8 @@
 //! Days that are compacted, read back row by row.
 
+mod deletion;
+mod retention;
+
 use std::collections::BTreeMap;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray};

@@ -1,0 +1,164 @@
+//! Deleting a stream, by any node: see [`crate::stream::deletion`].
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, TimeDelta};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+
+use super::merge::Source;
+use super::{Compactor, empty};
+use crate::documents::RequestContext;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Actor, StreamName, TenantId};
+use crate::stream::objects::{StreamFolder, TimeRange};
+use crate::stream::{Deletion, Field};
+
+/// How many days are emptied, or objects opened, at once.
+const AT_ONCE: usize = 16;
+/// The newest days are emptied first, one by one: events come to them all the time.
+const NEWEST: usize = 2;
+/// A node goes on with a deletion that another began once it is so old, for each node that may do so before it.
+const TURN: TimeDelta = TimeDelta::seconds(10);
+
+/// How far the deletion of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamDeletion {
+    /// The number of the change in the log.
+    pub change_seq: u64,
+    /// Whether every live node has heard of it, so that fields may have other types.
+    pub is_finished: bool,
+}
+
+impl Compactor {
+    /// Deletes a stream: once this returns, no query that begins shows an event that was acknowledged before, and what
+    /// is acknowledged anew is a stream of its own. Its objects are removed when no query can read them any more. Waits
+    /// for other nodes at most for `patience`; any node does what is left then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`] when the store does not answer or a day has too many objects
+    /// of earlier versions: the deletion goes on, and may be repeated. [`ErrorKind::Corrupt`] when the schema cannot be
+    /// read.
+    pub async fn delete_stream(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        stream: &StreamName,
+        patience: Duration,
+    ) -> Result<StreamDeletion> {
+        // Before the record: what a day that is not on the list gets, came after the deletion began.
+        let days = self.folder(tenant, stream).days().await?;
+        if self.catalog.bury(context, tenant, stream, &days).await?.is_none() {
+            return Err(Error::new(ErrorKind::NotFound, "there is no such stream"));
+        }
+        self.continue_deletion(context, tenant, stream, patience).await
+    }
+
+    /// Does what is left of the deletion of a stream.
+    async fn continue_deletion(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        stream: &StreamName,
+        patience: Duration,
+    ) -> Result<StreamDeletion> {
+        let folder = self.folder(tenant, stream);
+        let deletion = self.deletion(tenant, stream);
+        let change_seq = match deletion.as_ref().and_then(|deletion| deletion.change_seq) {
+            Some(change_seq) => change_seq,
+            None => self.keystore.announce_settings(context, tenant.clone(), stream.clone()).await?,
+        };
+        let ended = StreamDeletion { change_seq, is_finished: true };
+        let Some(deletion) = deletion else { return Ok(ended) };
+        if deletion.change_seq.is_none() {
+            self.empty_days(&folder, &deletion).await?;
+            if self.catalog.note_emptied(tenant, stream, deletion.number, change_seq).await?.is_none() {
+                return Ok(StreamDeletion { change_seq, is_finished: false }); // Somebody deletes it again.
+            }
+        }
+        if !self.keystore.replica().wait_for(change_seq, patience).await.is_complete() {
+            return Ok(StreamDeletion { change_seq, is_finished: false });
+        }
+        // Nobody writes fields of the old stream any more, but some may have before they heard.
+        let written = self.written_fields(&folder).await?;
+        if self.catalog.free(tenant, stream, deletion.number, &written).await?.is_some() {
+            // They would refuse nothing that fits: others may hear of it later.
+            self.keystore.announce_stream(tenant.clone(), stream.clone());
+            let (number, by) = (deletion.number, deletion.by);
+            tracing::info!(%tenant, %stream, number, ?by, "a stream is deleted");
+        }
+        Ok(ended)
+    }
+
+    /// The deletion of a stream that has something left to do.
+    fn deletion(&self, tenant: &TenantId, stream: &StreamName) -> Option<Deletion> {
+        let schema = self.catalog.known(tenant, stream)?;
+        schema.settings().deletion.clone().filter(|deletion| deletion.pending)
+    }
+
+    async fn empty_days(&self, folder: &StreamFolder, deletion: &Deletion) -> Result<()> {
+        let empty = |date: NaiveDate| {
+            async move {
+                let is_empty = empty::empty(folder, date, Some(deletion.number), self.clock.now()).await?;
+                self.catalog.new_objects().visit(folder.day(date));
+                Ok::<bool, Error>(is_empty)
+            }
+            .boxed()
+        };
+        let mut days = deletion.days.clone();
+        days.sort_unstable_by(|a, b| b.cmp(a));
+        let mut all_empty = true;
+        let older = days.split_off(NEWEST.min(days.len()));
+        for date in days {
+            all_empty &= empty(date).await?;
+        }
+        let older: Vec<_> = older.into_iter().map(empty).collect();
+        let older: Vec<bool> = stream::iter(older).buffer_unordered(AT_ONCE).try_collect().await?;
+        if all_empty && older.into_iter().all(|is_empty| is_empty) {
+            return Ok(());
+        }
+        let message = "a day has too many objects of an earlier version: it is emptied a day after its end";
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// The fields of each object that counts.
+    async fn written_fields(&self, folder: &StreamFolder) -> Result<Vec<Vec<Field>>> {
+        let days = folder.days().await?;
+        let all = |times: &[TimeRange]| Ok(vec![true; times.len()]);
+        let objects = folder.choose(&days, usize::MAX, &all).await?.objects;
+        let store = self.bucket.object_store();
+        let reads: Vec<_> = objects
+            .into_iter()
+            .map(|object| {
+                let store = store.clone();
+                async move {
+                    match Source::streamed(store, object.meta).await {
+                        Ok(source) => Ok(source.fields),
+                        // A query or a merge reports it.
+                        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Vec::new()),
+                        Err(error) => Err(error),
+                    }
+                }
+                .boxed()
+            })
+            .collect();
+        stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Goes on with the deletions that other nodes have left.
+    pub(super) async fn continue_deletions(&self) {
+        for (tenant, stream) in self.catalog.being_deleted() {
+            let Some(deletion) = self.deletion(&tenant, &stream) else { continue };
+            let now = self.clock.now();
+            let turn = i32::try_from(1 + self.rank(&tenant, &stream)).unwrap_or(i32::MAX);
+            if deletion.at.is_some_and(|at| now - at < TURN * turn && at <= now) {
+                continue;
+            }
+            let context = RequestContext::new(deletion.by.unwrap_or(Actor::System), now);
+            let context = deletion.request_id.into_iter().fold(context, RequestContext::with_request_id);
+            match self.continue_deletion(&context, &tenant, &stream, Duration::ZERO).await {
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%tenant, %stream, "a stream is still to be deleted: {error:?}"),
+            }
+        }
+    }
+}

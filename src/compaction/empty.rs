@@ -1,0 +1,66 @@
+//! Emptying a day: one swap of its manifest, after which none of its events counts.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::plan;
+use crate::documents::Contention;
+use crate::error::Result;
+use crate::store::Written;
+use crate::stream::objects::StreamFolder;
+use crate::stream::{Manifest, object_id};
+
+/// How many objects with random ids a manifest names one by one.
+const NAMED: usize = 20_000;
+
+/// Takes every object of a day that counts now out of the count, and notes `deletion` as the one that did. Says whether
+/// the day is empty: objects of earlier versions, if they are very many, wait until none of them can come any more. A
+/// day that this deletion has emptied before is left alone: what it has now came later.
+///
+/// # Errors
+/// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+pub(super) async fn empty(
+    folder: &StreamFolder,
+    date: NaiveDate,
+    deletion: Option<u64>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
+    let mut contention = Contention::over("the manifest of the day");
+    loop {
+        // In this order: what is written after the listing stays.
+        let listing = folder.list(date).await?;
+        let (manifest, place) = folder.manifest_to_empty(date).await?;
+        if deletion.is_some_and(|number| manifest.emptied_by >= number) {
+            return Ok(true);
+        }
+        let mut emptied = manifest.clone();
+        for object in listing.untaken(&manifest) {
+            // Taking one of these takes all whose names come before it, also those that come later.
+            if object_id::parts(object.id).is_none() && !plan::has_all_random(date, now) {
+                emptied.deleted.insert(object.id);
+            } else {
+                emptied.taken.insert(object.id, object.file_name());
+            }
+        }
+        if emptied.deleted.len() > NAMED {
+            return Ok(false);
+        }
+        retire_all(&mut emptied, &listing.merged_ids());
+        emptied.emptied_by = deletion.unwrap_or(manifest.emptied_by);
+        if emptied == manifest {
+            return Ok(true);
+        }
+        if folder.manifests().write(&folder.day(date), &place, &emptied).await? == Written::Done {
+            return Ok(true);
+        }
+        contention.lost().await?;
+    }
+}
+
+/// No merged object counts any more, also none of a step that failed.
+fn retire_all(manifest: &mut Manifest, there: &std::collections::HashSet<uuid::Uuid>) {
+    let listed: Vec<_> = manifest.objects.iter().map(|object| object.id).collect();
+    manifest.retired.retain(|id| there.contains(id));
+    manifest.replace(&listed, []);
+    let unlisted: Vec<_> = there.iter().filter(|id| !manifest.retired.contains(id)).copied().collect();
+    manifest.replace(&unlisted, []);
+}

@@ -1,0 +1,128 @@
+//! The steps of a deletion in `schema.json`: see [`crate::stream::deletion`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chrono::NaiveDate;
+
+use super::StreamCatalog;
+use crate::documents::{Edit, Found, RequestContext};
+use crate::error::Result;
+use crate::key::{StreamName, TenantId};
+use crate::stream::{Deletion, Field, StreamSchema, StreamSettings};
+
+impl StreamCatalog {
+    /// The streams whose deletion has something left to do.
+    pub fn being_deleted(&self) -> Vec<(TenantId, StreamName)> {
+        self.deleting.lock().iter().cloned().collect()
+    }
+
+    /// Records that a stream is deleted, whose events are those of `days`. Settings and fields go at once; the fields
+    /// are remembered until [`StreamCatalog::free`]. `None` when there is no such stream.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
+    /// read.
+    pub async fn bury(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        stream: &StreamName,
+        days: &[NaiveDate],
+    ) -> Result<Option<Arc<StreamSchema>>> {
+        self.change_deletion(tenant, stream, |stored| {
+            if stored.is_unused() && !stored.is_being_deleted() {
+                return None;
+            }
+            let deletion = Deletion {
+                number: stored.deletions() + 1,
+                at: Some(context.at),
+                by: Some(context.actor.clone()),
+                request_id: context.request_id,
+                pending: true,
+                days: days.to_vec(),
+                change_seq: None,
+                former_fields: stored.fields_of_objects(),
+                unused: true,
+            };
+            let settings = StreamSettings {
+                revision: stored.settings().revision + 1,
+                modified_at: Some(context.at),
+                attribution: context.attribution(),
+                deletion: Some(deletion),
+                ..StreamSettings::default()
+            };
+            Some(StreamSchema::default().with_settings(settings))
+        })
+        .await
+    }
+
+    /// Records that every day of a deletion is empty, and by which change other nodes hear of it. `None` when the
+    /// stream was deleted once more.
+    ///
+    /// # Errors
+    /// As for [`StreamCatalog::bury`].
+    pub async fn note_emptied(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        number: u64,
+        change_seq: u64,
+    ) -> Result<Option<Arc<StreamSchema>>> {
+        self.change_deletion(tenant, stream, |stored| {
+            let mut settings = stored.settings().clone();
+            let deletion = settings.deletion.as_mut().filter(|deletion| deletion.number == number)?;
+            deletion.days.clear();
+            deletion.change_seq = Some(change_seq);
+            settings.revision += 1;
+            Some(stored.with_settings(settings))
+        })
+        .await
+    }
+
+    /// Ends a deletion that every node has heard of: names of fields are free, but for `written` ones, which objects
+    /// that count have. `None` when the stream was deleted once more.
+    ///
+    /// # Errors
+    /// As for [`StreamCatalog::bury`]; [`ErrorKind::Corrupt`] when the fields contradict each other.
+    pub async fn free(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        number: u64,
+        written: &[Vec<Field>],
+    ) -> Result<Option<Arc<StreamSchema>>> {
+        self.change_deletion(tenant, stream, |stored| {
+            let mut settings = stored.settings().clone();
+            let deletion = settings.deletion.as_mut().filter(|deletion| deletion.number == number)?;
+            (deletion.pending, deletion.unused) = (false, deletion.unused && written.is_empty());
+            deletion.former_fields.clear();
+            settings.revision += 1;
+            let batches: Vec<&[Field]> = written.iter().map(Vec::as_slice).collect();
+            let (wider, conflicts) = stored.widen_by_all(&batches);
+            for conflict in conflicts.into_iter().flatten() {
+                tracing::warn!(%tenant, %stream, "an object does not fit its stream: {conflict}");
+            }
+            Some(wider.unwrap_or(stored).with_settings(settings))
+        })
+        .await
+    }
+
+    /// Changes what is stored; `None` when `change` refuses, and when there is nothing.
+    async fn change_deletion(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        change: impl Fn(StreamSchema) -> Option<StreamSchema> + Send + Sync,
+    ) -> Result<Option<Arc<StreamSchema>>> {
+        let began = self.announcements.load(Ordering::SeqCst);
+        let edit = |found: Found<StreamSchema>| {
+            Ok(match found.usable()?.and_then(&change) {
+                Some(schema) => Edit::Write(schema.clone(), Some(schema)),
+                None => Edit::Keep(None),
+            })
+        };
+        let changed = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        Ok(changed.map(|schema| self.remember(tenant, stream, Arc::new(schema), None, began)))
+    }
+}

@@ -1,0 +1,68 @@
+//! What memory may be trusted for: whether another node has deleted a stream, and how long its events are kept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use tokio::time::Instant;
+
+use super::StreamCatalog;
+use super::hooks::{InContact, Retention};
+use crate::clock::Clock;
+use crate::key::{RetentionDays, StreamName, TenantId};
+use crate::stream::StreamSchema;
+
+/// For so long, what was widened from memory may be on its way to the store. With the contact that memory is trusted
+/// for, it is less than the three minutes after which others take this node for dead, and free the fields of streams
+/// that it has not heard were deleted.
+const ON_ITS_WAY: Duration = Duration::from_secs(60);
+
+impl StreamCatalog {
+    /// Trusts memory only while `in_contact` says that this node has heard of others within a minute. Without, it is
+    /// always trusted. The first call counts.
+    pub fn trust_while(&self, in_contact: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.in_contact.set(InContact(Box::new(in_contact)));
+    }
+
+    /// Keeps events as long as `of_tenant` says, where a stream does not. Without, they are kept for ever. The first
+    /// call counts.
+    pub fn retain(
+        &self,
+        clock: Arc<dyn Clock>,
+        of_tenant: impl Fn(&TenantId) -> Option<RetentionDays> + Send + Sync + 'static,
+    ) {
+        let _ = self.retention.set(Retention { clock, of_tenant: Box::new(of_tenant) });
+    }
+
+    /// The first day of a stream whose events are kept; `None` when all are.
+    pub fn first_day(&self, tenant: &TenantId, stream: &StreamName) -> Option<NaiveDate> {
+        let Retention { clock, of_tenant } = self.retention.get()?;
+        let of_stream = self.known(tenant, stream).and_then(|schema| schema.settings().retention_days);
+        of_stream.or_else(|| of_tenant(tenant))?.first_day(clock.now().date_naive())
+    }
+
+    /// Another node has changed a stream: what memory holds of it is not trusted until it was read again.
+    pub fn announced(&self, tenant: &TenantId, stream: &StreamName) {
+        let number = self.announcements.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut streams = self.streams.write();
+        if let Some(known) = streams.get_mut(tenant).and_then(|streams| streams.get_mut(stream)) {
+            known.announced = number;
+        }
+    }
+
+    /// The schema of a stream that somebody uses, if it is sure that no other node has deleted it.
+    pub(super) fn trusted(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
+        let streams = self.streams.read();
+        let known = streams.get(tenant)?.get(stream)?;
+        let in_contact = || self.in_contact.get().is_none_or(|InContact(now)| now());
+        let is_trusted = known.read >= known.announced && !known.schema.is_unused() && in_contact();
+        is_trusted.then(|| known.schema.clone())
+    }
+
+    /// Whether a stream has not been deleted since it was widened, at `since`, when `deletions` were known.
+    pub fn is_still(&self, tenant: &TenantId, stream: &StreamName, deletions: u64, since: Instant) -> bool {
+        since.elapsed() < ON_ITS_WAY
+            && self.trusted(tenant, stream).is_some_and(|schema| schema.deletions() == deletions)
+    }
+}

@@ -1,0 +1,4 @@
+//! The life of streams: how they are deleted, and how long their events are kept.
+
+mod deletion;
+mod retention;
