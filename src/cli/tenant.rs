@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::{self, Column};
 use super::when::seconds;
-use super::{ClientArgs, Outcome, key};
+use super::{ClientArgs, Failure, Outcome, input, key};
 use crate::cli::key::settings::LimitChanges;
 use crate::key::{KeyType, Label, RetentionDays, TenantId};
 
@@ -69,12 +69,18 @@ pub enum TenantCommand {
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
     },
-    /// Delete a tenant for ever: revokes all its keys, and its id is not given again. Its events stay in the store
-    #[command(after_help = "Example:\n  keyloft tenant delete acme")]
+    /// Delete a tenant for ever: revokes all its keys, and its id is not given again
+    #[command(after_help = "Examples:\n  keyloft tenant delete acme\n  keyloft tenant delete acme --events delete")]
     Delete {
         /// Its id
         #[arg(value_name = "TENANT", value_parser = TenantId::parse)]
         id: TenantId,
+        /// What becomes of its events: keep, or delete for ever, in the background
+        #[arg(long, value_name = "keep|delete", value_parser = ["keep", "delete"], default_value = "keep")]
+        events: String,
+        /// Ask for no confirmation before events are deleted
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -196,7 +202,13 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
                 output::table(COLUMNS, key::list::items(&page))
             })
         }
-        TenantCommand::Show { id } => show(args, &client.get(&["tenants", id.as_str()], &[])?),
+        TenantCommand::Show { id } => {
+            let answer = client.get(&["tenants", id.as_str()], &[])?;
+            match &answer["erasure"] {
+                Value::Object(erasure) if !args.json => output::print(&erased(&id, erasure)),
+                _ => show(args, &answer),
+            }
+        }
         TenantCommand::Update(update) => {
             let body = update.body(|| client.get(&["tenants", update.id.as_str()], &[]))?;
             show(args, &tenant(&update.id, &body)?)
@@ -206,17 +218,46 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
             show(args, &tenant(&id, &json!({ "suspended": suspended }))?)
         }
         TenantCommand::Resume { id } => show(args, &tenant(&id, &json!({ "suspended": [] }))?),
-        TenantCommand::Delete { id } => {
-            let answer = client.delete(&["tenants", id.as_str()], &[])?;
+        TenantCommand::Delete { id, events, yes } => {
+            let erasing = events == "delete";
+            if erasing && !yes {
+                confirm(&id)?;
+            }
+            let parameters: &[_] = if erasing { &[("events", events)] } else { &[] };
+            let answer = client.delete(&["tenants", id.as_str()], parameters)?;
             let keys = match answer["keysToRevoke"].as_u64() {
                 Some(count) if count > 0 => {
                     format!("its {count} keys are refused; the server goes on to revoke them")
                 }
                 _ => "its keys are revoked".to_owned(),
             };
-            let words = format!("Tenant {id} is deleted and {keys}. Its events stay in the store.");
+            let events = match erasing {
+                true => format!("The server goes on to erase its events: see keyloft tenant show {id}."),
+                false => "Its events stay in the store.".to_owned(),
+            };
+            let words = format!("Tenant {id} is deleted and {keys}. {events}");
             output::print(&if args.json { output::json(&answer) } else { words })
         }
+    }
+}
+
+/// How far the erasure of a deleted tenant's events is.
+fn erased(id: &TenantId, erasure: &Map<String, Value>) -> String {
+    let removed = erasure.get("objectsRemoved").and_then(Value::as_u64).unwrap_or_default();
+    match erasure.get("finishedAt").and_then(Value::as_str) {
+        Some(at) => format!("Tenant {id} is deleted. Its events are erased since {at}: {removed} objects."),
+        None => format!("Tenant {id} is deleted. Its events are being erased: {removed} objects so far."),
+    }
+}
+
+fn confirm(id: &TenantId) -> Outcome {
+    if !input::is_terminal() {
+        return Err(Failure::usage(format!("all events of {id} would be deleted: say --yes if that is meant")));
+    }
+    if input::agrees(&format!("The tenant {id} and all its events will be deleted for ever. Go on?"))? {
+        Ok(())
+    } else {
+        Err(Failure::failed("nothing is deleted"))
     }
 }
 

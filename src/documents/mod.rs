@@ -20,5 +20,5 @@ pub use contention::Contention;
 pub use context::RequestContext;
 pub use document::{Document, Found};
 pub use key::{KeyDocument, StoredKey};
-pub use tenant::TenantDocument;
+pub use tenant::{Erasure, TenantDocument};
 pub use unreadable::Unreadable;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::instant::rfc3339;
 use super::{Document, RequestContext, Unreadable};
-use crate::key::{Attribution, KeyType, Label, Lifetimes, Limits, RetentionDays, Tenant, TenantId};
+use crate::key::{Actor, Attribution, KeyType, Label, Lifetimes, Limits, RequestId, RetentionDays, Tenant, TenantId};
 use crate::layout::ObjectName;
 
 const VERSION: u32 = 1;
@@ -45,6 +45,9 @@ pub struct TenantDocument {
     /// When it was deleted: the document is then a tombstone, and the id is never given again.
     #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<DateTime<Utc>>,
+    /// Whether its events are erased with it, and how far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Erasure>,
     /// When it was last changed.
     #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub modified_at: Option<DateTime<Utc>>,
@@ -55,6 +58,35 @@ pub struct TenantDocument {
     write_id: Option<Uuid>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+/// The erasure of a deleted tenant's events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Erasure {
+    /// When it was asked for.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Option<DateTime<Utc>>,
+    /// Who asked for it.
+    #[serde(default)]
+    pub by: Option<Actor>,
+    /// By which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// How many objects were removed, at least.
+    #[serde(default)]
+    pub objects_removed: u64,
+    /// When nothing was left.
+    #[serde(default, serialize_with = "rfc3339")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Erasure {
+    /// One that begins.
+    pub fn new(context: &RequestContext) -> Self {
+        let (by, request_id) = (Some(context.actor.clone()), context.request_id);
+        Self { at: Some(context.at), by, request_id, objects_removed: 0, finished_at: None }
+    }
 }
 
 impl TenantDocument {
@@ -70,6 +102,7 @@ impl TenantDocument {
             retention_days: None,
             created_at,
             deleted_at: None,
+            erasure: None,
             modified_at: None,
             attribution: Attribution::default(),
             write_id: None,
@@ -95,6 +128,7 @@ impl TenantDocument {
             modified_at: self.modified_at,
             modified_by: self.attribution.modified_by.clone(),
             deleted: self.deleted_at.is_some(),
+            erased: self.erasure.is_some(),
         }
     }
 

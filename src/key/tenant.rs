@@ -30,6 +30,8 @@ pub struct Tenant {
     pub modified_by: Option<Actor>,
     /// Whether only a tombstone is left: none of its keys authenticates and its id is not given again.
     pub deleted: bool,
+    /// Whether its events are erased with it.
+    pub erased: bool,
 }
 
 /// The lifetimes of a tenant's keys, in seconds from the request. Existing keys are unaffected.
@@ -125,6 +127,7 @@ impl Tenant {
             modified_at: None,
             modified_by: None,
             deleted: false,
+            erased: false,
         }
     }
 

@@ -41,6 +41,19 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
     pub async fn delete_tenant(&self, context: &RequestContext, id: &TenantId) -> Result<Deletion> {
+        self.delete(context, id, false).await
+    }
+
+    /// The same, and erases its events: everything in the folder of its streams, which [`Keystore::follow`] does. Also
+    /// those of a tenant that is deleted already.
+    ///
+    /// # Errors
+    /// As for [`Keystore::delete_tenant`]; [`ErrorKind::Corrupt`] when its record cannot be read.
+    pub async fn delete_tenant_and_events(&self, context: &RequestContext, id: &TenantId) -> Result<Deletion> {
+        self.delete(context, id, true).await
+    }
+
+    async fn delete(&self, context: &RequestContext, id: &TenantId, erases: bool) -> Result<Deletion> {
         if id.is_default() {
             return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
         }
@@ -48,12 +61,14 @@ impl Keystore {
         let no_tenant = || Error::new(ErrorKind::NotFound, "there is no such tenant");
         self.read_through(|| self.cache.tenant(id).ok_or_else(no_tenant)).await?;
         let (this, context, id) = (self.clone(), context.clone(), id.clone());
-        self.run_to_completion(async move { this.delete_tenant_now(&context, id).await }).await
+        self.run_to_completion(async move { this.delete_tenant_now(&context, id, erases).await }).await
     }
 
-    async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId) -> Result<Deletion> {
+    async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId, erases: bool) -> Result<Deletion> {
         // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
-        let change_seq = if self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
+        let change_seq = if erases {
+            self.bury_with_events(context, &id).await?
+        } else if self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
             self.replica.append(vec![ChangedObject::Tenant { tenant: id.clone() }.by(&context.attribution())]).await?
         } else {
             let now = self.clock.now();

@@ -69,7 +69,8 @@ impl Keystore {
 
     /// What a node does beside polling. Each piece may take minutes.
     async fn maintain(self) {
-        tokio::join!(self.retry_revocations_regularly(), self.finish_deletions_regularly(), async {
+        let (revocations, deletions) = (self.retry_revocations_regularly(), self.finish_deletions_regularly());
+        tokio::join!(revocations, deletions, self.finish_erasures_regularly(), async {
             tokio::select! {
                 () = self.running.ending() => {} // All of it may be cut short.
                 () = self.maintain_regularly() => {}
@@ -93,6 +94,9 @@ impl Keystore {
                 self.compact().await;
                 if let Err(error) = self.find_unfinished_deletions().await {
                     tracing::warn!("whether deletions of tenants are finished is not known: {error:?}");
+                }
+                if let Err(error) = self.find_unfinished_erasures().await {
+                    tracing::warn!("whether events of deleted tenants are erased is not known: {error:?}");
                 }
             }
             if self.replica.needs_snapshot_soon() && reconcile_at > Instant::now() + NEXT_SNAPSHOT {
@@ -118,6 +122,7 @@ impl Keystore {
             tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
         }
         self.find_unfinished_deletions().await?;
+        self.find_unfinished_erasures().await?;
         self.purge().await?;
         self.compact().await;
         self.bucket.sweep().await;

@@ -23,6 +23,7 @@ mod claim;
 mod create;
 mod deletion;
 pub(crate) mod dry_run;
+mod erasure;
 mod expiring;
 mod follow;
 mod keys;
@@ -96,6 +97,7 @@ pub struct Keystore {
     replica: Arc<Replica>,
     pending: pending::PendingRevocations,
     deletions: deletion::UnfinishedDeletions,
+    erasures: erasure::UnfinishedErasures,
     running: running::Running,
     announcements: streams::Announcements,
     reserved_secrets: secret::ReservedSecrets,
@@ -123,6 +125,7 @@ impl Keystore {
             replica,
             pending,
             deletions,
+            erasures: Default::default(),
             running,
             announcements,
             reserved_secrets,

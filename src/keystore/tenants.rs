@@ -144,7 +144,7 @@ impl Keystore {
     }
 
     /// Takes the record into memory, then logs the change.
-    async fn remember(&self, context: &RequestContext, tenant: Tenant) -> Result<Changed<Tenant>> {
+    pub(super) async fn remember(&self, context: &RequestContext, tenant: Tenant) -> Result<Changed<Tenant>> {
         let value = Arc::new(tenant.clone());
         // Our answer may come after that to a later change, and records have no revision: what is stored counts.
         if self.replica.refresh_tenant(&value.id).await.is_err() {

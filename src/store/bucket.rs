@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 use relative_path::RelativePath;
@@ -21,6 +22,8 @@ use crate::layout::ObjectName;
 
 /// How long the store may take over one document, its own retries included, before we call it unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many objects are removed at once.
+const REMOVALS: usize = 32;
 
 /// The same for objects of many megabytes.
 pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(60);
@@ -246,6 +249,25 @@ impl Bucket {
         Ok(try_unfold(found, next).boxed())
     }
 
+    /// Removes objects that were listed; those that are gone already are no error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt: some of them may be gone.
+    pub async fn remove_listed(&self, objects: &[ObjectMeta]) -> Result<()> {
+        let removals: Vec<_> = objects.iter().map(|object| self.remove_at(object.location.clone()).boxed()).collect();
+        futures::stream::iter(removals).buffer_unordered(REMOVALS).try_collect().await
+    }
+
+    async fn remove_at(&self, path: object_store::path::Path) -> Result<()> {
+        patiently(async {
+            match self.documents.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
     /// Every object in a folder whose name comes after `after`, which need not exist; not those in its subfolders.
     ///
     /// # Errors
@@ -263,14 +285,7 @@ impl Bucket {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
     pub async fn remove(&self, name: &ObjectName) -> Result<()> {
-        let path = object_path(&name.path())?;
-        patiently(async {
-            match self.documents.delete(&path).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(unavailable(error)),
-            }
-        })
-        .await
+        self.remove_at(object_path(&name.path())?).await
     }
 
     /// The names of the folders in a folder, sorted.

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::keys::parse_tenant;
 use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
+use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::Problem;
@@ -92,12 +93,19 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
     HttpResponse::Ok().json(json!({"items": items}))
 }
 
-/// One tenant.
+/// One tenant; of a deleted one whose events are erased, how far that is.
 ///
 /// # Errors
-/// 400, 404, 410.
+/// 400, 404, 410, 503.
 pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let tenant = app.keystore.tenant_read_through(&parse_tenant(&id)?).await?;
+    let id = parse_tenant(&id)?;
+    let tenant = match app.keystore.tenant_read_through(&id).await {
+        Err(error) if error.kind() == ErrorKind::TenantDeleted => {
+            let erasure = app.keystore.erasure(&id).await?.ok_or(error)?;
+            return Ok(HttpResponse::Ok().json(json!({"tenantId": id, "deleted": true, "erasure": erasure})));
+        }
+        found => found?,
+    };
     Ok(HttpResponse::Ok().json(TenantView::new(&tenant)))
 }
 
@@ -126,8 +134,27 @@ pub async fn update(
     Ok(HttpResponse::build(status).json(ChangedTenant { tenant: TenantView::new(&updated.value), receipt }))
 }
 
-/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay. Answers 202
-/// when keys are still to be revoked, which goes on in the background; they are refused already.
+/// What becomes of the events of a tenant that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Events {
+    #[default]
+    Keep,
+    Delete,
+}
+
+/// The parameters of a deletion.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeletionQuery {
+    wait: Option<String>,
+    #[serde(default)]
+    events: Events,
+}
+
+/// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay unless they are
+/// to be deleted. Answers 202 when keys are still to be revoked or events to be erased, which goes on in the background;
+/// keys are refused already.
 ///
 /// # Errors
 /// 400, 404, 409 `tenant_protected`, 503.
@@ -135,12 +162,18 @@ pub async fn delete(
     operator: Operator,
     app: web::Data<App>,
     id: web::Path<String>,
-    Query(wait): Query<Wait>,
+    Query(DeletionQuery { wait, events }): Query<DeletionQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, wait.patience()?);
-    let Deletion { change_seq, keys_to_revoke } = app.keystore.delete_tenant(operator.context(), &id).await?;
+    let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, Wait::new(wait).patience()?);
+    let erasing = events == Events::Delete;
+    let Deletion { change_seq, keys_to_revoke } = match events {
+        Events::Keep => app.keystore.delete_tenant(operator.context(), &id).await?,
+        Events::Delete => app.keystore.delete_tenant_and_events(operator.context(), &id).await?,
+    };
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
-    let status = if keys_to_revoke > 0 { StatusCode::ACCEPTED } else { status };
-    let body = json!({"tenantId": id, "deleted": true, "keysToRevoke": keys_to_revoke, "receipt": receipt});
+    let status = if keys_to_revoke > 0 || erasing { StatusCode::ACCEPTED } else { status };
+    let body = json!({
+        "tenantId": id, "deleted": true, "keysToRevoke": keys_to_revoke, "erasing": erasing, "receipt": receipt,
+    });
     Ok(HttpResponse::build(status).json(body))
 }

@@ -179,6 +179,8 @@ pub(super) struct TenantLine {
     modified_by: Option<Actor>,
     #[serde(default, skip_serializing_if = "is_default")]
     deleted: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    erased: bool,
 }
 
 impl From<&Tenant> for TenantLine {
@@ -194,6 +196,7 @@ impl From<&Tenant> for TenantLine {
             modified_at,
             modified_by,
             deleted,
+            erased,
         } = tenant.clone();
         Self {
             tenant: id,
@@ -207,6 +210,7 @@ impl From<&Tenant> for TenantLine {
             modified_at,
             modified_by,
             deleted,
+            erased,
         }
     }
 }
@@ -228,6 +232,7 @@ impl From<TenantLine> for Tenant {
             modified_at: line.modified_at,
             modified_by: line.modified_by,
             deleted: line.deleted,
+            erased: line.erased,
         }
     }
 }

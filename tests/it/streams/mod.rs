@@ -1,4 +1,5 @@
 //! The life of streams: how they are deleted, and how long their events are kept.
 
 mod deletion;
+mod erasure;
 mod retention;
