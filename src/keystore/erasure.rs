@@ -1,7 +1,7 @@
 //! Erasing the events of a deleted tenant: everything in the folder of its streams, in portions, by any node.
 //!
-//! The tombstone says that it is to be done, and how far it is. Whatever a node that was stopped writes later is removed
-//! when a node looks again, at each full reconcile.
+//! The tombstone says that it is to be done, and how far it is. Whatever a node that was stopped writes later is
+//! removed when a node looks again, at each full reconcile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

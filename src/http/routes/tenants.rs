@@ -153,8 +153,8 @@ pub struct DeletionQuery {
 }
 
 /// Deletes a tenant: its keys stop working, its queries end, its id is not given again, its events stay unless they are
-/// to be deleted. Answers 202 when keys are still to be revoked or events to be erased, which goes on in the background;
-/// keys are refused already.
+/// to be deleted. Answers 202 when keys are still to be revoked or events to be erased, which goes on in the
+/// background; keys are refused already.
 ///
 /// # Errors
 /// 400, 404, 409 `tenant_protected`, 503.
