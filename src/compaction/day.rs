@@ -15,20 +15,20 @@ use uuid::Uuid;
 
 use super::aside::aside;
 use super::empty::empty;
-use super::merge::{Merger, Source};
-use super::plan::{self, FULL_BYTES, Step};
+use super::memory::Memory;
+use super::merge::{Merged, Merger};
+use super::plan::{self, Step};
+use super::source::{Source, Sources};
 use crate::documents::collection::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keystore::Keystore;
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};
 use crate::stream::objects::{DayListing, FreshObject, StreamFolder};
-use crate::stream::{Field, Manifest, MergedObject, StreamCatalog, StreamSchema};
+use crate::stream::{Manifest, MergedObject, StreamCatalog, StreamSchema};
 
 /// How many objects are read or removed at once.
 const AT_ONCE: usize = 16;
-/// How much memory the objects of ingest that become merged ones may take.
-const SOURCE_BYTES: usize = 96 << 20;
 /// How often objects that cannot be merged are tried again.
 const BAD_AGAIN: Duration = Duration::from_secs(3600);
 /// An object that no manifest lists is left over by a step that failed if it is this old.
@@ -70,6 +70,7 @@ pub(super) struct Tools<'a> {
     pub(super) merges: bool,
     /// For so long, what was replaced stays in the store: longer than a query may last.
     pub(super) keep: Duration,
+    pub(super) memory: Memory,
 }
 
 impl Day {
@@ -147,35 +148,51 @@ impl Day {
         }
         let is_good = |id: &Uuid| !self.bad.contains(id);
         let fresh = listing.fresh.iter().filter(|object| is_good(&object.id));
-        let small = manifest.objects.iter().filter(|object| object.bytes < FULL_BYTES && is_good(&object.id));
+        let small = manifest.objects.iter().filter(|object| plan::may_grow(object) && is_good(&object.id));
         if fresh.count() + small.count() > 1 { Rest::AtItsEnd } else { Rest::Nothing }
     }
 
     /// Makes merged objects of objects of ingest. Says whether it did, or has found some that cannot be merged.
     async fn take(&mut self, tools: Tools<'_>, base: &Base<'_>, fresh: &[&FreshObject]) -> Result<bool> {
-        let store = tools.bucket.object_store();
+        let (store, memory) = (tools.bucket.object_store(), tools.memory.sources());
         let bodies = fresh.iter().map(|object| {
-            let (store, location) = (store.clone(), object.meta.location.clone());
+            let (store, meta) = (store.clone(), &object.meta);
             async move {
-                match store.get(&location).await {
-                    Ok(found) => Ok(found.bytes().await.map_err(unavailable)?),
+                if meta.size > memory as u64 {
+                    return Ok(None);
+                }
+                match store.get(&meta.location).await {
+                    Ok(found) => Ok(Some(found.bytes().await.map_err(unavailable)?)),
                     Err(error) => Err(unavailable(error)),
                 }
             }
         });
         let mut bodies = stream::iter(bodies.collect::<Vec<_>>()).buffered(AT_ONCE);
-        let (mut taken, mut sources, mut memory, bad_before) = (Vec::new(), Vec::new(), 0, self.bad.len());
+        let (mut taken, mut sources, bad_before) = (Vec::new(), Sources::within(memory), self.bad.len());
         for object in fresh {
             let Some(body) = bodies.try_next().await? else { break };
-            match Source::whole(body) {
-                Ok(source) if taken.is_empty() || memory + source.memory_bytes <= SOURCE_BYTES => {
-                    memory += source.memory_bytes;
-                    taken.push(*object);
-                    sources.push(source);
+            let fits = match body.map(Source::whole) {
+                Some(Err(error)) => {
+                    self.set_aside(object.id, &object.meta, &error);
+                    continue;
                 }
-                Ok(_) => break,
-                Err(error) => self.set_aside(object.id, &object.meta, &error),
+                Some(Ok(source)) => sources.push(source),
+                None => false,
+            };
+            if fits {
+                taken.push(*object);
+                continue;
             }
+            if !taken.is_empty() {
+                break;
+            }
+            // More than there is memory for at once: read like a merged one, and alone.
+            let Some(source) = self.open(tools, object.id, &object.meta).await? else { continue };
+            match sources.push(source) {
+                true => taken.push(*object),
+                false => self.leave(object.id, &object.meta),
+            }
+            break;
         }
         drop(bodies);
         let schema = self.widen(tools, &mut taken, &mut sources).await?;
@@ -196,6 +213,17 @@ impl Day {
         self.swap(base, manifest, &[], made).await
     }
 
+    /// An object as a source that is read in parts; `None` when it cannot be read, and is set aside.
+    async fn open(&mut self, tools: Tools<'_>, id: Uuid, meta: &ObjectMeta) -> Result<Option<Source>> {
+        match Source::streamed(tools.bucket.object_store(), meta.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.set_aside(id, meta, &error);
+                Ok(None)
+            }
+            source => source.map(Some),
+        }
+    }
+
     /// Leaves an object out of every further step, and reports it.
     fn set_aside(&mut self, id: Uuid, meta: &ObjectMeta, error: &Error) {
         tracing::warn!(object = %meta.location, "an object cannot be merged and stays as it is: {error:?}");
@@ -204,12 +232,18 @@ impl Day {
         self.bad.insert(id);
     }
 
+    /// Leaves an object that takes more memory than a step has out of every further step. Queries read it.
+    fn leave(&mut self, id: Uuid, meta: &ObjectMeta) {
+        tracing::warn!(object = %meta.location, "an object is too large to be merged, and stays as it is");
+        self.bad.insert(id);
+    }
+
     /// Reads objects one by one, and sets aside those that cannot be read. Says whether there are any.
     async fn find_bad(&mut self, tools: Tools<'_>, objects: &[(Uuid, ObjectMeta)]) -> Result<bool> {
         let bad_before = self.bad.len();
         for (id, meta) in objects {
             let (store, object) = (tools.bucket.object_store(), meta.clone());
-            match aside(async move { Source::streamed(store, object).await?.read_through().await }).await {
+            match aside(async move { Merger::read_through(Source::streamed(store, object).await?).await }).await {
                 Err(error) if error.kind() == ErrorKind::Corrupt => self.set_aside(*id, meta, &error),
                 read => read?,
             }
@@ -222,11 +256,11 @@ impl Day {
         &mut self,
         tools: Tools<'_>,
         taken: &mut Vec<&FreshObject>,
-        sources: &mut Vec<Source>,
+        sources: &mut Sources,
     ) -> Result<Arc<StreamSchema>> {
-        let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
-        let (schema, conflicts) = tools.catalog.widen_stored(tenant, stream, &fields, Some(self.deletions)).await?;
+        let (schema, conflicts) =
+            tools.catalog.widen_stored(tenant, stream, &sources.fields(), Some(self.deletions)).await?;
         let mut conflicts = conflicts.into_iter();
         let mut fits = Vec::new();
         for object in taken.iter() {
@@ -238,28 +272,30 @@ impl Day {
         }
         let mut kept = fits.iter();
         taken.retain(|_| kept.next().is_none_or(|fits| *fits));
-        let mut kept = fits.iter();
-        sources.retain(|_| kept.next().is_none_or(|fits| *fits));
+        sources.retain(&fits);
         Ok(schema)
     }
 
     /// Makes larger objects of merged ones. Says whether it did.
     async fn merge(&mut self, tools: Tools<'_>, base: &Base<'_>, objects: &[MergedObject]) -> Result<bool> {
-        let (mut sources, mut metas) = (Vec::new(), Vec::new());
+        let (mut sources, mut metas) = (Sources::within(tools.memory.sources()), Vec::new());
         for object in objects {
             let meta = self.folder.merged(self.date, object)?.meta;
             metas.push((object.id, meta.clone()));
-            match Source::streamed(tools.bucket.object_store(), meta.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    self.set_aside(object.id, &meta, &error);
-                    return Ok(true);
-                }
-                source => sources.push(source?),
+            let Some(source) = self.open(tools, object.id, &meta).await? else { return Ok(true) };
+            if sources.push(source) {
+                continue;
             }
+            if sources.len() < 2 {
+                self.leave(object.id, &meta);
+                return Ok(true);
+            }
+            break;
         }
-        let fields: Vec<&[Field]> = sources.iter().map(|source| source.fields.as_slice()).collect();
+        let objects = &objects[..sources.len()];
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
-        let (schema, conflicts) = tools.catalog.widen_stored(tenant, stream, &fields, Some(self.deletions)).await?;
+        let (schema, conflicts) =
+            tools.catalog.widen_stored(tenant, stream, &sources.fields(), Some(self.deletions)).await?;
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(Error::new(ErrorKind::Corrupt, "a merged object does not fit its stream").caused_by(conflict));
         }
@@ -281,21 +317,16 @@ impl Day {
     }
 
     /// Writes the rows of the sources as merged objects.
-    async fn write(
-        &self,
-        tools: Tools<'_>,
-        schema: Arc<StreamSchema>,
-        sources: Vec<Source>,
-    ) -> Result<Vec<MergedObject>> {
-        let (bucket, folder, date) = (tools.bucket.clone(), self.folder.clone(), self.date);
+    async fn write(&self, tools: Tools<'_>, schema: Arc<StreamSchema>, sources: Sources) -> Result<Vec<MergedObject>> {
+        let (bucket, folder, date, memory) = (tools.bucket.clone(), self.folder.clone(), self.date, tools.memory);
         aside(async move {
-            let full = usize::try_from(FULL_BYTES).unwrap_or(usize::MAX);
-            let mut merger = Merger::new(&schema, sources, full).await?;
+            let mut merger = Merger::new(&schema, sources, memory).await?;
             let mut made = Vec::new();
             while let Some(merged) = merger.next().await? {
-                let (id, bytes) = (new_id(), merged.body.len() as u64);
-                bucket.write_large(&folder.merged_name(date, id), merged.body.into()).await?;
-                made.push(MergedObject { id, rows: merged.rows, bytes, first: merged.first, last: merged.last });
+                let Merged { body, rows, first, last, is_full: full } = merged;
+                let (id, bytes) = (new_id(), body.len() as u64);
+                bucket.write_large(&folder.merged_name(date, id), body.into()).await?;
+                made.push(MergedObject { id, rows, bytes, first, last, full });
             }
             Ok(made)
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, TimeDelta};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::merge::Source;
+use super::source::Source;
 use super::{Compactor, empty};
 use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,7 +1,8 @@
 //! Compaction: many small objects of events become few large ones whose rows are sorted by arrival.
 //!
 //! 1. [`plan`]: what is to be done about a day. Pure.
-//! 2. [`merge`]: from objects to larger ones.  [`object_reader`]: reading parts of them.
+//! 2. [`source`]: objects that are read, within a [`memory`], in parts by [`object_reader`].
+//!    [`merge`]: from sources to larger objects.  [`new_object`]: one in the making.
 //! 3. [`day`]: the steps on one day, and the removal of what nobody reads any more.
 //!    [`aside`](mod@aside): on a thread that stands back.
 //! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
@@ -16,9 +17,12 @@ mod aside;
 mod day;
 mod deletion;
 mod empty;
+mod memory;
 mod merge;
+mod new_object;
 mod object_reader;
 mod plan;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +36,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::day::{Day, Rest, Tools};
+use self::memory::Memory;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::key::{NodeId, RetentionDays, StreamName, TenantId};
@@ -58,11 +63,13 @@ pub struct CompactionSettings {
     pub interval: Option<Duration>,
     /// How long events are kept where neither their stream nor its tenant says; `None` for ever.
     pub retention: Option<RetentionDays>,
+    /// How many bytes of memory it may take.
+    pub memory: usize,
 }
 
 impl Default for CompactionSettings {
     fn default() -> Self {
-        Self { interval: Some(Duration::from_secs(60)), retention: None }
+        Self { interval: Some(Duration::from_secs(60)), retention: None, memory: 256 << 20 }
     }
 }
 
@@ -74,6 +81,7 @@ pub struct Compactor {
     clock: Arc<dyn Clock>,
     keystore: Keystore,
     interval: Option<Duration>,
+    memory: Memory,
     /// How long objects that were replaced stay in the store: longer than a query may last.
     keep: Duration,
     /// The live nodes, as they were read last.
@@ -99,8 +107,9 @@ impl Compactor {
         settings: &CompactionSettings,
         keep: Duration,
     ) -> Self {
-        let (interval, (nodes, days, at_rest)) = (settings.interval, Default::default());
-        Self { bucket, catalog, clock, keystore, interval, keep, nodes, days, at_rest }
+        let (interval, memory) = (settings.interval, Memory::new(settings.memory));
+        let (nodes, days, at_rest) = Default::default();
+        Self { bucket, catalog, clock, keystore, interval, memory, keep, nodes, days, at_rest }
     }
 
     /// Compacts until dropped.
@@ -233,6 +242,7 @@ impl Compactor {
             keystore: &self.keystore,
             merges: self.interval.is_some(),
             keep: self.keep,
+            memory: self.memory,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::stream::objects::{DayListing, FreshObject};
 use crate::stream::{DayId, Manifest, MergedObject, object_id};
 
 /// An object of this size is not merged with others any more.
-pub const FULL_BYTES: u64 = 128 << 20;
+pub(super) const FULL_BYTES: u64 = 128 << 20;
 /// How many objects are merged at once; below this, those of a running day are left alone.
 const FAN_IN: usize = 8;
 /// Objects up to this size are of the lowest class; each class is eight times the one before.
@@ -68,7 +68,7 @@ pub(super) fn next<'a>(
         return Some(Step::Take(taken));
     }
     let mut small: Vec<MergedObject> =
-        manifest.objects.iter().filter(|object| object.bytes < FULL_BYTES && !is_bad(object.id)).copied().collect();
+        manifest.objects.iter().filter(|object| may_grow(object) && !is_bad(object.id)).copied().collect();
     small.sort_by_key(|object| (class(object.bytes), object.first));
     if is_day_over {
         small.truncate(FAN_IN);
@@ -77,6 +77,11 @@ pub(super) fn next<'a>(
     let of_class = |of: u32| small.iter().filter(move |object| class(object.bytes) == of);
     let full_class = (0..=class(FULL_BYTES)).find(|of| of_class(*of).count() >= FAN_IN)?;
     Some(Step::Merge(of_class(full_class).take(FAN_IN).copied().collect()))
+}
+
+/// Whether an object is merged with others.
+pub(super) fn may_grow(object: &MergedObject) -> bool {
+    !object.full && object.bytes < FULL_BYTES
 }
 
 /// The first instant after a day.
@@ -136,7 +141,7 @@ mod tests {
         let mut manifest = Manifest::default();
         let objects = sizes.iter().enumerate().map(|(n, bytes)| {
             let first = at("27T10:00:00") + TimeDelta::minutes(n as i64);
-            MergedObject { id: Uuid::from_u128(n as u128), rows: 1, bytes: *bytes, first, last: first }
+            MergedObject { id: Uuid::from_u128(n as u128), rows: 1, bytes: *bytes, first, last: first, full: false }
         });
         manifest.replace(&[], objects);
         manifest

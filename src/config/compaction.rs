@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::OptionDoc;
-use super::value::duration;
+use super::value::{GIB, MIB, duration, size};
 use crate::key::RetentionDays;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -37,6 +37,18 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
             }
             let days: RetentionDays = text.parse().map_err(|error: crate::key::InvalidId| error.to_string())?;
             config.compaction.retention = (days.days() > 0).then_some(days);
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("compact-memory"),
+        env: "KEYLOFT_COMPACT_MEMORY",
+        key: Some("compaction.memory"),
+        default: "256MiB",
+        unit: "size",
+        doc: "How much memory merging takes at most; below 256 MiB, no object of 128 MiB is made.",
+        set: |config, text| {
+            config.compaction.memory = size(text, 64 * MIB..=4 * GIB)?;
             Ok(())
         },
     },

@@ -22,11 +22,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         flag: Some("ingest-window"),
         env: "KEYLOFT_INGEST_WINDOW",
         key: Some("ingest.window"),
-        default: "20ms",
+        default: "auto",
         unit: "duration",
-        doc: "How long the first request of a batch waits for others to share its object.",
+        doc: "How long the first request of a batch waits for others to share its object; auto is 20ms, and up to 250ms on S3 while a stream is busy.",
         set: |config, text| {
-            config.ingest.window = duration(text, Duration::from_millis(1)..=Duration::from_secs(10))?;
+            let fixed = || duration(text, Duration::from_millis(1)..=Duration::from_secs(10));
+            config.ingest.window = (text != "auto").then(fixed).transpose()?;
             Ok(())
         },
     },

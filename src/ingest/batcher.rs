@@ -25,6 +25,29 @@ use crate::stream::{Field, StreamCatalog};
 /// How many requests share one object at most.
 const MAX_BATCH_REQUESTS: usize = 1000;
 
+/// How long requests wait for others to share their object, unless it is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// The first request of a batch waits so long.
+    first: Duration,
+    /// The objects of a busy stream are begun at least so far apart.
+    apart: Duration,
+}
+
+impl Window {
+    /// The same for every batch.
+    pub(super) fn fixed(first: Duration) -> Self {
+        Self { first, apart: Duration::ZERO }
+    }
+
+    /// A request that is alone waits for 20 ms. Each write of an object storage costs money, so it gets four a second
+    /// of a busy stream at most.
+    pub(super) fn for_store(is_directory: bool) -> Self {
+        let apart = if is_directory { Duration::ZERO } else { Duration::from_millis(250) };
+        Self { first: Duration::from_millis(20), apart }
+    }
+}
+
 /// Which stream of which tenant.
 pub(super) type Destination = (TenantId, StreamName);
 
@@ -51,27 +74,34 @@ impl QueuedRequest {
 pub(super) struct Batcher {
     queues: Mutex<HashMap<Destination, StreamQueue>>,
     writer: Writer,
-    window: Duration,
+    window: Window,
     max_batch_bytes: usize,
     /// Once it is cancelled, no request waits for others any more.
     closing: CancellationToken,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct StreamQueue {
     requests: VecDeque<QueuedRequest>,
     bytes: usize,
-    full: Arc<Notify>,
+    /// No batch is taken before, unless it is full.
+    next_at: Instant,
+    /// It is full, or no longer empty.
+    changed: Arc<Notify>,
 }
 
 impl StreamQueue {
+    fn new() -> Self {
+        Self { requests: VecDeque::new(), bytes: 0, next_at: Instant::now(), changed: Arc::default() }
+    }
+
     fn is_full(&self, max_bytes: usize) -> bool {
         self.bytes >= max_bytes || self.requests.len() >= MAX_BATCH_REQUESTS
     }
 }
 
 impl Batcher {
-    pub(super) fn new(writer: Writer, window: Duration, max_batch_bytes: usize, closing: CancellationToken) -> Self {
+    pub(super) fn new(writer: Writer, window: Window, max_batch_bytes: usize, closing: CancellationToken) -> Self {
         Self { queues: Mutex::default(), writer, window, max_batch_bytes, closing }
     }
 
@@ -80,11 +110,11 @@ impl Batcher {
         let is_new = {
             let mut queues = self.queues.lock();
             let is_new = !queues.contains_key(&destination);
-            let queue = queues.entry(destination.clone()).or_default();
+            let queue = queues.entry(destination.clone()).or_insert_with(StreamQueue::new);
             queue.bytes += queued.reservation.bytes();
             queue.requests.push_back(queued);
-            if queue.is_full(self.max_batch_bytes) {
-                queue.full.notify_one();
+            if queue.is_full(self.max_batch_bytes) || queue.requests.len() == 1 {
+                queue.changed.notify_one();
             }
             is_new
         };
@@ -94,22 +124,25 @@ impl Batcher {
         }
     }
 
-    /// Returns when the first request has waited for the window, or a batch is full, or ingest is closing.
+    /// Returns when a batch may be taken, or none has come for long enough, or ingest is closing.
     async fn until_ready(&self, destination: &Destination) {
         loop {
-            let (full, leaves_at) = {
+            let (changed, leaves_at) = {
                 let queues = self.queues.lock();
                 let Some(queue) = queues.get(destination) else { return };
-                let Some(first) = queue.requests.front() else { return };
                 if queue.is_full(self.max_batch_bytes) {
                     return;
                 }
-                (queue.full.clone(), first.queued_at + self.window)
+                let first = queue.requests.front().map(|first| first.queued_at + self.window.first);
+                (queue.changed.clone(), first.map_or(queue.next_at, |first| first.max(queue.next_at)))
             };
+            if leaves_at <= Instant::now() {
+                return;
+            }
             tokio::select! {
-                () = tokio::time::sleep_until(leaves_at) => return,
+                () = tokio::time::sleep_until(leaves_at) => {} // A request may have come just now: look again.
                 () = self.closing.cancelled() => return,
-                () = full.notified() => {} // Perhaps for the batch before: look again.
+                () = changed.notified() => {} // Perhaps for the batch before: look again.
             }
         }
     }
@@ -131,6 +164,7 @@ impl Batcher {
             batch.extend(queue.requests.pop_front());
         }
         queue.bytes -= bytes;
+        queue.next_at = Instant::now() + self.window.apart;
         if batch.is_empty() {
             queues.remove(destination);
             return None;
@@ -218,12 +252,16 @@ impl Writer {
                 None => fitting.push(queued),
             }
         }
+        // So the rows of an object are in the order of arrival, whichever request was decoded first.
+        fitting.sort_by_key(|queued| queued.request.arrived_at);
         let Some(first) = fitting.first() else { return };
+        let rows = fitting.iter().map(|queued| queued.request.batch.rows).sum();
+        let first_offset = self.catalog.new_objects().events(&tenant, &stream, rows);
         let name = self.catalog.new_objects().name(tenant, stream, first.request.arrived_at);
         let requests = requests(&fitting);
         let fields: Vec<&[Field]> = fitting.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
         let widened = Widened { fields: &fields, deletions: schema.deletions(), since };
-        match self.write(&name, widened, move || parquet(&schema, &requests)).await {
+        match self.write(&name, widened, move || parquet(&schema, &requests, first_offset)).await {
             Ok(()) => fitting.into_iter().for_each(|queued| {
                 let rows = queued.request.batch.rows;
                 queued.answer(Ok(rows));

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::batcher::{Batcher, QueuedRequest, Writer, on_cpu};
+use super::batcher::{Batcher, QueuedRequest, Window, Writer, on_cpu};
 use super::budget::{Budget, Reservation};
 use super::contents::{Aside, Events, MIN_REQUEST_BYTES, Reading};
 use super::decode::{Fault, Rejected, Sample, sort};
@@ -32,8 +32,9 @@ const SORTS: usize = 8;
 pub struct IngestSettings {
     /// The largest body of one request, decompressed, in bytes. At most 1 GiB counts.
     pub max_body_bytes: usize,
-    /// How long the first request of a batch waits for others.
-    pub window: Duration,
+    /// How long the first request of a batch waits for others; `None` is 20 ms, and in an object storage up to 250 ms
+    /// while a stream is busy.
+    pub window: Option<Duration>,
     /// How many bytes of requests, decoded, share one object.
     pub max_batch_bytes: usize,
     /// How many bytes of requests may be in memory over all streams: bodies as they arrive, then their events.
@@ -46,7 +47,7 @@ impl Default for IngestSettings {
     fn default() -> Self {
         Self {
             max_body_bytes: 10 << 20,
-            window: Duration::from_millis(20),
+            window: None,
             max_batch_bytes: 32 << 20,
             max_in_flight_bytes: 256 << 20,
             acquire_timeout: Duration::from_secs(5),
@@ -131,7 +132,8 @@ impl Ingest {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let writer = Writer { bucket, catalog, cpu: Arc::new(Semaphore::new(cores)) };
         let closing = CancellationToken::new();
-        let batcher = Batcher::new(writer.clone(), settings.window, settings.max_batch_bytes, closing.clone());
+        let window = settings.window.map_or_else(|| Window::for_store(writer.bucket.is_directory()), Window::fixed);
+        let batcher = Batcher::new(writer.clone(), window, settings.max_batch_bytes, closing.clone());
         Self(Arc::new(Shared {
             clock,
             max_body_bytes: settings.max_body_bytes.min(MAX_BODY_BYTES),

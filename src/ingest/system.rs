@@ -47,10 +47,11 @@ impl SystemStream for SystemWriter {
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(conflict.into_error());
         }
+        let first_offset = self.0.catalog.new_objects().events(&tenant, &stream, about.len());
         let name = ObjectName::events(tenant, stream, at, id);
         let batch = Batch { fields, rows: about.len(), columns };
         let fields = batch.fields.clone();
         let widened = Widened { fields: &[&fields], deletions: schema.deletions(), since };
-        self.0.write(&name, widened, move || parquet_about(&schema, &batch, &about, at)).await
+        self.0.write(&name, widened, move || parquet_about(&schema, &batch, &about, at, first_offset)).await
     }
 }

@@ -8,7 +8,8 @@ use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
+    new_null_array,
 };
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -16,14 +17,15 @@ use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label};
-use crate::stream::{StreamSchema, schema};
+use crate::stream::StreamSchema;
+use crate::stream::schema::{self, OFFSET, TIMESTAMP};
 
 /// Small enough that a query skips most of an object by its statistics.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
@@ -36,7 +38,7 @@ const DICTIONARY_VALUES: usize = 1024;
 /// A compressor takes 40 KB or more for a column before the first value. It pays from this many bytes on.
 pub(super) const COMPRESSED_BYTES: usize = 256;
 /// Those that clients cannot set come first.
-const OUR_COLUMNS: usize = 3;
+const OUR_COLUMNS: usize = 4;
 /// About what a value of theirs takes: the id of a key is a UUID.
 const OUR_BYTES: usize = 36;
 /// How many columns of an object have a dictionary at most: 18 MB.
@@ -56,19 +58,21 @@ pub struct DecodedRequest {
 }
 
 /// One Parquet object with the rows of all `requests`, in their order, in those columns of `schema` that they have.
+/// The offset of the first row is `first_offset`.
 /// Works on the CPU for as long as it takes: not for an async thread.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when a request does not fit `schema`, which must have been widened by all of them.
-pub fn parquet(schema: &StreamSchema, requests: &[DecodedRequest]) -> Result<Vec<u8>> {
+pub fn parquet(schema: &StreamSchema, requests: &[DecodedRequest], first_offset: i64) -> Result<Vec<u8>> {
     let batches: Vec<&Batch> = requests.iter().map(|request| &request.batch).collect();
     let columns = Columns::of(schema, &batches)?;
     let mut object = columns.writer(&batches)?;
-    let mut rest = requests;
+    let (mut rest, mut offset) = (requests, first_offset);
     while !rest.is_empty() {
         let (chunk, later) = rest.split_at(chunk_len(rest));
-        object.write(&columns.rows(chunk)?).map_err(internal)?;
-        rest = later;
+        let rows = columns.rows(chunk, offset)?;
+        object.write(&rows).map_err(internal)?;
+        (rest, offset) = (later, offset.saturating_add_unsigned(rows.num_rows() as u64));
     }
     object.into_inner().map_err(internal)
 }
@@ -82,11 +86,13 @@ pub(super) fn parquet_about(
     batch: &Batch,
     about: &[(Option<KeyId>, Option<Label>)],
     at: DateTime<Utc>,
+    first_offset: i64,
 ) -> Result<Vec<u8>> {
     let columns = Columns::of(schema, &[batch])?;
     let mut object = columns.writer(&[batch])?;
     let ours = Ours {
         arrived_at: timestamps([(at, batch.rows)]),
+        offsets: offsets(first_offset, batch.rows),
         key_ids: Arc::new(about.iter().map(|(key_id, _)| key_id.map(|id| id.to_string())).collect::<StringArray>()),
         source_ids: Arc::new(
             about.iter().map(|(_, source)| source.as_ref().map(Label::as_str)).collect::<StringArray>(),
@@ -108,7 +114,7 @@ fn chunk_len(requests: &[DecodedRequest]) -> usize {
 
 /// The columns of one object.
 struct Columns<'s> {
-    /// Our own three, then those of the events, in the order of the stream.
+    /// Our own, then those of the events, in the order of the stream.
     schema: SchemaRef,
     places: HashMap<&'s str, usize>,
 }
@@ -116,6 +122,7 @@ struct Columns<'s> {
 /// The columns that clients cannot set.
 struct Ours {
     arrived_at: ArrayRef,
+    offsets: ArrayRef,
     key_ids: ArrayRef,
     source_ids: ArrayRef,
 }
@@ -135,7 +142,7 @@ impl<'s> Columns<'s> {
     }
 
     /// The rows of `requests`, in their order.
-    fn rows(&self, requests: &[DecodedRequest]) -> Result<RecordBatch> {
+    fn rows(&self, requests: &[DecodedRequest], first_offset: i64) -> Result<RecordBatch> {
         let (mut key_ids, mut source_ids) = (StringBuilder::new(), StringBuilder::new());
         for request in requests {
             let key_id = request.key_id.to_string();
@@ -146,6 +153,7 @@ impl<'s> Columns<'s> {
         }
         let ours = Ours {
             arrived_at: timestamps(requests.iter().map(|request| (request.arrived_at, request.batch.rows))),
+            offsets: offsets(first_offset, requests.iter().map(|request| request.batch.rows).sum()),
             key_ids: Arc::new(key_ids.finish()),
             source_ids: Arc::new(source_ids.finish()),
         };
@@ -165,7 +173,7 @@ impl<'s> Columns<'s> {
             rows += batch.rows;
         }
         let theirs = columns.into_iter().map(|column| column.finish(rows));
-        let ours = [ours.arrived_at, ours.key_ids, ours.source_ids].map(Ok);
+        let ours = [ours.arrived_at, ours.offsets, ours.key_ids, ours.source_ids].map(Ok);
         let columns = ours.into_iter().chain(theirs).collect::<Result<Vec<_>, ArrowError>>().map_err(internal)?;
         RecordBatch::try_new(self.schema.clone(), columns).map_err(internal)
     }
@@ -189,7 +197,10 @@ impl<'s> Columns<'s> {
             if size.bytes < COMPRESSED_BYTES {
                 properties = properties.set_column_compression(path(), Compression::UNCOMPRESSED);
             }
-            if size.values >= DICTIONARY_VALUES && dictionaries < MAX_DICTIONARIES {
+            if [TIMESTAMP, OFFSET].contains(&field.name().as_str()) {
+                // They grow by little, so the steps are stored.
+                properties = properties.set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
+            } else if size.values >= DICTIONARY_VALUES && dictionaries < MAX_DICTIONARIES {
                 properties = properties.set_column_dictionary_enabled(path(), true);
                 dictionaries += 1;
             }
@@ -262,6 +273,10 @@ impl<'a> Parts<'a> {
 fn timestamps(times: impl IntoIterator<Item = (DateTime<Utc>, usize)>) -> ArrayRef {
     let millis: Vec<_> = times.into_iter().flat_map(|(at, rows)| repeat_n(at.timestamp_millis(), rows)).collect();
     Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC"))
+}
+
+fn offsets(first: i64, rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values((first..).take(rows)))
 }
 
 fn missing() -> Error {

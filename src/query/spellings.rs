@@ -7,8 +7,9 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Query, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
@@ -19,13 +20,16 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when `ESCAPE` is not one character, or does not follow a literal pattern.
 pub(super) fn rewrite(query: &mut Query) -> Result<()> {
-    match query.visit(&mut Rewrite) {
+    match query.visit(&mut Rewrite::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-struct Rewrite;
+#[derive(Default)]
+struct Rewrite {
+    subqueries: NumberSubqueries,
+}
 
 impl VisitorMut for Rewrite {
     type Break = Error;
@@ -33,6 +37,10 @@ impl VisitorMut for Rewrite {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match expr {
             Expr::Function(function) => {
+                if let FunctionArguments::List(arguments) = &mut function.args {
+                    let _ = arguments.visit(&mut self.subqueries);
+                }
+                let _ = function.filter.visit(&mut self.subqueries);
                 if let Some(written) = plain(function) {
                     *expr = written;
                 }
@@ -62,6 +70,48 @@ impl VisitorMut for Rewrite {
             }
             _ => {}
         }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Writes the second subquery and those after it as `CASE WHEN 1 = 1 THEN … END`, with numbers of their own.
+///
+/// DataFusion 55 names an expression with a subquery by what stands around it, so that two aggregates over different
+/// subqueries had one name and were refused. No report upstream is known, and no release that ends it.
+#[derive(Default)]
+struct NumberSubqueries(u64);
+
+impl VisitorMut for NumberSubqueries {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                // The subquery has to stand there itself.
+                if let Expr::Case { conditions, .. } = right.as_mut() {
+                    if let Some(numbered) = conditions.pop() {
+                        **right = numbered.result;
+                    }
+                } else if !matches!(**right, Expr::Subquery(_)) {
+                    return ControlFlow::Continue(());
+                }
+            }
+            Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => {}
+            _ => return ControlFlow::Continue(()),
+        }
+        if self.0 > 0 {
+            let number = || Box::new(Expr::Value(Value::Number(self.0.to_string(), false).into()));
+            let condition = Expr::BinaryOp { left: number(), op: BinaryOperator::Eq, right: number() };
+            let result = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+            *expr = Expr::Case {
+                case_token: AttachedToken::empty(),
+                end_token: AttachedToken::empty(),
+                operand: None,
+                conditions: vec![CaseWhen { condition, result }],
+                else_result: None,
+            };
+        }
+        self.0 += 1;
         ControlFlow::Continue(())
     }
 }

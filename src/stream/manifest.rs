@@ -52,6 +52,9 @@ pub struct MergedObject {
     /// When the last of them arrived.
     #[serde(with = "chrono::serde::ts_milliseconds", rename = "lastMillis")]
     pub last: DateTime<Utc>,
+    /// It is merged with others no more: it has reached a bound of its size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
 }
 
 impl Manifest {
@@ -144,7 +147,14 @@ mod tests {
 
     fn merged(id: u128, first: i64) -> MergedObject {
         let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
-        MergedObject { id: Uuid::from_u128(id), rows: 5, bytes: 900, first: at(first), last: at(first + 7) }
+        MergedObject {
+            id: Uuid::from_u128(id),
+            rows: 5,
+            bytes: 900,
+            first: at(first),
+            last: at(first + 7),
+            full: false,
+        }
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl NewObjects {
         ObjectName::events(tenant, stream, arrived_at, id)
     }
 
+    /// See [`ObjectIds::events`].
+    pub fn events(&self, tenant: &TenantId, stream: &StreamName, count: usize) -> i64 {
+        self.ids.events(tenant, stream, count)
+    }
+
     /// Says that an object was written to a day.
     pub fn written(&self, name: &ObjectName) {
         if let ObjectName::Events { tenant, stream, arrived, .. } = name {

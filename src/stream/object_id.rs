@@ -67,24 +67,46 @@ pub fn parts(id: Uuid) -> Option<(ObjectWriter, u32)> {
     (id.get_version() == Some(Version::Custom)).then_some((ObjectWriter(id.as_u128() >> NUMBER_BITS), number))
 }
 
-/// Gives ids to the objects that this process writes. Each is given once.
+/// Numbers the objects and the events that this process writes. Each id is given once.
 #[derive(Debug, Default)]
 pub struct ObjectIds {
-    next: Mutex<HashMap<(TenantId, StreamName), (ObjectWriter, u32)>>,
+    next: Mutex<HashMap<(TenantId, StreamName), Next>>,
+}
+
+/// The numbers that come next in a stream.
+#[derive(Debug)]
+struct Next {
+    writer: ObjectWriter,
+    object: u32,
+    event: i64,
 }
 
 impl ObjectIds {
     /// The next one of a stream.
     pub fn next(&self, tenant: &TenantId, stream: &StreamName) -> Uuid {
+        self.with(tenant, stream, |next| {
+            let id = next.writer.id(next.object);
+            match next.object.checked_add(1) {
+                Some(more) => next.object = more,
+                None => (next.writer, next.object) = (ObjectWriter::random(), 0),
+            }
+            id
+        })
+    }
+
+    /// The number of the first of `count` new events of a stream. Numbers grow for as long as the process runs.
+    pub fn events(&self, tenant: &TenantId, stream: &StreamName, count: usize) -> i64 {
+        self.with(tenant, stream, |next| {
+            let first = next.event;
+            next.event = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+            first
+        })
+    }
+
+    fn with<T>(&self, tenant: &TenantId, stream: &StreamName, take: impl FnOnce(&mut Next) -> T) -> T {
         let mut next = self.next.lock();
-        let fresh = || (ObjectWriter::random(), 0);
-        let (writer, number) = next.entry((tenant.clone(), stream.clone())).or_insert_with(fresh);
-        let id = writer.id(*number);
-        match number.checked_add(1) {
-            Some(more) => *number = more,
-            None => (*writer, *number) = fresh(),
-        }
-        id
+        let fresh = || Next { writer: ObjectWriter::random(), object: 0, event: 0 };
+        take(next.entry((tenant.clone(), stream.clone())).or_insert_with(fresh))
     }
 }
 
@@ -102,6 +124,8 @@ mod tests {
         assert!(given.iter().all(|(writer, _)| *writer == given[0].0));
         let other = parts(ids.next(&tenant, &api)).unwrap();
         assert!(other.1 == 0 && other.0 != given[0].0);
+        let events = [ids.events(&tenant, &web, 5), ids.events(&tenant, &api, 2), ids.events(&tenant, &web, 1)];
+        assert_eq!(events, [0, 0, 5]);
         let id = ids.next(&tenant, &web);
         assert_eq!(Uuid::try_parse(&id.to_string()).unwrap(), id);
         assert_eq!(parts(Uuid::from_u128(7)), None);

@@ -20,6 +20,8 @@ use crate::layout::ObjectName;
 
 /// When an event arrived: UTC, in milliseconds.
 pub const TIMESTAMP: &str = "p_timestamp";
+/// Orders the events of one node: those of a request stand as they were sent. `null` in objects of earlier versions.
+pub const OFFSET: &str = "p_offset";
 /// The id of the key that sent it.
 pub const KEY_ID: &str = "p_key_id";
 /// The source that key stands for.
@@ -99,7 +101,7 @@ impl StreamSchema {
         self
     }
 
-    /// The clients' fields, without our own three.
+    /// The clients' fields, without our own.
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -175,8 +177,7 @@ impl StreamSchema {
         is_as_new && matches!(self.widen(&other.fields), Ok(None))
     }
 
-    /// The columns of the stream: our own three, then the clients', those that were deleted and may still come
-    /// included.
+    /// The columns of the stream: our own, then the clients', those that were deleted and may still come included.
     pub fn arrow(&self) -> SchemaRef {
         if self.former.is_empty() { columns(&self.fields) } else { columns(&self.fields_of_objects()) }
     }
@@ -218,11 +219,12 @@ impl Document for StreamSchema {
     }
 }
 
-/// The columns of rows with these fields: our own three, then the clients'.
+/// The columns of rows with these fields: our own, then the clients'.
 pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
     let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let ours = [
         ArrowField::new(TIMESTAMP, timestamp, false),
+        ArrowField::new(OFFSET, DataType::Int64, true),
         // A row of a system stream may be about no key.
         ArrowField::new(KEY_ID, DataType::Utf8, true),
         ArrowField::new(SOURCE_ID, DataType::Utf8, true),

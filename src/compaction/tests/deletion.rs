@@ -45,7 +45,7 @@ impl Node {
         let batch = Batch { fields, rows: 1, columns };
         let request = DecodedRequest { batch, key_id: KeyId::random(), source_id: None, arrived_at: at(time) };
         let name = ObjectName::events(tenant, stream, at(time), uuid::Uuid::from_u128(id));
-        self.bucket.write_large(&name, parquet(&schema, &[request]).unwrap().into()).await.unwrap();
+        self.bucket.write_large(&name, parquet(&schema, &[request], 0).unwrap().into()).await.unwrap();
     }
 
     async fn text(&self, time: &str) {
@@ -160,7 +160,14 @@ async fn a_merge_that_has_begun_before_a_deletion_brings_nothing_back() {
     let (mut manifest, place) = folder.manifest_of(date, &listing).await.unwrap();
     assert!(node.delete().await);
     let first = at("27T10:00:00");
-    let made = crate::stream::MergedObject { id: uuid::Uuid::from_u128(1), rows: 20, bytes: 9, first, last: first };
+    let made = crate::stream::MergedObject {
+        id: uuid::Uuid::from_u128(1),
+        rows: 20,
+        bytes: 9,
+        first,
+        last: first,
+        full: false,
+    };
     manifest.replace(&[], [made]);
     let written = folder.manifests().write(&folder.day(date), &place, &manifest).await.unwrap();
     assert_eq!(written, crate::store::Written::Conflict);

@@ -1,6 +1,7 @@
 //! Days that are compacted, read back row by row.
 
 mod deletion;
+mod memory;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -39,11 +40,14 @@ fn web() -> (TenantId, StreamName) {
 
 impl Node {
     fn over(bucket: Bucket, keep: Duration) -> Self {
+        Self::with(bucket, keep, &CompactionSettings::default())
+    }
+
+    fn with(bucket: Bucket, keep: Duration, settings: &CompactionSettings) -> Self {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let clock = Arc::new(ManualClock::new(at("27T12:00:00")));
         let keystore = Keystore::new(bucket.clone(), Arc::new(KeyCache::default()), clock.clone());
-        let settings = CompactionSettings::default();
-        let compactor = Compactor::new(bucket.clone(), catalog.clone(), clock.clone(), keystore, &settings, keep);
+        let compactor = Compactor::new(bucket.clone(), catalog.clone(), clock.clone(), keystore, settings, keep);
         Self { bucket, catalog, clock, compactor }
     }
 
@@ -74,7 +78,7 @@ impl Node {
         let columns = columns.into_iter().map(|(_, column)| column).collect();
         let batch = Batch { fields, rows, columns };
         let request = DecodedRequest { batch, key_id: KeyId::random(), source_id: None, arrived_at: at(time) };
-        let body = parquet(&schema, &[request]).unwrap();
+        let body = parquet(&schema, &[request], 0).unwrap();
         let name = self.catalog.new_objects().name(tenant, stream, at(time));
         self.bucket.write_large(&name, body.into()).await.unwrap();
         self.catalog.new_objects().written(&name);

@@ -4,7 +4,7 @@ mod memory;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use bytes::Bytes;
@@ -59,7 +59,7 @@ fn bench(passes: usize, settings: IngestSettings) -> Bench {
 }
 
 fn window(millis: u64) -> IngestSettings {
-    IngestSettings { window: Duration::from_millis(millis), ..IngestSettings::default() }
+    IngestSettings { window: Some(Duration::from_millis(millis)), ..IngestSettings::default() }
 }
 
 impl Bench {
@@ -112,6 +112,23 @@ async fn requests_of_one_window_share_one_object() {
     }
     assert_eq!(bench.puts(), 1);
     assert_eq!(bench.stored("web").await, [("date=2026-11-21".to_owned(), 40)]);
+    bench.until(|bench| bench.ingest.busy_streams() == 0).await;
+}
+
+#[tokio::test]
+async fn in_an_object_storage_a_lone_request_waits_little_and_a_busy_stream_makes_four_objects_a_second() {
+    let bench = bench(OPEN, IngestSettings::default());
+    let start = Instant::now();
+    assert_eq!(bench.send("web", "{}").await.unwrap().unwrap(), 1);
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    let mut sent = Vec::new();
+    while start.elapsed() < Duration::from_millis(1100) {
+        sent.push(bench.send("web", "{}"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let requests = sent.len();
+    assert!(join_all(sent).await.into_iter().all(|answer| answer.unwrap().is_ok()));
+    assert!((2..=6).contains(&bench.puts()), "{requests} requests made {} objects", bench.puts());
     bench.until(|bench| bench.ingest.busy_streams() == 0).await;
 }
 

@@ -14,7 +14,7 @@ use crate::ingest::decode::{CommonFields, Framing, Text, decode};
 use crate::ingest::write::{CHUNK_ROWS, COMPRESSED_BYTES, DecodedRequest, parquet};
 use crate::key::{KeyId, Label};
 use crate::stream::StreamSchema;
-use crate::stream::schema::{KEY_ID, SOURCE_ID, TIMESTAMP};
+use crate::stream::schema::{KEY_ID, OFFSET, SOURCE_ID, TIMESTAMP};
 
 fn request(body: &str) -> DecodedRequest {
     let text = Text::of_body(body.as_bytes(), Framing::Json);
@@ -30,7 +30,7 @@ fn stream_of(requests: &[DecodedRequest]) -> StreamSchema {
 }
 
 fn written(requests: &[DecodedRequest]) -> RecordBatch {
-    read(parquet(&stream_of(requests), requests).unwrap())
+    read(parquet(&stream_of(requests), requests, 7).unwrap())
 }
 
 fn read(body: Vec<u8>) -> RecordBatch {
@@ -54,6 +54,7 @@ fn every_row_carries_when_it_came_by_which_key_and_from_which_source() {
     assert_eq!(keys, ids);
     let sources: Vec<_> = rows[SOURCE_ID].as_string::<i32>().iter().collect();
     assert_eq!(sources, [Some("web"), Some("web"), None]);
+    assert_eq!(rows[OFFSET].as_primitive::<Int64Type>().values().as_ref(), [7, 8, 9]);
 }
 
 #[test]
@@ -69,15 +70,15 @@ fn an_object_has_the_columns_of_its_events_and_costs_what_they_cost() {
     let wide = request(&format!("{{{}}}", wide.join(",")));
     let stream = stream_of(std::slice::from_ref(&wide));
     let narrow = [request(r#"{"c500":"y","c7":"z"}"#), request(r#"{"c7":"x"}"#), request("{}")];
-    let body = parquet(&stream, &narrow).unwrap();
+    let body = parquet(&stream, &narrow, 0).unwrap();
     assert!(body.len() < 2048, "{} bytes for three small events", body.len());
     let rows = read(body);
     let names: Vec<_> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
-    assert_eq!(names, [TIMESTAMP, KEY_ID, SOURCE_ID, "c7", "c500"]);
+    assert_eq!(names, [TIMESTAMP, OFFSET, KEY_ID, SOURCE_ID, "c7", "c500"]);
     assert_eq!(rows["c7"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("z"), Some("x"), None]);
     assert_eq!(rows["c500"].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("y"), None, None]);
     assert_eq!(*rows["p_timestamp"].data_type(), *stream.arrow().field(0).data_type());
-    let one = parquet(&stream, &[wide]).unwrap();
+    let one = parquet(&stream, &[wide], 0).unwrap();
     assert!(one.len() < 220_000, "{} bytes for one event of 990 fields", one.len());
 }
 
@@ -85,7 +86,7 @@ fn an_object_has_the_columns_of_its_events_and_costs_what_they_cost() {
 fn a_column_of_few_bytes_has_no_compressor() {
     let long = "x".repeat(COMPRESSED_BYTES);
     let requests = [request(&format!(r#"{{"short":"x","long":"{long}","n":7}}"#))];
-    let body = bytes::Bytes::from(parquet(&stream_of(&requests), &requests).unwrap());
+    let body = bytes::Bytes::from(parquet(&stream_of(&requests), &requests, 0).unwrap());
     let object = ParquetRecordBatchReaderBuilder::try_new(body).unwrap();
     let columns = object.metadata().row_group(0).columns();
     let compressed = columns.iter().filter(|column| column.compression() != Compression::UNCOMPRESSED);

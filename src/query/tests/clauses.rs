@@ -82,7 +82,7 @@ async fn clauses_that_are_honoured_stay() {
         ("SELECT count(*) OVER w AS n FROM cars WINDOW w AS (ORDER BY Name) LIMIT 1", r#"[{"n":1}]"#),
         ("SELECT count(DISTINCT Name) FILTER (WHERE Name > 'a') AS n FROM cars", r#"[{"n":2}]"#),
         (
-            "SELECT * EXCLUDE (Miles_per_Gallon, p_timestamp, p_key_id, p_source_id) FROM cars LIMIT 1",
+            "SELECT * EXCLUDE (Miles_per_Gallon, p_timestamp, p_offset, p_key_id, p_source_id) FROM cars LIMIT 1",
             r#"[{"Name":"a"}]"#,
         ),
         ("WITH x AS (SELECT 1 AS n) SELECT n FROM x AS y (n)", r#"[{"n":1}]"#),

@@ -165,6 +165,17 @@ async fn a_subquery_answers_wherever_it_stands() {
         ("SELECT id FROM o WHERE id IN (SELECT row_number() OVER (ORDER BY u.g) FROM u WHERE u.g = o.g)", "!window"),
         ("SELECT sum((SELECT count(*) FROM u WHERE u.g = l.id)) AS s FROM l", r#"[{"s":2}]"#),
         ("SELECT id FROM l ORDER BY (SELECT count(*) FROM u WHERE u.g = l.id) DESC, id LIMIT 1", r#"[{"id":1}]"#),
+        (
+            "SELECT bool_or(EXISTS (SELECT 1 FROM u WHERE u.g = l.id)) AS a, \
+             bool_or(EXISTS (SELECT 1 FROM u WHERE u.g = l.id AND l.id = 7)) AS b FROM l",
+            r#"[{"a":true,"b":false}]"#,
+        ),
+        (
+            "SELECT sum((SELECT count(*) FROM u)) AS a, sum((SELECT count(*) FROM u WHERE g = 1)) AS b, \
+             bool_and(id IN (SELECT g FROM u)) AS c, bool_and(id IN (SELECT id FROM l)) AS d, \
+             bool_or(id > ALL (SELECT g FROM u)) AS e, bool_or(id > ALL (SELECT id FROM l)) AS f FROM l",
+            r#"[{"a":8,"b":4,"c":false,"d":true,"e":true,"f":false}]"#,
+        ),
     ])
     .await;
 }
@@ -180,7 +191,7 @@ async fn using_and_natural_give_one_column_that_is_never_null_for_want_of_a_matc
         ("SELECT k, x, z FROM (a FULL JOIN b USING (k)) LEFT JOIN c USING (k) ORDER BY k",
          r#"[{"k":1,"x":10,"z":7},{"k":2,"x":20,"z":null},{"k":3,"x":null,"z":8}]"#),
         (
-            "SELECT * EXCLUDE (p_timestamp, p_key_id, p_source_id) FROM (SELECT k, z FROM c) l LEFT JOIN (SELECT k, x FROM a) b USING (k) ORDER BY k",
+            "SELECT * EXCLUDE (p_timestamp, p_offset, p_key_id, p_source_id) FROM (SELECT k, z FROM c) l LEFT JOIN (SELECT k, x FROM a) b USING (k) ORDER BY k",
             "!",
         ),
         (

@@ -89,7 +89,7 @@ async fn an_object_that_a_manifest_names_and_that_is_gone_or_cut_short_is_named(
     let date = at("2026-11-20T00:00:00Z").date_naive();
     let first = at("2026-11-20T10:02:00Z");
     let mut manifest = Manifest::default();
-    manifest.replace(&[], [MergedObject { id, rows: 1, bytes: body.len() as u64, first, last: first }]);
+    manifest.replace(&[], [MergedObject { id, rows: 1, bytes: body.len() as u64, first, last: first, full: false }]);
     let day = (tenant.clone(), stream.clone(), date);
     let create = |found: crate::documents::Found<Manifest>| {
         found.usable()?;

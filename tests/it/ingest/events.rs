@@ -1,21 +1,13 @@
 //! Events over HTTP: what is accepted, how events are separated, and what a query returns.
 
-use std::io::Write;
-
 use serde_json::{Value, json};
 
 use crate::support::scene::people;
-use crate::support::{Answer, Client, Raw, TestServer};
+use crate::support::{Answer, Client, Raw, TestServer, gzip};
 
 async fn send(sender: &Client, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
     let request = sender.request("POST", "/api/v1/ingest").body(body);
     Answer::of(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 async fn rows(reader: &Client, sql: &str) -> Value {
@@ -241,6 +233,22 @@ async fn every_row_says_when_and_from_whom() {
         let at = chrono::DateTime::parse_from_rfc3339(text).unwrap();
         assert!((before..=chrono_now()).contains(&at.to_utc()), "{text}");
     }
+}
+
+/// Events of one time stand as they were sent, also when they have been merged.
+#[tokio::test]
+async fn the_last_lines_are_the_last_lines() {
+    let server = TestServer::spawn().await;
+    let (sender, reader) = people(&server).await;
+    for request in 0..5 {
+        let lines: String = (0..1000).map(|n| json!({"n": request * 1000 + n}).to_string() + "\n").collect();
+        assert_eq!(sender.ingest("web", lines).await.status, 200);
+    }
+    let last = rows(&reader, "SELECT n FROM web ORDER BY p_timestamp DESC, p_offset DESC LIMIT 100").await;
+    let last: Vec<i64> = last.as_array().unwrap().iter().map(|row| row["n"].as_i64().unwrap()).collect();
+    assert_eq!(last, (4900..5000).rev().collect::<Vec<_>>());
+    let offsets = rows(&reader, "SELECT min(p_offset) AS a, max(p_offset) AS z FROM web").await;
+    assert_eq!(offsets, json!([{"a": 0, "z": 4999}]));
 }
 
 fn chrono_now() -> chrono::DateTime<chrono::Utc> {

@@ -1,21 +1,13 @@
 //! Kinesis Data Firehose delivers over HTTP, in the bodies and headers that its documentation shows.
 
-use std::io::Write;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Issued, TestServer};
+use crate::support::{Answer, Client, Issued, TestServer, gzip};
 
 const ID: &str = "ed4acda5-034f-9f42-bba1-f29aea6d7d8f";
 const PATH: &str = "/api/v1/firehose/aws";
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn body(id: &str, records: &[&[u8]]) -> Vec<u8> {
     let records: Vec<Value> = records.iter().map(|data| json!({"data": STANDARD.encode(data)})).collect();

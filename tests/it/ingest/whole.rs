@@ -75,7 +75,7 @@ async fn a_field_that_changes_its_type_is_named_and_nothing_is_stored() {
 
 #[tokio::test]
 async fn requests_that_come_together_share_objects() {
-    let server = TestServer::spawn_with(|setup| setup.config.ingest.window = Duration::from_millis(100)).await;
+    let server = TestServer::spawn_with(|setup| setup.config.ingest.window = Some(Duration::from_millis(100))).await;
     let (sender, reader) = people(&server).await;
     let answers = join_all((0..64).map(|n| sender.ingest("web", format!("{{\"n\":{n}}}\n{{\"n\":{n}}}")))).await;
     for answer in answers {
@@ -88,7 +88,7 @@ async fn requests_that_come_together_share_objects() {
 
 #[tokio::test]
 async fn in_a_group_only_the_request_that_conflicts_is_refused() {
-    let server = TestServer::spawn_with(|setup| setup.config.ingest.window = Duration::from_millis(300)).await;
+    let server = TestServer::spawn_with(|setup| setup.config.ingest.window = Some(Duration::from_millis(300))).await;
     let (sender, reader) = people(&server).await;
     assert_eq!(sender.ingest("web", "{\"n\":0}").await.status, 200);
     let bodies = (0..12).map(|n| if n % 4 == 1 { "{\"n\":\"text\"}".to_owned() } else { format!("{{\"n\":{n}}}") });

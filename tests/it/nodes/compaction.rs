@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Fleet, TestStore};
+use crate::support::{Fleet, Process, TestStore, gzip};
 
 const NODES: usize = 3;
 const OPTIONS: &[&str] = &["--compaction-interval", "300ms", "--ingest-window", "1ms"];
@@ -37,6 +37,13 @@ struct Load {
 }
 
 impl Load {
+    async fn issue(fleet: &Fleet, name: &str, key_type: &str) -> String {
+        let body = json!({"keyName": name, "keyType": key_type});
+        let (status, answer) = fleet.admin(0, "POST", "/api/v1/tenants/default/apikeys", Some(body)).await.unwrap();
+        assert_eq!(status, 201, "{answer}");
+        answer["apiKey"].as_str().unwrap().to_owned()
+    }
+
     fn post(&self, place: usize, path: &str, key: &str) -> reqwest::RequestBuilder {
         let request = self.http.post(self.fleet.url(place) + path).header("x-api-key", key);
         request.timeout(Duration::from_secs(30))
@@ -115,13 +122,8 @@ fn objects(store: &Path) -> (usize, usize) {
 
 async fn no_acknowledged_event_is_lost_or_counted_twice(store: &TestStore) -> Arc<Load> {
     let fleet = Fleet::start(NODES, &store.url(), store.variables(), OPTIONS).await;
-    let issue = async |name, key_type| {
-        let body = json!({"keyName": name, "keyType": key_type});
-        let (status, answer) = fleet.admin(0, "POST", "/api/v1/tenants/default/apikeys", Some(body)).await.unwrap();
-        assert_eq!(status, 201, "{answer}");
-        answer["apiKey"].as_str().unwrap().to_owned()
-    };
-    let (writer, reader) = (issue("writer", "ingestion").await, issue("reader", "query").await);
+    let writer = Load::issue(&fleet, "writer", "ingestion").await;
+    let reader = Load::issue(&fleet, "reader", "query").await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let (events, stop) = (Arc::default(), Arc::default());
     let load = Arc::new(Load { fleet: fleet.clone(), http, events, writer, reader, stop });
@@ -193,4 +195,33 @@ async fn no_acknowledged_event_is_lost_or_counted_twice_in_a_directory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_event_is_lost_or_counted_twice_in_ceph() {
     no_acknowledged_event_is_lost_or_counted_twice(&TestStore::ceph()).await;
+}
+
+/// A text of 8 KiB that all events share takes 8 KiB in an object, and 8 MiB in its rows.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn objects_that_decode_to_much_are_merged_in_little_memory() {
+    const REQUESTS: usize = 60;
+    const ROWS: usize = 1100;
+    let store = TestStore::directory();
+    let options = &["--compaction-interval", "10s", "--ingest-window", "1ms"];
+    let fleet = Fleet::start(1, &store.url(), store.variables(), options).await;
+    let key = Load::issue(&fleet, "writer", "ingestion").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let line = json!({"text": "a long text ".repeat(680)}).to_string() + "\n";
+    let body = gzip(line.repeat(ROWS).as_bytes());
+    for _ in 0..REQUESTS {
+        let request = http.post(fleet.url(0) + "/api/v1/logstream/web").header("x-api-key", &key);
+        let request = request.header("content-type", "application/x-ndjson").header("content-encoding", "gzip");
+        let answer = request.body(body.clone()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{}", answer.text().await.unwrap());
+    }
+    let path = store.url();
+    let path = Path::new(path.trim_start_matches("file://"));
+    assert_eq!(objects(path).0, REQUESTS, "they were merged too early for this test");
+    fleet.of_process(0, Process::forget_peak_memory);
+    let before = fleet.of_process(0, Process::peak_memory);
+    fleet.until("all objects are merged", async || objects(path).1 > 0).await;
+    let (peak, decoded) = (fleet.of_process(0, Process::peak_memory) - before, REQUESTS * ROWS * line.len());
+    assert!(peak < 200 << 20, "merging took {peak} bytes, {decoded} are decoded");
 }

@@ -1,5 +1,6 @@
 //! A client that sends requests.
 
+use std::io::Write;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -31,6 +32,13 @@ pub struct Issued {
 /// Connections to be set up further.
 pub fn connections() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
+}
+
+/// A body that is sent with `content-encoding: gzip`.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// The credential of an admin.

@@ -81,7 +81,12 @@ impl Fleet {
 
     /// Sends a signal to the process of a place.
     pub fn signal(&self, place: usize, name: &str) {
-        self.nodes[place].lock().unwrap().process.as_ref().unwrap().signal(name);
+        self.of_process(place, |process| process.signal(name));
+    }
+
+    /// What `ask` says of the process of a place.
+    pub fn of_process<T>(&self, place: usize, ask: impl FnOnce(&Process) -> T) -> T {
+        ask(self.nodes[place].lock().unwrap().process.as_ref().unwrap())
     }
 
     /// The id of the node of a place, once its log has it.

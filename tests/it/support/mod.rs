@@ -19,7 +19,7 @@ pub mod server;
 pub mod stores;
 pub mod tap;
 
-pub use client::{Answer, Client, Issued};
+pub use client::{Answer, Client, Issued, gzip};
 pub use command::{Ended, typed, typed_with};
 pub use faults::{Call, Fault, Faults, Kind, Odds};
 pub use faulty::Faulty;

@@ -43,7 +43,7 @@ impl Setup {
     fn new() -> Self {
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 0).into();
-        config.ingest.window = Duration::from_millis(2);
+        config.ingest.window = Some(Duration::from_millis(2));
         let directory = Arc::new(tempfile::tempdir().unwrap());
         Self { config, clock: Arc::new(SystemClock), directory, bucket: None, hydrate: true }
     }

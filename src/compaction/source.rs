@@ -1,0 +1,204 @@
+//! Objects as sources of rows.
+//!
+//! Texts are views of the pages that hold them, so a text that repeats takes the memory that it takes in its object,
+//! and no column of a batch is too long for Arrow.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use bytes::Bytes;
+use object_store::{ObjectMeta, ObjectStore};
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+
+use super::memory::{ARRAY_BYTES, VALUE_BYTES};
+use super::object_reader::ObjectReader;
+use crate::error::{Error, ErrorKind, Result};
+use crate::stream::schema::{self, OFFSET, TIMESTAMP};
+use crate::stream::{Field, FieldType};
+
+/// How many rows are decoded and encoded at once …
+pub(super) const BATCH_ROWS: usize = 8192;
+/// … and about how many bytes of them.
+const BATCH_BYTES: usize = 2 << 20;
+const OUR_COLUMNS: [&str; 4] = [TIMESTAMP, OFFSET, schema::KEY_ID, schema::SOURCE_ID];
+/// The decoder of a column holds a dictionary and a page of this size at most, one value of a page aside.
+const DECODER_BYTES: usize = 2 * (1 << 20) + (1 << 18);
+
+/// An object as a source of rows: its columns are known, its rows are not read yet.
+pub(super) struct Source {
+    /// What its columns hold, our own aside.
+    pub(super) fields: Vec<Field>,
+    /// How much memory its pages and its rows take.
+    bytes: usize,
+    /// How many of its rows are in memory at once.
+    pub(super) rows: usize,
+    pub(super) reader: SourceReader,
+}
+
+/// Sources that fit a memory together.
+pub(super) struct Sources {
+    memory: usize,
+    pub(super) sources: Vec<Source>,
+    pub(super) columns: HashSet<Box<str>>,
+    bytes: usize,
+}
+
+impl Sources {
+    pub(super) fn within(memory: usize) -> Self {
+        let columns = OUR_COLUMNS.iter().map(|name| (*name).into()).collect();
+        Self { memory, sources: Vec::new(), columns, bytes: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Takes a source, if all of them fit then. Says whether they do.
+    pub(super) fn push(&mut self, source: Source) -> bool {
+        let names = source.fields.iter().map(|field| &field.name);
+        let new: Vec<Box<str>> = names.filter(|name| !self.columns.contains(*name)).cloned().collect();
+        let bytes = self.bytes.saturating_add(source.bytes);
+        // Each has all columns, of which those that it does not have share their nulls.
+        let arrays = (self.sources.len() + 1) * (self.columns.len() + new.len()) * ARRAY_BYTES;
+        if bytes.saturating_add(arrays) > self.memory {
+            return false;
+        }
+        self.bytes = bytes;
+        self.columns.extend(new);
+        self.sources.push(source);
+        true
+    }
+
+    /// What the columns of each source hold, our own aside.
+    pub(super) fn fields(&self) -> Vec<&[Field]> {
+        self.sources.iter().map(|source| source.fields.as_slice()).collect()
+    }
+
+    /// Keeps those sources for which `keep` holds, in their order.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        let mut keep = keep.iter();
+        self.sources.retain(|_| keep.next().is_none_or(|keep| *keep));
+    }
+}
+
+pub(super) enum SourceReader {
+    Whole(Box<ParquetRecordBatchReaderBuilder<Bytes>>),
+    Streamed(Box<ParquetRecordBatchStreamBuilder<ObjectReader>>),
+}
+
+impl Source {
+    /// An object of ingest, which is read whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when it is no object of events.
+    pub(super) fn whole(body: Bytes) -> Result<Self> {
+        let metadata = viewed(ArrowReaderMetadata::load(&body, options()).map_err(corrupt)?)?;
+        let parquet = metadata.metadata();
+        let pages = parquet.row_groups().iter().map(|group| saturated(group.total_byte_size()));
+        let pages = pages.fold(body.len(), usize::saturating_add);
+        let rows = saturated(parquet.file_metadata().num_rows());
+        let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, rows)), fields(metadata.schema())?);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata).with_batch_size(BATCH_ROWS);
+        Ok(Self { fields, bytes, rows, reader: SourceReader::Whole(Box::new(builder)) })
+    }
+
+    /// A merged object, of which a row group is read at a time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it is no object of
+    /// events.
+    pub(super) async fn streamed(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
+        let mut reader = ObjectReader { store, meta };
+        let metadata = viewed(ArrowReaderMetadata::load_async(&mut reader, options()).await.map_err(unread)?)?;
+        let parquet = metadata.metadata();
+        let rows = batch_rows(parquet);
+        let pages = parquet.row_groups().iter().map(decoding_bytes).max().unwrap_or_default();
+        // The batch that is used, and the next one.
+        let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, 2 * rows)), fields(metadata.schema())?);
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows);
+        Ok(Self { fields, bytes, rows, reader: SourceReader::Streamed(Box::new(builder)) })
+    }
+}
+
+/// The same object, its texts read as views.
+fn viewed(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
+    let columns = views(metadata.schema());
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options().with_schema(columns)).map_err(corrupt)
+}
+
+/// The columns, with views for texts.
+pub(super) fn views(columns: &SchemaRef) -> SchemaRef {
+    let view = |column: &FieldRef| match column.data_type() {
+        DataType::Utf8 => Arc::new(column.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => column.clone(),
+    };
+    Arc::new(Schema::new(columns.fields().iter().map(view).collect::<Vec<_>>()))
+}
+
+/// How many rows of an object are decoded at once: fewer where they are long.
+fn batch_rows(object: &ParquetMetaData) -> usize {
+    let width = |group: &RowGroupMetaData| {
+        let rows = saturated(group.num_rows()).max(1);
+        saturated(group.total_byte_size()) / rows + group.num_columns() * VALUE_BYTES
+    };
+    let widest = object.row_groups().iter().map(width).max().unwrap_or_default().max(1);
+    (BATCH_BYTES / widest).clamp(1, BATCH_ROWS)
+}
+
+/// What is known of an object, and so many rows of it.
+fn described_bytes(object: &ParquetMetaData, rows: usize) -> usize {
+    let columns = object.file_metadata().schema_descr().num_columns();
+    object.memory_size().saturating_add(rows.saturating_mul(columns * VALUE_BYTES))
+}
+
+/// What decoding a row group takes: its encoded columns, and of each the pages that are decoded at once.
+fn decoding_bytes(group: &RowGroupMetaData) -> usize {
+    let parts = group.columns().iter().map(|part| {
+        saturated(part.compressed_size()).saturating_add(saturated(part.uncompressed_size()).min(DECODER_BYTES))
+    });
+    parts.fold(0, usize::saturating_add)
+}
+
+fn saturated(stated: i64) -> usize {
+    usize::try_from(stated).unwrap_or(usize::MAX)
+}
+
+fn options() -> ArrowReaderOptions {
+    // What the Parquet types say is what every reader goes by.
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
+}
+
+/// The fields that the columns of an object stand for, our own aside.
+fn fields(columns: &SchemaRef) -> Result<Vec<Field>> {
+    let ours = |name: &str| name.starts_with(schema::RESERVED_PREFIX);
+    let theirs = columns.fields().iter().filter(|column| !ours(column.name()));
+    theirs
+        .map(|column| {
+            let field_type = match column.data_type() {
+                DataType::Boolean => FieldType::Boolean,
+                DataType::Int64 => FieldType::Integer,
+                DataType::Float64 => FieldType::Float,
+                DataType::Utf8View => FieldType::Text,
+                _ => return Err(Error::new(ErrorKind::Corrupt, "an object has a column of a type that is not ours")),
+            };
+            Ok(Field { name: column.name().as_str().into(), field_type })
+        })
+        .collect()
+}
+
+/// Reading failed, because of the store or of what it holds.
+pub(super) fn unread(error: parquet::errors::ParquetError) -> Error {
+    match error {
+        parquet::errors::ParquetError::External(cause) if cause.is::<object_store::Error>() => {
+            Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(cause)
+        }
+        other => corrupt(other),
+    }
+}
+
+pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Corrupt, "an object of events cannot be read").caused_by(error)
+}
