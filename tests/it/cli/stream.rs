@@ -102,3 +102,30 @@ async fn commands_that_cannot_work_say_why_and_exit_as_documented() {
     unauthorized.env("KEYLOFT_URL", scene.process.url()).env("KEYLOFT_ADMIN_TOKEN", "kl_adm_wrong");
     assert_ne!(Ended::of(unauthorized.args(["stream", "show", "web"]), "").code, 0);
 }
+
+#[tokio::test]
+async fn a_stream_and_the_events_of_a_tenant_are_deleted_only_when_that_is_meant() {
+    let scene = Scene::start();
+    let shipper = scene.client("key create --name shipper --type ingestion --json");
+    assert_eq!(send(&shipper, "{\"n\":1}\n").await.status, 200);
+    scene.typed("stream delete nothing").failed(3, "no such stream");
+    scene.typed("stream delete web").failed(2, "say --yes");
+    let kept = scene.typed("stream update web --retention 30d").done();
+    assert!(kept.lines().any(|line| line.starts_with("Retention (days)") && line.ends_with("30")), "{kept}");
+    assert!(scene.typed("--json stream update web --no-retention").json()["retentionDays"].is_null());
+    scene.typed("stream update web --retention 30").failed(2, "30d");
+    let deleted = scene.typed("stream delete web --yes").done();
+    assert_eq!(deleted, "Stream web is deleted. Its name can be used again.\n");
+    scene.typed("stream show web").failed(3, "no such stream");
+    assert_eq!(send(&shipper, "{\"n\":\"a text\"}\n").await.status, 200);
+    let again = scene.typed("--json stream delete web --yes --wait 5s").json();
+    assert_eq!((&again["deleted"], &again["finished"]), (&json!(true), &json!(true)));
+
+    scene.typed("tenant create acme").done();
+    assert!(scene.typed("tenant update acme --retention 7d --json").json()["retentionDays"] == 7);
+    scene.typed("tenant delete acme --events delete").failed(2, "say --yes");
+    scene.typed("tenant delete acme --events some").failed(2, "keep");
+    let deleted = scene.typed("tenant delete acme --events delete --yes").done();
+    assert!(deleted.contains("goes on to erase its events"), "{deleted}");
+    assert!(scene.typed("tenant show acme").done().contains("events are "));
+}
