@@ -357,6 +357,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_was_deleted_reads_what_may_still_come_and_takes_nothing_that_contradicts_it() {
+        let golden = include_str!("../../fixtures/stream/v1/deleted-schema.json");
+        let schema = parse(golden.as_bytes());
+        let (read, written) =
+            (|text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap(), schema.to_bytes());
+        assert_eq!(read(std::str::from_utf8(&written).unwrap())["settings"], read(golden)["settings"]);
+        let columns: Vec<_> = schema.arrow().fields().iter().skip(3).map(|field| field.to_string()).collect();
+        let named =
+            |name: &str, held: &str| columns.iter().any(|column| column.contains(name) && column.contains(held));
+        assert!(named("path", "Utf8") && named("status", "Float64") && named("later", "Utf8"), "{columns:?}");
+        assert!(schema.widen(&[field("path", FieldType::Integer)]).is_err());
+        assert!(schema.widen(&[field("status", FieldType::BigInteger)]).is_err(), "a float may still come");
+        assert!(schema.widen(&[field("path", FieldType::Text), field("new", FieldType::Integer)]).unwrap().is_some());
+        let before = StreamSchema::new([field("gone", FieldType::Text)]);
+        assert!(schema.holds(&before) && !before.holds(&schema), "a deletion wins, whatever fields there were");
+    }
+
+    #[test]
     fn a_schema_reads_back() {
         let schema = StreamSchema::new([field("b", FieldType::BigInteger), field("a", FieldType::Text)]);
         assert_eq!(parse(&schema.to_bytes()).fields(), schema.fields());
