@@ -68,7 +68,12 @@ pub(super) fn of_object(error: &DataFusionError) -> Option<String> {
         return (ours.kind() == ErrorKind::Corrupt).then(|| ours.message().to_owned());
     }
     if let Some(store) = cause::<StoreError>(error) {
-        return matches!(store, StoreError::NotFound { .. }).then(|| MISSING.to_owned());
+        return match store {
+            StoreError::NotFound { .. } => Some(MISSING.to_owned()),
+            // What a directory says of a link, or of a file without permission.
+            StoreError::NotSupported { .. } => Some("it cannot be opened".to_owned()),
+            _ => None,
+        };
     }
     if let Some(parquet) = cause::<ParquetError>(error) {
         let text = parquet.to_string();

@@ -51,7 +51,7 @@ struct ObjectReader {
 impl ObjectReader {
     /// What an error of the store is to the one who asked for bytes of this object.
     async fn explain(&self, error: StoreError) -> ParquetError {
-        if matches!(error, StoreError::Generic { .. })
+        if matches!(error, StoreError::Generic { .. } | StoreError::NotSupported { .. })
             && let Ok(is) = self.store.head(&self.meta.location).await
             && is.size != self.meta.size
         {
@@ -95,7 +95,13 @@ impl AsyncFileReader for ObjectReader {
                 .await;
             match read {
                 Ok(footer) => Ok(footer),
-                Err(DataFusionError::ParquetError(error)) => Err(*error),
+                Err(DataFusionError::ParquetError(error)) => Err(match *error {
+                    ParquetError::External(cause) => match cause.downcast::<StoreError>() {
+                        Ok(error) => self.explain(*error).await,
+                        Err(cause) => ParquetError::External(cause),
+                    },
+                    error => error,
+                }),
                 Err(DataFusionError::ObjectStore(error)) => Err(self.explain(*error).await),
                 Err(error) => Err(ParquetError::External(Box::new(error))),
             }

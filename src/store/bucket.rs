@@ -324,13 +324,15 @@ impl Bucket {
     /// Reads the last bytes of an object whose size is known; `None` when there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the object is something
+    /// that must not be read.
     pub async fn read_end(&self, object: &ObjectMeta, bytes: u64) -> Result<Option<Bytes>> {
         let range = object.size.saturating_sub(bytes)..object.size;
         let read = async {
             match self.data.get_range(&object.location, range).await {
                 Ok(end) => Ok(Some(end)),
                 Err(StoreError::NotFound { .. }) => Ok(None),
+                Err(StoreError::NotSupported { source }) => Err(Error::new(ErrorKind::Corrupt, source.to_string())),
                 Err(error) => Err(unavailable(error)),
             }
         };

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::mpsc;
 
 use super::durable::{self, Placing, Stale};
 use super::types::MAX_DOCUMENT_BYTES;
@@ -23,6 +24,11 @@ use crate::layout;
 const STORE: &str = "LocalStore";
 /// No write takes this long: a staged file older than this belongs to a process that died.
 pub(super) const STAGED_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// How many objects of a listing are found at once, so that folders of any size fit into memory.
+const LISTED_AT_ONCE: usize = 1024;
+/// How many times as many may wait for a slow reader.
+const PARTS_AHEAD: usize = 4;
 
 /// Durable objects in a directory; several processes may share it.
 #[derive(Debug)]
@@ -110,22 +116,18 @@ impl ObjectStore for LocalStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (root, prefix) = (self.root.clone(), prefix.cloned().unwrap_or_default());
-        let walk = blocking(move || {
-            let mut found = Vec::new();
-            let mut folders = vec![prefix];
-            while let Some(folder) = folders.pop() {
-                let entries = read_folder(&root, &folder)?;
-                folders.extend(entries.common_prefixes);
-                found.extend(entries.objects);
-            }
-            Ok(found)
-        });
-        stream::once(walk)
-            .flat_map(|found| match found {
-                Ok(found) => stream::iter(found).map(Ok).boxed(),
-                Err(error) => stream::once(async { Err(error) }).boxed(),
+        let parts = async move {
+            let (sender, parts) = mpsc::channel(PARTS_AHEAD);
+            // It ends early when nobody reads the list any more.
+            drop(tokio::task::spawn_blocking(move || walk(&root, prefix, &sender)));
+            stream::try_unfold(parts, async |mut parts| match parts.recv().await {
+                Some(Ok(Part::Objects(objects))) => Ok(Some((stream::iter(objects).map(Ok), parts))),
+                Some(Ok(Part::End)) => Ok(None),
+                Some(Err(error)) => Err(error),
+                None => Err(generic(io::Error::other("the listing broke off"))),
             })
-            .boxed()
+        };
+        stream::once(parts).flatten().try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -203,14 +205,65 @@ fn object_meta(location: Path, meta: &std::fs::Metadata, size: u64) -> ObjectMet
     ObjectMeta { location, last_modified, size, e_tag: Some(durable::tag(meta)), version: None }
 }
 
-/// The objects and folders in one folder. What is no file is listed as an empty object, so that it can be reported;
-/// reading it is refused. Staged files and files without a UTF-8 name are passed over.
+/// Some of a listing.
+enum Part {
+    Objects(Vec<ObjectMeta>),
+    /// There is no more. Without it, the listing is not complete.
+    End,
+}
+
+/// Lists a folder and those in it, a part at a time, for as long as somebody reads them.
+fn walk(root: &std::path::Path, prefix: Path, parts: &mpsc::Sender<Result<Part>>) {
+    let (mut folders, mut objects) = (vec![prefix], Vec::new());
+    while let Some(folder) = folders.pop() {
+        let visited = visit_folder(root, &folder, |entry| {
+            match entry {
+                Entry::Folder(folder) => folders.push(folder),
+                Entry::Object(object) => objects.push(object),
+            }
+            let is_full = objects.len() >= LISTED_AT_ONCE;
+            !is_full || parts.blocking_send(Ok(Part::Objects(std::mem::take(&mut objects)))).is_ok()
+        });
+        match visited {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return drop(parts.blocking_send(Err(error))),
+        }
+    }
+    for part in [Part::Objects(objects), Part::End] {
+        if parts.blocking_send(Ok(part)).is_err() {
+            return;
+        }
+    }
+}
+
+/// The objects and folders in one folder.
 fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
     let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
+    visit_folder(root, folder, |entry| {
+        match entry {
+            Entry::Folder(folder) => result.common_prefixes.push(folder),
+            Entry::Object(object) => result.objects.push(object),
+        }
+        true
+    })?;
+    Ok(result)
+}
+
+/// What is in a folder.
+enum Entry {
+    Folder(Path),
+    Object(ObjectMeta),
+}
+
+/// Gives the objects and folders in one folder to `each`, until it says that it needs no more, and says whether it took
+/// all. What is no file is given as an empty object, so that it can be reported; reading it is refused. Staged files and
+/// files without a UTF-8 name are passed over.
+fn visit_folder(root: &std::path::Path, folder: &Path, mut each: impl FnMut(Entry) -> bool) -> Result<bool> {
     let entries = match std::fs::read_dir(root.join(folder.as_ref())) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(result);
+            return Ok(true);
         }
         Err(error) => return Err(generic(error)),
     };
@@ -219,14 +272,19 @@ fn read_folder(root: &std::path::Path, folder: &Path) -> Result<ListResult> {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Ok(meta) = entry.metadata() else { continue }; // Removed since; `metadata` does not follow links.
         let Ok(location) = Path::parse(format!("{folder}/{name}").trim_start_matches('/')) else { continue };
-        if meta.is_dir() {
-            result.common_prefixes.push(location);
-        } else if !durable::is_staged(&name) {
+        let entry = if meta.is_dir() {
+            Entry::Folder(location)
+        } else if durable::is_staged(&name) {
+            continue;
+        } else {
             let size = if meta.is_file() { meta.len() } else { 0 };
-            result.objects.push(object_meta(location, &meta, size));
+            Entry::Object(object_meta(location, &meta, size))
+        };
+        if !each(entry) {
+            return Ok(false);
         }
     }
-    Ok(result)
+    Ok(true)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -243,4 +301,30 @@ fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Er
 
 fn unsupported(operation: &str) -> Error {
     Error::NotImplemented { operation: operation.to_owned(), implementer: STORE.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listing_of_many_parts_has_each_object_once_and_may_be_left_early() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path().to_owned()).unwrap();
+        let count = LISTED_AT_ONCE * (PARTS_AHEAD + 3);
+        for n in 0..count {
+            let path = folder.path().join(format!("a/{}", n % 3));
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(n.to_string()), []).unwrap();
+        }
+        for read in [1, LISTED_AT_ONCE + 1] {
+            let some: Vec<_> = store.list(None).take(read).try_collect().await.unwrap();
+            assert_eq!(some.len(), read);
+        }
+        let all: Vec<_> = store.list(Some(&Path::from("a"))).try_collect().await.unwrap();
+        let names: std::collections::BTreeSet<_> = all.iter().map(|object| object.location.clone()).collect();
+        assert_eq!((all.len(), names.len()), (count, count));
+        let nothing: Vec<_> = store.list(Some(&Path::from("b"))).try_collect().await.unwrap();
+        assert!(nothing.is_empty());
+    }
 }

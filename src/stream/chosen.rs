@@ -94,7 +94,8 @@ impl StreamFolder {
             }
         }
         fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
-        let manifest = if has_manifest || has_merged {
+        // One that was read early may be newer than the listing: what it counts as taken must be in its merged objects.
+        let manifest = if has_manifest || has_merged || known.is_some() {
             self.manifest_if(date, has_merged).await?.0
         } else {
             self.unreadable.lock().remove(&Manifest::object(&self.day(date)).path().into_string());

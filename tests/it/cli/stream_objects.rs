@@ -195,6 +195,10 @@ async fn the_list_of_streams_says_how_much_each_holds() {
     let page = admin.get(&format!("{path}?statistics=true")).await.json();
     assert_eq!(page["items"][1]["statistics"]["rows"], Value::Null);
     assert_eq!(page["items"][1]["statistics"]["objects"], objects.len());
+    std::fs::remove_file(fresh["url"].as_str().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", fresh["url"].as_str().unwrap()).unwrap();
+    let page = admin.get(&format!("{path}?statistics=true")).await.json();
+    assert_eq!(page["items"][0]["statistics"]["rows"], 1, "{page}");
     // A manifest that cannot be read spoils its own stream only.
     let day = std::path::Path::new(fresh["url"].as_str().unwrap()).parent().unwrap().to_owned();
     std::fs::write(day.join("manifest.json"), "{").unwrap();

@@ -4,3 +4,5 @@ mod heavy;
 mod session_places;
 mod sessions;
 mod sql;
+mod too_large;
+mod unreadable;
