@@ -257,8 +257,8 @@ enum Entry {
 }
 
 /// Gives the objects and folders in one folder to `each`, until it says that it needs no more, and says whether it took
-/// all. What is no file is given as an empty object, so that it can be reported; reading it is refused. Staged files and
-/// files without a UTF-8 name are passed over.
+/// all. What is no file is given as an empty object, so that it can be reported; reading it is refused. Staged files,
+/// and files without a UTF-8 name, are passed over.
 fn visit_folder(root: &std::path::Path, folder: &Path, mut each: impl FnMut(Entry) -> bool) -> Result<bool> {
     let entries = match std::fs::read_dir(root.join(folder.as_ref())) {
         Ok(entries) => entries,

@@ -141,7 +141,19 @@ impl StreamFolder {
     pub async fn days(&self) -> Result<Vec<NaiveDate>> {
         let folders = self.bucket.folders(&layout::stream_folder(&self.tenant, &self.stream)).await?;
         let days = folders.iter().filter_map(|folder| layout::parse_day(folder));
-        Ok(days.filter(|day| self.first_day.is_none_or(|first| *day >= first)).collect())
+        let days: Vec<_> = days.filter(|day| self.first_day.is_none_or(|first| *day >= first)).collect();
+        self.forget_days_gone(&days);
+        Ok(days)
+    }
+
+    /// Forgets what was noted of days that the stream does not have any more: it has these, sorted.
+    fn forget_days_gone(&self, days: &[NaiveDate]) {
+        let folder = layout::stream_folder(&self.tenant, &self.stream).into_string() + "/";
+        let is_gone = |object: &str| {
+            let day = object.strip_prefix(&folder).and_then(|rest| layout::parse_day(rest.split('/').next()?));
+            day.is_some_and(|day| days.binary_search(&day).is_err())
+        };
+        self.unreadable.lock().retain(|object, _| !is_gone(object));
     }
 
     /// What stands in the folder of a day.

@@ -50,6 +50,15 @@ async fn an_object_that_is_no_parquet_file_is_named() {
     house.bucket.object_store().delete(&last).await.unwrap();
     assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":3}]"#);
     assert_eq!(house.catalog.unreadable().len(), 0, "what is gone is not complained of");
+    // A day that goes takes what was noted of it along.
+    house.store("default", "e", "2026-11-25T10:00:00Z", vec![("n", ints(&[9]))]).await;
+    let alone = house.locations("e").await.pop().unwrap();
+    house.bucket.object_store().put(&alone, b"this is no Parquet file".to_vec().into()).await.unwrap();
+    assert!(house.ask(everything("default"), request("SELECT n FROM e"), Format::Csv).await.is_err());
+    assert_eq!(house.catalog.unreadable().len(), 1);
+    house.bucket.object_store().delete(&alone).await.unwrap();
+    assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":3}]"#);
+    assert_eq!(house.catalog.unreadable().len(), 0);
 }
 
 #[tokio::test]
