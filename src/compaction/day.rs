@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::time::Instant;
@@ -22,7 +22,6 @@ use super::source::{Source, Sources};
 use crate::documents::collection::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keystore::Keystore;
-use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};
 use crate::stream::objects::{DayListing, FreshObject, StreamFolder};
 use crate::stream::{Manifest, MergedObject, StreamCatalog, StreamSchema};
@@ -31,8 +30,6 @@ use crate::stream::{Manifest, MergedObject, StreamCatalog, StreamSchema};
 const AT_ONCE: usize = 16;
 /// How often objects that cannot be merged are tried again.
 const BAD_AGAIN: Duration = Duration::from_secs(3600);
-/// An object that no manifest lists is left over by a step that failed if it is this old.
-const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
 
 /// A day of a stream, as this node has seen it.
 #[derive(Debug)]
@@ -42,7 +39,7 @@ pub(super) struct Day {
     /// How often the stream had been deleted when the visit began.
     deletions: u64,
     /// A manifest that was read a while ago: queries that began before may read what it does not count.
-    seen: Option<(Instant, Manifest)>,
+    pub(super) seen: Option<(Instant, Manifest)>,
     /// Objects that cannot be merged: they stay as they are.
     bad: HashSet<Uuid>,
     /// Since when they are known.
@@ -349,68 +346,13 @@ impl Day {
         // objects stay, and are removed as left over if no manifest lists them.
         Ok(written == Written::Done)
     }
-
-    /// Removes what has not counted for longer than anybody may read it.
-    async fn remove(&mut self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Result<()> {
-        let Base { manifest, listing, .. } = base;
-        let (since, seen) = self.seen.get_or_insert_with(|| (Instant::now(), (*manifest).clone()));
-        if since.elapsed() < tools.keep {
-            return Ok(());
-        }
-        // Both then and now: somebody may have removed or changed the manifest by hand.
-        let is_taken = |object: &&FreshObject| {
-            [&*seen, *manifest].iter().all(|manifest| manifest.is_taken(object.id, object.file_name()))
-        };
-        let is_retired = |id: &Uuid| seen.retired.contains(id) && manifest.retired.contains(id);
-        let fresh = listing.fresh.iter().filter(is_taken);
-        let merged = listing.merged.iter().filter(|(id, _)| is_retired(id));
-        let mut unread: Vec<&ObjectMeta> =
-            fresh.map(|object| &object.meta).chain(merged.map(|(_, meta)| meta)).collect();
-        let left_over = left_over(listing, manifest, now);
-        if !left_over.is_empty() && self.invalidate(base).await? {
-            unread.extend(left_over);
-        }
-        let removals = unread.iter().map(|meta| {
-            let (store, location) = (tools.bucket.object_store(), meta.location.clone());
-            async move {
-                match store.delete(&location).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(unavailable(error)),
-                }
-            }
-        });
-        let removals: Vec<_> = removals.collect();
-        stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
-        // An empty day leaves its manifest, which keeps late copies of what was deleted from counting, for as long as
-        // one may come. Nobody writes to it then: no event arrives on a day that is long over.
-        if listing.has_manifest && listing.is_empty() && manifest.is_empty() && plan::has_all_random(self.date, now) {
-            let (tenant, stream, date) = self.folder.day(self.date);
-            tools.bucket.remove(&ObjectName::Manifest { tenant, stream, date }).await?;
-        }
-        self.seen = Some((Instant::now(), (*manifest).clone()));
-        Ok(())
-    }
-
-    /// Makes every step that has begun fail, so that none of them can list what it has written. Says whether it did.
-    async fn invalidate(&self, base: &Base<'_>) -> Result<bool> {
-        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, base.manifest).await?;
-        Ok(written == Written::Done)
-    }
 }
 
 /// What a step begins with.
-struct Base<'a> {
-    manifest: &'a Manifest,
-    place: &'a Place,
-    listing: &'a DayListing,
-}
-
-/// Merged objects that no manifest lists or has listed, of steps that failed.
-fn left_over<'a>(listing: &'a DayListing, manifest: &Manifest, now: DateTime<Utc>) -> Vec<&'a ObjectMeta> {
-    let listed: HashSet<Uuid> =
-        manifest.objects.iter().map(|object| object.id).chain(manifest.retired.iter().copied()).collect();
-    let unlisted = listing.merged.iter().filter(|(id, _)| !listed.contains(id));
-    unlisted.filter(|(_, meta)| now - meta.last_modified >= LEFT_OVER).map(|(_, meta)| meta).collect()
+pub(super) struct Base<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) place: &'a Place,
+    pub(super) listing: &'a DayListing,
 }
 
 fn unavailable(error: object_store::Error) -> Error {

@@ -3,7 +3,7 @@
 //! 1. [`plan`]: what is to be done about a day. Pure.
 //! 2. [`source`]: objects that are read, within a [`memory`], in parts by [`object_reader`].
 //!    [`merge`]: from sources to larger objects.  [`new_object`]: one in the making.
-//! 3. [`day`]: the steps on one day, and the removal of what nobody reads any more.
+//! 3. [`day`]: the steps on one day.  [`removal`]: of what nobody reads any more.
 //!    [`aside`](mod@aside): on a thread that stands back.
 //! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
 //! 5. [`Compactor`]: which days this node visits, and when.
@@ -22,6 +22,7 @@ mod merge;
 mod new_object;
 mod object_reader;
 mod plan;
+mod removal;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,83 @@
+//! Removing what nobody reads any more.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::day::{Base, Day, Tools};
+use super::plan;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::ObjectName;
+use crate::store::Written;
+use crate::stream::Manifest;
+use crate::stream::objects::{DayListing, FreshObject};
+
+/// How many objects are removed at once.
+const AT_ONCE: usize = 16;
+/// An object that no manifest lists is left over by a step that failed if it is this old.
+const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
+
+impl Day {
+    /// Removes what has not counted for longer than anybody may read it.
+    pub(super) async fn remove(&mut self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Result<()> {
+        let Base { manifest, listing, .. } = base;
+        let (since, seen) = self.seen.get_or_insert_with(|| (Instant::now(), (*manifest).clone()));
+        if since.elapsed() < tools.keep {
+            return Ok(());
+        }
+        // Both then and now: somebody may have removed or changed the manifest by hand.
+        let is_taken = |object: &&FreshObject| {
+            [&*seen, *manifest].iter().all(|manifest| manifest.is_taken(object.id, object.file_name()))
+        };
+        let is_retired = |id: &Uuid| seen.retired.contains(id) && manifest.retired.contains(id);
+        let fresh = listing.fresh.iter().filter(is_taken);
+        let merged = listing.merged.iter().filter(|(id, _)| is_retired(id));
+        let mut unread: Vec<&ObjectMeta> =
+            fresh.map(|object| &object.meta).chain(merged.map(|(_, meta)| meta)).collect();
+        let left_over = left_over(listing, manifest, now);
+        if !left_over.is_empty() && self.invalidate(base).await? {
+            unread.extend(left_over);
+        }
+        let removals = unread.iter().map(|meta| {
+            let (store, location) = (tools.bucket.object_store(), meta.location.clone());
+            async move {
+                match store.delete(&location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(unavailable(error)),
+                }
+            }
+        });
+        let removals: Vec<_> = removals.collect();
+        stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        // An empty day leaves its manifest, which keeps late copies of what was deleted from counting, for as long as
+        // one may come. Nobody writes to it then: no event arrives on a day that is long over.
+        if listing.has_manifest && listing.is_empty() && manifest.is_empty() && plan::has_all_random(self.date, now) {
+            let (tenant, stream, date) = self.folder.day(self.date);
+            tools.bucket.remove(&ObjectName::Manifest { tenant, stream, date }).await?;
+        }
+        self.seen = Some((Instant::now(), (*manifest).clone()));
+        Ok(())
+    }
+
+    /// Makes every step that has begun fail, so that none of them can list what it has written. Says whether it did.
+    async fn invalidate(&self, base: &Base<'_>) -> Result<bool> {
+        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, base.manifest).await?;
+        Ok(written == Written::Done)
+    }
+}
+
+/// Merged objects that no manifest lists or has listed, of steps that failed.
+fn left_over<'a>(listing: &'a DayListing, manifest: &Manifest, now: DateTime<Utc>) -> Vec<&'a ObjectMeta> {
+    let listed: HashSet<Uuid> =
+        manifest.objects.iter().map(|object| object.id).chain(manifest.retired.iter().copied()).collect();
+    let unlisted = listing.merged.iter().filter(|(id, _)| !listed.contains(id));
+    unlisted.filter(|(_, meta)| now - meta.last_modified >= LEFT_OVER).map(|(_, meta)| meta).collect()
+}
+
+fn unavailable(error: object_store::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error)
+}
