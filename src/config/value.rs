@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 pub(super) const KIB: usize = 1 << 10;
-#[cfg(feature = "query")]
 pub(super) const MIB: usize = 1 << 20;
 pub(super) const GIB: usize = 1 << 30;
 
