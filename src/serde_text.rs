@@ -153,8 +153,21 @@ pub fn without_values(message: &str) -> String {
     let kinds = ["invalid type", "invalid value", "invalid length", "unknown variant", "unknown field"];
     let Some(kind) = kinds.into_iter().find(|kind| message.starts_with(kind)) else { return message.to_owned() };
     match message.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("{kind}, expected {expected}"),
+        Some((_, expected)) => format!("{kind}, expected {}", without_rust(expected)),
         None => kind.to_owned(),
+    }
+}
+
+/// What serde calls by a type of Rust, in words.
+fn without_rust(expected: &str) -> &str {
+    match expected {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        words => words,
     }
 }
 
@@ -179,8 +192,14 @@ mod tests {
         }
         let expected = "startTime: invalid type, expected an instant such as 2027-01-01T00:00:00Z";
         assert_eq!(reason(r#"{"startTime": 1700000000000}"#), expected);
-        assert_eq!(reason(r#"{"keys": [{}, {"a": "secret"}]}"#), "keys[1].a: invalid type, expected u8");
-        assert_eq!(reason(r#"{"keys": [{"kl_qry_secret": 300}]}"#), "keys[0]: invalid value, expected u8");
+        assert_eq!(
+            reason(r#"{"keys": [{}, {"a": "secret"}]}"#),
+            "keys[1].a: invalid type, expected a whole number from 0 to 255"
+        );
+        assert_eq!(
+            reason(r#"{"keys": [{"kl_qry_secret": 300}]}"#),
+            "keys[0]: invalid value, expected a whole number from 0 to 255"
+        );
         assert_eq!(reason(r#"{"keys": [{}], "canary": 1}"#), "unknown field, expected `startTime` or `keys`");
         assert_eq!(reason(r#"{"secret": 1}"#), "unknown field, expected `startTime` or `keys`");
         assert_eq!(read_json::<Body>(b"{}\n x").unwrap_err().line, 2);
@@ -200,7 +219,7 @@ mod tests {
     #[test]
     fn a_message_says_what_was_expected_and_not_what_was_met() {
         let said = without_values("invalid type: string \"canary, expected x\", expected u32");
-        assert_eq!(said, "invalid type, expected u32");
+        assert_eq!(said, "invalid type, expected a whole number from 0 to 4294967295");
         assert_eq!(without_values("unknown field `canary`"), "unknown field");
         assert_eq!(without_values("missing field `name`"), "missing field `name`");
     }

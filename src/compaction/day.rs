@@ -87,7 +87,7 @@ impl Day {
         let Some(schema) = tools.catalog.known(tenant, stream) else {
             return Ok(Rest::Nothing); // Somebody has removed the stream by hand: compaction does not bring it back.
         };
-        if schema.is_being_deleted() {
+        if schema.is_being_emptied() {
             return Ok(Rest::Soon); // What is merged now would be deleted next.
         }
         self.deletions = schema.deletions();

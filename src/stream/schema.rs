@@ -81,6 +81,11 @@ impl StreamSchema {
         self.settings.deletion.as_ref().is_some_and(|deletion| deletion.pending)
     }
 
+    /// Whether the last deletion has still to take events out of the count.
+    pub fn is_being_emptied(&self) -> bool {
+        self.settings.deletion.as_ref().is_some_and(|deletion| deletion.pending && deletion.change_seq.is_none())
+    }
+
     /// Whether the stream was deleted, and nobody has used its name since.
     pub fn is_unused(&self) -> bool {
         self.settings.deletion.as_ref().is_some_and(|deletion| deletion.unused)

@@ -115,6 +115,25 @@ async fn what_a_node_writes_that_has_not_heard_of_a_deletion_stays_and_can_be_re
 }
 
 #[tokio::test]
+async fn the_new_stream_is_merged_while_a_node_has_not_heard_of_the_deletion() {
+    let bucket = Bucket::in_memory();
+    let (node, late) = (Node::in_sync(bucket.clone()).await, Node::in_sync(bucket).await);
+    node.store_number("27T10:00:00", 0).await;
+    assert!(!node.delete().await, "the other node has not heard");
+    for n in 1..11 {
+        node.store_number("27T10:00:00", n).await;
+    }
+    node.compact("27").await;
+    assert_eq!((node.objects().await, node.sorted_numbers().await), (1, (1..11).collect()));
+    late.hear().await;
+    node.clock.advance(TimeDelta::minutes(1));
+    node.compactor.continue_deletions().await;
+    let (tenant, stream) = web();
+    assert!(!node.catalog.get(&tenant, &stream).unwrap().is_being_deleted());
+    assert_eq!(node.sorted_numbers().await, (1..11).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn another_node_finishes_a_deletion_and_takes_nothing_that_came_later() {
     let bucket = Bucket::in_memory();
     let node = Node::in_sync(bucket.clone()).await;
