@@ -1,4 +1,4 @@
-//! What a step of compaction may have in memory.
+//! What a step of compaction may have in memory, by its own count: what the allocator keeps beside it is not known.
 
 use super::plan::FULL_BYTES;
 

@@ -64,7 +64,7 @@ pub struct CompactionSettings {
     pub interval: Option<Duration>,
     /// How long events are kept where neither their stream nor its tenant says; `None` for ever.
     pub retention: Option<RetentionDays>,
-    /// How many bytes of memory it may take.
+    /// How many bytes of memory a step plans with.
     pub memory: usize,
 }
 

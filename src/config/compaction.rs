@@ -46,7 +46,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("compaction.memory"),
         default: "256MiB",
         unit: "size",
-        doc: "How much memory merging takes at most; below 256 MiB, no object of 128 MiB is made.",
+        doc: "How much memory a step of merging plans with; below 256 MiB, no object of 128 MiB is made.",
         set: |config, text| {
             config.compaction.memory = size(text, 64 * MIB..=4 * GIB)?;
             Ok(())
