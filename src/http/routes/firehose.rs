@@ -52,7 +52,8 @@ pub async fn deliver(
     let on_invalid = on_invalid(&app, &authorized, &request, &stream)?;
     let encoding = encoding(&request)?;
     let Received { body, reservation } = receive(&app, &request, payload.into_inner()).await?;
-    let id = DeliveryId { key_id: authorized.key().key_id, stream, request_id: request_id.into() };
+    let deletions = app.catalog.known(authorized.tenant(), &stream).map_or(0, |schema| schema.deletions());
+    let id = DeliveryId { key_id: authorized.key().key_id, stream, deletions, request_id: request_id.into() };
     // A repeated delivery that is still being stored waits for the outcome of the first.
     let is_stored = app.deliveries.find(&id, Instant::now());
     let mut turn = is_stored.clone().lock_owned().await;

@@ -21,6 +21,8 @@ pub struct DeliveryId {
     pub key_id: KeyId,
     /// The stream it is for.
     pub stream: StreamName,
+    /// How often that stream was deleted: what was stored before is gone.
+    pub deletions: u64,
     /// The id that Firehose gave it.
     pub request_id: Box<str>,
 }
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     fn id(key_id: KeyId, stream: &str, request_id: &str) -> DeliveryId {
-        DeliveryId { key_id, stream: StreamName::parse(stream).unwrap(), request_id: request_id.into() }
+        DeliveryId { key_id, stream: StreamName::parse(stream).unwrap(), deletions: 0, request_id: request_id.into() }
     }
 
     #[tokio::test]

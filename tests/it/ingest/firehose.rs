@@ -123,6 +123,11 @@ async fn a_repeated_delivery_is_acknowledged_and_stored_once() {
     assert_eq!(rows(&server, "SELECT n FROM aws ORDER BY n").await, json!([{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}]));
     let metrics = server.anonymous().get("/metrics").await;
     assert!(metrics.text().contains("keyloft_firehose_repeated_deliveries_total 9\n"), "{}", metrics.text());
+    // What was stored before the stream was deleted is gone.
+    let deleted = server.admin().request("DELETE", "/api/v1/tenants/default/logstream/aws");
+    assert_eq!(Answer::of(deleted).await.status, 200);
+    answered(&sender.deliver(ID, &[b"{\"n\":5}"]).await, 200, ID);
+    assert_eq!(rows(&server, "SELECT n FROM aws").await, json!([{"n": 5}]));
 }
 
 #[tokio::test]
