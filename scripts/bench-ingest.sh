@@ -1,29 +1,59 @@
 #!/usr/bin/env bash
 # Durable ingest: events per second over HTTP, in batches of 1,000 events of about 270 bytes, each batch acknowledged
-# only after it is in a synced file. Loopback only, SECONDS_EACH seconds (default 10) over CONNECTIONS connections
-# (default 32).
+# only after it is in a synced file. Two servers take turns, ROUNDS times (default 5): one never compacts, the other
+# does all the time. Loopback only, SECONDS_EACH seconds (default 10) each turn over CONNECTIONS connections (default 32).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 provide_wrk
-seconds=${SECONDS_EACH:-10}; connections=${CONNECTIONS:-32}
+seconds=${SECONDS_EACH:-10}; connections=${CONNECTIONS:-32}; rounds=${ROUNDS:-5}
 
 keyloft=$(keyloft_program)
-work=$(mktemp -d); server=
-trap 'stop_keyloft; rm -rf "$work"' EXIT
-start_keyloft "$work" "$work/store" --log-filter warn
-key=$(issue bench ingestion)
+work=$(mktemp -d); server=; servers=()
+end() {
+    for server in "${servers[@]}"; do kill -CONT "$server" 2>/dev/null || true; stop_keyloft; done
+    rm -rf "$work"
+}
+trap end EXIT
+
+# start NAME INTERVAL: a server that compacts after so long, and its load.
+start() {
+    mkdir "$work/$1"
+    start_keyloft "$work/$1" "$work/$1/store" --log-filter warn --compaction-interval "$2"
+    servers+=("$server")
+    cat >"$work/$1/load.lua" <<LUA
+local file = io.open("$work/batch"); local body = file:read("*a"); file:close()
+wrk.method = "POST"; wrk.body = body
+wrk.headers["X-API-KEY"] = "$(issue bench ingestion)"; wrk.headers["X-P-Stream"] = "bench"
+wrk.headers["Content-Type"] = "application/x-ndjson"
+LUA
+    echo "$KEYLOFT_URL" >"$work/$1/url"
+}
+
+# turn NAME PID: events per second, while the other server is stopped.
+turn() {
+    kill -CONT "$2"
+    wrk -t 1 -c "$connections" -d "${seconds}s" --latency -s "$work/$1/load.lua" "$(cat "$work/$1/url")/api/v1/ingest" >"$work/result"
+    kill -STOP "$2"
+    if grep -q 'Non-2xx' "$work/result"; then cat "$work/result"; exit 1; fi
+    awk '$1 == "99%" { p99 = $2 } $1 == "Requests/sec:" { rps = $2 } END { printf "%d %s\n", rps * 1000, p99 }' "$work/result" >>"$work/$1/turns"
+}
+
+median() { cut -d' ' -f1 "$work/$1/turns" | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
 head -n 1000 fixtures/events/earthquakes.ndjson >"$work/batch"
 bytes=$(($(wc -c <"$work/batch") / 1000))
-cat >"$work/load.lua" <<LUA
-local file = io.open("$work/batch"); local body = file:read("*a"); file:close()
-wrk.method = "POST"; wrk.body = body
-wrk.headers["X-API-KEY"] = "$key"; wrk.headers["X-P-Stream"] = "bench"; wrk.headers["Content-Type"] = "application/x-ndjson"
-LUA
-wrk -t 1 -c "$connections" -d "${seconds}s" --latency -s "$work/load.lua" "$KEYLOFT_URL/api/v1/ingest" >"$work/result"
-if grep -q 'Non-2xx' "$work/result"; then cat "$work/result"; exit 1; fi
-awk -v bytes="$bytes" '$1 == "99%" { p99 = $2 } $1 == "Requests/sec:" { rps = $2 }
-    END { printf "%d events/s of %d bytes in batches of 1000, durable; p99 of a batch %s\n", rps * 1000, bytes, p99 }' "$work/result"
-printf '%s objects, %s on disk\n' "$(find "$work/store" -name '*.parquet' | wc -l)" "$(du -sh "$work/store" | cut -f1)"
+start plain 0s
+start compacting 1s
+kill -STOP "${servers[@]}"
+for ((round = 0; round < rounds; round++)); do
+    turn plain "${servers[0]}"
+    turn compacting "${servers[1]}"
+done
+for name in plain compacting; do
+    printf '%-11s %s events/s of %d bytes in batches of 1000, durable; each turn, with the p99 of a batch: %s\n' "$name" \
+        "$(median "$name")" "$bytes" "$(paste -sd, "$work/$name/turns")"
+    printf '%-11s %s objects, %s on disk\n' "$name" "$(find "$work/$name/store" -name '*.parquet' | wc -l)" "$(du -sh "$work/$name/store" | cut -f1)"
+done
+awk "BEGIN { printf \"with compaction / without: %.2f\\n\", $(median compacting) / $(median plain) }"

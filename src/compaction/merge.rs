@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMillisecondType};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -13,7 +13,7 @@ use parquet::arrow::async_reader::ParquetRecordBatchStream;
 use super::memory::{Memory, VALUE_BYTES};
 use super::new_object::{NewObject, decoded_bytes, internal};
 use super::object_reader::ObjectReader;
-use super::source::{BATCH_ROWS, Source, SourceReader, Sources, corrupt, unread, views};
+use super::source::{BATCH_ROWS, Source, SourceReader, Sources, corrupt, unread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::schema::{self, TIMESTAMP};
 use crate::stream::{Field, StreamSchema};
@@ -41,6 +41,8 @@ pub(super) struct Merged {
 /// Merges sources. Works on the CPU between reads: for a thread that may be kept busy.
 pub(super) struct Merger {
     columns: SchemaRef,
+    /// What each of them takes in the sources.
+    bytes: Vec<usize>,
     cursors: Vec<Cursor>,
     /// The next row of each source that has one: its time, and which source.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
@@ -62,10 +64,12 @@ impl Merger {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when rows cannot be read.
     pub(super) async fn new(stream: &StreamSchema, sources: Sources, memory: Memory) -> Result<Self> {
-        let has = |field: &&Field| sources.columns.contains(&field.name);
-        let columns = views(&schema::columns(stream.fields().iter().filter(has)));
+        let has = |field: &&Field| sources.columns.contains_key(&field.name);
+        let columns = schema::views(&schema::columns(stream.fields().iter().filter(has)));
         let rows = sources.sources.iter().map(|source| source.rows).max().unwrap_or_default();
-        let mut merger = Self::new_with(columns, rows, memory);
+        let bytes = columns.fields().iter().map(|column| sources.columns.get(column.name().as_str()).copied());
+        let bytes = bytes.map(Option::unwrap_or_default).collect();
+        let mut merger = Self::new_with(columns, bytes, rows, memory);
         for source in sources.sources {
             merger.add(source).await?;
         }
@@ -73,10 +77,10 @@ impl Merger {
     }
 
     /// Merges batches of at most so many rows.
-    fn new_with(columns: SchemaRef, rows: usize, memory: Memory) -> Self {
+    fn new_with(columns: SchemaRef, bytes: Vec<usize>, rows: usize, memory: Memory) -> Self {
         let types: HashSet<&DataType> = columns.fields().iter().map(|column| column.data_type()).collect();
         let nulls = types.into_iter().map(|of| (of.clone(), new_null_array(of, rows))).collect();
-        Self { columns, cursors: Vec::new(), heads: BinaryHeap::new(), memory, nulls }
+        Self { columns, bytes, cursors: Vec::new(), heads: BinaryHeap::new(), memory, nulls }
     }
 
     async fn add(&mut self, source: Source) -> Result<()> {
@@ -84,12 +88,7 @@ impl Merger {
             SourceReader::Streamed(builder) => {
                 (Some(builder.build().map_err(corrupt)?), RecordBatch::new_empty(self.columns.clone()))
             }
-            SourceReader::Whole(builder) => {
-                let columns = builder.schema().clone();
-                let batches = builder.build().map_err(corrupt)?.collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
-                let rows = concat_batches(&columns, &batches).map_err(corrupt)?;
-                (None, self.align(&sorted(rows)?)?)
-            }
+            SourceReader::Whole(object) => (None, self.align(&sorted(object.rows()?)?)?),
         };
         self.cursors.push(Cursor { rows, batch, next: 0 });
         self.advance(self.cursors.len() - 1).await
@@ -102,7 +101,7 @@ impl Merger {
     pub(super) async fn next(&mut self) -> Result<Option<Merged>> {
         let Some(Reverse((head, _))) = self.heads.peek() else { return Ok(None) };
         let (mut first, mut last, mut rows) = (*head, *head, 0);
-        let mut object = NewObject::new(&self.columns, self.memory)?;
+        let mut object = NewObject::new(&self.columns, &self.bytes, self.memory)?;
         let mut mixed = Mixed::default();
         while let Some(Reverse((_, at))) = self.heads.pop() {
             let cursor = &self.cursors[at];
@@ -144,8 +143,8 @@ impl Merger {
     /// # Errors
     /// As for [`Merger::new`].
     pub(super) async fn read_through(source: Source) -> Result<()> {
-        let columns = views(&schema::columns(&source.fields));
-        let mut merger = Self::new_with(columns, source.rows, Memory::new(0));
+        let columns = schema::views(&schema::columns(&source.fields));
+        let mut merger = Self::new_with(columns, Vec::new(), source.rows, Memory::new(0));
         merger.add(source).await?;
         while let Some(Reverse((_, at))) = merger.heads.pop() {
             merger.cursors[at].next = merger.cursors[at].batch.num_rows();

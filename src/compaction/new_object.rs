@@ -2,8 +2,6 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -11,6 +9,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::memory::Memory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::stream::object_writer::{ObjectWriter, compressed};
 use crate::stream::schema::{OFFSET, TIMESTAMP};
 
 /// The rows of a row group: small enough that a query skips most of an object by its statistics.
@@ -23,19 +22,24 @@ const MAX_PARTS: usize = 16 * 1024;
 
 /// An object that takes rows, in their order.
 pub(super) struct NewObject {
-    writer: ArrowWriter<Vec<u8>>,
+    object: ObjectWriter,
     memory: Memory,
-    /// What the rows of the present row group take, decoded.
-    decoded_bytes: usize,
     columns: usize,
+    /// The next row group.
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    /// What its rows take, decoded.
+    decoded_bytes: usize,
+    /// How large the last row group was when decoded, and when encoded.
+    last: (usize, usize),
 }
 
 impl NewObject {
-    pub(super) fn new(columns: &SchemaRef, memory: Memory) -> Result<Self> {
+    /// An object with these columns, which take so many bytes in the objects to be merged: the largest are compressed.
+    pub(super) fn new(columns: &SchemaRef, bytes: &[usize], memory: Memory) -> Result<Self> {
         let by_time = columns.index_of(TIMESTAMP).ok().and_then(|place| i32::try_from(place).ok()).unwrap_or_default();
+        let zstd = Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?);
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_sorting_columns(Some(vec![SortingColumn {
@@ -44,8 +48,12 @@ impl NewObject {
                 nulls_first: false,
             }]))
             .set_created_by("keyloft".to_owned());
-        for (place, column) in columns.fields().iter().enumerate() {
+        let compressed = compressed(bytes, 1, memory.compressed_columns());
+        for (place, (column, is_compressed)) in columns.fields().iter().zip(compressed).enumerate() {
             let path = || ColumnPath::new(vec![column.name().clone()]);
+            if is_compressed {
+                properties = properties.set_column_compression(path(), zstd);
+            }
             let grows = [TIMESTAMP, OFFSET].contains(&column.name().as_str());
             if grows || place >= MAX_DICTIONARIES {
                 properties = properties.set_column_dictionary_enabled(path(), false);
@@ -55,33 +63,56 @@ impl NewObject {
                 properties = properties.set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
             }
         }
-        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), columns.clone(), options).map_err(internal)?;
-        Ok(Self { writer, memory, decoded_bytes: 0, columns: columns.fields().len() })
+        let object = ObjectWriter::new(columns, properties.build())?;
+        let columns = columns.fields().len();
+        Ok(Self { object, memory, columns, batches: Vec::new(), rows: 0, decoded_bytes: 0, last: (1, 1) })
     }
 
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        let groups = self.writer.flushed_row_groups().len();
-        self.writer.write(rows).map_err(internal)?;
-        let begins = self.writer.flushed_row_groups().len() > groups;
-        self.decoded_bytes = decoded_bytes(rows) + if begins { 0 } else { self.decoded_bytes };
-        let is_long = self.decoded_bytes >= self.memory.decoded_row_group();
-        if is_long || self.writer.in_progress_size() >= self.memory.row_group() {
-            self.writer.flush().map_err(internal)?;
-            self.decoded_bytes = 0;
+        let mut rest = rows.clone();
+        while rest.num_rows() > 0 {
+            let part = rest.slice(0, rest.num_rows().min(ROW_GROUP_ROWS - self.rows));
+            rest = rest.slice(part.num_rows(), rest.num_rows() - part.num_rows());
+            self.rows += part.num_rows();
+            self.decoded_bytes += decoded_bytes(&part);
+            self.batches.push(part);
+            if self.rows >= ROW_GROUP_ROWS || self.is_long() {
+                self.end_row_group()?;
+            }
         }
         Ok(())
     }
 
+    /// Whether the row group takes as much memory as one may, now or when it is read.
+    fn is_long(&self) -> bool {
+        let (decoded, encoded) = self.last;
+        let bytes = self.decoded_bytes;
+        bytes >= self.memory.decoded_row_group() || bytes.saturating_mul(encoded) / decoded >= self.memory.row_group()
+    }
+
+    fn end_row_group(&mut self) -> Result<()> {
+        if self.batches.is_empty() {
+            return Ok(());
+        }
+        let (batches, before) = (std::mem::take(&mut self.batches), self.object.bytes());
+        self.object.write(|place| Ok(batches.iter().map(|batch| batch.column(place).clone()).collect()))?;
+        self.last = (self.decoded_bytes.max(1), self.object.bytes() - before);
+        (self.rows, self.decoded_bytes) = (0, 0);
+        Ok(())
+    }
+
     /// Its bytes.
-    pub(super) fn finish(self) -> Result<Vec<u8>> {
-        self.writer.into_inner().map_err(internal)
+    pub(super) fn finish(mut self) -> Result<Vec<u8>> {
+        self.end_row_group()?;
+        self.object.finish()
     }
 
     /// Whether it may not grow any more.
     pub(super) fn is_full(&self) -> bool {
-        let parts = (self.writer.flushed_row_groups().len() + 1) * self.columns;
-        parts > MAX_PARTS || self.writer.bytes_written() + self.writer.in_progress_size() >= self.memory.object()
+        let parts = (self.object.row_groups() + 1) * self.columns;
+        let (decoded, encoded) = self.last;
+        let next = self.decoded_bytes.saturating_mul(encoded) / decoded;
+        parts > MAX_PARTS || self.object.bytes() + next >= self.memory.object()
     }
 }
 

@@ -3,19 +3,23 @@
 //! Texts are views of the pages that hold them, so a text that repeats takes the memory that it takes in its object,
 //! and no column of a batch is too long for Arrow.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use object_store::{ObjectMeta, ObjectStore};
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::memory::{ARRAY_BYTES, VALUE_BYTES};
 use super::object_reader::ObjectReader;
 use crate::error::{Error, ErrorKind, Result};
+use crate::stream::object_writer::DECOMPRESSOR_BYTES;
 use crate::stream::schema::{self, OFFSET, TIMESTAMP};
 use crate::stream::{Field, FieldType};
 
@@ -26,11 +30,15 @@ const BATCH_BYTES: usize = 2 << 20;
 const OUR_COLUMNS: [&str; 4] = [TIMESTAMP, OFFSET, schema::KEY_ID, schema::SOURCE_ID];
 /// The decoder of a column holds a dictionary and a page of this size at most, one value of a page aside.
 const DECODER_BYTES: usize = 2 * (1 << 20) + (1 << 18);
+/// How many columns of an object that is in memory are decoded at once.
+const COLUMNS_AT_ONCE: usize = 32;
 
 /// An object as a source of rows: its columns are known, its rows are not read yet.
 pub(super) struct Source {
     /// What its columns hold, our own aside.
     pub(super) fields: Vec<Field>,
+    /// How many bytes of the object its columns take, uncompressed.
+    columns: Vec<(Box<str>, usize)>,
     /// How much memory its pages and its rows take.
     bytes: usize,
     /// How many of its rows are in memory at once.
@@ -42,13 +50,14 @@ pub(super) struct Source {
 pub(super) struct Sources {
     memory: usize,
     pub(super) sources: Vec<Source>,
-    pub(super) columns: HashSet<Box<str>>,
+    /// Their columns, and what each takes in all of them.
+    pub(super) columns: HashMap<Box<str>, usize>,
     bytes: usize,
 }
 
 impl Sources {
     pub(super) fn within(memory: usize) -> Self {
-        let columns = OUR_COLUMNS.iter().map(|name| (*name).into()).collect();
+        let columns = OUR_COLUMNS.iter().map(|name| ((*name).into(), 0)).collect();
         Self { memory, sources: Vec::new(), columns, bytes: 0 }
     }
 
@@ -58,16 +67,17 @@ impl Sources {
 
     /// Takes a source, if all of them fit then. Says whether they do.
     pub(super) fn push(&mut self, source: Source) -> bool {
-        let names = source.fields.iter().map(|field| &field.name);
-        let new: Vec<Box<str>> = names.filter(|name| !self.columns.contains(*name)).cloned().collect();
+        let new = source.columns.iter().filter(|(name, _)| !self.columns.contains_key(name)).count();
         let bytes = self.bytes.saturating_add(source.bytes);
         // Each has all columns, of which those that it does not have share their nulls.
-        let arrays = (self.sources.len() + 1) * (self.columns.len() + new.len()) * ARRAY_BYTES;
+        let arrays = (self.sources.len() + 1) * (self.columns.len() + new) * ARRAY_BYTES;
         if bytes.saturating_add(arrays) > self.memory {
             return false;
         }
         self.bytes = bytes;
-        self.columns.extend(new);
+        for (name, bytes) in &source.columns {
+            *self.columns.entry(name.clone()).or_default() += bytes;
+        }
         self.sources.push(source);
         true
     }
@@ -85,8 +95,31 @@ impl Sources {
 }
 
 pub(super) enum SourceReader {
-    Whole(Box<ParquetRecordBatchReaderBuilder<Bytes>>),
+    Whole(WholeObject),
     Streamed(Box<ParquetRecordBatchStreamBuilder<ObjectReader>>),
+}
+
+/// An object that is in memory.
+pub(super) struct WholeObject {
+    body: Bytes,
+    metadata: ArrowReaderMetadata,
+}
+
+impl WholeObject {
+    /// All its rows. Few columns are decoded at a time, because each takes a decompressor.
+    pub(super) fn rows(&self) -> Result<RecordBatch> {
+        let parquet = self.metadata.parquet_schema();
+        let mut columns = Vec::new();
+        for first in (0..parquet.num_columns()).step_by(COLUMNS_AT_ONCE) {
+            let mask = ProjectionMask::leaves(parquet, first..parquet.num_columns().min(first + COLUMNS_AT_ONCE));
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.body.clone(), self.metadata.clone());
+            let reader = reader.with_batch_size(BATCH_ROWS).with_projection(mask).build().map_err(corrupt)?;
+            let decoded = reader.schema();
+            let batches = reader.collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
+            columns.extend_from_slice(concat_batches(&decoded, &batches).map_err(corrupt)?.columns());
+        }
+        RecordBatch::try_new(self.metadata.schema().clone(), columns).map_err(corrupt)
+    }
 }
 
 impl Source {
@@ -101,8 +134,8 @@ impl Source {
         let pages = pages.fold(body.len(), usize::saturating_add);
         let rows = saturated(parquet.file_metadata().num_rows());
         let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, rows)), fields(metadata.schema())?);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata).with_batch_size(BATCH_ROWS);
-        Ok(Self { fields, bytes, rows, reader: SourceReader::Whole(Box::new(builder)) })
+        let columns = column_bytes(parquet);
+        Ok(Self { fields, columns, bytes, rows, reader: SourceReader::Whole(WholeObject { body, metadata }) })
     }
 
     /// A merged object, of which a row group is read at a time.
@@ -118,24 +151,16 @@ impl Source {
         let pages = parquet.row_groups().iter().map(decoding_bytes).max().unwrap_or_default();
         // The batch that is used, and the next one.
         let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, 2 * rows)), fields(metadata.schema())?);
+        let columns = column_bytes(parquet);
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows);
-        Ok(Self { fields, bytes, rows, reader: SourceReader::Streamed(Box::new(builder)) })
+        Ok(Self { fields, columns, bytes, rows, reader: SourceReader::Streamed(Box::new(builder)) })
     }
 }
 
 /// The same object, its texts read as views.
 fn viewed(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
-    let columns = views(metadata.schema());
+    let columns = schema::views(metadata.schema());
     ArrowReaderMetadata::try_new(metadata.metadata().clone(), options().with_schema(columns)).map_err(corrupt)
-}
-
-/// The columns, with views for texts.
-pub(super) fn views(columns: &SchemaRef) -> SchemaRef {
-    let view = |column: &FieldRef| match column.data_type() {
-        DataType::Utf8 => Arc::new(column.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => column.clone(),
-    };
-    Arc::new(Schema::new(columns.fields().iter().map(view).collect::<Vec<_>>()))
 }
 
 /// How many rows of an object are decoded at once: fewer where they are long.
@@ -157,9 +182,21 @@ fn described_bytes(object: &ParquetMetaData, rows: usize) -> usize {
 /// What decoding a row group takes: its encoded columns, and of each the pages that are decoded at once.
 fn decoding_bytes(group: &RowGroupMetaData) -> usize {
     let parts = group.columns().iter().map(|part| {
-        saturated(part.compressed_size()).saturating_add(saturated(part.uncompressed_size()).min(DECODER_BYTES))
+        let decompressor = if part.compression() == Compression::UNCOMPRESSED { 0 } else { DECOMPRESSOR_BYTES };
+        let pages = saturated(part.uncompressed_size()).min(DECODER_BYTES);
+        saturated(part.compressed_size()).saturating_add(pages + decompressor)
     });
     parts.fold(0, usize::saturating_add)
+}
+
+/// How many bytes each column takes, uncompressed.
+fn column_bytes(object: &ParquetMetaData) -> Vec<(Box<str>, usize)> {
+    let columns = object.file_metadata().schema_descr().columns().iter().enumerate().map(|(place, column)| {
+        let parts = object.row_groups().iter().filter_map(|group| group.columns().get(place));
+        let bytes = parts.map(|part| saturated(part.uncompressed_size())).fold(0, usize::saturating_add);
+        (column.name().into(), bytes)
+    });
+    columns.collect()
 }
 
 fn saturated(stated: i64) -> usize {

@@ -64,7 +64,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/metrics",                                    Public,                 health::metrics),
 
         route("POST",   "/api/v1/ingest",                              Key(Action::Ingest),    ingest::by_header),
-        route("GET",    "/api/v1/logstream",                           Key(Action::Query),     streams::list),
+        route("GET",    "/api/v1/logstream",                           Key(Action::Query),     stream_list::readable),
         #[cfg(feature = "query")]
         route("POST",   "/api/v1/query",                               InSession(Action::Query), routes::query::run),
         route("GET",    "/api/v1/whoami",                              Key(Action::Inspect),   whoami::show),

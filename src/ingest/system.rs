@@ -52,6 +52,6 @@ impl SystemStream for SystemWriter {
         let batch = Batch { fields, rows: about.len(), columns };
         let fields = batch.fields.clone();
         let widened = Widened { fields: &[&fields], deletions: schema.deletions(), since };
-        self.0.write(&name, widened, move || parquet_about(&schema, &batch, &about, at, first_offset)).await
+        self.0.write(&name, widened, move || parquet_about(&schema, &batch, about, at, first_offset)).await
     }
 }

@@ -1,22 +1,18 @@
 //! The requests of a batch as one Parquet object.
 //!
 //! An object has the columns that its events have and no others: readers take a missing column for `null`. What an
-//! encoder holds is bounded by the data, not by the width of the stream.
+//! encoder holds is bounded by the data, not by the width of the stream: columns are put together one by one.
 
 use std::collections::HashMap;
 use std::iter::repeat_n;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMillisecondArray,
-    new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringBuilder, TimestampMillisecondArray, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::{DateTime, Utc};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -25,17 +21,18 @@ use super::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label};
 use crate::stream::StreamSchema;
+use crate::stream::object_writer::{MAX_COMPRESSED, ObjectWriter, compressed};
 use crate::stream::schema::{self, OFFSET, TIMESTAMP};
 
 /// Small enough that a query skips most of an object by its statistics.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
-/// Requests are put together up to here before they are encoded: the encoder has a cost for each column of each call.
+/// Requests are put together up to here before a column of them is encoded: each call has a cost.
 pub(super) const CHUNK_ROWS: usize = 8192;
 /// The rows of one page. A column of one page needs no statistics of pages.
 const PAGE_ROWS: usize = 20_000;
 /// An encoder takes 72 KB for the dictionary of a column before the first value. It pays from this many values on.
 const DICTIONARY_VALUES: usize = 1024;
-/// A compressor takes 40 KB or more for a column before the first value. It pays from this many bytes on.
+/// A compressed column takes time and memory before the first value. It pays from this many bytes on.
 pub(super) const COMPRESSED_BYTES: usize = 256;
 /// Those that clients cannot set come first.
 const OUR_COLUMNS: usize = 4;
@@ -64,17 +61,14 @@ pub struct DecodedRequest {
 /// # Errors
 /// [`ErrorKind::Internal`] when a request does not fit `schema`, which must have been widened by all of them.
 pub fn parquet(schema: &StreamSchema, requests: &[DecodedRequest], first_offset: i64) -> Result<Vec<u8>> {
-    let batches: Vec<&Batch> = requests.iter().map(|request| &request.batch).collect();
-    let columns = Columns::of(schema, &batches)?;
-    let mut object = columns.writer(&batches)?;
-    let (mut rest, mut offset) = (requests, first_offset);
-    while !rest.is_empty() {
-        let (chunk, later) = rest.split_at(chunk_len(rest));
-        let rows = columns.rows(chunk, offset)?;
-        object.write(&rows).map_err(internal)?;
-        (rest, offset) = (later, offset.saturating_add_unsigned(rows.num_rows() as u64));
-    }
-    object.into_inner().map_err(internal)
+    let origin = |request: &DecodedRequest| Origin {
+        rows: request.batch.rows,
+        arrived_at: request.arrived_at,
+        key_id: Some(request.key_id),
+        source_id: request.source_id.clone(),
+    };
+    let batches = requests.iter().map(|request| &request.batch).collect();
+    write(schema, batches, &requests.iter().map(origin).collect::<Vec<_>>(), first_offset)
 }
 
 /// One Parquet object with the rows of `batch`, each about a key of its own or about none.
@@ -84,52 +78,60 @@ pub fn parquet(schema: &StreamSchema, requests: &[DecodedRequest], first_offset:
 pub(super) fn parquet_about(
     schema: &StreamSchema,
     batch: &Batch,
-    about: &[(Option<KeyId>, Option<Label>)],
-    at: DateTime<Utc>,
+    about: Vec<(Option<KeyId>, Option<Label>)>,
+    arrived_at: DateTime<Utc>,
     first_offset: i64,
 ) -> Result<Vec<u8>> {
-    let columns = Columns::of(schema, &[batch])?;
-    let mut object = columns.writer(&[batch])?;
-    let ours = Ours {
-        arrived_at: timestamps([(at, batch.rows)]),
-        offsets: offsets(first_offset, batch.rows),
-        key_ids: Arc::new(about.iter().map(|(key_id, _)| key_id.map(|id| id.to_string())).collect::<StringArray>()),
-        source_ids: Arc::new(
-            about.iter().map(|(_, source)| source.as_ref().map(Label::as_str)).collect::<StringArray>(),
-        ),
-    };
-    object.write(&columns.aligned(&[batch], ours)?).map_err(internal)?;
-    object.into_inner().map_err(internal)
+    let origins = about.into_iter().map(|(key_id, source_id)| Origin { rows: 1, arrived_at, key_id, source_id });
+    write(schema, vec![batch], &origins.collect::<Vec<_>>(), first_offset)
 }
 
-/// How many of `requests`, at least one, are encoded together.
-fn chunk_len(requests: &[DecodedRequest]) -> usize {
-    let mut rows = 0;
-    let fits = |request: &&DecodedRequest| {
-        rows += request.batch.rows;
-        rows <= CHUNK_ROWS
-    };
-    requests.iter().take_while(fits).count().max(1)
+/// Where some rows come from.
+struct Origin {
+    rows: usize,
+    arrived_at: DateTime<Utc>,
+    key_id: Option<KeyId>,
+    source_id: Option<Label>,
 }
 
-/// The columns of one object.
-struct Columns<'s> {
-    /// Our own, then those of the events, in the order of the stream.
-    schema: SchemaRef,
-    places: HashMap<&'s str, usize>,
+/// Writes the rows of `batches`, which come from `origins`, one after the other.
+fn write(schema: &StreamSchema, batches: Vec<&Batch>, origins: &[Origin], first_offset: i64) -> Result<Vec<u8>> {
+    let rows = Rows::new(schema, batches, origins, first_offset)?;
+    let mut object = ObjectWriter::new(&rows.columns, rows.properties()?)?;
+    for row_group in rows.row_groups() {
+        object.write(|place| {
+            let parts = row_group.clone().map(|chunk| rows.values(&rows.chunks[chunk], place));
+            parts.collect::<Result<_, ArrowError>>().map_err(internal)
+        })?;
+    }
+    object.finish()
 }
 
-/// The columns that clients cannot set.
-struct Ours {
-    arrived_at: ArrayRef,
-    offsets: ArrayRef,
-    key_ids: ArrayRef,
-    source_ids: ArrayRef,
+/// The rows of an object.
+struct Rows<'a> {
+    /// Our own columns, then those of the events, in the order of the stream.
+    columns: SchemaRef,
+    batches: Vec<&'a Batch>,
+    /// Which column of which batch holds values of a column of theirs.
+    places: Vec<Vec<(usize, usize)>>,
+    origins: &'a [Origin],
+    first_offset: i64,
+    /// Rows that are put together.
+    chunks: Vec<Chunk>,
+    count: usize,
 }
 
-impl<'s> Columns<'s> {
-    /// Those that any of `batches` has.
-    fn of(stream: &'s StreamSchema, batches: &[&Batch]) -> Result<Self> {
+/// Some of the batches, and where their rows come from.
+struct Chunk {
+    batches: Range<usize>,
+    origins: Range<usize>,
+    /// How many rows come before.
+    before: usize,
+    rows: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(stream: &StreamSchema, batches: Vec<&'a Batch>, origins: &'a [Origin], first_offset: i64) -> Result<Self> {
         let mut used = vec![false; stream.fields().len()];
         for field in batches.iter().flat_map(|batch| &batch.fields) {
             let position = stream.position(&field.name);
@@ -137,65 +139,81 @@ impl<'s> Columns<'s> {
         }
         let fields: Vec<_> =
             stream.fields().iter().zip(used).filter_map(|(field, used)| used.then_some(field)).collect();
-        let places = fields.iter().enumerate().map(|(at, field)| (&*field.name, at)).collect();
-        Ok(Self { schema: schema::columns(fields), places })
-    }
-
-    /// The rows of `requests`, in their order.
-    fn rows(&self, requests: &[DecodedRequest], first_offset: i64) -> Result<RecordBatch> {
-        let (mut key_ids, mut source_ids) = (StringBuilder::new(), StringBuilder::new());
-        for request in requests {
-            let key_id = request.key_id.to_string();
-            for _ in 0..request.batch.rows {
-                key_ids.append_value(&key_id);
-                source_ids.append_option(request.source_id.as_ref().map(Label::as_str));
+        let columns = schema::columns(fields.iter().copied());
+        let by_name: HashMap<&str, usize> = fields.iter().enumerate().map(|(at, field)| (&*field.name, at)).collect();
+        let mut places = vec![Vec::new(); fields.len()];
+        for (batch, rows) in batches.iter().enumerate() {
+            for (column, field) in rows.fields.iter().enumerate() {
+                places[*by_name.get(&*field.name).ok_or_else(missing)?].push((batch, column));
             }
         }
-        let ours = Ours {
-            arrived_at: timestamps(requests.iter().map(|request| (request.arrived_at, request.batch.rows))),
-            offsets: offsets(first_offset, requests.iter().map(|request| request.batch.rows).sum()),
-            key_ids: Arc::new(key_ids.finish()),
-            source_ids: Arc::new(source_ids.finish()),
-        };
-        self.aligned(&requests.iter().map(|request| &request.batch).collect::<Vec<_>>(), ours)
+        let chunks = chunks(&batches, origins);
+        let count = batches.iter().map(|batch| batch.rows).sum();
+        Ok(Self { columns, batches, places, origins, first_offset, chunks, count })
     }
 
-    /// The rows of `batches`, in their order, with our own columns.
-    fn aligned(&self, batches: &[&Batch], ours: Ours) -> Result<RecordBatch> {
-        let theirs = &self.schema.fields()[OUR_COLUMNS..];
-        let mut columns: Vec<_> = theirs.iter().map(|field| Parts::new(field.data_type())).collect();
+    /// The chunks of each row group.
+    fn row_groups(&self) -> Vec<Range<usize>> {
+        let mut groups: Vec<Range<usize>> = Vec::new();
         let mut rows = 0;
-        for batch in batches {
-            for (field, column) in batch.fields.iter().zip(&batch.columns) {
-                let place = self.places.get(&*field.name).ok_or_else(missing)?;
-                columns[*place].push(rows, column);
+        for (place, chunk) in self.chunks.iter().enumerate() {
+            match groups.last_mut() {
+                Some(group) if rows + chunk.rows <= ROW_GROUP_ROWS => group.end = place + 1,
+                _ => {
+                    groups.push(place..place + 1);
+                    rows = 0;
+                }
             }
-            rows += batch.rows;
+            rows += chunk.rows;
         }
-        let theirs = columns.into_iter().map(|column| column.finish(rows));
-        let ours = [ours.arrived_at, ours.offsets, ours.key_ids, ours.source_ids].map(Ok);
-        let columns = ours.into_iter().chain(theirs).collect::<Result<Vec<_>, ArrowError>>().map_err(internal)?;
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(internal)
+        groups
     }
 
-    /// Begins an object for the rows of `batches`.
-    fn writer(&self, batches: &[&Batch]) -> Result<ArrowWriter<Vec<u8>>> {
-        let rows: usize = batches.iter().map(|batch| batch.rows).sum();
-        let level = ZstdLevel::try_new(1).map_err(internal)?;
-        let has_pages = rows > PAGE_ROWS;
+    /// One column of a chunk.
+    fn values(&self, chunk: &Chunk, place: usize) -> Result<ArrayRef, ArrowError> {
+        let origins = &self.origins[chunk.origins.clone()];
+        let first = self.first_offset.saturating_add_unsigned(chunk.before as u64);
+        Ok(match place {
+            0 => timestamps(origins),
+            1 => Arc::new(Int64Array::from_iter_values((first..).take(chunk.rows))),
+            2 => texts(origins, |origin| origin.key_id.map(|id| id.to_string())),
+            3 => texts(origins, |origin| origin.source_id.as_ref().map(|source| source.as_str().to_owned())),
+            theirs => return self.their_values(chunk, theirs - OUR_COLUMNS),
+        })
+    }
+
+    fn their_values(&self, chunk: &Chunk, place: usize) -> Result<ArrayRef, ArrowError> {
+        let places = &self.places[place];
+        let first = places.partition_point(|(batch, _)| *batch < chunk.batches.start);
+        let mut places = places[first..].iter().peekable();
+        let mut parts = Parts::new(self.columns.field(OUR_COLUMNS + place).data_type());
+        let mut rows = 0;
+        for at in chunk.batches.clone() {
+            if let Some((_, column)) = places.next_if(|(batch, _)| *batch == at) {
+                parts.push(rows, &self.batches[at].columns[*column]);
+            }
+            rows += self.batches[at].rows;
+        }
+        parts.finish(rows)
+    }
+
+    fn properties(&self) -> Result<WriterProperties> {
+        let zstd = Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?);
+        let has_pages = self.count > PAGE_ROWS;
         let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
             .set_statistics_enabled(if has_pages { EnabledStatistics::Page } else { EnabledStatistics::Chunk })
             .set_offset_index_disabled(!has_pages)
             .set_dictionary_enabled(false)
             .set_created_by("keyloft".to_owned());
+        let sizes = self.sizes();
+        let bytes: Vec<usize> = sizes.iter().map(|size| size.bytes).collect();
         let mut dictionaries = 0;
-        for (field, size) in self.schema.fields().iter().zip(self.sizes(batches, rows)) {
+        let columns = self.columns.fields().iter().zip(sizes).zip(compressed(&bytes, COMPRESSED_BYTES, MAX_COMPRESSED));
+        for ((field, size), is_compressed) in columns {
             let path = || ColumnPath::new(vec![field.name().clone()]);
-            if size.bytes < COMPRESSED_BYTES {
-                properties = properties.set_column_compression(path(), Compression::UNCOMPRESSED);
+            if is_compressed {
+                properties = properties.set_column_compression(path(), zstd);
             }
             if [TIMESTAMP, OFFSET].contains(&field.name().as_str()) {
                 // They grow by little, so the steps are stored.
@@ -205,27 +223,54 @@ impl<'s> Columns<'s> {
                 dictionaries += 1;
             }
         }
-        // What Arrow would add to the footer follows from the Parquet types of our columns.
-        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
-        ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options).map_err(internal)
+        Ok(properties.build())
     }
 
     /// What each column holds.
-    fn sizes(&self, batches: &[&Batch], rows: usize) -> Vec<ColumnSize> {
-        let mut sizes = vec![ColumnSize { values: rows, bytes: rows * OUR_BYTES }; OUR_COLUMNS];
-        sizes.resize(self.schema.fields().len(), ColumnSize::default());
-        for (field, column) in batches.iter().flat_map(|batch| batch.fields.iter().zip(&batch.columns)) {
-            if let Some(place) = self.places.get(&*field.name) {
-                let size = &mut sizes[OUR_COLUMNS + place];
-                size.values += column.len() - column.null_count();
-                size.bytes += match column.as_string_opt::<i32>() {
+    fn sizes(&self) -> Vec<ColumnSize> {
+        let ours = repeat_n(ColumnSize { values: self.count, bytes: self.count * OUR_BYTES }, OUR_COLUMNS);
+        let theirs = self.places.iter().map(|places| {
+            places.iter().fold(ColumnSize::default(), |size, (batch, column)| {
+                let column = &self.batches[*batch].columns[*column];
+                let values = column.len() - column.null_count();
+                let bytes = match column.as_string_opt::<i32>() {
                     Some(texts) => texts.value_data().len(),
-                    None => (column.len() - column.null_count()) * size_of::<i64>(),
+                    None => values * size_of::<i64>(),
                 };
-            }
-        }
-        sizes
+                ColumnSize { values: size.values + values, bytes: size.bytes + bytes }
+            })
+        });
+        ours.chain(theirs).collect()
     }
+}
+
+/// Puts as many batches together as fit, at least one.
+fn chunks(batches: &[&Batch], origins: &[Origin]) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let (mut before, mut next_origin) = (0, 0);
+    for (place, batch) in batches.iter().enumerate() {
+        let first_origin = next_origin;
+        let mut rows = 0;
+        while rows < batch.rows && next_origin < origins.len() {
+            rows += origins[next_origin].rows;
+            next_origin += 1;
+        }
+        match chunks.last_mut() {
+            Some(chunk) if chunk.rows + batch.rows <= CHUNK_ROWS => {
+                chunk.batches.end = place + 1;
+                chunk.origins.end = next_origin;
+                chunk.rows += batch.rows;
+            }
+            _ => chunks.push(Chunk {
+                batches: place..place + 1,
+                origins: first_origin..next_origin,
+                before,
+                rows: batch.rows,
+            }),
+        }
+        before += batch.rows;
+    }
+    chunks
 }
 
 /// What a column of an object holds, `null` not counted.
@@ -270,13 +315,18 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn timestamps(times: impl IntoIterator<Item = (DateTime<Utc>, usize)>) -> ArrayRef {
-    let millis: Vec<_> = times.into_iter().flat_map(|(at, rows)| repeat_n(at.timestamp_millis(), rows)).collect();
-    Arc::new(TimestampMillisecondArray::from(millis).with_timezone("UTC"))
+fn timestamps(origins: &[Origin]) -> ArrayRef {
+    let millis = origins.iter().flat_map(|origin| repeat_n(origin.arrived_at.timestamp_millis(), origin.rows));
+    Arc::new(TimestampMillisecondArray::from_iter_values(millis).with_timezone("UTC"))
 }
 
-fn offsets(first: i64, rows: usize) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values((first..).take(rows)))
+fn texts(origins: &[Origin], text: impl Fn(&Origin) -> Option<String>) -> ArrayRef {
+    let mut texts = StringBuilder::new();
+    for origin in origins {
+        let text = text(origin);
+        (0..origin.rows).for_each(|_| texts.append_option(text.as_deref()));
+    }
+    Arc::new(texts.finish())
 }
 
 fn missing() -> Error {

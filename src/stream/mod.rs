@@ -8,7 +8,7 @@
 //!    [`manifest`]: what a day consists of, once some of its objects have been merged.
 //!    [`objects`]: the objects that a stream consists of right now.
 //!    [`chosen`]: those of them that a reader wants, in bounded memory.
-//!    [`new_objects`]: those that this process writes.
+//!    [`new_objects`]: those that this process writes.  [`object_writer`]: one in the making.
 //!    [`statistics`]: how much a stream holds.
 //! 4. [`system`]: streams that the server writes itself.
 
@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod new_objects;
 pub mod object_id;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // SQL uses more of it than compaction.
+pub mod object_writer;
 pub mod objects;
 pub mod schema;
 pub mod settings;

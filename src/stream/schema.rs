@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Field as ArrowField, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -182,9 +182,10 @@ impl StreamSchema {
         is_as_new && matches!(self.widen(&other.fields), Ok(None))
     }
 
-    /// The columns of the stream: our own, then the clients', those that were deleted and may still come included.
+    /// The columns of the stream as queries read them: our own, then the clients', those that were deleted and may still
+    /// come included. Texts are views, so those of a page are not copied.
     pub fn arrow(&self) -> SchemaRef {
-        if self.former.is_empty() { columns(&self.fields) } else { columns(&self.fields_of_objects()) }
+        views(&if self.former.is_empty() { columns(&self.fields) } else { columns(&self.fields_of_objects()) })
     }
 
     /// The fields that objects may have: those of the stream, and those that were deleted and may still come.
@@ -236,6 +237,15 @@ pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
     ];
     let theirs = fields.into_iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
     Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
+}
+
+/// The columns, with views for texts.
+pub(crate) fn views(columns: &SchemaRef) -> SchemaRef {
+    let view = |column: &FieldRef| match column.data_type() {
+        DataType::Utf8 => Arc::new(column.as_ref().clone().with_data_type(DataType::Utf8View)),
+        _ => column.clone(),
+    };
+    Arc::new(Schema::new(columns.fields().iter().map(view).collect::<Vec<_>>()))
 }
 
 /// Values as a stream holds them: whole numbers become floats where the stream holds floats. A schema that was widened
@@ -371,7 +381,7 @@ mod tests {
         let columns: Vec<_> = schema.arrow().fields().iter().skip(3).map(|field| field.to_string()).collect();
         let named =
             |name: &str, held: &str| columns.iter().any(|column| column.contains(name) && column.contains(held));
-        assert!(named("path", "Utf8") && named("status", "Float64") && named("later", "Utf8"), "{columns:?}");
+        assert!(named("path", "Utf8View") && named("status", "Float64") && named("later", "Utf8View"), "{columns:?}");
         assert!(schema.widen(&[field("path", FieldType::Integer)]).is_err());
         assert!(schema.widen(&[field("status", FieldType::BigInteger)]).is_err(), "a float may still come");
         assert!(schema.widen(&[field("path", FieldType::Text), field("new", FieldType::Integer)]).unwrap().is_some());

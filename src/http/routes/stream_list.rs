@@ -1,4 +1,4 @@
-//! The streams of a tenant, for its admins: their settings, and how much they hold.
+//! The streams of a tenant, for its admins and for a key that reads: their settings, and how much they hold.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use super::keys::parse_tenant;
 use crate::documents::instant::rfc3339;
 use crate::error::ErrorKind;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
+use crate::http::authorize::{Authorized, Operator};
 use crate::http::error::Problem;
 use crate::http::query_string::Query;
-use crate::key::{StreamName, TenantId};
+use crate::key::{RetentionDays, StreamName, TenantId};
 use crate::stream::objects::StreamFolder;
 use crate::stream::statistics::StreamStatistics;
 use crate::stream::{OnInvalid, StreamSchema};
@@ -40,6 +40,7 @@ struct StreamItem<'a> {
     stream: &'a StreamName,
     fields: usize,
     on_invalid: OnInvalid,
+    retention_days: Option<RetentionDays>,
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<StatisticsView>,
 }
@@ -108,6 +109,45 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(StreamPage { items, next_cursor }))
 }
 
+/// The query string of the list for a key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadableQuery {
+    #[serde(default)]
+    statistics: bool,
+}
+
+#[derive(Serialize)]
+struct ReadableStream<'a> {
+    name: &'a StreamName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<Option<StatisticsView>>,
+}
+
+/// The streams that a key may read, from memory; with `statistics=true` how much each holds, or `null` for those whose
+/// turn did not come within five seconds.
+///
+/// # Errors
+/// 400, 503.
+pub async fn readable(
+    authorized: Authorized,
+    app: web::Data<App>,
+    Query(query): Query<ReadableQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (start, tenant) = (Instant::now(), authorized.tenant());
+    let streams = app.catalog.list(tenant);
+    let mut readable: Vec<ReadableStream<'_>> = Vec::new();
+    for (name, _) in streams.iter().filter(|(name, _)| authorized.key().covers(name)) {
+        let statistics = match query.statistics {
+            false => None,
+            true if start.elapsed() >= PATIENCE => Some(None),
+            true => Some(Some(statistics(&app, tenant, name).await?)),
+        };
+        readable.push(ReadableStream { name, statistics });
+    }
+    Ok(HttpResponse::Ok().json(readable))
+}
+
 fn item<'a>(
     tenant_id: &'a TenantId,
     stream: &'a StreamName,
@@ -119,6 +159,7 @@ fn item<'a>(
         stream,
         fields: schema.fields().len(),
         on_invalid: schema.settings().on_invalid,
+        retention_days: schema.settings().retention_days,
         statistics,
     }
 }

@@ -13,25 +13,13 @@ use super::receipt::{ReceiptView, Wait};
 use crate::documents::instant::rfc3339;
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
-use crate::http::authorize::{Authorized, Operator};
+use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
 use crate::http::query_string::Query;
 use crate::key::{Actor, RetentionDays, StreamName, TenantId};
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema};
-
-#[derive(Serialize)]
-struct ListedStream<'a> {
-    name: &'a str,
-}
-
-/// The names of the streams that a key may read, from memory.
-pub async fn list(authorized: Authorized, app: web::Data<App>) -> HttpResponse {
-    let streams = app.catalog.list(authorized.tenant());
-    let allowed = streams.iter().filter(|(name, _)| authorized.key().covers(name));
-    HttpResponse::Ok().json(allowed.map(|(name, _)| ListedStream { name: name.as_str() }).collect::<Vec<_>>())
-}
 
 /// The body of a PATCH; a setting that is not there stays, `null` clears it.
 #[derive(Debug, Deserialize)]

@@ -168,7 +168,8 @@ async fn the_list_of_streams_says_how_much_each_holds() {
     let admin = server.admin();
     let path = "/api/v1/tenants/default/logstream";
     let plain = admin.get(path).await.json();
-    let api = json!({"tenantId": "default", "stream": "api", "fields": 1, "onInvalid": "reject"});
+    let api =
+        json!({"tenantId": "default", "stream": "api", "fields": 1, "onInvalid": "reject", "retentionDays": null});
     assert_eq!(plain["items"][0], api);
     assert_eq!((plain["items"].as_array().unwrap().len(), &plain["nextCursor"]), (2, &Value::Null));
     let page = admin.get(&format!("{path}?statistics=true&limit=1&cursor=api")).await.json();

@@ -157,6 +157,9 @@ async fn a_stream_that_the_key_may_not_read_is_as_if_it_did_not_exist() {
         assert_eq!(hidden.text().replace("quakes", "nowhere"), absent.text());
     }
     assert_eq!(reading.get("/api/v1/logstream").await.json(), json!([{"name": "web-1"}, {"name": "web-2"}]));
+    let counted = reading.get("/api/v1/logstream?statistics=true").await.json();
+    assert_eq!((counted[0]["name"].as_str(), counted[0]["statistics"]["rows"].as_u64()), (Some("web-1"), Some(1)));
+    assert_eq!(counted.as_array().unwrap().len(), 2, "no figure of a stream that this key may not read");
     let all = scene.reading().get("/api/v1/logstream").await.json();
     assert_eq!(all, json!([{"name": "quakes"}, {"name": "web-1"}, {"name": "web-2"}]));
     scene.sending().get("/api/v1/logstream").await.refused(403, "wrong_key_type");
