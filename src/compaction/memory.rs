@@ -8,8 +8,8 @@ pub(super) const VALUE_BYTES: usize = 16;
 /// What an array takes besides its values.
 pub(super) const ARRAY_BYTES: usize = 512;
 
-/// How much memory a step of compaction may take: half of it for what is read, half for the object in the making and its
-/// next row group.
+/// How much memory a step of compaction may take: half of it for what is read, half for the object in the making and
+/// its next row group.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
     bytes: usize,

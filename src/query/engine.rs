@@ -313,6 +313,8 @@ impl Query {
         options.execution.skip_physical_aggregate_schema_check = true;
         // So that now() is an instant, as `p_timestamp` is.
         options.execution.time_zone = Some("UTC".to_owned());
+        // An object is read by as many threads as there are. Millions of rows that repeat take few megabytes.
+        options.optimizer.repartition_file_min_size = 1 << 20;
         // DataFusion 55 reserves memory for as many groups as LIMIT says, outside the pool. No issue is known.
         options.optimizer.enable_topk_aggregation = false;
         let [check_operators, widen_sums] = checked_arithmetic::rules();

@@ -1,8 +1,8 @@
 //! An object of events, written column by column.
 //!
 //! The compressor of a column takes from 40 KB to a megabyte, beside what it compresses, and a reader takes
-//! [`DECOMPRESSOR_BYTES`] for each compressed column. So of a row group one column is encoded at a time, and few columns
-//! are compressed.
+//! [`DECOMPRESSOR_BYTES`] for each compressed column. So of a row group one column is encoded at a time, and few
+//! columns are compressed.
 
 use std::sync::Arc;
 

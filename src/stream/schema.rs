@@ -182,8 +182,8 @@ impl StreamSchema {
         is_as_new && matches!(self.widen(&other.fields), Ok(None))
     }
 
-    /// The columns of the stream as queries read them: our own, then the clients', those that were deleted and may still
-    /// come included. Texts are views, so those of a page are not copied.
+    /// The columns of the stream as queries read them: our own, then the clients', those that were deleted and may
+    /// still come included. Texts are views, so those of a page are not copied.
     pub fn arrow(&self) -> SchemaRef {
         views(&if self.former.is_empty() { columns(&self.fields) } else { columns(&self.fields_of_objects()) })
     }
