@@ -1,6 +1,6 @@
 # The server in an image that runs as an unprivileged user and stores everything under /data.
 FROM rust:1.95-slim-bookworm AS build
-# A C compiler, for zstd.
+# A C compiler and make, for zstd and jemalloc.
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential pkg-config && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
