@@ -53,6 +53,8 @@ pub(super) enum Rest {
     Nothing,
     /// Something, soon.
     Soon,
+    /// Something is to be removed, then.
+    Removal(Instant),
     /// Something, once the day is over.
     AtItsEnd,
 }
@@ -135,10 +137,10 @@ impl Day {
     fn rest(&self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Rest {
         let Base { manifest, listing, .. } = base;
         if listing.merged.len() != manifest.objects.len() || listing.untaken(manifest).count() != listing.fresh.len() {
-            return Rest::Soon; // Something is to be removed.
+            return self.removal(tools);
         }
         if listing.has_manifest && listing.is_empty() && manifest.is_empty() {
-            return if plan::has_all_random(self.date, now) { Rest::Soon } else { Rest::AtItsEnd };
+            return if plan::has_all_random(self.date, now) { self.removal(tools) } else { Rest::AtItsEnd };
         }
         if !tools.merges {
             return Rest::Nothing;
@@ -147,6 +149,11 @@ impl Day {
         let fresh = listing.fresh.iter().filter(|object| is_good(&object.id));
         let small = manifest.objects.iter().filter(|object| plan::may_grow(object) && is_good(&object.id));
         if fresh.count() + small.count() > 1 { Rest::AtItsEnd } else { Rest::Nothing }
+    }
+
+    /// What does not count any more is removed when nobody may read it.
+    fn removal(&self, tools: Tools<'_>) -> Rest {
+        Rest::Removal(self.seen.as_ref().map_or_else(Instant::now, |(since, _)| *since + tools.keep))
     }
 
     /// Makes merged objects of objects of ingest. Says whether it did, or has found some that cannot be merged.

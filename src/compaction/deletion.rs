@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::source::Source;
-use super::{Compactor, empty};
+use super::{Compactor, IDLE, empty};
 use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, StreamName, TenantId};
@@ -19,6 +20,11 @@ const AT_ONCE: usize = 16;
 const NEWEST: usize = 2;
 /// A node goes on with a deletion that another began once it is so old, for each node that may do so before it.
 const TURN: TimeDelta = TimeDelta::seconds(10);
+/// So many nodes look after the days of a stream that was deleted: those that may end before the objects are removed,
+/// and one.
+const LOOK_AFTER: u32 = 3;
+/// A node that starts looks after the deletions of this time. What earlier ones have left, its first sweep finds.
+const RECENT: TimeDelta = TimeDelta::days(1);
 
 /// How far the deletion of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,12 +103,7 @@ impl Compactor {
 
     async fn empty_days(&self, folder: &StreamFolder, deletion: &Deletion) -> Result<()> {
         let empty = |date: NaiveDate| {
-            async move {
-                let is_empty = empty::empty(folder, date, Some(deletion.number), self.clock.now()).await?;
-                self.catalog.new_objects().visit(folder.day(date));
-                Ok::<bool, Error>(is_empty)
-            }
-            .boxed()
+            async move { empty::empty(folder, date, Some(deletion.number), self.clock.now()).await }.boxed()
         };
         let mut days = deletion.days.clone();
         days.sort_unstable_by(|a, b| b.cmp(a));
@@ -142,6 +143,40 @@ impl Compactor {
             })
             .collect();
         stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Looks after the days of streams that were deleted, whichever node did it: that one may end before their objects
+    /// are removed.
+    pub(super) async fn look_after_deleted(&self, interval: Duration) {
+        let deleted = self.catalog.take_deleted();
+        let knows_nodes = deleted.is_empty() || self.know_nodes(interval).await;
+        for (tenant, stream) in deleted {
+            // Whatever was left to do there before.
+            self.at_rest.lock().remove(&(tenant.clone(), stream.clone()));
+            let looked_after = match knows_nodes {
+                true => self.look_after(&tenant, &stream, interval).await,
+                false => Err(Error::new(ErrorKind::Unavailable, "the nodes are not known")),
+            };
+            if let Err(error) = looked_after {
+                tracing::debug!(%tenant, %stream, "objects of a deleted stream are looked for later: {error:?}");
+                self.catalog.note_deleted((tenant, stream));
+            }
+        }
+    }
+
+    async fn look_after(&self, tenant: &TenantId, stream: &StreamName, interval: Duration) -> Result<()> {
+        let schema = self.catalog.known(tenant, stream);
+        let Some(deletion) = schema.and_then(|schema| schema.settings().deletion.clone()) else { return Ok(()) };
+        let is_recent = deletion.at.is_none_or(|at| self.clock.now() - at < RECENT);
+        let rank = self.rank(tenant, stream);
+        if rank >= LOOK_AFTER || !(deletion.pending || is_recent) {
+            return Ok(()); // Others do it, or the next sweep.
+        }
+        let folder = self.folder(tenant, stream);
+        for date in folder.days().await? {
+            self.visit_by(folder.day(date), Instant::now() + interval.min(IDLE) * (1 + rank)).await;
+        }
+        Ok(())
     }
 
     /// Goes on with the deletions that other nodes have left.

@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use self::day::{Day, Rest, Tools};
 use self::memory::Memory;
 use crate::clock::Clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{NodeId, RetentionDays, StreamName, TenantId};
 use crate::keystore::Keystore;
 use crate::store::Bucket;
@@ -50,7 +50,7 @@ use crate::sync::node::NodeView;
 
 /// How often it is looked which days are due.
 const TICK: Duration = Duration::from_secs(5);
-/// How long after a deletion a day is visited by a node that does not merge.
+/// What is to be removed does not wait longer than this for its turn, however rarely a node merges.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often all streams are looked through for days that no node has compacted.
 const SWEEP: Duration = Duration::from_secs(3600);
@@ -120,25 +120,26 @@ impl Compactor {
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
             if Instant::now() >= sweep_at {
-                sweep_at = Instant::now() + sync::around(SWEEP);
-                if let Err(error) = self.sweep().await {
+                let swept = self.sweep(interval).await;
+                sweep_at = Instant::now() + sync::around(if swept.is_ok() { SWEEP } else { interval * 5 });
+                if let Err(error) = swept {
                     tracing::warn!("not all streams could be looked through for objects to merge: {error:?}");
                 }
             }
             self.continue_deletions().await;
+            self.look_after_deleted(interval).await;
             self.visit_due_days(interval).await;
         }
     }
 
     /// Visits every day of every stream that is due.
     async fn visit_due_days(&self, interval: Duration) {
-        let mut days = self.days.lock().await;
         for id in self.catalog.new_objects().take_days() {
-            let due_at = Instant::now() + interval * (1 + 2 * self.rank(&id.0, &id.1));
-            let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(&id), due_at });
-            visits.due_at = visits.due_at.min(due_at);
             self.note_written(&id);
+            let wait = interval * (1 + 2 * self.rank(&id.0, &id.1));
+            self.visit_by(id, Instant::now() + wait).await;
         }
+        let mut days = self.days.lock().await;
         let due: Vec<DayId> =
             days.iter().filter(|(_, visits)| visits.due_at <= Instant::now()).map(|(id, _)| id.clone()).collect();
         if due.is_empty() || !self.everybody_reads_manifests(interval).await {
@@ -151,7 +152,8 @@ impl Compactor {
                     days.remove(&id);
                     self.note_at_rest(id);
                 }
-                Ok(Rest::Soon) => visits.due_at = Instant::now() + sync::around(interval),
+                Ok(Rest::Soon) => visits.due_at = Instant::now() + sync::around(interval.min(IDLE)),
+                Ok(Rest::Removal(at)) => visits.due_at = at.max(Instant::now()) + sync::up_to(interval.min(IDLE) / 4),
                 Ok(Rest::AtItsEnd) => {
                     let now = self.clock.now();
                     let wait = plan::next_at(id.2, now).and_then(|at| (at - now).to_std().ok());
@@ -166,9 +168,20 @@ impl Compactor {
         }
     }
 
-    /// Whether every live node finds merged events: one of an earlier version does not. Reads the nodes once per
-    /// interval.
+    /// Has this node visit a day by then.
+    async fn visit_by(&self, id: DayId, due_at: Instant) {
+        let mut days = self.days.lock().await;
+        let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(&id), due_at });
+        visits.due_at = visits.due_at.min(due_at);
+    }
+
+    /// Whether every live node finds merged events: one of an earlier version does not.
     async fn everybody_reads_manifests(&self, interval: Duration) -> bool {
+        self.know_nodes(interval).await && self.nodes.lock().1.iter().all(|node| node.reads_manifests)
+    }
+
+    /// Reads which nodes are live, once per interval. Says whether they are known.
+    async fn know_nodes(&self, interval: Duration) -> bool {
         let read_at = self.nodes.lock().0;
         if read_at.is_none_or(|at| at.elapsed() >= interval) {
             match self.keystore.replica().nodes().await {
@@ -182,7 +195,7 @@ impl Compactor {
                 }
             }
         }
-        self.nodes.lock().1.iter().all(|node| node.reads_manifests)
+        true
     }
 
     /// Compacts one day now, whatever was written there. Says whether nothing is left to do before it is over.
@@ -194,21 +207,23 @@ impl Compactor {
         let mut days = self.days.lock().await;
         let due_at = Instant::now();
         let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(id), due_at });
-        Ok(visits.day.visit(self.tools(), self.clock.now()).await? != Rest::Soon)
+        let rest = visits.day.visit(self.tools(), self.clock.now()).await?;
+        Ok(matches!(rest, Rest::Nothing | Rest::AtItsEnd))
     }
 
-    /// Finds days with objects that nobody has merged: their writers have ended. Each stream is looked through by one
-    /// node.
-    async fn sweep(&self) -> Result<()> {
+    /// Finds days that nodes have left which have ended: with objects that are to be merged, or removed. Each stream is
+    /// looked through by one node.
+    async fn sweep(&self, interval: Duration) -> Result<()> {
+        if !self.know_nodes(interval).await {
+            return Err(Error::new(ErrorKind::Unavailable, "the nodes are not known"));
+        }
         for (tenant, stream) in self.catalog.all() {
             let folder = self.folder(&tenant, &stream);
             for date in folder.days().await? {
                 let id = folder.day(date);
                 let is_kept = self.catalog.first_day(&tenant, &stream).is_none_or(|first_day| date >= first_day);
                 if self.rank(&tenant, &stream) == 0 && !(is_kept && self.is_at_rest(&id)) {
-                    let due_at = Instant::now();
-                    let day = || Visits { day: self.day(&id), due_at };
-                    self.days.lock().await.entry(id.clone()).or_insert_with(day);
+                    self.visit_by(id, Instant::now()).await;
                 }
             }
         }
@@ -219,9 +234,12 @@ impl Compactor {
         Day::new(self.folder(tenant, stream), *date)
     }
 
-    /// Days that nothing is left to do for are not looked at again until something is written there.
+    /// Days that nothing is left to do for are not looked at again until something is written there. To those that are
+    /// not long over, other nodes may write.
     fn note_at_rest(&self, (tenant, stream, date): DayId) {
-        self.at_rest.lock().entry((tenant, stream)).or_default().insert(date);
+        if plan::has_all_random(date, self.clock.now()) {
+            self.at_rest.lock().entry((tenant, stream)).or_default().insert(date);
+        }
     }
 
     fn note_written(&self, (tenant, stream, date): &DayId) {

@@ -45,11 +45,6 @@ impl NewObjects {
         }
     }
 
-    /// Has the compactor look at a day of which something is to be removed.
-    pub fn visit(&self, day: DayId) {
-        self.days.lock().insert(day);
-    }
-
     /// The days that were written to since this was called last.
     pub fn take_days(&self) -> BTreeSet<DayId> {
         std::mem::take(&mut *self.days.lock())

@@ -2,6 +2,8 @@
 
 mod deletion;
 mod memory;
+#[cfg(feature = "paused-time")]
+mod left_behind;
 mod retention;
 
 use std::collections::BTreeMap;

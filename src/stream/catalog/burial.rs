@@ -1,5 +1,6 @@
 //! The steps of a deletion in `schema.json`: see [`crate::stream::deletion`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +16,16 @@ impl StreamCatalog {
     /// The streams whose deletion has something left to do.
     pub fn being_deleted(&self) -> Vec<(TenantId, StreamName)> {
         self.deleting.lock().iter().cloned().collect()
+    }
+
+    /// The streams of which this node has heard that they were deleted, since this was called last.
+    pub fn take_deleted(&self) -> BTreeSet<(TenantId, StreamName)> {
+        std::mem::take(&mut *self.deleted.lock())
+    }
+
+    /// Says that a stream was deleted, whose objects are still to be looked after.
+    pub fn note_deleted(&self, id: (TenantId, StreamName)) {
+        self.deleted.lock().insert(id);
     }
 
     /// Records that a stream is deleted, whose events are those of `days`. Settings and fields go at once; the fields

@@ -49,6 +49,8 @@ pub struct StreamCatalog {
     announcements: AtomicU64,
     /// The streams whose deletion has something left to do.
     deleting: Mutex<BTreeSet<(TenantId, StreamName)>>,
+    /// The streams that were deleted, here or elsewhere, and whose objects nobody looks after here yet.
+    deleted: Mutex<BTreeSet<(TenantId, StreamName)>>,
     new_objects: NewObjects,
     unreadable_objects: UnreadableObjects,
 }
@@ -82,7 +84,7 @@ impl StreamCatalog {
     pub fn new(bucket: Bucket) -> Self {
         let schemas = Documents::new(bucket.clone());
         let (streams, unreadable, widened, new_objects, unreadable_objects) = Default::default();
-        let (in_contact, retention, announcements, deleting) = Default::default();
+        let (in_contact, retention, announcements, deleting, deleted) = Default::default();
         Self {
             schemas,
             bucket,
@@ -93,6 +95,7 @@ impl StreamCatalog {
             retention,
             announcements,
             deleting,
+            deleted,
             new_objects,
             unreadable_objects,
         }
@@ -348,6 +351,7 @@ impl StreamCatalog {
     ) -> Arc<StreamSchema> {
         let mut streams = self.streams.write();
         let streams = streams.entry(tenant.clone()).or_default();
+        let deletions = streams.get(stream).map_or(0, |known| known.schema.deletions());
         let announced = match streams.get_mut(stream) {
             Some(known) if known.schema.holds(&schema) => {
                 if schema.holds(&known.schema) {
@@ -360,6 +364,9 @@ impl StreamCatalog {
             None => self.announcements.load(Ordering::SeqCst),
         };
         let id = (tenant.clone(), stream.clone());
+        if schema.deletions() > deletions {
+            self.note_deleted(id.clone());
+        }
         match schema.is_being_deleted() {
             true => self.deleting.lock().insert(id),
             false => self.deleting.lock().remove(&id),
