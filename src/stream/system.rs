@@ -7,9 +7,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Field;
+use super::{Field, REJECTED};
 use crate::error::Result;
 use crate::key::{KeyId, Label, StreamName, TenantId};
+
+/// What the keys of a tenant were used for.
+pub const USAGE: &str = "keyloft_usage";
+
+/// Every stream that the server writes.
+pub const ALL: [&str; 2] = [USAGE, REJECTED];
 
 /// Where the server writes rows about its own work. Callers take this trait, so that they do not depend on how
 /// events are stored.

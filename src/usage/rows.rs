@@ -12,12 +12,11 @@ use uuid::Uuid;
 use super::{Tally, UsageTable};
 use crate::error::{ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, StreamName, TenantId};
+use crate::stream::system::USAGE;
 use crate::stream::{Field, FieldType, SystemRows, SystemStream};
 
 /// How many tenants are written for at once.
 const WRITES: usize = 8;
-/// The name of the stream, in every tenant.
-const STREAM: &str = "keyloft_usage";
 
 /// What is still to be written, by tenant.
 #[derive(Debug, Default)]
@@ -65,7 +64,7 @@ impl Rows {
         target: &Target,
         find: impl Fn(&TenantId, KeyId) -> Option<Arc<ApiKey>>,
     ) -> Result<()> {
-        let Ok(stream) = StreamName::parse(STREAM) else { return Ok(()) };
+        let Ok(stream) = StreamName::parse(USAGE) else { return Ok(()) };
         let tenants: Vec<TenantId> = self.0.lock().keys().cloned().collect();
         let writes = futures::stream::iter(tenants).map(|tenant| self.write_one(target, &stream, tenant, &find));
         writes.buffer_unordered(WRITES).fold(Ok(()), async |all, one| all.and(one)).await

@@ -19,7 +19,7 @@ use crate::http::extract::Json;
 use crate::http::query_string::Query;
 use crate::key::{Actor, RetentionDays, StreamName, TenantId};
 use crate::serde_text::nullable;
-use crate::stream::{Field, OnInvalid, StreamSchema};
+use crate::stream::{Field, OnInvalid, StreamSchema, system};
 
 /// The body of a PATCH; a setting that is not there stays, `null` clears it.
 #[derive(Debug, Deserialize)]
@@ -128,6 +128,11 @@ pub async fn update(
         return Err(Problem::invalid(reason));
     }
     app.keystore.tenant_read_through(&tenant).await?;
+    if stream.is_system() && !system::ALL.contains(&stream.as_str()) && app.catalog.get(&tenant, &stream).is_none() {
+        let streams = system::ALL.join(" and ");
+        let reason = format!("There is no such stream: names that start with keyloft_ belong to Keyloft ({streams}).");
+        return Err(Problem::new(Code::NotFound, reason));
+    }
     let change = |settings: &mut crate::stream::StreamSettings| {
         if let Some(on_invalid) = patch.on_invalid {
             settings.on_invalid = on_invalid.unwrap_or_default();

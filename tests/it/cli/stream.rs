@@ -97,6 +97,8 @@ async fn commands_that_cannot_work_say_why_and_exit_as_documented() {
     scene.typed("stream update web --on-invalid drop").failed(2, "quarantine");
     scene.typed("stream show Web").failed(2, "Web");
     scene.typed("stream update keyloft_usage --on-invalid quarantine").failed(3, "keyloft_");
+    scene.typed("stream update keyloft_nonsense --retention 5d").failed(3, "keyloft_usage");
+    scene.typed("stream update keyloft_usage --retention 5d").done();
     scene.typed("--tenant nowhere stream show web").failed(3, "no such tenant");
     let mut unauthorized = keyloft();
     unauthorized.env("KEYLOFT_URL", scene.process.url()).env("KEYLOFT_ADMIN_TOKEN", "kl_adm_wrong");

@@ -66,6 +66,13 @@ async fn the_stream_wins_over_its_tenant_and_the_tenant_over_the_server_from_the
     assert_eq!(admin.patch(usage, json!({"retentionDays": 7})).await.status, 200);
     admin.patch(usage, json!({"retentionDays": 7, "onInvalid": "reject"})).await.refused(400, "invalid_request");
     admin.patch(usage, json!({})).await.refused(400, "invalid_request");
+    let rejected = "/api/v1/tenants/default/logstream/keyloft_rejected";
+    assert_eq!(admin.patch(rejected, json!({"retentionDays": 7})).await.status, 200);
+    let nonsense = "/api/v1/tenants/default/logstream/keyloft_nonsense";
+    let refused = admin.patch(nonsense, json!({"retentionDays": 7})).await;
+    refused.refused(404, "not_found");
+    assert!(refused.text().contains("keyloft_usage"), "{}", refused.text());
+    admin.get(nonsense).await.refused(404, "not_found");
     assert_eq!(admin.get(TENANT).await.json()["retentionDays"], 0);
     let server = server.restart().await;
     assert_eq!(server.admin().get(usage).await.json()["retentionDays"], 7);
