@@ -124,6 +124,9 @@ impl Day {
                 Some(Step::Merge(objects)) => self.merge(tools, &base, &objects).await?,
                 None => {
                     self.remove(tools, &base, now).await?;
+                    if listing.is_empty() && !listing.has_manifest {
+                        tools.bucket.remove_empty_around(&self.folder.merged_name(self.date, Uuid::nil())).await;
+                    }
                     return Ok(self.rest(tools, &base, now));
                 }
             };

@@ -318,6 +318,13 @@ pub fn parse_day(segment: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.format("%Y-%m-%d").to_string() == text)
 }
 
+/// Whether a folder is that of a stream, or in it.
+pub fn is_of_stream(folder: &RelativePath) -> bool {
+    let mut parts = folder.as_str().split('/');
+    let is_below = |first: Option<&str>| first == Some(STREAMS);
+    (is_below(parts.next()) || is_below(parts.next())) && parts.next().is_some()
+}
+
 /// Where Parseable keeps its metadata, users and API keys among them: `.parseable/.parseable.json`, and
 /// `<tenant>/.parseable.json` for a tenant (its `put_parseable_metadata`, 2026).
 pub fn parseable_metadata(tenant: &TenantId) -> RelativePathBuf {

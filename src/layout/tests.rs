@@ -45,6 +45,16 @@ fn names() -> impl Strategy<Value = ObjectName> {
     })
 }
 
+#[test]
+fn folders_of_streams_are_told_from_others() {
+    for folder in ["streams/web", "streams/web/date=2026-11-27", "acme/streams/web/date=2026-11-27/merged"] {
+        assert!(is_of_stream(RelativePath::new(folder)), "{folder}");
+    }
+    for folder in ["", "streams", "acme", "acme/streams", ".settings/keyloft/log", "a/b/streams/web"] {
+        assert!(!is_of_stream(RelativePath::new(folder)), "{folder}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_name_reads_back(name in names()) {

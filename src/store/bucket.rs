@@ -12,7 +12,7 @@ use relative_path::RelativePath;
 
 use super::capabilities::Capabilities;
 use super::durable;
-use super::local::STAGED_MAX_AGE;
+use super::local::{self, STAGED_MAX_AGE};
 use super::mode::{Property, StoreMode};
 use super::object::{self, Condition, Store, unavailable};
 use super::report::Report;
@@ -106,6 +106,15 @@ impl Bucket {
         if let Some(root) = self.directory.clone() {
             let sweep = move || durable::sweep(&root, STAGED_MAX_AGE);
             let _ = tokio::task::spawn_blocking(sweep).await;
+        }
+    }
+
+    /// Removes empty folders around a name, in a local directory: who removed their last object was killed before.
+    pub(crate) async fn remove_empty_around(&self, name: &ObjectName) {
+        if let Some(root) = self.directory.clone() {
+            let path = name.path();
+            let remove = move || path.parent().map(|folder| local::remove_empty(&root, folder));
+            let _ = tokio::task::spawn_blocking(remove).await;
         }
     }
 

@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use relative_path::RelativePath;
+
+/// How often a folder is created anew for a file, because others have removed it meanwhile.
+const ATTEMPTS: usize = 100;
+
 /// How a new file meets one that is there already.
 pub(crate) enum Placing<'a> {
     /// Takes its place.
@@ -28,8 +33,7 @@ pub(crate) struct Stale;
 /// Writes `body` to `target` durably and returns the tag of the new file.
 pub(crate) fn write(target: &Path, body: &[&[u8]], placing: &Placing<'_>) -> io::Result<String> {
     let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    create_folder(folder)?;
-    let staged = Staged::write(target, body)?;
+    let staged = stage(target, folder, body)?;
     match placing {
         Placing::Overwrite => staged.rename(target)?,
         // A hard link refuses to replace a file, atomically and on every local file system.
@@ -47,6 +51,28 @@ pub(crate) fn write(target: &Path, body: &[&[u8]], placing: &Placing<'_>) -> io:
     let tag = tag(&fs::symlink_metadata(target)?);
     sync_folder(folder)?;
     Ok(tag)
+}
+
+/// Writes a staged file beside `target`. Until it is there, others may find the folder empty, and remove it.
+fn stage(target: &Path, folder: &Path, body: &[&[u8]]) -> io::Result<Staged> {
+    let mut attempts = 1;
+    loop {
+        match create_folder(folder).and_then(|()| Staged::write(target, body)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => attempts += 1,
+            staged => return staged,
+        }
+    }
+}
+
+/// Removes a folder, and those around it, as far as they are empty and `may_go`.
+pub(crate) fn remove_empty(root: &Path, folder: &RelativePath, may_go: impl Fn(&RelativePath) -> bool) {
+    let mut next = Some(folder);
+    while let Some(folder) = next.filter(|folder| may_go(folder)) {
+        match fs::remove_dir(folder.to_path(root)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return,
+            _ => next = folder.parent(),
+        }
+    }
 }
 
 /// A word that changes with the file: what HTTP servers use as its `ETag`, and `object_store` too.
@@ -181,6 +207,33 @@ mod tests {
         fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
         write(&target, &[b"five"], &Placing::Swap { tag: &second, lock: &lock }).unwrap();
         assert_eq!(mode(), 0o600, "whatever it was before");
+    }
+
+    #[test]
+    fn a_file_is_written_while_others_remove_its_folder_whenever_it_is_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RelativePath::new("streams/web/date=2026-11-27/merged");
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    remove_empty(root.path(), folder, |folder| folder.as_str() != "streams");
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+            });
+            let removed = std::panic::catch_unwind(|| {
+                for n in 0..500 {
+                    let target = folder.join(n.to_string()).to_path(root.path());
+                    write(&target, &[b"one"], &Placing::Create).unwrap();
+                    assert_eq!(fs::read(&target).unwrap(), b"one");
+                    fs::remove_file(&target).unwrap();
+                }
+            });
+            is_done.store(true, Ordering::Relaxed);
+            removed.unwrap();
+        });
+        remove_empty(root.path(), folder, |folder| folder.as_str() != "streams");
+        assert_eq!(fs::read_dir(root.path().join("streams")).unwrap().count(), 0);
     }
 
     #[test]

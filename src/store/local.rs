@@ -15,6 +15,7 @@ use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+use relative_path::RelativePath;
 use tokio::sync::mpsc;
 
 use super::durable::{self, Placing, Stale};
@@ -111,7 +112,17 @@ impl ObjectStore for LocalStore {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.files.delete_stream(locations)
+        let root = self.root.clone();
+        let removed = self.files.delete_stream(locations);
+        let tidied = removed.and_then(move |location| {
+            let root = root.clone();
+            blocking(move || {
+                let folder = RelativePath::new(location.as_ref()).parent();
+                folder.inspect(|folder| remove_empty(&root, folder));
+                Ok(location)
+            })
+        });
+        tidied.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -144,6 +155,11 @@ impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{STORE}({})", self.root.display())
     }
+}
+
+/// Removes a folder of a stream, and those of the stream around it, as far as they are empty.
+pub(super) fn remove_empty(root: &std::path::Path, folder: &RelativePath) {
+    durable::remove_empty(root, folder, layout::is_of_stream);
 }
 
 /// A symbolic link could lead out of the directory, so none is followed, at any level below it; and to open a pipe
@@ -306,6 +322,34 @@ fn unsupported(operation: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_last_object_of_a_stream_takes_its_empty_folders_along() {
+        use object_store::ObjectStoreExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(folder.path().to_owned()).unwrap();
+        let [schema, fresh, merged, key] = [
+            "acme/streams/web/schema.json",
+            "acme/streams/web/date=2026-11-27/1200-a.parquet",
+            "acme/streams/web/date=2026-11-27/merged/b.parquet",
+            "acme/.settings/apikeys/c.json",
+        ]
+        .map(Path::from);
+        for object in [&schema, &fresh, &merged, &key] {
+            store.put(object, "x".into()).await.unwrap();
+        }
+        let is_there = |path: &str| folder.path().join(path).exists();
+        let day = "acme/streams/web/date=2026-11-27";
+        store.delete(&merged).await.unwrap();
+        assert!(is_there(day) && !is_there(&format!("{day}/merged")));
+        store.delete(&fresh).await.unwrap();
+        assert!(!is_there(day) && is_there("acme/streams/web"));
+        store.delete(&schema).await.unwrap();
+        assert!(!is_there("acme/streams/web") && is_there("acme/streams"));
+        store.delete(&key).await.unwrap();
+        assert!(is_there("acme/.settings/apikeys"), "those of keys stay");
+    }
 
     #[tokio::test]
     async fn a_listing_of_many_parts_has_each_object_once_and_may_be_left_early() {
