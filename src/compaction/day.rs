@@ -18,7 +18,7 @@ use super::empty::empty;
 use super::memory::Memory;
 use super::merge::{Merged, Merger};
 use super::plan::{self, Step};
-use super::source::{Source, Sources};
+use super::source::{Source, Sources, unreachable};
 use crate::documents::collection::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keystore::Keystore;
@@ -105,7 +105,6 @@ impl Day {
         if self.bad_since.elapsed() >= BAD_AGAIN {
             self.bad.clear();
             self.bad_since = Instant::now();
-            self.folder.forget_unreadable(self.date);
         }
         loop {
             let listing = self.folder.list(self.date).await?;
@@ -139,7 +138,9 @@ impl Day {
     /// What is left once there is no further step now.
     fn rest(&self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Rest {
         let Base { manifest, listing, .. } = base;
-        if listing.merged.len() != manifest.objects.len() || listing.untaken(manifest).count() != listing.fresh.len() {
+        let counts: HashSet<Uuid> = manifest.objects.iter().map(|object| object.id).collect();
+        let is_replaced = listing.merged.iter().any(|(id, _)| !counts.contains(id));
+        if is_replaced || listing.untaken(manifest).count() != listing.fresh.len() {
             return self.removal(tools);
         }
         if listing.has_manifest && listing.is_empty() && manifest.is_empty() {
@@ -169,7 +170,8 @@ impl Day {
                     return Ok(None);
                 }
                 match store.get(&meta.location).await {
-                    Ok(found) => Ok(Some(found.bytes().await.map_err(unavailable)?)),
+                    Ok(found) => Ok(Some(Ok(found.bytes().await.map_err(unavailable)?))),
+                    Err(error @ object_store::Error::NotSupported { .. }) => Ok(Some(Err(unreachable(error)))),
                     Err(error) => Err(unavailable(error)),
                 }
             }
@@ -178,7 +180,7 @@ impl Day {
         let (mut taken, mut sources, bad_before) = (Vec::new(), Sources::within(memory), self.bad.len());
         for object in fresh {
             let Some(body) = bodies.try_next().await? else { break };
-            let fits = match body.map(Source::whole) {
+            let fits = match body.map(|body| body.and_then(Source::whole)) {
                 Some(Err(error)) => {
                     self.set_aside(object.id, &object.meta, &error);
                     continue;

@@ -12,9 +12,9 @@ use parquet::arrow::async_reader::ParquetRecordBatchStream;
 
 use super::memory::{Memory, VALUE_BYTES};
 use super::new_object::{NewObject, decoded_bytes, internal};
-use super::object_reader::ObjectReader;
 use super::source::{BATCH_ROWS, Source, SourceReader, Sources, corrupt, unread};
 use crate::error::{Error, ErrorKind, Result};
+use crate::stream::object_reader::ObjectReader;
 use crate::stream::schema::{self, TIMESTAMP};
 use crate::stream::{Field, StreamSchema};
 

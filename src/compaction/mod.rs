@@ -1,12 +1,13 @@
 //! Compaction: many small objects of events become few large ones whose rows are sorted by arrival.
 //!
 //! 1. [`plan`]: what is to be done about a day. Pure.
-//! 2. [`source`]: objects that are read, within a [`memory`], in parts by [`object_reader`].
+//! 2. [`source`]: objects that are read, within a [`memory`].
 //!    [`merge`]: from sources to larger objects.  [`new_object`]: one in the making.
 //! 3. [`day`]: the steps on one day.  [`removal`]: of what nobody reads any more.
 //!    [`aside`](mod@aside): on a thread that stands back.
 //! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
-//! 5. [`Compactor`]: which days this node visits, and when.
+//! 5. [`recheck`]: objects that could not be read are tried again.
+//! 6. [`Compactor`]: which days this node visits, and when.
 //!
 //! Every node compacts what it has written, and nobody leads: of nodes that do the same, one swaps the manifest, and
 //! the others drop their work. Nodes take turns by a hash, so that this is rare.
@@ -20,8 +21,8 @@ mod empty;
 mod memory;
 mod merge;
 mod new_object;
-mod object_reader;
 mod plan;
+mod recheck;
 mod removal;
 mod source;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 
 use self::day::{Day, Rest, Tools};
 use self::memory::Memory;
+use self::recheck::Tried;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{NodeId, RetentionDays, StreamName, TenantId};
@@ -54,6 +56,8 @@ const TICK: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 /// How often all streams are looked through for days that no node has compacted.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How often it is tried whether what could not be read can be read now.
+const RECHECK: Duration = Duration::from_secs(60);
 /// How many nodes wait for each other at most before they compact a day.
 const MAX_RANK: u32 = 5;
 
@@ -89,6 +93,7 @@ pub struct Compactor {
     nodes: Mutex<(Option<Instant>, Vec<NodeView>)>,
     days: tokio::sync::Mutex<HashMap<DayId, Visits>>,
     at_rest: Mutex<HashMap<(TenantId, StreamName), BTreeSet<NaiveDate>>>,
+    tried: Mutex<Tried>,
 }
 
 #[derive(Debug)]
@@ -109,16 +114,21 @@ impl Compactor {
         keep: Duration,
     ) -> Self {
         let (interval, memory) = (settings.interval, Memory::new(settings.memory));
-        let (nodes, days, at_rest) = Default::default();
-        Self { bucket, catalog, clock, keystore, interval, memory, keep, nodes, days, at_rest }
+        let (nodes, days, at_rest, tried) = Default::default();
+        Self { bucket, catalog, clock, keystore, interval, memory, keep, nodes, days, at_rest, tried }
     }
 
     /// Compacts until dropped.
     pub async fn follow(&self) {
         let interval = self.interval.unwrap_or(IDLE);
         let mut sweep_at = Instant::now() + sync::up_to(SWEEP / 6);
+        let mut recheck_at = Instant::now() + RECHECK;
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
+            if Instant::now() >= recheck_at {
+                self.try_unreadable_again().await;
+                recheck_at = Instant::now() + RECHECK;
+            }
             if Instant::now() >= sweep_at {
                 let swept = self.sweep(interval).await;
                 sweep_at = Instant::now() + sync::around(if swept.is_ok() { SWEEP } else { interval * 5 });

@@ -17,9 +17,12 @@ use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::memory::{ARRAY_BYTES, VALUE_BYTES};
-use super::object_reader::ObjectReader;
 use crate::error::{Error, ErrorKind, Result};
+use crate::stream::damaged::{DAMAGED, caught, caught_later};
+use crate::stream::footer;
+use crate::stream::object_reader::ObjectReader;
 use crate::stream::object_writer::DECOMPRESSOR_BYTES;
+use crate::stream::objects::MISSING;
 use crate::stream::schema::{self, OFFSET, TIMESTAMP};
 use crate::stream::{Field, FieldType};
 
@@ -27,6 +30,7 @@ use crate::stream::{Field, FieldType};
 pub(super) const BATCH_ROWS: usize = 8192;
 /// … and about how many bytes of them.
 const BATCH_BYTES: usize = 2 << 20;
+const UNREADABLE: &str = "an object of events cannot be read";
 const OUR_COLUMNS: [&str; 4] = [TIMESTAMP, OFFSET, schema::KEY_ID, schema::SOURCE_ID];
 /// The decoder of a column holds a dictionary and a page of this size at most, one value of a page aside.
 const DECODER_BYTES: usize = 2 * (1 << 20) + (1 << 18);
@@ -128,8 +132,13 @@ impl Source {
     /// # Errors
     /// [`ErrorKind::Corrupt`] when it is no object of events.
     pub(super) fn whole(body: Bytes) -> Result<Self> {
+        caught(|| Self::whole_or_panic(body)).unwrap_or_else(|| Err(damaged()))
+    }
+
+    fn whole_or_panic(body: Bytes) -> Result<Self> {
         let metadata = viewed(ArrowReaderMetadata::load(&body, options()).map_err(corrupt)?)?;
         let parquet = metadata.metadata();
+        footer::check(parquet, body.len() as u64).map_err(corrupt)?;
         let pages = parquet.row_groups().iter().map(|group| saturated(group.total_byte_size()));
         let pages = pages.fold(body.len(), usize::saturating_add);
         let rows = saturated(parquet.file_metadata().num_rows());
@@ -144,7 +153,11 @@ impl Source {
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it is no object of
     /// events.
     pub(super) async fn streamed(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
-        let mut reader = ObjectReader { store, meta };
+        caught_later(Self::streamed_or_panic(store, meta)).await.unwrap_or_else(|| Err(damaged()))
+    }
+
+    async fn streamed_or_panic(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
+        let mut reader = ObjectReader { store, meta, footer_bytes: None };
         let metadata = viewed(ArrowReaderMetadata::load_async(&mut reader, options()).await.map_err(unread)?)?;
         let parquet = metadata.metadata();
         let rows = batch_rows(parquet);
@@ -167,7 +180,7 @@ fn viewed(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
 fn batch_rows(object: &ParquetMetaData) -> usize {
     let width = |group: &RowGroupMetaData| {
         let rows = saturated(group.num_rows()).max(1);
-        saturated(group.total_byte_size()) / rows + group.num_columns() * VALUE_BYTES
+        (saturated(group.total_byte_size()) / rows).saturating_add(group.num_columns() * VALUE_BYTES)
     };
     let widest = object.row_groups().iter().map(width).max().unwrap_or_default().max(1);
     (BATCH_BYTES / widest).clamp(1, BATCH_ROWS)
@@ -229,13 +242,28 @@ fn fields(columns: &SchemaRef) -> Result<Vec<Field>> {
 /// Reading failed, because of the store or of what it holds.
 pub(super) fn unread(error: parquet::errors::ParquetError) -> Error {
     match error {
-        parquet::errors::ParquetError::External(cause) if cause.is::<object_store::Error>() => {
-            Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(cause)
-        }
+        parquet::errors::ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
+            Ok(error) => unreachable(*error),
+            Err(cause) => Error::new(ErrorKind::Corrupt, UNREADABLE).caused_by(cause),
+        },
         other => corrupt(other),
     }
 }
 
+/// The store did not give an object: it does not answer, or the object is missing, or nothing to open.
+pub(super) fn unreachable(error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::new(ErrorKind::Corrupt, MISSING),
+        object_store::Error::NotSupported { .. } => Error::new(ErrorKind::Corrupt, "it cannot be opened"),
+        error => Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error),
+    }
+}
+
+/// The library panicked on what was decoded.
+pub(super) fn damaged() -> Error {
+    Error::new(ErrorKind::Corrupt, DAMAGED)
+}
+
 pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Corrupt, "an object of events cannot be read").caused_by(error)
+    Error::new(ErrorKind::Corrupt, UNREADABLE).caused_by(error)
 }

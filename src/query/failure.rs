@@ -43,6 +43,9 @@ pub(super) fn of(error: DataFusionError) -> Error {
         let message = "the events cannot be read from the store right now";
         return Error::new(ErrorKind::Unavailable, message).caused_by(error);
     }
+    if cause::<Panicked>(&error).is_some() {
+        return panicked();
+    }
     if cause::<ParquetError>(&error).is_some() || cause::<io::Error>(&error).is_some() {
         return Error::new(ErrorKind::Corrupt, "a file of events cannot be read").caused_by(error);
     }
@@ -59,6 +62,16 @@ pub(super) fn of(error: DataFusionError) -> Error {
         }
         Layer::Query => Error::invalid(message(&error)),
     }
+}
+
+/// The engine panicked while it read an object.
+#[derive(Debug, thiserror::Error)]
+#[error("the query engine panicked")]
+pub(super) struct Panicked;
+
+/// Whether an error is a defect of the engine, or of what it read.
+pub(super) fn is_of_engine(error: &DataFusionError) -> bool {
+    cause::<Panicked>(error).is_some() || cause::<Error>(error).is_none() && matches!(layer(error), Layer::Engine)
 }
 
 /// Why an object cannot be read, when an error that arose while it was read is about the object itself: not about the

@@ -2,6 +2,7 @@
 //! DataFusion's, which says of few errors where they arose. No report upstream is known.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -11,6 +12,8 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
 use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::parquet::errors::ParquetError;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
@@ -18,28 +21,35 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use object_store::ObjectStore;
 
 use super::failure;
 use super::objects::external;
 use crate::error::{Error, ErrorKind};
+use crate::stream::damaged::{DAMAGED, caught, caught_later};
+use crate::stream::object_reader::ObjectReader;
 use crate::stream::objects::StreamFolder;
 
 /// A scan whose errors name the object.
 pub(super) struct NamedObjects {
     source: Arc<dyn FileSource>,
     folder: Arc<StreamFolder>,
+    footers: Arc<FileMetadataCache>,
 }
 
 impl NamedObjects {
-    /// The scan of `source`, which reads objects of `folder`.
-    pub(super) fn over(source: Arc<dyn FileSource>, folder: &StreamFolder) -> Arc<dyn FileSource> {
-        Arc::new(Self { source, folder: Arc::new(folder.clone()) })
+    /// The scan of `source`, which reads objects of `folder` and keeps their `footers`.
+    pub(super) fn over(
+        source: Arc<dyn FileSource>,
+        folder: &StreamFolder,
+        footers: Arc<FileMetadataCache>,
+    ) -> Arc<dyn FileSource> {
+        Arc::new(Self { source, folder: Arc::new(folder.clone()), footers })
     }
 
     fn with(&self, source: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { source, folder: self.folder.clone() })
+        Arc::new(Self { source, folder: self.folder.clone(), footers: self.footers.clone() })
     }
 }
 
@@ -59,8 +69,9 @@ impl FileSource for NamedObjects {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        let morselizer = self.source.create_morselizer(store, config, partition)?;
-        Ok(Box::new(NamedMorselizer { morselizer, folder: self.folder.clone() }))
+        let morselizer = self.source.create_morselizer(store.clone(), config, partition)?;
+        let (folder, footers) = (self.folder.clone(), self.footers.clone());
+        Ok(Box::new(NamedMorselizer { morselizer, store, folder, footers }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -129,26 +140,70 @@ impl FileSource for NamedObjects {
 }
 
 /// One object that is being read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct ReadObject {
-    name: String,
+    reader: ObjectReader,
     folder: Arc<StreamFolder>,
+    footers: Arc<FileMetadataCache>,
 }
 
 impl ReadObject {
-    fn checked<T>(&self, read: Result<T>) -> Result<T> {
-        read.map_err(|error| match failure::of_object(&error) {
+    /// The result of a step; `None` stands for a panic.
+    async fn checked<T>(&self, read: Option<Result<T>>) -> Result<T> {
+        let error = match read {
+            Some(Ok(read)) => return Ok(read),
+            Some(Err(error)) => error,
+            None => DataFusionError::External(Box::new(failure::Panicked)),
+        };
+        let reason = match failure::of_object(&error) {
+            // The library may have met damage, or may have a defect.
+            None if failure::is_of_engine(&error) => self.damage().await,
+            reason => reason,
+        };
+        Err(match reason {
             Some(reason) => self.unreadable(&reason, &error),
             None => error,
         })
     }
 
+    async fn batch(self, read: Option<Result<RecordBatch>>) -> Result<RecordBatch> {
+        self.checked(read).await
+    }
+
+    /// Reads all of the object, as it stands in the store; `None` stands for a panic.
+    async fn read_through(&self) -> Option<Result<(), ParquetError>> {
+        caught_later(self.reader.clone().read_through()).await
+    }
+
+    /// Why the object cannot be read, if so.
+    async fn damage(&self) -> Option<String> {
+        match self.read_through().await {
+            Some(Ok(())) => None,
+            Some(Err(error)) => failure::of_object(&error.into()),
+            None => Some(DAMAGED.to_owned()),
+        }
+    }
+
     fn unreadable(&self, reason: &str, error: &DataFusionError) -> DataFusionError {
-        let (name, tenant, stream) = (&self.name, self.folder.tenant(), self.folder.stream());
+        let (name, tenant, stream) = (self.name(), self.folder.tenant(), self.folder.stream());
         tracing::warn!(%tenant, %stream, "the object {name} cannot be read: {reason}: {error}");
-        self.folder.note_unreadable(name.clone(), reason.to_owned());
+        self.folder.note_unreadable(name.to_owned(), reason.to_owned());
+        // It may be put back in its place.
+        self.footers.remove(&self.reader.meta.location);
         let message = format!("the object `{name}` cannot be read: {reason}");
         external(Error::new(ErrorKind::Corrupt, message))
+    }
+
+    /// What was noted of the object holds no more if all of it can be read. A query may have read some of it only, and
+    /// that from memory.
+    async fn read_well(self) {
+        if self.folder.is_unreadable(self.name()) && matches!(self.read_through().await, Some(Ok(()))) {
+            self.folder.forget_unreadable(self.name());
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.reader.meta.location.as_ref()
     }
 
     fn planner(&self, planner: Box<dyn MorselPlanner>) -> Box<dyn MorselPlanner> {
@@ -156,17 +211,30 @@ impl ReadObject {
     }
 }
 
-#[derive(Debug)]
+impl fmt::Debug for ReadObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadObject({})", self.name())
+    }
+}
+
 struct NamedMorselizer {
     morselizer: Box<dyn Morselizer>,
+    store: Arc<dyn ObjectStore>,
     folder: Arc<StreamFolder>,
+    footers: Arc<FileMetadataCache>,
+}
+
+impl fmt::Debug for NamedMorselizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.morselizer.fmt(f)
+    }
 }
 
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let object = ReadObject { name: file.object_meta.location.to_string(), folder: self.folder.clone() };
-        let planner = object.checked(self.morselizer.plan_file(file))?;
-        Ok(object.planner(planner))
+        let reader = ObjectReader { store: self.store.clone(), meta: file.object_meta.clone(), footer_bytes: None };
+        let object = ReadObject { reader, folder: self.folder.clone(), footers: self.footers.clone() };
+        Ok(object.planner(self.morselizer.plan_file(file)?))
     }
 }
 
@@ -179,18 +247,25 @@ struct NamedPlanner {
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let Self { planner, object } = *self;
-        let Some(mut plan) = object.checked(planner.plan())? else { return Ok(None) };
+        let mut plan = match caught(|| planner.plan()) {
+            Some(Ok(Some(plan))) => plan,
+            Some(Ok(None)) => return Ok(None),
+            failed => {
+                let failed = failed.map(|failed| failed.map(drop));
+                return Ok(Some(MorselPlan::new().with_pending_planner(async move {
+                    object.checked(failed).await?;
+                    Err(DataFusionError::External(Box::new(failure::Panicked)))
+                })));
+            }
+        };
         let morsel = |morsel| Box::new(NamedMorsel { morsel, object: object.clone() }) as Box<dyn Morsel>;
         let morsels: Vec<_> = plan.take_morsels().into_iter().map(morsel).collect();
-        if !morsels.is_empty() {
-            object.folder.forget_missing(&object.name);
-        }
         let planners = plan.take_ready_planners().into_iter().map(|planner| object.planner(planner)).collect();
         let named = MorselPlan::new().with_morsels(morsels).with_planners(planners);
         Ok(Some(match plan.take_pending_planner() {
             None => named,
             Some(pending) => named.with_pending_planner(async move {
-                let planner = object.checked(pending.await)?;
+                let planner = object.checked(caught_later(pending).await).await?;
                 Ok(object.planner(planner))
             }),
         }))
@@ -206,6 +281,8 @@ struct NamedMorsel {
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let Self { morsel, object } = *self;
-        morsel.into_stream().map(move |batch| object.checked(batch)).boxed()
+        let end = stream::once(object.clone().read_well()).filter_map(async |()| None);
+        let batches = AssertUnwindSafe(morsel.into_stream()).catch_unwind();
+        batches.then(move |batch| object.clone().batch(batch.ok())).chain(end).boxed()
     }
 }

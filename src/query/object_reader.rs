@@ -1,24 +1,26 @@
-//! How scans read objects: as DataFusion's own reader does, but for two things. An error of the store stays one, also
-//! when a footer is read, where DataFusion 55 makes a text of it (no report upstream is known). And an object that is
-//! shorter than its manifest says is damaged, and no store that does not answer.
+//! How scans read objects: as DataFusion's own reader does, but for what [`ObjectReader`] says of damaged ones and of
+//! stores that do not answer. DataFusion 55 makes a text of an error of the store when a footer is read, and panics on
+//! an absurd footer (no report upstream is known).
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::datasource::physical_plan::parquet::CachedParquetMetaData;
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::ParquetError;
-use datafusion::parquet::file::metadata::ParquetMetaData;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
+
+use crate::stream::object_reader::ObjectReader;
 
 /// Makes the readers of one scan. They share the footers that were read before.
 #[derive(Debug)]
@@ -35,51 +37,35 @@ impl ParquetFileReaderFactory for ObjectReaders {
         footer_bytes: Option<usize>,
         _: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let (store, footers) = (self.store.clone(), self.footers.clone());
-        Ok(Box::new(ObjectReader { store, footers, meta: file.object_meta, footer_bytes }))
+        let object = ObjectReader { store: self.store.clone(), meta: file.object_meta, footer_bytes };
+        Ok(Box::new(CachingReader { object, footers: self.footers.clone() }))
     }
 }
 
-struct ObjectReader {
-    store: Arc<dyn ObjectStore>,
+struct CachingReader {
+    object: ObjectReader,
     footers: Arc<FileMetadataCache>,
-    meta: ObjectMeta,
-    /// A guess how long the footer is.
-    footer_bytes: Option<usize>,
 }
 
-impl ObjectReader {
-    /// What an error of the store is to the one who asked for bytes of this object.
-    async fn explain(&self, error: StoreError) -> ParquetError {
-        if matches!(error, StoreError::Generic { .. } | StoreError::NotSupported { .. })
-            && let Ok(is) = self.store.head(&self.meta.location).await
-            && is.size != self.meta.size
-        {
-            return ParquetError::General(format!("it has {} bytes and not {}", is.size, self.meta.size));
-        }
-        ParquetError::External(Box::new(error))
+impl CachingReader {
+    /// The footer, if it was read before, with the index of its pages if that is wanted.
+    fn known_footer(&self, options: Option<&ArrowReaderOptions>) -> Option<Arc<ParquetMetaData>> {
+        let known = self.footers.get(&self.object.meta.location)?;
+        let known = Some(known).filter(|known| known.is_valid_for(&self.object.meta))?;
+        let footer = known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata();
+        let has_index = footer.column_index().is_some() && footer.offset_index().is_some();
+        let wants_index = options.is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
+        (has_index || !wants_index).then(|| footer.clone())
     }
 }
 
-impl AsyncFileReader for ObjectReader {
+impl AsyncFileReader for CachingReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move {
-            match self.store.get_range(&self.meta.location, range).await {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => Err(self.explain(error).await),
-            }
-        }
-        .boxed()
+        self.object.get_bytes(range)
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        async move {
-            match self.store.get_ranges(&self.meta.location, &ranges).await {
-                Ok(parts) => Ok(parts),
-                Err(error) => Err(self.explain(error).await),
-            }
-        }
-        .boxed()
+        self.object.get_byte_ranges(ranges)
     }
 
     fn get_metadata<'a>(
@@ -87,24 +73,16 @@ impl AsyncFileReader for ObjectReader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         async move {
-            let read = DFParquetMetadata::new(&self.store, &self.meta)
-                .with_file_metadata_cache(Some(self.footers.clone()))
-                .with_metadata_size_hint(self.footer_bytes)
-                .with_page_index_policy(options.map(ArrowReaderOptions::column_index_policy))
-                .fetch_metadata()
-                .await;
-            match read {
-                Ok(footer) => Ok(footer),
-                Err(DataFusionError::ParquetError(error)) => Err(match *error {
-                    ParquetError::External(cause) => match cause.downcast::<StoreError>() {
-                        Ok(error) => self.explain(*error).await,
-                        Err(cause) => ParquetError::External(cause),
-                    },
-                    error => error,
-                }),
-                Err(DataFusionError::ObjectStore(error)) => Err(self.explain(*error).await),
-                Err(error) => Err(ParquetError::External(Box::new(error))),
+            if let Some(footer) = self.known_footer(options) {
+                return Ok(footer);
             }
+            let footer = self.object.get_metadata(options).await?;
+            let known = CachedFileMetadataEntry::new(
+                self.object.meta.clone(),
+                Arc::new(CachedParquetMetaData::new(footer.clone())),
+            );
+            self.footers.put(&self.object.meta.location, known);
+            Ok(footer)
         }
         .boxed()
     }

@@ -174,7 +174,7 @@ impl TableProvider for Events {
         }
         // Files never change and their names are never used again, so what the footers say can be kept for long.
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let reader = ObjectReaders { store: self.objects.bucket.object_store(), footers };
+        let reader = ObjectReaders { store: self.objects.bucket.object_store(), footers: footers.clone() };
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)
             .with_parquet_file_reader_factory(Arc::new(reader));
@@ -182,7 +182,7 @@ impl TableProvider for Events {
             source = source.with_predicate(predicate);
         }
         let groups = FileGroup::new(files(objects, &self.schema)?).split_files(state.config().target_partitions());
-        let source = NamedObjects::over(Arc::new(source), folder);
+        let source = NamedObjects::over(Arc::new(source), folder, footers);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, source)
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?

@@ -9,17 +9,22 @@
 //!    [`objects`]: the objects that a stream consists of right now.
 //!    [`chosen`]: those of them that a reader wants, in bounded memory.
 //!    [`new_objects`]: those that this process writes.  [`object_writer`]: one in the making.
+//!    [`object_reader`]: parts of one, which may be damaged.  [`footer`]: what its footer must say. Pure.
+//!    [`damaged`]: catching the panics of the library.
 //!    [`statistics`]: how much a stream holds.
 //! 4. [`system`]: streams that the server writes itself.
 
 pub mod catalog;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // Queries choose, compaction takes all of a day.
 pub mod chosen;
+pub mod damaged;
 pub mod deletion;
 pub mod field;
+pub mod footer;
 pub mod manifest;
 pub mod new_objects;
 pub mod object_id;
+pub mod object_reader;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // SQL uses more of it than compaction.
 pub mod object_writer;
 pub mod objects;

@@ -213,31 +213,31 @@ impl StreamFolder {
         self.unreadable.lock().insert(object, (self.tenant.clone(), reason));
     }
 
-    /// Forgets that an object was missing.
-    pub fn forget_missing(&self, object: &str) {
-        let mut unreadable = self.unreadable.lock();
-        if unreadable.get(object).is_some_and(|(_, reason)| reason == MISSING) {
-            unreadable.remove(object);
-        }
+    /// Whether it was noted that an object cannot be read.
+    pub fn is_unreadable(&self, object: &str) -> bool {
+        self.unreadable.lock().contains_key(object)
     }
 
-    /// Forgets what was noted of a day.
-    pub fn forget_unreadable(&self, date: NaiveDate) {
-        let folder = layout::day(&self.tenant, &self.stream, date).into_string() + "/";
-        self.unreadable.lock().retain(|object, _| !object.starts_with(&folder));
+    /// Forgets what was noted of an object: all of it was read, or it does not count any more.
+    pub fn forget_unreadable(&self, object: &str) {
+        self.unreadable.lock().remove(object);
     }
 
     /// The manifest of a day whose folder was listed. One is written before the first merged object, so a day with
     /// merged objects that has none has lost it.
     ///
     /// # Errors
-    /// As for [`StreamFolder::manifest`], and [`ErrorKind::Corrupt`] when it is lost.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read or is
+    /// lost.
     pub async fn manifest_of(&self, date: NaiveDate, listing: &DayListing) -> Result<(Manifest, Place)> {
         self.manifest_if(date, !listing.merged.is_empty()).await
     }
 
     /// The same, where it is known whether there are merged objects.
-    pub(super) async fn manifest_if(&self, date: NaiveDate, has_merged: bool) -> Result<(Manifest, Place)> {
+    ///
+    /// # Errors
+    /// As for [`StreamFolder::manifest_of`].
+    pub async fn manifest_if(&self, date: NaiveDate, has_merged: bool) -> Result<(Manifest, Place)> {
         let read = self.read_manifest(date).await?;
         match read.0 {
             None if has_merged => {

@@ -11,9 +11,10 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics;
 use relative_path::RelativePath;
 
-use super::Manifest;
+use super::damaged::caught;
 use super::objects::{EventObject, StreamFolder};
 use super::schema::TIMESTAMP;
+use super::{Manifest, footer};
 use crate::error::{ErrorKind, Result};
 use crate::layout::{self, ObjectName};
 
@@ -155,15 +156,15 @@ impl StreamFolder {
                 Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(by_name(&object)),
                 Err(error) => return Err(error),
             };
-            match reader.try_parse_sized(&end, size) {
-                Ok(()) => break,
-                Err(ParquetError::NeedMoreData(more)) if more as u64 > bytes && more as u64 <= size => {
+            match caught(|| reader.try_parse_sized(&end, size)) {
+                Some(Ok(())) => break,
+                Some(Err(ParquetError::NeedMoreData(more))) if more as u64 > bytes && more as u64 <= size => {
                     bytes = more as u64;
                 }
-                Err(_) => return Ok(by_name(&object)),
+                Some(Err(_)) | None => return Ok(by_name(&object)),
             }
         }
-        let footer = reader.finish().ok();
+        let footer = reader.finish().ok().filter(|footer| footer::check(footer, size).is_ok());
         Ok(footer.and_then(|footer| of_footer(&footer, size)).unwrap_or_else(|| by_name(&object)))
     }
 }

@@ -1,9 +1,10 @@
 //! Days that are compacted, read back row by row.
 
+mod damaged;
 mod deletion;
-mod memory;
 #[cfg(feature = "paused-time")]
 mod left_behind;
+mod memory;
 mod retention;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ mod answers;
 mod checked_arithmetic;
 mod clauses;
 mod correct;
+mod damaged;
 mod differential;
 mod functions;
 mod hostile;

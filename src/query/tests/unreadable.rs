@@ -6,7 +6,7 @@ use super::*;
 
 impl House {
     /// The objects of a stream of the default tenant.
-    async fn locations(&self, stream: &str) -> Vec<Path> {
+    pub(super) async fn locations(&self, stream: &str) -> Vec<Path> {
         let folder = crate::layout::stream_folder(&TenantId::default(), &StreamName::parse(stream).unwrap());
         let listed = self.bucket.list_all(&folder).await.unwrap();
         let mut locations: Vec<_> = listed.into_iter().map(|meta| meta.location).collect();
@@ -31,7 +31,7 @@ impl House {
         assert_eq!(self.json(others).await, r#"[{"s":3}]"#, "other ranges stay readable");
     }
 
-    async fn three_minutes() -> (Self, Path) {
+    pub(super) async fn three_minutes() -> (Self, Path) {
         let house = Self::new();
         for minute in 0..3 {
             let time = format!("2026-11-20T10:{minute:02}:00Z");
@@ -83,6 +83,8 @@ async fn an_object_whose_times_are_of_another_type_is_named() {
     writer.close().unwrap();
     house.bucket.object_store().put(&last, body.into()).await.unwrap();
     house.names(&last, "its column `p_timestamp` is Int64 and not Timestamp").await;
+    let counted = house.ask(everything("default"), request("SELECT count(*) AS c FROM e"), Format::Csv).await;
+    assert_eq!(counted.unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[tokio::test]
@@ -112,9 +114,50 @@ async fn an_object_that_a_manifest_names_and_that_is_gone_or_cut_short_is_named(
     store.put(&merged, body.slice(..body.len() / 2).into()).await.unwrap();
     house.names(&merged, "it is damaged").await;
     house.catalog.unreadable_objects().lock().clear();
+    store.put(&merged, body.clone().into()).await.unwrap();
+    assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":6}]"#);
+    store.put(&merged, body.slice(..20).into()).await.unwrap();
+    house.names(&merged, "it is damaged").await;
+    store.put(&merged, body.clone().into()).await.unwrap();
+    assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":6}]"#);
+    assert_eq!(house.catalog.unreadable().len(), 0, "it is whole again");
+    store.put(&merged, Vec::new().into()).await.unwrap();
+    let unread = request("SELECT n FROM e");
+    assert!(house.ask(everything("default"), unread, Format::Csv).await.is_err());
+    store.put(&merged, body.clone().into()).await.unwrap();
+    assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":6}]"#);
     store.delete(&merged).await.unwrap();
     house.names(&merged, "it is missing").await;
+    // The number of its events is known from the manifest and from the footer, which is in memory.
+    let counted = house.ask(everything("default"), request("SELECT count(*) AS c FROM e"), Format::Csv).await;
+    if counted.is_ok() {
+        assert_eq!(house.catalog.unreadable().len(), 1, "it is missing whether that was known or not");
+    }
     store.put(&merged, body.into()).await.unwrap();
     assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":6}]"#);
     assert_eq!(house.catalog.unreadable().len(), 0, "it is there again");
+}
+
+#[tokio::test]
+async fn what_was_noted_goes_when_all_of_the_object_can_be_read_again_and_not_before() {
+    let (house, _) = House::three_minutes().await;
+    let columns = || vec![("n", ints(&[4])), ("text", texts(&["a text that is long enough to be found"]))];
+    house.store("default", "e", "2026-11-20T10:03:00Z", columns()).await;
+    let (store, last) = (house.bucket.object_store(), house.locations("e").await.pop().unwrap());
+    let body = store.get(&last).await.unwrap().bytes().await.unwrap();
+    let mut damaged = body.to_vec();
+    let page = damaged.windows(6).position(|bytes| bytes == b"a text").unwrap();
+    damaged[page - 4..page].fill(0xff);
+    store.put(&last, damaged.into()).await.unwrap();
+    let noted = || house.catalog.unreadable().into_keys().map(|(_, object)| object).collect::<Vec<_>>();
+    let texts = request("SELECT max(text) AS t FROM e");
+    let error = house.ask(everything("default"), texts, Format::Csv).await.unwrap_err();
+    assert_eq!((error.kind(), noted()), (ErrorKind::Corrupt, vec![last.to_string()]), "{error:?}");
+    for sql in ["SELECT sum(n) AS s FROM e", "SELECT count(*) AS c FROM e"] {
+        house.ask(everything("default"), request(sql), Format::Csv).await.unwrap();
+        assert_eq!(noted(), [last.to_string()], "{sql} does not read what is damaged");
+    }
+    store.put(&last, body.into()).await.unwrap();
+    assert_eq!(house.json("SELECT sum(n) AS s FROM e").await, r#"[{"s":10}]"#);
+    assert_eq!(noted(), Vec::<String>::new(), "it was put back");
 }

@@ -85,6 +85,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
         &[
             "store/",
             "stream/objects.rs",
+            "stream/object_reader.rs",
             "compaction/",
             "query/engine.rs",
             "query/tables.rs",
