@@ -101,7 +101,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 ];
 
 /// Every `static`. A counter that only makes file names differ within the process holds no state of the system.
-const STATICS: &[(&str, &str)] = &[("cache/global.rs", "CACHE"), ("main.rs", "ALLOCATOR"), ("store/durable.rs", "NEXT")];
+const STATICS: &[(&str, &str)] =
+    &[("cache/global.rs", "CACHE"), ("main.rs", "ALLOCATOR"), ("store/durable.rs", "NEXT")];
 
 /// Words that only `layout` may spell.
 const OBJECT_NAMES: &[&str] =
