@@ -31,8 +31,14 @@ pub fn page(path: &str) -> Page {
 }
 
 /// The pages outside of `docs/`.
-const OTHERS: [&str; 5] =
-    ["README.md", "SECURITY.md", "CHANGELOG.md", "fixtures/events/README.md", "fixtures/import/README.md"];
+const OTHERS: [&str; 6] = [
+    "README.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "fixtures/events/README.md",
+    "fixtures/import/README.md",
+    "fixtures/stores/before-compaction/README.md",
+];
 
 /// Every page: [`OTHERS`], and all of `docs/`.
 pub fn pages() -> Vec<Page> {

@@ -1,5 +1,6 @@
 //! The bucket: what it promises, what it does when it fails, what people put into it by hand.
 
+mod before_compaction;
 mod check;
 mod contract;
 mod documents;
