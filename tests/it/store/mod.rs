@@ -6,5 +6,7 @@ mod contract;
 mod documents;
 mod faults;
 mod file_changes;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod key_files;
 mod modes;

@@ -41,7 +41,25 @@ impl Process {
         options: &[&str],
         variables: &[(String, String)],
     ) -> Self {
-        let mut child = keyloft()
+        Self::start(keyloft(), log, store, options, variables)
+    }
+
+    /// A server whose files may be limited: a write beyond [`Process::limit_files`] fails, and does not end it.
+    pub fn serve_with_limited_files(directory: &Path, options: &[&str]) -> Self {
+        let mut command = cleared(Command::new("bash"));
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_keyloft")]);
+        let log = std::fs::File::create(directory.with_extension("log")).unwrap();
+        Self::start(command, log, directory.to_str().unwrap(), options, &[])
+    }
+
+    fn start(
+        mut command: Command,
+        log: impl Into<Stdio>,
+        store: &str,
+        options: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
+        let mut child = command
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .args(["serve", "--store", store])
             .args(if options.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
@@ -94,6 +112,14 @@ impl Process {
         send_signal(self.child.id(), name);
     }
 
+    /// Lets no file grow beyond so many bytes from now on; `None` lifts that.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.child.id().to_string();
+        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// The most memory that it has had since [`Process::forget_peak_memory`], in bytes.
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> usize {
@@ -129,7 +155,10 @@ pub fn send_signal(pid: u32, name: &str) {
 
 /// The command without the variables of the machine that runs the tests.
 pub fn keyloft() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyloft"));
+    cleared(Command::new(env!("CARGO_BIN_EXE_keyloft")))
+}
+
+fn cleared(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYLOFT_") || name.starts_with("AWS_")) {
         command.env_remove(name);
     }
