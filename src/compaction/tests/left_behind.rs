@@ -35,6 +35,23 @@ impl Node {
         let _ = tokio::time::timeout(Duration::from_secs(60 * minutes), self.compactor.follow()).await;
     }
 
+    /// The same while another node lives, and does nothing.
+    async fn follow_beside(&self, other: &Self, minutes: u64) {
+        let lives = async {
+            loop {
+                for node in [self, other] {
+                    node.clock.advance(TimeDelta::minutes(1));
+                    node.compactor.keystore.replica().publish().await.unwrap();
+                }
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        };
+        tokio::select! {
+            () = self.follow(minutes) => {}
+            () = lives => {}
+        }
+    }
+
     async fn hears(&self) {
         let (tenant, stream) = web();
         self.compactor.keystore.poll().await.unwrap();
@@ -75,7 +92,7 @@ async fn the_objects_of_a_stream_that_was_deleted_by_a_node_that_has_ended_since
             node.store_number(time, 1).await;
         }
         other.hears().await;
-        other.follow(75).await; // It has looked at each day, and has found nothing to do.
+        other.follow_beside(&node, 75).await; // It has looked at each day, and has found nothing to do.
         node.deletes_and_ends(Some(&other)).await;
         other.follow(4).await;
         assert_eq!(other.objects_there().await, 3, "queries may read them");
@@ -104,7 +121,7 @@ async fn an_idle_node_hears_that_another_has_ended_and_does_what_that_one_would(
         node.catalog.retain(node.clock.clone(), move |_| Some(days));
     }
     idle.store_number("27T10:00:00", 1).await;
-    idle.follow(75).await;
+    idle.follow_beside(&first, 75).await;
     first.catalog.sync().await.unwrap();
     first.store_number("24T10:00:00", 2).await;
     first.compactor.keystore.replica().withdraw().await.unwrap();
@@ -117,7 +134,7 @@ async fn what_a_node_has_merged_that_has_ended_since_is_removed() {
     let (other, first) = Node::two(0).await;
     other.store_number("27T10:00:00", 0).await;
     first.hears().await;
-    first.follow(75).await; // It has looked at the day, and has found nothing to do.
+    first.follow_beside(&other, 75).await; // It has looked at the day, and has found nothing to do.
     for n in 1..10 {
         other.store_number("27T10:00:00", n).await;
     }
