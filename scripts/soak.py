@@ -1,6 +1,7 @@
 """The load of scripts/soak.sh, which starts the nodes and the store."""
 import collections
 import datetime
+import hashlib
 import http.client
 import json
 import os
@@ -112,6 +113,7 @@ def query():
 
 def s3(method, path, source=None):
     command = ["curl", "-fsS", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", "KEYLOFT:KEYLOFTKEYLOFT"]
+    command += ["-H", f"x-amz-content-sha256: {hashlib.sha256(b'').hexdigest()}"]
     if source:
         command += ["-H", f"x-amz-copy-source: /keyloft/{source}"]
     return subprocess.run([*command, BUCKET + path], capture_output=True, text=True, check=True).stdout

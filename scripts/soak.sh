@@ -34,5 +34,5 @@ KEYLOFT_INGESTION_KEY=$(issue writer ingestion) KEYLOFT_QUERY_KEY=$(issue reader
 export KEYLOFT_INGESTION_KEY KEYLOFT_QUERY_KEY
 status=0
 python3 scripts/soak.py "$minutes" "${urls[*]}" "${servers[*]}" || status=$?
-grep -h WARN "$work"/*/log | sed -E 's/^[^ ]+ +//' | cut -c 1-160 | sort | uniq -c | sort -rn | head -n 20 || true
+grep -h WARN "$work"/[123]/log | sed -E 's/^[^ ]+ +//' | cut -c 1-160 | sort | uniq -c | sort -rn | head -n 20 || true
 exit $status
