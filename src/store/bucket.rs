@@ -110,6 +110,7 @@ impl Bucket {
     }
 
     /// Removes empty folders around a name, in a local directory: who removed their last object was killed before.
+    #[cfg(feature = "server")] // Nobody else removes what somebody left.
     pub(crate) async fn remove_empty_around(&self, name: &ObjectName) {
         if let Some(root) = self.directory.clone() {
             let path = name.path();
