@@ -24,9 +24,10 @@ pub mod footer;
 pub mod manifest;
 pub mod new_objects;
 pub mod object_id;
-pub mod object_reader;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // SQL uses more of it than compaction.
+pub mod object_reader;
 pub mod object_writer;
+#[cfg_attr(not(feature = "query"), allow(dead_code))]
 pub mod objects;
 pub mod schema;
 pub mod settings;
