@@ -112,9 +112,8 @@ impl Bucket {
     /// Removes empty folders around a name, in a local directory: who removed their last object was killed before.
     #[cfg_attr(not(feature = "server"), allow(dead_code))] // Compaction alone removes what others left.
     pub(crate) async fn remove_empty_around(&self, name: &ObjectName) {
-        if let Some(root) = self.directory.clone() {
-            let path = name.path();
-            let remove = move || path.parent().map(|folder| local::remove_empty(&root, folder));
+        if let (Some(root), name) = (self.directory.clone(), name.path()) {
+            let remove = move || name.parent().map(|folder| local::remove_empty(&root, folder));
             let _ = tokio::task::spawn_blocking(remove).await;
         }
     }
