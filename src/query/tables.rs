@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
-use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, project_schema};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -17,6 +17,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident, lit};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
 
 use super::columns::{StreamColumns, Widened};
 use super::named_objects::NamedObjects;
@@ -181,7 +182,12 @@ impl TableProvider for Events {
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
-        let groups = FileGroup::new(files(objects, &self.schema)?).split_files(state.config().target_partitions());
+        let files = files(objects, &self.schema)?;
+        if files.is_empty() {
+            // A scan of no file has no part, and nothing above it could be sorted.
+            return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
+        }
+        let groups = FileGroup::new(files).split_files(state.config().target_partitions());
         let source = NamedObjects::over(Arc::new(source), folder, footers);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, source)
             .with_file_groups(groups)

@@ -131,3 +131,21 @@ async fn usual_sql_works() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_stream_without_objects_answers_like_an_empty_table() {
+    let house = House::new();
+    let (tenant, stream) = (TenantId::default(), StreamName::parse("e").unwrap());
+    let fields = [Field { name: "n".into(), field_type: FieldType::Integer }];
+    house.catalog.widen_by_all(&tenant, &stream, &[&fields]).await.unwrap();
+    for (sql, rows) in [
+        ("SELECT n, p_timestamp FROM e ORDER BY p_timestamp", "[]"),
+        ("SELECT n FROM e ORDER BY n DESC LIMIT 2", "[]"),
+        ("SELECT n, row_number() OVER (ORDER BY p_timestamp) AS r FROM e", "[]"),
+        ("SELECT n, count(*) AS c FROM e GROUP BY n", "[]"),
+        ("SELECT count(*) AS c, sum(n) AS s FROM e", r#"[{"c":0,"s":null}]"#),
+        ("SELECT a.n FROM e AS a JOIN e AS b ON a.n = b.n ORDER BY a.n", "[]"),
+    ] {
+        assert_eq!(house.json(sql).await, rows, "{sql}");
+    }
+}
