@@ -292,7 +292,7 @@ impl StreamCatalog {
         if is_wider && let Some(Widened(listener)) = self.widened.get() {
             listener(tenant, stream);
         }
-        Ok((self.remember(tenant, stream, Arc::new(schema), None, began), conflicts))
+        Ok((self.remember_widened(tenant, stream, Arc::new(schema), began), conflicts))
     }
 
     /// Changes the settings of a stream, durably, as `change` does. A stream that does not exist is

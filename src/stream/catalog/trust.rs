@@ -60,9 +60,48 @@ impl StreamCatalog {
         is_trusted.then(|| known.schema.clone())
     }
 
+    /// Takes in a schema that was widened, and returns one that holds the same. Memory may know of a deletion since,
+    /// and hold the fields no more: who widened it finds that out by [`StreamCatalog::is_still`].
+    pub(super) fn remember_widened(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        schema: Arc<StreamSchema>,
+        began: u64,
+    ) -> Arc<StreamSchema> {
+        let known = self.remember(tenant, stream, schema.clone(), None, began);
+        if known.deletions() == schema.deletions() { known } else { schema }
+    }
+
     /// Whether a stream has not been deleted since it was widened, at `since`, when `deletions` were known.
     pub fn is_still(&self, tenant: &TenantId, stream: &StreamName, deletions: u64, since: Instant) -> bool {
         since.elapsed() < ON_ITS_WAY
             && self.trusted(tenant, stream).is_some_and(|schema| schema.deletions() == deletions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::documents::RequestContext;
+    use crate::key::Actor;
+    use crate::store::Bucket;
+    use crate::stream::{Field, FieldType};
+
+    #[tokio::test]
+    async fn a_deletion_that_is_heard_of_while_a_stream_is_widened_takes_no_field_from_the_answer() {
+        let catalog = StreamCatalog::new(Bucket::in_memory());
+        let (tenant, stream) = (TenantId::default(), StreamName::parse("web").unwrap());
+        let fields = [Field { name: "n".into(), field_type: FieldType::Integer }];
+        let (widened, _) = catalog.widen_by_all(&tenant, &stream, &[&fields]).await.unwrap();
+        let context = RequestContext::new(Actor::System, DateTime::UNIX_EPOCH);
+        let buried = catalog.bury(&context, &tenant, &stream, &[]).await.unwrap().unwrap();
+        assert!(buried.fields().is_empty());
+        let schema = catalog.remember_widened(&tenant, &stream, widened, 0);
+        assert_eq!(schema.fields(), fields);
+        assert_eq!(catalog.known(&tenant, &stream).unwrap().deletions(), buried.deletions(), "memory stays as it is");
+        assert!(!catalog.is_still(&tenant, &stream, schema.deletions(), Instant::now()));
     }
 }
