@@ -2,4 +2,5 @@
 
 mod deletion;
 mod erasure;
+mod history;
 mod retention;

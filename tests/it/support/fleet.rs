@@ -16,7 +16,8 @@ use super::{Answer, Client, Issued, Ledger, Process};
 /// Nodes by their place. All methods may be called from many tasks.
 pub struct Fleet {
     store: String,
-    variables: Vec<(String, String)>,
+    /// Of each place.
+    variables: Vec<Vec<(String, String)>>,
     options: Vec<String>,
     logs: tempfile::TempDir,
     starts: AtomicUsize,
@@ -36,8 +37,15 @@ struct Node {
 impl Fleet {
     /// Starts `count` nodes and waits until they are ready.
     pub async fn start(count: usize, store: &str, variables: &[(String, String)], options: &[&str]) -> Arc<Self> {
-        let mut variables = variables.to_vec();
-        variables.push(("KEYLOFT_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()));
+        Self::start_each(store, vec![variables.to_vec(); count], options).await
+    }
+
+    /// The same with variables for each node.
+    pub async fn start_each(store: &str, mut variables: Vec<Vec<(String, String)>>, options: &[&str]) -> Arc<Self> {
+        let count = variables.len();
+        for of_node in &mut variables {
+            of_node.push(("KEYLOFT_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()));
+        }
         let fleet = Arc::new(Self {
             store: store.to_owned(),
             variables,
@@ -48,9 +56,7 @@ impl Fleet {
             dead: Mutex::default(),
             http: connections().timeout(Duration::from_secs(20)).build().unwrap(),
         });
-        for place in 0..count {
-            fleet.start_node(place).await;
-        }
+        futures::future::join_all((0..count).map(|place| fleet.start_node(place))).await;
         fleet.until_ready().await;
         fleet
     }
@@ -65,7 +71,7 @@ impl Fleet {
         let start = move || {
             let log = this.logs.path().join(format!("{}.log", this.starts.fetch_add(1, Ordering::Relaxed)));
             let options: Vec<&str> = this.options.iter().map(String::as_str).collect();
-            let process = Process::serve_store(&this.store, &log, &options, &this.variables);
+            let process = Process::serve_store_with_limited_files(&this.store, &log, &options, &this.variables[place]);
             let url = process.url().to_owned();
             *this.nodes[place].lock().unwrap() = Node { process: Some(process), url, log };
         };
@@ -75,7 +81,11 @@ impl Fleet {
     /// kill -9.
     pub fn kill(&self, place: usize) {
         let id = self.node_id(place);
-        drop(self.nodes[place].lock().unwrap().process.take());
+        let mut node = self.nodes[place].lock().unwrap();
+        drop(node.process.take());
+        // Its port may be somebody else's from now on.
+        node.url.clear();
+        drop(node);
         self.dead.lock().unwrap().extend(id);
     }
 

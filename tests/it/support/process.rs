@@ -46,10 +46,20 @@ impl Process {
 
     /// A server whose files may be limited: a write beyond [`Process::limit_files`] fails, and does not end it.
     pub fn serve_with_limited_files(directory: &Path, options: &[&str]) -> Self {
+        let log = directory.with_extension("log");
+        Self::serve_store_with_limited_files(directory.to_str().unwrap(), &log, options, &[])
+    }
+
+    /// The same on any store, with its log in a file of its own.
+    pub fn serve_store_with_limited_files(
+        store: &str,
+        log: &Path,
+        options: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let mut command = cleared(Command::new("bash"));
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_keyloft")]);
-        let log = std::fs::File::create(directory.with_extension("log")).unwrap();
-        Self::start(command, log, directory.to_str().unwrap(), options, &[])
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program());
+        Self::start(command, std::fs::File::create(log).unwrap(), store, options, variables)
     }
 
     fn start(
@@ -155,7 +165,12 @@ pub fn send_signal(pid: u32, name: &str) {
 
 /// The command without the variables of the machine that runs the tests.
 pub fn keyloft() -> Command {
-    cleared(Command::new(env!("CARGO_BIN_EXE_keyloft")))
+    cleared(Command::new(program()))
+}
+
+/// The program that is tested: `KEYLOFT_TEST_BINARY`, such as a release build, or the one built with the tests.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("KEYLOFT_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_keyloft").into())
 }
 
 fn cleared(mut command: Command) -> Command {

@@ -1,7 +1,7 @@
 //! Many nodes on one bucket, and every kind of bad luck: histories of thousands of steps, checked in the style of
 //! Jepsen.
 //!
-//! 1. [`dice`], [`time`]: chance and time, both controlled by the test.
+//! 1. [`crate::support::dice`], [`time`]: chance and time, both controlled by the test.
 //! 2. [`store`]: one store, reached by each node over a line that fails, lies, hangs and is cut.
 //! 3. [`node`]: a keystore that follows, and that can be killed.
 //! 4. [`ledger`]: what was promised.
@@ -12,7 +12,6 @@
 mod cases;
 mod checks;
 mod crash;
-mod dice;
 mod ledger;
 mod node;
 mod step;
@@ -24,7 +23,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dice::Dice;
+use crate::support::Dice;
 use step::Step;
 use world::World;
 

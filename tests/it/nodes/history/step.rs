@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use keyloft::key::TenantId;
 
-use super::dice::Dice;
 use super::ledger::Field;
 use super::node::Node;
 use super::world::World;
+use crate::support::Dice;
 
 /// So few that they clash.
 const NAMES: [&str; 8] = ["web", "checkout", "billing", "search", "mail", "cart", "stock", "audit"];

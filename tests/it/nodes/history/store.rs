@@ -16,8 +16,8 @@ use object_store::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use super::dice::Dice;
 use super::time::{Skewed, Start};
+use crate::support::Dice;
 use crate::support::Faulty;
 use crate::support::dated::Dated;
 

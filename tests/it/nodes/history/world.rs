@@ -14,11 +14,11 @@ use keyloft::{Bucket, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use super::dice::Dice;
 use super::ledger::{Field, Ledger, Promise, Rotation, Secret, Write};
 use super::node::Node;
 use super::store::{Disk, Line};
 use super::time::Start;
+use crate::support::Dice;
 use crate::support::context;
 
 #[derive(Debug)]
