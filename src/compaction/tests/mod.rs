@@ -5,6 +5,7 @@ mod deletion;
 #[cfg(feature = "paused-time")]
 mod left_behind;
 mod memory;
+mod properties;
 mod retention;
 
 use std::collections::BTreeMap;
