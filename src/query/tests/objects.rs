@@ -19,7 +19,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn an_object_whose_name_lies_outside_of_the_range_is_not_opened() {
+async fn a_time_range_chooses_objects_before_one_is_opened() {
     let house = House::new();
     house.store("default", "e", "2026-11-20T10:00:59.999Z", vec![("n", ints(&[1]))]).await;
     house.store("default", "e", "2026-11-20T10:01:00Z", vec![("n", ints(&[2]))]).await;
