@@ -30,7 +30,8 @@ pub(super) struct NewObject {
     rows: usize,
     /// What its rows take, decoded.
     decoded_bytes: usize,
-    /// How large the last row group was when decoded, and when encoded.
+    /// How large the last row group was when decoded, and when encoded. Before there is one: as if nothing could be
+    /// compressed.
     last: (usize, usize),
 }
 
@@ -85,9 +86,13 @@ impl NewObject {
 
     /// Whether the row group takes as much memory as one may, now or when it is read.
     fn is_long(&self) -> bool {
+        self.decoded_bytes >= self.memory.decoded_row_group() || self.encoded_bytes() >= self.memory.row_group()
+    }
+
+    /// About how large the row group will be: as the last one was.
+    fn encoded_bytes(&self) -> usize {
         let (decoded, encoded) = self.last;
-        let bytes = self.decoded_bytes;
-        bytes >= self.memory.decoded_row_group() || bytes.saturating_mul(encoded) / decoded >= self.memory.row_group()
+        self.decoded_bytes.saturating_mul(encoded) / decoded
     }
 
     fn end_row_group(&mut self) -> Result<()> {
@@ -110,9 +115,7 @@ impl NewObject {
     /// Whether it may not grow any more.
     pub(super) fn is_full(&self) -> bool {
         let parts = (self.object.row_groups() + 1) * self.columns;
-        let (decoded, encoded) = self.last;
-        let next = self.decoded_bytes.saturating_mul(encoded) / decoded;
-        parts > MAX_PARTS || self.object.bytes() + next >= self.memory.object()
+        parts > MAX_PARTS || self.object.bytes() + self.encoded_bytes() >= self.memory.object()
     }
 }
 

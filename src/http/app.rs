@@ -74,6 +74,8 @@ pub struct App {
     /// Permits for bulk work, whose bodies are held in memory.
     #[doc(hidden)]
     pub bulk: Arc<Semaphore>,
+    /// Permits for keys that ask how much their streams hold: each costs requests to the store.
+    pub(crate) statistics: Semaphore,
 }
 
 /// What a session may last on another node whose clock runs slower, and the end of what it reads.
@@ -82,6 +84,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
+/// How many requests with a key may look up at once how much streams hold.
+const STATISTICS: usize = 2;
 
 impl App {
     /// Whether the node is shutting down.
@@ -144,6 +148,7 @@ impl App {
             body_timeout: config.http.request_body_timeout,
             draining: AtomicBool::new(false),
             bulk: Arc::new(Semaphore::new(BULK_WORK)),
+            statistics: Semaphore::new(STATISTICS),
         })
     }
 

@@ -1,10 +1,11 @@
 //! The streams of a tenant, for its admins and for a key that reads: their settings, and how much they hold.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 
 use super::keys::parse_tenant;
 use crate::documents::instant::rfc3339;
@@ -124,8 +125,8 @@ struct ReadableStream<'a> {
     statistics: Option<Option<StatisticsView>>,
 }
 
-/// The streams that a key may read, from memory; with `statistics=true` how much each holds, or `null` for those whose
-/// turn did not come within five seconds.
+/// The streams that a key may read, from memory; with `statistics=true` how much each holds, or `null` for those that
+/// are not known within five seconds. A node works on few such requests at once: the others wait.
 ///
 /// # Errors
 /// 400, 503.
@@ -134,14 +135,15 @@ pub async fn readable(
     app: web::Data<App>,
     Query(query): Query<ReadableQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (start, tenant) = (Instant::now(), authorized.tenant());
+    let (deadline, tenant) = (Instant::now() + PATIENCE, authorized.tenant());
+    let turn = if query.statistics { timeout_at(deadline, app.statistics.acquire()).await.ok() } else { None };
     let streams = app.catalog.list(tenant);
     let mut readable: Vec<ReadableStream<'_>> = Vec::new();
     for (name, _) in streams.iter().filter(|(name, _)| authorized.key().covers(name)) {
         let statistics = match query.statistics {
             false => None,
-            true if start.elapsed() >= PATIENCE => Some(None),
-            true => Some(Some(statistics(&app, tenant, name).await?)),
+            true if turn.is_none() || Instant::now() >= deadline => Some(None),
+            true => Some(timeout_at(deadline, statistics(&app, tenant, name)).await.ok().transpose()?),
         };
         readable.push(ReadableStream { name, statistics });
     }

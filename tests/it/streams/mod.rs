@@ -3,4 +3,5 @@
 mod deletion;
 mod erasure;
 mod history;
+mod list;
 mod retention;
