@@ -11,7 +11,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use object_store::{ObjectMeta, ObjectStore};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -20,7 +20,7 @@ use super::memory::{ARRAY_BYTES, VALUE_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::damaged::{DAMAGED, caught, caught_later};
 use crate::stream::footer;
-use crate::stream::object_reader::ObjectReader;
+use crate::stream::object_reader::{ObjectReader, options, viewed};
 use crate::stream::object_writer::DECOMPRESSOR_BYTES;
 use crate::stream::objects::MISSING;
 use crate::stream::schema::{self, OFFSET, TIMESTAMP};
@@ -136,7 +136,7 @@ impl Source {
     }
 
     fn whole_or_panic(body: Bytes) -> Result<Self> {
-        let metadata = viewed(ArrowReaderMetadata::load(&body, options()).map_err(corrupt)?)?;
+        let metadata = viewed(ArrowReaderMetadata::load(&body, options()).map_err(corrupt)?).map_err(corrupt)?;
         let parquet = metadata.metadata();
         footer::check(parquet, body.len() as u64).map_err(corrupt)?;
         let pages = parquet.row_groups().iter().map(|group| saturated(group.total_byte_size()));
@@ -158,7 +158,8 @@ impl Source {
 
     async fn streamed_or_panic(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
         let mut reader = ObjectReader { store, meta, footer_bytes: None };
-        let metadata = viewed(ArrowReaderMetadata::load_async(&mut reader, options()).await.map_err(unread)?)?;
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, options()).await.map_err(unread)?;
+        let metadata = viewed(metadata).map_err(corrupt)?;
         let parquet = metadata.metadata();
         let rows = batch_rows(parquet);
         let pages = parquet.row_groups().iter().map(decoding_bytes).max().unwrap_or_default();
@@ -168,12 +169,6 @@ impl Source {
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows);
         Ok(Self { fields, columns, bytes, rows, reader: SourceReader::Streamed(Box::new(builder)) })
     }
-}
-
-/// The same object, its texts read as views.
-fn viewed(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
-    let columns = schema::views(metadata.schema());
-    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options().with_schema(columns)).map_err(corrupt)
 }
 
 /// How many rows of an object are decoded at once: fewer where they are long.
@@ -214,11 +209,6 @@ fn column_bytes(object: &ParquetMetaData) -> Vec<(Box<str>, usize)> {
 
 fn saturated(stated: i64) -> usize {
     usize::try_from(stated).unwrap_or(usize::MAX)
-}
-
-fn options() -> ArrowReaderOptions {
-    // What the Parquet types say is what every reader goes by.
-    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
 }
 
 /// The fields that the columns of an object stand for, our own aside.

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::footer;
+use super::{footer, schema};
 
 /// An object whose size is known.
 #[derive(Debug, Clone)]
@@ -45,7 +45,9 @@ impl ObjectReader {
     /// # Errors
     /// Why it is not. The library may panic instead.
     pub async fn read_through(self) -> Result<()> {
-        let mut rows = ParquetRecordBatchStreamBuilder::new(self).await?.build()?;
+        let mut reader = self;
+        let footer = viewed(ArrowReaderMetadata::load_async(&mut reader, options()).await?)?;
+        let mut rows = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).build()?;
         while rows.try_next().await?.is_some() {}
         Ok(())
     }
@@ -56,6 +58,20 @@ impl ObjectReader {
         }
         Err(ParquetError::General("it refers to bytes beyond its end".to_owned()))
     }
+}
+
+/// What the Parquet types say is what every reader goes by.
+pub fn options() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
+}
+
+/// The same object, its texts read as views: one that repeats takes the memory that it takes in the object.
+///
+/// # Errors
+/// When a column is of a type that cannot be read so.
+pub fn viewed(object: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
+    let columns = schema::views(object.schema());
+    ArrowReaderMetadata::try_new(object.metadata().clone(), options().with_schema(columns))
 }
 
 impl AsyncFileReader for ObjectReader {
