@@ -160,6 +160,9 @@ make_bucket() {
 
 # === Benchmarks
 
+# Python, which they import from this folder, leaves nothing in it.
+export PYTHONDONTWRITEBYTECODE=1
+
 # built NAME ARGUMENT…: builds with cargo, and prints the path of the program NAME, or of the benchmark NAME.
 built() {
     local name=$1

@@ -2,7 +2,6 @@
 import collections
 import datetime
 import hashlib
-import http.client
 import json
 import os
 import pathlib
@@ -15,12 +14,11 @@ import time
 import urllib.parse
 import uuid
 
+from client import ADMIN, Node
+
 MINUTES, NODES, PIDS = float(sys.argv[1]), sys.argv[2].split(), sys.argv[3].split()
 STREAMS = [f"soak-{number}" for number in range(10)]
 REQUESTS_A_SECOND, EVENTS, WRITERS = 40, 20, 8
-ADMIN = {"Authorization": "Bearer " + os.environ["KEYLOFT_ADMIN_TOKEN"], "Content-Type": "application/json"}
-READER = {"X-API-KEY": os.environ["KEYLOFT_QUERY_KEY"], "Content-Type": "application/json"}
-WRITER = {"X-API-KEY": os.environ["KEYLOFT_INGESTION_KEY"], "Content-Type": "application/x-ndjson"}
 BUCKET = os.environ["AWS_ENDPOINT"] + "/keyloft"
 SAMPLE = [json.loads(line) for line in pathlib.Path("fixtures/events/earthquakes.ndjson").read_bytes().splitlines()]
 
@@ -29,25 +27,6 @@ counts = collections.Counter()
 errors = []
 acknowledged = dict.fromkeys(STREAMS, 0)
 ended = threading.Event()
-
-
-class Node:
-    """A kept connection to one node."""
-
-    def __init__(self, url):
-        parts = urllib.parse.urlsplit(url)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
-
-    def call(self, method, path, headers, body=None):
-        self.connection.request(method, path, body, headers)
-        response = self.connection.getresponse()
-        text = response.read()
-        if response.status not in (200, 201):
-            raise RuntimeError(f"{method} {path}: {response.status} {text[:200]}")
-        return json.loads(text)
-
-    def ask(self, sql):
-        return self.call("POST", "/api/v1/query", READER, json.dumps({"query": sql}))
 
 
 def note(what, error):
@@ -69,12 +48,11 @@ def write(place):
         due += WRITERS / REQUESTS_A_SECOND
         stream = dice.choice(STREAMS)
         lines = "".join(json.dumps({**event, "n": 1}) + "\n" for event in dice.choices(SAMPLE, k=EVENTS))
-        headers = {**WRITER, "X-P-Stream": stream}
         node = nodes[number % len(nodes)]
         number += 1
         began = time.monotonic()
         try:
-            node.call("POST", "/api/v1/ingest", headers, lines)
+            node.ingest(stream, lines)
         except Exception as error:
             note(f"ingest into {stream}", error)
             node.connection.close()
@@ -138,9 +116,9 @@ def put_old_objects(node):
     """An object of a day long past into every stream: it is out of retention as it comes."""
     day = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(days=random.randrange(30, 60))
     for stream in STREAMS:
-        found = node.call("GET", f"/api/v1/tenants/default/logstream/{stream}/objects", ADMIN)["items"]
+        found = node.objects(stream)
         if found:
-            s3("PUT", f"/soak/streams/{stream}/date={day}/1200-{uuid.uuid4()}.parquet", found[0]["object"])
+            s3("PUT", f"/soak/streams/{stream}/date%3D{day}/1200-{uuid.uuid4()}.parquet", found[0]["object"])
             counts["old"] += 1
 
 
@@ -154,8 +132,8 @@ def main():
     for thread in threads:
         thread.start()
     began = time.monotonic()
-    print(f"{'minute':>6} {'requests':>9} {'queries':>8} {'errors':>7} {'slowest':>8} {'query':>7} {'MiB of each node':>18} "
-          f"{'stored':>7} {'of old days':>11} {'shown':>6}")
+    print(f"{'minute':>6} {'requests':>9} {'queries':>8} {'errors':>7} {'slowest':>8} {'query':>7} "
+          f"{'MiB of each node':>18} {'stored':>7} {'of old days':>11} {'shown':>6}")
     minute = 0
     while time.monotonic() - began < MINUTES * 60:
         time.sleep(max(0, began + 60 * (minute + 1) - time.monotonic()))
@@ -164,8 +142,7 @@ def main():
             if minute % 2 == 0 and minute < MINUTES - 10:
                 put_old_objects(admin)
             names = stored()
-            shown = sum(len(admin.call("GET", f"/api/v1/tenants/default/logstream/{stream}/objects", ADMIN)["items"])
-                        for stream in STREAMS)
+            shown = sum(len(admin.objects(stream)) for stream in STREAMS)
         except Exception as error:
             note("administration", error)
             admin.connection.close()
@@ -173,9 +150,9 @@ def main():
         today = f"{datetime.datetime.now(datetime.timezone.utc).date()}"
         old = sum(today not in name for name in names)
         with lock:
-            print(f"{minute:6} {counts['requests']:9} {counts['queries']:8} {counts['errors']:7} {counts['slowest_ms']:6}ms "
-                  f"{counts['slowest_query_ms']:5}ms {' '.join(f'{memory(pid):5}' for pid in PIDS):>18} "
-                  f"{len(names):7} {old:11} {shown:6}", flush=True)
+            print(f"{minute:6} {counts['requests']:9} {counts['queries']:8} {counts['errors']:7} "
+                  f"{counts['slowest_ms']:6}ms {counts['slowest_query_ms']:5}ms "
+                  f"{' '.join(f'{memory(pid):5}' for pid in PIDS):>18} {len(names):7} {old:11} {shown:6}", flush=True)
             counts["slowest_ms"] = counts["slowest_query_ms"] = 0
     ended.set()
     for thread in threads:
