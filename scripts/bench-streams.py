@@ -26,6 +26,16 @@ def until_merged(stream, at_most, patience):
     return time.monotonic() - began
 
 
+def until_removed(stream, patience):
+    """Waits until what was replaced is gone from the directory."""
+    began = time.monotonic()
+    while len(list((DIRECTORY / f"streams/{stream}").glob("date=*/**/*.parquet"))) > len(node.objects(stream)):
+        if time.monotonic() - began > patience:
+            sys.exit(f"objects of {stream} that were replaced are there after {patience} s")
+        time.sleep(2)
+    return time.monotonic() - began
+
+
 def beside(name, rounds, first, second):
     """Two queries in turns: their medians in milliseconds, and the ratio of the first to the second."""
     times = ([], [])
@@ -51,8 +61,11 @@ def main():
     print(f"{'':44} {'ms':>8} {'beside':>8} {'ratio':>6}")
     count = "SELECT count(*) AS n FROM {}"
     groups = "SELECT magnitude_type, count(*) AS n, avg(magnitude) AS mean FROM {} GROUP BY magnitude_type"
-    for name, sql in (("count(*)", count), ("groups", groups)):
-        beside(f"{name}, {made} objects merged / one object", rounds, sql.format("many"), sql.format("one"))
+    for when in ("replaced", "removed"):
+        if when == "removed":
+            print(f"what was replaced went within {until_removed('many', 1200):.0f} s")
+        for name, sql in (("count(*)", count), ("groups", groups)):
+            beside(f"{name}, {made} {when} / one object", rounds, sql.format("many"), sql.format("one"))
 
     for stream in ("month", "minutes"):
         for _ in range(20):

@@ -2,7 +2,7 @@
 # What the age and the history of a stream cost a query. Prints medians of ROUNDS turns (default 31) and ratios.
 #
 # 1. count(*), and groups, over OBJECTS events (default 100,000) that came as one object each, after they were merged,
-#    beside the same events in one object.
+#    beside the same events in one object: as long as the objects that were replaced are listed, and after they went.
 # 2. The last five minutes of a stream that has 29 days more, beside a stream that has only them.
 #
 # A directory, loopback only. With 100,000 objects it takes about a quarter of an hour.
@@ -19,8 +19,8 @@ work=$(mktemp -d); server=
 trap 'stop_keyloft; rm -rf "$work"' EXIT
 echo "$("$keyloft" --version) on $(nproc) cores (${cpu:-unknown})"
 
-# One request at a time, each of one event, and no window: each is an object of its own.
-start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 0s --ingest-window 0s
+# One request at a time, each of one event: each is an object of its own.
+start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 0s --ingest-window 1ms
 KEYLOFT_INGESTION_KEY=$(issue writer ingestion) KEYLOFT_QUERY_KEY=$(issue reader query)
 export KEYLOFT_INGESTION_KEY KEYLOFT_QUERY_KEY
 head -n 1 fixtures/events/earthquakes.ndjson >"$work/event"
@@ -40,6 +40,7 @@ made=$(stored)
 echo "$made objects written in $((SECONDS - began)) s"
 stop_keyloft
 
-start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 1s --query-max-objects 0
+start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 1s --query-max-objects 0 \
+    --session-ttl 5s
 export KEYLOFT_DIRECTORY="$work/store"
 python3 scripts/bench-streams.py "$made" "$rounds"
