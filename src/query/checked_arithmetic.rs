@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, AsArray, Decimal128Array};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result};
+use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -136,6 +137,41 @@ impl ScalarUDFImpl for Checked {
     }
 }
 
+/// The decimal of an integer, without the checks of a cast: it always fits.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Wide(Signature);
+
+impl Wide {
+    fn new() -> Self {
+        Self(Signature::any(1, Volatility::Immutable))
+    }
+}
+
+impl ScalarUDFImpl for Wide {
+    fn name(&self) -> &'static str {
+        "wide"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(WIDE)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [argument] = &args.args[..] else { return internal_err!("`wide` takes one argument") };
+        let array = argument.to_array(args.number_rows)?;
+        let wide: Decimal128Array = match array.data_type() {
+            DataType::Int64 => array.as_primitive::<Int64Type>().unary(i128::from),
+            DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(i128::from),
+            other => return internal_err!("`wide` takes integers, not {other}"),
+        };
+        Ok(ColumnarValue::Array(Arc::new(wide.with_data_type(WIDE))))
+    }
+}
+
 /// Lets `sum` add decimals where it would add integers.
 #[derive(Debug)]
 struct WidenSums;
@@ -195,6 +231,7 @@ fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     if !matches!(argument.get_type(schema)?, DataType::Int64 | DataType::UInt64) {
         return Ok(None);
     }
-    *argument = cast(argument.clone(), WIDE);
+    *argument =
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(Wide::new())), vec![argument.clone()]));
     Ok(Some(changed.alias(sum.schema_name().to_string())))
 }

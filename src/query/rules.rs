@@ -11,6 +11,7 @@ use super::constants::ForgetConstants;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
 use super::projection_aliases::RenameAliases;
+use super::texts::RepeatedTexts;
 
 type Physical = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 type Logical = Arc<dyn OptimizerRule + Send + Sync>;
@@ -34,6 +35,7 @@ pub(super) fn physical(interrupt: &Interrupt, constants: ForgetConstants) -> Vec
     let mut rules = PhysicalOptimizer::new().rules;
     rules.insert(0, Arc::new(constants));
     rules.push(Arc::new(InterruptJoins(interrupt.clone())));
+    rules.push(Arc::new(RepeatedTexts));
     rules
 }
 

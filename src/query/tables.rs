@@ -37,6 +37,8 @@ pub(super) const CATALOG: &str = "keyloft";
 pub(super) const SCHEMA: &str = "public";
 /// What scans call the bucket. No SQL can name it: tables are found by stream name only.
 pub(super) const BUCKET_URL: &str = "keyloft://bucket";
+/// A scan of so many columns holds little memory per row.
+const FEW_COLUMNS: usize = 16;
 
 /// The tables of one query.
 #[derive(Debug)]
@@ -135,6 +137,13 @@ fn within(range: TimeRange) -> Option<Expr> {
     conjunction(start.into_iter().chain(end))
 }
 
+/// Rows of a batch that is read from an object: more than elsewhere, if they have few columns. What is done once per
+/// batch, and what is found out once per batch of the texts that repeat, is done less often.
+fn batch_rows(state: &dyn Session, columns: usize) -> usize {
+    let least = state.config().batch_size();
+    if columns <= FEW_COLUMNS { least * 4 } else { least }
+}
+
 /// All events of one stream that may lie in a range.
 #[derive(Debug)]
 struct Events {
@@ -193,6 +202,7 @@ impl TableProvider for Events {
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_batch_size(Some(batch_rows(state, projection.map_or(self.schema.fields().len(), Vec::len))))
             .with_expr_adapter(Some(Arc::new(StreamColumns::new(&self.schema)?)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
