@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A long run: three nodes on Ceph, ten streams, forty requests a second of twenty events each, a query a second, with
 # compaction, and with retention: every stream keeps one day, and every two minutes each gets an object of a day long
-# past, which must go. Prints a line a minute (memory of each node, objects, errors), and at the end whether every
-# stream holds exactly what was acknowledged. Loopback only. usage: scripts/soak.sh [MINUTES=60]
+# past. Such days must go: nodes look for them every ten minutes at COMPACTION_INTERVAL=10s, the default here. Prints a
+# line a minute (memory of each node, objects, errors), and at the end whether every stream holds exactly what was
+# acknowledged. Loopback only. usage: scripts/soak.sh [MINUTES=60]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -26,7 +27,7 @@ export AWS_ACCESS_KEY_ID=KEYLOFT AWS_SECRET_ACCESS_KEY=KEYLOFTKEYLOFT
 urls=()
 for node in 1 2 3; do
     mkdir "$work/$node"
-    start_keyloft "$work/$node" s3://keyloft/soak --log-filter warn --compaction-interval "${COMPACTION_INTERVAL:-60s}"
+    start_keyloft "$work/$node" s3://keyloft/soak --log-filter warn --compaction-interval "${COMPACTION_INTERVAL:-10s}"
     servers+=("$server"); urls+=("$KEYLOFT_URL")
 done
 echo "$("$keyloft" --version) on $(nproc) cores (${cpu:-unknown}), $minutes minutes"

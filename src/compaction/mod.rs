@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,10 @@ use crate::sync::node::NodeView;
 const TICK: Duration = Duration::from_secs(5);
 /// What is to be removed does not wait longer than this for its turn, however rarely a node merges.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often all streams are looked through for days that no node has compacted.
-const SWEEP: Duration = Duration::from_secs(3600);
+/// How often all streams are looked through for days that no node has compacted: once in so many intervals, but neither
+/// more often nor less often than this.
+const SWEEP_INTERVALS: u32 = 60;
+const SWEEP: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(3600);
 /// How often it is tried whether what could not be read can be read now.
 const RECHECK: Duration = Duration::from_secs(60);
 /// How many nodes wait for each other at most before they compact a day.
@@ -121,7 +124,8 @@ impl Compactor {
     /// Compacts until dropped.
     pub async fn follow(&self) {
         let interval = self.interval.unwrap_or(IDLE);
-        let mut sweep_at = Instant::now() + sync::up_to(SWEEP / 6);
+        let sweep = (interval * SWEEP_INTERVALS).clamp(*SWEEP.start(), *SWEEP.end());
+        let mut sweep_at = Instant::now() + sync::up_to(sweep / 6);
         let mut recheck_at = Instant::now() + RECHECK;
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
@@ -131,7 +135,7 @@ impl Compactor {
             }
             if Instant::now() >= sweep_at {
                 let swept = self.sweep(interval).await;
-                sweep_at = Instant::now() + sync::around(if swept.is_ok() { SWEEP } else { interval * 5 });
+                sweep_at = Instant::now() + sync::around(if swept.is_ok() { sweep } else { interval * 5 });
                 if let Err(error) = swept {
                     tracing::warn!("not all streams could be looked through for objects to merge: {error:?}");
                 }
@@ -167,7 +171,7 @@ impl Compactor {
                 Ok(Rest::AtItsEnd) => {
                     let now = self.clock.now();
                     let wait = plan::next_at(id.2, now).and_then(|at| (at - now).to_std().ok());
-                    visits.due_at = Instant::now() + wait.unwrap_or(SWEEP) + sync::up_to(interval);
+                    visits.due_at = Instant::now() + wait.unwrap_or(*SWEEP.end()) + sync::up_to(interval);
                 }
                 Err(error) => {
                     let (tenant, stream, date) = &id;
