@@ -93,7 +93,7 @@ def s3(method, path, source=None):
     command = ["curl", "-fsS", "-X", method, "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", "KEYLOFT:KEYLOFTKEYLOFT"]
     command += ["-H", f"x-amz-content-sha256: {hashlib.sha256(b'').hexdigest()}"]
     if source:
-        command += ["-H", f"x-amz-copy-source: /keyloft/{source}"]
+        command += ["-H", f"x-amz-copy-source: /keyloft/soak/{source}"]
     return subprocess.run([*command, BUCKET + path], capture_output=True, text=True, check=True).stdout
 
 

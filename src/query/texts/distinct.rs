@@ -44,33 +44,33 @@ impl Telling {
         let mut slots = [0_u32; SLOTS];
         let mut seen: Vec<u128> = Vec::with_capacity(FEW);
         let mut found = Distinct { places: Vec::with_capacity(texts.len()), rows: Vec::with_capacity(FEW) };
+        let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
         let mut null = None;
         for (row, view) in texts.views().iter().enumerate() {
-            if texts.is_null(row) {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 let place = *null.get_or_insert_with(|| {
                     // No slot leads here.
-                    seen.push(*view);
                     found.rows.push(row as u32);
+                    seen.push(*view);
                     seen.len() as u32 - 1
                 });
                 found.places.push(place);
                 continue;
             }
-            let mut slot = self.slot(*view);
+            let first = self.slot(*view);
             let mut steps = 0;
             let place = loop {
-                match slots[slot] {
-                    0 => {
-                        if seen.len() >= most {
-                            return None;
-                        }
-                        seen.push(*view);
-                        found.rows.push(row as u32);
-                        slots[slot] = seen.len() as u32;
-                        break seen.len() as u32 - 1;
+                let slot = &mut slots[(first + steps) % SLOTS];
+                if *slot == 0 {
+                    if seen.len() >= most {
+                        return None;
                     }
-                    taken if seen[taken as usize - 1] == *view => break taken - 1,
-                    _ => slot = (slot + 1) % SLOTS,
+                    seen.push(*view);
+                    found.rows.push(row as u32);
+                    *slot = seen.len() as u32;
+                }
+                if seen[*slot as usize - 1] == *view {
+                    break *slot - 1;
                 }
                 steps += 1;
                 if steps > MAX_STEPS {

@@ -1,109 +1,91 @@
-//! Groups by numbers in the place of texts.
+//! Groups by numbers of texts.
 //!
-//! The first step of a `GROUP BY`, which runs on each thread by itself, is done by DataFusion over columns of numbers,
-//! and the numbers of the groups that it found become texts again. Where the texts do not repeat, or once there are
-//! many, it goes on over the texts themselves.
+//! The first step of a `GROUP BY` runs on each thread by itself. Where it groups by texts alone, the number of a row's
+//! texts is that of its group, and nothing is hashed for a row. Where texts do not repeat, DataFusion's own step goes
+//! on; and once there are many groups, they go to the last step, and the first begins anew.
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
-use datafusion::execution::RecordBatchStream;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
-use datafusion::physical_plan::execution_plan::{ReplaceChildrenOptions, replace_children_if_necessary};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::execution_plan::{
+    ChildrenPropertiesMode, ReplaceChildrenOptions, replace_children_if_necessary,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputOrderMode, PlanProperties, SendableRecordBatchStream,
 };
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use super::codes::Codes;
+use super::codes::Tuples;
 use super::distinct::Telling;
 
-/// How many texts have numbers at a time. A further one begins the numbers, and the groups, anew.
-const MAX_CODES: usize = 64 * 1024;
+/// How many groups a step holds at a time.
+const MAX_GROUPS: usize = 64 * 1024;
 
 /// The first step of a `GROUP BY` of texts.
+#[derive(Debug, Clone)]
 pub(super) struct GroupTexts {
     /// As DataFusion planned it.
     aggregate: Arc<AggregateExec>,
-    /// Which of what it groups by are texts.
-    texts: Vec<usize>,
 }
 
 impl GroupTexts {
-    /// `None` where the step is another one, or does not group by texts.
+    /// `None` where the step is another one, or does not group by texts alone.
     pub(super) fn instead_of(aggregate: &AggregateExec) -> Result<Option<Self>> {
         let groups = aggregate.group_expr();
         let is_plain = *aggregate.mode() == AggregateMode::Partial
             && groups.is_single()
+            && !groups.is_empty()
             && *aggregate.input_order_mode() == InputOrderMode::Linear
             && aggregate.limit_options().is_none()
-            && aggregate.aggr_expr().iter().all(|function| function.order_bys().is_empty());
+            && aggregate
+                .aggr_expr()
+                .iter()
+                .all(|function| function.order_bys().is_empty() && function.groups_accumulator_supported());
         if !is_plain {
             return Ok(None);
         }
         let schema = aggregate.input().schema();
-        let mut texts = Vec::new();
-        for (place, (group, _)) in groups.expr().iter().enumerate() {
-            if group.data_type(&schema)? == DataType::Utf8View {
-                texts.push(place);
+        for (group, _) in groups.expr() {
+            if group.data_type(&schema)? != DataType::Utf8View {
+                return Ok(None);
             }
         }
-        Ok((!texts.is_empty()).then(|| Self { aggregate: Arc::new(aggregate.clone()), texts }))
+        Ok(Some(Self { aggregate: Arc::new(aggregate.clone()) }))
     }
 
-    /// The same step over other rows: with numbers for texts, or as it was.
-    fn over(&self, rows: Arc<dyn ExecutionPlan>, are_coded: bool) -> Result<AggregateExec> {
+    fn start(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Step> {
         let aggregate = &self.aggregate;
-        let first = aggregate.input().schema().fields().len();
-        let groups = aggregate.group_expr().expr().iter().enumerate().map(|(place, (group, name))| {
-            let code = self.texts.iter().position(|text| *text == place).filter(|_| are_coded);
-            let code = code.map(|code| Arc::new(Column::new(&code_name(place), first + code)) as Arc<dyn PhysicalExpr>);
-            (code.unwrap_or_else(|| group.clone()), name.clone())
+        let functions = aggregate.aggr_expr().iter().zip(aggregate.filter_expr()).map(|(function, filter)| {
+            Ok(Function {
+                function: function.clone(),
+                arguments: function.expressions(),
+                filter: filter.clone(),
+                state: function.create_groups_accumulator()?,
+            })
         });
-        let groups = PhysicalGroupBy::new_single(groups.collect());
-        let (functions, filters) = (aggregate.aggr_expr().to_vec(), aggregate.filter_expr().to_vec());
-        let schema = rows.schema();
-        AggregateExec::try_new(AggregateMode::Partial, groups, functions, filters, rows, schema)
-    }
-
-    fn start(&self, partition: usize, context: &Arc<TaskContext>) -> Result<Arc<Mutex<Rows>>> {
-        let schema = self.aggregate.input().schema();
-        let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-        fields.extend(self.texts.iter().map(|text| Arc::new(Field::new(code_name(*text), DataType::UInt32, false))));
-        let groups = self.aggregate.group_expr().expr();
-        Ok(Arc::new(Mutex::new(Rows {
-            rows: self.aggregate.input().execute(partition, context.clone())?,
-            texts: self.texts.iter().map(|text| groups[*text].0.clone()).collect(),
-            coded: Arc::new(Schema::new(fields)),
-            codes: Vec::new(),
-            reservation: MemoryConsumer::new("numbers of texts").register(context.memory_pool()),
+        Ok(Step {
+            rows: aggregate.input().execute(partition, context.clone())?,
+            aggregate: aggregate.clone(),
+            context: context.clone(),
+            groups: aggregate.group_expr().input_exprs(),
+            tuples: Tuples::of(aggregate.group_expr().expr().len()),
+            functions: functions.collect::<Result<_>>()?,
+            reservation: MemoryConsumer::new("groups of texts").register(context.memory_pool()),
             telling: Telling::default(),
-            held: None,
-            next: Next::Codes,
-        })))
-    }
-}
-
-/// The column with the numbers of the texts at a place of what is grouped by.
-fn code_name(place: usize) -> String {
-    format!("code {place}")
-}
-
-impl fmt::Debug for GroupTexts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupTexts({:?})", self.aggregate)
+        })
     }
 }
 
@@ -141,186 +123,141 @@ impl ExecutionPlan for GroupTexts {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let aggregate = replace_children_if_necessary(self.aggregate.clone(), children)?;
         match aggregate.downcast_ref::<AggregateExec>() {
-            Some(aggregate) => Ok(Arc::new(Self { aggregate: Arc::new(aggregate.clone()), texts: self.texts.clone() })),
+            Some(aggregate) => Ok(Arc::new(Self { aggregate: Arc::new(aggregate.clone()) })),
             None => internal_err!("a GROUP BY became {}", aggregate.name()),
         }
     }
 
-    #[allow(deprecated)]
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let steps = Steps { group: self.clone(), rows: self.start(partition, &context)?, context };
-        let groups = stream::try_unfold(steps, |steps| async {
-            steps.next().map(|groups| groups.map(|groups| (groups, steps)))
+        let step = Some(self.start(partition, &context)?);
+        let found = stream::try_unfold(step, |step| async {
+            let Some(step) = step else { return Ok(None) };
+            step.run().await.map(Some)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.aggregate.schema(), groups.try_flatten())))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.aggregate.schema(), found.try_flatten())))
     }
 }
 
-impl Clone for GroupTexts {
-    fn clone(&self) -> Self {
-        Self { aggregate: self.aggregate.clone(), texts: self.texts.clone() }
+/// A function over the rows of each group.
+struct Function {
+    function: Arc<AggregateFunctionExpr>,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    state: Box<dyn GroupsAccumulator>,
+}
+
+impl Function {
+    fn add(&mut self, batch: &RecordBatch, groups: &[usize], count: usize) -> Result<()> {
+        let array = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(batch.num_rows());
+        let arguments = self.arguments.iter().map(array).collect::<Result<Vec<_>>>()?;
+        let filter = self.filter.as_ref().map(array).transpose()?;
+        let filter: Option<&BooleanArray> = filter.as_ref().and_then(|filter| filter.as_boolean_opt());
+        self.state.update_batch(&arguments, groups, filter, count)
     }
 }
 
-/// Steps over as many rows as have few texts, and one over the rest.
-struct Steps {
-    group: GroupTexts,
-    rows: Arc<Mutex<Rows>>,
-    context: Arc<TaskContext>,
-}
-
-impl Steps {
-    fn next(&self) -> Result<Option<SendableRecordBatchStream>> {
-        let are_coded = match self.rows.lock().begin()? {
-            Next::End => return Ok(None),
-            next => next == Next::Codes,
-        };
-        let schema = match are_coded {
-            true => self.rows.lock().coded.clone(),
-            false => self.group.aggregate.input().schema(),
-        };
-        let part = Arc::new(Part { rows: self.rows.clone(), schema: schema.clone() });
-        let rows = StreamingTableExec::try_new(schema, vec![part], None, [], false, None)?;
-        let found = self.group.over(Arc::new(rows), are_coded)?.execute(0, self.context.clone())?;
-        if !are_coded {
-            return Ok(Some(found));
-        }
-        let (rows, texts, schema) = (self.rows.clone(), self.group.texts.clone(), self.group.aggregate.schema());
-        let found = found.map(move |groups| {
-            let groups = groups?;
-            let mut columns = groups.columns().to_vec();
-            for (codes, place) in rows.lock().codes.iter().zip(&texts) {
-                columns[*place] = codes.texts(&columns[*place])?;
-            }
-            Ok(RecordBatch::try_new(schema.clone(), columns)?)
-        });
-        Ok(Some(Box::pin(RecordBatchStreamAdapter::new(self.group.aggregate.schema(), found))))
-    }
-}
-
-/// What becomes of the rows to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// They get numbers for their texts.
-    Codes,
-    /// They are taken as they are.
-    Texts,
-    /// There are none.
-    End,
-}
-
-/// The rows of a partition, and the numbers of their texts.
-struct Rows {
+/// The step of one thread.
+struct Step {
     rows: SendableRecordBatchStream,
-    texts: Vec<Arc<dyn PhysicalExpr>>,
-    coded: SchemaRef,
-    codes: Vec<Codes>,
+    aggregate: Arc<AggregateExec>,
+    context: Arc<TaskContext>,
+    groups: Vec<Arc<dyn PhysicalExpr>>,
+    tuples: Tuples,
+    functions: Vec<Function>,
     reservation: MemoryReservation,
     telling: Telling,
-    /// A batch that was read already, and is part of the next step.
-    held: Option<RecordBatch>,
-    next: Next,
 }
 
-impl Rows {
-    /// Begins a step.
-    fn begin(&mut self) -> Result<Next> {
-        self.codes = self.texts.iter().map(|_| Codes::default()).collect();
-        self.reservation.try_resize(0)?;
-        Ok(self.next)
+impl Step {
+    /// Groups rows until they end, there are many groups, or texts do not repeat. Returns the groups, and the step that
+    /// comes after it.
+    async fn run(mut self) -> Result<(BoxStream<'static, Result<RecordBatch>>, Option<Self>)> {
+        while let Some(batch) = self.rows.next().await {
+            let batch = batch?;
+            if !self.add(&batch)? {
+                let groups = self.finish()?;
+                let rows = stream::iter([Ok(batch)]).chain(self.rows);
+                return Ok((groups.chain(by_texts(&self.aggregate, rows, self.context)?).boxed(), None));
+            }
+            if self.tuples.len() >= MAX_GROUPS {
+                return Ok((self.finish()?, Some(self)));
+            }
+        }
+        Ok((self.finish()?, None))
     }
 
-    /// The next rows of a step. It ends when `next` changes, or at the bound of [`MAX_CODES`].
-    fn poll(&mut self, context: &mut Context<'_>, are_coded: bool) -> Poll<Option<Result<RecordBatch>>> {
-        if are_coded && (self.next != Next::Codes || self.codes.iter().any(|codes| codes.len() >= MAX_CODES)) {
-            return Poll::Ready(None);
-        }
-        if let Some(batch) = self.held.take() {
-            return Poll::Ready(Some(Ok(batch)));
-        }
-        let batch = match self.rows.poll_next_unpin(context) {
-            Poll::Ready(Some(Ok(batch))) => batch,
-            Poll::Ready(None) => {
-                self.next = Next::End;
-                return Poll::Ready(None);
-            }
-            other => return other,
+    /// Whether the rows of a batch could be added, because their texts repeat.
+    fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
+        let columns = self.groups.iter().map(|group| group.evaluate(batch)?.into_array(batch.num_rows()));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let Some(texts) = columns.iter().map(|column| column.as_string_view_opt()).collect::<Option<Vec<_>>>() else {
+            return internal_err!("texts are of another type");
         };
-        if !are_coded {
-            return Poll::Ready(Some(Ok(batch)));
+        let Some(groups) = self.tuples.numbers(&texts, &self.telling) else { return Ok(false) };
+        for function in &mut self.functions {
+            function.add(batch, &groups, self.tuples.len())?;
         }
-        match self.coded(&batch) {
-            Ok(None) => {
-                (self.next, self.held) = (Next::Texts, Some(batch));
-                Poll::Ready(None)
-            }
-            Ok(Some(coded)) => Poll::Ready(Some(Ok(coded))),
-            Err(error) => Poll::Ready(Some(Err(error))),
-        }
+        let of_functions: usize = self.functions.iter().map(|function| function.state.size()).sum();
+        self.reservation.try_resize(self.tuples.size() + of_functions)?;
+        Ok(true)
     }
 
-    /// The batch with the numbers of its texts; `None` when they do not repeat.
-    fn coded(&mut self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
-        let mut columns = batch.columns().to_vec();
-        for (expression, codes) in self.texts.iter().zip(&mut self.codes) {
-            let texts = expression.evaluate(batch)?.into_array(batch.num_rows())?;
-            let Some(texts) = texts.as_string_view_opt() else {
-                return internal_err!("a column of texts is of type {}", texts.data_type());
-            };
-            let Some(distinct) = self.telling.apart(texts) else { return Ok(None) };
-            let numbers: Vec<u32> = distinct.rows.iter().map(|row| codes.of(texts, *row as usize)).collect();
-            let numbers = distinct.places.iter().map(|place| numbers[*place as usize]);
-            columns.push(Arc::new(UInt32Array::from_iter_values(numbers)));
+    /// The groups so far. There are none afterwards.
+    fn finish(&mut self) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let tuples = std::mem::replace(&mut self.tuples, Tuples::of(self.groups.len()));
+        if tuples.len() == 0 {
+            return Ok(stream::empty().boxed());
         }
-        self.reservation.try_resize(self.codes.iter().map(Codes::size).sum())?;
-        Ok(Some(RecordBatch::try_new(self.coded.clone(), columns)?))
+        let mut columns = tuples.columns()?;
+        for function in &mut self.functions {
+            columns.extend(function.state.state(EmitTo::All)?);
+            function.state = function.function.create_groups_accumulator()?;
+        }
+        self.reservation.try_resize(0)?;
+        let groups = RecordBatch::try_new(self.aggregate.schema(), columns)?;
+        let most = self.context.session_config().batch_size();
+        let parts = (0..groups.num_rows()).step_by(most);
+        let parts = parts.map(move |from| Ok(groups.slice(from, most.min(groups.num_rows() - from))));
+        Ok(stream::iter(parts).boxed())
     }
 }
 
-/// The rows of one step.
-struct Part {
-    rows: Arc<Mutex<Rows>>,
+/// The step over rows whose texts do not repeat, as DataFusion does it.
+fn by_texts(
+    aggregate: &Arc<AggregateExec>,
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    context: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let schema = aggregate.input().schema();
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows));
+    let rest = Rest { schema: schema.clone(), rows: Mutex::new(Some(rows)) };
+    let rows = StreamingTableExec::try_new(schema, vec![Arc::new(rest)], None, [], false, None)?;
+    replace_children_if_necessary(aggregate.clone(), vec![Arc::new(rows)])?.execute(0, context)
+}
+
+/// Rows that were begun to be read.
+struct Rest {
     schema: SchemaRef,
+    rows: Mutex<Option<SendableRecordBatchStream>>,
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for Rest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Part")
+        f.write_str("Rest")
     }
 }
 
-impl PartitionStream for Part {
+impl PartitionStream for Rest {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let are_coded = self.rows.lock().next == Next::Codes;
-        Box::pin(PartStream { rows: self.rows.clone(), schema: self.schema.clone(), are_coded })
-    }
-}
-
-struct PartStream {
-    rows: Arc<Mutex<Rows>>,
-    schema: SchemaRef,
-    are_coded: bool,
-}
-
-impl Stream for PartStream {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.rows.lock().poll(context, self.are_coded)
-    }
-}
-
-impl RecordBatchStream for PartStream {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        let rows = self.rows.lock().take();
+        rows.unwrap_or_else(|| Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::empty())))
     }
 }

@@ -7,7 +7,7 @@
 //! - [`distinct`]: the texts of a batch that differ.
 //! - [`predicates`]: a filter computes what it says of one text once.
 //! - [`codes`]: numbers for texts.
-//! - [`groups`]: groups by numbers in the place of texts.
+//! - [`groups`]: groups by these numbers.
 
 use std::sync::Arc;
 

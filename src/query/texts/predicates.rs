@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
@@ -117,7 +118,12 @@ impl PhysicalExpr for OncePerText {
         let few = RecordBatch::try_new(self.alone.clone(), vec![few])?;
         match self.of_text.evaluate(&few)? {
             ColumnarValue::Array(said) => {
-                Ok(ColumnarValue::Array(take(&said, &UInt32Array::from(distinct.places), None)?))
+                let said = said.as_boolean();
+                let of_rows = |of_texts: &BooleanBuffer| {
+                    BooleanBuffer::collect_bool(texts.len(), |row| of_texts.value(distinct.places[row] as usize))
+                };
+                let nulls = said.nulls().map(|nulls| NullBuffer::new(of_rows(nulls.inner())));
+                Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(of_rows(said.values()), nulls))))
             }
             scalar @ ColumnarValue::Scalar(_) => Ok(scalar),
         }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringViewArray, StringViewBuilder, UInt32Array};
+use arrow::compute::take;
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
@@ -11,7 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::RepeatedTexts;
-use super::codes::Codes;
+use super::codes::Tuples;
 use super::distinct::Telling;
 
 const QUERIES: &[&str] = &[
@@ -125,14 +126,14 @@ async fn the_plan_says_what_is_grouped_by_numbers() {
 }
 
 #[tokio::test]
-async fn numbers_of_texts_count_as_memory() {
+async fn groups_of_texts_count_as_memory() {
     let a = (0..2000).map(|row| format!("{:5000}", row % 500));
     let [a, n]: [ArrayRef; 2] = [texts(a.map(Some)), Arc::new(Int64Array::from_iter_values(0..2000))];
     let batch = RecordBatch::try_from_iter([("a", a.clone()), ("b", a), ("n", n)]).unwrap();
     let context = context(&[vec![batch.clone()], vec![batch]], true, 1 << 20);
     let sql = "SELECT a, count(*) FROM t GROUP BY a";
     let error = context.sql(sql).await.unwrap().collect().await.unwrap_err();
-    assert!(error.to_string().contains("numbers of texts"), "{error}");
+    assert!(error.to_string().contains("groups of texts"), "{error}");
 }
 
 /// What goes wrong with one text goes wrong with the query, and only where a row has that text.
@@ -173,14 +174,19 @@ fn distinct_texts_stand_for_the_rows() {
 }
 
 #[test]
-fn codes_become_the_texts_again() {
-    let texts =
-        StringViewArray::from_iter([Some("one"), None, Some(""), Some("one"), Some("a text of more than twelve")]);
-    let mut codes = Codes::default();
-    let numbers: Vec<_> = (0..texts.len()).map(|row| codes.of(&texts, row)).collect();
-    assert_eq!((numbers.as_slice(), codes.len()), (&[0, 1, 2, 0, 3][..], 4));
-    let numbers: ArrayRef = Arc::new(arrow::array::UInt32Array::from(numbers));
-    assert_eq!(codes.texts(&numbers).unwrap().to_data(), ArrayRef::from(Arc::new(texts) as ArrayRef).to_data());
-    let unknown: ArrayRef = Arc::new(arrow::array::UInt32Array::from(vec![4]));
-    assert!(codes.texts(&unknown).is_err());
+fn numbers_become_the_texts_again() {
+    let long = "a text of more than twelve";
+    let first = StringViewArray::from_iter([Some("one"), None, Some(""), Some("one"), Some(long), None]);
+    let second = StringViewArray::from_iter([Some("x"), Some("x"), None, Some("x"), Some(long), Some("y")]);
+    let mut tuples = Tuples::of(2);
+    let telling = Telling::default();
+    for _ in 0..2 {
+        let numbers = tuples.numbers(&[&first, &second], &telling).unwrap();
+        assert_eq!((numbers.as_slice(), tuples.len()), (&[0, 1, 2, 0, 3, 4][..], 5));
+    }
+    let columns = tuples.columns().unwrap();
+    for (column, texts) in columns.iter().zip([first, second]) {
+        let rows = UInt32Array::from(vec![0, 1, 2, 4, 5]);
+        assert_eq!(column.to_data(), take(&texts, &rows, None).unwrap().to_data());
+    }
 }
