@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::DEFAULT_URL;
@@ -50,6 +50,7 @@ async fn serve(config: Config) -> Outcome {
     // Before the admin token is made: it is shown once, and a start that fails must not lose it.
     let listener = TcpListener::bind(config.http.listen).map_err(cannot_listen)?;
     let stop_signal = stop_signal()?;
+    outlive_file_size_limits()?;
     let bucket = config.store.open()?.with_single_writer(config.single_writer);
     // Before the first write of this node, which is the admin token's. A store that is away is asked again later.
     if let Err(error) = bucket.probe().await {
@@ -159,7 +160,6 @@ fn url(address: SocketAddr) -> String {
 
 /// Listens from now on for SIGTERM (a service manager) and SIGINT (Ctrl-C); the future waits for one of them.
 fn stop_signal() -> Outcome<impl Future<Output = ()>> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -167,6 +167,16 @@ fn stop_signal() -> Outcome<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// From now on a write beyond a file size limit (`ulimit -f`) is an error, as on a full disk. Unless its signal is
+/// listened for, that ends the process; to listen once is enough, because tokio never gives a signal back.
+fn outlive_file_size_limits() -> Outcome {
+    listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
+fn listen(kind: SignalKind) -> Outcome<Signal> {
+    signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))
 }
 
 #[cfg(test)]

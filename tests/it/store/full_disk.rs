@@ -1,4 +1,5 @@
-//! Writes that fail in the middle of a merge, as on a full disk. What fails is real: no file may grow beyond a limit.
+//! Writes that fail, as on a full disk, of requests and in the middle of a merge. What fails is real: no file may grow
+//! beyond a limit.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -48,8 +49,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 async fn a_full_disk_in_the_middle_of_a_merge_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let process =
-        Process::serve_with_limited_files(&store, &["--compaction-interval", "300ms", "--ingest-window", "1ms"]);
+    let process = Process::serve(&store, &["--compaction-interval", "300ms", "--ingest-window", "1ms"]);
     let admin = process.admin(process.admin_token().unwrap());
     admin.until_ready().await;
     let writer = admin.issue("default", "writer", "ingestion").await.api_key;
@@ -74,4 +74,29 @@ async fn a_full_disk_in_the_middle_of_a_merge_loses_nothing() {
     let process = Process::serve(&store, &[]);
     process.anonymous().until_ready().await;
     assert_eq!(rows(&process.with_key(&reader)).await, stored);
+}
+
+#[tokio::test]
+async fn beyond_a_file_size_limit_writes_are_refused_and_the_server_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut process = Process::serve(&store, &["--ingest-window", "1ms"]);
+    let admin = process.admin(process.admin_token().unwrap());
+    admin.until_ready().await;
+    let writer = process.with_key(&admin.issue("default", "writer", "ingestion").await.api_key);
+    let reader = process.with_key(&admin.issue("default", "reader", "query").await.api_key);
+    assert_eq!(writer.ingest("web", r#"{"n": 1, "text": "a"}"#).await.status, 200);
+    process.limit_files(Some(0));
+    for _ in 0..3 {
+        writer.ingest("web", r#"{"n": 2, "text": "b"}"#).await.refused(503, "store_unavailable");
+    }
+    let another = json!({"keyName": "another", "keyType": "query"});
+    admin.post("/api/v1/tenants/default/apikeys", another.clone()).await.refused(503, "store_unavailable");
+    assert_eq!(rows(&reader).await, json!([{"n": 1, "text": "a"}]));
+    process.limit_files(None);
+    assert_eq!(writer.ingest("web", r#"{"n": 3, "text": "c"}"#).await.status, 200);
+    assert_eq!(rows(&reader).await, json!([{"n": 1, "text": "a"}, {"n": 3, "text": "c"}]));
+    assert_eq!(admin.post("/api/v1/tenants/default/apikeys", another).await.status, 201);
+    process.signal("TERM");
+    assert_eq!(process.wait(), Some(0), "it was the same process, and it ends in order");
 }

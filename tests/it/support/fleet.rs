@@ -71,7 +71,7 @@ impl Fleet {
         let start = move || {
             let log = this.logs.path().join(format!("{}.log", this.starts.fetch_add(1, Ordering::Relaxed)));
             let options: Vec<&str> = this.options.iter().map(String::as_str).collect();
-            let process = Process::serve_store_with_limited_files(&this.store, &log, &options, &this.variables[place]);
+            let process = Process::serve_store(&this.store, &log, &options, &this.variables[place]);
             let url = process.url().to_owned();
             *this.nodes[place].lock().unwrap() = Node { process: Some(process), url, log };
         };

@@ -44,24 +44,6 @@ impl Process {
         Self::start(keyloft(), log, store, options, variables)
     }
 
-    /// A server whose files may be limited: a write beyond [`Process::limit_files`] fails, and does not end it.
-    pub fn serve_with_limited_files(directory: &Path, options: &[&str]) -> Self {
-        let log = directory.with_extension("log");
-        Self::serve_store_with_limited_files(directory.to_str().unwrap(), &log, options, &[])
-    }
-
-    /// The same on any store, with its log in a file of its own.
-    pub fn serve_store_with_limited_files(
-        store: &str,
-        log: &Path,
-        options: &[&str],
-        variables: &[(String, String)],
-    ) -> Self {
-        let mut command = cleared(Command::new("bash"));
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program());
-        Self::start(command, std::fs::File::create(log).unwrap(), store, options, variables)
-    }
-
     fn start(
         mut command: Command,
         log: impl Into<Stdio>,
@@ -122,7 +104,7 @@ impl Process {
         send_signal(self.child.id(), name);
     }
 
-    /// Lets no file grow beyond so many bytes from now on; `None` lifts that.
+    /// Lets no file grow beyond so many bytes from now on, as `ulimit -f` does; `None` lifts that.
     pub fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
         let pid = self.child.id().to_string();
