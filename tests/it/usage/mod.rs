@@ -5,3 +5,4 @@ mod counts;
 mod histories;
 mod memory;
 mod stream;
+mod unwritten_rows;
