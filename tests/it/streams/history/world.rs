@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ledger::{Ledger, Moment, Range};
+use crate::support::client::connections;
 use crate::support::{Answer, Dice, Fleet, Line, TestStore};
 
 pub const NODES: usize = 3;
@@ -59,7 +60,7 @@ impl World {
         }
         let fleet = Fleet::start_each(&store.url(), variables, OPTIONS).await;
         let (writer, reader) = (issue(&fleet, "writer", "ingestion").await, issue(&fleet, "reader", "query").await);
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let http = connections().timeout(PATIENCE).build().unwrap();
         let (ledger, next, stop) = Default::default();
         Arc::new(Self { seed, fleet, lines, ledger, store, http, writer, reader, next, stop })
     }
@@ -127,7 +128,7 @@ impl World {
                 self.ledger.acknowledge(numbers);
                 return true;
             }
-            Some(answer) if matches!(answer.status.as_u16(), 429 | 503) => {
+            Some(answer) if matches!(answer.status.as_u16(), 408 | 429 | 503) => {
                 self.ledger.error(format!("ingest {} {}", answer.status.as_u16(), detail(&answer)));
             }
             Some(answer) => {
@@ -224,7 +225,8 @@ impl World {
         }
         match answer.status.as_u16() {
             200 => Ok(Some(serde_json::from_slice(&answer.body).map_err(|error| format!("`{sql}`: {error}"))?)),
-            429 | 503 => Ok(None),
+            // 408: the node was stopped before it had read the request.
+            408 | 429 | 503 => Ok(None),
             // Nodes learn of streams and fields within a poll.
             400 if ["No field named f", "there is no stream `web`"]
                 .iter()
