@@ -195,8 +195,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn at_any_instant_exactly_the_right_secrets_work(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        crate::support::impatient().block_on(async {
             let mut world = World::new().await;
             for step in steps {
                 world.run(step).await;

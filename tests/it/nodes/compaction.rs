@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::client::connections;
 use crate::support::{Fleet, Process, TestStore, gzip};
 
 async fn issue(fleet: &Fleet, name: &str, key_type: &str) -> String {
@@ -33,7 +34,7 @@ fn objects(store: &Path) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compaction_never_delays_an_acknowledgement_by_much() {
     const TURNS: usize = 200;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = connections().build().unwrap();
     let mut servers = Vec::new();
     for interval in ["0s", "100ms"] {
         let store = TestStore::directory();
@@ -78,7 +79,7 @@ async fn objects_that_decode_to_much_are_merged_in_little_memory() {
     let options = &["--compaction-interval", "10s", "--ingest-window", "1ms"];
     let fleet = Fleet::start(1, &store.url(), store.variables(), options).await;
     let key = issue(&fleet, "writer", "ingestion").await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = connections().build().unwrap();
     let line = json!({"text": "a long text ".repeat(680)}).to_string() + "\n";
     let body = gzip(line.repeat(ROWS).as_bytes());
     for _ in 0..REQUESTS {

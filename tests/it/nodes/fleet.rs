@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::support::client::connections;
 use crate::support::{Fleet, Gateway, Ledger, TestStore};
 
 const POLL: Duration = Duration::from_secs(1); // the default
@@ -96,7 +97,7 @@ async fn administer(fleet: Arc<Fleet>, ledger: Arc<Ledger>, stop: Arc<AtomicBool
 
 /// Takes the time of round trips to the store, so that a slow machine is not taken for a slow node.
 async fn pulse(url: String, ledger: Arc<Ledger>) {
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+    let http = connections().timeout(Duration::from_secs(5)).build().unwrap();
     loop {
         let began = Instant::now();
         let _ = http.get(&url).send().await;

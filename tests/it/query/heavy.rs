@@ -21,7 +21,7 @@ const HEAVY: [&str; 3] = [
 ];
 
 /// How often each light request is made.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 6;
 
 /// A heavy query takes minutes. What waits for one is far beyond this, on a machine that does nothing else.
 const BOUND: Duration = Duration::from_secs(10);

@@ -247,7 +247,7 @@ async fn its_keys_can_be_rotated_and_revoked() {
     let folder = old_store();
     let mut process = serve(folder.path());
     let admin = process.admin(&secret("admin"));
-    admin.until_ready().await;
+    admin.until_verified().await;
     let rotated = async |name: &str| {
         let path = format!("{KEYS}/{}", key(&admin, name).await["keyId"].as_str().unwrap());
         let answer = admin.post(&format!("{path}/rotate"), json!({"overlapSeconds": 0})).await;
@@ -268,6 +268,6 @@ async fn its_keys_can_be_rotated_and_revoked() {
         process.signal("TERM");
         assert_eq!(process.wait(), Some(0));
         process = serve(folder.path());
-        process.anonymous().until_ready().await;
+        process.anonymous().until_verified().await;
     }
 }

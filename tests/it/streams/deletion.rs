@@ -103,7 +103,8 @@ impl Load {
                     self.later.lock().insert(n);
                 }
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            // Each request leaves an object behind, and the queries that follow read them all.
+            tokio::time::sleep(Duration::from_millis(if is_later { 50 } else { 5 })).await;
         }
     }
 }

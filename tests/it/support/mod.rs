@@ -37,6 +37,15 @@ pub use server::TestServer;
 pub use stores::{TestStore, Victim};
 pub use tap::Tap;
 
+/// A runtime in which nobody waits, if time can stand still: it passes as soon as there is nothing else to do. For one,
+/// the first change of a node waits for others for three seconds.
+pub fn impatient() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    #[cfg(feature = "paused-time")]
+    runtime.start_paused(true);
+    runtime.enable_all().build().unwrap()
+}
+
 /// The context of the admin token, for tests that do not check who made a change.
 pub fn context() -> keyloft::RequestContext {
     keyloft::RequestContext::new(keyloft::key::Actor::AdminToken, chrono::DateTime::UNIX_EPOCH)
