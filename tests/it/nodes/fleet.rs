@@ -68,7 +68,7 @@ async fn present(fleet: Arc<Fleet>, ledger: Arc<Ledger>, stop: Arc<AtomicBool>, 
         if let Some(key) = key {
             fleet.present(place, &key, &ledger).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
