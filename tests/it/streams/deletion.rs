@@ -104,7 +104,7 @@ impl Load {
                 }
             }
             // Each request leaves an object behind, and the queries that follow read them all.
-            tokio::time::sleep(Duration::from_millis(if is_later { 50 } else { 5 })).await;
+            tokio::time::sleep(Duration::from_millis(if is_later { 200 } else { 5 })).await;
         }
     }
 }
