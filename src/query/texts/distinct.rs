@@ -7,7 +7,7 @@ use arrow::array::{Array, StringViewArray};
 /// Slots of the table, a power of two: few enough to stay in the cache of a processor.
 const SLOTS: usize = 1 << TABLE_BITS;
 const TABLE_BITS: u32 = 12;
-/// How many texts are told apart at most.
+/// How many texts are kept apart at most.
 const MAX_TEXTS: usize = SLOTS / 2;
 /// So few texts are always told apart.
 const FEW: usize = 256;
