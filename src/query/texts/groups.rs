@@ -2,7 +2,7 @@
 //!
 //! The first step of a `GROUP BY` runs on each thread by itself. Where it groups by texts alone, the number of a row's
 //! texts is that of its group, and nothing is hashed for a row. Where texts do not repeat, DataFusion's own step goes
-//! on; and once there are many groups, they go to the last step, and the first begins anew.
+//! on; and once there are many groups, or memory is short, they go to the last step, and the first begins anew.
 
 use std::fmt;
 use std::sync::Arc;
@@ -173,8 +173,8 @@ struct Step {
 }
 
 impl Step {
-    /// Groups rows until they end, there are many groups, or texts do not repeat. Returns the groups, and the step that
-    /// comes after it.
+    /// Groups rows until they end, there is no room for more groups, or texts do not repeat. Returns the groups, and
+    /// the step that comes after it.
     async fn run(mut self) -> Result<(BoxStream<'static, Result<RecordBatch>>, Option<Self>)> {
         while let Some(batch) = self.rows.next().await {
             let batch = batch?;
@@ -183,7 +183,7 @@ impl Step {
                 let rows = stream::iter([Ok(batch)]).chain(self.rows);
                 return Ok((groups.chain(by_texts(&self.aggregate, rows, self.context)?).boxed(), None));
             }
-            if self.tuples.len() >= MAX_GROUPS {
+            if self.is_full() {
                 return Ok((self.finish()?, Some(self)));
             }
         }
@@ -201,9 +201,14 @@ impl Step {
         for function in &mut self.functions {
             function.add(batch, &groups, self.tuples.len())?;
         }
-        let of_functions: usize = self.functions.iter().map(|function| function.state.size()).sum();
-        self.reservation.try_resize(self.tuples.size() + of_functions)?;
         Ok(true)
+    }
+
+    /// Whether there are many groups, or no memory for them is left.
+    fn is_full(&mut self) -> bool {
+        let of_functions: usize = self.functions.iter().map(|function| function.state.size()).sum();
+        let bytes = self.tuples.size() + of_functions;
+        self.tuples.len() >= MAX_GROUPS || self.reservation.try_resize(bytes).is_err()
     }
 
     /// The groups so far. There are none afterwards.
@@ -217,7 +222,7 @@ impl Step {
             columns.extend(function.state.state(EmitTo::All)?);
             function.state = function.function.create_groups_accumulator()?;
         }
-        self.reservation.try_resize(0)?;
+        self.reservation.free();
         let groups = RecordBatch::try_new(self.aggregate.schema(), columns)?;
         let most = self.context.session_config().batch_size();
         let parts = (0..groups.num_rows()).step_by(most);

@@ -125,15 +125,22 @@ async fn the_plan_says_what_is_grouped_by_numbers() {
     assert!(!plan.contains("GroupTexts"), "{plan}");
 }
 
+/// The first step gives its groups away when they take too much; the last one needs room for all of them.
 #[tokio::test]
 async fn groups_of_texts_count_as_memory() {
-    let a = (0..2000).map(|row| format!("{:5000}", row % 500));
-    let [a, n]: [ArrayRef; 2] = [texts(a.map(Some)), Arc::new(Int64Array::from_iter_values(0..2000))];
-    let batch = RecordBatch::try_from_iter([("a", a.clone()), ("b", a), ("n", n)]).unwrap();
-    let context = context(&[vec![batch.clone()], vec![batch]], true, 1 << 20);
-    let sql = "SELECT a, count(*) FROM t GROUP BY a";
-    let error = context.sql(sql).await.unwrap().collect().await.unwrap_err();
-    assert!(error.to_string().contains("groups of texts"), "{error}");
+    let texts_of = |count: usize| texts((0..4000).map(move |row| Some(format!("{:1000}", row % count))));
+    let parts = |count: usize| {
+        let a = texts_of(count);
+        let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4000));
+        let batch = RecordBatch::try_from_iter([("a", a.clone()), ("b", a), ("n", n)]).unwrap();
+        vec![vec![batch.clone(), batch.clone()], vec![batch]]
+    };
+    let sql = "SELECT length(a), sum(n) FROM t GROUP BY a ORDER BY sum(n)";
+    let [few, many] = [parts(300), parts(900)];
+    let [short, ample] = [1 << 20, 1 << 30].map(|memory| context(&few, true, memory));
+    assert_eq!(answer(&short, sql).await, answer(&ample, sql).await);
+    let error = context(&many, true, 1 << 20).sql(sql).await.unwrap().collect().await.unwrap_err();
+    assert!(error.to_string().contains("Resources exhausted"), "{error}");
 }
 
 /// What goes wrong with one text goes wrong with the query, and only where a row has that text.

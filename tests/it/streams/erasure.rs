@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Fleet, TestServer, TestStore};
@@ -78,10 +81,17 @@ async fn the_events_of_a_deleted_tenant_stay_until_they_are_to_be_erased() {
     panic!("half a minute passed, and a late object is there: {:?}", files(&streams));
 }
 
-async fn another_node_goes_on(store: &TestStore) -> std::sync::Arc<Fleet> {
+/// The names of all objects below a folder.
+async fn objects(store: &TestStore, folder: &str) -> Vec<ObjectPath> {
+    let found = store.open().object_store();
+    found.list(Some(&folder.into())).map_ok(|object| object.location).try_collect().await.unwrap()
+}
+
+async fn another_node_erases(store: &TestStore) {
     let fleet = Fleet::start(2, &store.url(), store.variables(), &[]).await;
     let url = fleet.url(0);
     fill(&fleet.client(0), |key| Client::with_key(&url, key)).await;
+    assert!(objects(store, "acme/streams").await.len() >= 33, "events and schemas");
     // The other node is stopped, so that the erasure cannot end before its node is killed.
     fleet.signal(1, "STOP");
     let (status, answer) = fleet.admin(0, "DELETE", &format!("{ACME}?events=delete"), None).await.unwrap();
@@ -92,26 +102,25 @@ async fn another_node_goes_on(store: &TestStore) -> std::sync::Arc<Fleet> {
     fleet.signal(1, "CONT");
     fleet.kill(1);
     fleet.start_node(1).await;
-    fleet
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_node_erases_what_one_that_was_killed_has_left() {
-    let store = TestStore::directory();
-    let fleet = another_node_goes_on(&store).await;
-    // Others take nodes that were killed for live for three minutes; this is what they see then.
-    let root = store.url();
-    let root = Path::new(root.trim_start_matches("file://")).to_owned();
-    let dead = || {
-        fleet.dead().into_iter().for_each(|id| {
-            let _ = std::fs::remove_file(root.join(format!(".settings/keyloft/nodes/{id}.json")));
-        })
-    };
     let finished = async || {
-        dead();
+        // Others take nodes that were killed for live for three minutes; this is what they see then.
+        for id in fleet.dead() {
+            let node = format!(".settings/keyloft/nodes/{id}.json");
+            let _ = store.open().object_store().delete(&node.as_str().into()).await;
+        }
         matches!(fleet.admin(1, "GET", ACME, None).await,
             Some((200, shown)) if shown["erasure"]["finishedAt"].is_string())
     };
     fleet.until("another node has erased all", finished).await;
-    assert_eq!(files(&root.join("acme/streams")), Vec::<PathBuf>::new());
+    assert_eq!(objects(store, "acme/streams").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_erases_what_one_that_was_killed_has_left_in_a_directory() {
+    another_node_erases(&TestStore::directory()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_node_erases_what_one_that_was_killed_has_left_in_ceph() {
+    another_node_erases(&TestStore::ceph()).await;
 }
