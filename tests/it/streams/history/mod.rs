@@ -32,7 +32,7 @@ const READERS: u64 = 4;
 /// How long things go wrong, unless `KEYLOFT_HISTORY_MS` says longer.
 const TROUBLE_MS: u64 = 4500;
 /// How long it may take, when all is well again, until all nodes agree and objects are merged.
-const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_secs(60);
 /// How many objects a stream may have at rest on one day: seven of ingest, and seven merged ones of each small class.
 const AT_REST: usize = 7 + 2 * 7;
 
@@ -156,9 +156,8 @@ async fn histories(kind: Kind) {
     let seconds = start.elapsed().as_secs();
     println!("{kind:?}: {count} histories from seed {from} in {seconds} s, {broken} broken: {total:?}");
     assert_eq!(broken, 0, "so many of {count} histories broke a promise: their stories stand above");
-    // Ten times as much on a quiet machine: on a busy one, less happens in the time that there is.
-    assert!(total.acknowledged > 10 * count && total.answers >= count, "little was tried: {total:?}");
-    assert!(total.merged > 0, "nothing was merged: {total:?}");
+    assert!(total.acknowledged > 50 * count && total.answers >= 2 * count, "little was tried: {total:?}");
+    assert!(total.merged >= count.div_ceil(2), "little was merged: {total:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
