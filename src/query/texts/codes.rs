@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringArray, StringBuilder, StringViewArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, LargeStringBuilder, StringViewArray, UInt32Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use hashbrown::HashTable;
 
-use super::distinct::{Distinct, Telling};
+use super::distinct::{Distinct, Seeds};
 
 /// How many pairs of texts of a batch are looked at, whether they occur or not.
 const MAX_PAIRS: usize = 64 * 1024;
@@ -48,13 +48,13 @@ impl Tuples {
     }
 
     /// The number of the tuple of each row; `None` when texts repeat too rarely.
-    pub(super) fn numbers(&mut self, columns: &[&StringViewArray], telling: &Telling) -> Option<Vec<usize>> {
+    pub(super) fn numbers(&mut self, columns: &[&StringViewArray], seeds: &Seeds) -> Option<Vec<usize>> {
         let (first, others) = columns.split_first()?;
-        let Distinct { mut places, rows } = telling.apart(first)?;
+        let Distinct { mut places, rows } = Distinct::of(first, seeds)?;
         // For each place, what stands there.
         let mut numbers: Vec<u32> = rows.iter().map(|row| self.first.number(first, *row as usize)).collect();
         for (texts, (codes, pairs)) in others.iter().zip(&mut self.further) {
-            let Distinct { places: next, rows } = telling.apart(texts)?;
+            let Distinct { places: next, rows } = Distinct::of(texts, seeds)?;
             let next_numbers: Vec<u32> = rows.iter().map(|row| codes.number(texts, *row as usize)).collect();
             let width = next_numbers.len();
             if numbers.len() * width > MAX_PAIRS {
@@ -80,7 +80,7 @@ impl Tuples {
     /// The texts of all tuples, in columns.
     ///
     /// # Errors
-    /// None that is known.
+    /// Those of the library, for columns that it cannot make.
     pub(super) fn columns(&self) -> Result<Vec<ArrayRef>> {
         let mut numbers: Vec<u32> = (0..self.len() as u32).collect();
         let mut columns = Vec::new();
@@ -109,7 +109,8 @@ impl Pairs {
 struct Codes {
     random: RandomState,
     numbers: HashTable<u32>,
-    texts: StringBuilder,
+    /// Many long texts pass what offsets of 32 bits can count.
+    texts: LargeStringBuilder,
     null: Option<u32>,
 }
 
@@ -145,13 +146,13 @@ impl Codes {
     }
 
     fn texts(&self, numbers: Vec<u32>) -> Result<ArrayRef> {
-        let texts: StringArray = self.texts.finish_cloned();
-        let texts = cast(&(Arc::new(texts) as ArrayRef), &DataType::Utf8View)?;
+        let texts: ArrayRef = Arc::new(self.texts.finish_cloned());
+        let texts = cast(&texts, &DataType::Utf8View)?;
         Ok(take(&texts, &UInt32Array::from(numbers), None)?)
     }
 }
 
-fn text_of(texts: &StringBuilder, number: u32) -> &[u8] {
+fn text_of(texts: &LargeStringBuilder, number: u32) -> &[u8] {
     let ends = &texts.offsets_slice()[number as usize..];
     &texts.values_slice()[ends[0] as usize..ends[1] as usize]
 }

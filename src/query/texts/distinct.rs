@@ -9,7 +9,7 @@ const SLOTS: usize = 1 << TABLE_BITS;
 const TABLE_BITS: u32 = 12;
 /// How many texts are kept apart at most.
 const MAX_TEXTS: usize = SLOTS / 2;
-/// So few texts are always told apart.
+/// So few texts are always kept apart.
 const FEW: usize = 256;
 /// How many slots are tried. More are only needed where texts were chosen for it.
 const MAX_STEPS: usize = 64;
@@ -22,28 +22,35 @@ pub(super) struct Distinct {
     pub(super) rows: Vec<u32>,
 }
 
-/// Finds equal views. The multipliers are random, so nobody can choose texts that fall into one slot.
+/// Random multipliers, so that nobody can choose texts that fall into one slot.
 #[derive(Debug, Clone)]
-pub(super) struct Telling {
+pub(super) struct Seeds {
     low: u64,
     high: u64,
 }
 
-impl Default for Telling {
+impl Default for Seeds {
     fn default() -> Self {
         let random = RandomState::new();
         Self { low: random.hash_one(0_u8) | 1, high: random.hash_one(1_u8) | 1 }
     }
 }
 
-impl Telling {
+impl Seeds {
+    fn slot(&self, view: u128) -> usize {
+        let mixed = (view as u64).wrapping_mul(self.low) ^ ((view >> 64) as u64).wrapping_mul(self.high);
+        (mixed >> (u64::BITS - TABLE_BITS)) as usize
+    }
+}
+
+impl Distinct {
     /// The distinct texts of a batch; `None` when they repeat too rarely for that to gain anything.
-    pub(super) fn apart(&self, texts: &StringViewArray) -> Option<Distinct> {
+    pub(super) fn of(texts: &StringViewArray, seeds: &Seeds) -> Option<Self> {
         let most = (texts.len() / 4).clamp(FEW, MAX_TEXTS);
         // A slot has the place of a text, plus one.
         let mut slots = [0_u32; SLOTS];
         let mut seen: Vec<u128> = Vec::with_capacity(FEW);
-        let mut found = Distinct { places: Vec::with_capacity(texts.len()), rows: Vec::with_capacity(FEW) };
+        let mut found = Self { places: Vec::with_capacity(texts.len()), rows: Vec::with_capacity(FEW) };
         let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
         let mut null = None;
         for (row, view) in texts.views().iter().enumerate() {
@@ -57,7 +64,7 @@ impl Telling {
                 found.places.push(place);
                 continue;
             }
-            let first = self.slot(*view);
+            let first = seeds.slot(*view);
             let mut steps = 0;
             let place = loop {
                 let slot = &mut slots[(first + steps) % SLOTS];
@@ -80,10 +87,5 @@ impl Telling {
             found.places.push(place);
         }
         Some(found)
-    }
-
-    fn slot(&self, view: u128) -> usize {
-        let mixed = (view as u64).wrapping_mul(self.low) ^ ((view >> 64) as u64).wrapping_mul(self.high);
-        (mixed >> (u64::BITS - TABLE_BITS)) as usize
     }
 }

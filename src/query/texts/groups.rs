@@ -7,8 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::cast::{as_boolean_array, as_string_view_array};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::TaskContext;
@@ -29,10 +30,12 @@ use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::codes::Tuples;
-use super::distinct::Telling;
+use super::distinct::Seeds;
 
 /// How many groups a step holds at a time.
 const MAX_GROUPS: usize = 64 * 1024;
+/// How much memory they may take before they are handed on, whatever queries may use.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// The first step of a `GROUP BY` of texts.
 #[derive(Debug, Clone)]
@@ -84,7 +87,7 @@ impl GroupTexts {
             tuples: Tuples::of(aggregate.group_expr().expr().len()),
             functions: functions.collect::<Result<_>>()?,
             reservation: MemoryConsumer::new("groups of texts").register(context.memory_pool()),
-            telling: Telling::default(),
+            seeds: Seeds::default(),
         })
     }
 }
@@ -155,7 +158,7 @@ impl Function {
         let array = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(batch.num_rows());
         let arguments = self.arguments.iter().map(array).collect::<Result<Vec<_>>>()?;
         let filter = self.filter.as_ref().map(array).transpose()?;
-        let filter: Option<&BooleanArray> = filter.as_ref().and_then(|filter| filter.as_boolean_opt());
+        let filter = filter.as_ref().map(|filter| as_boolean_array(filter)).transpose()?;
         self.state.update_batch(&arguments, groups, filter, count)
     }
 }
@@ -169,7 +172,7 @@ struct Step {
     tuples: Tuples,
     functions: Vec<Function>,
     reservation: MemoryReservation,
-    telling: Telling,
+    seeds: Seeds,
 }
 
 impl Step {
@@ -194,10 +197,8 @@ impl Step {
     fn add(&mut self, batch: &RecordBatch) -> Result<bool> {
         let columns = self.groups.iter().map(|group| group.evaluate(batch)?.into_array(batch.num_rows()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let Some(texts) = columns.iter().map(|column| column.as_string_view_opt()).collect::<Option<Vec<_>>>() else {
-            return internal_err!("texts are of another type");
-        };
-        let Some(groups) = self.tuples.numbers(&texts, &self.telling) else { return Ok(false) };
+        let texts = columns.iter().map(|column| as_string_view_array(column)).collect::<Result<Vec<_>>>()?;
+        let Some(groups) = self.tuples.numbers(&texts, &self.seeds) else { return Ok(false) };
         for function in &mut self.functions {
             function.add(batch, &groups, self.tuples.len())?;
         }
@@ -208,7 +209,7 @@ impl Step {
     fn is_full(&mut self) -> bool {
         let of_functions: usize = self.functions.iter().map(|function| function.state.size()).sum();
         let bytes = self.tuples.size() + of_functions;
-        self.tuples.len() >= MAX_GROUPS || self.reservation.try_resize(bytes).is_err()
+        self.tuples.len() >= MAX_GROUPS || bytes >= MAX_BYTES || self.reservation.try_resize(bytes).is_err()
     }
 
     /// The groups so far. There are none afterwards.
@@ -263,6 +264,7 @@ impl PartitionStream for Rest {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let rows = self.rows.lock().take();
-        rows.unwrap_or_else(|| Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::empty())))
+        let again = || stream::once(async { internal_err!("rows can be read once") });
+        rows.unwrap_or_else(|| Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), again())))
     }
 }

@@ -9,6 +9,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, LikeExpr};
@@ -16,7 +17,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 
-use super::distinct::Telling;
+use super::distinct::{Distinct, Seeds};
 
 /// The predicate, with the largest parts that depend on one column of texts alone, and take long, computed once per
 /// text.
@@ -39,12 +40,12 @@ struct OncePerText {
     /// The same over a batch that has this column only.
     of_text: Arc<dyn PhysicalExpr>,
     alone: SchemaRef,
-    telling: Telling,
+    seeds: Seeds,
 }
 
 impl OncePerText {
     fn over(part: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Option<Self>> {
-        if part.data_type(schema)? != DataType::Boolean || !takes_long(part)? || is_volatile(part) {
+        if part.data_type(schema)? != DataType::Boolean || !takes_long(part)? || is_volatile(part) || connects(part)? {
             return Ok(None);
         }
         let columns = collect_columns(part);
@@ -64,7 +65,7 @@ impl OncePerText {
             column: column.index(),
             of_text: of_text.data,
             alone: Arc::new(Schema::new(vec![field.clone()])),
-            telling: Telling::default(),
+            seeds: Seeds::default(),
         }))
     }
 }
@@ -78,6 +79,15 @@ fn takes_long(part: &Arc<dyn PhysicalExpr>) -> Result<bool> {
             matches!(node.op(), RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch)
         });
         Ok(is_search || node.is::<LikeExpr>() || node.is::<ScalarFunctionExpr>())
+    })
+}
+
+/// Whether a part connects others. What is right of `AND` and `OR` is computed for few rows where it matters for few,
+/// and must not fail for the others: how many rows have a text decides that, not how many texts there are.
+fn connects(part: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+    part.exists(|node| {
+        let node = node.downcast_ref::<BinaryExpr>();
+        Ok(node.is_some_and(|node| matches!(node.op(), Operator::And | Operator::Or)))
     })
 }
 
@@ -112,13 +122,13 @@ impl PhysicalExpr for OncePerText {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let texts = batch.column(self.column);
-        let distinct = texts.as_string_view_opt().and_then(|texts| self.telling.apart(texts));
+        let distinct = texts.as_string_view_opt().and_then(|texts| Distinct::of(texts, &self.seeds));
         let Some(distinct) = distinct else { return self.inner.evaluate(batch) };
         let few = take(texts, &UInt32Array::from(distinct.rows), None)?;
         let few = RecordBatch::try_new(self.alone.clone(), vec![few])?;
         match self.of_text.evaluate(&few)? {
             ColumnarValue::Array(said) => {
-                let said = said.as_boolean();
+                let said = as_boolean_array(&said)?;
                 let of_rows = |of_texts: &BooleanBuffer| {
                     BooleanBuffer::collect_bool(texts.len(), |row| of_texts.value(distinct.places[row] as usize))
                 };
