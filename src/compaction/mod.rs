@@ -55,9 +55,9 @@ use crate::sync::node::NodeView;
 const TICK: Duration = Duration::from_secs(5);
 /// What is to be removed does not wait longer than this for its turn, however rarely a node merges.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often all streams are looked through for days that no node has compacted: once in so many intervals, but neither
-/// more often nor less often than this.
+/// After so many intervals all streams are looked through for days that no node has compacted.
 const SWEEP_INTERVALS: u32 = 60;
+/// How often that is at most, and at least.
 const SWEEP: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(3600);
 /// How often it is tried whether what could not be read can be read now.
 const RECHECK: Duration = Duration::from_secs(60);
@@ -105,6 +105,10 @@ struct Visits {
     due_at: Instant,
 }
 
+fn sweep_interval(interval: Duration) -> Duration {
+    (interval * SWEEP_INTERVALS).clamp(*SWEEP.start(), *SWEEP.end())
+}
+
 impl Compactor {
     /// Compacts the streams of `bucket`; `keystore` knows the other nodes. Objects that were replaced stay in the store
     /// for `keep`, which is longer than a query may last.
@@ -124,7 +128,7 @@ impl Compactor {
     /// Compacts until dropped.
     pub async fn follow(&self) {
         let interval = self.interval.unwrap_or(IDLE);
-        let sweep = (interval * SWEEP_INTERVALS).clamp(*SWEEP.start(), *SWEEP.end());
+        let sweep = sweep_interval(interval);
         let mut sweep_at = Instant::now() + sync::up_to(sweep / 6);
         let mut recheck_at = Instant::now() + RECHECK;
         loop {

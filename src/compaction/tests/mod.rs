@@ -384,3 +384,10 @@ async fn nothing_is_merged_while_a_node_of_an_earlier_version_is_live() {
     node.compactor.visit_due_days(Duration::ZERO).await;
     assert_eq!((node.objects().await, node.sorted_numbers().await), (1, (0..20).collect::<Vec<_>>()));
 }
+
+#[test]
+fn days_without_a_node_are_looked_for_every_sixty_intervals_within_bounds() {
+    for (interval, seconds) in [(1, 600), (10, 600), (30, 1800), (60, 3600), (3600, 3600)] {
+        assert_eq!(super::sweep_interval(Duration::from_secs(interval)), Duration::from_secs(seconds), "{interval} s");
+    }
+}
