@@ -44,7 +44,7 @@ use crate::stream::StreamCatalog;
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
 /// Debug builds plan 128 levels in less than this; it is address space until it is used.
-const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
+const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
 /// How often a query is planned anew because another node has widened a stream that it reads. A field widens once.
 const MAX_PLANS: usize = 8;
 /// How many encoded batches may wait for a slow reader.

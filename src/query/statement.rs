@@ -26,8 +26,13 @@ use super::dialect::Budgeted;
 use super::{clauses, failure, spellings, tokens, using};
 use crate::error::{Error, Result};
 
-/// Address space, not memory: only what a text really needs of it is touched.
+/// Address space, not memory: only what a text really needs of it is touched. To give it back interrupts every
+/// processor, so short texts do without.
 const STACK_BYTES: usize = 256 * 1024 * 1024;
+/// Shorter texts than this, in bytes, need less of the stack than [`SHORT_TEXT_STACK_BYTES`], in debug builds too.
+pub(super) const SHORT_TEXT: usize = 2048;
+/// See [`SHORT_TEXT`]. The threads of queries have it.
+pub(super) const SHORT_TEXT_STACK_BYTES: usize = 24 * 1024 * 1024;
 /// Every level costs the parser one or two of these.
 const PARSER_RECURSIONS_PER_LEVEL: usize = 3;
 /// How many tables a statement may read once its common table expressions are written out.
@@ -52,7 +57,8 @@ pub(super) struct ReadStatement {
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when it is not SQL, not one statement, not read-only, or too deep or too wide.
 pub(super) fn read(text: &str, max_levels: usize) -> Result<ReadStatement> {
-    stacker::grow(STACK_BYTES, || {
+    let needed = if text.len() < SHORT_TEXT { SHORT_TEXT_STACK_BYTES } else { STACK_BYTES };
+    stacker::maybe_grow(needed, STACK_BYTES, || {
         let dialect = Budgeted::new(text.len());
         let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
         let tokens = tokens.map_err(|error| Error::invalid(error.to_string()))?;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::super::statement::{self, SHORT_TEXT, SHORT_TEXT_STACK_BYTES};
 use super::stopping::is_idle_soon;
 use super::*;
 
@@ -92,68 +93,67 @@ async fn whatever_is_not_one_read_only_query_is_refused() {
     all_refused(&house, statements.into_iter().filter(|sql| !sql.is_empty()).map(str::to_owned)).await;
 }
 
-#[tokio::test]
-async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
-    let house = House::new();
-    house.cars().await;
-    let chains = [
-        format!("SELECT {}1", "1+".repeat(30_000)),
-        format!("SELECT {}true", "true OR ".repeat(7_000)),
-        format!("SELECT {}true", "NOT ".repeat(15_000)),
-        format!("SELECT {}1", "- ".repeat(30_000)),
-        format!("SELECT {}1", "+".repeat(60_000)),
-        format!("SELECT {}1{}", "(".repeat(30_000), ")".repeat(30_000)),
-        format!("SELECT {}", "(".repeat(60_000)),
-        format!("SELECT 1{}", "::int".repeat(12_000)),
-        format!("SELECT 1{}", " IS NULL".repeat(7_000)),
-        format!("SELECT 'a'{}", "||'a'".repeat(12_000)),
-        format!("SELECT 1{}", " IN (1)".repeat(7_000)),
-        format!("SELECT 1{}", " BETWEEN 1 AND 1".repeat(3_000)),
-        format!("SELECT 'a'{}", " COLLATE x".repeat(5_000)),
-        format!("SELECT p_timestamp{} FROM cars", " AT TIME ZONE 'UTC'".repeat(3_000)),
-        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(2_000), " END".repeat(2_000)),
-        format!("SELECT {}", "CASE ".repeat(10_000)),
-        format!("SELECT {}1{}", "abs(".repeat(10_000), ")".repeat(10_000)),
-        format!("SELECT a{}", "[1]".repeat(20_000)),
-        format!("SELECT a{}", ".a".repeat(30_000)),
-        format!("SELECT a{}", ".a(1)".repeat(12_000)),
-        format!("SELECT CAST(1 AS INT{})", "[]".repeat(30_000)),
-        format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(8_000), ">".repeat(8_000)),
-        format!("SELECT {}1{}", "[".repeat(30_000), "]".repeat(30_000)),
-        format!("SELECT {}1{}", "(SELECT ".repeat(6_000), ")".repeat(6_000)),
-        format!("SELECT * FROM {}cars{}", "(".repeat(30_000), ")".repeat(30_000)),
+/// Texts that are nested far beyond the limit, and a `part`th of each.
+fn nested(part: usize) -> Vec<String> {
+    vec![
+        format!("SELECT {}1", "1+".repeat(30_000 / part)),
+        format!("SELECT {}true", "true OR ".repeat(7_000 / part)),
+        format!("SELECT {}true", "NOT ".repeat(15_000 / part)),
+        format!("SELECT {}1", "- ".repeat(30_000 / part)),
+        format!("SELECT {}1", "+".repeat(60_000 / part)),
+        format!("SELECT {}1{}", "(".repeat(30_000 / part), ")".repeat(30_000 / part)),
+        format!("SELECT {}", "(".repeat(60_000 / part)),
+        format!("SELECT 1{}", "::int".repeat(12_000 / part)),
+        format!("SELECT 1{}", " IS NULL".repeat(7_000 / part)),
+        format!("SELECT 'a'{}", "||'a'".repeat(12_000 / part)),
+        format!("SELECT 1{}", " IN (1)".repeat(7_000 / part)),
+        format!("SELECT 1{}", " BETWEEN 1 AND 1".repeat(3_000 / part)),
+        format!("SELECT 'a'{}", " COLLATE x".repeat(5_000 / part)),
+        format!("SELECT p_timestamp{} FROM cars", " AT TIME ZONE 'UTC'".repeat(3_000 / part)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(2_000 / part), " END".repeat(2_000 / part)),
+        format!("SELECT {}", "CASE ".repeat(10_000 / part)),
+        format!("SELECT {}1{}", "abs(".repeat(10_000 / part), ")".repeat(10_000 / part)),
+        format!("SELECT a{}", "[1]".repeat(20_000 / part)),
+        format!("SELECT a{}", ".a".repeat(30_000 / part)),
+        format!("SELECT a{}", ".a(1)".repeat(12_000 / part)),
+        format!("SELECT CAST(1 AS INT{})", "[]".repeat(30_000 / part)),
+        format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(8_000 / part), ">".repeat(8_000 / part)),
+        format!("SELECT {}1{}", "[".repeat(30_000 / part), "]".repeat(30_000 / part)),
+        format!("SELECT {}1{}", "(SELECT ".repeat(6_000 / part), ")".repeat(6_000 / part)),
+        format!("SELECT * FROM {}cars{}", "(".repeat(30_000 / part), ")".repeat(30_000 / part)),
         format!("SELECT * FROM {}cars{}", "(".repeat(60), ")".repeat(59)),
-        format!("SELECT * FROM {}cars{}", "(SELECT * FROM ".repeat(3_000), ")".repeat(3_000)),
-        format!("SELECT 1{}", " UNION SELECT 1".repeat(4_000)),
-        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000)),
-        format!("SELECT * FROM cars{}", " JOIN cars ON true".repeat(3_000)),
-        format!("SELECT * FROM cars{}", " CROSS JOIN cars".repeat(3_000)),
-        format!("SELECT * FROM cars{}", ",cars".repeat(10_000)),
-        format!("SELECT {}1{}", "EXISTS(SELECT ".repeat(4_000), ")".repeat(4_000)),
-        format!("SELECT {}1", "INTERVAL ".repeat(7_000)),
+        format!("SELECT * FROM {}cars{}", "(SELECT * FROM ".repeat(3_000 / part), ")".repeat(3_000 / part)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(4_000 / part)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000 / part)),
+        format!("SELECT * FROM cars{}", " JOIN cars ON true".repeat(3_000 / part)),
+        format!("SELECT * FROM cars{}", " CROSS JOIN cars".repeat(3_000 / part)),
+        format!("SELECT * FROM cars{}", ",cars".repeat(10_000 / part)),
+        format!("SELECT {}1{}", "EXISTS(SELECT ".repeat(4_000 / part), ")".repeat(4_000 / part)),
+        format!("SELECT {}1", "INTERVAL ".repeat(7_000 / part)),
         format!(
-            "WITH a0 AS (SELECT 1 AS x){} SELECT * FROM a1500",
-            (1..=1500).map(|n| format!(",a{n} AS (SELECT * FROM a{})", n - 1)).collect::<String>()
+            "WITH a0 AS (SELECT 1 AS x){} SELECT * FROM a{}",
+            (1..=1500 / part).map(|n| format!(",a{n} AS (SELECT * FROM a{})", n - 1)).collect::<String>(),
+            1500 / part
         ),
-        format!("{}SELECT 1{}", "WITH x AS (".repeat(3_000), ") SELECT 1".repeat(3_000)),
-        format!("SELECT 1{}", " LIKE 'a'".repeat(6_000)),
-        format!("SELECT {}x", "x -> ".repeat(12_000)),
-        format!("SELECT {}", "not(".repeat(16_000)),
-        format!("SELECT {}", "case(".repeat(12_000)),
-        format!("SELECT {}1{}", "cast(".repeat(4_000), " as int)".repeat(4_000)),
-        format!("SELECT {}", "date ".repeat(12_000)),
-        format!("SELECT {}1{}", "{a:".repeat(10_000), "}".repeat(10_000)),
-        format!("SELECT {}", "prior ".repeat(10_000)),
-        format!("SELECT * FROM cars AS c(a INT{})", "[]".repeat(30_000)),
-        format!("SELECT {}", "extract(year from ".repeat(3_000)),
-        format!("SELECT {}", "current_date(".repeat(4_000)),
-        format!("SELECT {}", "map{1:".repeat(9_000)),
-        format!("SELECT {}", "lambda x : ".repeat(5_000)),
+        format!("{}SELECT 1{}", "WITH x AS (".repeat(3_000 / part), ") SELECT 1".repeat(3_000 / part)),
+        format!("SELECT 1{}", " LIKE 'a'".repeat(6_000 / part)),
+        format!("SELECT {}x", "x -> ".repeat(12_000 / part)),
+        format!("SELECT {}", "not(".repeat(16_000 / part)),
+        format!("SELECT {}", "case(".repeat(12_000 / part)),
+        format!("SELECT {}1{}", "cast(".repeat(4_000 / part), " as int)".repeat(4_000 / part)),
+        format!("SELECT {}", "date ".repeat(12_000 / part)),
+        format!("SELECT {}1{}", "{a:".repeat(10_000 / part), "}".repeat(10_000 / part)),
+        format!("SELECT {}", "prior ".repeat(10_000 / part)),
+        format!("SELECT * FROM cars AS c(a INT{})", "[]".repeat(30_000 / part)),
+        format!("SELECT {}", "extract(year from ".repeat(3_000 / part)),
+        format!("SELECT {}", "current_date(".repeat(4_000 / part)),
+        format!("SELECT {}", "map{1:".repeat(9_000 / part)),
+        format!("SELECT {}", "lambda x : ".repeat(5_000 / part)),
         format!("SELECT * FROM {}", "(SELECT * FROM (".repeat(60)),
         format!("SELECT * FROM {}SELECT * FROM cars UNION", "(".repeat(120)),
-        format!("SELECT * FROM {}{}", "((SELECT * FROM ".repeat(4), "(cars),".repeat(9_000)),
-        format!("SELECT * FROM {}{}", "(SELECT * FROM ".repeat(120), "(cars),".repeat(8_000)),
-        format!("SELECT * FROM {}{}", "cars JOIN (".repeat(120), "cars x,".repeat(8_000)),
+        format!("SELECT * FROM {}{}", "((SELECT * FROM ".repeat(4), "(cars),".repeat(9_000 / part)),
+        format!("SELECT * FROM {}{}", "(SELECT * FROM ".repeat(120), "(cars),".repeat(8_000 / part)),
+        format!("SELECT * FROM {}{}", "cars JOIN (".repeat(120), "cars x,".repeat(8_000 / part)),
         format!("SELECT * FROM {}VALUES", "(".repeat(120)),
         format!("SELECT * FROM {}cars JOIN", "(cars JOIN ".repeat(100)),
         format!("SELECT * FROM {}", "LATERAL (SELECT * FROM ".repeat(100)),
@@ -172,8 +172,23 @@ async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
         format!("SELECT {}", "TRIM(BOTH ".repeat(110)),
         format!("SELECT {}", "x => ".repeat(110)),
         format!("SELECT {}", "(x, y) -> ".repeat(110)),
-    ];
-    all_refused(&house, chains).await;
+    ]
+}
+
+#[tokio::test]
+async fn nesting_beyond_the_limit_is_refused_and_ends_nothing() {
+    let house = House::new();
+    house.cars().await;
+    all_refused(&house, nested(1)).await;
+}
+
+#[test]
+fn short_texts_find_room_on_the_stack_of_a_thread() {
+    let short: Vec<_> = nested(32).into_iter().filter(|sql| sql.len() < SHORT_TEXT).collect();
+    assert!(short.len() > 50, "{}", short.len());
+    let read_all = move || short.iter().map(|sql| statement::read(sql, 128).is_err()).filter(|is_err| *is_err).count();
+    let thread = std::thread::Builder::new().stack_size(SHORT_TEXT_STACK_BYTES + (1 << 20)).spawn(read_all);
+    assert!(thread.unwrap().join().unwrap() > 30);
 }
 
 #[tokio::test]

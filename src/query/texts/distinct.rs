@@ -14,6 +14,9 @@ const FEW: usize = 256;
 /// How many slots are tried. More are only needed where texts were chosen for it.
 const MAX_STEPS: usize = 64;
 
+/// What no text has for a view: none is so long.
+const NO_VIEW: u128 = u128::MAX;
+
 /// Which text each row of a batch has.
 pub(super) struct Distinct {
     /// For each row, the place of its text in `rows`.
@@ -47,45 +50,80 @@ impl Distinct {
     /// The distinct texts of a batch; `None` when they repeat too rarely for that to gain anything.
     pub(super) fn of(texts: &StringViewArray, seeds: &Seeds) -> Option<Self> {
         let most = (texts.len() / 4).clamp(FEW, MAX_TEXTS);
-        // A slot has the place of a text, plus one.
-        let mut slots = [0_u32; SLOTS];
-        let mut seen: Vec<u128> = Vec::with_capacity(FEW);
-        let mut found = Self { places: Vec::with_capacity(texts.len()), rows: Vec::with_capacity(FEW) };
-        let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
-        let mut null = None;
-        for (row, view) in texts.views().iter().enumerate() {
-            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-                let place = *null.get_or_insert_with(|| {
-                    // No slot leads here.
-                    found.rows.push(row as u32);
-                    seen.push(*view);
-                    seen.len() as u32 - 1
-                });
-                found.places.push(place);
-                continue;
+        let mut seen = Seen { seeds, slots: [0; SLOTS], views: Vec::with_capacity(FEW), rows: Vec::new(), most };
+        let mut places = vec![0; texts.len()];
+        let rows = texts.views().iter().zip(&mut places).enumerate();
+        match texts.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => {
+                for (row, (view, place)) in rows {
+                    *place = seen.place(*view, row)?;
+                }
             }
-            let first = seeds.slot(*view);
-            let mut steps = 0;
-            let place = loop {
-                let slot = &mut slots[(first + steps) % SLOTS];
-                if *slot == 0 {
-                    if seen.len() >= most {
-                        return None;
-                    }
-                    seen.push(*view);
-                    found.rows.push(row as u32);
-                    *slot = seen.len() as u32;
+            Some(nulls) => {
+                let mut null = None;
+                for ((row, (view, place)), is_text) in rows.zip(nulls) {
+                    *place = match is_text {
+                        true => seen.place(*view, row)?,
+                        false => *null.get_or_insert_with(|| seen.add(NO_VIEW, row)),
+                    };
                 }
-                if seen[*slot as usize - 1] == *view {
-                    break *slot - 1;
-                }
-                steps += 1;
-                if steps > MAX_STEPS {
-                    return None;
-                }
-            };
-            found.places.push(place);
+            }
         }
-        Some(found)
+        Some(Self { places, rows: seen.rows })
+    }
+}
+
+/// The texts of the rows so far.
+struct Seen<'a> {
+    seeds: &'a Seeds,
+    /// Places. The first text needs no slot: those that nobody has taken lead to it.
+    slots: [u32; SLOTS],
+    /// What stands at each place.
+    views: Vec<u128>,
+    rows: Vec<u32>,
+    most: usize,
+}
+
+impl Seen<'_> {
+    /// The place of a text, which is added if need be; `None` when there are too many.
+    #[inline]
+    fn place(&mut self, view: u128, row: usize) -> Option<u32> {
+        let place = self.slots[self.seeds.slot(view)];
+        match self.views.get(place as usize) {
+            Some(there) if *there == view => Some(place),
+            _ => self.search(view, row),
+        }
+    }
+
+    /// The same, for a text that its slot does not lead to.
+    #[cold]
+    fn search(&mut self, view: u128, row: usize) -> Option<u32> {
+        match self.views.first() {
+            None => return Some(self.add(view, row)),
+            Some(first) if *first == view => return Some(0),
+            Some(_) => {}
+        }
+        let first = self.seeds.slot(view);
+        for step in 0..MAX_STEPS {
+            let slot = (first + step) % SLOTS;
+            let place = self.slots[slot];
+            if place == 0 {
+                let is_full = self.views.len() >= self.most;
+                return (!is_full).then(|| {
+                    self.slots[slot] = self.add(view, row);
+                    self.slots[slot]
+                });
+            }
+            if self.views[place as usize] == view {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, view: u128, row: usize) -> u32 {
+        self.views.push(view);
+        self.rows.push(row as u32);
+        self.views.len() as u32 - 1
     }
 }
