@@ -213,14 +213,8 @@ impl ObjectName {
                 Some(Self::Merged { tenant, stream, date, id: parse_uuid(file.strip_suffix(".parquet")?)? })
             }
             [STREAMS, stream, day, file] => {
-                let (stream, date) = (StreamName::parse(stream).ok()?, parse_day(day)?);
-                let file = file.strip_suffix(".parquet")?;
-                // No UUID begins with four digits and a hyphen.
-                let (arrived, id) = match file.split_once('-').filter(|(minute, _)| minute.len() == 4) {
-                    Some((minute, id)) => (ArrivalTime::Minute(Minute::parse(date, minute)?), id),
-                    None => (ArrivalTime::Day(date), file),
-                };
-                Some(Self::Events { tenant, stream, arrived, id: parse_uuid(id)? })
+                let (arrived, id) = events_of_day(parse_day(day)?, file)?;
+                Some(Self::Events { tenant, stream: StreamName::parse(stream).ok()?, arrived, id })
             }
             _ => None,
         }
@@ -260,6 +254,22 @@ pub fn keys(tenant: &TenantId) -> RelativePathBuf {
 pub fn key_in(folder: &RelativePath, path: &RelativePath) -> Option<KeyId> {
     let file = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
     KeyId::parse(file.strip_suffix(".json")?).ok()
+}
+
+/// Parses the name of an object of events in `folder`, which is the [`day`] of `date`: when they arrived, and its id.
+/// Cheaper than [`ObjectName::parse`], for all names of a day.
+pub fn events_in(folder: &RelativePath, date: NaiveDate, path: &RelativePath) -> Option<(ArrivalTime, Uuid)> {
+    events_of_day(date, path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?)
+}
+
+fn events_of_day(date: NaiveDate, file: &str) -> Option<(ArrivalTime, Uuid)> {
+    let file = file.strip_suffix(".parquet")?;
+    // No UUID begins with four digits and a hyphen.
+    let (arrived, id) = match file.split_once('-').filter(|(minute, _)| minute.len() == 4) {
+        Some((minute, id)) => (ArrivalTime::Minute(Minute::parse(date, minute)?), id),
+        None => (ArrivalTime::Day(date), file),
+    };
+    Some((arrived, parse_uuid(id)?))
 }
 
 /// The folder of the claims on one key name.
@@ -351,7 +361,7 @@ fn parse_number(text: &str) -> Option<u64> {
 }
 
 fn parse_uuid(text: &str) -> Option<Uuid> {
-    Uuid::try_parse(text).ok().filter(|uuid| uuid.as_hyphenated().to_string() == text)
+    Uuid::try_parse(text).ok().filter(|uuid| uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text)
 }
 
 fn settings(tenant: &TenantId) -> RelativePathBuf {

@@ -62,6 +62,21 @@ proptest! {
     }
 
     #[test]
+    fn the_names_in_the_folder_of_a_day_read_as_all_names_do(name in names(), other in "[0-9a-f-]{0,50}.parquet") {
+        let path = name.path();
+        if let ObjectName::Events { tenant, stream, arrived, .. } = &name {
+            let folder = day(tenant, stream, arrived.date());
+            for path in [path, folder.join(&other), folder.join(MERGED).join(&other), RelativePathBuf::from(other)] {
+                let parsed = ObjectName::parse(&path).and_then(|name| match name {
+                    ObjectName::Events { arrived, id, .. } => Some((arrived, id)),
+                    _ => None,
+                });
+                prop_assert_eq!(events_in(&folder, arrived.date(), &path), parsed);
+            }
+        }
+    }
+
+    #[test]
     fn every_name_stays_in_its_tenants_folder(name in names()) {
         let path = name.path();
         prop_assert!(!path.as_str().split('/').any(|part| part.is_empty() || part == "." || part == ".."));

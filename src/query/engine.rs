@@ -317,6 +317,9 @@ impl Query {
         options.optimizer.repartition_file_min_size = 1 << 20;
         // DataFusion 55 reserves memory for as many groups as LIMIT says, outside the pool. No issue is known.
         options.optimizer.enable_topk_aggregation = false;
+        // What `min` and `max` of one column have found skips objects that those of another column need, where objects
+        // lack a column (apache/datafusion#25147, open; remove this with the release that has #25149 and #24816).
+        options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         let [check_operators, widen_sums] = checked_arithmetic::rules();
         let mut expr_planners = SessionStateDefaults::default_expr_planners();
         expr_planners.insert(0, Arc::new(Arrows));

@@ -67,17 +67,20 @@ impl StreamFolder {
     }
 
     async fn choose_of_day(&self, date: NaiveDate, most: usize, choose: &Choose<'_>) -> Result<Chosen> {
-        let mut listing = self.bucket.list_each(&layout::day(self.tenant(), self.stream(), date))?;
+        let folder = layout::day(self.tenant(), self.stream(), date);
+        let mut listing = self.bucket.list_each(&folder)?;
         let (mut fresh, mut has_merged, mut has_manifest) = (Vec::new(), false, false);
         let (mut known, mut look_at, mut dropped) = (None, LOOK_AFTER, 0);
         while let Some(meta) = listing.try_next().await? {
-            match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
-                Some(ObjectName::Events { arrived, .. }) => {
-                    fresh.push(EventObject { meta, times: arrived.into(), rows: None });
+            let path = RelativePath::new(meta.location.as_ref());
+            if let Some((arrived, id)) = layout::events_in(&folder, date, path) {
+                fresh.push(EventObject { id, meta, times: arrived.into(), rows: None });
+            } else {
+                match ObjectName::parse(path) {
+                    Some(ObjectName::Merged { .. }) => has_merged = true,
+                    Some(ObjectName::Manifest { .. }) => has_manifest = true,
+                    _ => {}
                 }
-                Some(ObjectName::Merged { .. }) => has_merged = true,
-                Some(ObjectName::Manifest { .. }) => has_manifest = true,
-                _ => {}
             }
             if fresh.len() >= look_at {
                 // What is taken once never counts again, so a manifest that was read too early only drops too little.
@@ -130,11 +133,7 @@ impl StreamFolder {
 
 /// Whether an object of ingest is not in merged ones.
 fn is_untaken(manifest: &Manifest, object: &EventObject) -> bool {
-    let location = &object.meta.location;
-    match ObjectName::parse(RelativePath::new(location.as_ref())) {
-        Some(ObjectName::Events { id, .. }) => !manifest.is_taken(id, location.filename().unwrap_or_default()),
-        _ => false,
-    }
+    !manifest.is_taken(object.id, object.meta.location.filename().unwrap_or_default())
 }
 
 /// Keeps the objects that are wanted, and says how many are not.

@@ -56,6 +56,8 @@ impl From<ArrivalTime> for TimeRange {
 /// An object whose events count.
 #[derive(Debug, Clone)]
 pub struct EventObject {
+    /// Its id.
+    pub id: Uuid,
     /// Its name and size, as scans need them.
     pub meta: ObjectMeta,
     /// When its events arrived.
@@ -268,7 +270,8 @@ impl StreamFolder {
         let last_modified = date.and_time(NaiveTime::MIN).and_utc();
         let meta = ObjectMeta { location, last_modified, size: object.bytes, e_tag: None, version: None };
         let end = object.last.checked_add_signed(chrono::TimeDelta::milliseconds(1));
-        Ok(EventObject { meta, times: TimeRange { start: Some(object.first), end }, rows: Some(object.rows) })
+        let times = TimeRange { start: Some(object.first), end };
+        Ok(EventObject { id: object.id, meta, times, rows: Some(object.rows) })
     }
 }
 

@@ -47,7 +47,7 @@ struct ObjectItem {
 
 impl ObjectItem {
     fn new(bucket: &Bucket, object: &EventObject) -> Self {
-        let EventObject { meta, times, rows } = object;
+        let EventObject { meta, times, rows, .. } = object;
         Self {
             url: bucket.address(meta),
             object: meta.location.to_string(),

@@ -99,6 +99,33 @@ async fn older_files_lack_newer_columns_and_hold_whole_numbers_where_floats_are_
 }
 
 #[tokio::test]
+async fn what_is_least_in_one_column_hides_nothing_of_another() {
+    let house = House::new();
+    let mut values = [Vec::new(), Vec::new(), Vec::new()];
+    for hour in 0..24 {
+        // Each object lacks a column, and the least of one is where the others are not.
+        let row = [("a", (hour * 7) % 24), ("b", 100 - hour), ("c", (hour * 5) % 24 - 12)];
+        let has = |place: &usize| *place != hour as usize % 3;
+        (0..3).filter(has).for_each(|place| values[place].push(row[place].1));
+        let columns = (0..3).filter(has).map(|place| (row[place].0, ints(&[row[place].1]))).collect();
+        house.store("default", "rare", &format!("2026-11-20T{hour:02}:00:00Z"), columns).await;
+    }
+    let names = ["a", "b", "c"].iter().zip(&values);
+    let each: Vec<_> = names
+        .flat_map(|(name, values)| {
+            [("min", values.iter().min()), ("max", values.iter().max())]
+                .map(|(function, value)| (format!("{function}({name})"), value.unwrap()))
+        })
+        .collect();
+    for (left, l) in &each {
+        for (right, r) in &each {
+            let both = house.json(&format!("SELECT {left} AS l, {right} AS r FROM rare")).await;
+            assert_eq!(both, format!(r#"[{{"l":{l},"r":{r}}}]"#), "{left}, {right}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn describe_tells_the_columns_of_a_stream() {
     let house = House::new();
     house.cars().await;
