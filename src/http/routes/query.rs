@@ -2,6 +2,8 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures::StreamExt;
 use serde::Deserialize;
 
 use crate::access::Session;
@@ -48,7 +50,16 @@ pub async fn run(
     Ok(HttpResponse::Ok()
         .content_type(rows.content_type())
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .streaming(rows))
+        .streaming(rows.then(after_a_flush)))
+}
+
+/// An error ends the connection, and what was not sent by then is lost, the status line too. So what came before it is
+/// sent first: the server does that while it waits for more.
+async fn after_a_flush(part: Result<Bytes, Error>) -> Result<Bytes, Error> {
+    if part.is_err() {
+        tokio::task::yield_now().await;
+    }
+    part
 }
 
 impl Access for Session {

@@ -60,3 +60,26 @@ async fn a_merged_object_that_is_gone_damaged_or_put_back_is_named_as_long_as_it
     assert_eq!(reader.query("SELECT sum(n) AS s FROM web").await.json(), json!([{"s": 28}]));
     assert_eq!(unreadable(&server).await, []);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_cut_short_begins_with_its_status() {
+    let server = TestServer::spawn_with(|setup| setup.config.compaction.interval = None).await;
+    let (sender, reader) = people(&server).await;
+    for n in 0..4 {
+        assert_eq!(sender.ingest("web", format!("{{\"n\":{n}}}")).await.status, 200);
+    }
+    let day = server.path("streams/web").read_dir().unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap();
+    let mut objects: Vec<_> = day.path().read_dir().unwrap().flatten().map(|entry| entry.path()).collect();
+    objects.sort();
+    std::fs::write(objects.last().unwrap(), "damaged").unwrap();
+    let mut cut = 0;
+    for _ in 0..40 {
+        let request = reader.request("POST", "/api/v1/query").json(&json!({"query": "SELECT n FROM web"}));
+        let answer = request.send().await.unwrap();
+        match answer.status().as_u16() {
+            200 => cut += usize::from(answer.bytes().await.is_err()),
+            status => assert_eq!(status, 500),
+        }
+    }
+    assert!(cut > 0, "the rows of the other objects come first, sometimes");
+}
