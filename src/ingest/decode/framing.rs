@@ -17,8 +17,15 @@ pub enum Framing {
     #[default]
     Json,
     /// As NDJSON: each line stands for itself, so that a broken one is named by its own number. Several objects on one
-    /// line, with blanks between, are taken; so is one array, which no line may begin.
+    /// line, with blanks between, are taken; so is an array on the only line.
     Lines,
+}
+
+impl Framing {
+    /// Whether a text that begins with `[` is an array. Lines are units: an array must not take in those that follow.
+    pub(super) fn may_hold_array(self, text: &[u8]) -> bool {
+        self == Self::Json || !text.trim_ascii_end().contains(&b'\n')
+    }
 }
 
 /// A text with events in it: a body, or a record of one.
@@ -80,7 +87,7 @@ impl<'b> Text<'b> {
         })?;
         table.begin_text(text);
         match (next(body, 0), self.framing) {
-            (Some((_, b'[')), _) => array(table, text),
+            (Some((start, b'[')), framing) if framing.may_hold_array(&body[start..]) => array(table, text),
             (_, Framing::Lines) => lines(table, text),
             (first, Framing::Json) => objects(table, text, first),
         }

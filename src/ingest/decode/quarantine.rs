@@ -67,7 +67,7 @@ impl<'t> Sorter<'t> {
             return self.reject(Refusal::new(Fault::Encoding, reason), text.bytes);
         }
         match (next(body, 0), text.framing) {
-            (Some((start, b'[')), _) => self.array(body, start + 1),
+            (Some((start, b'[')), framing) if framing.may_hold_array(&body[start..]) => self.array(body, start + 1),
             (_, Framing::Lines) => self.lines(body),
             (first, Framing::Json) => self.objects(body, first),
         }

@@ -131,13 +131,13 @@ impl Record {
     }
 }
 
-/// A record does not say how its events stand in it. Where the first line is a whole object and more lines follow, each
-/// line stands for itself.
+/// A record does not say how its events stand in it. Where several lines are there, each stands for itself, unless the
+/// first begins a value that it does not end.
 fn framing(text: &[u8]) -> Framing {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let is_object = |line: &[u8]| line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    let goes_on = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof());
     match (lines.next(), lines.next()) {
-        (Some(first), Some(_)) if is_object(first) => Framing::Lines,
+        (Some(first), Some(_)) if !goes_on(first) => Framing::Lines,
         _ => Framing::Json,
     }
 }
@@ -173,6 +173,16 @@ mod tests {
         assert_eq!(texts[1], (b"{\"a\":2}\n{\"a\":3}".to_vec(), Framing::Lines, 2));
         assert_eq!(texts[3].1, Framing::Json);
         assert_eq!((texts.len(), delivery.bytes()), (5, 7 + 15 + 9 + 9));
+    }
+
+    #[test]
+    fn lines_stand_for_themselves_unless_the_first_begins_a_value_that_it_does_not_end() {
+        for lines in ["{}\n{}", "{}\n{\n", "[2026] boom\n{}", "boom\n{}", "{}]\n{}"] {
+            assert_eq!(framing(lines.as_bytes()), Framing::Lines, "{lines}");
+        }
+        for json in ["", "{}", "[{}]\n", "{\n}", "[{},\n{}]", "[\n{}]", "{\"a\":\n1}\n{}"] {
+            assert_eq!(framing(json.as_bytes()), Framing::Json, "{json}");
+        }
     }
 
     #[test]

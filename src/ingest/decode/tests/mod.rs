@@ -96,7 +96,6 @@ fn broken_json_is_refused_with_its_place_and_without_its_value() {
         "{\"a\":1}\n{\"a\" 1}",
         "{\"a\":1}\n{\"a\":1,}",
         "{\"a\":1}\n{\"a\":01}",
-        "[{}\n] {}",
         "{}\n{\"a\":\"\t\"}",
     ] {
         for framing in [Framing::Json, Framing::Lines] {
@@ -113,6 +112,7 @@ fn broken_json_is_refused_with_its_place_and_without_its_value() {
             assert_eq!(message, format!("line 2: the field `{field}` holds a number too large for a float"));
         }
     }
+    assert!(refused("[{}\n] {}").starts_with("line 2: this is not JSON: "));
     assert!(refused("[{},1e999]").ends_with(": an event must be a JSON object"));
     // What is missing after an event is missing where the next one would begin.
     for (body, event) in [("[{\"a\":1},\n{\"a\":1}} ", 3), ("[{\"a\":1}\n {\"a\":1}]", 2), ("[{\"a\":1},\n]", 2)] {
@@ -193,7 +193,15 @@ fn lines_may_hold_several_objects_and_numbers_stay_as_they_were_written() {
     let batch = decode_as(body.as_bytes(), Framing::Lines).unwrap();
     assert_eq!(integers(&batch, "a"), [Some(0), Some(1), Some(2), Some(3)]);
     assert_eq!(text(&batch, "l"), [Some("[1.50]".into()), None, Some("[99999999999999999999]".into()), None]);
-    assert_eq!(decode_as(b"\xef\xbb\xbf [{},\n{}]", Framing::Lines).unwrap().rows, 2);
+    assert_eq!(decode_as(b"\xef\xbb\xbf [{}, {}]\n", Framing::Lines).unwrap().rows, 2);
+}
+
+#[test]
+fn a_line_that_begins_like_an_array_takes_in_no_other() {
+    for body in ["[2026-11-28] boom\n{\"a\":1}", "[{}]\n{}", "[{},\n{}]", "[\n{}\n]"] {
+        assert_eq!(refused_as(body, Framing::Lines), "line 1: an event must be a JSON object", "{body}");
+    }
+    assert_eq!(refused_as("{}\n[{}]", Framing::Lines), "line 2: an event must be a JSON object");
 }
 
 #[test]

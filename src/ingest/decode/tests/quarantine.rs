@@ -40,6 +40,14 @@ fn said(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
 }
 
 #[test]
+fn a_line_that_begins_like_an_array_is_set_aside_alone() {
+    let sorted = sort_as(b"[2026] boom\n{\"a\":1}\n[{\"a\":2},\n{\"a\":3}\n", Framing::Lines, &stream(&[]));
+    assert_eq!(integers(&sorted.decoded.batch, "a"), [Some(1), Some(3)]);
+    let lines: Vec<_> = aside(sorted).into_iter().map(|(place, ..)| place).collect();
+    assert_eq!((lines.first(), lines.last()), (Some(&"line 1".into()), Some(&"line 3".into())), "{lines:?}");
+}
+
+#[test]
 fn every_kind_of_fault_sets_its_own_event_aside_and_no_other() {
     let deep = format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65));
     let wide: Vec<String> = (0..999).map(|n| format!("\"w{n}\":1")).collect();
