@@ -21,6 +21,8 @@ pub struct RetainBody {
 struct BodyState {
     body: BoxBody,
     ended: LocalBoxFuture<'static, SessionEnd>,
+    /// Why the body ends early, until what came before is sent.
+    failed: Option<Box<dyn std::error::Error>>,
     // Last, so that the work behind the body is gone before the session is.
     _guard: SessionGuard,
 }
@@ -41,7 +43,7 @@ impl RetainBody {
                 () = hung_up => SessionEnd::Closed,
             }
         });
-        Self { state: Some(BodyState { body, ended, _guard: guard }) }
+        Self { state: Some(BodyState { body, ended, failed: None, _guard: guard }) }
     }
 }
 
@@ -60,9 +62,16 @@ impl MessageBody for RetainBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let Some(state) = &mut self.state else { return Poll::Ready(None) };
-        let next = match state.ended.as_mut().poll(cx) {
-            Poll::Ready(ending) => Some(Err(Cut(ending).into())),
-            Poll::Pending => match Pin::new(&mut state.body).poll_next(cx) {
+        let next = match state.failed.take() {
+            Some(error) => Some(Err(error)),
+            None => match state.poll(cx) {
+                Poll::Ready(Some(Err(error))) => {
+                    // An error ends the connection, and what is not sent by then is lost, the status line too. The
+                    // server sends it while it waits for more.
+                    state.failed = Some(error);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(next) => next,
                 Poll::Pending => return Poll::Pending,
             },
@@ -71,5 +80,14 @@ impl MessageBody for RetainBody {
             self.state = None;
         }
         Poll::Ready(next)
+    }
+}
+
+impl BodyState {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Box<dyn std::error::Error>>>> {
+        match self.ended.as_mut().poll(cx) {
+            Poll::Ready(ending) => Poll::Ready(Some(Err(Cut(ending).into()))),
+            Poll::Pending => Pin::new(&mut self.body).poll_next(cx),
+        }
     }
 }
