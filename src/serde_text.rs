@@ -167,6 +167,11 @@ fn without_rust(expected: &str) -> &str {
         "u64" | "usize" => "a whole number from 0",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
+        "a nonzero u32" => "a whole number from 1 to 4294967295",
+        "a nonzero u64" => "a whole number from 1",
+        "a map" => "an object",
+        "a sequence" => "an array",
+        words if words.starts_with("struct ") => "an object",
         words => words,
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! In DataFusion 55 `+`, `-`, `*` and `sum` wrap around, and no option changes that (apache/datafusion#2455, #12140,
 //! open; no release ends it). Once types are settled, the operators on integers become functions that check, under the
-//! names of the operators. `sum` adds decimals of 38 digits, which no number of rows exhausts, and its result is cast
-//! back.
+//! names of the operators. `sum` adds decimals of 38 digits, which no number of rows exhausts, and those of 76 digits
+//! for decimals that exhaust them; its result is cast back.
 
 use std::sync::Arc;
 
@@ -18,12 +18,14 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, Window, WindowFunctionDefinition, cast,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, Window, WindowFunctionDefinition, cast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 use datafusion::physical_expr_common::datum;
 
+/// Ten billion decimals of so many digits have a sum of 38 digits.
+const FEW_DIGITS: u8 = 28;
 /// Every integer of 64 bits.
 const WIDE: DataType = DataType::Decimal128(20, 0);
 
@@ -213,11 +215,31 @@ fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(rewritten))?)))
 }
 
-/// The sum of decimals, under its old name, that stands for a sum of integers.
+/// What an aggregate is computed by, under its old name: decimals for a sum of integers; decimals of 256 bits where
+/// fewer than 10^10 rows exhaust those of 128; and one zero instead of two for a count of distinct floats, as
+/// DataFusion 55 has it where such a count stands alone (no issue is known).
 fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     let mut changed = sum.clone().unalias_nested().data;
     let arguments = match &mut changed {
-        Expr::AggregateFunction(called) if called.func.name() == "sum" => &mut called.params.args,
+        Expr::AggregateFunction(called) if called.func.name() == "count" && called.params.distinct => {
+            let [argument] = &mut called.params.args[..] else { return Ok(None) };
+            if !argument.get_type(schema)?.is_floating() {
+                return Ok(None);
+            }
+            *argument = std::mem::take(argument) + lit(0.0);
+            return Ok(Some(changed.alias(sum.schema_name().to_string())));
+        }
+        Expr::AggregateFunction(called) if matches!(called.func.name(), "sum" | "avg") => {
+            let [argument] = &mut called.params.args[..] else { return Ok(None) };
+            match argument.get_type(schema)? {
+                DataType::Decimal128(digits, scale) if digits > FEW_DIGITS => {
+                    *argument = cast(std::mem::take(argument), DataType::Decimal256(digits, scale));
+                    return Ok(Some(changed.alias(sum.schema_name().to_string())));
+                }
+                _ if called.func.name() == "avg" => return Ok(None),
+                _ => &mut called.params.args,
+            }
+        }
         Expr::WindowFunction(called) => match &called.fun {
             // Over a window that moves, only integers can be taken out of a sum again.
             WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum" && !called.params.distinct => {

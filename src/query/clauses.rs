@@ -9,12 +9,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Join, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query,
-    Select, SelectFlavor, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value,
-    WindowSpec, WindowType, visit_expressions,
+    DataType, DuplicateTreatment, ExactNumberInfo, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause,
+    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetOperator,
+    SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec, WindowType, visit_expressions,
 };
-use datafusion::sql::sqlparser::ast::{Expr, Visit};
+use datafusion::sql::sqlparser::ast::{Expr, Visit, Visitor};
 
 use super::functions;
 use crate::error::Error;
@@ -23,6 +23,9 @@ use crate::error::Error;
 const TREAT_NULLS: &[&str] = &["first_value", "lag", "last_value", "lead", "nth_value"];
 /// Aggregates that would see every row in spite of `DISTINCT`.
 const NEVER_DISTINCT: &[&str] = &["approx_median", "corr", "covar", "nth_value", "regr_"];
+
+/// Of these, sums of any number of rows are computed in 256 bits.
+const MAX_DIGITS: u64 = 38;
 
 /// Functions that write times, by a format.
 const FORMATS: &[&str] = &["date_format", "strftime", "to_char"];
@@ -78,7 +81,7 @@ pub(super) fn select(select: &Select) -> ControlFlow<Error> {
         from,
         lateral_views,
         prewhere,
-        selection: _,
+        selection,
         connect_by,
         group_by,
         cluster_by,
@@ -112,6 +115,10 @@ pub(super) fn select(select: &Select) -> ControlFlow<Error> {
         }
     }
     from.iter().try_for_each(joins)?;
+    selection.as_ref().map_or(ControlFlow::Continue(()), has_no_window)?;
+    if let GroupByExpr::Expressions(expressions, _) = group_by {
+        expressions.iter().try_for_each(has_no_window)?;
+    }
     qualify.as_ref().map_or(ControlFlow::Continue(()), names_no_window)
 }
 
@@ -164,7 +171,24 @@ pub(super) fn table(factor: &TableFactor) -> ControlFlow<Error> {
 
 fn joins(table: &TableWithJoins) -> ControlFlow<Error> {
     let TableWithJoins { relation: _, joins } = table;
-    joins.iter().try_for_each(|Join { relation: _, global, join_operator: _ }| refuse_if(*global, "GLOBAL JOIN"))
+    joins.iter().try_for_each(|Join { relation: _, global, join_operator }| {
+        refuse_if(*global, "GLOBAL JOIN")?;
+        match join_operator {
+            JoinOperator::Semi(_) | JoinOperator::Anti(_) => {
+                ControlFlow::Break(Error::invalid("SEMI JOIN and ANTI JOIN need a side: write LEFT or RIGHT before"))
+            }
+            JoinOperator::AsOf { .. } => refuse_if(true, "ASOF JOIN"),
+            JoinOperator::CrossApply | JoinOperator::OuterApply => refuse_if(true, "APPLY"),
+            JoinOperator::Join(JoinConstraint::On(on))
+            | JoinOperator::Inner(JoinConstraint::On(on))
+            | JoinOperator::Left(JoinConstraint::On(on))
+            | JoinOperator::LeftOuter(JoinConstraint::On(on))
+            | JoinOperator::Right(JoinConstraint::On(on))
+            | JoinOperator::RightOuter(JoinConstraint::On(on))
+            | JoinOperator::FullOuter(JoinConstraint::On(on)) => has_no_window(on),
+            _ => ControlFlow::Continue(()),
+        }
+    })
 }
 
 /// Checks the parts of an expression that would be dropped.
@@ -173,16 +197,40 @@ pub(super) fn expr(expr: &Expr) -> ControlFlow<Error> {
         Expr::Array(_) => ControlFlow::Break(Error::invalid(ARRAYS)),
         Expr::Function(called) => function(called),
         Expr::Cast { data_type, .. } => cast(data_type),
+        Expr::SimilarTo { .. } => {
+            // DataFusion 55 takes the pattern for a regular expression that may match anywhere. No issue is known.
+            let instead = "SIMILAR TO is not available: write regexp_like(text, '^(…)$'), or LIKE";
+            ControlFlow::Break(Error::invalid(instead))
+        }
+        Expr::InSubquery { expr, .. } if matches!(**expr, Expr::Tuple(_)) => {
+            ControlFlow::Break(Error::invalid("IN compares one value with a subquery: write EXISTS for several"))
+        }
+        Expr::Map(_) => refuse_if(true, "a map"),
+        Expr::Collate { .. } => refuse_if(true, "COLLATE"),
+        Expr::MatchAgainst { .. } => refuse_if(true, "MATCH … AGAINST"),
+        Expr::RLike { .. } => {
+            ControlFlow::Break(Error::invalid("RLIKE and REGEXP are not available: write regexp_like(text, pattern)"))
+        }
         _ => ControlFlow::Continue(()),
     }
 }
 
 fn cast(data_type: &DataType) -> ControlFlow<Error> {
     match data_type {
+        DataType::Decimal(info) | DataType::Numeric(info) | DataType::Dec(info) if digits(info) > MAX_DIGITS => {
+            ControlFlow::Break(Error::invalid(format!("a decimal has at most {MAX_DIGITS} digits")))
+        }
         DataType::Varchar(Some(_)) | DataType::Char(Some(_)) | DataType::String(Some(_)) => {
             ControlFlow::Break(Error::invalid("a cast to text cannot state a length: use left(text, length)"))
         }
         _ => ControlFlow::Continue(()),
+    }
+}
+
+fn digits(info: &ExactNumberInfo) -> u64 {
+    match info {
+        ExactNumberInfo::None => 0,
+        ExactNumberInfo::Precision(digits) | ExactNumberInfo::PrecisionAndScale(digits, _) => *digits,
     }
 }
 
@@ -242,6 +290,35 @@ fn time_format(args: &FunctionArguments) -> ControlFlow<Error> {
 fn window_spec(spec: &WindowSpec) -> ControlFlow<Error> {
     let WindowSpec { window_name, partition_by: _, order_by: _, window_frame: _ } = spec;
     refuse_if(window_name.is_some(), "a window that extends a named one")
+}
+
+/// Window functions are computed after the rows are chosen, joined and grouped.
+fn has_no_window(clause: &Expr) -> ControlFlow<Error> {
+    // Those of a subquery belong to its own columns.
+    struct Find(usize);
+    impl Visitor for Find {
+        type Break = Error;
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+            match expr {
+                Expr::Function(Function { over: Some(_), .. }) if self.0 == 0 => ControlFlow::Break(Error::invalid(
+                    "a window function cannot stand in WHERE, ON or GROUP BY: write QUALIFY, or compute it in FROM",
+                )),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    clause.visit(&mut Find(0))
 }
 
 /// Windows are looked up by name in the columns only.

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrowPrimitiveType, AsArray, RecordBatch, StringArray};
 use arrow::csv;
 use arrow::datatypes::{
-    DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
+    DataType, Date32Type, Date64Type, Field, FieldRef, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::error::ArrowError;
 use arrow::json::writer::{
@@ -93,6 +93,9 @@ impl Encoder {
     }
 
     fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        if batch.columns().iter().any(|column| !is_in_calendar(column)) {
+            return Err(Error::invalid("an instant or a date of the answer is outside the calendar"));
+        }
         let columns = batch.columns().iter().zip(self.schema.fields());
         let columns = columns
             .map(|(column, field)| match instants(column) {
@@ -134,6 +137,31 @@ fn written(schema: &Schema, format: Format) -> SchemaRef {
         Field::new(field.name(), data_type, true)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Whether every instant and date in a column, lists and structs included, is one that can be written.
+fn is_in_calendar(array: &dyn Array) -> bool {
+    fn all<T: ArrowPrimitiveType>(array: &dyn Array, fits: impl Fn(T::Native) -> bool) -> bool {
+        array.as_primitive_opt::<T>().is_none_or(|values| values.iter().flatten().all(fits))
+    }
+    match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            all::<TimestampSecondType>(array, |value| DateTime::from_timestamp_secs(value).is_some())
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            all::<TimestampMillisecondType>(array, |value| DateTime::from_timestamp_millis(value).is_some())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            all::<TimestampMicrosecondType>(array, |value| DateTime::from_timestamp_micros(value).is_some())
+        }
+        DataType::Date32 => all::<Date32Type>(array, |value| Date32Type::to_naive_date_opt(value).is_some()),
+        DataType::Date64 => all::<Date64Type>(array, |value| Date64Type::to_naive_date_opt(value).is_some()),
+        DataType::List(_) => array.as_list_opt::<i32>().is_none_or(|lists| is_in_calendar(lists.values())),
+        DataType::Struct(_) => {
+            array.as_struct_opt().is_none_or(|structs| structs.columns().iter().all(|column| is_in_calendar(column)))
+        }
+        _ => true,
+    }
 }
 
 /// A column of instants.

@@ -43,7 +43,7 @@ use crate::stream::StreamCatalog;
 /// How far query threads stand back: threads that do not get three times as much of a processor that both want.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
-/// Debug builds plan 128 levels in less than this; it is address space until it is used.
+/// Debug builds read short texts and plan 128 levels in less than this; it is address space until it is used.
 const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
 /// How often a query is planned anew because another node has widened a stream that it reads. A field widens once.
 const MAX_PLANS: usize = 8;
@@ -259,11 +259,15 @@ impl Query {
             // Optimising cannot be interrupted; the rest need not begin when the client is gone.
             self.interrupt.check()?;
             let logical = plan;
-            let plan = self.physical(&logical, &state, &tables.reads).await.map_err(failure::lost_column)?;
+            let plan = self.physical(&logical, &state, &tables.reads).await.map_err(failure::lost_column);
             self.interrupt.check()?;
-            match is_explained {
-                true => explain::rows(&logical, plan.as_ref(), &tables.reads),
-                false => execute_stream(plan, state.task_ctx()),
+            match plan {
+                Ok(plan) if is_explained => explain::rows(&logical, Ok(plan.as_ref()), &tables.reads),
+                Err(error) if is_explained => match failure::too_large(&error) {
+                    Some(why) => explain::rows(&logical, Err(why), &tables.reads),
+                    None => Err(error),
+                },
+                plan => execute_stream(plan?, state.task_ctx()),
             }
         };
         match planned.await {

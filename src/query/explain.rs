@@ -1,4 +1,5 @@
-//! The answer to `EXPLAIN`: what the query reads of each stream, and its plans. Nothing is opened for it.
+//! The answer to `EXPLAIN`: what the query reads of each stream, and its plans; for a query that would read too much,
+//! why it is refused. Nothing is opened for it.
 
 use std::sync::Arc;
 
@@ -23,17 +24,18 @@ const NUMBERS: &[Number] = &[
     ("bytes_opened", |scan| scan.bytes),
 ];
 
-/// One row for each scan of a stream, then one for each plan.
+/// One row for each scan of a stream, then one for each plan, or for why there is no physical one.
 pub(super) fn rows(
     logical: &LogicalPlan,
-    physical: &dyn ExecutionPlan,
+    physical: std::result::Result<&dyn ExecutionPlan, &str>,
     reads: &Reads,
 ) -> Result<SendableRecordBatchStream> {
     let scans = reads.scans();
-    let plans = [
-        ("logical_plan", logical.display_indent().to_string()),
-        ("physical_plan", displayable(physical).indent(false).to_string()),
-    ];
+    let last = match physical {
+        Ok(plan) => ("physical_plan", displayable(plan).indent(false).to_string()),
+        Err(why) => ("refused", why.to_owned()),
+    };
+    let plans = [("logical_plan", logical.display_indent().to_string()), last];
     let types = scans.iter().map(|_| "objects").chain(plans.iter().map(|(plan_type, _)| *plan_type));
     let streams = scans.iter().map(|scan| Some(scan.stream.as_str())).chain(plans.iter().map(|_| None));
     let texts = scans.iter().map(|_| None).chain(plans.iter().map(|(_, text)| Some(text.trim_end())));

@@ -69,6 +69,11 @@ pub(super) fn of(error: DataFusionError) -> Error {
 #[error("the query engine panicked")]
 pub(super) struct Panicked;
 
+/// Why a query is refused that would read too much.
+pub(super) fn too_large(error: &DataFusionError) -> Option<&str> {
+    cause::<Error>(error).filter(|ours| ours.kind() == ErrorKind::QueryTooLarge).map(Error::message)
+}
+
 /// Whether an error is a defect of the engine, or of what it read.
 pub(super) fn is_of_engine(error: &DataFusionError) -> bool {
     cause::<Panicked>(error).is_some() || cause::<Error>(error).is_none() && matches!(layer(error), Layer::Engine)
@@ -112,7 +117,7 @@ pub(super) fn lost_column(error: DataFusionError) -> DataFusionError {
         return error;
     }
     plan_datafusion_err!(
-        "the query engine cannot group by such an expression here: compute it in FROM, and group by its name"
+        "the query engine cannot compute such an expression here: compute it in FROM, and use its name"
     )
 }
 
@@ -185,9 +190,8 @@ fn shown(text: &str) -> String {
     let pattern = line.starts_with("regex parse error").then(|| lines.next_back()).flatten();
     let pattern = pattern.map(|why| format!("not a regular expression: {}", why.trim_start_matches("error: ")));
     let line = pattern.as_deref().unwrap_or(line);
-    // It names a switch of the library that clients cannot reach.
-    if line.contains("nested_expressions") {
-        return "arrays are not supported".to_owned();
+    if let Some(ours) = reworded(line) {
+        return ours;
     }
     // No message that we know of holds an object name; should one ever, it stays here.
     if line.contains(".parquet") || line.contains("streams/") || line.contains("://") {
@@ -199,6 +203,38 @@ fn shown(text: &str) -> String {
     }
     line[..line.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
 }
+
+/// What is said in place of messages that are about the library rather than about the query.
+fn reworded(line: &str) -> Option<String> {
+    if let Some(rest) = line.strip_prefix("Internal error: Function '") {
+        let (name, rest) = rest.split_once('\'')?;
+        let given = rest.split("but received ").find_map(|given| Some(given.split_once(" (DataType")?.0));
+        let given = given.map_or("these arguments".to_owned(), |given| format!("a value of type {given}"));
+        return Some(format!("`{name}` does not take {given}: cast it"));
+    }
+    if line.contains("to Nanosecond. The dates that can be") || line.ends_with("exceeds the representable i64 range") {
+        let advice = "write CAST('9999-12-31' AS TIMESTAMP(3))";
+        return Some(format!("this instant needs a type of milliseconds, which reach beyond 1677 and 2262: {advice}"));
+    }
+    let (_, ours) = REWORDED.iter().find(|(theirs, _)| line.contains(theirs))?;
+    Some((*ours).to_owned())
+}
+
+/// Parts of messages that are about the library, and what is said in their place.
+const REWORDED: &[(&str, &str)] = &[
+    ("nested_expressions", "arrays are not supported"),
+    (
+        "Physical plan does not support logical expression",
+        "an expression cannot stand where it does: compute it in FROM",
+    ),
+    ("Unsupported ast node in sqltorel", "an expression of this kind is not available"),
+    ("not supported by ExprPlanner", "an expression of this kind is not available"),
+    ("Unsupported JOIN operator", "a join of this kind is not available"),
+    ("AvgAccumulator for (", "`avg` does not take a value without a type: cast it"),
+    ("Unsupported data type Array(", "a function does not take a value of this type: cast it"),
+    ("Unsupported LIMIT expression", "LIMIT and OFFSET take numbers"),
+    ("(Span(Location(", OTHERWISE),
+];
 
 /// The error of type `E` in the chain of causes, if there is one.
 fn cause<E: StdError + 'static>(error: &DataFusionError) -> Option<&E> {

@@ -2,7 +2,7 @@
 //!
 //! A text of 64 KiB can hold an expression of 30,000 levels. Parsing that is a loop, but dropping or visiting it is a
 //! recursion that would overflow an ordinary stack and end the process. So a statement is parsed, measured and, when it
-//! is refused, dropped on a stack of [`STACK_BYTES`]; what leaves this file is shallow.
+//! is refused, dropped on a stack of [`STACK_BYTES`], unless it is short; what leaves this file is shallow.
 //!
 //! What this works around, in sqlparser 0.62 and DataFusion 55:
 //! - The parser's own limit counts parentheses and the like, but not chains of operators, joins and unions, whose trees

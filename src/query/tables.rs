@@ -184,6 +184,9 @@ impl TableProvider for Events {
         }
         // Files never change and their names are never used again, so what the footers say can be kept for long.
         let footers = state.runtime_env().cache_manager.get_file_metadata_cache();
+        for object in objects.iter().filter(|object| !object.is_listed) {
+            footers.remove(&object.meta.location); // It may be gone: then the query fails and names it.
+        }
         let reader = ObjectReaders { store: self.objects.bucket.object_store(), footers: footers.clone() };
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)

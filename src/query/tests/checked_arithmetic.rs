@@ -42,6 +42,51 @@ async fn an_integer_that_is_too_large_is_an_error_wherever_it_comes_up() {
 }
 
 #[tokio::test]
+async fn a_sum_of_decimals_that_is_too_large_is_an_error_and_others_are_exact() {
+    let house = large().await;
+    let largest = "CAST('99999999999999999999999999999999999999' AS DECIMAL(38,0))";
+    for sql in [
+        format!("SELECT sum({largest}) AS x FROM nums"),
+        format!("SELECT k, sum({largest}) AS x FROM nums GROUP BY k"),
+        format!("SELECT sum({largest}) AS x FROM nums GROUP BY ROLLUP (k)"),
+        "SELECT CAST(1 AS DECIMAL(39,0)) AS x".to_owned(),
+    ] {
+        let error = house.ask(everything("default"), request(&sql), Format::JsonArray).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{sql}: {error}");
+    }
+    for (sql, answer) in [
+        (
+            "SELECT CAST(sum(CAST(b AS DECIMAL(38,2))) AS VARCHAR) AS x, \
+             CAST(avg(CAST(b AS DECIMAL(38,2))) AS VARCHAR) AS y FROM nums"
+                .to_owned(),
+            r#"[{"x":"6.00","y":"2.000000"}]"#,
+        ),
+        (
+            format!("SELECT CAST(sum({largest}) AS VARCHAR) AS x FROM nums WHERE b = 1"),
+            r#"[{"x":"99999999999999999999999999999999999999"}]"#,
+        ),
+    ] {
+        assert_eq!(house.ask(everything("default"), request(&sql), Format::JsonArray).await.unwrap(), answer, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_two_zeros_of_floats_are_one_value_in_every_count() {
+    let house = House::new();
+    let columns = vec![("f", floats(&[0.0, -0.0, 1.5])), ("k", texts(&["x", "x", "y"]))];
+    house.store("default", "zeros", "2026-11-20T10:00:00Z", columns).await;
+    for sql in [
+        "SELECT count(DISTINCT f) AS n FROM zeros",
+        "SELECT n FROM (SELECT count(DISTINCT f) AS n, count(DISTINCT k) AS m FROM zeros)",
+        "SELECT count(*) AS n FROM (SELECT DISTINCT f FROM zeros)",
+        "SELECT count(*) AS n FROM (SELECT f, count(*) FROM zeros GROUP BY f)",
+    ] {
+        let answer = house.ask(everything("default"), request(sql), Format::JsonArray).await.unwrap();
+        assert_eq!(answer, r#"[{"n":2}]"#, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn integers_that_fit_are_computed_as_before() {
     let house = large().await;
     let mut wrong = Vec::new();

@@ -34,7 +34,7 @@ async fn a_clause_that_would_be_dropped_is_refused_by_its_name() {
         ("SELECT 1.0 IS NULL AS x FROM cars GROUP BY ROLLUP (1.0 IS NULL, Name)", "a constant cannot stand in ROLLUP"),
         (
             "SELECT count(*) AS n FROM cars GROUP BY ROLLUP (NOT (Name LIKE '_'), Name LIKE '%')",
-            "compute it in FROM, and group by its name",
+            "compute it in FROM, and use its name",
         ),
         ("SELECT Name FROM cars INTERSECT ALL SELECT Name FROM cars", "INTERSECT ALL"),
         ("SELECT Name FROM cars EXCEPT ALL SELECT Name FROM cars", "EXCEPT ALL"),
@@ -61,6 +61,19 @@ async fn a_clause_that_would_be_dropped_is_refused_by_its_name() {
         ("SELECT Name::CHAR(1) AS x FROM cars", "length"),
         ("FROM cars", "SELECT"),
         ("SELECT [1, 2] AS x", "arrays are not supported"),
+        ("SELECT Name SIMILAR TO 'a' AS x FROM cars", "regexp_like"),
+        ("SELECT Name RLIKE 'a' AS x FROM cars", "regexp_like"),
+        ("SELECT Name COLLATE nocase AS x FROM cars", "COLLATE"),
+        ("SELECT MAP {'a': 1} AS x", "a map"),
+        ("SELECT MATCH (Name) AGAINST ('x') AS x FROM cars", "AGAINST"),
+        ("SELECT * FROM cars a SEMI JOIN cars b ON a.Name = b.Name", "LEFT or RIGHT"),
+        ("SELECT * FROM cars a ANTI JOIN cars b ON a.Name = b.Name", "LEFT or RIGHT"),
+        ("SELECT * FROM cars CROSS APPLY (SELECT 1) x", "APPLY"),
+        ("SELECT * FROM cars a ASOF JOIN cars b MATCH_CONDITION (a.Name >= b.Name) ON true", "ASOF JOIN"),
+        ("SELECT Name FROM cars WHERE (Name, Name) IN (SELECT Name, Name FROM cars)", "EXISTS"),
+        ("SELECT Name FROM cars WHERE row_number() OVER () = 1", "QUALIFY"),
+        ("SELECT count(*) AS n FROM cars GROUP BY 1 + row_number() OVER ()", "QUALIFY"),
+        ("SELECT count(*) AS n FROM cars a JOIN cars b ON row_number() OVER () = 1", "QUALIFY"),
         ("SELECT unnest(Name) AS x FROM cars", "arrays are not supported"),
         ("SELECT * FROM unnest(make_array(1))", "arrays are not supported"),
     ] {
@@ -70,6 +83,47 @@ async fn a_clause_that_would_be_dropped_is_refused_by_its_name() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn refusals_speak_of_the_query_and_not_of_the_engine() {
+    let house = House::new();
+    house.cars().await;
+    for (sql, named) in [
+        ("SELECT sum(Name) AS x FROM cars", "`sum` does not take a value of type String"),
+        ("SELECT avg(Name) AS x FROM cars", "`avg` does not take a value of type String"),
+        ("SELECT avg(NULL) AS x FROM cars", "`avg` does not take"),
+        ("SELECT median(Name) AS x FROM cars", "`median` does not take"),
+        ("SELECT trunc('x', 1) AS x", "`trunc` does not take"),
+        ("SELECT ltrim(now()) AS x", "`ltrim` does not take a value of type Timestamp"),
+        ("SELECT to_date('sha256', Name) AS x FROM cars", "cast it"),
+        ("SELECT Name FROM cars LIMIT (SELECT 1)", "numbers"),
+        ("SELECT Name FROM cars WHERE p_timestamp < '9999-12-31'", "TIMESTAMP(3)"),
+        ("SELECT Name FROM cars WHERE p_timestamp < DATE '9999-12-31'", "TIMESTAMP(3)"),
+        (
+            "SELECT Name FROM cars ORDER BY (SELECT max(Name) FROM cars w WHERE w.p_timestamp = cars.p_timestamp)",
+            "use its name",
+        ),
+        ("SELECT from_unixtime(9223372036854775807) AS x", "outside the calendar"),
+        ("SELECT to_timestamp_millis(9223372036854775807) AS x", "outside the calendar"),
+        ("SELECT to_timestamp_seconds(9223372036854775) AS x", "outside the calendar"),
+        ("SELECT array_agg(from_unixtime(9223372036854775807)) AS x", "outside the calendar"),
+        ("SELECT struct(from_unixtime(9223372036854775807)) AS x", "outside the calendar"),
+        ("SELECT CAST(2147483647 AS DATE) AS x", "outside the calendar"),
+    ] {
+        let error = house.ask(everything("default"), request(sql), Format::JsonArray).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.message().contains(named), "{sql}: {error}");
+        for word in ["Internal", "Span", "sqltorel", "Planner", "Accumulator", "Array(", " { "] {
+            assert!(!error.message().contains(word), "{sql}: {error}");
+        }
+    }
+    for (sql, answer) in [
+        ("SELECT count(*) AS n FROM cars WHERE p_timestamp < CAST('9999-12-31' AS TIMESTAMP(3))", r#"[{"n":3}]"#),
+        ("SELECT CAST('9999-12-31' AS DATE) AS x", r#"[{"x":"9999-12-31"}]"#),
+        ("SELECT from_unixtime(0) AS x", r#"[{"x":"1970-01-01T00:00:00"}]"#),
+    ] {
+        assert_eq!(house.ask(everything("default"), request(sql), Format::JsonArray).await.unwrap(), answer, "{sql}");
+    }
 }
 
 #[tokio::test]

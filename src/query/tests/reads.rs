@@ -79,7 +79,6 @@ async fn a_query_of_too_many_objects_is_refused_before_one_is_opened() {
     for part in ["at least 16 objects", "10 (--query-max-objects)", "startTime and endTime", "p_timestamp"] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    refused("EXPLAIN SELECT n FROM e").await;
     refused("SELECT count(*) AS n FROM e").await;
     let few = "SELECT count(*) AS n FROM e WHERE p_timestamp > '2026-11-25T10:00:00Z'";
     assert_eq!(house.json(few).await, r#"[{"n":8}]"#);
@@ -122,4 +121,16 @@ async fn rounding_to_more_places_than_a_float_has_gives_a_number() {
     ] {
         assert_eq!(house.json(sql).await, rows, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn explain_shows_what_a_query_would_open_that_is_too_large() {
+    let house = House::two_days(QuerySettings { max_objects: 3, ..QuerySettings::default() }, 5).await;
+    let error = house.ask(everything("default"), request("SELECT * FROM e"), Format::JsonArray).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QueryTooLarge);
+    let rows: Vec<Value> = serde_json::from_str(&house.json("EXPLAIN SELECT * FROM e").await).unwrap();
+    let types: Vec<&str> = rows.iter().map(|row| row["plan_type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["objects", "logical_plan", "refused"]);
+    assert_eq!((&rows[0]["stream"], &rows[2]["plan"]), (&json!("e"), &json!(error.message())));
+    assert!(rows[0]["objects_opened"].as_u64().unwrap() > 3, "{rows:?}");
 }

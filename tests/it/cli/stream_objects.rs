@@ -68,6 +68,7 @@ fn duckdb_sums(statement: &str) -> Value {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs DuckDB: run scripts/test.sh")]
 async fn another_engine_reads_the_objects_that_the_command_prints() {
     let (server, sender, reader) = scene().await;
     typed(&server, "stream objects web").failed(3, "no such stream");

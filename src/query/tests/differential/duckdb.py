@@ -26,6 +26,7 @@ def plain(value):
 for line in sys.stdin:
     try:
         request = json.loads(line)
+        connection.execute(f"PRAGMA {'disable' if request.get('plain') else 'enable'}_optimizer")
         found = connection.execute(request["sql"], request.get("values") or None)
         names = [column[0] for column in found.description or []]
         rows = [[plain(value) for value in row] for row in found.fetchall()]

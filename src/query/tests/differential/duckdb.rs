@@ -44,6 +44,11 @@ impl DuckDb {
         self.send(&json!({ "sql": sql }))
     }
 
+    /// The same without its optimizer, which is a second opinion.
+    pub(in crate::query::tests) fn ask_plainly(&mut self, sql: &str) -> Answer {
+        self.send(&json!({ "sql": sql, "plain": true }))
+    }
+
     /// Runs a statement that must work.
     pub(in crate::query::tests) fn run(&mut self, sql: &str, values: &[Value]) {
         let answer = self.send(&json!({ "sql": sql, "values": values }));

@@ -33,7 +33,7 @@ const REFUSALS: &[&str] = &[
     "a column of the query around it",
     "columns of the query around it",
     "cannot stand in ROLLUP",
-    "cannot group by such an expression here",
+    "cannot compute such an expression here",
     "a constant cannot stand in ROLLUP",
     // The parser takes a parenthesis at the start of an expression in ROLLUP for a list.
     "Expected: ), found: ",
@@ -60,6 +60,7 @@ impl Tally {
 }
 
 #[tokio::test]
+#[cfg_attr(not(feature = "paused-time"), ignore = "needs DuckDB: run scripts/test.sh")]
 async fn generated_queries_are_answered_as_by_another_engine() {
     let fresh_seed = std::env::var("KEYLOFT_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
     let fresh_seed = fresh_seed.unwrap_or_else(|| fresh().as_u128() as u64);
@@ -128,13 +129,23 @@ async fn one(house: &House, other: &mut DuckDb, query: &Query, tally: &mut Tally
             let found =
                 rows.map(|row| expected.names.iter().map(|name| cell(&row[name])).collect::<Vec<_>>().join("|"));
             let mut found: Vec<_> = found.collect();
-            let mut wanted: Vec<_> =
-                expected.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect();
+            let rows_of = |answer: &duckdb::Answer| {
+                let mut rows: Vec<_> =
+                    answer.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join("|")).collect();
+                if !query.ordered {
+                    rows.sort();
+                }
+                rows
+            };
             if !query.ordered {
                 found.sort();
-                wanted.sort();
             }
-            if found != wanted {
+            let wanted = rows_of(&expected);
+            if found != wanted && rows_of(&other.ask_plainly(&query.sql)) == found {
+                // Its optimizer is wrong now and then: a LEFT JOIN with a table without rows, below GROUPING SETS.
+                let why = "DuckDB contradicts itself".to_owned();
+                tally.not_compared.entry(why).or_insert((0, query.sql.clone())).0 += 1;
+            } else if found != wanted {
                 tally.wrong.push(format!("{}\n  expected {wanted:?}\n  found    {found:?}", query.sql));
             }
         }
