@@ -6,8 +6,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use keyloft::config::UsageSettings;
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
-use keyloft::testing::{Meter, StreamCatalog, SystemWriter, Use};
-use keyloft::{Bucket, Keystore, SystemClock};
+use keyloft::testing::{Meter, StoreClock, StreamCatalog, SystemWriter, Use};
+use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
 
 fn key(number: usize, secret: &PlainSecret) -> ApiKey {
     let new = NewKey::new(KeyName::parse(&format!("key-{number}")).unwrap(), KeyType::Ingestion);
@@ -18,7 +18,9 @@ fn benchmark(criterion: &mut Criterion) {
     let secret = PlainSecret::generate(KeyType::Ingestion).unwrap();
     let bucket = Bucket::in_memory();
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
-    let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))));
+    let (catalog, clock) =
+        (StreamCatalog::new(bucket.clone()), StoreClock::new(Arc::new(ManualClock::new(SystemClock.now()))));
+    let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(catalog), Arc::new(clock)));
     let mut group = criterion.benchmark_group("count");
     for size in [1, 1_000, 100_000] {
         let meter = Meter::new(bucket.clone(), keystore.clone(), streams.clone(), UsageSettings::default());

@@ -52,6 +52,9 @@ pub enum ErrorKind {
     /// The store lacks what a change needs, such as conditional writes: an operator must choose another store, or run a
     /// single writer.
     StoreNotSafe,
+    /// The clock of this node differs from that of the store by more than 20 s, so it takes no events: an operator must
+    /// set it. Other nodes may take them.
+    ClockWrong,
     /// The store cannot be reached. This node refuses the key from now on, and retries the revocation until it is
     /// durable or the process ends.
     RevokedHere,

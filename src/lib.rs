@@ -124,6 +124,7 @@ pub use store::Bucket;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::cache::Change;
+    pub use crate::clock::StoreClock;
     pub use crate::documents::{Document, KeyDocument};
     pub use crate::store::types::{Stored, Written};
     pub use crate::sync::log::{LogEntry, trim};

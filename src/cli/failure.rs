@@ -88,6 +88,7 @@ impl From<Error> for Failure {
             ErrorKind::Invalid | ErrorKind::TooLarge => FailureKind::Usage,
             ErrorKind::Unavailable
             | ErrorKind::StoreNotSafe
+            | ErrorKind::ClockWrong
             | ErrorKind::RevokedHere
             | ErrorKind::NotBegun
             | ErrorKind::Exhausted => FailureKind::Unavailable,

@@ -110,8 +110,8 @@ fn sweep_interval(interval: Duration) -> Duration {
 }
 
 impl Compactor {
-    /// Compacts the streams of `bucket`; `keystore` knows the other nodes. Objects that were replaced stay in the store
-    /// for `keep`, which is longer than a query may last.
+    /// Compacts the streams of `bucket`, by the clock of its store; `keystore` knows the other nodes. Objects that were
+    /// replaced stay in the store for `keep`, which is longer than a query may last.
     pub fn new(
         bucket: Bucket,
         catalog: Arc<StreamCatalog>,
@@ -133,6 +133,11 @@ impl Compactor {
         let mut recheck_at = Instant::now() + RECHECK;
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
+            // A node whose clock is wrong must not take for over, or out of retention, what others write and keep.
+            if let Err(error) = self.keystore.replica().learn_store_clock().await {
+                tracing::debug!("nothing is compacted yet: {error:?}");
+                continue;
+            }
             if Instant::now() >= recheck_at {
                 self.try_unreadable_again().await;
                 recheck_at = Instant::now() + RECHECK;
@@ -222,6 +227,7 @@ impl Compactor {
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the
     /// manifest or a merged object cannot be read.
     pub async fn compact(&self, id: &DayId) -> Result<bool> {
+        self.keystore.replica().learn_store_clock().await?;
         let mut days = self.days.lock().await;
         let due_at = Instant::now();
         let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(id), due_at });

@@ -110,10 +110,12 @@ impl App {
         let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone());
         share_streams(&keystore, &catalog);
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
-        catalog.retain(clock.clone(), move |id| {
+        let store_clock = keystore.replica().store_clock().clone();
+        catalog.retain(store_clock.clone(), move |id| {
             tenants.tenant(id).and_then(|tenant| tenant.retention_days).or(by_default)
         });
-        let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock.clone(), config.ingest.clone());
+        let (clock_of_node, settings) = (clock.clone(), config.ingest.clone());
+        let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock_of_node, store_clock.clone(), settings);
         let system_streams = Arc::new(ingest.system_writer());
         let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
         if let Some(redis) = &config.limits.redis {
@@ -123,7 +125,7 @@ impl App {
         let compactor = Compactor::new(
             bucket.clone(),
             catalog.clone(),
-            clock.clone(),
+            store_clock,
             keystore.clone(),
             &config.compaction,
             config.session.ttl + MARGIN,
@@ -157,6 +159,7 @@ impl App {
     /// # Errors
     /// As for [`Keystore::sync`].
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
+        self.keystore.replica().publish().await?;
         self.catalog.sync().await?;
         self.keystore.sync().await
     }
@@ -255,6 +258,7 @@ impl App {
             usage_flush_failures: self.usage.failures(),
             applied_seq: self.keystore.replica().applied_seq(),
             lookups: self.keystore.replica().lookup_counts(),
+            clock_difference_seconds: self.keystore.replica().store_clock().difference().as_seconds_f64(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
             store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),
         }

@@ -10,12 +10,13 @@
 //!    [`receive`]: a body of events, within its memory.
 //! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that are not read.
 //! 7. [`body`]: the body that holds a session.
-//! 8. [`error`]: the one map from errors to answers.
+//! 8. [`error`]: the one map from errors to answers.  `code`: what these are called.
 
 pub(crate) mod app;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod client;
+mod code;
 pub(crate) mod connection;
 pub(crate) mod credential;
 pub(crate) mod error;

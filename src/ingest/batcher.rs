@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::Reservation;
 use super::write::{DecodedRequest, parquet};
+use crate::clock::StoreClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout::{Minute, ObjectName};
 use crate::store::Bucket;
-use crate::stream::{Field, StreamCatalog};
+use crate::stream::{Conflict, Field, StreamCatalog};
 
 /// How many requests share one object at most.
 const MAX_BATCH_REQUESTS: usize = 1000;
@@ -231,6 +232,7 @@ pub(super) struct Widened<'a> {
 pub(super) struct Writer {
     pub(super) bucket: Bucket,
     pub(super) catalog: Arc<StreamCatalog>,
+    pub(super) clock: Arc<StoreClock>,
     /// One permit for each encoder or decoder that may run off the async threads.
     pub(super) cpu: Arc<Semaphore>,
 }
@@ -285,29 +287,32 @@ impl Writer {
             return Err(Error::new(ErrorKind::Internal, "events have the name of no object of events"));
         };
         let is_still = || self.catalog.is_still(tenant, stream, widened.deletions, widened.since);
-        if !is_still() {
-            self.widen_again(tenant, stream, &widened).await?;
+        if !is_still()
+            && let Some(conflict) = self.widen_again(tenant, stream, &widened).await?
+        {
+            return Err(conflict.into_error());
         }
+        self.clock.check()?;
         self.bucket.write_large(name, body.into()).await?;
         self.catalog.new_objects().written(name);
         if !is_still()
-            && let Err(error) = self.widen_again(tenant, stream, &widened).await
+            && let Some(conflict) = self.widen_again(tenant, stream, &widened).await?
         {
-            if error.kind() == ErrorKind::Invalid {
-                self.bucket.remove(name).await?; // Nobody can read it: its types are not those of the stream.
-            }
-            return Err(error);
+            self.bucket.remove(name).await?; // Nobody can read it: its types are not those of the stream.
+            return Err(conflict.into_error());
         }
         Ok(())
     }
 
-    /// Makes sure by what is stored that a stream holds an object.
-    async fn widen_again(&self, tenant: &TenantId, stream: &StreamName, widened: &Widened<'_>) -> Result<()> {
+    /// Makes sure by what is stored that a stream holds an object, or says why it does not.
+    async fn widen_again(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        widened: &Widened<'_>,
+    ) -> Result<Option<Conflict>> {
         let (_, conflicts) = self.catalog.widen_stored(tenant, stream, widened.fields, None).await?;
-        match conflicts.into_iter().flatten().next() {
-            Some(conflict) => Err(conflict.into_error()),
-            None => Ok(()),
-        }
+        Ok(conflicts.into_iter().flatten().next())
     }
 }
 

@@ -16,11 +16,11 @@ use super::contents::{Aside, Events, MIN_REQUEST_BYTES, Reading};
 use super::decode::{Fault, Rejected, Sample, sort};
 use super::write::DecodedRequest;
 use super::{Batch, SystemWriter, Upload};
-use crate::clock::Clock;
+use crate::clock::{Clock, StoreClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label, StreamName, TenantId};
 use crate::store::Bucket;
-use crate::stream::{REJECTED, StreamCatalog, StreamSchema};
+use crate::stream::{Conflict, REJECTED, StreamCatalog, StreamSchema};
 
 /// No request may take more memory than this, also when the settings allow more: Arrow counts text in 32 bits.
 const MAX_BODY_BYTES: usize = 1 << 30;
@@ -126,11 +126,17 @@ struct Shared {
 }
 
 impl Ingest {
-    /// Batches are written on the runtime this is called in; called outside of one, on those of the callers of
-    /// [`Ingest::accept`].
-    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, clock: Arc<dyn Clock>, settings: IngestSettings) -> Self {
+    /// Takes events in while `clock` differs little from `store_clock`. Batches are written on the runtime this is
+    /// called in; called outside of one, on those of the callers of [`Ingest::accept`].
+    pub fn new(
+        bucket: Bucket,
+        catalog: Arc<StreamCatalog>,
+        clock: Arc<dyn Clock>,
+        store_clock: Arc<StoreClock>,
+        settings: IngestSettings,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let writer = Writer { bucket, catalog, cpu: Arc::new(Semaphore::new(cores)) };
+        let writer = Writer { bucket, catalog, clock: store_clock, cpu: Arc::new(Semaphore::new(cores)) };
         let closing = CancellationToken::new();
         let window = settings.window.map_or_else(|| Window::for_store(writer.bucket.is_directory()), Window::fixed);
         let batcher = Batcher::new(writer.clone(), window, settings.max_batch_bytes, closing.clone());
@@ -152,7 +158,7 @@ impl Ingest {
     /// [`ErrorKind::Invalid`] when the body or its fit to the stream is wrong, [`ErrorKind::TooLarge`] when it is over
     /// a bound: nothing of it is stored then. [`ErrorKind::TooManyStreams`] when the tenant may have no more streams.
     /// [`ErrorKind::Unavailable`] when the store does not answer, too much is under way, or [`Ingest::drain`] was
-    /// called: send it again later.
+    /// called, and [`ErrorKind::ClockWrong`] when the clock of this node is wrong: send it again later.
     pub async fn accept(&self, origin: Origin, stream: &StreamName, upload: Upload) -> Result<usize> {
         let reservation = self.reserve(Some(upload.body.len() as u64)).await?;
         let unstored = self.read(upload, reservation).await?;
@@ -274,6 +280,10 @@ impl Ingest {
             if conflicts.iter().all(Option::is_none) {
                 return Ok((batch, rejected, reservation));
             }
+            let mut conflicts = conflicts.into_iter().flatten();
+            if let Some(former) = conflicts.find(|conflict| matches!(conflict, Conflict::Former { .. })) {
+                return Err(former.into_error()); // No event of it is faulty for good.
+            }
             let contents = contents.clone();
             let again =
                 move || Ok((sort(&contents.texts(), &contents.common, &schema, &mut reservation)?, reservation));
@@ -324,12 +334,13 @@ impl Ingest {
     }
 
     /// # Errors
-    /// [`ErrorKind::Unavailable`] once [`Ingest::drain`] was called.
+    /// [`ErrorKind::Unavailable`] once [`Ingest::drain`] was called, [`ErrorKind::ClockWrong`] as
+    /// [`StoreClock::check`].
     fn check_open(&self) -> Result<()> {
         if self.0.closing.is_cancelled() {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
         }
-        Ok(())
+        self.0.writer.clock.check()
     }
 
     /// How many streams have requests waiting or under way.

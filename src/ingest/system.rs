@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Batch;
 use super::batcher::{Widened, Writer};
 use super::write::parquet_about;
+use crate::clock::StoreClock;
 use crate::error::Result;
 use crate::key::{StreamName, TenantId};
 use crate::layout::ObjectName;
@@ -21,9 +22,9 @@ use crate::stream::{StreamCatalog, SystemRows, SystemStream};
 pub struct SystemWriter(Writer);
 
 impl SystemWriter {
-    /// Writes into `bucket`, one object at a time.
-    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>) -> Self {
-        Self(Writer { bucket, catalog, cpu: Arc::new(Semaphore::new(1)) })
+    /// Writes into `bucket`, one object at a time, while the clock of this node is right.
+    pub fn new(bucket: Bucket, catalog: Arc<StreamCatalog>, clock: Arc<StoreClock>) -> Self {
+        Self(Writer { bucket, catalog, clock, cpu: Arc::new(Semaphore::new(1)) })
     }
 
     pub(super) fn sharing(writer: Writer) -> Self {

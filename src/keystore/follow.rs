@@ -60,10 +60,18 @@ impl Keystore {
     /// Tells other nodes that this one lives and how far it is, also while a round of polling has much to apply.
     async fn beat(&self) {
         let interval = self.replica.settings().poll_interval;
+        let mut clock_was_right = true;
         while self.running.pause(sync::around(interval)).await {
             if let Err(error) = self.replica.publish().await {
                 tracing::debug!("the other nodes do not know how far this one is: {error:?}");
             }
+            let clock = self.replica.store_clock();
+            match clock.check() {
+                Err(error) if clock_was_right && clock.is_known() => tracing::error!("no events are taken: {error}"),
+                Ok(()) if !clock_was_right => tracing::info!("the clock of this node is right: events are taken again"),
+                _ => {}
+            }
+            clock_was_right = clock.check().is_ok() || !clock.is_known();
         }
     }
 

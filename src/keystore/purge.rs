@@ -5,6 +5,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::Keystore;
 use super::running::outcome;
+use crate::clock::Clock;
 use crate::documents::Found;
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, TenantId};
@@ -23,7 +24,8 @@ impl Keystore {
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer; what is left is purged another time.
     pub async fn purge(&self) -> Result<usize> {
         let Some(retention) = self.replica.settings().revoked_retention else { return Ok(0) };
-        let now = self.clock.now();
+        // A node whose clock is wrong must not remove what others keep.
+        let now = self.replica.learn_store_clock().await?.now();
         let outlived = move |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age >= retention);
         let due = move |key: &ApiKey| !key.is_live() && key.modified_at.is_some_and(outlived);
         let mut purged = 0;

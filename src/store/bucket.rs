@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};
+use futures::stream::{StreamExt, TryStreamExt};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 use relative_path::RelativePath;
 
@@ -16,7 +16,7 @@ use super::local::{self, STAGED_MAX_AGE};
 use super::mode::{Property, StoreMode};
 use super::object::{self, Condition, Store, unavailable};
 use super::report::Report;
-use super::types::{Listed, MAX_DOCUMENT_BYTES, Stored, Version, Written, object_path};
+use super::types::{MAX_DOCUMENT_BYTES, Stored, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::ObjectName;
 
@@ -32,9 +32,9 @@ pub(super) const LARGE_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Bucket {
     /// For documents: gives up within seconds.
-    documents: Store,
+    pub(super) documents: Store,
     /// For data: waits as long as many megabytes take.
-    data: Store,
+    pub(super) data: Store,
     capabilities: Arc<Capabilities>,
     single_writer: bool,
     directory: Option<Arc<PathBuf>>,
@@ -228,36 +228,6 @@ impl Bucket {
         }
     }
 
-    /// Every object in a folder, not those in its subfolders.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn list(&self, folder: &RelativePath) -> Result<Vec<Listed>> {
-        let found = gathered(self.documents.list(Some(&object_path(folder)?))).await?;
-        Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
-    }
-
-    /// Every object below a folder, those in its subfolders too.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn list_all(&self, folder: &RelativePath) -> Result<Vec<ObjectMeta>> {
-        gathered(self.data.list(Some(&object_path(folder)?))).await
-    }
-
-    /// The same, one object after the other, for folders of any size.
-    ///
-    /// # Errors
-    /// As for [`Bucket::list`]; the list ends with its first error.
-    pub fn list_each(&self, folder: &RelativePath) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
-        let found = self.data.list(Some(&object_path(folder)?));
-        let next = |mut list: BoxStream<'static, object_store::Result<ObjectMeta>>| async {
-            let next = patiently(async { list.try_next().await.map_err(unavailable) }).await?;
-            Ok(next.map(|meta| (meta, list)))
-        };
-        Ok(try_unfold(found, next).boxed())
-    }
-
     /// Removes objects that were listed; those that are gone already are no error.
     ///
     /// # Errors
@@ -277,17 +247,6 @@ impl Bucket {
         .await
     }
 
-    /// Every object in a folder whose name comes after `after`, which need not exist; not those in its subfolders.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn list_after(&self, folder: &RelativePath, after: &ObjectName) -> Result<Vec<Listed>> {
-        let (folder_path, after) = (object_path(folder)?, object_path(&after.path())?);
-        let found = self.documents.list_with_offset(Some(&folder_path), &after);
-        let found = gathered(found).await?;
-        Ok(found.into_iter().map(Listed::from).filter(|listed| listed.path.parent() == Some(folder)).collect())
-    }
-
     /// Removes an object; one that is gone already is no error. Never conditional: few stores can do that, so only what
     /// nobody will write again is removed.
     ///
@@ -295,20 +254,6 @@ impl Bucket {
     /// [`ErrorKind::Unavailable`] when the outcome cannot be learnt.
     pub async fn remove(&self, name: &ObjectName) -> Result<()> {
         self.remove_at(object_path(&name.path())?).await
-    }
-
-    /// The names of the folders in a folder, sorted.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn folders(&self, folder: &RelativePath) -> Result<Vec<String>> {
-        let prefix = object_path(folder)?;
-        let prefix = (!prefix.as_ref().is_empty()).then_some(&prefix);
-        let found = patiently(async { self.documents.list_with_delimiter(prefix).await.map_err(unavailable) }).await?;
-        let mut names: Vec<String> =
-            found.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
-        names.sort_unstable();
-        Ok(names)
     }
 
     /// Writes a document that nobody else writes, durably, over what is there.
@@ -381,16 +326,7 @@ fn not_safe(missing: Property) -> Error {
     Error::new(ErrorKind::StoreNotSafe, message)
 }
 
-/// All of a list. It may be long, so the timeout is for its next object and not for the whole.
-async fn gathered(mut list: BoxStream<'_, object_store::Result<ObjectMeta>>) -> Result<Vec<ObjectMeta>> {
-    let mut found = Vec::new();
-    while let Some(meta) = patiently(async { list.try_next().await.map_err(unavailable) }).await? {
-        found.push(meta);
-    }
-    Ok(found)
-}
-
-async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn patiently<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     within(PATIENCE, work).await
 }
 

@@ -83,7 +83,15 @@ impl FromStr for StoreUrl {
         if ["s3//", "file//"].iter().any(|start| text.starts_with(start)) {
             return Err(Error::invalid("the colon of the URL is missing: s3://bucket/prefix or file:///path"));
         }
-        let Some(scheme) = scheme(text) else { return directory(text.into()) };
+        if text.trim() != text || text.starts_with(['"', '\'']) {
+            return Err(Error::invalid("a store has no quotes or blanks around it"));
+        }
+        let Some(scheme) = scheme(text) else {
+            if text.contains("://") {
+                return Err(Error::invalid("a store with :// is file:///path or s3://bucket/prefix"));
+            }
+            return directory(text.into());
+        };
         match scheme.to_ascii_lowercase().as_str() {
             "file" => {
                 // One slash or three: RFC 8089, appendix B.
@@ -202,6 +210,14 @@ mod tests {
             ("http://example/x", "s3://bucket/prefix"),
             ("gs:/bucket", "s3://bucket/prefix"),
             ("minio:9000/x", "s3://bucket/prefix"),
+            ("\"s3://bucket/x\"", "quotes"),
+            ("'/srv/k'", "quotes"),
+            (" s3://bucket/x", "blanks"),
+            ("s3://bucket/x\n", "blanks"),
+            ("/srv/k ", "blanks"),
+            ("://bucket/x", "s3://bucket/prefix"),
+            ("s3_x://bucket", "s3://bucket/prefix"),
+            ("/s3://bucket", "s3://bucket/prefix"),
         ] {
             let error = text.parse::<StoreUrl>().unwrap_err();
             assert!(error.kind() == ErrorKind::Invalid && error.message().contains(advice), "{text}: {error}");

@@ -1,6 +1,7 @@
 //! The bucket: where everything that must last is kept.
 //!
 //! 1. [`bucket`]: the operations we need, with the meaning we need, over any `object_store`.
+//!    `listing`: those that say what is there.
 //! 2. `types`: documents, versions, tags.  `object`: one object: a conditional write whose outcome can be relied on.
 //! 3. `walk`: listings as streams of pages.
 //! 4. [`mode`]: how documents are changed, and what that depends on.  `probe` checks a store, [`report`] is
@@ -15,6 +16,7 @@ pub(crate) mod bucket;
 mod capabilities;
 pub(crate) mod durable;
 mod foreign;
+mod listing;
 pub(crate) mod local;
 pub(crate) mod location;
 pub(crate) mod mode;

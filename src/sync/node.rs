@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::alone::Alone;
 use super::log;
+use crate::clock::{Clock, StoreClock};
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
 use crate::layout::{self, ObjectName};
@@ -93,24 +94,36 @@ impl NodeRegistry {
         Self { node_id, alone, withdrawn, published, known }
     }
 
-    /// Publishes what this node has applied, if that is news or a heartbeat is due.
+    /// Publishes what this node has applied, if that is news, a heartbeat is due, or the clock of the store is to be
+    /// learnt anew.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn publish(&self, bucket: &Bucket, applied_seq: impl Fn() -> u64, now: DateTime<Utc>) -> Result<()> {
+    pub async fn publish(
+        &self,
+        bucket: &Bucket,
+        applied_seq: impl Fn() -> u64,
+        now: DateTime<Utc>,
+        store_clock: &StoreClock,
+    ) -> Result<()> {
         let withdrawn = self.withdrawn.lock().await;
-        let applied_seq = applied_seq();
-        let stale = |last: Published| last.applied_seq != applied_seq || now - last.at >= HEARTBEAT || now < last.at;
+        let (applied_seq, learns) = (applied_seq(), store_clock.wants_a_write());
+        let stale =
+            |last: Published| learns || last.applied_seq != applied_seq || now - last.at >= HEARTBEAT || now < last.at;
         if *withdrawn || !self.published.lock().is_none_or(stale) {
             return Ok(());
         }
         let document =
             NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now, reads_manifests: true };
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let moment = Instant::now();
-        bucket.put(&ObjectName::Node { node_id: self.node_id }, body.into()).await?;
+        let (moment, began, name) = (Instant::now(), store_clock.mark(), ObjectName::Node { node_id: self.node_id });
+        bucket.put(&name, body.into()).await?;
         *self.published.lock() = Some(Published { applied_seq, at: now, moment });
         self.alone.published(moment);
+        let ended = store_clock.mark();
+        if learns && let Some(written_at) = bucket.written_at(&name).await? {
+            store_clock.wrote(written_at, began, ended);
+        }
         Ok(())
     }
 
@@ -222,7 +235,11 @@ impl NodeRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, SystemClock};
+    use crate::clock::{ManualClock, SystemClock};
+
+    fn by_hand() -> StoreClock {
+        StoreClock::new(Arc::new(ManualClock::new(SystemClock.now())))
+    }
 
     #[tokio::test]
     async fn a_node_is_seen_with_what_it_has_applied() {
@@ -230,14 +247,14 @@ mod tests {
         let (a, b) =
             (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
-        a.publish(&bucket, || 3, now).await.unwrap();
-        b.publish(&bucket, || 5, now).await.unwrap();
+        a.publish(&bucket, || 3, now, &by_hand()).await.unwrap();
+        b.publish(&bucket, || 5, now, &by_hand()).await.unwrap();
         let views = a.read(&bucket, 4, now).await.unwrap();
         let of = |registry: &NodeRegistry| views.iter().find(|view| view.node_id == registry.node_id).unwrap();
         assert_eq!((of(&a).applied_seq, of(&b).applied_seq, of(&b).live), (4, 5, true));
         b.withdraw(&bucket).await.unwrap();
         assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1);
-        b.publish(&bucket, || 6, now).await.unwrap();
+        b.publish(&bucket, || 6, now, &by_hand()).await.unwrap();
         assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1, "it has ended");
     }
 
@@ -248,8 +265,8 @@ mod tests {
         let (a, b) =
             (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
-        a.publish(&bucket, || 1, now).await.unwrap();
-        b.publish(&bucket, || 1, now).await.unwrap();
+        a.publish(&bucket, || 1, now, &by_hand()).await.unwrap();
+        b.publish(&bucket, || 1, now, &by_hand()).await.unwrap();
         a.read(&bucket, 1, now).await.unwrap();
         let live = |at| a.last_read(1, at).iter().filter(|view| view.live).count();
         tokio::time::advance(std::time::Duration::from_secs(170)).await;

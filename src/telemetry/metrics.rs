@@ -45,6 +45,7 @@ pub struct Metrics {
     applied_seq: Gauge,
     lookups: Family<LookupLabels, Counter>,
     view_age: Gauge<f64, AtomicU64>,
+    clock_difference: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
 }
 
@@ -111,6 +112,8 @@ pub struct Levels {
     pub lookups: [(&'static str, u64); 4],
     /// Time since the keys in memory were known to be current.
     pub view_age_seconds: f64,
+    /// How far the clock of this node is ahead of that of the store.
+    pub clock_difference_seconds: f64,
     /// How documents are changed in the store.
     pub store_mode: &'static str,
 }
@@ -184,6 +187,13 @@ impl Metrics {
                 Unit::Seconds,
                 Gauge::default(),
             ),
+            clock_difference: with_unit(
+                metrics,
+                "clock_difference",
+                "How far the clock of this node is ahead of that of the store, at least; below zero, how far behind",
+                Unit::Seconds,
+                Gauge::default(),
+            ),
             store_mode: add(metrics, "store_mode", "How documents are changed in the store; always 1"),
             registry,
         }
@@ -224,6 +234,7 @@ impl Metrics {
             self.lookups.get_or_create(&LookupLabels { outcome }).inner().store(count, Ordering::Relaxed);
         }
         self.view_age.set(levels.view_age_seconds);
+        self.clock_difference.set(levels.clock_difference_seconds);
         self.store_mode.clear();
         self.store_mode.get_or_create(&ModeLabels { mode: levels.store_mode }).set(1);
         let mut text = String::new();

@@ -48,6 +48,9 @@ impl Places {
         let source = std::error::Error::source(&error);
         let Some(conflict) = source.and_then(|source| source.downcast_ref::<Conflict>()) else { return error };
         let met = self.0.iter().find(|(name, _)| **name == *conflict.name()).map(|(_, met)| met.as_slice());
+        if let Conflict::Former { .. } = conflict {
+            return error;
+        }
         let first = met.unwrap_or_default().iter().find(|(_, found)| conflict.concerns(*found));
         let Some(&(place, found)) = first else { return error };
         Refusal::stream(&conflict.with(found)).at(place)

@@ -134,7 +134,7 @@ impl Refusal {
     pub(super) fn stream(conflict: &Conflict) -> Self {
         let fault = match conflict {
             Conflict::TooManyFields { .. } => Fault::TooManyFields,
-            Conflict::Type { .. } | Conflict::Inexact { .. } => Fault::TypeConflict,
+            Conflict::Type { .. } | Conflict::Inexact { .. } | Conflict::Former { .. } => Fault::TypeConflict,
         };
         Self::new(fault, conflict.to_string())
     }

@@ -132,10 +132,12 @@ impl Record {
 }
 
 /// A record does not say how its events stand in it. Where several lines are there, each stands for itself, unless the
-/// first begins a value that it does not end.
+/// first begins a value that a later one ends.
 fn framing(text: &[u8]) -> Framing {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let goes_on = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof());
+    let are_values = || serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>().all(|value| value.is_ok());
+    let goes_on =
+        |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof()) && are_values();
     match (lines.next(), lines.next()) {
         (Some(first), Some(_)) if !goes_on(first) => Framing::Lines,
         _ => Framing::Json,
@@ -176,8 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_stand_for_themselves_unless_the_first_begins_a_value_that_it_does_not_end() {
-        for lines in ["{}\n{}", "{}\n{\n", "[2026] boom\n{}", "boom\n{}", "{}]\n{}"] {
+    fn lines_stand_for_themselves_unless_the_first_begins_a_value_that_a_later_one_ends() {
+        for lines in [
+            "{}\n{}",
+            "{\"a\":\n{}\n{}",
+            "{\"a\":\n{\"b\":1}",
+            "[\n{}\n",
+            "{}\n{\n",
+            "[2026] boom\n{}",
+            "boom\n{}",
+            "{}]\n{}",
+        ] {
             assert_eq!(framing(lines.as_bytes()), Framing::Lines, "{lines}");
         }
         for json in ["", "{}", "[{}]\n", "{\n}", "[{},\n{}]", "[\n{}]", "{\"a\":\n1}\n{}"] {

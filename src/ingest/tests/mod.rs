@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, StoreClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::faults::{Call, Fault, Faults};
 use crate::faulty::Faulty;
@@ -54,7 +54,8 @@ fn bench(passes: usize, settings: IngestSettings) -> Bench {
     let bucket = Bucket::new(Arc::new(Faulty::memory(faults.clone())));
     let clock = Arc::new(ManualClock::new(DateTime::<Utc>::from_timestamp(1_795_305_599, 0).unwrap()));
     let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
-    let ingest = Ingest::new(bucket.clone(), catalog, clock.clone(), settings);
+    let ingest =
+        Ingest::new(bucket.clone(), catalog, clock.clone(), Arc::new(StoreClock::new(clock.clone())), settings);
     Bench { faults, passes, bucket, clock, ingest }
 }
 

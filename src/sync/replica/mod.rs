@@ -25,7 +25,7 @@ use super::snapshot::SnapshotPolicy;
 use super::tags::Tags;
 use super::{ChangedObject, Counts, SyncSettings, apply};
 use crate::cache::KeyCache;
-use crate::clock::{Clock, Mark};
+use crate::clock::{Clock, Mark, StoreClock};
 use crate::error::Result;
 use crate::key::{KeyId, NodeId, StreamName, TenantId};
 use crate::store::Bucket;
@@ -39,6 +39,7 @@ pub struct Replica {
     bucket: Bucket,
     cache: Arc<KeyCache>,
     clock: Arc<dyn Clock>,
+    store_clock: Arc<StoreClock>,
     settings: SyncSettings,
     node_id: NodeId,
     journal: Journal,
@@ -67,6 +68,7 @@ impl Replica {
             journal: Journal::new(bucket.clone(), clock.clone(), node_id, alone.clone()),
             bucket,
             cache,
+            store_clock: Arc::new(StoreClock::new(clock.clone())),
             clock,
             settings,
             node_id,

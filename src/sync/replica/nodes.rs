@@ -1,9 +1,11 @@
 //! What this node publishes, what others have, and what that proves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Replica;
-use crate::error::Result;
+use crate::clock::StoreClock;
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::alone::INTRODUCTION;
 use crate::sync::node::NodeView;
 use crate::sync::{Receipt, log};
@@ -18,11 +20,31 @@ impl Replica {
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn publish(&self) -> Result<()> {
-        self.registry.publish(&self.bucket, || self.published_seq(), self.clock.now()).await?;
+        let (now, store_clock) = (self.clock.now(), &self.store_clock);
+        self.registry.publish(&self.bucket, || self.published_seq(), now, store_clock).await?;
         if self.alone.wants_list() {
             self.nodes().await?;
         }
         Ok(())
+    }
+
+    /// The clock of the store. It is learnt with what this node publishes.
+    pub fn store_clock(&self) -> &Arc<StoreClock> {
+        &self.store_clock
+    }
+
+    /// The clock of the store, learnt first if it is not known.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn learn_store_clock(&self) -> Result<&StoreClock> {
+        if !self.store_clock.is_known() {
+            self.publish().await?;
+        }
+        match self.store_clock.is_known() {
+            true => Ok(&self.store_clock),
+            false => Err(Error::new(ErrorKind::Unavailable, "the clock of the store is not known")),
+        }
     }
 
     /// Makes sure that the other nodes know of this one before its first change is acknowledged by which a secret

@@ -57,9 +57,9 @@ fn the_configuration_table_is_the_list_of_options() {
     assert_eq!(said.len(), is.len(), "docs/configuration.md has more or fewer options than src/config");
 }
 
-/// Every code of `src/http/error.rs`, with its statuses.
+/// Every code of `src/http/code.rs`, with its statuses.
 fn codes() -> BTreeMap<String, BTreeSet<u16>> {
-    let source = include_str!("../../../src/http/error.rs");
+    let source = include_str!("../../../src/http/code.rs");
     let numbers: BTreeMap<String, u16> = (100..600)
         .filter_map(|number| Some((StatusCode::from_u16(number).ok()?.canonical_reason()?, number)))
         .map(|(reason, number)| (reason.to_uppercase().replace([' ', '-'], "_"), number))
@@ -71,7 +71,7 @@ fn codes() -> BTreeMap<String, BTreeSet<u16>> {
         let status = tail.trim_start_matches("StatusCode::").split(',').next().unwrap();
         codes.entry(code.to_owned()).or_default().insert(numbers[status]);
     }
-    assert!(codes.len() > 20, "src/http/error.rs is written in another way now: {codes:?}");
+    assert!(codes.len() > 20, "src/http/code.rs is written in another way now: {codes:?}");
     codes
 }
 

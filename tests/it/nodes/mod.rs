@@ -1,5 +1,6 @@
 //! Many nodes on one bucket.
 
+mod clock;
 mod compaction;
 mod deletion;
 mod fleet;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// token is in the bucket).
 const EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("clock", &[]),
+    ("clock", &["error"]),
     ("key", &[]),
     ("serde_text", &[]),
     ("layout", &["key"]),

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use keyloft::access::{Action, Attempt, authenticate};
 use keyloft::config::UsageSettings;
 use keyloft::key::{ApiKey, KeyName, KeyType, NewKey, PlainSecret, TenantId};
-use keyloft::testing::{Meter, StreamCatalog, SystemWriter, Use};
+use keyloft::testing::{Meter, StoreClock, StreamCatalog, SystemWriter, Use};
 use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -217,7 +217,8 @@ async fn many_keys_share_few_segments_and_only_what_changed_is_written() {
 }
 
 fn system_streams(bucket: &Bucket) -> Arc<SystemWriter> {
-    Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))))
+    let clock = Arc::new(StoreClock::new(Arc::new(ManualClock::new(SystemClock.now()))));
+    Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone())), clock))
 }
 
 /// Counts, is archived and goes on, on a store of its own kind.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use keyloft::config::UsageSettings;
 use keyloft::key::{ApiKey, KeyId, KeyName, KeyType, NewKey, PlainSecret, TenantId};
-use keyloft::testing::{Meter, StreamCatalog, SystemWriter, Use};
-use keyloft::{Bucket, Clock, Keystore, SystemClock};
+use keyloft::testing::{Meter, StoreClock, StreamCatalog, SystemWriter, Use};
+use keyloft::{Bucket, Clock, Keystore, ManualClock, SystemClock};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
@@ -29,7 +29,9 @@ fn node_with(store: &Arc<dyn ObjectStore>, max_age: Duration, faults: Faults) ->
     let faults = Arc::new(faults);
     let bucket = Bucket::new(Arc::new(Faulty::new(store.clone(), faults.clone())));
     let keystore = Keystore::new(bucket.clone(), Arc::default(), Arc::new(SystemClock));
-    let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(StreamCatalog::new(bucket.clone()))));
+    let (catalog, clock) =
+        (StreamCatalog::new(bucket.clone()), StoreClock::new(Arc::new(ManualClock::new(SystemClock.now()))));
+    let streams = Arc::new(SystemWriter::new(bucket.clone(), Arc::new(catalog), Arc::new(clock)));
     let settings = UsageSettings { max_age, max_cached_bytes: MAX_BYTES, stream: false, ..UsageSettings::default() };
     Node { meter: Meter::new(bucket, keystore, streams, settings), faults }
 }

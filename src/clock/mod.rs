@@ -1,9 +1,14 @@
-//! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock.
+//! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock; [`StoreClock`] is what this
+//! node knows of the store's.
+
+mod store;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use parking_lot::Mutex;
+
+pub use self::store::StoreClock;
 
 /// A source of the current time, in UTC with millisecond precision (the precision of stored documents).
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -18,6 +23,11 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The time since `mark`. Monotonic for [`SystemClock`].
     fn since(&self, mark: &Mark) -> Duration {
         (self.now() - mark.shown).to_std().unwrap_or_default()
+    }
+
+    /// Whether it is set by a test: then it is not compared with the clock of the store.
+    fn is_set_by_hand(&self) -> bool {
+        false
     }
 }
 
@@ -78,5 +88,9 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
         *self.0.lock()
+    }
+
+    fn is_set_by_hand(&self) -> bool {
+        true
     }
 }
