@@ -81,16 +81,40 @@ impl KeyCache {
         wanted: impl Fn(&ApiKey) -> bool,
     ) -> Vec<Arc<ApiKey>> {
         let mut found = Vec::new();
-        loop {
-            let keys = self.read().keys_after(tenant, after, SCAN);
-            let Some(last) = keys.last() else { return found };
-            after = Some(last.key_id);
-            let last_page = keys.len() < SCAN;
-            found.extend(keys.into_iter().filter(|key| wanted(key)).take(limit - found.len()));
-            if found.len() == limit || last_page {
-                return found;
-            }
+        while self.scan_page(tenant, &mut after, limit, &wanted, &mut found) {}
+        found
+    }
+
+    /// The same, where other tasks of the thread have their turn every thousand keys: a scan of a million takes long.
+    pub(crate) async fn scan_in_turns(
+        &self,
+        tenant: &TenantId,
+        mut after: Option<KeyId>,
+        limit: usize,
+        wanted: impl Fn(&ApiKey) -> bool,
+    ) -> Vec<Arc<ApiKey>> {
+        let mut found = Vec::new();
+        while self.scan_page(tenant, &mut after, limit, &wanted, &mut found) {
+            tokio::task::yield_now().await;
         }
+        found
+    }
+
+    /// Looks through the next thousand keys, and says whether to go on.
+    fn scan_page(
+        &self,
+        tenant: &TenantId,
+        after: &mut Option<KeyId>,
+        limit: usize,
+        wanted: &impl Fn(&ApiKey) -> bool,
+        found: &mut Vec<Arc<ApiKey>>,
+    ) -> bool {
+        let keys = self.read().keys_after(tenant, *after, SCAN);
+        let Some(last) = keys.last() else { return false };
+        *after = Some(last.key_id);
+        let is_last = keys.len() < SCAN;
+        found.extend(keys.into_iter().filter(|key| wanted(key)).take(limit - found.len()));
+        !is_last && found.len() < limit
     }
 
     /// A tenant by its id, tombstones included.
@@ -330,5 +354,38 @@ pub struct NameReservation {
 impl Drop for NameReservation {
     fn drop(&mut self) {
         self.cache.write().release_name(&self.tenant, &self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::key::{Digest, Hint, KeyType, NewKey};
+
+    #[tokio::test]
+    async fn other_tasks_have_their_turn_while_very_many_keys_are_looked_through() {
+        let cache = KeyCache::default();
+        cache.put_tenant(Tenant::new(TenantId::default()));
+        cache.fill((0..10 * SCAN).map(|number| {
+            let name = KeyName::parse(&format!("key-{number}")).unwrap();
+            let digest = Digest::of(name.as_str());
+            Arc::new(NewKey::new(name, KeyType::Query).into_key(TenantId::default(), digest, Hint::default()))
+        }));
+        let (turns, wanted) = (AtomicUsize::new(0), |key: &ApiKey| key.name.as_str().ends_with("77"));
+        let scan = cache.scan_in_turns(&TenantId::default(), None, usize::MAX, wanted);
+        let others = async {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = tokio::select! {
+            found = scan => found,
+            () = others => Vec::new(),
+        };
+        assert_eq!(found, cache.scan(&TenantId::default(), None, usize::MAX, wanted));
+        assert!(found.len() > 100 && turns.load(Ordering::Relaxed) >= 9);
     }
 }

@@ -73,10 +73,13 @@ async fn serve(config: Config) -> Outcome {
     });
     // Commands that follow the greeting find the keys loaded; but an unreachable store must not delay the greeting.
     let _ = tokio::time::timeout(GREETING_PATIENCE, app.hydrated()).await;
-    output::print_once(&greeting(&config, address, new_token.as_ref())).map_err(|failure| match &new_token {
-        Some(_) => failure.and(&format!("the admin token is lost: remove {} from the store", ObjectName::Admin.path())),
-        None => failure,
-    })?;
+    let text = greeting(&config, address, new_token.as_ref());
+    match &new_token {
+        Some(_) => output::print_once(&text).map_err(|failure| {
+            failure.and(&format!("the admin token is lost: remove {} from the store", ObjectName::Admin.path()))
+        })?,
+        None => output::print(&text)?,
+    }
     drop(new_token);
 
     let node_id = app.keystore.replica().node_id();

@@ -231,7 +231,8 @@ pub(super) fn run(args: &ClientArgs, command: TenantCommand) -> Outcome {
                 }
                 _ => "its keys are revoked".to_owned(),
             };
-            let events = match erasing {
+            // They go too if that was asked for before.
+            let events = match answer["erasing"] == true {
                 true => format!("The server goes on to erase its events: see keyloft tenant show {id}."),
                 false => "Its events stay in the store.".to_owned(),
             };

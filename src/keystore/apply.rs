@@ -48,7 +48,7 @@ impl Keystore {
         let mut dry_run = self.dry_run(context, tenant).await?;
         // What another node did a moment ago is part of what is there.
         self.catch_up().await?;
-        let held = self.cache.scan(tenant, None, usize::MAX, ApiKey::is_live);
+        let held = self.cache.scan_in_turns(tenant, None, usize::MAX, ApiKey::is_live).await;
         let owner = |digest: &Digest| self.cache.owner(digest);
         let plan = match desired {
             Desired::Keys { declared, prune } => Plan::diff(declared, &held, owner, prune, self.now())?,

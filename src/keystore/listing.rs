@@ -113,7 +113,7 @@ impl Keystore {
                 let named = name.map(|name| self.cache.all_named(tenant, &name)).unwrap_or_default();
                 named.into_iter().filter(|key| Some(key.key_id) > after && accepted(key)).take(limit + 1).collect()
             }
-            None => self.cache.scan(tenant, after, limit + 1, accepted),
+            None => self.cache.scan_in_turns(tenant, after, limit + 1, accepted).await,
         };
         let more = keys.len() > limit;
         keys.truncate(limit);

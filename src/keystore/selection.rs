@@ -68,7 +68,7 @@ impl Keystore {
     ) -> Result<Vec<KeyId>> {
         selection.check(unused.is_some())?;
         self.tenant_read_through(tenant).await?;
-        let keys = self.cache.scan(tenant, None, usize::MAX, |key| selection.selects(key, unused));
+        let keys = self.cache.scan_in_turns(tenant, None, usize::MAX, |key| selection.selects(key, unused)).await;
         Ok(keys.iter().map(|key| key.key_id).collect())
     }
 }

@@ -69,15 +69,15 @@ impl StreamFolder {
     async fn choose_of_day(&self, date: NaiveDate, most: usize, choose: &Choose<'_>) -> Result<Chosen> {
         let folder = layout::day(self.tenant(), self.stream(), date);
         let mut listing = self.bucket.list_each(&folder)?;
-        let (mut fresh, mut has_merged, mut has_manifest) = (Vec::new(), false, false);
+        let (mut fresh, mut merged, mut has_manifest) = (Vec::new(), HashSet::new(), false);
         let (mut known, mut look_at, mut dropped) = (None, LOOK_AFTER, 0);
         while let Some(meta) = listing.try_next().await? {
             let path = RelativePath::new(meta.location.as_ref());
             if let Some((arrived, id)) = layout::events_in(&folder, date, path) {
-                fresh.push(EventObject { id, meta, times: arrived.into(), rows: None });
+                fresh.push(EventObject { id, meta, times: arrived.into(), rows: None, is_listed: true });
             } else {
                 match ObjectName::parse(path) {
-                    Some(ObjectName::Merged { .. }) => has_merged = true,
+                    Some(ObjectName::Merged { id, .. }) => _ = merged.insert(id),
                     Some(ObjectName::Manifest { .. }) => has_manifest = true,
                     _ => {}
                 }
@@ -98,8 +98,8 @@ impl StreamFolder {
         }
         fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
         // One that was read early may be newer than the listing: what it counts as taken must be in its merged objects.
-        let manifest = if has_manifest || has_merged || known.is_some() {
-            self.manifest_if(date, has_merged).await?.0
+        let manifest = if has_manifest || !merged.is_empty() || known.is_some() {
+            self.manifest_if(date, !merged.is_empty()).await?.0
         } else {
             self.unreadable.lock().remove(&Manifest::object(&self.day(date)).path().into_string());
             Manifest::default()
@@ -107,6 +107,7 @@ impl StreamFolder {
         fresh.retain(|object| is_untaken(&manifest, object));
         let mut objects =
             manifest.objects.iter().map(|object| self.merged(date, object)).collect::<Result<Vec<_>>>()?;
+        objects.iter_mut().for_each(|object| object.is_listed = merged.contains(&object.id));
         objects.append(&mut fresh);
         if known.is_none() {
             self.forget_gone(&self.day(date), &objects);

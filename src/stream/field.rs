@@ -1,12 +1,16 @@
 //! A field, what it holds, and why a batch of events does not fit a stream.
 
+use std::time::Duration;
+
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// How many fields a stream may have, our own three not counted.
 pub const MAX_FIELDS: usize = 1000;
+/// When an event that was put off by a deletion may be sent again. Most nodes hear within a second.
+const HEARD_SOON: Duration = Duration::from_secs(5);
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +103,16 @@ pub enum Conflict {
         /// What the stream holds: [`FieldType::Float`] or [`FieldType::BigInteger`].
         expected: FieldType,
     },
+    /// A field held something else before the stream was deleted, and a node that has not heard of that may still write
+    /// it: no fault of the batch.
+    #[error("the field `{name}` was {} before this stream was deleted, which a node may not have heard of yet: \
+        send it again", expected.as_str())]
+    Former {
+        /// Which field.
+        name: Box<str>,
+        /// What the stream held.
+        expected: FieldType,
+    },
     /// The stream would have more than [`MAX_FIELDS`].
     #[error("a stream has at most {MAX_FIELDS} fields, and the field `{name}` would be one too many")]
     TooManyFields {
@@ -121,21 +135,32 @@ impl Conflict {
 
     /// The field that does not fit.
     pub fn name(&self) -> &str {
-        let (Self::Type { name, .. } | Self::Inexact { name, .. } | Self::TooManyFields { name }) = self;
-        name
+        match self {
+            Self::Type { name, .. }
+            | Self::Inexact { name, .. }
+            | Self::Former { name, .. }
+            | Self::TooManyFields { name } => name,
+        }
     }
 
     /// Whether a value of this type is one that does not fit.
     pub fn concerns(&self, found: FieldType) -> bool {
         match self {
-            Self::Type { expected, .. } | Self::Inexact { expected, .. } => expected.union(found).is_none(),
+            Self::Type { expected, .. } | Self::Inexact { expected, .. } | Self::Former { expected, .. } => {
+                expected.union(found).is_none()
+            }
             Self::TooManyFields { .. } => true,
         }
     }
 
     /// The public error. The conflict stays its cause, so that a caller that knows the batch can name the event.
     pub fn into_error(self) -> Error {
-        Error::invalid(self.to_string()).caused_by(self)
+        match self {
+            Self::Former { .. } => {
+                Error::new(ErrorKind::Unavailable, self.to_string()).retry_after(HEARD_SOON).caused_by(self)
+            }
+            _ => Error::invalid(self.to_string()).caused_by(self),
+        }
     }
 
     /// The same conflict, for a value of the type `found`.
@@ -145,7 +170,7 @@ impl Conflict {
             Self::Type { name, expected, .. } | Self::Inexact { name, expected } => {
                 Self::between(name, *expected, found)
             }
-            Self::TooManyFields { .. } => self.clone(),
+            Self::Former { .. } | Self::TooManyFields { .. } => self.clone(),
         }
     }
 }

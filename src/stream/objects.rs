@@ -64,6 +64,8 @@ pub struct EventObject {
     pub times: TimeRange,
     /// How many events it holds, if that is known.
     pub rows: Option<u64>,
+    /// Whether it was seen in a listing. A merged one that was not is newer than the listing, or gone.
+    pub is_listed: bool,
 }
 
 /// An object of ingest.
@@ -141,7 +143,7 @@ impl StreamFolder {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn days(&self) -> Result<Vec<NaiveDate>> {
-        let folders = self.bucket.folders(&layout::stream_folder(&self.tenant, &self.stream)).await?;
+        let folders = self.bucket.entries(&layout::stream_folder(&self.tenant, &self.stream)).await?;
         let days = folders.iter().filter_map(|folder| layout::parse_day(folder));
         let days: Vec<_> = days.filter(|day| self.first_day.is_none_or(|first| *day >= first)).collect();
         self.forget_days_gone(&days);
@@ -271,7 +273,7 @@ impl StreamFolder {
         let meta = ObjectMeta { location, last_modified, size: object.bytes, e_tag: None, version: None };
         let end = object.last.checked_add_signed(chrono::TimeDelta::milliseconds(1));
         let times = TimeRange { start: Some(object.first), end };
-        Ok(EventObject { id: object.id, meta, times, rows: Some(object.rows) })
+        Ok(EventObject { id: object.id, meta, times, rows: Some(object.rows), is_listed: false })
     }
 }
 

@@ -133,7 +133,7 @@ impl StreamSchema {
                 && let Some(union) = current.field_type(name).map_or(Some(*found), |known| known.union(*found))
                 && former.union(union).is_none()
             {
-                return Err(Conflict::between(name, *former, *found));
+                return Err(Conflict::Former { name: name.clone(), expected: *former });
             }
             match current.field_type(name) {
                 Some(expected) => {

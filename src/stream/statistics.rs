@@ -122,7 +122,7 @@ impl StreamFolder {
                     if manifest.is_some_and(|manifest| manifest.is_taken(id, file_name)) {
                         continue;
                     }
-                    let object = EventObject { id, meta, times: arrived.into(), rows: None };
+                    let object = EventObject { id, meta, times: arrived.into(), rows: None, is_listed: true };
                     match day.fresh.len() > MAX_FOOTERS {
                         true => day.known.add(by_name(&object)),
                         false => day.fresh.push(object),

@@ -1,7 +1,8 @@
 //! Asking the log at once for a key that is not in memory: it may have been issued elsewhere a moment ago.
 //!
 //! Requests to the store are bounded whatever clients present, because many requests share one look. What a request
-//! waits for is bounded too: a client network that keeps presenting unknown keys is answered from memory.
+//! waits for is bounded too: a client network that keeps presenting unknown keys is answered from memory, and when all
+//! networks together present very many, so is each that has presented more than a few.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -19,12 +20,19 @@ use crate::key::Digest;
 const SPACING: Duration = Duration::from_millis(100);
 /// Upper bound on how long a key that was just refused may still be refused after it was issued elsewhere.
 const REMEMBERED_MILLIS: i64 = 250;
-/// How many refused keys, and how many client networks, are remembered; a power of two.
-const SLOTS: usize = 4096;
+/// How many refused keys are remembered.
+const KEYS: usize = 4096;
+/// How many client networks are told apart: of 5,000 that flood, one network in 200 shares both of its places with some.
+const NETWORKS: usize = 65_536;
 /// How many looks a second may find nothing for one client network,
 const ABSENT_PER_SECOND: u64 = 50;
 /// and how many at once.
 const ABSENT_BURST: u64 = 100;
+/// How many looks a second may find nothing for all networks together,
+const SUM_PER_SECOND: u64 = 1000;
+/// and how many at once. Beyond that, only networks that have used few are looked for.
+const SUM_BURST: u64 = 2000;
+const FEW: u64 = 3;
 /// How many requests may wait for a look at once.
 const MAX_WAITING: usize = 1024;
 
@@ -38,7 +46,7 @@ pub enum Lookup {
     Recent,
     /// No other node can have issued it.
     Alone,
-    /// The network of the client has presented too many unknown keys.
+    /// The network of the client has presented too many unknown keys, or all together have and this one some of them.
     OverBudget,
     /// Nobody can say: the store does not answer, or too many requests wait for it.
     Busy,
@@ -50,10 +58,12 @@ pub struct Lookups {
     begin: Instant,
     /// Keys that were looked for and not found, as marks that mean nothing else a quarter of a second later.
     absent: Box<[AtomicU64]>,
-    /// Until when each client network has used up its budget, in microseconds since `begin`. Which network is where
-    /// cannot be guessed.
+    /// Until when each client network has used up its budget, in microseconds since `begin`. A network has a place in
+    /// either half, and the lower counts. Which network is where cannot be guessed.
     budgets: Box<[AtomicU64]>,
     networks: RandomState,
+    /// The same for all networks together.
+    sum: AtomicU64,
     waiting: AtomicUsize,
     /// Whether the store answered last.
     healthy: AtomicBool,
@@ -66,13 +76,14 @@ pub struct Lookups {
 
 impl Default for Lookups {
     fn default() -> Self {
-        let slots = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        let slots = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         let (needed, alone, over_budget, busy) = Default::default();
         Self {
             begin: Instant::now(),
-            absent: slots(),
-            budgets: slots(),
+            absent: slots(KEYS),
+            budgets: slots(2 * NETWORKS),
             networks: RandomState::new(),
+            sum: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             healthy: AtomicBool::new(true),
             looks: SharedRun::spaced(SPACING),
@@ -123,10 +134,14 @@ impl Lookups {
             let (slot, mark) = self.slot(digest, now);
             slot.store(mark, Ordering::Relaxed);
         }
-        let (budget, now) = (self.budget(client), self.micros());
-        let most = now + (ABSENT_BURST + ABSENT_PER_SECOND) * STEP; // It recovers within a second of quiet.
-        let charge = |used: u64| Some((used.max(now) + STEP).min(most));
-        let _ = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+        let now = self.micros();
+        let charge = |budget: &AtomicU64, step: u64, most: u64| {
+            let charged = |used: u64| Some((used.max(now) + step).min(now + most * step));
+            let _ = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
+        };
+        // Each recovers within a second of quiet.
+        self.budgets_of(client).into_iter().for_each(|budget| charge(budget, STEP, ABSENT_BURST + ABSENT_PER_SECOND));
+        charge(&self.sum, SUM_STEP, SUM_BURST + SUM_PER_SECOND);
     }
 
     /// Notes whether the store answered.
@@ -146,11 +161,14 @@ impl Lookups {
     }
 
     fn is_within_budget(&self, client: Option<IpAddr>) -> bool {
-        self.budget(client).load(Ordering::Relaxed) <= self.micros() + ABSENT_BURST * STEP
+        let (now, sum) = (self.micros(), self.sum.load(Ordering::Relaxed));
+        let most = if sum <= now + SUM_BURST * SUM_STEP { ABSENT_BURST } else { FEW };
+        self.budgets_of(client).into_iter().any(|budget| budget.load(Ordering::Relaxed) <= now + most * STEP)
     }
 
-    fn budget(&self, client: Option<IpAddr>) -> &AtomicU64 {
-        &self.budgets[index(self.networks.hash_one(client.map(network)))]
+    fn budgets_of(&self, client: Option<IpAddr>) -> [&AtomicU64; 2] {
+        let hash = self.networks.hash_one(client.map(network));
+        [&self.budgets[index(hash, NETWORKS)], &self.budgets[NETWORKS + index(hash >> 32, NETWORKS)]]
     }
 
     fn micros(&self) -> u64 {
@@ -161,15 +179,16 @@ impl Lookups {
     fn slot(&self, digest: &Digest, now: DateTime<Utc>) -> (&AtomicU64, u64) {
         let hash = digest.table_hash();
         let epoch = (now.timestamp_millis() / REMEMBERED_MILLIS).unsigned_abs();
-        (&self.absent[index(hash)], hash.rotate_left(17) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        (&self.absent[index(hash, KEYS)], hash.rotate_left(17) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 
 /// What one look that found nothing uses of a budget, in microseconds.
 const STEP: u64 = 1_000_000 / ABSENT_PER_SECOND;
+const SUM_STEP: u64 = 1_000_000 / SUM_PER_SECOND;
 
-fn index(hash: u64) -> usize {
-    usize::try_from(hash % SLOTS as u64).unwrap_or_default()
+fn index(hash: u64, places: usize) -> usize {
+    usize::try_from(hash % places as u64).unwrap_or_default()
 }
 
 /// The network of a client: what one customer of a provider usually has.
@@ -250,6 +269,28 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(decide(&lookups, "y", flooding), Lookup::Needed);
         assert_eq!(lookups.counts()[2], ("over_budget", 10_000 - needed + 1));
+    }
+
+    #[cfg(feature = "paused-time")]
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_many_networks_is_answered_from_memory_and_others_are_looked_for() {
+        let lookups = Lookups::default();
+        let flooding = |number: usize| from(&format!("2001:db8:{number:x}::1"));
+        let mut needed = 0;
+        for number in 0..100_000_usize {
+            let (key, client) = (number.to_string(), flooding(number % 5000));
+            if decide(&lookups, &key, client) == Lookup::Needed {
+                needed += 1;
+                lookups.found_nothing(&Digest::of(key), client, NOW);
+            }
+        }
+        // Four of each network, less for those that share their places.
+        assert!((10_000..=20_000).contains(&needed), "{needed}");
+        let looked_for = |number: usize| decide(&lookups, "x", from(&format!("10.0.{number}.1"))) == Lookup::Needed;
+        let quiet = (0..200).filter(|number| looked_for(*number)).count();
+        assert!(quiet >= 190, "{quiet} of 200");
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(decide(&lookups, "y", flooding(1)), Lookup::Needed, "it is over");
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn spark(urls: &[String], range: &Range) -> String {
             Some(rest) => format!("s3a://{rest}"),
             None => format!("file://{url}"),
         };
-        format!("\"{}\"", url.replace('\\', "\\\\").replace('"', "\\\""))
+        serde_json::Value::from(url).to_string() // Python reads a string of JSON as it is meant.
     });
     let condition = range.condition(|at| format!("timestamp'{at}'"));
     let condition = condition.map_or_else(String::new, |condition| format!(".where(\"{condition}\")"));
@@ -145,6 +145,8 @@ mod tests {
             "\nWHERE p_timestamp >= TIMESTAMPTZ '2026-11-27T10:00:00.000Z' \
              AND p_timestamp < TIMESTAMPTZ '2026-11-28T00:00:00.000Z';"
         ));
+        let odd = spark(&["/a\nb\\c".to_owned()], &all);
+        assert!(odd.contains(r#""file:///a\nb\\c""#), "{odd}");
         let since = Range { from: Some(FROM.to_owned()), to: None };
         let read = spark(&["s3://b/p/a.parquet".to_owned(), urls[1].clone()], &since);
         let expected = "spark.read.option(\"mergeSchema\", \"true\").parquet(\n  \"s3a://b/p/a.parquet\",\n  \

@@ -47,7 +47,10 @@ pub async fn deliver(
         return Err(Problem::invalid("X-Amz-Firehose-Protocol-Version must be 1.0."));
     }
     let request_id = request_id(&request).map(str::to_owned);
-    let request_id = request_id.ok_or_else(|| Problem::invalid(format!("{REQUEST_ID} must name the delivery.")))?;
+    let request_id = request_id.ok_or_else(|| {
+        let bound = format!("in 1 to {MAX_REQUEST_ID_BYTES} visible ASCII characters");
+        Problem::invalid(format!("{REQUEST_ID} must name the delivery, {bound}."))
+    })?;
     let form = Form::Firehose { request_id: Some(request_id.as_str().into()), common: common(&request)? };
     let on_invalid = on_invalid(&app, &authorized, &request, &stream)?;
     let encoding = encoding(&request)?;

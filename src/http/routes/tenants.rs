@@ -172,6 +172,9 @@ pub async fn delete(
     };
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     let status = if keys_to_revoke > 0 || erasing { StatusCode::ACCEPTED } else { status };
+    // What was begun is not taken back.
+    let erasure = app.keystore.erasure(&id).await.ok().flatten();
+    let erasing = erasing || erasure.is_some_and(|erasure| erasure.finished_at.is_none());
     let body = json!({
         "tenantId": id, "deleted": true, "keysToRevoke": keys_to_revoke, "erasing": erasing, "receipt": receipt,
     });

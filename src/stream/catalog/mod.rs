@@ -173,7 +173,7 @@ impl StreamCatalog {
     }
 
     async fn sync_tenant(&self, tenant: TenantId, unreadable: &mut UnreadableDocuments) -> Result<()> {
-        let folders = self.bucket.folders(&layout::streams(&tenant)).await?;
+        let folders = self.bucket.entries(&layout::streams(&tenant)).await?;
         let stored = folders.iter().filter_map(|folder| StreamName::parse(folder).ok());
         let known: Vec<_> = self.streams.read().get(&tenant).into_iter().flat_map(BTreeMap::keys).cloned().collect();
         let streams: BTreeSet<StreamName> = stored.chain(known).collect();

@@ -152,6 +152,20 @@ async fn every_refusal_is_in_the_form_that_firehose_reads() {
             let request = server.anonymous().request("POST", PATH).header("x-amz-firehose-request-id", ID);
             Answer::of(request.body(good())).await
         }),
+        (401, "missing_api_key", {
+            let key = &sender.key.api_key;
+            let attributes = json!({"commonAttributes": {"X-API-KEY": key, "Authorization": format!("Bearer {key}")}});
+            let request = server.anonymous().request("POST", PATH).header("x-amz-firehose-request-id", ID);
+            let request = request.header("x-amz-firehose-common-attributes", attributes.to_string());
+            Answer::of(request.body(good())).await
+        }),
+        (400, "ambiguous_credential", {
+            let authorization = format!("Bearer {}", sender.key.api_key);
+            sender.send(ID, &[("authorization", &authorization)], good()).await
+        }),
+        (400, "ambiguous_credential", {
+            sender.send(ID, &[("x-amz-firehose-access-key", &sender.key.api_key)], good()).await
+        }),
         (401, "invalid_api_key", with_key("hunter2").send(ID, &[], good()).await),
         (403, "wrong_key_type", with_key(&query.api_key).send(ID, &[], good()).await),
         (403, "stream_not_allowed", narrow.send(ID, &[], good()).await),
@@ -170,7 +184,8 @@ async fn every_refusal_is_in_the_form_that_firehose_reads() {
         let said = answered(answer, *status, ID);
         assert!(said["errorMessage"].as_str().unwrap().starts_with(&format!("{code}: ")), "{said}");
     }
-    assert!(refusals[5].2.header("retry-after").is_some());
+    let limited = refusals.iter().find(|(status, _, _)| *status == 429).unwrap();
+    assert!(limited.2.header("retry-after").is_some());
     let get = Answer::of(server.anonymous().request("GET", PATH).header("x-amz-firehose-request-id", ID)).await;
     let said = answered(&get, 405, ID);
     assert!(said["errorMessage"].as_str().unwrap().starts_with("method_not_allowed: "), "{said}");

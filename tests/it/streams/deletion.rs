@@ -77,6 +77,27 @@ async fn the_events_of_a_deleted_stream_are_gone_and_its_name_is_free_for_other_
     assert_eq!(server.admin().get(WEB).await.status, 404);
 }
 
+#[tokio::test]
+async fn an_event_of_another_type_is_put_off_until_every_node_has_heard_of_the_deletion() {
+    let server = TestServer::spawn().await;
+    let sender = server.admin().issue("default", "sender", "ingestion").await.api_key;
+    assert_eq!(server.with_key(&sender).ingest("web", "{\"n\":1}").await.status, 200);
+    let server = server.restart().await; // The node before counts as live.
+    let (admin, sender) = (server.admin(), server.with_key(&sender));
+    assert_eq!(admin.delete(&format!("{WEB}?wait=0s")).await.status, 202);
+    let other_type = || sender.request("POST", "/api/v1/logstream/web").json(&json!({"n": "a text"}));
+    for request in [other_type(), other_type().header("X-Keyloft-On-Invalid", "quarantine")] {
+        let put_off = Answer::of(request).await;
+        put_off.refused(503, "store_unavailable");
+        assert_eq!(put_off.header("retry-after"), Some("5"));
+        assert!(put_off.text().contains("before this stream was deleted"), "{}", put_off.text());
+    }
+    assert_eq!(sender.ingest("web", "{\"n\":2}").await.status, 200, "of the same type");
+    forget_others(&server);
+    assert_eq!(admin.delete(WEB).await.status, 200);
+    assert_eq!(Answer::of(other_type()).await.status, 200);
+}
+
 /// Clients that send numbers, each once.
 struct Load {
     fleet: Arc<Fleet>,
