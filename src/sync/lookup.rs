@@ -22,7 +22,7 @@ const SPACING: Duration = Duration::from_millis(100);
 const REMEMBERED_MILLIS: i64 = 250;
 /// How many refused keys are remembered.
 const KEYS: usize = 4096;
-/// How many client networks are told apart: of 5,000 that flood, one network in 200 shares both of its places with some.
+/// How many places client networks have: while 5,000 flood, one network in 200 shares both of its places with some.
 const NETWORKS: usize = 65_536;
 /// How many looks a second may find nothing for one client network,
 const ABSENT_PER_SECOND: u64 = 50;

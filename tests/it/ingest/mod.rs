@@ -5,3 +5,4 @@ mod firehose;
 mod media_types;
 mod quarantine;
 mod whole;
+mod wide;

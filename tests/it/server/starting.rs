@@ -1,10 +1,12 @@
 //! The real binary when it starts, or says why it does not.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::support::Process;
 use crate::support::process::{keyloft, run};
+use crate::support::{Client, Process};
 
 fn serve(store: &Path, listen: &str) -> Command {
     let mut command = keyloft();
@@ -101,6 +103,72 @@ fn the_admin_token_is_not_made_when_nobody_would_see_it() {
         assert!(stderr.contains("KEYLOFT_ADMIN_TOKEN_FILE"), "{stderr}");
     }
     assert!(Process::serve(&store, &[]).admin_token().is_some());
+}
+
+#[tokio::test]
+async fn a_server_without_a_new_token_runs_though_nobody_reads_its_greeting() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let mut first = Process::serve(&store, &[]);
+    first.signal("TERM");
+    assert_eq!(first.wait(), Some(0));
+    let (listener, address) = busy();
+    drop(listener);
+    let mut server = serve(&store, &address).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(server.stdout.take());
+    let connect = async { while tokio::net::TcpStream::connect(&address).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), connect).await.unwrap();
+    Client::anonymous(&format!("http://{address}")).until_ready().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(server.try_wait().unwrap().is_none());
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+#[test]
+fn a_mistyped_store_does_not_become_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_listener, address) = busy();
+    for store in ["s3:/bucket", "s3//bucket", "\"s3://bucket\"", "~/keys", "s3_x://bucket", "gs://bucket", " s3://b"] {
+        let in_folder = |mut command: Command| refuses(command.current_dir(folder.path()));
+        let mut by_variable = keyloft();
+        by_variable.args(["serve", "--listen", &address]).env("KEYLOFT_STORE", store);
+        for (code, stderr) in [in_folder(serve(Path::new(store), &address)), in_folder(by_variable)] {
+            assert_eq!(code, 2, "{store}: {stderr}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{store}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_for_their_owner_whatever_the_umask() {
+    for umask in ["0", "0777"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, log) = (folder.path().join("store"), folder.path().join("log"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_keyloft")]);
+        command.env_remove("KEYLOFT_ADMIN_TOKEN");
+        let log = std::fs::File::create(log).unwrap();
+        let server = Process::start(command, log, store.to_str().unwrap(), &[], &[]);
+        let admin = server.admin(server.admin_token().unwrap());
+        let key = admin.issue("default", "sender", "ingestion").await;
+        assert_eq!(server.with_key(&key.api_key).ingest("web", "{\"n\":1}").await.status, 200);
+        let mut folders = vec![store.clone()];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+            for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+                let Ok(meta) = entry.metadata() else { continue };
+                if meta.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    files += 1;
+                    assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{}", entry.path().display());
+                }
+            }
+        }
+        assert!(files >= 6, "{files}");
+    }
 }
 
 #[test]

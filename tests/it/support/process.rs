@@ -44,7 +44,8 @@ impl Process {
         Self::start(keyloft(), log, store, options, variables)
     }
 
-    fn start(
+    /// The same by a command that ends with the server's.
+    pub fn start(
         mut command: Command,
         log: impl Into<Stdio>,
         store: &str,
