@@ -123,7 +123,7 @@ pub use store::Bucket;
 /// What the tests and benchmarks of this package use besides the contract. It may change in any release.
 #[doc(hidden)]
 pub mod testing {
-    pub use crate::cache::Change;
+    pub use crate::cache::CacheChange;
     pub use crate::clock::StoreClock;
     pub use crate::documents::{Document, KeyDocument};
     pub use crate::store::types::{Stored, Written};
@@ -145,7 +145,7 @@ pub mod testing {
 
     #[cfg(feature = "server")]
     mod server {
-        pub use crate::access::decide::{Decision, Facts, Found, TenantState, View, decide};
+        pub use crate::access::decide::{Decision, Facts, FoundKey, TenantState, View, decide};
         pub use crate::access::limits::Cost;
         pub use crate::access::limits::gcra::{Gcra, Price};
         pub use crate::http::connection::HANG_UP_GRACE;

@@ -20,7 +20,7 @@ pub struct Facts<'a> {
     ///
     /// # Errors
     /// Why no credential can be looked up: none, more than one, or a malformed one.
-    pub found: Result<Option<Found<'a>>, Denial>,
+    pub found: Result<Option<FoundKey<'a>>, Denial>,
     /// The tenant that the client states.
     pub stated_tenant: StatedTenant<'a>,
     /// The address of the client.
@@ -35,7 +35,7 @@ pub struct Facts<'a> {
 
 /// The key of a credential.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct FoundKey<'a> {
     /// The key.
     pub key: &'a ApiKey,
     /// Its tenant.
@@ -152,7 +152,7 @@ impl Decision {
 /// state → action → tenant → network → request rate → stream → event and byte rate. A key that does not work reveals
 /// nothing about its tenant.
 pub fn decide(facts: &Facts<'_>, action: Action) -> Decision {
-    let Found { key, .. } = match check_credential(facts, action) {
+    let FoundKey { key, .. } = match check_credential(facts, action) {
         Ok(found) => found,
         Err(denial) => return Decision::Denied(denial),
     };
@@ -169,7 +169,7 @@ pub fn decide(facts: &Facts<'_>, action: Action) -> Decision {
 }
 
 /// Everything up to the network: what needs no limits.
-fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, Denial> {
+fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<FoundKey<'a>, Denial> {
     // Known.
     let found = facts.found?;
     if facts.view == View::Stale {
@@ -180,7 +180,7 @@ fn check_credential<'a>(facts: &Facts<'a>, action: Action) -> Result<Found<'a>, 
     }
     let unknown = if facts.view == View::Verifying { Denial::Verifying } else { Denial::Unknown };
     let found = found.ok_or(unknown)?;
-    let Found { key, tenant, presented } = found;
+    let FoundKey { key, tenant, presented } = found;
     let key_id = key.key_id;
     // State: final states first.
     if tenant.deleted {

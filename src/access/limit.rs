@@ -5,14 +5,14 @@ use std::time::Duration;
 /// The scope of a limit: whose use it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Scope {
+pub enum LimitScope {
     /// One key.
     Key,
     /// All keys of a tenant together.
     Tenant,
 }
 
-impl Scope {
+impl LimitScope {
     /// The name in answers and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Dimension {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LimitId {
     /// Its scope.
-    pub scope: Scope,
+    pub scope: LimitScope,
     /// Its dimension.
     pub dimension: Dimension,
 }
@@ -66,12 +66,12 @@ impl LimitId {
     /// The name in header fields.
     pub const fn name(self) -> &'static str {
         match (self.scope, self.dimension) {
-            (Scope::Key, Dimension::Requests) => "key-requests",
-            (Scope::Key, Dimension::Events) => "key-events",
-            (Scope::Key, Dimension::Bytes) => "key-bytes",
-            (Scope::Tenant, Dimension::Requests) => "tenant-requests",
-            (Scope::Tenant, Dimension::Events) => "tenant-events",
-            (Scope::Tenant, Dimension::Bytes) => "tenant-bytes",
+            (LimitScope::Key, Dimension::Requests) => "key-requests",
+            (LimitScope::Key, Dimension::Events) => "key-events",
+            (LimitScope::Key, Dimension::Bytes) => "key-bytes",
+            (LimitScope::Tenant, Dimension::Requests) => "tenant-requests",
+            (LimitScope::Tenant, Dimension::Events) => "tenant-events",
+            (LimitScope::Tenant, Dimension::Bytes) => "tenant-bytes",
         }
     }
 }

@@ -28,9 +28,9 @@ pub use action::Action;
 #[cfg(feature = "server")]
 pub use admin_token::AdminDigest;
 pub use decide::{ClientAddress, StatedTenant};
-pub(crate) use decide::{Decision, Facts, Found, TenantState, View, decide};
+pub(crate) use decide::{Decision, Facts, FoundKey, TenantState, View, decide};
 pub use denial::Denial;
-pub use limit::{Dimension, LimitId, Refusal, Scope};
+pub use limit::{Dimension, LimitId, LimitScope, Refusal};
 #[cfg(feature = "server")]
 pub use limits::Limiter;
 #[cfg(feature = "server")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Action, ClientAddress, Decision, Denial, Facts, Found, StatedTenant, TenantState, View, decide};
+use super::{Action, ClientAddress, Decision, Denial, Facts, FoundKey, StatedTenant, TenantState, View, decide};
 use crate::cache::KeyCache;
 use crate::key::{ApiKey, Credential, Digest, Hint, Limits, StreamName, Tenant, TenantId};
 
@@ -75,7 +75,7 @@ impl Permit {
         Facts {
             now: self.at,
             view: View::Current,
-            found: Ok(Some(Found { key: &self.key, tenant: self.tenant, presented: &self.presented })),
+            found: Ok(Some(FoundKey { key: &self.key, tenant: self.tenant, presented: &self.presented })),
             stated_tenant: StatedTenant::Nothing,
             // The stated tenant and the address were checked when the permit was given.
             address: ClientAddress::Unchecked,
@@ -111,7 +111,7 @@ impl<'a> Attempt<'a> {
         Self { action, stated_tenant: StatedTenant::Nothing, address: ClientAddress::Unchecked, now }
     }
 
-    fn facts<'f>(&self, view: View, found: Option<Found<'f>>) -> Facts<'f>
+    fn facts<'f>(&self, view: View, found: Option<FoundKey<'f>>) -> Facts<'f>
     where
         'a: 'f,
     {
@@ -150,7 +150,7 @@ pub fn recognise(cache: &KeyCache, digest: &Digest, attempt: &Attempt<'_>) -> Re
     };
     let decided = cache.judge(digest, |key, tenant| {
         let state = TenantState::from(&**tenant);
-        let found = Found { key, tenant: state, presented: digest };
+        let found = FoundKey { key, tenant: state, presented: digest };
         match decide(&attempt.facts(view, Some(found)), action) {
             Decision::Denied(denial) => Err(denial),
             Decision::Granted | Decision::Refused(_) => Ok(Permit {

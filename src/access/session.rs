@@ -14,8 +14,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Action, ClientAddress, Denial, Facts, Found, Permit, StatedTenant, TenantState, View, decide};
-use crate::cache::{Change, KeyCache};
+use super::{Action, ClientAddress, Denial, Facts, FoundKey, Permit, StatedTenant, TenantState, View, decide};
+use crate::cache::{CacheChange, KeyCache};
 use crate::clock::Clock;
 use crate::key::{ApiKey, Digest, KeyId, StreamName, Streams, TenantId};
 
@@ -106,7 +106,7 @@ impl Session {
     fn reason_to_end(&self, now: DateTime<Utc>) -> Option<SessionEnd> {
         let Some(key) = self.key() else { return Some(SessionEnd::KeyWithdrawn) };
         let Some(tenant) = self.cache.tenant(&self.tenant) else { return Some(SessionEnd::TenantDeleted) };
-        let found = Found { key: &key, tenant: TenantState::from(&*tenant), presented: &self.presented };
+        let found = FoundKey { key: &key, tenant: TenantState::from(&*tenant), presented: &self.presented };
         let facts = Facts {
             now,
             view: View::Current,
@@ -248,10 +248,10 @@ impl Sessions {
         true
     }
 
-    fn follow(&self, change: &Change) {
+    fn follow(&self, change: &CacheChange) {
         let concerned = |session: &&Arc<Session>| match change {
-            Change::Key { tenant, key_id } => session.key_id == *key_id && session.tenant == *tenant,
-            Change::Tenant { tenant } => session.tenant == *tenant,
+            CacheChange::Key { tenant, key_id } => session.key_id == *key_id && session.tenant == *tenant,
+            CacheChange::Tenant { tenant } => session.tenant == *tenant,
         };
         let concerned: Vec<_> = self.open.lock().values().filter(concerned).cloned().collect();
         for session in concerned {

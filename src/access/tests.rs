@@ -42,7 +42,7 @@ struct Case {
 }
 
 fn refusal(dimension: Dimension) -> Refusal {
-    let limit = LimitId { scope: Scope::Key, dimension };
+    let limit = LimitId { scope: LimitScope::Key, dimension };
     Refusal::Rate { limit, wait: std::time::Duration::from_secs(1) }
 }
 
@@ -205,7 +205,7 @@ impl Case {
 
     fn decided(&self, key: &ApiKey) -> Decision {
         let (presented, stream) = (Digest::of(self.presented()), self.stream());
-        let found = Found { key, tenant: TenantState::from(&self.tenant()), presented: &presented };
+        let found = FoundKey { key, tenant: TenantState::from(&self.tenant()), presented: &presented };
         let facts = Facts {
             now: now(),
             view: self.view,

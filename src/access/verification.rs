@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Action, ClientAddress, Denial, Facts, Found, StatedTenant, TenantState, View, decide};
+use super::{Action, ClientAddress, Denial, Facts, FoundKey, StatedTenant, TenantState, View, decide};
 use crate::cache::KeyCache;
 use crate::key::{ApiKey, Credential, StreamName};
 
@@ -58,7 +58,7 @@ pub fn verify(cache: &KeyCache, api_key: &str, question: &Question<'_>) -> Verif
         let facts = Facts {
             now,
             view: View::Current,
-            found: Ok(Some(Found { key, tenant: TenantState::from(&**tenant), presented: &digest })),
+            found: Ok(Some(FoundKey { key, tenant: TenantState::from(&**tenant), presented: &digest })),
             stated_tenant: StatedTenant::Nothing,
             address,
             request_rate: None,

@@ -34,11 +34,11 @@ impl Default for GoodUntil {
     }
 }
 
-type Watcher = Box<dyn Fn(&Change) + Send + Sync>;
+type Watcher = Box<dyn Fn(&CacheChange) + Send + Sync>;
 
 /// A change, after it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum CacheChange {
     /// A key was issued, changed, revoked or removed.
     Key {
         /// Whose key.
@@ -174,7 +174,7 @@ impl KeyCache {
     }
 
     /// Calls `watcher` after every change, on the thread that made it, with no lock of the maps held.
-    pub fn watch(&self, watcher: impl Fn(&Change) + Send + Sync + 'static) {
+    pub fn watch(&self, watcher: impl Fn(&CacheChange) + Send + Sync + 'static) {
         self.watchers.write().push(Box::new(watcher));
     }
 
@@ -190,7 +190,7 @@ impl KeyCache {
 
     /// Puts a key in place of the one with its id, unless that is newer. Whether anything changed.
     pub fn put_key(&self, key: Arc<ApiKey>) -> bool {
-        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let change = CacheChange::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let changed = self.change(|table| table.put_key(key));
         if changed {
             self.notify(&change);
@@ -200,7 +200,7 @@ impl KeyCache {
 
     /// Puts a key in place that shares a secret with another key, which will be put later. Neither authenticates.
     pub(crate) fn refuse(&self, key: Arc<ApiKey>) {
-        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let change = CacheChange::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         self.change(|table| table.refuse(key));
         self.notify(&change);
     }
@@ -218,7 +218,7 @@ impl KeyCache {
     /// Puts a key in place of `known` although its revision is lower, because the document decides. Whether anything
     /// changed.
     pub fn restore_key(&self, known: &Arc<ApiKey>, key: Arc<ApiKey>) -> bool {
-        let change = Change::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+        let change = CacheChange::Key { tenant: key.tenant.clone(), key_id: key.key_id };
         let changed = self.change(|table| table.restore_key(known, key));
         if changed {
             self.notify(&change);
@@ -231,22 +231,22 @@ impl KeyCache {
         let keys = self.scan(id, None, usize::MAX, |_| true);
         self.change(|table| table.remove_tenant(id));
         for key in keys {
-            self.notify(&Change::Key { tenant: id.clone(), key_id: key.key_id });
+            self.notify(&CacheChange::Key { tenant: id.clone(), key_id: key.key_id });
         }
-        self.notify(&Change::Tenant { tenant: id.clone() });
+        self.notify(&CacheChange::Tenant { tenant: id.clone() });
     }
 
     /// Forgets a key whose document is gone.
     pub fn remove_key(&self, tenant: &TenantId, id: KeyId) {
         self.change(|table| table.remove_key(tenant, id));
-        self.notify(&Change::Key { tenant: tenant.clone(), key_id: id });
+        self.notify(&CacheChange::Key { tenant: tenant.clone(), key_id: id });
     }
 
     /// Puts the record of a tenant that was read in place of `known`, unless this node has changed it since.
     pub fn restore_tenant(&self, known: Option<&Arc<Tenant>>, tenant: Tenant) {
         let id = tenant.id.clone();
         if self.write().restore_tenant(known, tenant) {
-            self.notify(&Change::Tenant { tenant: id });
+            self.notify(&CacheChange::Tenant { tenant: id });
         }
     }
 
@@ -254,7 +254,7 @@ impl KeyCache {
     pub fn put_tenant(&self, tenant: Tenant) {
         let id = tenant.id.clone();
         self.write().put_tenant(tenant);
-        self.notify(&Change::Tenant { tenant: id });
+        self.notify(&CacheChange::Tenant { tenant: id });
     }
 
     /// Replaces the list of documents that cannot be used.
@@ -277,7 +277,7 @@ impl KeyCache {
     /// Refuses a key from now on, whatever its document says, until [`KeyCache::stop_denying`].
     pub fn deny(&self, tenant: &TenantId, id: KeyId) {
         self.change(|table| table.deny(tenant, id));
-        self.notify(&Change::Key { tenant: tenant.clone(), key_id: id });
+        self.notify(&CacheChange::Key { tenant: tenant.clone(), key_id: id });
     }
 
     /// Lets the document of a key decide again, once it is read the next time.
@@ -317,12 +317,12 @@ impl KeyCache {
         let affected = table.take_affected();
         drop(table);
         for (tenant, key_id) in affected {
-            self.notify(&Change::Key { tenant, key_id });
+            self.notify(&CacheChange::Key { tenant, key_id });
         }
         outcome
     }
 
-    fn notify(&self, change: &Change) {
+    fn notify(&self, change: &CacheChange) {
         for watcher in self.watchers.read().iter() {
             watcher(change);
         }
@@ -374,7 +374,8 @@ mod tests {
             Arc::new(NewKey::new(name, KeyType::Query).into_key(TenantId::default(), digest, Hint::default()))
         }));
         let (turns, wanted) = (AtomicUsize::new(0), |key: &ApiKey| key.name.as_str().ends_with("77"));
-        let scan = cache.scan_in_turns(&TenantId::default(), None, usize::MAX, wanted);
+        let tenant = TenantId::default();
+        let scan = cache.scan_in_turns(&tenant, None, usize::MAX, wanted);
         let others = async {
             loop {
                 turns.fetch_add(1, Ordering::Relaxed);
@@ -385,7 +386,7 @@ mod tests {
             found = scan => found,
             () = others => Vec::new(),
         };
-        assert_eq!(found, cache.scan(&TenantId::default(), None, usize::MAX, wanted));
+        assert_eq!(found, cache.scan(&tenant, None, usize::MAX, wanted));
         assert!(found.len() > 100 && turns.load(Ordering::Relaxed) >= 9);
     }
 }

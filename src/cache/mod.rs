@@ -12,5 +12,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use key_cache::{Change, KeyCache, NameReservation};
+pub use key_cache::{CacheChange, KeyCache, NameReservation};
 pub use table::UnreadableDocuments;

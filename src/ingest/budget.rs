@@ -17,10 +17,10 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes of requests in memory, over all streams. Cheap to clone; all clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Shared>);
+pub(super) struct Budget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Shared {
+struct BudgetState {
     free: Semaphore,
     total: usize,
     /// One permit: whose turn it is to exceed the budget by as much as it needs.
@@ -35,7 +35,7 @@ struct Shared {
 impl Budget {
     pub(super) fn new(total_bytes: usize, acquire_timeout: Duration) -> Self {
         let total = total_bytes.clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Shared {
+        Self(Arc::new(BudgetState {
             free: Semaphore::new(total),
             total,
             turn: Arc::new(Semaphore::new(1)),
@@ -176,7 +176,7 @@ impl Drop for Reservation {
     }
 }
 
-impl Shared {
+impl BudgetState {
     /// Takes `bytes`, if need be from beyond the budget: a quarter of it, or as many as it takes when there is
     /// `no_bound`. Whether they were taken.
     fn overdraw(&self, bytes: usize, no_bound: bool) -> bool {

@@ -83,7 +83,7 @@ impl Unstored {
 
 /// What became of the events of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredEvents {
     /// How many were stored.
     pub accepted: usize,
     /// What was set aside; `None` when faulty events are refused with their request.
@@ -111,10 +111,10 @@ impl SetAside {
 /// Requests for one stream that arrive within a short window and one minute, or while the batch before is being
 /// written, share one object.
 #[derive(Debug, Clone)]
-pub struct Ingest(Arc<Shared>);
+pub struct Ingest(Arc<IngestState>);
 
 #[derive(Debug)]
-struct Shared {
+struct IngestState {
     clock: Arc<dyn Clock>,
     max_body_bytes: usize,
     budget: Budget,
@@ -140,7 +140,7 @@ impl Ingest {
         let closing = CancellationToken::new();
         let window = settings.window.map_or_else(|| Window::for_store(writer.bucket.is_directory()), Window::fixed);
         let batcher = Batcher::new(writer.clone(), window, settings.max_batch_bytes, closing.clone());
-        Self(Arc::new(Shared {
+        Self(Arc::new(IngestState {
             clock,
             max_body_bytes: settings.max_body_bytes.min(MAX_BODY_BYTES),
             budget: Budget::new(settings.max_in_flight_bytes, settings.acquire_timeout),
@@ -238,11 +238,11 @@ impl Ingest {
     /// Those of [`Ingest::accept`] that concern the stream or the store. Nothing is stored then, but for
     /// [`ErrorKind::Unavailable`]: when the store ceased to answer in the middle, events may be stored already that
     /// were to be set aside.
-    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<Stored> {
+    pub async fn store(&self, origin: Origin, stream: &StreamName, unstored: Unstored) -> Result<StoredEvents> {
         let Unstored { events: Events { batch, places, aside }, reservation, arrived_at } = unstored;
         let Some(aside) = aside else {
             let accepted = self.submit(&origin, stream, batch, arrived_at, reservation).await;
-            return Ok(Stored { accepted: accepted.map_err(|error| places.explain(error))?, set_aside: None });
+            return Ok(StoredEvents { accepted: accepted.map_err(|error| places.explain(error))?, set_aside: None });
         };
         let (batch, rejected, mut reservation) = self.fit(&origin.tenant, stream, batch, aside, reservation).await?;
         let set_aside = SetAside { faults: rejected.faults().clone(), samples: rejected.samples().to_vec() };
@@ -256,7 +256,7 @@ impl Ingest {
             self.submit(&origin, &quarantine, rows, arrived_at, part).await?;
         }
         let accepted = self.submit(&origin, stream, batch, arrived_at, reservation).await?;
-        Ok(Stored { accepted, set_aside: Some(set_aside) })
+        Ok(StoredEvents { accepted, set_aside: Some(set_aside) })
     }
 
     /// Widens the stream by the events that it is to hold. Those that it cannot hold, because another request has given
@@ -350,7 +350,7 @@ impl Ingest {
     }
 }
 
-impl Shared {
+impl IngestState {
     fn runtime(&self) -> Handle {
         self.runtime.clone().unwrap_or_else(Handle::current)
     }

@@ -29,5 +29,5 @@ pub use body::ContentEncoding;
 pub use budget::Reservation;
 pub use contents::{Form, Upload};
 pub use decode::{Batch, CommonFields, Fault, Framing, MAX_EVENTS, Sample, Text};
-pub use intake::{Ingest, IngestSettings, Origin, Stored, Unstored};
+pub use intake::{Ingest, IngestSettings, Origin, StoredEvents, Unstored};
 pub use system::SystemWriter;

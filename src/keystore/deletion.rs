@@ -20,7 +20,7 @@ const WIDTH: usize = 32;
 
 /// A tenant that was just deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deletion {
+pub struct TenantDeletion {
     /// The number of the change in the log, for [`crate::sync::Replica::receipt`].
     pub change_seq: u64,
     /// How many keys are still to be revoked, which [`Keystore::follow`] does. All of them are refused already.
@@ -40,7 +40,7 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::TenantProtected`] for the default tenant, else as for [`Keystore::update_tenant`].
-    pub async fn delete_tenant(&self, context: &RequestContext, id: &TenantId) -> Result<Deletion> {
+    pub async fn delete_tenant(&self, context: &RequestContext, id: &TenantId) -> Result<TenantDeletion> {
         self.delete(context, id, false).await
     }
 
@@ -49,11 +49,11 @@ impl Keystore {
     ///
     /// # Errors
     /// As for [`Keystore::delete_tenant`]; [`ErrorKind::Corrupt`] when its record cannot be read.
-    pub async fn delete_tenant_and_events(&self, context: &RequestContext, id: &TenantId) -> Result<Deletion> {
+    pub async fn delete_tenant_and_events(&self, context: &RequestContext, id: &TenantId) -> Result<TenantDeletion> {
         self.delete(context, id, true).await
     }
 
-    async fn delete(&self, context: &RequestContext, id: &TenantId, erases: bool) -> Result<Deletion> {
+    async fn delete(&self, context: &RequestContext, id: &TenantId, erases: bool) -> Result<TenantDeletion> {
         if id.is_default() {
             return Err(Error::new(ErrorKind::TenantProtected, "the default tenant cannot be deleted"));
         }
@@ -64,7 +64,7 @@ impl Keystore {
         self.run_to_completion(async move { this.delete_tenant_now(&context, id, erases).await }).await
     }
 
-    async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId, erases: bool) -> Result<Deletion> {
+    async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId, erases: bool) -> Result<TenantDeletion> {
         // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
         let change_seq = if erases {
             self.bury_with_events(context, &id).await?
@@ -81,10 +81,10 @@ impl Keystore {
         let keys = self.next_keys(&id, None, usize::MAX, ApiKey::is_live).await;
         if keys.len() > Self::REVOKED_AT_ONCE {
             self.deletions.lock().insert(id, context.clone());
-            return Ok(Deletion { change_seq, keys_to_revoke: keys.len() });
+            return Ok(TenantDeletion { change_seq, keys_to_revoke: keys.len() });
         }
         let logged = self.revoke_portion(context, &id, keys).await?;
-        Ok(Deletion { change_seq: logged.unwrap_or(change_seq), keys_to_revoke: 0 })
+        Ok(TenantDeletion { change_seq: logged.unwrap_or(change_seq), keys_to_revoke: 0 })
     }
 
     /// Revokes keys of a deleted tenant, and gives the number of the log entry if there is one.

@@ -47,7 +47,7 @@ use std::time::Duration;
 #[cfg(feature = "server")]
 pub(crate) use apply::{Desired, StepOutcome};
 pub use change::{Change, Done, Effect, Rotation};
-pub use deletion::Deletion;
+pub use deletion::TenantDeletion;
 pub use dry_run::DryRun;
 pub use keys::{Changed, Issued};
 pub use listing::{Cursor, Filter, Page};

@@ -87,7 +87,7 @@ impl Default for QuerySettings {
 /// The query engine. It can be dropped anywhere; what is still running then is stopped.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     threads: Threads,
 }
 
@@ -135,7 +135,7 @@ fn stand_back() -> impl Fn() + Send + Sync + 'static {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct EngineState {
     bucket: Bucket,
     streams: Arc<StreamCatalog>,
     settings: QuerySettings,
@@ -163,7 +163,7 @@ impl Engine {
         let url = ObjectStoreUrl::parse(tables::BUCKET_URL).map_err(failure::of)?;
         environment.register_object_store(url.as_ref(), bucket.object_store());
         let memory = SharedMemory::new(settings.memory_bytes);
-        let shared = Shared { bucket, streams: catalog, settings, environment, memory };
+        let shared = EngineState { bucket, streams: catalog, settings, environment, memory };
         Ok(Self { shared: Arc::new(shared), threads })
     }
 
@@ -179,7 +179,7 @@ impl Engine {
         let Some(compute) = &self.threads.compute else { return Err(failure::stopped()) };
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
         let interrupt = Interrupt::default();
-        let query = Query { shared: self.shared.clone(), scope, request, format, interrupt: interrupt.clone() };
+        let query = RunningQuery { shared: self.shared.clone(), scope, request, format, interrupt: interrupt.clone() };
         let task = compute.spawn(async move {
             let last = match AssertUnwindSafe(query.send(&sender)).catch_unwind().await {
                 Ok(done) => done.map(|()| Part::End),
@@ -198,15 +198,15 @@ impl Engine {
 }
 
 /// One running query.
-struct Query {
-    shared: Arc<Shared>,
+struct RunningQuery {
+    shared: Arc<EngineState>,
     scope: Scope,
     request: QueryRequest,
     format: Format,
     interrupt: Interrupt,
 }
 
-impl Query {
+impl RunningQuery {
     async fn send(&self, sender: &mpsc::Sender<Result<Part>>) -> Result<()> {
         let mut batches = self.plan().await?;
         let mut encoder = Encoder::new(self.format, &batches.schema())?;

@@ -18,9 +18,9 @@ const NUMBER_BITS: u32 = 32;
 /// A process that writes event objects: 90 random bits, and the bits of a UUID of version 8 (RFC 9562).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ObjectWriter(u128);
+pub struct WriterId(u128);
 
-impl ObjectWriter {
+impl WriterId {
     #[allow(clippy::disallowed_methods)]
     fn random() -> Self {
         let uuid = Builder::from_custom_bytes(Uuid::new_v4().into_bytes()).into_uuid();
@@ -32,13 +32,13 @@ impl ObjectWriter {
     }
 }
 
-impl fmt::Display for ObjectWriter {
+impl fmt::Display for WriterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:024x}", self.0)
     }
 }
 
-impl FromStr for ObjectWriter {
+impl FromStr for WriterId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -47,7 +47,7 @@ impl FromStr for ObjectWriter {
     }
 }
 
-impl TryFrom<String> for ObjectWriter {
+impl TryFrom<String> for WriterId {
     type Error = InvalidId;
 
     fn try_from(text: String) -> Result<Self, InvalidId> {
@@ -55,16 +55,16 @@ impl TryFrom<String> for ObjectWriter {
     }
 }
 
-impl From<ObjectWriter> for String {
-    fn from(writer: ObjectWriter) -> Self {
+impl From<WriterId> for String {
+    fn from(writer: WriterId) -> Self {
         writer.to_string()
     }
 }
 
 /// The parts of an id; `None` for those of earlier versions, which are random.
-pub fn parts(id: Uuid) -> Option<(ObjectWriter, u32)> {
+pub fn parts(id: Uuid) -> Option<(WriterId, u32)> {
     let number = (id.as_u128() & u128::from(u32::MAX)) as u32;
-    (id.get_version() == Some(Version::Custom)).then_some((ObjectWriter(id.as_u128() >> NUMBER_BITS), number))
+    (id.get_version() == Some(Version::Custom)).then_some((WriterId(id.as_u128() >> NUMBER_BITS), number))
 }
 
 /// Numbers the objects and the events that this process writes. Each id is given once.
@@ -76,7 +76,7 @@ pub struct ObjectIds {
 /// The numbers that come next in a stream.
 #[derive(Debug)]
 struct Next {
-    writer: ObjectWriter,
+    writer: WriterId,
     object: u32,
     event: i64,
 }
@@ -88,7 +88,7 @@ impl ObjectIds {
             let id = next.writer.id(next.object);
             match next.object.checked_add(1) {
                 Some(more) => next.object = more,
-                None => (next.writer, next.object) = (ObjectWriter::random(), 0),
+                None => (next.writer, next.object) = (WriterId::random(), 0),
             }
             id
         })
@@ -105,7 +105,7 @@ impl ObjectIds {
 
     fn with<T>(&self, tenant: &TenantId, stream: &StreamName, take: impl FnOnce(&mut Next) -> T) -> T {
         let mut next = self.next.lock();
-        let fresh = || Next { writer: ObjectWriter::random(), object: 0, event: 0 };
+        let fresh = || Next { writer: WriterId::random(), object: 0, event: 0 };
         take(next.entry((tenant.clone(), stream.clone())).or_insert_with(fresh))
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(Uuid::try_parse(&id.to_string()).unwrap(), id);
         assert_eq!(parts(Uuid::from_u128(7)), None);
         let text = given[0].0.to_string();
-        assert_eq!(text.parse::<ObjectWriter>().unwrap(), given[0].0);
-        assert!("7".parse::<ObjectWriter>().is_err());
+        assert_eq!(text.parse::<WriterId>().unwrap(), given[0].0);
+        assert!("7".parse::<WriterId>().is_err());
     }
 }

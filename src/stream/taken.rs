@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::object_id::{self, ObjectWriter};
+use super::object_id::{self, WriterId};
 
 /// A set of event objects of one day, small because objects are numbered. It only grows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TakenObjects {
     /// The numbers of each writer.
-    writers: BTreeMap<ObjectWriter, Numbers>,
+    writers: BTreeMap<WriterId, Numbers>,
     /// Of the objects with random ids, which earlier versions wrote: all whose file name is at most this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     random_until: Option<String>,

@@ -31,12 +31,12 @@ pub struct LogGuard(Arc<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WriterState {
     lines: Vec<u8>,
     dropped: u64,
     closing: bool,

@@ -30,7 +30,7 @@ const LEFTOVER_AGE: TimeDelta = TimeDelta::hours(1);
 
 /// The node that compacts.
 #[derive(Debug)]
-pub(super) struct Compactor {
+pub(super) struct SegmentCompactor {
     pub(super) bucket: Bucket,
     pub(super) node_id: NodeId,
     pub(super) now: DateTime<Utc>,
@@ -45,7 +45,7 @@ pub(super) struct LiveNodes {
     pub(super) store_now: DateTime<Utc>,
 }
 
-impl Compactor {
+impl SegmentCompactor {
     /// Merges all segments of ended nodes but the `own` ones, and removes the keys for which `kept` is false. Gives the
     /// number of segments. Without segments to merge it costs two requests.
     ///

@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use super::archive::Archive;
-use super::compact::{Compactor, LiveNodes, pack};
+use super::compact::{LiveNodes, SegmentCompactor, pack};
 use super::file::{self, Head};
 use super::meter::Meter;
-use super::segment::Found;
+use super::segment::FoundSegment;
 use crate::documents::Contention;
 use crate::error::{Error, Result};
 use crate::layout::ObjectName;
@@ -107,7 +107,7 @@ impl Meter {
             };
             let name = ObjectName::UsageSegment { id };
             let stored = self.0.bucket.read(&name).await?;
-            let found = stored.as_ref().map_or(Found::Nothing, |stored| found(&stored.body, rev));
+            let found = stored.as_ref().map_or(FoundSegment::Nothing, |stored| found(&stored.body, rev));
             let next = {
                 let mut node_counters = self.0.node_counters();
                 let segment = node_counters.segment(place);
@@ -149,7 +149,7 @@ impl Meter {
         if !inner.keystore.cache().is_hydrated() {
             return Ok(0); // It is not known yet which keys there are.
         }
-        let compactor = Compactor {
+        let compactor = SegmentCompactor {
             bucket: inner.bucket.clone(),
             node_id: inner.node_id(),
             now: inner.now(),
@@ -199,7 +199,7 @@ impl Meter {
         };
         let name = ObjectName::UsageSegment { id };
         let Some(stored) = self.0.bucket.read(&name).await? else { return Ok(()) };
-        if found(&stored.body, rev) == Found::Open(rev) {
+        if found(&stored.body, rev) == FoundSegment::Open(rev) {
             let body = pack(Head::new(id, self.0.node_id(), rev, true, self.0.now()), table).await?;
             let _sealed_here_or_elsewhere = self.0.bucket.replace(&name, body, &stored.version).await?;
         }
@@ -208,10 +208,10 @@ impl Meter {
 }
 
 /// A segment that was broken by hand is overwritten.
-fn found(body: &[u8], rev: u64) -> Found {
+fn found(body: &[u8], rev: u64) -> FoundSegment {
     match file::head(body) {
-        Ok(head) if head.sealed => Found::Sealed(head.rev),
-        Ok(head) => Found::Open(head.rev),
-        Err(_) => Found::Open(rev),
+        Ok(head) if head.sealed => FoundSegment::Sealed(head.rev),
+        Ok(head) => FoundSegment::Open(head.rev),
+        Err(_) => FoundSegment::Open(rev),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::Minute;
+use super::UsageMinute;
 use super::reader::{LastUsed, Reading};
 use crate::key::{ApiKey, KeyId};
 
@@ -20,7 +20,7 @@ impl LastUses {
         Self { own, others }
     }
 
-    fn last(&self, key_id: KeyId) -> Option<Minute> {
+    fn last(&self, key_id: KeyId) -> Option<UsageMinute> {
         self.own.get(&key_id).max(self.others.read.get(&key_id)).copied()
     }
 
@@ -49,7 +49,7 @@ mod tests {
         let key = new.into_key(TenantId::default(), Digest::of("x"), Hint::default());
         let key = ApiKey { created_at: Some(day(2)), ..key };
         let uses = |last: Option<i64>, began| {
-            let last = last.map(|last| (key.key_id, Minute::of(day(last)))).into_iter().collect();
+            let last = last.map(|last| (key.key_id, UsageMinute::of(day(last)))).into_iter().collect();
             LastUses::new(last, Arc::new(Reading::of(HashMap::new(), began)))
         };
         let never = uses(None, Some(day(0)));

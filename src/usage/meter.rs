@@ -14,7 +14,7 @@ use super::node_counters::NodeCounters;
 use super::reader::{Reading, UsageReader};
 use super::rows::{Rows, Target};
 use super::window::Window;
-use super::{LastUses, Minute, Tally, Use};
+use super::{LastUses, Tally, UsageMinute, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, NodeId, TenantId};
 use crate::keystore::Keystore;
@@ -126,7 +126,7 @@ impl Meter {
             return Err(Error::invalid("unusedSince must not be in the future"));
         }
         let reading = self.0.reader.last_uses(tenant, |id| self.0.node_counters().owns(id)).await?;
-        let mut own: HashMap<KeyId, Minute> = HashMap::new();
+        let mut own: HashMap<KeyId, UsageMinute> = HashMap::new();
         let mut show = |key_id, tally: &Tally| {
             if let Some(minute) = tally.last_used {
                 let known = own.entry(key_id).or_insert(minute);

@@ -38,4 +38,4 @@ mod window;
 pub use last_use::LastUses;
 pub use meter::{Meter, Totals, UsageSettings};
 pub use table::UsageTable;
-pub use tally::{Minute, Tally, Use};
+pub use tally::{Tally, UsageMinute, Use};

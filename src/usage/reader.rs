@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::scan::{Scanned, Scanner};
 use super::window::Window;
-use super::{Minute, Tally};
+use super::{Tally, UsageMinute};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, TenantId};
 use crate::store::Bucket;
@@ -22,7 +22,7 @@ const TIMES_ITS_DURATION: u32 = 10;
 const TIMES_ITS_MAX_AGE: u32 = 12;
 
 /// When keys were used last.
-pub(super) type LastUsed = HashMap<KeyId, Minute>;
+pub(super) type LastUsed = HashMap<KeyId, UsageMinute>;
 
 /// Reads what the nodes have written, and keeps the readings that were used last.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl UsageReader {
         self.kept.lock().last_uses = None;
         let began = Instant::now();
         let pick = |key_id, tally: Tally| Some((key_id, tally.last_used?));
-        let add = |last: &mut LastUsed, (key_id, minute): (KeyId, Minute)| {
+        let add = |last: &mut LastUsed, (key_id, minute): (KeyId, UsageMinute)| {
             let known = last.entry(key_id).or_insert(minute);
             *known = minute.max(*known);
         };

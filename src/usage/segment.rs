@@ -11,7 +11,7 @@ use crate::key::{KeyId, TenantId};
 
 /// The state of a segment in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundSegment {
     /// No object: never written, or archived and removed.
     Nothing,
     /// It may be replaced; its revision.
@@ -71,23 +71,23 @@ impl Segment {
     }
 
     /// Decides from the state in the store whether the last write succeeded.
-    pub(super) fn learn(&mut self, found: Found) {
+    pub(super) fn learn(&mut self, found: FoundSegment) {
         let durable = self.rev;
         match (self.attempted.take(), found) {
-            (Some(attempted), Found::Open(rev) | Found::Sealed(rev)) if rev == durable + 1 => {
+            (Some(attempted), FoundSegment::Open(rev) | FoundSegment::Sealed(rev)) if rev == durable + 1 => {
                 self.durable.add(&attempted)
             }
-            (Some(mut attempted), Found::Open(_) | Found::Sealed(_)) => {
+            (Some(mut attempted), FoundSegment::Open(_) | FoundSegment::Sealed(_)) => {
                 attempted.add(&self.pending);
                 self.pending = attempted;
             }
             // The archive may or may not contain the last write: drop it rather than count twice.
-            (Some(_), Found::Nothing) | (None, _) => {}
+            (Some(_), FoundSegment::Nothing) | (None, _) => {}
         }
         match found {
-            Found::Open(rev) => self.rev = rev,
-            Found::Nothing if !self.is_begun => {}
-            Found::Sealed(_) | Found::Nothing => {
+            FoundSegment::Open(rev) => self.rev = rev,
+            FoundSegment::Nothing if !self.is_begun => {}
+            FoundSegment::Sealed(_) | FoundSegment::Nothing => {
                 let pending = std::mem::take(&mut self.pending);
                 *self = Self { pending, ..Self::new() };
             }
@@ -110,13 +110,13 @@ impl Segment {
 
     /// The attempt is durable.
     pub(super) fn succeed(&mut self) {
-        self.learn(Found::Open(self.rev + 1));
+        self.learn(FoundSegment::Open(self.rev + 1));
     }
 
     /// The attempt failed: another node has written.
     pub(super) fn fail(&mut self) {
         if self.attempted.is_some() {
-            self.learn(Found::Open(self.rev));
+            self.learn(FoundSegment::Open(self.rev));
         }
     }
 

@@ -12,9 +12,9 @@ use crate::key::Hint;
 /// A minute, counted from the epoch: last use is known no finer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Minute(i64);
+pub struct UsageMinute(i64);
 
-impl Minute {
+impl UsageMinute {
     /// The minute in which `at` lies.
     pub fn of(at: DateTime<Utc>) -> Self {
         Self(at.timestamp().div_euclid(60))
@@ -56,7 +56,7 @@ pub struct Use {
 pub struct Tally {
     /// The minute of its last use.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_used: Option<Minute>,
+    pub last_used: Option<UsageMinute>,
     /// The address of the client at its last use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_address: Option<IpAddr>,
@@ -72,10 +72,10 @@ pub struct Tally {
     /// The last characters of the secret that was current at the last use of a current secret, and the minute of that
     /// use.
     #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<(Hint, Minute)>,
+    current: Option<(Hint, UsageMinute)>,
     /// The last use of each older secret, by its last characters.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    older: BTreeMap<Cow<'static, str>, Minute>,
+    older: BTreeMap<Cow<'static, str>, UsageMinute>,
 }
 
 impl Tally {
@@ -94,7 +94,7 @@ impl Tally {
         if !used.admitted {
             return;
         }
-        let minute = Minute::of(used.at);
+        let minute = UsageMinute::of(used.at);
         // A long request was admitted before others that have been counted already.
         if Some(minute) >= self.last_used {
             self.last_used = Some(minute);
@@ -107,7 +107,7 @@ impl Tally {
     }
 
     /// The last use of a secret, by its last characters.
-    pub fn last_used_of(&self, hint: &str) -> Option<Minute> {
+    pub fn last_used_of(&self, hint: &str) -> Option<UsageMinute> {
         let current = self.current.filter(|(current, _)| current.as_str() == hint).map(|(_, minute)| minute);
         current.max(self.older.get(hint).copied())
     }
@@ -118,7 +118,7 @@ impl Tally {
     }
 
     /// Of two secrets that have both been current, the one that was used later stays.
-    fn note_current(&mut self, hint: Hint, minute: Minute) {
+    fn note_current(&mut self, hint: Hint, minute: UsageMinute) {
         match &mut self.current {
             Some((known, last)) if *known == hint => *last = minute.max(*last),
             Some((known, last)) if (*last, known.as_str()) > (minute, hint.as_str()) => self.note_older(hint, minute),
@@ -130,7 +130,7 @@ impl Tally {
         }
     }
 
-    fn note_older(&mut self, hint: Hint, minute: Minute) {
+    fn note_older(&mut self, hint: Hint, minute: UsageMinute) {
         match self.older.get_mut(hint.as_str()) {
             Some(last) => *last = minute.max(*last),
             None => _ = self.older.insert(Cow::Owned(hint.as_str().to_owned()), minute),
@@ -186,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_minute_is_known_by_its_ends() {
-        let minute = Minute::of(at(125));
+        let minute = UsageMinute::of(at(125));
         assert_eq!((minute.start(), minute.end()), (at(120), at(180)));
-        assert_eq!(Minute::of(at(-1)).end(), at(0));
+        assert_eq!(UsageMinute::of(at(-1)).end(), at(0));
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
         tally.count(Hint::default(), &Use { admitted: false, refused: Some("expired"), address: None, ..request(600) });
         tally.count(Hint::default(), &Use { refused: Some("invalid_request"), ..request(30) });
         assert_eq!((tally.requests, tally.events, tally.bytes, tally.refusals()), (3, 3, 40, 2));
-        assert_eq!(tally.last_used, Some(Minute::of(at(60))));
+        assert_eq!(tally.last_used, Some(UsageMinute::of(at(60))));
         assert_eq!(tally.refused.keys().collect::<Vec<_>>(), ["expired", "invalid_request"]);
         assert!(tally.last_address.is_some());
     }
@@ -215,7 +215,7 @@ mod tests {
         let mut sum = tally.clone();
         sum.add(&other);
         assert_eq!((sum.requests, sum.last_address), (2, tally.last_address));
-        assert_eq!(sum.last_used_of("x7Qa"), Some(Minute::of(at(60))));
+        assert_eq!(sum.last_used_of("x7Qa"), Some(UsageMinute::of(at(60))));
         other.add(&tally);
         assert_eq!(other, sum);
     }
@@ -225,7 +225,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.count(Hint::default(), &request(600));
         tally.count(Hint::default(), &Use { address: Some("2001:db8::1".parse().unwrap()), ..request(60) });
-        assert_eq!((tally.requests, tally.last_used), (2, Some(Minute::of(at(600)))));
+        assert_eq!((tally.requests, tally.last_used), (2, Some(UsageMinute::of(at(600)))));
         assert_eq!(tally.last_address, Some("192.0.2.1".parse().unwrap()));
     }
 
@@ -240,9 +240,9 @@ mod tests {
             let mut sum = one.clone();
             sum.add(other);
             let last = |hint| sum.last_used_of(hint);
-            assert_eq!((last("old!"), last("new!")), (Some(Minute::of(at(120))), Some(Minute::of(at(600)))));
+            assert_eq!((last("old!"), last("new!")), (Some(UsageMinute::of(at(120))), Some(UsageMinute::of(at(600)))));
             assert_eq!(last("none"), None);
         }
-        assert_eq!(tally.last_used_of("old!"), Some(Minute::of(at(60))));
+        assert_eq!(tally.last_used_of("old!"), Some(UsageMinute::of(at(60))));
     }
 }

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::access::{Dimension, LimitId, Scope};
+use crate::access::{Dimension, LimitId, LimitScope};
 use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
 
 /// The cost of a request.
@@ -59,8 +59,8 @@ impl<'a> Costs<'a> {
     pub fn of(key: &'a ApiKey, tenant: Option<&Limits>, cost: Cost, requests: Option<Rate>) -> Self {
         let mut own = key.settings.limits.get();
         own.requests = own.requests.or(requests);
-        let of_tenant = tenant.into_iter().flat_map(|limits| met(Scope::Tenant, limits, cost));
-        let taken = met(Scope::Key, &own, cost).chain(of_tenant).collect();
+        let of_tenant = tenant.into_iter().flat_map(|limits| met(LimitScope::Tenant, limits, cost));
+        let taken = met(LimitScope::Key, &own, cost).chain(of_tenant).collect();
         Self { tenant: &key.tenant, key_id: key.key_id, taken }
     }
 
@@ -75,12 +75,12 @@ impl<'a> Costs<'a> {
     }
 
     /// Whether a limit of this scope applies.
-    pub(super) fn meet(&self, scope: Scope) -> bool {
+    pub(super) fn meet(&self, scope: LimitScope) -> bool {
         self.iter().any(|cost| cost.limit.scope == scope)
     }
 }
 
-fn met(scope: Scope, limits: &Limits, cost: Cost) -> impl Iterator<Item = LimitCost> {
+fn met(scope: LimitScope, limits: &Limits, cost: Cost) -> impl Iterator<Item = LimitCost> {
     let all = [
         (Dimension::Requests, limits.requests, cost.requests),
         (Dimension::Events, limits.events, cost.events),

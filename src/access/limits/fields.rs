@@ -63,10 +63,10 @@ fn parameter(text: &mut Vec<u8>, name: &str, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{LimitId, Scope};
+    use crate::access::{LimitId, LimitScope};
     use crate::key::Rate;
 
-    fn quota(scope: Scope, dimension: Dimension, per_minute: u64, remaining: u64, millis: u64) -> Quota {
+    fn quota(scope: LimitScope, dimension: Dimension, per_minute: u64, remaining: u64, millis: u64) -> Quota {
         let rate = Rate::per_minute(per_minute).unwrap();
         Quota { limit: LimitId { scope, dimension }, rate, remaining, full_in: Duration::from_millis(millis) }
     }
@@ -74,16 +74,16 @@ mod tests {
     #[test]
     fn every_limit_is_a_member_with_its_unit() {
         let mut quotas = Quotas::default();
-        quotas.note(quota(Scope::Key, Dimension::Requests, 600, 599, 100));
+        quotas.note(quota(LimitScope::Key, Dimension::Requests, 600, 599, 100));
         let values = |quotas: &Quotas| {
             let (text, split) = write(quotas);
             let text = String::from_utf8(text).unwrap();
             [text[..split].to_owned(), text[split..].to_owned()]
         };
         assert_eq!(values(&quotas), [r#""key-requests";q=600;w=60"#, r#""key-requests";r=599;t=1"#]);
-        quotas.note(quota(Scope::Tenant, Dimension::Events, 1_099_511_627_776, 0, 60_000));
-        quotas.note(quota(Scope::Tenant, Dimension::Bytes, 10, 7, 0));
-        quotas.note(quota(Scope::Key, Dimension::Requests, 600, 598, 1001));
+        quotas.note(quota(LimitScope::Tenant, Dimension::Events, 1_099_511_627_776, 0, 60_000));
+        quotas.note(quota(LimitScope::Tenant, Dimension::Bytes, 10, 7, 0));
+        quotas.note(quota(LimitScope::Key, Dimension::Requests, 600, 598, 1001));
         let policy = r#""key-requests";q=600;w=60, "tenant-events";q=1099511627776;qu="events";w=60, "#;
         let state = r#""key-requests";r=598;t=2, "tenant-events";r=0;t=60, "tenant-bytes";r=7;t=0"#;
         let bytes = r#""tenant-bytes";q=10;qu="content-bytes";w=60"#;

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::gcra::{Gcra, Price};
 use super::{Acquisition, Costs, LimitCost, Quota, Quotas};
-use crate::access::{Dimension, Refusal, Scope};
+use crate::access::{Dimension, LimitScope, Refusal};
 use crate::key::{KeyId, Rate, TenantId};
 
 const SHARDS: usize = 64;
@@ -109,7 +109,7 @@ impl Local {
 
     fn subjects(&self, costs: &Costs<'_>) -> [Option<Arc<Subject>>; 2] {
         let subject = |scope, key_id| costs.meet(scope).then(|| self.subject(costs.tenant, key_id));
-        [subject(Scope::Key, Some(costs.key_id)), subject(Scope::Tenant, None)]
+        [subject(LimitScope::Key, Some(costs.key_id)), subject(LimitScope::Tenant, None)]
     }
 
     fn subject(&self, tenant: &TenantId, key_id: Option<KeyId>) -> Arc<Subject> {
@@ -135,8 +135,8 @@ fn used<'a>(
     now: u64,
 ) -> Option<&'a mut Gcra> {
     let held = match cost.limit.scope {
-        Scope::Key => key,
-        Scope::Tenant => tenant,
+        LimitScope::Key => key,
+        LimitScope::Tenant => tenant,
     };
     let place = &mut held.as_deref_mut()?.0[match cost.limit.dimension {
         Dimension::Requests => 0,

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::gcra::Price;
 use super::{Acquisition, Costs, LimitCost, Quota, Quotas};
-use crate::access::{Refusal, Scope};
+use crate::access::{LimitScope, Refusal};
 use crate::error::{self, Error, ErrorKind};
 
 const SCRIPT: &str = include_str!("gcra.lua");
@@ -204,8 +204,8 @@ fn price(cost: &LimitCost) -> Price {
 fn name(costs: &Costs<'_>, cost: &LimitCost) -> String {
     let dimension = cost.limit.dimension.as_str();
     match cost.limit.scope {
-        Scope::Key => format!("keyloft:limit:{{{}}}:{}:{dimension}", costs.tenant, costs.key_id),
-        Scope::Tenant => format!("keyloft:limit:{{{}}}:{dimension}", costs.tenant),
+        LimitScope::Key => format!("keyloft:limit:{{{}}}:{}:{dimension}", costs.tenant, costs.key_id),
+        LimitScope::Tenant => format!("keyloft:limit:{{{}}}:{dimension}", costs.tenant),
     }
 }
 

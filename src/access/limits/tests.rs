@@ -8,7 +8,7 @@ use futures::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::{Dimension, LimitId, Refusal, Scope};
+use crate::access::{Dimension, LimitId, LimitScope, Refusal};
 use crate::cache::KeyCache;
 use crate::clock::ManualClock;
 use crate::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
@@ -71,7 +71,7 @@ fn requests(per_minute: u64, burst: u64) -> Limits {
     Limits { requests: rate(per_minute, burst), ..Limits::default() }
 }
 
-fn used_up(scope: Scope, dimension: Dimension, millis: u64) -> Option<Refusal> {
+fn used_up(scope: LimitScope, dimension: Dimension, millis: u64) -> Option<Refusal> {
     Some(Refusal::Rate { limit: LimitId { scope, dimension }, wait: Duration::from_millis(millis) })
 }
 
@@ -88,7 +88,7 @@ fn a_burst_passes_at_once_and_then_what_comes_back() {
     let key = bench.key(requests(60, 5));
     assert_eq!(bench.burst(&key), 5);
     let refused = bench.take(&key, Cost::REQUEST);
-    assert_eq!(refused.refusal, used_up(Scope::Key, Dimension::Requests, 1000));
+    assert_eq!(refused.refusal, used_up(LimitScope::Key, Dimension::Requests, 1000));
     let quota = *refused.quotas.iter().next().unwrap();
     assert_eq!((quota.remaining, quota.full_in), (0, Duration::from_secs(5)));
     bench.wait(999);
@@ -114,10 +114,10 @@ fn a_key_that_is_refused_takes_nothing_from_its_tenant() {
     let (greedy, modest) = (bench.key(requests(4, 4)), bench.key(Limits::default()));
     assert_eq!(bench.burst(&greedy), 4);
     for _ in 0..100 {
-        assert!(matches!(bench.request(&greedy), Err(Refusal::Rate { limit, .. }) if limit.scope == Scope::Key));
+        assert!(matches!(bench.request(&greedy), Err(Refusal::Rate { limit, .. }) if limit.scope == LimitScope::Key));
     }
     assert_eq!(bench.burst(&modest), 6);
-    assert_eq!(bench.take(&modest, Cost::REQUEST).refusal, used_up(Scope::Tenant, Dimension::Requests, 6000));
+    assert_eq!(bench.take(&modest, Cost::REQUEST).refusal, used_up(LimitScope::Tenant, Dimension::Requests, 6000));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn what_a_tenant_refuses_takes_nothing_from_the_key() {
     assert!(bench.request(&first).is_ok());
     for _ in 0..100 {
         let decision = bench.take(&second, Cost::REQUEST);
-        assert!(matches!(decision.refusal, Some(Refusal::Rate { limit, .. }) if limit.scope == Scope::Tenant));
+        assert!(matches!(decision.refusal, Some(Refusal::Rate { limit, .. }) if limit.scope == LimitScope::Tenant));
         assert_eq!(decision.quotas.iter().next().unwrap().remaining, 5);
     }
 }
@@ -139,11 +139,11 @@ fn events_and_bytes_are_taken_together_or_not_at_all() {
     let key = bench.key(limits);
     let cost = |events, bytes| Cost { requests: 0, events, bytes };
     assert_eq!(bench.take(&key, cost(50, 8 * 1024)).refusal, None);
-    assert_eq!(bench.take(&key, cost(50, 3 * 1024)).refusal, used_up(Scope::Key, Dimension::Bytes, 6000));
+    assert_eq!(bench.take(&key, cost(50, 3 * 1024)).refusal, used_up(LimitScope::Key, Dimension::Bytes, 6000));
     let left = bench.take(&key, cost(50, 1)).quotas;
     assert_eq!(left.iter().map(|quota| quota.remaining).collect::<Vec<_>>(), [0, 1024]);
     // The longest of all waits is reported.
-    assert_eq!(bench.take(&key, cost(100, 2048)).refusal, used_up(Scope::Key, Dimension::Events, 60_000));
+    assert_eq!(bench.take(&key, cost(100, 2048)).refusal, used_up(LimitScope::Key, Dimension::Events, 60_000));
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn what_never_passes_is_told_so_and_takes_nothing() {
     let cost = |events, bytes| Cost { requests: 0, events, bytes };
     let never =
         |scope, dimension, amount, most| Some(Refusal::Never { limit: LimitId { scope, dimension }, amount, most });
-    assert_eq!(bench.take(&key, cost(101, 1)).refusal, never(Scope::Key, Dimension::Events, 101, 100));
-    assert_eq!(bench.take(&key, cost(51, 1)).refusal, never(Scope::Tenant, Dimension::Events, 51, 50));
-    assert_eq!(bench.take(&key, cost(1, 1025)).refusal, never(Scope::Key, Dimension::Bytes, 1025, 1024));
+    assert_eq!(bench.take(&key, cost(101, 1)).refusal, never(LimitScope::Key, Dimension::Events, 101, 100));
+    assert_eq!(bench.take(&key, cost(51, 1)).refusal, never(LimitScope::Tenant, Dimension::Events, 51, 50));
+    assert_eq!(bench.take(&key, cost(1, 1025)).refusal, never(LimitScope::Key, Dimension::Bytes, 1025, 1024));
     assert_eq!(bench.limiter.subjects(), 0);
     assert_eq!(bench.take(&key, cost(50, 1)).refusal, None);
 }

@@ -11,7 +11,7 @@ use crate::http::error::Problem;
 use crate::http::media_type::{content_encoding, media_type, unsupported};
 use crate::http::receive::{Received, receive};
 use crate::ingest::decode::Place;
-use crate::ingest::{ContentEncoding, Form, Framing, Origin, Reservation, Sample, Stored, Unstored, Upload};
+use crate::ingest::{ContentEncoding, Form, Framing, Origin, Reservation, Sample, StoredEvents, Unstored, Upload};
 use crate::key::StreamName;
 use crate::stream::OnInvalid;
 
@@ -109,7 +109,7 @@ impl Intake<'_> {
     }
 
     /// Counts accepted and rejected events.
-    pub(super) fn note(&self, stored: crate::Result<Stored>, body_bytes: usize) -> Result<Stored, Problem> {
+    pub(super) fn note(&self, stored: crate::Result<StoredEvents>, body_bytes: usize) -> Result<StoredEvents, Problem> {
         let metrics = &self.app.metrics;
         let stored = stored.inspect_err(|error| {
             if error.kind() == ErrorKind::TooManyStreams {

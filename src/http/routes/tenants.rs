@@ -19,7 +19,7 @@ use crate::http::error::Problem;
 use crate::http::extract::Json;
 use crate::http::query_string::Query;
 use crate::key::{KeyType, Label, Limits, RetentionDays, TenantId};
-use crate::keystore::{Deletion, TenantPatch};
+use crate::keystore::{TenantDeletion, TenantPatch};
 use crate::serde_text::{given, nullable};
 
 /// The body of a creation.
@@ -166,7 +166,7 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (start, id, patience) = (Instant::now(), parse_tenant(&id)?, Wait::new(wait).patience()?);
     let erasing = events == Events::Delete;
-    let Deletion { change_seq, keys_to_revoke } = match events {
+    let TenantDeletion { change_seq, keys_to_revoke } = match events {
         Events::Keep => app.keystore.delete_tenant(operator.context(), &id).await?,
         Events::Delete => app.keystore.delete_tenant_and_events(operator.context(), &id).await?,
     };

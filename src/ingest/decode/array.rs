@@ -6,12 +6,12 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::refusal::{MAX_DEPTH, Refusal};
-use super::table::Table;
+use super::refusal::{EventRefusal, MAX_DEPTH};
+use super::table::EventTable;
 
 /// Writes what it reads to `text`.
 pub(super) struct ArrayText<'a, 't> {
-    pub(super) table: &'a mut Table<'t>,
+    pub(super) table: &'a mut EventTable<'t>,
     pub(super) text: &'a mut Vec<u8>,
     /// Of the value that is read, when it is an array or object.
     pub(super) depth: usize,
@@ -23,7 +23,7 @@ impl<'t> ArrayText<'_, 't> {
     }
 
     fn check_depth<E: Error>(&mut self) -> Result<(), E> {
-        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(self.table.refuse(Refusal::too_deep())) }
+        if self.depth <= MAX_DEPTH { Ok(()) } else { Err(self.table.refuse(EventRefusal::too_deep())) }
     }
 
     fn number<E: Error>(self) -> Result<(), E> {
@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for ArrayText<'_, '_> {
                 self.text.push(b',');
             }
             if keys.contains(&key) {
-                return Err(self.table.refuse(Refusal::duplicate(&key)));
+                return Err(self.table.refuse(EventRefusal::duplicate(&key)));
             }
             write_string(self.text, &key)?;
             self.text.push(b':');

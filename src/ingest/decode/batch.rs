@@ -3,7 +3,7 @@
 
 use arrow::array::{Array, ArrayRef};
 
-use super::refusal::{Place, Refusal};
+use super::refusal::{EventRefusal, Place};
 use crate::error::Error;
 use crate::stream::{Conflict, Field, FieldType};
 
@@ -53,7 +53,7 @@ impl Places {
         }
         let first = met.unwrap_or_default().iter().find(|(_, found)| conflict.concerns(*found));
         let Some(&(place, found)) = first else { return error };
-        Refusal::stream(&conflict.with(found)).at(place)
+        EventRefusal::stream(&conflict.with(found)).at(place)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Array, Int64Builder, StringBuilder};
 
 use super::batch::Met;
-use super::refusal::{Fault, Place, Refusal, quoted};
+use super::refusal::{EventRefusal, Fault, Place, quoted};
 use crate::stream::{Field, FieldType};
 
 const CAPACITY: usize = 16;
@@ -78,7 +78,7 @@ impl Column {
     }
 
     /// Sets the value of `row` (from 0), which stands at `place`; rows without one since the last are null.
-    pub(super) fn set(&mut self, row: usize, place: Place, cell: Cell<'_>) -> Result<(), Refusal> {
+    pub(super) fn set(&mut self, row: usize, place: Place, cell: Cell<'_>) -> Result<(), EventRefusal> {
         if let (Cells::Integer { values, exact: true }, Cell::Float(_)) = (&mut self.cells, cell) {
             self.cells = Cells::Float(widened(&values.finish()));
             self.met.push((place, FieldType::Float));
@@ -121,7 +121,7 @@ impl Column {
     ///
     /// # Errors
     /// Why it does not.
-    pub(super) fn check(&self, cell: Cell<'_>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, cell: Cell<'_>) -> Result<(), EventRefusal> {
         match (&self.cells, cell) {
             (Cells::Empty, _)
             | (Cells::Boolean(_), Cell::Boolean(_))
@@ -134,7 +134,7 @@ impl Column {
     }
 
     /// Why this value does not fit those before it.
-    fn conflict(&self, cell: Cell<'_>) -> Refusal {
+    fn conflict(&self, cell: Cell<'_>) -> EventRefusal {
         let (name, held, found) = (quoted(&self.path), self.cells.as_str(), cell.field_type().as_str());
         let is_number = |cells: &Cells| matches!(cells, Cells::Integer { .. } | Cells::Float(_));
         let message = match cell {
@@ -143,7 +143,7 @@ impl Column {
             ),
             _ => format!("the field {name} is {held} and {found} in one request"),
         };
-        Refusal::new(Fault::TypeConflict, message)
+        EventRefusal::new(Fault::TypeConflict, message)
     }
 
     /// The field, its `rows` values, and where they came from; `None` when there was none but `null`.

@@ -1,7 +1,7 @@
 //! Fields that every event of a request has: its sender states them once for all events.
 
 use super::names::check_path;
-use super::refusal::Refusal;
+use super::refusal::EventRefusal;
 use crate::error::{Error, Result};
 
 /// How many bytes the common fields of a request may fill, over all its events.
@@ -18,7 +18,7 @@ impl CommonFields {
     /// [`crate::ErrorKind::Invalid`] for a name that no field may have.
     pub fn new(fields: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let checked = fields.into_iter().map(|(name, text)| {
-            let refused = |refusal: Refusal| Error::invalid(refusal.message);
+            let refused = |refusal: EventRefusal| Error::invalid(refusal.message);
             check_path(&name).map_err(refused)?;
             Ok((name.into(), text.into()))
         });

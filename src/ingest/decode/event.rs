@@ -7,11 +7,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::array::ArrayText;
 use super::column::Cell;
 use super::names::NameId;
-use super::refusal::{Fault, MAX_DEPTH, Place, Refusal};
-use super::table::Table;
+use super::refusal::{EventRefusal, Fault, MAX_DEPTH, Place};
+use super::table::EventTable;
 
 /// An array of events.
-pub(super) struct Events<'a, 't>(pub(super) &'a mut Table<'t>);
+pub(super) struct Events<'a, 't>(pub(super) &'a mut EventTable<'t>);
 
 impl<'de> DeserializeSeed<'de> for Events<'_, '_> {
     type Value = ();
@@ -40,7 +40,7 @@ impl<'de> Visitor<'de> for Events<'_, '_> {
 }
 
 /// One event: an object.
-pub(super) struct Event<'a, 't>(pub(super) &'a mut Table<'t>);
+pub(super) struct Event<'a, 't>(pub(super) &'a mut EventTable<'t>);
 
 impl<'de> DeserializeSeed<'de> for Event<'_, '_> {
     type Value = ();
@@ -54,7 +54,7 @@ impl<'de> DeserializeSeed<'de> for Event<'_, '_> {
 macro_rules! no_event {
     ($($visit:ident($($argument:ty)?),)*) => {$(
         fn $visit<E: Error>(self $(, _: $argument)?) -> Result<(), E> {
-            Err(self.0.refuse(Refusal::not_an_object()))
+            Err(self.0.refuse(EventRefusal::not_an_object()))
         }
     )*};
 }
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for Event<'_, '_> {
     no_event!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str), visit_unit(),);
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.0.refuse(Refusal::not_an_object()))
+        Err(self.0.refuse(EventRefusal::not_an_object()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for Event<'_, '_> {
 
 /// The fields of an object at `depth`, the event itself being 1.
 fn object<'de, A: MapAccess<'de>>(
-    table: &mut Table<'_>,
+    table: &mut EventTable<'_>,
     name: NameId,
     depth: usize,
     mut map: A,
@@ -93,7 +93,7 @@ fn object<'de, A: MapAccess<'de>>(
 }
 
 struct Key<'a, 't> {
-    table: &'a mut Table<'t>,
+    table: &'a mut EventTable<'t>,
     parent: NameId,
 }
 
@@ -118,7 +118,7 @@ impl Visitor<'_> for Key<'_, '_> {
 }
 
 struct Value<'a, 't> {
-    table: &'a mut Table<'t>,
+    table: &'a mut EventTable<'t>,
     name: NameId,
     /// Of the object around it.
     depth: usize,
@@ -130,7 +130,7 @@ impl Value<'_, '_> {
     }
 
     fn deeper<E: Error>(&mut self) -> Result<usize, E> {
-        if self.depth < MAX_DEPTH { Ok(self.depth + 1) } else { Err(self.table.refuse(Refusal::too_deep())) }
+        if self.depth < MAX_DEPTH { Ok(self.depth + 1) } else { Err(self.table.refuse(EventRefusal::too_deep())) }
     }
 }
 
@@ -194,7 +194,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         ArrayText { table: self.table, text: &mut text, depth }.visit_seq(elements)?;
         let set = match std::str::from_utf8(&text) {
             Ok(text) => self.table.set(self.name, Cell::Text(text)),
-            Err(_) => Err(Refusal::new(Fault::NotUtf8, "an array is not UTF-8")),
+            Err(_) => Err(EventRefusal::new(Fault::NotUtf8, "an array is not UTF-8")),
         };
         self.table.scratch = text;
         set.map_err(|refusal| self.table.refuse(refusal))

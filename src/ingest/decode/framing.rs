@@ -5,8 +5,8 @@ use serde::de::DeserializeSeed;
 use super::batch::Decoded;
 use super::common::CommonFields;
 use super::event::{Event, Events};
-use super::refusal::{Fault, Place, Refusal};
-use super::table::Table;
+use super::refusal::{EventRefusal, Fault, Place};
+use super::table::EventTable;
 use crate::error::{Error, Result};
 use crate::ingest::budget::Reservation;
 
@@ -53,7 +53,7 @@ pub(in crate::ingest) fn decode(
     common: &CommonFields,
     memory: &mut Reservation,
 ) -> Result<Decoded> {
-    let mut table = Table::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
+    let mut table = EventTable::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
     for text in texts {
         text.read(&mut table)?;
     }
@@ -72,18 +72,18 @@ impl<'b> Text<'b> {
     }
 
     /// Reads all events into `table`, or says which is the first that is refused.
-    pub(super) fn read<'t>(&self, table: &mut Table<'t>) -> Result<()>
+    pub(super) fn read<'t>(&self, table: &mut EventTable<'t>) -> Result<()>
     where
         'b: 't,
     {
         let body = self.body();
         table.begin_record(self.record);
         if let Some(reason) = self.broken {
-            return Err(Refusal::new(Fault::Encoding, reason).at(Place::default().in_record(self.record)));
+            return Err(EventRefusal::new(Fault::Encoding, reason).at(Place::default().in_record(self.record)));
         }
         let text = std::str::from_utf8(body).map_err(|error| {
             let line = 1 + newlines(&body[..error.valid_up_to()]);
-            Refusal::not_utf8().at(Place::line(line).in_record(self.record))
+            EventRefusal::not_utf8().at(Place::line(line).in_record(self.record))
         })?;
         table.begin_text(text);
         match (next(body, 0), self.framing) {
@@ -94,7 +94,7 @@ impl<'b> Text<'b> {
     }
 }
 
-fn array(table: &mut Table<'_>, text: &str) -> Result<()> {
+fn array(table: &mut EventTable<'_>, text: &str) -> Result<()> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     if let Err(error) = Events(&mut *table).deserialize(&mut deserializer) {
         let place = Place { line: error.line(), ..table.place() };
@@ -102,11 +102,11 @@ fn array(table: &mut Table<'_>, text: &str) -> Result<()> {
     }
     deserializer.end().map_err(|error| {
         table.go_to(Place::line(error.line()));
-        Refusal::not_json(&error).at(table.place())
+        EventRefusal::not_json(&error).at(table.place())
     })
 }
 
-fn lines(table: &mut Table<'_>, text: &str) -> Result<()> {
+fn lines(table: &mut EventTable<'_>, text: &str) -> Result<()> {
     for (at, line) in text.split('\n').enumerate() {
         table.go_to(Place::line(at + 1));
         let mut start = next(line.as_bytes(), 0);
@@ -118,13 +118,13 @@ fn lines(table: &mut Table<'_>, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn objects(table: &mut Table<'_>, text: &str, first: Option<(usize, u8)>) -> Result<()> {
+fn objects(table: &mut EventTable<'_>, text: &str, first: Option<(usize, u8)>) -> Result<()> {
     let (mut start, mut counted, mut line) = (first, 0, 1);
     while let Some((at, byte)) = start {
         line += newlines(&text.as_bytes()[counted..at]);
         counted = at;
         table.go_to(Place::line(line));
-        let stopped = |(refusal, lines): (Refusal, usize), table: &Table<'_>| -> Error {
+        let stopped = |(refusal, lines): (EventRefusal, usize), table: &EventTable<'_>| -> Error {
             let place = table.place();
             refusal.at(Place { line: place.line + lines, ..place })
         };
@@ -139,9 +139,9 @@ fn objects(table: &mut Table<'_>, text: &str, first: Option<(usize, u8)>) -> Res
 
 /// Reads the object at the start of `text`, which begins with `byte`. The answer is where the next one may begin, from
 /// there on; `None` when nothing follows. A refusal comes with the number of line ends before it.
-pub(super) fn object(table: &mut Table<'_>, text: &str, byte: u8) -> Result<Option<usize>, (Refusal, usize)> {
+pub(super) fn object(table: &mut EventTable<'_>, text: &str, byte: u8) -> Result<Option<usize>, (EventRefusal, usize)> {
     if byte != b'{' {
-        return Err((Refusal::not_an_object(), 0));
+        return Err((EventRefusal::not_an_object(), 0));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Event(&mut *table)
@@ -151,9 +151,9 @@ pub(super) fn object(table: &mut Table<'_>, text: &str, byte: u8) -> Result<Opti
 }
 
 /// The first byte of what follows an event that began at `start` of `text`, if anything does.
-fn following(text: &str, start: usize, length: Option<usize>) -> Result<Option<(usize, u8)>, Refusal> {
+fn following(text: &str, start: usize, length: Option<usize>) -> Result<Option<(usize, u8)>, EventRefusal> {
     let Some((at, byte)) = length.and_then(|length| next(text.as_bytes(), start + length)) else { return Ok(None) };
-    if text.as_bytes()[at - 1].is_ascii_whitespace() { Ok(Some((at, byte))) } else { Err(Refusal::glued()) }
+    if text.as_bytes()[at - 1].is_ascii_whitespace() { Ok(Some((at, byte))) } else { Err(EventRefusal::glued()) }
 }
 
 /// The first byte that is not blank, from `at` on.

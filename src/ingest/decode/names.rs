@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::refusal::{Fault, Refusal, quoted};
+use super::refusal::{EventRefusal, Fault, quoted};
 use crate::stream::schema::{MAX_FIELDS, RESERVED_PREFIX};
 
 /// The longest flattened name, in bytes.
@@ -59,7 +59,7 @@ impl Names {
     }
 
     /// The name of `key` in the object `parent`, met in the event with this number (from 1, refused ones included).
-    pub(super) fn meet(&mut self, parent: NameId, key: &str, event: usize) -> Result<NameId, Refusal> {
+    pub(super) fn meet(&mut self, parent: NameId, key: &str, event: usize) -> Result<NameId, EventRefusal> {
         let guess = self.names[self.last.at()].next;
         // A name may be forgotten since it was guessed.
         let guessed = self.names.get(guess.at()).filter(|_| guess != NameId::EVENT);
@@ -73,14 +73,14 @@ impl Names {
         self.last = id;
         let name = &mut self.names[id.at()];
         if name.event == event {
-            return Err(Refusal::duplicate(&name.path));
+            return Err(EventRefusal::duplicate(&name.path));
         }
         name.event = event;
         Ok(id)
     }
 
     /// The name of `key` in the object `parent`, not met yet.
-    pub(super) fn find_or_add(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
+    pub(super) fn find_or_add(&mut self, parent: NameId, key: &str) -> Result<NameId, EventRefusal> {
         match self.children.get(&parent).and_then(|keys| keys.get(key)) {
             Some(&id) => Ok(id),
             None => self.add(parent, key),
@@ -108,16 +108,16 @@ impl Names {
         self.last = NameId::EVENT;
     }
 
-    fn add(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
+    fn add(&mut self, parent: NameId, key: &str) -> Result<NameId, EventRefusal> {
         if key.is_empty() {
-            return Err(Refusal::new(Fault::FieldName, "a field has an empty name"));
+            return Err(EventRefusal::new(Fault::FieldName, "a field has an empty name"));
         }
         let above = &self.names[parent.at()].path;
         let path = if above.is_empty() { key.to_owned() } else { format!("{above}_{key}") };
         check_path(&path)?;
         if self.names.len() > MAX_NAMES {
             let message = format!("a request has at most {MAX_NAMES} different names in it");
-            return Err(Refusal::new(Fault::TooManyFields, message));
+            return Err(EventRefusal::new(Fault::TooManyFields, message));
         }
         let id = NameId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         self.children.entry(parent).or_default().insert(key.into(), id);
@@ -157,21 +157,24 @@ impl Names {
 ///
 /// # Errors
 /// The rule that it breaks.
-pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
+pub(super) fn check_path(path: &str) -> Result<(), EventRefusal> {
     let name = || quoted(path);
     if path.is_empty() {
-        return Err(Refusal::new(Fault::FieldName, "a field has an empty name"));
+        return Err(EventRefusal::new(Fault::FieldName, "a field has an empty name"));
     }
     if path.len() > MAX_NAME_BYTES {
         let message = format!("the name of the field {} is longer than {MAX_NAME_BYTES} bytes", name());
-        return Err(Refusal::new(Fault::FieldName, message));
+        return Err(EventRefusal::new(Fault::FieldName, message));
     }
     if path.chars().any(char::is_control) {
-        return Err(Refusal::new(Fault::FieldName, format!("the name of the field {} has control characters", name())));
+        return Err(EventRefusal::new(
+            Fault::FieldName,
+            format!("the name of the field {} has control characters", name()),
+        ));
     }
     if path.starts_with(RESERVED_PREFIX) {
         let message = format!("the field {} starts with {RESERVED_PREFIX}, which is reserved", name());
-        return Err(Refusal::new(Fault::ReservedName, message));
+        return Err(EventRefusal::new(Fault::ReservedName, message));
     }
     Ok(())
 }

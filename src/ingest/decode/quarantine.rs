@@ -5,10 +5,10 @@ use serde::de::IgnoredAny;
 use super::batch::Decoded;
 use super::common::CommonFields;
 use super::framing::{Framing, Text, decode, newlines, next, object};
-use super::refusal::{Fault, MAX_EVENTS, Place, Refusal};
+use super::refusal::{EventRefusal, Fault, MAX_EVENTS, Place};
 use super::rejected::Rejected;
 use super::stage::Stage;
-use super::table::Table;
+use super::table::EventTable;
 use crate::error::{ErrorKind, Result};
 use crate::ingest::budget::Reservation;
 use crate::stream::schema::MAX_FIELDS;
@@ -44,7 +44,7 @@ pub(in crate::ingest) fn sort(
         Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
         _ => {}
     }
-    let table = Table::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
+    let table = EventTable::new(common, memory).map_err(|refusal| refusal.at(Place::default()))?;
     let mut sorter = Sorter { table, stream, rejected: Rejected::default() };
     for text in texts {
         sorter.read(*text)?;
@@ -53,7 +53,7 @@ pub(in crate::ingest) fn sort(
 }
 
 struct Sorter<'t> {
-    table: Table<'t>,
+    table: EventTable<'t>,
     stream: &'t StreamSchema,
     rejected: Rejected,
 }
@@ -64,7 +64,7 @@ impl<'t> Sorter<'t> {
         self.table.begin_record(text.record);
         if let Some(reason) = text.broken {
             self.table.go_to(Place::default());
-            return self.reject(Refusal::new(Fault::Encoding, reason), text.bytes);
+            return self.reject(EventRefusal::new(Fault::Encoding, reason), text.bytes);
         }
         match (next(body, 0), text.framing) {
             (Some((start, b'[')), framing) if framing.may_hold_array(&body[start..]) => self.array(body, start + 1),
@@ -121,8 +121,10 @@ impl<'t> Sorter<'t> {
                 }
                 Some((rest, _)) => {
                     self.table.go_to(Place::event(event));
-                    return self
-                        .reject(Refusal::new(Fault::NotJson, "this is not JSON: expected `,` or `]`"), &body[rest..]);
+                    return self.reject(
+                        EventRefusal::new(Fault::NotJson, "this is not JSON: expected `,` or `]`"),
+                        &body[rest..],
+                    );
                 }
                 None => {
                     self.table.go_to(Place::event(event));
@@ -132,7 +134,7 @@ impl<'t> Sorter<'t> {
         }
         if let Some((rest, _)) = next(body, at) {
             self.table.go_to(Place::line(1 + newlines(&body[..rest])));
-            self.reject(Refusal::new(Fault::NotJson, "this is not JSON: trailing characters"), &body[rest..])?;
+            self.reject(EventRefusal::new(Fault::NotJson, "this is not JSON: trailing characters"), &body[rest..])?;
         }
         Ok(())
     }
@@ -145,12 +147,12 @@ impl<'t> Sorter<'t> {
             self.table.go_to(Place::line(line));
             let length = match value_end(&body[at..]) {
                 Ok(length) => length,
-                Err(_) if byte != b'{' => return self.reject(Refusal::not_an_object(), &body[at..]),
+                Err(_) if byte != b'{' => return self.reject(EventRefusal::not_an_object(), &body[at..]),
                 Err(refusal) => return self.reject(refusal, &body[at..]),
             };
             let value = &body[at..at + length];
             // After a byte order mark, too, the first event follows nothing.
-            if at == end && end > 0 { self.reject(Refusal::glued(), value) } else { self.value(value, byte) }?;
+            if at == end && end > 0 { self.reject(EventRefusal::glued(), value) } else { self.value(value, byte) }?;
             end = at + length;
             start = next(body, end);
         }
@@ -161,13 +163,13 @@ impl<'t> Sorter<'t> {
     fn value(&mut self, value: &'t [u8], byte: u8) -> Result<()> {
         let read = match std::str::from_utf8(value) {
             Ok(text) => self.event(text, byte)?,
-            Err(_) => Err(Refusal::not_utf8()),
+            Err(_) => Err(EventRefusal::not_utf8()),
         };
         read.or_else(|refusal| self.reject(refusal, value))
     }
 
     /// Takes one event; the inner error says why it was not taken.
-    fn event(&mut self, text: &'t str, byte: u8) -> Result<Result<(), Refusal>> {
+    fn event(&mut self, text: &'t str, byte: u8) -> Result<Result<(), EventRefusal>> {
         self.check_count()?;
         match self.table.try_event(text, byte, self.stream) {
             Err(refusal) if refusal.fault.is_none() => Err(refusal.at(self.table.place())),
@@ -175,7 +177,7 @@ impl<'t> Sorter<'t> {
         }
     }
 
-    fn reject(&mut self, refusal: Refusal, text: &[u8]) -> Result<()> {
+    fn reject(&mut self, refusal: EventRefusal, text: &[u8]) -> Result<()> {
         self.check_count()?;
         if let Some(fault) = refusal.fault {
             self.rejected.add(self.table.place(), fault, refusal.message, text);
@@ -185,14 +187,14 @@ impl<'t> Sorter<'t> {
 
     fn check_count(&self) -> Result<()> {
         let count = self.table.events() + self.rejected.count();
-        if count >= MAX_EVENTS { Err(Refusal::too_many_events().at(self.table.place())) } else { Ok(()) }
+        if count >= MAX_EVENTS { Err(EventRefusal::too_many_events().at(self.table.place())) } else { Ok(()) }
     }
 }
 
-impl<'t> Table<'t> {
+impl<'t> EventTable<'t> {
     /// Reads the event that is `text`, which begins with `byte`, if the columns and `stream` can hold all of it.
     /// Nothing of it stays otherwise.
-    fn try_event(&mut self, text: &'t str, byte: u8, stream: &StreamSchema) -> Result<(), Refusal> {
+    fn try_event(&mut self, text: &'t str, byte: u8, stream: &StreamSchema) -> Result<(), EventRefusal> {
         let mark = self.mark();
         self.begin_text(text);
         self.is_staged = true;
@@ -209,7 +211,7 @@ impl<'t> Table<'t> {
     }
 
     /// Puts the values into their columns, all or none.
-    fn settle(&mut self, stage: &Stage, stream: &StreamSchema) -> Result<(), Refusal> {
+    fn settle(&mut self, stage: &Stage, stream: &StreamSchema) -> Result<(), EventRefusal> {
         for id in stage.ids() {
             self.column(id)?; // Names that flatten alike are one field.
         }
@@ -222,12 +224,12 @@ impl<'t> Table<'t> {
             let (path, found) = (column.path(), cell.field_type());
             match stream.field_type(path) {
                 Some(expected) if expected.union(found).is_none() => {
-                    return Err(Refusal::stream(&Conflict::between(path, expected, found)));
+                    return Err(EventRefusal::stream(&Conflict::between(path, expected, found)));
                 }
                 None if column.is_empty() => {
                     new_fields += 1;
                     if stream.fields().len() + new_fields > MAX_FIELDS {
-                        return Err(Refusal::stream(&Conflict::TooManyFields { name: path.into() }));
+                        return Err(EventRefusal::stream(&Conflict::TooManyFields { name: path.into() }));
                     }
                 }
                 _ => {}
@@ -242,15 +244,15 @@ impl<'t> Table<'t> {
 }
 
 /// A line that is not a row of objects is set aside as a whole.
-fn check_line(line: &[u8]) -> Result<&str, Refusal> {
-    let text = std::str::from_utf8(line).map_err(|_| Refusal::not_utf8())?;
+fn check_line(line: &[u8]) -> Result<&str, EventRefusal> {
+    let text = std::str::from_utf8(line).map_err(|_| EventRefusal::not_utf8())?;
     let (mut start, mut end) = (next(line, 0), 0);
     while let Some((at, byte)) = start {
         if byte != b'{' {
-            return Err(Refusal::not_an_object());
+            return Err(EventRefusal::not_an_object());
         }
         if at == end && end > 0 {
-            return Err(Refusal::glued());
+            return Err(EventRefusal::glued());
         }
         end = at + value_end(&line[at..])?;
         start = next(line, end);
@@ -259,15 +261,15 @@ fn check_line(line: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// Where the JSON value at the start of `text` ends, at any depth of nesting.
-fn value_end(text: &[u8]) -> Result<usize, Refusal> {
+fn value_end(text: &[u8]) -> Result<usize, EventRefusal> {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
     match values.next() {
         Some(Ok(_)) => Ok(values.byte_offset()),
-        Some(Err(error)) => Err(Refusal::not_json(&error)),
-        None => Err(Refusal::not_an_object()),
+        Some(Err(error)) => Err(EventRefusal::not_json(&error)),
+        None => Err(EventRefusal::not_an_object()),
     }
 }
 
-fn unclosed() -> Refusal {
-    Refusal::new(Fault::NotJson, "this is not JSON: EOF while parsing a list")
+fn unclosed() -> EventRefusal {
+    EventRefusal::new(Fault::NotJson, "this is not JSON: EOF while parsing a list")
 }

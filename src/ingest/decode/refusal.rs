@@ -75,14 +75,14 @@ impl Fault {
 
 /// Why an event, or the whole request, is refused, before its place is known.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct EventRefusal {
     /// What is wrong with the event; `None` when the request as a whole is refused.
     pub(super) fault: Option<Fault>,
     kind: ErrorKind,
     pub(super) message: String,
 }
 
-impl Refusal {
+impl EventRefusal {
     pub(super) fn new(fault: Fault, message: impl Into<String>) -> Self {
         Self { fault: Some(fault), kind: ErrorKind::Invalid, message: message.into() }
     }
@@ -126,7 +126,7 @@ impl Refusal {
         let words = error.to_string();
         let words = words.rsplit_once(" at line ").map_or(&*words, |(words, _)| words);
         if words == OUT_OF_RANGE {
-            return Self::not_an_object(); // One that stands in a field is named before: see `Table::note_range`.
+            return Self::not_an_object(); // One that stands in a field is named before: see `EventTable::note_range`.
         }
         Self::new(Fault::NotJson, format!("this is not JSON: {words}"))
     }

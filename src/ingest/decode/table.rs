@@ -10,7 +10,7 @@ use super::column::{Cell, Column};
 use super::common::{CommonFields, MAX_COMMON_BYTES};
 use super::literal::{Literals, is_whole};
 use super::names::{NameId, Names};
-use super::refusal::{Fault, MAX_EVENTS, OUT_OF_RANGE, Place, Refusal, quoted};
+use super::refusal::{EventRefusal, Fault, MAX_EVENTS, OUT_OF_RANGE, Place, quoted};
 use super::stage::Stage;
 use crate::ingest::budget::Reservation;
 use crate::stream::schema::MAX_FIELDS;
@@ -31,7 +31,7 @@ pub(super) struct Mark {
 }
 
 #[derive(Debug)]
-pub(super) struct Table<'t> {
+pub(super) struct EventTable<'t> {
     names: Names,
     columns: Vec<Column>,
     by_path: HashMap<Box<str>, usize>,
@@ -48,7 +48,7 @@ pub(super) struct Table<'t> {
     numbers: usize,
     place: Place,
     record: usize,
-    refusal: Option<Refusal>,
+    refusal: Option<EventRefusal>,
     /// Whether values wait in `stage` until the event is whole.
     pub(super) is_staged: bool,
     pub(super) stage: Stage,
@@ -64,9 +64,9 @@ pub(super) struct Table<'t> {
     other_bytes: usize,
 }
 
-impl<'t> Table<'t> {
+impl<'t> EventTable<'t> {
     /// An empty table, whose events will have these fields too, and which takes from `memory` what it is going to fill.
-    pub(super) fn new(common: &'t CommonFields, memory: &'t mut Reservation) -> Result<Self, Refusal> {
+    pub(super) fn new(common: &'t CommonFields, memory: &'t mut Reservation) -> Result<Self, EventRefusal> {
         let mut names = Names::new();
         let common = common.iter().map(|(name, text)| Ok((names.find_or_add(NameId::EVENT, name)?, text)));
         Ok(Self {
@@ -114,9 +114,9 @@ impl<'t> Table<'t> {
         self.place
     }
 
-    pub(super) fn begin_event(&mut self) -> Result<(), Refusal> {
+    pub(super) fn begin_event(&mut self) -> Result<(), EventRefusal> {
         if self.events >= MAX_EVENTS {
-            return Err(Refusal::too_many_events());
+            return Err(EventRefusal::too_many_events());
         }
         self.events += 1;
         self.begun += 1;
@@ -125,7 +125,7 @@ impl<'t> Table<'t> {
     }
 
     /// All fields of the event are read: it gets those common fields that it does not have itself.
-    pub(super) fn end_event(&mut self) -> Result<(), Refusal> {
+    pub(super) fn end_event(&mut self) -> Result<(), EventRefusal> {
         if self.is_staged {
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl<'t> Table<'t> {
     }
 
     /// The common fields that the current event does not have, each with its column, which is marked as used.
-    pub(super) fn missing_common(&mut self) -> Result<Vec<(usize, Cell<'t>)>, Refusal> {
+    pub(super) fn missing_common(&mut self) -> Result<Vec<(usize, Cell<'t>)>, EventRefusal> {
         let mut missing = Vec::with_capacity(self.common.len());
         for index in 0..self.common.len() {
             let (id, text) = self.common[index];
@@ -146,14 +146,14 @@ impl<'t> Table<'t> {
             }
         }
         if self.common_bytes > MAX_COMMON_BYTES {
-            return Err(Refusal::too_large(format!(
+            return Err(EventRefusal::too_large(format!(
                 "the common fields of a request fill at most {MAX_COMMON_BYTES} bytes, over all events: send it in parts"
             )));
         }
         Ok(missing)
     }
 
-    pub(super) fn meet(&mut self, parent: NameId, key: &str) -> Result<NameId, Refusal> {
+    pub(super) fn meet(&mut self, parent: NameId, key: &str) -> Result<NameId, EventRefusal> {
         self.names.meet(parent, key, self.begun)
     }
 
@@ -162,7 +162,7 @@ impl<'t> Table<'t> {
     }
 
     /// `null` is remembered only to notice a second value of the same field.
-    pub(super) fn set_null(&mut self, id: NameId) -> Result<(), Refusal> {
+    pub(super) fn set_null(&mut self, id: NameId) -> Result<(), EventRefusal> {
         if self.is_staged {
             self.stage.keep_null(id);
             return Ok(());
@@ -170,7 +170,7 @@ impl<'t> Table<'t> {
         self.column(id).map(drop)
     }
 
-    pub(super) fn set(&mut self, id: NameId, cell: Cell<'_>) -> Result<(), Refusal> {
+    pub(super) fn set(&mut self, id: NameId, cell: Cell<'_>) -> Result<(), EventRefusal> {
         if self.is_staged {
             self.stage.keep(id, cell);
             return Ok(());
@@ -180,12 +180,12 @@ impl<'t> Table<'t> {
     }
 
     /// Puts a value of the current event into the column at `at`.
-    pub(super) fn put(&mut self, at: usize, cell: Cell<'_>) -> Result<(), Refusal> {
+    pub(super) fn put(&mut self, at: usize, cell: Cell<'_>) -> Result<(), EventRefusal> {
         if self.columns[at].is_empty() {
             if self.fields >= MAX_FIELDS {
                 let name = quoted(self.columns[at].path());
                 let message = format!("a request has at most {MAX_FIELDS} fields, and {name} would be one too many");
-                return Err(Refusal::new(Fault::TooManyFields, message));
+                return Err(EventRefusal::new(Fault::TooManyFields, message));
             }
             self.fields += 1;
             self.check_cells()?;
@@ -204,7 +204,7 @@ impl<'t> Table<'t> {
     }
 
     /// The column that `id` leads to, marked as used by this event. Names that flatten alike share one.
-    pub(super) fn column(&mut self, id: NameId) -> Result<usize, Refusal> {
+    pub(super) fn column(&mut self, id: NameId) -> Result<usize, EventRefusal> {
         let at = match self.names.column(id) {
             Some(at) => at,
             None => {
@@ -226,7 +226,7 @@ impl<'t> Table<'t> {
         };
         let column = &mut self.columns[at];
         if column.event == self.begun {
-            return Err(Refusal::duplicate(self.names.path(id)));
+            return Err(EventRefusal::duplicate(self.names.path(id)));
         }
         column.event = self.begun;
         Ok(at)
@@ -237,7 +237,7 @@ impl<'t> Table<'t> {
         self.events
     }
 
-    /// What there is before an event, for [`Table::roll_back`].
+    /// What there is before an event, for [`EventTable::roll_back`].
     pub(super) fn mark(&mut self) -> Mark {
         self.led.clear();
         Mark { events: self.events, columns: self.columns.len(), names: self.names.count() }
@@ -256,22 +256,22 @@ impl<'t> Table<'t> {
     }
 
     /// A few bytes a row and a few fields must not become gigabytes of nulls.
-    fn check_cells(&mut self) -> Result<(), Refusal> {
+    fn check_cells(&mut self) -> Result<(), EventRefusal> {
         let cells = self.events.saturating_mul(self.fields);
         if cells > MAX_CELLS {
-            return Err(Refusal::too_large(format!(
+            return Err(EventRefusal::too_large(format!(
                 "a request has at most {MAX_CELLS} values, events times fields: send it in parts"
             )));
         }
         let bytes = cells * CELL_BYTES;
         if bytes > MEMORY_STEP_BYTES && self.other_bytes + bytes > self.memory.bytes() {
             let wanted = self.other_bytes + bytes + MEMORY_STEP_BYTES;
-            self.memory.extend_to(wanted).map_err(|error| Refusal::whole(&error))?;
+            self.memory.extend_to(wanted).map_err(|error| EventRefusal::whole(&error))?;
         }
         Ok(())
     }
 
-    /// A number was met; the answer is its place among all, for [`Table::literal`].
+    /// A number was met; the answer is its place among all, for [`EventTable::literal`].
     pub(super) fn count_number(&mut self) -> usize {
         self.numbers += 1;
         self.numbers - 1
@@ -283,7 +283,7 @@ impl<'t> Table<'t> {
     }
 
     /// What `serde_json` calls a float: a float indeed, `-0`, or a whole number beyond 64 bits.
-    pub(super) fn set_float(&mut self, id: NameId, place: usize) -> Result<(), Refusal> {
+    pub(super) fn set_float(&mut self, id: NameId, place: usize) -> Result<(), EventRefusal> {
         let literal = self.literal(place);
         if literal == "-0" {
             return self.set(id, Cell::Integer(0));
@@ -304,25 +304,25 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn too_large(&self, id: NameId) -> Refusal {
+    fn too_large(&self, id: NameId) -> EventRefusal {
         let message = format!("the field {} holds a number too large for a float", self.path(id));
-        Refusal::new(Fault::NumberRange, message)
+        EventRefusal::new(Fault::NumberRange, message)
     }
 
-    pub(super) fn outside(&self, id: NameId) -> Refusal {
+    pub(super) fn outside(&self, id: NameId) -> EventRefusal {
         let message = format!("the field {} holds an integer outside the range of 64 bits, signed", self.path(id));
-        Refusal::new(Fault::NumberRange, message)
+        EventRefusal::new(Fault::NumberRange, message)
     }
 
     /// Keeps the refusal aside: serde's errors carry only text.
-    pub(super) fn refuse<E: de::Error>(&mut self, refusal: Refusal) -> E {
+    pub(super) fn refuse<E: de::Error>(&mut self, refusal: EventRefusal) -> E {
         self.refusal = Some(refusal);
         E::custom("refused")
     }
 
     /// Why reading ended with `error`: our own refusal, or text that is not JSON.
-    pub(super) fn reason(&mut self, error: &serde_json::Error) -> Refusal {
-        self.refusal.take().unwrap_or_else(|| Refusal::not_json(error))
+    pub(super) fn reason(&mut self, error: &serde_json::Error) -> EventRefusal {
+        self.refusal.take().unwrap_or_else(|| EventRefusal::not_json(error))
     }
 
     pub(super) fn finish(self) -> Decoded {

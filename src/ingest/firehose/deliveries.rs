@@ -32,10 +32,10 @@ pub type IsStored = Arc<tokio::sync::Mutex<bool>>;
 
 /// The deliveries of the last minutes. Bounded in time and number.
 #[derive(Debug, Default)]
-pub struct Deliveries(Mutex<State>);
+pub struct Deliveries(Mutex<DeliveryState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct DeliveryState {
     known: HashMap<DeliveryId, Known>,
     /// When each was seen, oldest first. One that was seen again stands there again.
     seen: VecDeque<(Instant, DeliveryId)>,
@@ -71,7 +71,7 @@ impl Deliveries {
     }
 }
 
-impl State {
+impl DeliveryState {
     fn remember(&mut self, id: &DeliveryId, is_stored: IsStored, now: Instant) {
         self.known.insert(id.clone(), Known { is_stored, seen_at: now });
         self.seen.push_back((now, id.clone()));

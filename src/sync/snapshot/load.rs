@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::contents::Contents;
 use super::line::{KeyLine, TenantLine};
 use super::list::{Snapshot, SnapshotList};
-use super::manifest::Manifest;
+use super::manifest::SnapshotManifest;
 use super::part::{MAX_PACKED_BYTES, Part, unpack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Tenant, TenantId};
@@ -50,7 +50,8 @@ pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList, complete
 async fn read(bucket: &Bucket, snapshot: &Snapshot, complete: bool) -> Result<Option<Contents>> {
     let &Snapshot { seq, id, .. } = snapshot;
     let body = bucket.read(&ObjectName::Snapshot { seq, id }).await?.ok_or_else(|| bad("it is gone"))?;
-    let manifest = Manifest::parse(&body.body, seq, id).ok_or_else(|| bad("its table of contents cannot be read"))?;
+    let manifest =
+        SnapshotManifest::parse(&body.body, seq, id).ok_or_else(|| bad("its table of contents cannot be read"))?;
     let tenants = match manifest.tenants {
         Some(parts) => Some(read_parts(bucket, snapshot, parts, read_tenants).try_concat().await?),
         None if complete => return Ok(None),

@@ -18,7 +18,7 @@ const MAX_PARTS: usize = 4096;
 /// The table of contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Manifest {
+pub(super) struct SnapshotManifest {
     version: u32,
     /// What is in it is at least as new as this entry of the change log.
     pub(super) seq: u64,
@@ -34,7 +34,7 @@ pub(super) struct Manifest {
     at: DateTime<Utc>,
 }
 
-impl Manifest {
+impl SnapshotManifest {
     /// The contents of a snapshot whose parts are written.
     pub(super) fn new(
         seq: u64,
@@ -72,9 +72,9 @@ mod tests {
         Part { part: 0, lines: 7, bytes: 3, sha256: "ab".into() }
     }
 
-    fn manifest() -> Manifest {
+    fn manifest() -> SnapshotManifest {
         let at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap_or_default();
-        Manifest::new(5, Uuid::nil(), vec![part(), part()], vec![part()], NodeId::random(), at)
+        SnapshotManifest::new(5, Uuid::nil(), vec![part(), part()], vec![part()], NodeId::random(), at)
     }
 
     #[test]
@@ -82,31 +82,32 @@ mod tests {
         let manifest = manifest();
         let body = manifest.to_bytes();
         assert!(body.starts_with(b"{\"version\":2,\"seq\":5,\"id\":"));
-        assert_eq!((manifest.keys, Manifest::parse(&body, 5, Uuid::nil())), (14, Some(manifest)));
-        assert_eq!(Manifest::parse(&body, 6, Uuid::nil()), None);
-        assert_eq!(Manifest::parse(&body, 5, Uuid::max()), None);
+        assert_eq!((manifest.keys, SnapshotManifest::parse(&body, 5, Uuid::nil())), (14, Some(manifest)));
+        assert_eq!(SnapshotManifest::parse(&body, 6, Uuid::nil()), None);
+        assert_eq!(SnapshotManifest::parse(&body, 5, Uuid::max()), None);
         let of_version = |version: &str| {
             let body = String::from_utf8(body.to_vec()).unwrap().replace("\"version\":2", version);
-            Manifest::parse(body.as_bytes(), 5, Uuid::nil()).is_some()
+            SnapshotManifest::parse(body.as_bytes(), 5, Uuid::nil()).is_some()
         };
         assert!(of_version("\"version\":1") && !of_version("\"version\":3"));
     }
 
     #[test]
     fn sizes_that_no_snapshot_has_are_refused() {
-        let read = |manifest: &Manifest| Manifest::parse(&manifest.to_bytes(), 5, Uuid::nil()).is_some();
+        let read =
+            |manifest: &SnapshotManifest| SnapshotManifest::parse(&manifest.to_bytes(), 5, Uuid::nil()).is_some();
         let huge = Part { bytes: MAX_PACKED_BYTES + 1, ..part() };
         assert!(read(&manifest()));
-        assert!(!read(&Manifest { parts: vec![huge.clone()], ..manifest() }));
-        assert!(!read(&Manifest { tenants: Some(vec![huge]), ..manifest() }));
-        assert!(!read(&Manifest { tenants: Some(vec![part(); MAX_PARTS]), ..manifest() }));
+        assert!(!read(&SnapshotManifest { parts: vec![huge.clone()], ..manifest() }));
+        assert!(!read(&SnapshotManifest { tenants: Some(vec![huge]), ..manifest() }));
+        assert!(!read(&SnapshotManifest { tenants: Some(vec![part(); MAX_PARTS]), ..manifest() }));
     }
 
     #[test]
     fn a_table_of_contents_of_an_older_version_names_no_tenants() {
         let golden = include_str!("../../../fixtures/snapshot/v2/manifest.json");
         let id = Uuid::try_parse("0d2e9a5c-6f0b-4b0e-9a64-2f1c7b3d5e80").unwrap();
-        let manifest = Manifest::parse(golden.as_bytes(), 42, id).unwrap();
+        let manifest = SnapshotManifest::parse(golden.as_bytes(), 42, id).unwrap();
         assert_eq!((manifest.keys, manifest.parts.len(), &manifest.tenants), (70_000, 2, &None));
         assert_eq!(std::str::from_utf8(&manifest.to_bytes()).unwrap(), golden.trim_end());
     }

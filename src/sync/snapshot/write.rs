@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::line::{KeyLine, TenantLine};
-use super::manifest::Manifest;
+use super::manifest::SnapshotManifest;
 use super::part::{PART_LINES, Packed, Part, pack};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::error::{Error, ErrorKind, Result};
@@ -80,7 +80,7 @@ impl Writing<'_> {
         keys.extend(cache.duplicate_secrets().into_iter().map(tagged));
         parts.extend(self.keys(keys).await?);
         let tenants = self.tenants(records).await?;
-        let manifest = Manifest::new(self.seq, self.id, parts, tenants, written_by, at);
+        let manifest = SnapshotManifest::new(self.seq, self.id, parts, tenants, written_by, at);
         match self.bucket.create(&ObjectName::Snapshot { seq: self.seq, id: self.id }, manifest.to_bytes()).await? {
             Written::Done => Ok(manifest.keys),
             Written::Conflict => Err(Error::new(ErrorKind::Unavailable, "a snapshot of this name is there already")),

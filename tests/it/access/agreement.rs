@@ -11,12 +11,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use keyloft::access::{
-    Action, ClientAddress, Denial, Dimension, LimitId, Limiter, Permit, Refusal, Scope, StatedTenant,
+    Action, ClientAddress, Denial, Dimension, LimitId, LimitScope, Limiter, Permit, Refusal, StatedTenant,
 };
 use keyloft::http::Problem;
 use keyloft::http::middleware::api_key;
 use keyloft::key::{Credential, KeyType, PlainSecret, StreamName, TenantId};
-use keyloft::testing::{Decision, Facts, Found, TenantState, View, decide};
+use keyloft::testing::{Decision, Facts, FoundKey, TenantState, View, decide};
 use keyloft::{Bucket, Clock, Keystore, ManualClock};
 use serde_json::json;
 
@@ -241,7 +241,7 @@ fn decided(
     let tenant = key.as_ref().map(|key| TenantState::from(&*keystore.cache().tenant(&key.tenant).unwrap()));
     let found = match &digest {
         Err(malformed) => Err(Denial::from(*malformed)),
-        Ok(digest) => Ok(key.as_deref().zip(tenant).map(|(key, tenant)| Found { key, tenant, presented: digest })),
+        Ok(digest) => Ok(key.as_deref().zip(tenant).map(|(key, tenant)| FoundKey { key, tenant, presented: digest })),
     };
     let facts = Facts {
         now: keystore.now(),
@@ -294,7 +294,7 @@ async fn agree(world: &World, clients: &(Client, Client), presented: &Presented,
     let keystore = &world.server.app.keystore;
     let stated = presented.stated.map_or(StatedTenant::Nothing, StatedTenant::Tenant);
     let used_up = Refusal::Rate {
-        limit: LimitId { scope: Scope::Key, dimension: Dimension::Requests },
+        limit: LimitId { scope: LimitScope::Key, dimension: Dimension::Requests },
         wait: Duration::from_secs(60),
     };
     let (mut spent, mut words) = (false, Vec::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyloft::access::Limiter;
-use keyloft::access::{Refusal, Scope};
+use keyloft::access::{LimitScope, Refusal};
 use keyloft::config::RedisUrl;
 use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyType, Limits, NewKey, Rate, Tenant, TenantId};
 use keyloft::testing::{Cost, Gcra, Price};
@@ -144,7 +144,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
     for _ in 0..10 {
         let refused = take(&node, &tenant, &first, Cost::REQUEST).await;
         assert!(matches!(refused, Some(Refusal::Rate { limit, wait })
-            if limit.scope == Scope::Key && wait <= Duration::from_secs(1)));
+            if limit.scope == LimitScope::Key && wait <= Duration::from_secs(1)));
     }
     // More may be used at once from now on, of which two are used already.
     first.settings.limits = requests(60, 3).into();
@@ -153,7 +153,7 @@ async fn the_script_takes_everything_or_nothing_and_carries_what_is_used() {
     let decision = node.acquire(&node.costs(&second, Some(&tenant.limits), Cost::REQUEST)).await;
     assert_eq!((decision.refusal, decision.quotas.iter().next().unwrap().remaining), (None, 0));
     let refused = take(&node, &tenant, &second, Cost::REQUEST).await;
-    assert!(matches!(refused, Some(Refusal::Rate { limit, .. }) if limit.scope == Scope::Tenant));
+    assert!(matches!(refused, Some(Refusal::Rate { limit, .. }) if limit.scope == LimitScope::Tenant));
     assert_eq!(node.fallbacks(), alone);
 }
 
