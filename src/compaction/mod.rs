@@ -53,6 +53,8 @@ use crate::sync::node::NodeView;
 
 /// How often it is looked which days are due.
 const TICK: Duration = Duration::from_secs(5);
+/// After so long, days that have become due meanwhile have their turn.
+const ROUND: Duration = Duration::from_secs(30);
 /// What is to be removed does not wait longer than this for its turn, however rarely a node merges.
 const IDLE: Duration = Duration::from_secs(60);
 /// After so many intervals all streams are looked through for days that no node has compacted.
@@ -163,13 +165,23 @@ impl Compactor {
             self.visit_by(id, Instant::now() + wait).await;
         }
         let mut days = self.days.lock().await;
-        let due: Vec<DayId> =
-            days.iter().filter(|(_, visits)| visits.due_at <= Instant::now()).map(|(id, _)| id.clone()).collect();
+        let began = Instant::now();
+        let is_due = |visits: &Visits| visits.due_at <= began;
+        let mut due: Vec<(DayId, Instant)> =
+            days.iter().filter(|(_, visits)| is_due(visits)).map(|(id, visits)| (id.clone(), visits.due_at)).collect();
         if due.is_empty() || !self.everybody_reads_manifests(interval).await {
             return;
         }
-        for id in due {
-            let Some(visits) = days.get_mut(&id) else { continue };
+        // A start may find many days that others have left: those that are written to now do not wait for all of them,
+        // nor they for those.
+        due.sort_unstable_by_key(|(_, due_at)| *due_at);
+        let mut newest = due.clone();
+        newest.sort_unstable_by(|(a, _), (b, _)| b.2.cmp(&a.2));
+        for (id, _) in newest.into_iter().zip(due).flat_map(|(newest, longest)| [newest, longest]) {
+            if began.elapsed() >= ROUND {
+                break;
+            }
+            let Some(visits) = days.get_mut(&id).filter(|visits| is_due(visits)) else { continue };
             match visits.day.visit(self.tools(), self.clock.now()).await {
                 Ok(Rest::Nothing) => {
                     days.remove(&id);
@@ -241,12 +253,13 @@ impl Compactor {
         if !self.know_nodes(interval).await {
             return Err(Error::new(ErrorKind::Unavailable, "the nodes are not known"));
         }
-        for (tenant, stream) in self.catalog.all() {
+        for (tenant, stream) in self.catalog.all().into_iter().filter(|(tenant, stream)| self.rank(tenant, stream) == 0)
+        {
             let folder = self.folder(&tenant, &stream);
             for date in folder.days().await? {
                 let id = folder.day(date);
                 let is_kept = self.catalog.first_day(&tenant, &stream).is_none_or(|first_day| date >= first_day);
-                if self.rank(&tenant, &stream) == 0 && !(is_kept && self.is_at_rest(&id)) {
+                if !(is_kept && self.is_at_rest(&id)) {
                     self.visit_by(id, Instant::now()).await;
                 }
             }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::key::{Actor, Attribution, RequestId};
 
-/// Who makes a change, in which request, from where and when. Every change of the keystore takes one, and records it in
-/// the document and in the change log.
+/// Who makes a change, in which request, from where and when. Every change of the keystore takes one. The document and
+/// the change log record the actor and the request id; instants in documents are those of the write.
 ///
 /// ```
 /// use keyloft::key::{Actor, Label};
@@ -25,7 +25,7 @@ pub struct RequestContext {
     pub actor: Actor,
     /// The id of the request; `None` without one.
     pub request_id: Option<RequestId>,
-    /// The address of the client, as far as it is known.
+    /// The address of the client, as far as it is known. It is not recorded.
     pub client: Option<IpAddr>,
     /// When it was asked.
     pub at: DateTime<Utc>,

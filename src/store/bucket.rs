@@ -85,6 +85,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when no client can be made.
+    #[doc(hidden)]
     pub fn with_own_connections(&self, runtime: &tokio::runtime::Handle) -> Result<Self> {
         #[cfg(feature = "s3")]
         if let Some(s3) = &self.s3 {

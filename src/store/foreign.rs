@@ -11,6 +11,7 @@ use super::object::{self, unavailable};
 use super::types::{Stored, Version, Written, object_path};
 use crate::error::{Error, ErrorKind, Result};
 
+#[doc(hidden)]
 impl Bucket {
     /// Reads an object that is not ours, of at most `max_bytes`; `None` when there is none.
     ///

@@ -17,6 +17,7 @@ pub const PAGE: usize = 1000;
 /// answer.
 pub type Walk = BoxStream<'static, Result<Vec<Listed>>>;
 
+#[doc(hidden)]
 impl Bucket {
     /// Every object below a folder, those in its subfolders too.
     pub fn walk(&self, folder: &RelativePath) -> Walk {

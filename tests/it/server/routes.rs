@@ -1,6 +1,6 @@
 //! One table: every route × every credential.
 
-use keyloft::http::{RouteAuth, routes};
+use keyloft::http::{Permission, RouteAuth, routes};
 use keyloft::key::{KeyType, PlainSecret};
 use serde_json::{Value, json};
 
@@ -101,6 +101,27 @@ fn the_right_of_a_route_is_the_one_that_its_row_shows() {
         };
         assert!(is_right, "{route:?} and its row in tests/it/server/routes.rs say different things");
     }
+}
+
+/// An operator who may only read can change nothing: the right of an admin route and its method agree.
+#[test]
+fn reading_needs_a_right_to_read_and_changing_one_to_change() {
+    let mut wrong = Vec::new();
+    for route in routes() {
+        let RouteAuth::Admin(permission) = route.auth else { continue };
+        let reads = matches!(permission, Permission::ReadTenants | Permission::ReadSessions | Permission::ReadPlatform);
+        let subject = match permission {
+            Permission::VerifyKeys => "/apikeys/verify",
+            Permission::ManageKeys => "/apikeys",
+            Permission::ReadTenants | Permission::ManageTenants => "/tenants",
+            Permission::ReadSessions | Permission::EndSessions => "/sessions",
+            Permission::ReadPlatform | Permission::Sync => "",
+        };
+        if reads != (route.method == "GET") || !route.path.contains(subject) {
+            wrong.push(format!("{route:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// What makes the request a good one, so that only the credential decides.
