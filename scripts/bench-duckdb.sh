@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 rows=${ROWS:-3000000}; rounds=${ROUNDS:-15}
-cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
 
 keyloft=$(keyloft_program)
 work=$(mktemp -d); server=
@@ -15,7 +14,7 @@ trap 'stop_keyloft; rm -rf "$work"' EXIT
 scripts/duckdb.sh "$work/duckdb"
 . "$work/duckdb/env"
 start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 1s
-echo "$("$keyloft" --version) on $(nproc) cores (${cpu:-unknown}), $rows rows, medians of $rounds turns"
+echo "$(build_and_machine "$keyloft"), $rows rows, medians of $rounds turns"
 KEYLOFT_INGESTION_KEY=$(issue writer ingestion) KEYLOFT_QUERY_KEY=$(issue reader query)
 export KEYLOFT_INGESTION_KEY KEYLOFT_QUERY_KEY
 

@@ -30,7 +30,7 @@ provide_wrk
 proxies=$(scripts/proxies.sh)
 proxy_libraries=$(debian_libraries "$proxies")
 keyloft=$(keyloft_program)
-"$keyloft" --version
+build_and_machine "$keyloft"
 work=$(mktemp -d "${TMPDIR:-/tmp}/keyloft-http.XXXXXX"); server=; nginx=
 mkdir -p "$work"/{keys,store/.settings/apikeys,nginx}
 stop() {

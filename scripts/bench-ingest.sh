@@ -10,6 +10,7 @@ provide_wrk
 seconds=${SECONDS_EACH:-10}; connections=${CONNECTIONS:-32}; rounds=${ROUNDS:-5}
 
 keyloft=$(keyloft_program)
+build_and_machine "$keyloft"
 work=$(mktemp -d); server=; servers=()
 end() {
     for server in "${servers[@]}"; do kill -CONT "$server" 2>/dev/null || true; stop_keyloft; done

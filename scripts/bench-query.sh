@@ -9,6 +9,7 @@ provide_wrk
 seconds=${SECONDS_EACH:-5}
 
 keyloft=$(keyloft_program)
+build_and_machine "$keyloft"
 work=$(mktemp -d); server=
 trap 'stop_keyloft; rm -rf "$work"' EXIT
 start_keyloft "$work" "$work/store" --log-filter warn

@@ -12,12 +12,11 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 provide_wrk
 objects=${OBJECTS:-100000}; rounds=${ROUNDS:-31}
-cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
 
 keyloft=$(keyloft_program)
 work=$(mktemp -d); server=
 trap 'stop_keyloft; rm -rf "$work"' EXIT
-echo "$("$keyloft" --version) on $(nproc) cores (${cpu:-unknown})"
+echo "$(build_and_machine "$keyloft")"
 
 # One request at a time, each of one event: each is an object of its own.
 start_keyloft "$work" "$work/store" --log-filter warn --compaction-interval 0s --ingest-window 1ms

@@ -171,6 +171,13 @@ built() {
         sed -n "s|.*\"executable\":\"\([^\"]*/$name\(-[0-9a-f]*\)\{0,1\}\)\".*|\1|p" | tail -n 1
 }
 
+# build_and_machine PROGRAM: what a figure was measured on.
+build_and_machine() {
+    local cpu
+    cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
+    echo "$("$1" --version) on $(nproc) cores (${cpu:-unknown})"
+}
+
 # keyloft_program: what is measured: $KEYLOFT_BENCH_BINARY, or a build of the profile $KEYLOFT_BENCH_PROFILE (release).
 keyloft_program() {
     if [ -n "${KEYLOFT_BENCH_BINARY:-}" ]; then realpath "$KEYLOFT_BENCH_BINARY"; return; fi

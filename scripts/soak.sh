@@ -9,7 +9,6 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 minutes=${1:-60}
-cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
 
 keyloft=$(keyloft_program)
 work=$(mktemp -d); server=; servers=()
@@ -30,7 +29,7 @@ for node in 1 2 3; do
     start_keyloft "$work/$node" s3://keyloft/soak --log-filter warn --compaction-interval "${COMPACTION_INTERVAL:-10s}"
     servers+=("$server"); urls+=("$KEYLOFT_URL")
 done
-echo "$("$keyloft" --version) on $(nproc) cores (${cpu:-unknown}), $minutes minutes"
+echo "$(build_and_machine "$keyloft"), $minutes minutes"
 KEYLOFT_INGESTION_KEY=$(issue writer ingestion) KEYLOFT_QUERY_KEY=$(issue reader query)
 export KEYLOFT_INGESTION_KEY KEYLOFT_QUERY_KEY
 status=0

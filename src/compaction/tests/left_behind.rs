@@ -145,3 +145,25 @@ async fn what_a_node_has_merged_that_has_ended_since_is_removed() {
     first.follow(90).await;
     assert_eq!((first.objects_there().await, first.sorted_numbers().await), (1, (0..10).collect()));
 }
+
+#[tokio::test]
+async fn a_sweep_asks_for_the_streams_of_this_node_only() {
+    let node = Node::new();
+    node.store_number("25T10:00:00", 1).await;
+    node.compactor.sweep(Duration::ZERO).await.unwrap();
+    assert_eq!(node.compactor.days.lock().await.len(), 1, "it is alone");
+    node.compactor.days.lock().await.clear();
+    // Of many other nodes, some come first for each stream.
+    for _ in 0..30 {
+        let node_id = NodeId::random();
+        let body = format!(
+            r#"{{"version":1,"nodeId":"{node_id}","appliedSeq":0,"at":"2026-11-27T12:00:00Z","readsManifests":true}}"#
+        );
+        node.bucket.put(&ObjectName::Node { node_id }, body.into()).await.unwrap();
+    }
+    *node.compactor.nodes.lock() = Default::default();
+    node.compactor.sweep(Duration::ZERO).await.unwrap();
+    let (tenant, stream) = (node.folder().tenant().clone(), node.folder().stream().clone());
+    let is_first = node.compactor.rank(&tenant, &stream) == 0;
+    assert_eq!(node.compactor.days.lock().await.len(), usize::from(is_first));
+}

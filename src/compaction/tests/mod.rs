@@ -385,28 +385,6 @@ async fn nothing_is_merged_while_a_node_of_an_earlier_version_is_live() {
     assert_eq!((node.objects().await, node.sorted_numbers().await), (1, (0..20).collect::<Vec<_>>()));
 }
 
-#[tokio::test]
-async fn a_sweep_asks_for_the_streams_of_this_node_only() {
-    let node = Node::new();
-    node.store_number("25T10:00:00", 1).await;
-    node.compactor.sweep(Duration::ZERO).await.unwrap();
-    assert_eq!(node.compactor.days.lock().await.len(), 1, "it is alone");
-    node.compactor.days.lock().await.clear();
-    // Of many other nodes, some come first for each stream.
-    for _ in 0..30 {
-        let node_id = NodeId::random();
-        let body = format!(
-            r#"{{"version":1,"nodeId":"{node_id}","appliedSeq":0,"at":"2026-11-27T12:00:00Z","readsManifests":true}}"#
-        );
-        node.bucket.put(&ObjectName::Node { node_id }, body.into()).await.unwrap();
-    }
-    *node.compactor.nodes.lock() = Default::default();
-    node.compactor.sweep(Duration::ZERO).await.unwrap();
-    let (tenant, stream) = (node.folder().tenant().clone(), node.folder().stream().clone());
-    let is_first = node.compactor.rank(&tenant, &stream) == 0;
-    assert_eq!(node.compactor.days.lock().await.len(), usize::from(is_first));
-}
-
 #[test]
 fn days_without_a_node_are_looked_for_every_sixty_intervals_within_bounds() {
     for (interval, seconds) in [(1, 600), (10, 600), (30, 1800), (60, 3600), (3600, 3600)] {

@@ -1,5 +1,6 @@
 //! Events over HTTP: what is accepted, how events are separated, and what a query returns.
 
+use keyloft::key::{StreamName, TenantId};
 use serde_json::{Value, json};
 
 use crate::support::scene::people;
@@ -240,15 +241,23 @@ async fn every_row_says_when_and_from_whom() {
 async fn the_last_lines_are_the_last_lines() {
     let server = TestServer::spawn().await;
     let (sender, reader) = people(&server).await;
-    for request in 0..5 {
+    for request in 0..9 {
         let lines: String = (0..1000).map(|n| json!({"n": request * 1000 + n}).to_string() + "\n").collect();
         assert_eq!(sender.ingest("web", lines).await.status, 200);
     }
-    let last = rows(&reader, "SELECT n FROM web ORDER BY p_timestamp DESC, p_offset DESC LIMIT 100").await;
-    let last: Vec<i64> = last.as_array().unwrap().iter().map(|row| row["n"].as_i64().unwrap()).collect();
-    assert_eq!(last, (4900..5000).rev().collect::<Vec<_>>());
-    let offsets = rows(&reader, "SELECT min(p_offset) AS a, max(p_offset) AS z FROM web").await;
-    assert_eq!(offsets, json!([{"a": 0, "z": 4999}]));
+    let check = async || {
+        let last = rows(&reader, "SELECT n FROM web ORDER BY p_timestamp DESC, p_offset DESC LIMIT 100").await;
+        let last: Vec<i64> = last.as_array().unwrap().iter().map(|row| row["n"].as_i64().unwrap()).collect();
+        assert_eq!(last, (8900..9000).rev().collect::<Vec<_>>());
+        let offsets = rows(&reader, "SELECT min(p_offset) AS a, max(p_offset) AS z FROM web").await;
+        assert_eq!(offsets, json!([{"a": 0, "z": 8999}]));
+    };
+    check().await;
+    let (tenant, stream) = (TenantId::default(), StreamName::parse("web").unwrap());
+    let folder = format!("streams/web/date={}/merged", chrono_now().date_naive());
+    server.app.compactor.compact(&(tenant, stream, chrono_now().date_naive())).await.unwrap();
+    assert_eq!(std::fs::read_dir(server.path(&folder)).unwrap().count(), 1, "they are merged");
+    check().await;
 }
 
 fn chrono_now() -> chrono::DateTime<chrono::Utc> {
