@@ -53,6 +53,8 @@ pub(super) enum Rest {
     Nothing,
     /// Something, soon.
     Soon,
+    /// Further steps, at once: the time of this visit is over.
+    Now,
     /// Something is to be removed, then.
     Removal(Instant),
     /// Something, once the day is over.
@@ -77,12 +79,12 @@ impl Day {
         Self { folder, date, deletions: 0, seen: None, bad: HashSet::new(), bad_since: Instant::now() }
     }
 
-    /// Does what is to be done now.
+    /// Does what is to be done now, and begins no further step after `until`.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the manifest or a merged
     /// object cannot be read. Nothing is lost: a later visit goes on.
-    pub(super) async fn visit(&mut self, tools: Tools<'_>, now: DateTime<Utc>) -> Result<Rest> {
+    pub(super) async fn visit(&mut self, tools: Tools<'_>, now: DateTime<Utc>, until: Option<Instant>) -> Result<Rest> {
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
         // Anew, because another node may have deleted it: no step brings fields of the old stream into the new one.
         tools.catalog.reload(tenant, stream).await?;
@@ -131,6 +133,9 @@ impl Day {
             };
             if !done {
                 return Ok(Rest::Soon); // Another node does the same.
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Rest::Now);
             }
         }
     }

@@ -182,11 +182,12 @@ impl Compactor {
                 break;
             }
             let Some(visits) = days.get_mut(&id).filter(|visits| is_due(visits)) else { continue };
-            match visits.day.visit(self.tools(), self.clock.now()).await {
+            match visits.day.visit(self.tools(), self.clock.now(), Some(began + ROUND)).await {
                 Ok(Rest::Nothing) => {
                     days.remove(&id);
                     self.note_at_rest(id);
                 }
+                Ok(Rest::Now) => visits.due_at = Instant::now(),
                 Ok(Rest::Soon) => visits.due_at = Instant::now() + sync::around(interval.min(IDLE)),
                 Ok(Rest::Removal(at)) => visits.due_at = at.max(Instant::now()) + sync::up_to(interval.min(IDLE) / 4),
                 Ok(Rest::AtItsEnd) => {
@@ -243,7 +244,7 @@ impl Compactor {
         let mut days = self.days.lock().await;
         let due_at = Instant::now();
         let visits = days.entry(id.clone()).or_insert_with(|| Visits { day: self.day(id), due_at });
-        let rest = visits.day.visit(self.tools(), self.clock.now()).await?;
+        let rest = visits.day.visit(self.tools(), self.clock.now(), None).await?;
         Ok(matches!(rest, Rest::Nothing | Rest::AtItsEnd))
     }
 

@@ -4,7 +4,7 @@
 //! the manifest lists, and of those of ingest that it does not count as taken. Both change by one compare-and-swap, so
 //! every reader sees each event once while any node merges, and no node needs a clock for that.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::TakenObjects;
 use crate::documents::{Document, Unreadable};
-use crate::key::{StreamName, TenantId};
+use crate::key::{Digest, StreamName, TenantId};
 use crate::layout::ObjectName;
 
 const VERSION: u32 = 1;
@@ -95,6 +95,10 @@ impl Document for Manifest {
         if json.version != VERSION {
             return Err(Unreadable::Version(json.version));
         }
+        let fields: Map<String, Value> = serde_json::from_slice(body).map_err(explain)?;
+        if checksum_of(&fields) != json.checksum {
+            return Err(Unreadable::Field("checksum")); // What it counts as taken would be removed.
+        }
         let ManifestJson { objects, taken, retired, deleted, emptied_by, unknown, .. } = json;
         if objects.iter().any(|object| object.first > object.last) {
             return Err(Unreadable::Field("firstMillis"));
@@ -110,8 +114,34 @@ impl Document for Manifest {
     fn to_bytes(&self) -> Bytes {
         let Self { objects, taken, retired, deleted, emptied_by, unknown } = self.clone();
         let (version, write_id) = (VERSION, Uuid::new_v4());
-        let json = ManifestJson { version, objects, taken, retired, deleted, emptied_by, write_id, unknown };
-        serde_json::to_vec(&json).unwrap_or_default().into()
+        let checksum = String::new();
+        let json = ManifestJson { version, checksum, objects, taken, retired, deleted, emptied_by, write_id, unknown };
+        let mut fields = match serde_json::to_value(&json) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        fields.insert("checksum".to_owned(), checksum_of(&fields).into());
+        serde_json::to_vec(&fields).unwrap_or_default().into()
+    }
+}
+
+/// The SHA-256 of all fields but the checksum itself, as compact JSON whose keys are sorted: tells what Keyloft wrote
+/// from what was edited by hand.
+fn checksum_of(fields: &Map<String, Value>) -> String {
+    let others = fields.iter().filter(|(name, _)| *name != "checksum");
+    let others = sorted(others.map(|(name, value)| (name.clone(), value.clone())).collect());
+    Digest::of(others.to_string()).to_document()
+}
+
+/// The same with the keys of every object sorted. As deep as the parser lets it be: 128 levels.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<_, _> = fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            fields.into_iter().collect()
+        }
+        Value::Array(values) => values.into_iter().map(sorted).collect(),
+        other => other,
     }
 }
 
@@ -119,6 +149,7 @@ impl Document for Manifest {
 #[serde(rename_all = "camelCase")]
 struct ManifestJson {
     version: u32,
+    checksum: String,
     objects: Vec<MergedObject>,
     taken: TakenObjects,
     #[serde(default)]
@@ -157,6 +188,13 @@ mod tests {
         }
     }
 
+    /// With its checksum.
+    fn sealed(json: &str) -> Vec<u8> {
+        let mut fields: Map<String, Value> = serde_json::from_str(json).unwrap();
+        fields.insert("checksum".to_owned(), checksum_of(&fields).into());
+        serde_json::to_vec(&fields).unwrap()
+    }
+
     #[test]
     fn a_manifest_reads_back_with_what_a_later_version_added() {
         let mut manifest = Manifest::default();
@@ -166,7 +204,7 @@ mod tests {
         assert_eq!(manifest.objects, [merged(3, 40), merged(1, 50)]);
         assert_eq!(manifest.retired, [Uuid::from_u128(2)]);
         let body = String::from_utf8(manifest.to_bytes().to_vec()).unwrap().replacen('{', "{\"later\":[1],", 1);
-        let read = Manifest::parse(&day(), body.as_bytes()).unwrap();
+        let read = Manifest::parse(&day(), &sealed(&body)).unwrap();
         assert_eq!(
             (&read.objects, &read.taken, &read.retired),
             (&manifest.objects, &manifest.taken, &manifest.retired)
@@ -185,8 +223,14 @@ mod tests {
         let write_id = "00000000-0000-4000-8000-000000000000";
         let of =
             |objects: &str| format!(r#"{{"version":1,"objects":[{objects}],"taken":{{}},"writeId":"{write_id}"}}"#);
-        assert!(Manifest::parse(&day(), of(twice).as_bytes()).is_ok());
-        assert!(Manifest::parse(&day(), of(&format!("{twice},{twice}")).as_bytes()).is_err(), "an object twice");
+        assert!(Manifest::parse(&day(), &sealed(&of(twice))).is_ok());
+        assert!(Manifest::parse(&day(), &sealed(&of(&format!("{twice},{twice}")))).is_err(), "an object twice");
+        assert!(Manifest::parse(&day(), of(twice).as_bytes()).is_err(), "no checksum");
+        let edited = String::from_utf8(sealed(&of(twice))).unwrap().replace("\"rows\":1", "\"rows\":2");
+        assert_eq!(Manifest::parse(&day(), edited.as_bytes()).unwrap_err(), Unreadable::Field("checksum"));
+        let formatted: Value = serde_json::from_slice(&sealed(&of(twice))).unwrap();
+        let formatted = serde_json::to_vec_pretty(&formatted).unwrap();
+        assert!(Manifest::parse(&day(), &formatted).is_ok(), "nothing of it is changed");
         let golden = include_bytes!("../../fixtures/stream/v1/manifest.json");
         assert_eq!(Manifest::parse(&day(), golden).unwrap().objects.len(), 1);
     }

@@ -167,3 +167,16 @@ async fn a_sweep_asks_for_the_streams_of_this_node_only() {
     let is_first = node.compactor.rank(&tenant, &stream) == 0;
     assert_eq!(node.compactor.days.lock().await.len(), usize::from(is_first));
 }
+
+#[tokio::test]
+async fn a_visit_whose_time_is_over_ends_after_a_step_and_goes_on_next_time() {
+    let node = Node::new();
+    for n in 0..10 {
+        node.store_number("26T10:00:00", n).await;
+    }
+    let mut day = node.compactor.day(&node.folder().day(at("26T00:00:00").date_naive()));
+    let rest = day.visit(node.compactor.tools(), node.clock.now(), Some(Instant::now())).await.unwrap();
+    assert!(matches!(rest, Rest::Now) && node.objects().await == 1, "{rest:?}");
+    let rest = day.visit(node.compactor.tools(), node.clock.now(), Some(Instant::now())).await.unwrap();
+    assert!(matches!(rest, Rest::Removal(_)), "{rest:?}");
+}

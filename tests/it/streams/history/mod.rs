@@ -130,7 +130,8 @@ fn in_time(end: Instant, what: impl FnOnce() -> String) -> Result<(), String> {
 
 /// Many histories, some at once. Prints what came of them, and every one that broke.
 async fn histories(kind: Kind) {
-    let from = number("KEYLOFT_HISTORY_SEED").or(number("KEYLOFT_HISTORY_FROM")).unwrap_or(1);
+    let first = if kind == Kind::Ceph { 1 + SEEDS } else { 1 };
+    let from = number("KEYLOFT_HISTORY_SEED").or(number("KEYLOFT_HISTORY_FROM")).unwrap_or(first);
     let count =
         if number("KEYLOFT_HISTORY_SEED").is_some() { 1 } else { number("KEYLOFT_HISTORY_SEEDS").unwrap_or(SEEDS) };
     let at_once = number("KEYLOFT_HISTORY_AT_ONCE").unwrap_or(AT_ONCE);
