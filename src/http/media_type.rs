@@ -25,6 +25,12 @@ pub fn media_type(request: &HttpRequest) -> Result<String, Problem> {
     Ok(essence)
 }
 
+/// Whether this is one of the names under which NDJSON is sent.
+pub fn is_ndjson(media_type: &str) -> bool {
+    let names = ["x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "json-lines", "stream+json"];
+    media_type.strip_prefix("application/").is_some_and(|subtype| names.contains(&subtype))
+}
+
 /// The one content coding of a body in lower case; `None` when it is sent as it is.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::http::app::App;
 use crate::http::authorize::{Accepted, Authorized};
 use crate::http::error::Problem;
-use crate::http::media_type::{content_encoding, media_type, unsupported};
+use crate::http::media_type::{content_encoding, is_ndjson, media_type, unsupported};
 use crate::http::receive::{Received, receive};
 use crate::ingest::decode::Place;
 use crate::ingest::{ContentEncoding, Form, Framing, Origin, Reservation, Sample, StoredEvents, Unstored, Upload};
@@ -17,9 +17,6 @@ use crate::stream::OnInvalid;
 
 const X_P_STREAM: &str = "X-P-Stream";
 const X_KEYLOFT_ON_INVALID: &str = "X-Keyloft-On-Invalid";
-/// The names under which NDJSON is sent.
-const NDJSON_SUBTYPES: [&str; 8] =
-    ["x-ndjson", "ndjson", "jsonl", "x-jsonl", "jsonlines", "x-jsonlines", "json-lines", "stream+json"];
 
 /// Takes events for the stream that `X-P-Stream` names; answers once they are durable.
 ///
@@ -176,7 +173,7 @@ fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
         |subtype: &str| subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
     match media_type.split_once('/') {
         None if media_type.is_empty() => Ok(Framing::Json),
-        Some(("application", subtype)) if NDJSON_SUBTYPES.contains(&subtype) => Ok(Framing::Lines),
+        _ if is_ndjson(&media_type) => Ok(Framing::Lines),
         Some(("application", subtype)) if is_json(subtype) => Ok(Framing::Json),
         _ => Err(unsupported(
             "Send application/json (or any application/…+json), or lines as application/x-ndjson or application/jsonl \

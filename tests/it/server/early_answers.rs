@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use keyloft::testing::{MAX_LINGER, MAX_UNREAD_BYTES};
+use serde_json::json;
 
 use crate::support::{Raw, TestServer};
 
@@ -15,9 +16,11 @@ const LENGTH: &str = "content-length: 99999999999";
 const CHUNKED: &str = "transfer-encoding: chunked";
 
 /// Pushes a body without end: how many bytes it took, how long, and what was answered.
-async fn push(server: &TestServer, request: &str, framing: &str) -> (usize, Duration, String) {
+async fn push(server: &TestServer, request: &str, key: Option<&str>, framing: &str) -> (usize, Duration, String) {
     let mut raw = Raw::connect(server.url());
-    raw.send(format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"));
+    let key = key.map_or_else(String::new, |key| format!("x-p-stream: web\r\nx-api-key: {key}\r\n"));
+    let head = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{key}{framing}\r\n\r\n");
+    raw.send(head);
     let data = "x".repeat(60_000);
     let piece = if framing == CHUNKED { format!("{:x}\r\n{data}\r\n", data.len()) } else { data };
     let push = move || {
@@ -31,16 +34,28 @@ async fn push(server: &TestServer, request: &str, framing: &str) -> (usize, Dura
 #[tokio::test]
 async fn nobody_pushes_a_body_without_end() {
     let server = TestServer::spawn().await;
-    for (request, status) in [
-        ("POST /api/v1/ingest", 401),
-        ("POST /api/v1/query", 401),
-        ("POST /api/v1/tenants", 401),
-        ("POST /api/v1/nowhere", 404),
-        ("PUT /api/v1/query", 405),
-        ("GET /api/v1/liveness", 200),
+    let admin = server.admin();
+    let good = admin.issue("default", "good", "ingestion").await.api_key;
+    let reader = admin.issue("default", "reader", "query").await.api_key;
+    let limits = json!({"requests": {"perMinute": 1, "burst": 1}});
+    let limited = json!({"keyName": "limited", "keyType": "ingestion", "limits": limits});
+    let limited = admin.issue_with("default", limited).await.api_key;
+    assert_eq!(server.with_key(&limited).ingest("web", "{\"a\":1}").await.status, 200);
+    for (request, key, status) in [
+        ("POST /api/v1/ingest", None, 401),
+        ("POST /api/v1/query", None, 401),
+        ("POST /api/v1/tenants", None, 401),
+        ("POST /api/v1/nowhere", None, 404),
+        ("PUT /api/v1/query", None, 405),
+        ("GET /api/v1/liveness", None, 200),
+        ("POST /api/v1/ingest", Some(&reader), 403),
+        ("POST /api/v1/ingest", Some(&limited), 429),
+        ("POST /api/v1/ingest", Some(&good), 413),
     ] {
-        for framing in [LENGTH, CHUNKED] {
-            let (sent, elapsed, answer) = push(&server, request, framing).await;
+        // Without a length, as much is read as a body may have.
+        let framings: &[&str] = if status == 413 { &[LENGTH] } else { &[LENGTH, CHUNKED] };
+        for framing in framings {
+            let (sent, elapsed, answer) = push(&server, request, key.map(String::as_str), framing).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}, {framing}: {answer}");
             assert!(answer.contains("connection: close"), "{answer}");
             assert!(sent <= MAX_UNREAD_BYTES + KERNEL_BYTES, "{request}, {framing}: {sent} bytes");

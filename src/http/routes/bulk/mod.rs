@@ -24,7 +24,7 @@ use crate::http::app::App;
 use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
-use crate::http::media_type::{media_type, refuse_encoded, unsupported};
+use crate::http::media_type::{is_ndjson, media_type, refuse_encoded, unsupported};
 use crate::http::query_string::Query;
 use work::BulkRun;
 
@@ -111,7 +111,8 @@ impl FromRequest for BulkPermit {
 fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
     refuse_encoded(request)?;
     match media_type(request)?.as_str() {
-        "" | "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/json" => Ok(()),
+        "" | "application/json" => Ok(()),
+        media_type if is_ndjson(media_type) => Ok(()),
         _ => Err(unsupported("Send one JSON object a line (curl: -H 'Content-Type: application/x-ndjson').")),
     }
 }
