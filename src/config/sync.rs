@@ -14,7 +14,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("sync.poll_interval"),
         default: "1s",
         unit: "duration",
-        doc: "How often a node asks for the changes of others, give or take a fifth: what a revocation takes to reach it.",
+        doc: "How often a node polls for changes of others, give or take a fifth: the delay until it applies a revocation.",
         set: |config, text| {
             config.sync.poll_interval = duration(text, Duration::from_millis(10)..=Duration::from_secs(600))?;
             Ok(())
@@ -26,7 +26,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("sync.reconcile_interval"),
         default: "10m",
         unit: "duration",
-        doc: "How often a node lists everything, give or take a fifth: what a change made by hand takes to reach it.",
+        doc: "How often a node lists the whole store, give or take a fifth: the delay until it applies a change made by hand.",
         set: |config, text| {
             config.sync.reconcile_interval = duration(text, Duration::from_secs(1)..=DAY)?;
             Ok(())

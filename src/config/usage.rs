@@ -12,7 +12,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("usage.flush_interval"),
         default: "60s",
         unit: "duration",
-        doc: "How often a node writes down what keys were used for, give or take a fifth: what a crash may lose; 0s records nothing.",
+        doc: "How often a node writes the usage of keys, give or take a fifth. A crash loses at most this much; 0s records nothing.",
         set: |config, text| {
             let interval = duration(text, Duration::ZERO..=Duration::from_secs(24 * 3600))?;
             if !interval.is_zero() && interval < Duration::from_millis(100) {
@@ -28,7 +28,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("usage.stream"),
         default: "true",
         unit: "true or false",
-        doc: "Writes that also as rows of the system stream keyloft_usage: one object per tenant in use and interval.",
+        doc: "Also writes usage as rows of the system stream keyloft_usage: one object per interval and tenant in use.",
         set: |config, text| {
             config.usage.stream = switch(text)?;
             Ok(())
