@@ -87,17 +87,17 @@ async fn serve(config: Config) -> Outcome {
     stop_signal.await;
     tracing::info!("stopping: new requests are refused, running ones end");
     let end = stop.gracefully().await;
-    // Until then a revocation still ends the queries that run. Of what is left of the time, the node's leaving gets
-    // half.
+    // Until `close` returns, a revocation still ends running queries. Withdrawing the node gets half of the remaining
+    // time.
     let patience = end.saturating_duration_since(Instant::now()) / 2;
     match timeout_at(end, app.keystore.close(patience)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("other nodes take this one for live for three minutes: {error:?}"),
-        Err(_) => tracing::warn!("other nodes take this one for live for three minutes: the store does not answer"),
+        Ok(Err(error)) => tracing::warn!("other nodes count this one as live for three minutes: {error:?}"),
+        Err(_) => tracing::warn!("other nodes count this one as live for three minutes: the store does not answer"),
     }
     following.abort();
     if app.keystore.has_pending_revocations() {
-        tracing::error!("a revocation that held here was never durable: revoke the key again");
+        tracing::error!("a revocation was not stored: revoke the key again");
     }
     // Requests that are not over by now end with the process.
     let ended = match timeout_at(end, running).await {

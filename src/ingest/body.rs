@@ -58,9 +58,9 @@ fn read(mut source: impl Read, max_bytes: usize, memory: &mut Reservation, forma
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                let limits = if format == "zstd" { ", with a window of at most 8 MiB" } else { "" };
+                let limits = if format == "zstd" { ", or needs a window of more than 8 MiB" } else { "" };
                 return Err(
-                    Error::invalid(format!("the body is not whole and sound {format}{limits}")).caused_by(error)
+                    Error::invalid(format!("the body is truncated or corrupt {format}{limits}")).caused_by(error)
                 );
             }
         };

@@ -260,5 +260,5 @@ fn differs() -> Error {
 }
 
 fn not_begun() -> Error {
-    Error::new(ErrorKind::NotBegun, "it was not begun: ask again")
+    Error::new(ErrorKind::NotBegun, "not started: send the change again")
 }

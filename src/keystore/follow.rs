@@ -127,7 +127,7 @@ impl Keystore {
             tracing::info!(keys = counts.keys, "all keys are verified against the store");
         }
         if counts.changed + counts.removed > 0 {
-            tracing::info!(changed = counts.changed, removed = counts.removed, "taken in from the store");
+            tracing::info!(changed = counts.changed, removed = counts.removed, "full reconcile applied changes");
         }
         self.find_unfinished_deletions().await?;
         self.find_unfinished_erasures().await?;
@@ -171,7 +171,7 @@ impl Keystore {
         };
         if !matches!(tokio::time::timeout(patience, ended).await, Ok(Ok(()))) {
             tracing::warn!(
-                "changes are not logged yet: other nodes may hear of them at their next full reconcile only"
+                "changes are not logged yet: other nodes may learn of them only at their next full reconcile"
             );
         }
         self.replica.withdraw().await

@@ -234,7 +234,7 @@ impl Keystore {
         let is_revocation = on_unreadable == OnUnreadable::Overwrite;
         let change_seq = match self.log_keys(context, &tenant, &[id]).await {
             Err(error) if is_revocation && error.kind() == ErrorKind::Unavailable => {
-                let message = "the key is revoked, and other nodes hear of it when the store can be reached";
+                let message = "the key is revoked here; other nodes learn of it once the store can be reached";
                 return Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error));
             }
             logged => logged?,

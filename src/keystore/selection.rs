@@ -46,7 +46,7 @@ impl Selection {
     /// [`crate::ErrorKind::Invalid`] without any condition, and for `unused_since` without usage data.
     pub fn check(&self, knows_use: bool) -> Result<()> {
         if self.is_empty() {
-            return Err(Error::invalid("an empty filter would mean every key: say at least one thing"));
+            return Err(Error::invalid("the filter is empty: set sourceId, name, createdBy or unusedSince"));
         }
         if self.unused_since.is_some() && !knows_use {
             return Err(Error::invalid("unusedSince cannot be answered: this node does not know when keys were used"));

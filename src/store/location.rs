@@ -84,7 +84,7 @@ impl FromStr for StoreUrl {
             return Err(Error::invalid("the colon of the URL is missing: s3://bucket/prefix or file:///path"));
         }
         if text.trim() != text || text.starts_with(['"', '\'']) {
-            return Err(Error::invalid("a store has no quotes or blanks around it"));
+            return Err(Error::invalid("remove the quotes or spaces around the store"));
         }
         let Some(scheme) = scheme(text) else {
             if text.contains("://") {

@@ -103,9 +103,9 @@ pub enum Conflict {
         /// What the stream holds: [`FieldType::Float`] or [`FieldType::BigInteger`].
         expected: FieldType,
     },
-    /// A field held something else before the stream was deleted, and a node that has not heard of that may still write
-    /// it: no fault of the batch.
-    #[error("the field `{name}` was {} before this stream was deleted, which a node may not have heard of yet: \
+    /// The field had another type before the stream was deleted, and a node that has not applied the deletion may still
+    /// write the old type. The batch itself is valid.
+    #[error("the field `{name}` was {} before this stream was deleted, and not every node has applied the deletion: \
         send it again", expected.as_str())]
     Former {
         /// Which field.

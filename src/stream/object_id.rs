@@ -1,4 +1,4 @@
-//! Ids of event objects: who wrote it, and the how many-th of its stream it is.
+//! Ids of event objects: the writer, and the sequence number of the object in its stream.
 //!
 //! Numbers make a set of many ids small: [`super::TakenObjects`] holds the objects of a day as a few ranges.
 

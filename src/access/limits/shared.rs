@@ -147,14 +147,14 @@ impl SharedLimits {
     }
 }
 
-/// Leaves Redis alone for a while, and logs why if it answered until now.
+/// Stops asking Redis until `until`, and logs the reason if Redis had answered before.
 fn pause(paused_until: &AtomicU64, until: u64, Silence(reason): &Silence) {
     if paused_until.swap(until, Ordering::Relaxed) == 0 {
-        tracing::warn!(reason, "Redis does not count: each node counts for itself until it does");
+        tracing::warn!(reason, "Redis is unavailable: this node counts limits alone until it answers");
     }
 }
 
-/// Why Redis does not count, for the log.
+/// Why Redis is unavailable, for the log.
 struct Silence(String);
 
 /// How rustls begins what it says of a certificate that it refuses. The rest names the fault and the names in the

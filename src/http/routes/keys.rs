@@ -53,7 +53,7 @@ impl Issue {
         let mut secret = imported_secret(app, self.key_type, self.api_key.as_ref(), self.digest, self.hint)?;
         match (self.own_secret, &self.digest, &mut secret) {
             (Some(own), Some(_), Some(secret)) => secret.own = own,
-            (Some(_), ..) => return Err(Problem::invalid("ownSecret is said of a digest, and there is none.")),
+            (Some(_), ..) => return Err(Problem::invalid("ownSecret requires a digest.")),
             (None, ..) => {}
         }
         let expires_at = end(self.expires_at, self.expires_in_seconds, app.keystore.now())?;

@@ -46,7 +46,7 @@ pub async fn change(_: Operator, app: web::Data<App>, seq: web::Path<String>) ->
     }
     let receipt = app.keystore.replica().receipt(seq).await;
     if receipt.live_nodes.is_none() {
-        return Err(Problem::new(Code::StoreUnavailable, "The nodes cannot be asked how far they have come."));
+        return Err(Problem::new(Code::StoreUnavailable, "The list of nodes cannot be read."));
     }
     Ok(HttpResponse::Ok().json(ReceiptView::new(receipt, start)))
 }

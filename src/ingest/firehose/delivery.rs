@@ -111,7 +111,7 @@ impl Record {
                 Ok(text) => text.to_vec(),
                 Err(error) if error.kind() == ErrorKind::TooLarge => return Err(too_large(max_bytes)),
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                Err(_) => return Ok(Self::broken(data.as_bytes().to_vec(), "the record is not whole and sound gzip")),
+                Err(_) => return Ok(Self::broken(data.as_bytes().to_vec(), "the record is truncated or corrupt gzip")),
             }
         } else {
             bytes
@@ -201,7 +201,7 @@ mod tests {
         let body = br#"{"requestId":"r","timestamp":1,"records":[{"data":"%%"},{"data":"H4sIAAAA"},{"data":"e30="}]}"#;
         let delivery = read(body, 1000).unwrap();
         let broken: Vec<_> = delivery.texts().iter().map(|text| text.broken).collect();
-        assert_eq!(broken, [Some("the record is not Base64"), Some("the record is not whole and sound gzip"), None]);
+        assert_eq!(broken, [Some("the record is not Base64"), Some("the record is truncated or corrupt gzip"), None]);
     }
 
     #[test]

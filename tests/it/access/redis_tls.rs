@@ -68,7 +68,7 @@ async fn a_certificate_that_cannot_be_trusted_is_refused_in_clear_words_without_
         let (statuses, fallbacks, log) = two_requests(&url, ca, None, expected).await;
         // The node counts for itself.
         assert_eq!((statuses, fallbacks), ([200, 429], 2));
-        assert!(log.contains("Redis does not count") && log.contains(expected), "{expected}: {log}");
+        assert!(log.contains("Redis is unavailable") && log.contains(expected), "{expected}: {log}");
         assert!(!log.contains(TlsRedis::PASSWORD), "{log}");
     }
 }

@@ -68,7 +68,7 @@ impl BulkRun {
         let app = self.app.clone();
         let mut stop = Box::pin(async move { stop(&app).await });
         if self.all(lines, stop.as_mut()).await.is_err() {
-            tracing::info!("bulk work was left by its client: what had begun is done");
+            tracing::info!("the client of bulk work has disconnected: started lines have finished");
             return;
         }
         let receipt = match self.last_seq {
@@ -195,7 +195,7 @@ impl BulkRun {
     }
 
     fn note(&mut self, line: usize, subject: &NamedKey, outcome: Option<crate::Result<Done>>) {
-        let not_begun = || Problem::new(Code::NotBegun, "It was not begun: ask again.");
+        let not_begun = || Problem::new(Code::NotBegun, "Not started: send the line again.");
         match outcome {
             Some(Ok(done)) => {
                 self.last_seq = self.last_seq.max(done.change_seq);
@@ -242,7 +242,7 @@ impl BulkRun {
     }
 }
 
-const NO_STORE: &str = "It was not begun, because the store has stopped answering: ask again.";
+const NO_STORE: &str = "Not started: the store has stopped answering. Send the line again.";
 
 /// The key that a change names.
 fn subject(change: &Change) -> NamedKey {
@@ -260,10 +260,10 @@ async fn stop(app: &App) -> Problem {
     loop {
         tokio::time::sleep(LOOK).await;
         if app.is_draining() {
-            return Problem::new(Code::NotBegun, "It was not begun, because the server is shutting down: ask again.");
+            return Problem::new(Code::NotBegun, "Not started: the server is shutting down. Send the line again.");
         }
         if tokio::time::Instant::now() >= deadline {
-            return Problem::new(Code::NotBegun, "It was not begun, because ten minutes had passed: ask again.");
+            return Problem::new(Code::NotBegun, "Not started: ten minutes had passed. Send the line again.");
         }
     }
 }
