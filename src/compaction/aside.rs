@@ -1,4 +1,4 @@
-//! Work on a thread of its own that stands back behind all others of the process.
+//! Runs work on a thread of low priority.
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -7,7 +7,7 @@ use super::source::damaged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::damaged::caught_later;
 
-/// How far it stands back: it gets a tenth of a processor that another thread wants too.
+/// The niceness of the thread: it gets a tenth of a processor that another thread wants too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 

@@ -18,12 +18,12 @@ use crate::stream::{Deletion, Field};
 const AT_ONCE: usize = 16;
 /// The newest days are emptied first, one by one: events come to them all the time.
 const NEWEST: usize = 2;
-/// A node goes on with a deletion that another began once it is so old, for each node that may do so before it.
+/// The age at which the first node in rank continues a deletion that another node began. Each further node waits this
+/// long again.
 const TURN: TimeDelta = TimeDelta::seconds(10);
-/// So many nodes look after the days of a stream that was deleted: those that may end before the objects are removed,
-/// and one.
+/// How many nodes visit the days of a deleted stream: two of them may stop before the objects are removed.
 const LOOK_AFTER: u32 = 3;
-/// A node that starts looks after the deletions of this time. What earlier ones have left, its first sweep finds.
+/// A node that starts visits the deletions of this period. Its first sweep finds what older deletions left.
 const RECENT: TimeDelta = TimeDelta::days(1);
 
 /// How far the deletion of a stream is.
@@ -31,14 +31,14 @@ const RECENT: TimeDelta = TimeDelta::days(1);
 pub struct StreamDeletion {
     /// The number of the change in the log.
     pub change_seq: u64,
-    /// Whether every live node has heard of it, so that fields may have other types.
+    /// Whether every live node has applied it, so that fields may have other types.
     pub is_finished: bool,
 }
 
 impl Compactor {
-    /// Deletes a stream: once this returns, no query that begins shows an event that was acknowledged before, and what
-    /// is acknowledged anew is a stream of its own. Its objects are removed when no query can read them any more. Waits
-    /// for other nodes at most for `patience`; any node does what is left then.
+    /// Deletes a stream. Once this returns, no new query shows an event that was acknowledged before, and events
+    /// acknowledged from then on belong to a new stream. The objects are removed when no query can read them any more.
+    /// Waits for other nodes at most for `patience`; after that any node does the rest.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`] when the store does not answer or a day has too many objects
@@ -51,7 +51,7 @@ impl Compactor {
         stream: &StreamName,
         patience: Duration,
     ) -> Result<StreamDeletion> {
-        // Before the record: what a day that is not on the list gets, came after the deletion began.
+        // Before the record: a day that is not on the list can only hold events of the new stream.
         let days = self.folder(tenant, stream).days().await?;
         if self.catalog.bury(context, tenant, stream, &days).await?.is_none() {
             return Err(Error::new(ErrorKind::NotFound, "there is no such stream"));
@@ -84,10 +84,10 @@ impl Compactor {
         if !self.keystore.replica().wait_for(change_seq, patience).await.is_complete() {
             return Ok(StreamDeletion { change_seq, is_finished: false });
         }
-        // Nobody writes fields of the old stream any more, but some may have before they heard.
+        // No node writes fields of the old stream any more, but some may have before they applied the deletion.
         let written = self.written_fields(&folder).await?;
         if self.catalog.free(tenant, stream, deletion.number, &written).await?.is_some() {
-            // They would refuse nothing that fits: others may hear of it later.
+            // A late announcement is safe: with the old schema, nodes only refuse more.
             self.keystore.announce_stream(tenant.clone(), stream.clone());
             let (number, by) = (deletion.number, deletion.by);
             tracing::info!(%tenant, %stream, number, ?by, "a stream is deleted");
@@ -145,7 +145,7 @@ impl Compactor {
         stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Looks after the days of streams that were deleted, whichever node did it: that one may end before their objects
+    /// Visits the days of deleted streams, also if another node deleted them: that node may stop before their objects
     /// are removed.
     pub(super) async fn look_after_deleted(&self, interval: Duration) {
         let deleted = self.catalog.take_deleted();
@@ -158,7 +158,7 @@ impl Compactor {
                 false => Err(Error::new(ErrorKind::Unavailable, "the nodes are not known")),
             };
             if let Err(error) = looked_after {
-                tracing::debug!(%tenant, %stream, "objects of a deleted stream are looked for later: {error:?}");
+                tracing::debug!(%tenant, %stream, "objects of a deleted stream are removed later: {error:?}");
                 self.catalog.note_deleted((tenant, stream));
             }
         }
@@ -179,7 +179,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// Goes on with the deletions that other nodes have left.
+    /// Continues deletions that other nodes left unfinished.
     pub(super) async fn continue_deletions(&self) {
         for (tenant, stream) in self.catalog.being_deleted() {
             let Some(deletion) = self.deletion(&tenant, &stream) else { continue };

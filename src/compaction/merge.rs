@@ -196,7 +196,7 @@ struct Mixed {
     /// Where the present batch of each source stands in `batches`.
     places: HashMap<usize, usize>,
     rows: Vec<(usize, usize)>,
-    /// What those of the batches take that no source is at any more.
+    /// The decoded size of the batches that every source has passed.
     used_up_bytes: usize,
 }
 

@@ -3,8 +3,8 @@
 //! 1. [`plan`]: what is to be done about a day. Pure.
 //! 2. [`source`]: objects that are read, within a [`memory`].
 //!    [`merge`]: from sources to larger objects.  [`new_object`]: one in the making.
-//! 3. [`day`]: the steps on one day.  [`removal`]: of what nobody reads any more.
-//!    [`aside`](mod@aside): on a thread that stands back.
+//! 3. [`day`]: the steps on one day. [`removal`]: of what nobody reads any more. [`aside`](mod@aside): on a thread of
+//!    low priority.
 //! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
 //! 5. [`recheck`]: objects that could not be read are tried again.
 //! 6. [`Compactor`]: which days this node visits, and when.
@@ -51,17 +51,17 @@ use crate::stream::{DayId, StreamCatalog};
 use crate::sync;
 use crate::sync::node::NodeView;
 
-/// How often it is looked which days are due.
+/// The pause between two checks for due days.
 const TICK: Duration = Duration::from_secs(5);
-/// After so long, days that have become due meanwhile have their turn.
+/// After this long, days that became due meanwhile have their turn.
 const ROUND: Duration = Duration::from_secs(30);
-/// What is to be removed does not wait longer than this for its turn, however rarely a node merges.
+/// The longest pause between two visits for removals, however rarely a node merges.
 const IDLE: Duration = Duration::from_secs(60);
-/// After so many intervals all streams are looked through for days that no node has compacted.
+/// After this many intervals a node searches all streams for days that no node has compacted.
 const SWEEP_INTERVALS: u32 = 60;
-/// How often that is at most, and at least.
+/// The shortest and the longest pause between two such searches.
 const SWEEP: RangeInclusive<Duration> = Duration::from_secs(600)..=Duration::from_secs(3600);
-/// How often it is tried whether what could not be read can be read now.
+/// How often objects that could not be read are tried again.
 const RECHECK: Duration = Duration::from_secs(60);
 /// How many nodes wait for each other at most before they compact a day.
 const MAX_RANK: u32 = 5;
@@ -71,7 +71,7 @@ const MAX_RANK: u32 = 5;
 pub struct CompactionSettings {
     /// How long after a write a day is visited; `None` never does.
     pub interval: Option<Duration>,
-    /// How long events are kept where neither their stream nor its tenant says; `None` for ever.
+    /// How long events are kept if neither their stream nor its tenant sets a retention; `None` for ever.
     pub retention: Option<RetentionDays>,
     /// How many bytes of memory a step plans with.
     pub memory: usize,
@@ -135,7 +135,7 @@ impl Compactor {
         let mut recheck_at = Instant::now() + RECHECK;
         loop {
             tokio::time::sleep(sync::around(TICK.min(interval))).await;
-            // A node whose clock is wrong must not take for over, or out of retention, what others write and keep.
+            // With a wrong clock, this node would close or expire days that others still use.
             if let Err(error) = self.keystore.replica().learn_store_clock().await {
                 tracing::debug!("nothing is compacted yet: {error:?}");
                 continue;
@@ -148,7 +148,7 @@ impl Compactor {
                 let swept = self.sweep(interval).await;
                 sweep_at = Instant::now() + sync::around(if swept.is_ok() { sweep } else { interval * 5 });
                 if let Err(error) = swept {
-                    tracing::warn!("not all streams could be looked through for objects to merge: {error:?}");
+                    tracing::warn!("not all streams could be searched for objects to merge: {error:?}");
                 }
             }
             self.continue_deletions().await;
@@ -248,8 +248,7 @@ impl Compactor {
         Ok(matches!(rest, Rest::Nothing | Rest::AtItsEnd))
     }
 
-    /// Finds days that nodes have left which have ended: with objects that are to be merged, or removed. Each stream is
-    /// looked through by one node.
+    /// Finds days that stopped nodes left with objects to merge or to remove. One node searches each stream.
     async fn sweep(&self, interval: Duration) -> Result<()> {
         if !self.know_nodes(interval).await {
             return Err(Error::new(ErrorKind::Unavailable, "the nodes are not known"));
@@ -272,8 +271,8 @@ impl Compactor {
         Day::new(self.folder(tenant, stream), *date)
     }
 
-    /// Days that nothing is left to do for are not looked at again until something is written there. To those that are
-    /// not long over, other nodes may write.
+    /// Skips a day without work until something is written there. Only a day that is long over is skipped: to others,
+    /// other nodes may write.
     fn note_at_rest(&self, (tenant, stream, date): DayId) {
         if plan::has_all_random(date, self.clock.now()) {
             self.at_rest.lock().entry((tenant, stream)).or_default().insert(date);
