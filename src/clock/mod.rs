@@ -1,5 +1,5 @@
-//! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock; [`StoreClock`] is what this
-//! node knows of the store's.
+//! Time as an argument. [`SystemClock`] is the only place that reads the machine's clock; [`StoreClock`] estimates the
+//! clock of the store.
 
 mod store;
 

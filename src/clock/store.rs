@@ -13,11 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 const TOLERANCE: TimeDelta = TimeDelta::seconds(20);
 /// Stores give times in whole seconds (`Last-Modified`, RFC 9110, section 8.8.2).
 const PRECISION: TimeDelta = TimeDelta::seconds(1);
-/// How old what is known of the store's clock may be: clocks drift.
+/// How long a reading of the store's clock is used: clocks drift.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 
-/// Shows the time by the clock of the store, learnt from when it says that it wrote an object of this node. Until that
-/// is known, the time of the machine; a clock that is set by hand counts as that of the store.
+/// Shows the time by the clock of the store, learnt from the time that the store gives an object written by this node.
+/// Before the first such write it shows the time of the machine. A clock that is set by hand counts as that of the
+/// store.
 ///
 /// What concerns all nodes goes by this clock, above all which days are out of retention: a node whose own clock is
 /// wrong must not take away what others keep.
@@ -48,13 +49,13 @@ impl StoreClock {
         }
     }
 
-    /// Whether [`StoreClock::wrote`] should be called: nothing is known, or not for certain any more.
+    /// Whether [`StoreClock::wrote`] should be called: there is no reading yet, or it is too old.
     pub(crate) fn wants_a_write(&self) -> bool {
         let Some(Write { began, .. }) = *self.written.lock() else { return !self.is_known() };
         self.machine.since(&began) >= GOOD_FOR || self.check().is_err()
     }
 
-    /// Whether anything is known of the clock of the store.
+    /// Whether the clock of the store has been read.
     pub fn is_known(&self) -> bool {
         self.machine.is_set_by_hand() || self.written.lock().is_some()
     }

@@ -55,7 +55,7 @@ use crate::sync::node::NodeView;
 const TICK: Duration = Duration::from_secs(5);
 /// After this long, days that became due meanwhile have their turn.
 const ROUND: Duration = Duration::from_secs(30);
-/// The longest pause between two visits for removals, however rarely a node merges.
+/// The longest pause before a day with unfinished work is visited again, however long the interval.
 const IDLE: Duration = Duration::from_secs(60);
 /// After this many intervals a node searches all streams for days that no node has compacted.
 const SWEEP_INTERVALS: u32 = 60;

@@ -161,8 +161,8 @@ impl Keystore {
     /// list of nodes. Waits for changes no longer than `patience`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer: the node is then taken for live for three
-    /// minutes.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then count this one as live for
+    /// three minutes.
     pub async fn close(&self, patience: Duration) -> Result<()> {
         self.running.end();
         let ended = async {

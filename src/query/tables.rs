@@ -37,7 +37,7 @@ pub(super) const CATALOG: &str = "keyloft";
 pub(super) const SCHEMA: &str = "public";
 /// What scans call the bucket. No SQL can name it: tables are found by stream name only.
 pub(super) const BUCKET_URL: &str = "keyloft://bucket";
-/// A scan of so many columns holds little memory per row.
+/// A scan of at most this many columns needs little memory per row.
 const FEW_COLUMNS: usize = 16;
 
 /// The tables of one query.
@@ -137,8 +137,8 @@ fn within(range: TimeRange) -> Option<Expr> {
     conjunction(start.into_iter().chain(end))
 }
 
-/// Rows of a batch that is read from an object: more than elsewhere, if they have few columns. What is done once per
-/// batch, and what is found out once per batch of the texts that repeat, is done less often.
+/// Rows of a batch that is read from an object. Larger batches amortise the cost per batch, such as finding repeated
+/// texts; only scans of few columns use them, to bound memory.
 fn batch_rows(state: &dyn Session, columns: usize) -> usize {
     let least = state.config().batch_size();
     if columns <= FEW_COLUMNS { least * 4 } else { least }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 
 /// How many fields a stream may have, our own three not counted.
 pub const MAX_FIELDS: usize = 1000;
-/// When an event that was put off by a deletion may be sent again. Most nodes hear within a second.
+/// When an event that was refused because of a deletion may be sent again. Most nodes apply a deletion within a second.
 const HEARD_SOON: Duration = Duration::from_secs(5);
 
 /// What a field holds.

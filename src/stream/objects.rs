@@ -192,8 +192,8 @@ impl StreamFolder {
         Ok((found.usable()?, place))
     }
 
-    /// What is known of a day that is emptied, and the base for its replacement: a manifest that cannot be read tells
-    /// nothing, and keeps nothing.
+    /// The manifest of a day that is to be emptied, and the version to replace. A manifest that cannot be read counts
+    /// as empty.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -268,7 +268,7 @@ impl StreamFolder {
     /// None: its name is one that a store takes.
     pub fn merged(&self, date: NaiveDate, object: &MergedObject) -> Result<EventObject> {
         let location = object_path(&self.merged_name(date, object.id).path())?;
-        // Objects never change: what else a listing would say of it, nobody asks for.
+        // Objects never change, so nothing reads the other fields of a listing.
         let last_modified = date.and_time(NaiveTime::MIN).and_utc();
         let meta = ObjectMeta { location, last_modified, size: object.bytes, e_tag: None, version: None };
         let end = object.last.checked_add_signed(chrono::TimeDelta::milliseconds(1));

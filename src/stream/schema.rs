@@ -37,7 +37,7 @@ pub struct StreamSchema {
     fields: Vec<Field>,
     index: HashMap<Box<str>, usize>,
     settings: StreamSettings,
-    /// What fields of the stream that was deleted may still be written.
+    /// Fields of the deleted stream that other nodes may still write.
     former: HashMap<Box<str>, FieldType>,
 }
 
@@ -81,7 +81,7 @@ impl StreamSchema {
         self.settings.deletion.as_ref().is_some_and(|deletion| deletion.pending)
     }
 
-    /// Whether the last deletion has still to take events out of the count.
+    /// Whether days of the last deletion are still to be emptied.
     pub fn is_being_emptied(&self) -> bool {
         self.settings.deletion.as_ref().is_some_and(|deletion| deletion.pending && deletion.change_seq.is_none())
     }
@@ -96,7 +96,7 @@ impl StreamSchema {
         !self.former.is_empty()
     }
 
-    /// The same stream, somebody using it.
+    /// Marks the name as in use again after a deletion.
     #[must_use]
     pub(super) fn used(mut self) -> Self {
         if let Some(deletion) = self.settings.deletion.as_mut().filter(|deletion| deletion.unused) {

@@ -1,16 +1,16 @@
-//! Whether this node is the only one. It never takes itself for the only one when it is not.
+//! Whether this node is the only one. It never concludes that wrongly.
 //!
 //! A node that is alone knows every key: no other node issues any. Another node may start at any moment, so this is a
 //! lease and two promises:
 //!
-//! 1. A poll that found no entry of another node lets this one take itself for alone for [`LEASE`] from its beginning,
-//!    if a list of the nodes that was read before shows no other, and if this node stood on the list before it was
-//!    read.
-//! 2. A node stands on the list before its first change is acknowledged, and acknowledges that once every other live
-//!    node has applied it, or after [`INTRODUCTION`], which is longer than any lease. The others know of it then.
-//! 3. The same again for a node that was silent for so long that others may have taken it for dead.
+//! 1. A poll that finds no entry of another node grants a lease: this node counts itself alone for [`LEASE`] from the
+//!    beginning of the poll. The condition is a list of nodes that was read before the poll, shows no other node, and
+//!    was read after this node stood on it.
+//! 2. A node is on the list before its first change. It acknowledges that change once every other live node has applied
+//!    it, or after [`INTRODUCTION`], which is longer than any lease. By then the other nodes know this one.
+//! 3. The same holds again for a node that was silent until others may have counted it as dead.
 //!
-//! So a key that another node has acknowledged is never unknown here because of a lease.
+//! So a lease never hides a key that another node has acknowledged.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(super) const LEASE: Duration = Duration::from_millis(2_500);
 /// How long the first change of a node waits for the others at most. Longer than [`LEASE`], also by clocks that run
 /// unevenly.
 pub(super) const INTRODUCTION: Duration = Duration::from_millis(3_000);
-/// A node that has published within this is on the list of every node: others take it for live for 180 seconds.
+/// A node that has published within this time is on the list of every node: others count it as live for 180 seconds.
 const PRESENT: Duration = Duration::from_secs(150);
 /// How old the list of nodes may be.
 const LIST_MAX_AGE: Duration = Duration::from_secs(60);
-/// How old it is when it is worth reading again.
+/// The age from which the list is read again.
 const LIST_OLD: Duration = Duration::from_secs(40);
 
-/// What this node knows of others, and others of it.
+/// The lease, and the contacts with other nodes that decide it.
 #[derive(Debug)]
 pub(super) struct Alone {
     begin: Instant,
@@ -98,7 +98,7 @@ impl Alone {
         is_asked && !known.listed.is_some_and(|(at, _)| is_good(at))
     }
 
-    /// Notes that this node has published what it applied, durably, in a writing that began then.
+    /// Notes that this node has durably published what it applied; `began` is when the write began.
     pub(super) fn published(&self, began: Instant) {
         let mut known = self.known.lock();
         if !known.is_present(began) {
@@ -108,7 +108,7 @@ impl Alone {
         known.published = Some(began);
     }
 
-    /// Notes what a list of the nodes showed whose reading began then.
+    /// Notes what a list of the nodes showed; `began` is when its reading began.
     pub(super) fn listed(&self, began: Instant, nobody_else: bool) {
         let mut known = self.known.lock();
         if !nobody_else {
@@ -124,7 +124,7 @@ impl Alone {
         self.until.store(0, Ordering::Release);
     }
 
-    /// Notes that a poll has reached the end of the log, which was asked for then.
+    /// Notes that a poll, begun at `asked`, has reached the end of the log.
     pub(super) fn polled(&self, asked: Instant) {
         let known = self.known.lock(); // Held, so that nobody is met in between.
         if known.proves_alone(asked) {

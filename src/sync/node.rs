@@ -51,16 +51,16 @@ pub struct NodeView {
     pub node_id: NodeId,
     /// What it has applied.
     pub applied_seq: u64,
-    /// When it wrote so, by the clock of the store.
+    /// When it last published, by the clock of the store.
     pub last_seen_at: DateTime<Utc>,
-    /// Whether it has been heard of within three heartbeats.
+    /// Whether it has published within three heartbeats.
     pub live: bool,
     /// Whether it finds events that were merged.
     pub reads_manifests: bool,
 }
 
-/// What this node has published, and what it knows of the others. Ages are taken by the clock of the store, which is
-/// one for all nodes, so that a node with a wrong clock is neither taken for dead nor kept alive.
+/// What this node has published, and what the others have. Ages go by the clock of the store, which all nodes share, so
+/// a node with a wrong clock counts neither as dead too early nor as live too long.
 #[derive(Debug)]
 pub struct NodeRegistry {
     node_id: NodeId,

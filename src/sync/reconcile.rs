@@ -231,7 +231,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn finish(mut self) -> Result<Outcome> {
-        // What is gone first: a file that was renamed is the same digest under another id.
+        // Removals first: a renamed file has the same digest under another id.
         self.removed += self.gone.len();
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
             self.cache.remove_key(&tenant, key_id);
@@ -240,7 +240,7 @@ impl<'a> Pass<'a> {
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
-            // One that it had counts as one that it has.
+            // A former digest of a key counts too.
             key.digests().any(|digest| shared.contains(&digest.table_hash()))
         };
         let keys = std::mem::take(&mut self.read);

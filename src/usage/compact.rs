@@ -34,7 +34,7 @@ pub(super) struct SegmentCompactor {
     pub(super) bucket: Bucket,
     pub(super) node_id: NodeId,
     pub(super) now: DateTime<Utc>,
-    /// A node that has been silent for so long has ended, unless it is known to live.
+    /// A node that has been silent for this long has stopped, unless it is known to live.
     pub(super) silence: TimeDelta,
 }
 

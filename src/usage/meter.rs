@@ -29,12 +29,12 @@ pub struct UsageSettings {
     pub flush_interval: Option<Duration>,
     /// Whether the rows of each interval can be queried as a system stream.
     pub stream: bool,
-    /// How old an answer about the other nodes may be; never older than the flush interval. An answer that took long to
-    /// read may be up to twelve times as old. Reading costs a listing, which admins who look often share.
+    /// How long the counts of other nodes are cached; never longer than the flush interval. After a slow read it is up
+    /// to twelve times as long. Reading costs a listing, which frequent requests share.
     pub max_age: Duration,
     /// How much memory is kept for what other nodes have written.
     pub max_cached_bytes: usize,
-    /// A node that has been silent for so long has ended, unless its heartbeat is recent.
+    /// A node that has been silent for this long has stopped, unless its heartbeat is recent.
     pub silence: Duration,
 }
 

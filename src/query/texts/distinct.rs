@@ -1,4 +1,4 @@
-//! The texts of a batch that differ.
+//! The distinct texts of a batch.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,14 +7,14 @@ use arrow::array::{Array, StringViewArray};
 /// Slots of the table, a power of two: few enough to stay in the cache of a processor.
 const SLOTS: usize = 1 << TABLE_BITS;
 const TABLE_BITS: u32 = 12;
-/// How many texts are kept apart at most.
+/// The most distinct texts of a batch; a batch with more is not deduplicated.
 const MAX_TEXTS: usize = SLOTS / 2;
-/// So few texts are always kept apart.
+/// Up to this many distinct texts, every batch is deduplicated.
 const FEW: usize = 256;
-/// How many slots are tried. More are only needed where texts were chosen for it.
+/// How many slots are probed. Only texts that were chosen to collide need more.
 const MAX_STEPS: usize = 64;
 
-/// What no text has for a view: none is so long.
+/// A view that no text has, because its length would be too large.
 const NO_VIEW: u128 = u128::MAX;
 
 /// Which text each row of a batch has.
@@ -76,9 +76,9 @@ impl Distinct {
 /// The texts of the rows so far.
 struct Seen<'a> {
     seeds: &'a Seeds,
-    /// Places. The first text needs no slot: those that nobody has taken lead to it.
+    /// The place of the text in each slot. The first text needs no slot, because empty slots (0) lead to it.
     slots: [u32; SLOTS],
-    /// What stands at each place.
+    /// The view of the text at each place.
     views: Vec<u128>,
     rows: Vec<u32>,
     most: usize,
@@ -95,7 +95,7 @@ impl Seen<'_> {
         }
     }
 
-    /// The same, for a text that its slot does not lead to.
+    /// The same for a text that is not at its first slot: probes further slots.
     #[cold]
     fn search(&mut self, view: u128, row: usize) -> Option<u32> {
         match self.views.first() {

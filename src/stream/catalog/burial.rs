@@ -18,18 +18,18 @@ impl StreamCatalog {
         self.deleting.lock().iter().cloned().collect()
     }
 
-    /// The streams of which this node has heard that they were deleted, since this was called last.
+    /// The streams whose deletion this node has noted since the last call.
     pub fn take_deleted(&self) -> BTreeSet<(TenantId, StreamName)> {
         std::mem::take(&mut *self.deleted.lock())
     }
 
-    /// Says that a stream was deleted, whose objects are still to be looked after.
+    /// Notes that the objects of a deleted stream are still to be removed.
     pub fn note_deleted(&self, id: (TenantId, StreamName)) {
         self.deleted.lock().insert(id);
     }
 
-    /// Records that a stream is deleted, whose events are those of `days`. Settings and fields go at once; the fields
-    /// are remembered until [`StreamCatalog::free`]. `None` when there is no such stream.
+    /// Records the deletion of a stream with events on `days`. Settings and fields go at once; the former fields are
+    /// kept until [`StreamCatalog::free`]. `None` when there is no such stream.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
@@ -68,8 +68,8 @@ impl StreamCatalog {
         .await
     }
 
-    /// Records that every day of a deletion is empty, and by which change other nodes hear of it. `None` when the
-    /// stream was deleted once more.
+    /// Records that every day of a deletion is empty, and which change announces the deletion to other nodes. `None`
+    /// when the stream was deleted once more.
     ///
     /// # Errors
     /// As for [`StreamCatalog::bury`].
@@ -91,8 +91,8 @@ impl StreamCatalog {
         .await
     }
 
-    /// Ends a deletion that every node has heard of: names of fields are free, but for `written` ones, which objects
-    /// that count have. `None` when the stream was deleted once more.
+    /// Ends a deletion that every live node has applied. Names of fields become free, except those of the `written`
+    /// fields, which remaining objects have. `None` when the stream was deleted once more.
     ///
     /// # Errors
     /// As for [`StreamCatalog::bury`]; [`ErrorKind::Corrupt`] when the fields contradict each other.

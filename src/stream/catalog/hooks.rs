@@ -1,4 +1,4 @@
-//! What the rest of the node tells the catalog.
+//! Callbacks by which the catalog asks about contact with other nodes, retention and time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::key::{RetentionDays, TenantId};
 
-/// Says whether other nodes take this one for live, and it hears what they announce.
+/// Whether other nodes count this node as live, and this node receives their announcements.
 pub(super) struct InContact(pub(super) Box<dyn Fn() -> bool + Send + Sync>);
 
-/// How long events are kept in streams that do not say, and the time.
+/// The retention of streams without a setting of their own, and the clock.
 pub(super) struct Retention {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) of_tenant: Box<OfTenant>,

@@ -1,8 +1,8 @@
 //! Every stream of every tenant, in memory; `schema.json` is the truth.
 //!
 //! 1. [`StreamCatalog`]: looking streams up, widening them and changing their settings.
-//! 2. [`trust`]: what memory may be trusted for.  [`burial`]: the steps of a deletion.
-//!    [`hooks`]: what the rest of the node tells it.
+//! 2. [`trust`]: when memory may be used without reading the store. [`burial`]: the steps of a deletion. [`hooks`]:
+//!    callbacks into the rest of the node.
 
 mod burial;
 mod hooks;
@@ -49,7 +49,7 @@ pub struct StreamCatalog {
     announcements: AtomicU64,
     /// The streams whose deletion has something left to do.
     deleting: Mutex<BTreeSet<(TenantId, StreamName)>>,
-    /// The streams that were deleted, here or elsewhere, and whose objects nobody looks after here yet.
+    /// The streams that were deleted, here or elsewhere, whose days this node has not scheduled for removal yet.
     deleted: Mutex<BTreeSet<(TenantId, StreamName)>>,
     new_objects: NewObjects,
     unreadable_objects: UnreadableObjects,

@@ -1,4 +1,4 @@
-//! What memory may be trusted for: whether another node has deleted a stream, and how long its events are kept.
+//! When the schema in memory may be used without reading the store, and how long events are kept.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,14 @@ use crate::clock::Clock;
 use crate::key::{RetentionDays, StreamName, TenantId};
 use crate::stream::StreamSchema;
 
-/// For so long, what was widened from memory may be on its way to the store. With the contact that memory is trusted
-/// for, it is less than the three minutes after which others take this node for dead, and free the fields of streams
-/// that it has not heard were deleted.
+/// How long after a stream was widened from memory its events may still be written. Together with the minute of contact
+/// for which memory is trusted, it stays below the three minutes after which other nodes count this one as dead and
+/// free the fields of streams whose deletion it has not applied.
 const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
 impl StreamCatalog {
-    /// Trusts memory only while `in_contact` says that this node has heard of others within a minute. Without, it is
-    /// always trusted. The first call counts.
+    /// Trusts memory only while `in_contact` says that this node was in contact with others within a minute. Without
+    /// this call, memory is always trusted. The first call counts.
     pub fn trust_while(&self, in_contact: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.in_contact.set(InContact(Box::new(in_contact)));
     }
@@ -51,7 +51,7 @@ impl StreamCatalog {
         }
     }
 
-    /// The schema of a stream that somebody uses, if it is sure that no other node has deleted it.
+    /// The schema of a stream in use, if no other node can have deleted it.
     pub(super) fn trusted(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<StreamSchema>> {
         let streams = self.streams.read();
         let known = streams.get(tenant)?.get(stream)?;
@@ -60,8 +60,8 @@ impl StreamCatalog {
         is_trusted.then(|| known.schema.clone())
     }
 
-    /// Takes in a schema that was widened, and returns one that holds the same. Memory may know of a deletion since,
-    /// and hold the fields no more: who widened it finds that out by [`StreamCatalog::is_still`].
+    /// Stores a widened schema in memory, and returns one that holds the same. If memory holds a later deletion, it no
+    /// longer has the fields: the caller checks this with [`StreamCatalog::is_still`].
     pub(super) fn remember_widened(
         &self,
         tenant: &TenantId,

@@ -47,9 +47,8 @@ impl Replica {
         }
     }
 
-    /// Makes sure that the other nodes know of this one before its first change is acknowledged by which a secret
-    /// works: none of them may take itself for alone any more. Waits three seconds at most, because nodes that crashed
-    /// count as live too.
+    /// Waits, before the first change that makes a secret valid is acknowledged, until no other node holds a lease as
+    /// the only node. Waits three seconds at most, because crashed nodes count as live too.
     pub async fn introduce(&self, seq: u64) {
         if self.alone.is_introduced() {
             return;
@@ -60,7 +59,7 @@ impl Replica {
         }
         let everybody_knows = tokio::time::Instant::now() + INTRODUCTION;
         let published = self.publish().await;
-        // This node may still verify its memory; whether the others know of it is another matter.
+        // This node itself does not count: it may still verify its memory.
         let known = |receipt: &Receipt| receipt.is_complete_but_for(self.node_id);
         if published.is_err() || !known(&self.wait_until(seq, INTRODUCTION, known).await) {
             tokio::time::sleep_until(everybody_knows).await;
@@ -70,11 +69,11 @@ impl Replica {
         }
     }
 
-    /// Says that this node ends. It publishes nothing any more.
+    /// Removes this node from the list of nodes. From then on it publishes nothing.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; the node is then taken for live for three
-    /// minutes.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer; other nodes then count this one as live for
+    /// three minutes.
     pub async fn withdraw(&self) -> Result<()> {
         self.registry.withdraw(&self.bucket).await
     }
