@@ -183,7 +183,7 @@ impl KeyCache {
         self.change(|table| keys.into_iter().for_each(|key| _ = table.put_key(key)));
     }
 
-    /// Reserves memory for so many keys of a tenant.
+    /// Reserves memory for `keys` keys of a tenant.
     pub(crate) fn make_room(&self, tenant: &TenantId, keys: usize) {
         self.write().make_room(tenant, keys);
     }

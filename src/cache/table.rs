@@ -302,7 +302,7 @@ impl Table {
         self.unlink(key);
     }
 
-    /// Reserves memory for so many keys of a tenant at once.
+    /// Reserves memory for `keys` keys of a tenant at once.
     pub(super) fn make_room(&mut self, tenant: &TenantId, keys: usize) {
         let Some(holdings) = self.tenants.get_mut(tenant) else { return };
         let more = keys.saturating_sub(holdings.by_id.len());

@@ -49,13 +49,14 @@ impl StoreClock {
         }
     }
 
-    /// Whether [`StoreClock::wrote`] should be called: there is no reading yet, or it is too old.
+    /// Whether [`StoreClock::wrote`] should be called: there is no reading yet, it is old, or it shows that the clock
+    /// of this node is wrong.
     pub(crate) fn wants_a_write(&self) -> bool {
         let Some(Write { began, .. }) = *self.written.lock() else { return !self.is_known() };
         self.machine.since(&began) >= GOOD_FOR || self.check().is_err()
     }
 
-    /// Whether the clock of the store has been read.
+    /// Whether the clock of the store has been read, or is set by hand.
     pub fn is_known(&self) -> bool {
         self.machine.is_set_by_hand() || self.written.lock().is_some()
     }

@@ -69,7 +69,7 @@ pub(super) struct Tools<'a> {
     pub(super) keystore: &'a Keystore,
     /// Whether objects are merged, and not only removed.
     pub(super) merges: bool,
-    /// For so long, what was replaced stays in the store: longer than a query may last.
+    /// How long replaced objects stay in the store: longer than a query may last.
     pub(super) keep: Duration,
     pub(super) memory: Memory,
 }

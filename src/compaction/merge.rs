@@ -20,7 +20,7 @@ use crate::stream::{Field, StreamSchema};
 
 /// Rows of several objects are put together up to this size, and batches that are used up are kept until then.
 const MIXED_BYTES: usize = 8 << 20;
-/// A run of so many rows of one object is written without a copy.
+/// A run of at least this many rows of one object is written without a copy.
 const LONG_RUN: usize = 2048;
 
 /// An object that was made.
@@ -41,13 +41,13 @@ pub(super) struct Merged {
 /// Merges sources. Works on the CPU between reads: for a thread that may be kept busy.
 pub(super) struct Merger {
     columns: SchemaRef,
-    /// What each of them takes in the sources.
+    /// The size of each column in the sources.
     bytes: Vec<usize>,
     cursors: Vec<Cursor>,
     /// The next row of each source that has one: its time, and which source.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     memory: Memory,
-    /// What a source has for a column that it does not have.
+    /// For each type, the nulls of a source that lacks a column.
     nulls: HashMap<DataType, ArrayRef>,
 }
 
@@ -76,7 +76,7 @@ impl Merger {
         Ok(merger)
     }
 
-    /// Merges batches of at most so many rows.
+    /// Merges batches of at most `rows` rows.
     fn new_with(columns: SchemaRef, bytes: Vec<usize>, rows: usize, memory: Memory) -> Self {
         let types: HashSet<&DataType> = columns.fields().iter().map(|column| column.data_type()).collect();
         let nulls = types.into_iter().map(|of| (of.clone(), new_null_array(of, rows))).collect();

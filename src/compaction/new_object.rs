@@ -30,13 +30,14 @@ pub(super) struct NewObject {
     rows: usize,
     /// What its rows take, decoded.
     decoded_bytes: usize,
-    /// How large the last row group was when decoded, and when encoded. Before there is one: as if nothing could be
-    /// compressed.
+    /// The decoded and the encoded size of the last row group. Before the first one they are equal, as if nothing could
+    /// be compressed.
     last: (usize, usize),
 }
 
 impl NewObject {
-    /// An object with these columns, which take so many bytes in the objects to be merged: the largest are compressed.
+    /// An object with these columns. `bytes` is the size of each column in the objects to be merged: the largest are
+    /// compressed.
     pub(super) fn new(columns: &SchemaRef, bytes: &[usize], memory: Memory) -> Result<Self> {
         let by_time = columns.index_of(TIMESTAMP).ok().and_then(|place| i32::try_from(place).ok()).unwrap_or_default();
         let zstd = Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?);

@@ -1,4 +1,4 @@
-//! What is to be done about a day. Pure.
+//! Plans the next step of compaction for a day. Pure.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ const CLASS_BYTES: u64 = 64 << 10;
 const TAKEN_AT_ONCE: usize = 4096;
 /// … and how many bytes of them.
 const TAKEN_BYTES: u64 = 48 << 20;
-/// A day is over so long after its midnight: requests that arrived before it are durable.
+/// How long after its midnight a day is over: by then, requests that arrived before are durable.
 const DAY_GRACE: TimeDelta = TimeDelta::minutes(10);
 /// The same for objects of earlier versions, which may be written by a node that was stopped for long.
 const RANDOM_GRACE: TimeDelta = TimeDelta::hours(24);

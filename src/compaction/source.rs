@@ -181,13 +181,13 @@ fn batch_rows(object: &ParquetMetaData) -> usize {
     (BATCH_BYTES / widest).clamp(1, BATCH_ROWS)
 }
 
-/// What is known of an object, and so many rows of it.
+/// The memory for the footer of an object and for `rows` of its rows.
 fn described_bytes(object: &ParquetMetaData, rows: usize) -> usize {
     let columns = object.file_metadata().schema_descr().num_columns();
     object.memory_size().saturating_add(rows.saturating_mul(columns * VALUE_BYTES))
 }
 
-/// What decoding a row group takes: its encoded columns, and of each the pages that are decoded at once.
+/// The memory for decoding a row group: its encoded columns, and the pages of each that are decoded at once.
 fn decoding_bytes(group: &RowGroupMetaData) -> usize {
     let parts = group.columns().iter().map(|part| {
         let decompressor = if part.compression() == Compression::UNCOMPRESSED { 0 } else { DECOMPRESSOR_BYTES };

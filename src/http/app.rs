@@ -78,9 +78,10 @@ pub struct App {
     pub(crate) statistics: Semaphore,
 }
 
-/// What a session may last on another node whose clock runs slower, and the end of what it reads.
+/// Added to the longest session: for nodes whose clock runs slower, and for reads that are still ending.
 const MARGIN: Duration = Duration::from_secs(60);
-/// After so long without the store, this node may be taken for dead soon, and what it knows of streams may be old.
+/// After this long without the store, other nodes may soon count this one as dead, and its schemas of streams may be
+/// outdated.
 const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
@@ -172,7 +173,7 @@ impl App {
         loop {
             // Before it serves a request, so that no receipt is complete without this node.
             if let Err(error) = self.keystore.replica().publish().await {
-                tracing::debug!("the other nodes do not know of this one yet: {error:?}");
+                tracing::debug!("this node is not on the list of nodes yet: {error:?}");
             }
             match self.load().await {
                 Ok(counts) => {

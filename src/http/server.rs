@@ -102,7 +102,7 @@ impl Server {
                 })
                 .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
                 .client_request_timeout(request_head_timeout)
-                // Otherwise actix reads without end for so long; `unread` does that, and knows an end.
+                // Otherwise actix reads for this long without a bound on bytes; `unread` reads with one.
                 .client_disconnect_timeout(Duration::ZERO)
                 .local_addr(address)
                 .on_connect_ext(|stream: &ClientStream, data| _ = data.insert(stream.connection()))

@@ -29,9 +29,9 @@ const MAX_BATCH_REQUESTS: usize = 1000;
 /// How long requests wait for others to share their object, unless it is full.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// The first request of a batch waits so long.
+    /// How long the first request of a batch waits.
     first: Duration,
-    /// The objects of a busy stream are begun at least so far apart.
+    /// The shortest time between the starts of two objects of a busy stream.
     apart: Duration,
 }
 

@@ -97,7 +97,7 @@ impl Reservation {
     /// Grows to at least `bytes`, at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when so much is not free now.
+    /// [`ErrorKind::Unavailable`] when the budget has no room now.
     pub fn grow_to(&mut self, bytes: usize) -> Result<()> {
         let missing = bytes.min(self.budget.0.total).saturating_sub(self.bytes);
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
@@ -109,7 +109,8 @@ impl Reservation {
     /// Grows to at least `bytes` for what a decoder is about to make, at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when so much is not left, and it is not its turn: see [`Reservation::was_short`].
+    /// [`ErrorKind::Unavailable`] when the budget has no room and this reservation does not hold the turn: see
+    /// [`Reservation::was_short`].
     pub(super) fn extend_to(&mut self, bytes: usize) -> Result<()> {
         let missing = bytes.saturating_sub(self.bytes);
         if !self.budget.0.overdraw(missing, self.turn.is_some()) {
@@ -125,7 +126,7 @@ impl Reservation {
         self.was_short
     }
 
-    /// Waits until it may grow by as much as it needs.
+    /// Waits for the turn to exceed the budget.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when that takes longer than the timeout of the settings.

@@ -39,7 +39,7 @@ pub struct IngestSettings {
     pub max_batch_bytes: usize,
     /// How many bytes of requests may be in memory over all streams: bodies as they arrive, then their events.
     pub max_in_flight_bytes: usize,
-    /// How long a request waits when so many bytes are in memory already.
+    /// How long a request waits when that many bytes are already in memory.
     pub acquire_timeout: Duration,
 }
 

@@ -10,8 +10,8 @@ use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, Digest, TenantId};
 
-/// After so many changes in a row that the store did not answer, no other step is taken: what is left waits for the
-/// next run.
+/// After this many changes in a row without an answer of the store, no other step is taken: the rest waits for the next
+/// run.
 const PATIENCE: usize = 1;
 
 /// What the keys of a tenant are to be.

@@ -27,11 +27,11 @@ use crate::sync::log::LogEntry;
 const WIDTH: usize = 32;
 /// The same for a local directory: the more, the more of them share what the disk does for each sync.
 const LOCAL_WIDTH: usize = 64;
-/// After so many changes in a row that the store did not answer, no other one is begun.
+/// After this many changes in a row without an answer of the store, no other change is started.
 const PATIENCE: usize = 32;
-/// How often a change is tried again that the store did not answer, if that does no harm.
+/// How often a change without an answer of the store is tried again, if that does no harm.
 const SECOND_TRIES: usize = 1;
-/// How often a name is asked for again that another request of this node is about to give.
+/// How often a name is tried again that another request of this node is about to take.
 const TRIES: usize = 40;
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(25);

@@ -25,7 +25,7 @@ use crate::layout::{self, ObjectName};
 use crate::store::Written;
 
 const VERSION: u32 = 1;
-/// How long a claim holds a name for a key that is not there: writing one never takes so long.
+/// How long a claim reserves a name before its key is written: writing a key never takes longer.
 const GRACE: TimeDelta = TimeDelta::seconds(120);
 /// The first generation is never removed: failing to create it shows that the name was used before. Nor is the second:
 /// it overtakes the first, so that the holder of the first need not list.
@@ -71,7 +71,7 @@ pub(super) enum ClaimAttempt<'a> {
 enum ClaimState {
     /// A live key has the name through it.
     Held(Option<KeyId>),
-    /// Its key is not written yet, and may still come for so long.
+    /// Its key is not written yet, and may still come within this time.
     Pending(Option<KeyId>, TimeDelta),
     /// Its key is revoked, or never came.
     Free,

@@ -20,11 +20,12 @@ use crate::sync::{self, ChangedObject};
 /// How many objects are removed between two notes of how far it is.
 const PORTION: usize = 1000;
 
-/// The deleted tenants whose events are still to be erased, and the change by which other nodes hear of it.
+/// The deleted tenants whose events are still to be erased, and the change that announces the erasure to other nodes.
 pub(super) type UnfinishedErasures = Arc<Mutex<BTreeMap<TenantId, u64>>>;
 
 impl Keystore {
-    /// Says in the tombstone of a tenant, which it writes if there is none, that its events are to be erased.
+    /// Records in the tombstone of a tenant that its events are to be erased. Marks the tenant as deleted first if it
+    /// is not yet.
     pub(super) async fn bury_with_events(&self, context: &RequestContext, id: &TenantId) -> Result<u64> {
         let now = self.clock.now();
         let edit = |found: Found<TenantDocument>| {

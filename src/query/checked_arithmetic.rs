@@ -24,7 +24,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 use datafusion::physical_expr_common::datum;
 
-/// Ten billion decimals of so many digits have a sum of 38 digits.
+/// Ten billion decimals of this many digits have a sum of 38 digits.
 const FEW_DIGITS: u8 = 28;
 /// Every integer of 64 bits.
 const WIDE: DataType = DataType::Decimal128(20, 0);

@@ -1,4 +1,4 @@
-//! The objects that a scan opens, and what is known of them before one is opened.
+//! The objects that a scan opens, and their statistics before one is opened.
 //!
 //! **Invariant**: after a listing, the schema in memory is at least as new as every object that was listed.
 

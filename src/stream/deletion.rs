@@ -1,11 +1,11 @@
-//! The deletion of a stream, as `schema.json` records it among the settings: versions that do not know of deletions
-//! keep what stands there.
+//! The deletion of a stream, as `schema.json` records it among the settings. Versions without deletions keep the
+//! record.
 //!
 //! 1. The record is written. From then on, `fields` are those of the new stream, and the fields of the old one are
-//!    `formerFields`: a node that has not heard of the deletion may still write events of their types.
-//! 2. Each day is emptied by one swap of its manifest, which notes the number of the deletion. So any node can go on
-//!    where another has died, and no event of the new stream is taken for one of the old.
-//! 3. Once every live node has heard, `formerFields` go, and their names are free for other types.
+//!    `formerFields`: a node that has not applied the deletion may still write events of their types.
+//! 2. Each day is emptied by one swap of its manifest, which notes the number of the deletion. So any node can continue
+//!    the deletion of a crashed node, and no event of the new stream is deleted with the old ones.
+//! 3. Once every live node has applied the deletion, `formerFields` go, and their names are free for other types.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -33,12 +33,12 @@ pub struct Deletion {
     /// The days that are still to be emptied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<NaiveDate>,
-    /// The number of the change in the log by which nodes hear of it.
+    /// The number of the change in the log that announces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change_seq: Option<u64>,
-    /// The fields that objects of nodes which have not heard of the deletion may have.
+    /// The fields that nodes may still write which have not applied the deletion.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub former_fields: Vec<Field>,
-    /// Whether nobody has used the name since.
+    /// Whether the name has not been used since.
     pub unused: bool,
 }

@@ -1,10 +1,10 @@
-//! What the footer of an object of events must say. Parquet has no checksum of it, and its readers believe it: they
-//! panic where it contradicts itself, or is about bytes that are not there.
+//! Checks the footer of an object of events. Parquet has no checksum for the footer, and its readers trust it: they
+//! panic if it contradicts itself, or names bytes outside the object.
 
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-/// Checks that a footer can belong to an object of so many bytes.
+/// Checks that a footer can belong to an object of `object_bytes` bytes.
 ///
 /// # Errors
 /// [`ParquetError::General`] says what it contradicts.

@@ -63,7 +63,7 @@ impl StreamStatistics {
 #[derive(Default)]
 struct Day {
     known: StreamStatistics,
-    /// The objects that are not merged: at most so many as footers may be read, and one more.
+    /// The objects that are not merged: at most one more than the footers that may be read.
     fresh: Vec<EventObject>,
 }
 
@@ -144,7 +144,7 @@ impl StreamFolder {
         Ok(Some(day))
     }
 
-    /// What the footer of an object says.
+    /// The statistics of an object by its footer; by its name if the footer cannot be read.
     async fn by_footer(&self, object: EventObject) -> Result<StreamStatistics> {
         let size = object.meta.size;
         let (mut reader, mut bytes) = (ParquetMetaDataReader::new(), size.min(FOOTER_BYTES));
@@ -169,7 +169,7 @@ impl StreamFolder {
     }
 }
 
-/// What is known of an object that was not opened.
+/// The statistics of an object that was not opened.
 fn by_name(object: &EventObject) -> StreamStatistics {
     StreamStatistics {
         rows: None,

@@ -55,7 +55,7 @@ impl Backlog {
         self.unreadable.first().copied()
     }
 
-    /// Whether so much waits that no more should be read.
+    /// Whether the backlog is full: no more should be read.
     pub(super) fn is_full(&self) -> bool {
         self.entries.values().map(Vec::len).sum::<usize>() >= MAX_CHANGES
     }

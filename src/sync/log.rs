@@ -55,7 +55,7 @@ impl LogEntry {
     }
 }
 
-/// No log grows so long; a number above was put there by hand.
+/// No log reaches this number; a higher one was written by hand.
 pub const MAX_SEQ: u64 = 1 << 53;
 
 /// What stands at a number.

@@ -240,7 +240,7 @@ impl<'a> Pass<'a> {
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
-            // A former digest of a key counts too.
+            // The digests of older secrets count too.
             key.digests().any(|digest| shared.contains(&digest.table_hash()))
         };
         let keys = std::mem::take(&mut self.read);

@@ -60,7 +60,7 @@ impl Tags {
         }
     }
 
-    /// Makes room for so many more.
+    /// Reserves memory for `more` tags.
     pub(super) fn make_room(&self, more: usize) {
         self.lock().reserve(more, |held| self.hash(&held.key.tenant, held.key.key_id));
     }

@@ -21,7 +21,7 @@ use crate::stream::{OnInvalid, StreamSchema};
 
 /// The largest page.
 const MAX_PAGE: usize = 1000;
-/// A page with statistics ends early when it took so long: each stream costs two requests per day that it has.
+/// A page with statistics ends early after this time: each stream costs two requests for each of its days.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The query string of the list.

@@ -48,7 +48,7 @@ struct StreamView<'a> {
     receipt: Option<ReceiptView>,
 }
 
-/// A deletion that other nodes are still to hear of.
+/// A deletion that is not finished.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DeletionView<'a> {
@@ -150,8 +150,8 @@ pub async fn update(
 /// How long a deletion waits for the other nodes, unless the request says so.
 const DELETION_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Deletes a stream: its events, fields and settings. Answers 202 while some node has not heard of it; fields keep
-/// their types for so long.
+/// Deletes a stream: its events, fields and settings. Answers 202 while some node has not applied it; until then fields
+/// keep their types.
 ///
 /// # Errors
 /// 400, 404, 410, 503.

@@ -23,7 +23,7 @@ pub struct Declared {
 /// The secret of a key that is declared.
 #[derive(Debug, Clone, Copy)]
 pub enum DeclaredSecret {
-    /// This one. A key with another secret is rotated, and the other one works for so long.
+    /// This secret. A key with another secret is rotated, and its old secret works for this long.
     Fixed(SuppliedSecret, TimeDelta),
     /// The one it has. A key that has to be issued gets this one; without it the plan cannot be carried out.
     Kept(Option<SuppliedSecret>),

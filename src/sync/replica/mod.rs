@@ -30,7 +30,8 @@ use crate::error::Result;
 use crate::key::{KeyId, NodeId, StreamName, TenantId};
 use crate::store::Bucket;
 
-/// After so long without contact the log may have been trimmed behind our back: only a full reconcile helps.
+/// After this long without contact, other nodes may have trimmed log entries that this one has not read: only a full
+/// reconcile helps.
 const SILENCE: TimeDelta = TimeDelta::minutes(30);
 
 /// A copy of all keys and tenants in memory, and its place in the change log.
@@ -113,7 +114,7 @@ impl Replica {
         if self.cache.is_verified() { self.applied_seq() } else { 0 }
     }
 
-    /// Whether this node has no place in the log yet, or has been out of contact for so long that it means nothing.
+    /// Whether this node has no position in the log yet, or has been out of contact too long to rely on it.
     fn is_lost(&self) -> bool {
         self.age().is_none_or(|age| age >= SILENCE)
     }

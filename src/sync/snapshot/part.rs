@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::Digest;
 
-/// A part is closed when it holds so many lines,
+/// A part is closed when it holds this many lines,
 pub(super) const PART_LINES: usize = 64 * 1024;
-/// or so many bytes of lines.
+/// or this many bytes of lines.
 const PART_BYTES: usize = 32 * 1024 * 1024;
 /// No line is longer, so no part of ours is larger than this when it is unpacked.
 const MAX_UNPACKED_BYTES: usize = PART_BYTES + 1024 * 1024;

@@ -5,17 +5,17 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-/// Without a snapshot, so many keys are read one by one.
+/// Up to this many keys, a start reads the documents one by one instead of a snapshot.
 const FEW: u64 = 1_000;
-/// So many entries of the log are read within seconds at a start.
+/// A start reads this many entries of the log within seconds.
 const LONG_LOG: u64 = 10_000;
 
-/// How many changes are worth a snapshot of so many keys.
+/// How many changes are worth a snapshot of `keys` keys.
 fn worth(keys: usize) -> u64 {
     (keys as u64 / 20).clamp(FEW, LONG_LOG)
 }
 
-/// What this node knows of how far behind the newest snapshot is.
+/// How far the newest snapshot is behind, as this node knows it.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct SnapshotPolicy {
     known: Mutex<NewestSnapshot>,
@@ -61,8 +61,8 @@ impl SnapshotPolicy {
         known.newest.is_none() && keys as u64 > FEW || grown + known.beside > worth(keys)
     }
 
-    /// Whether the log has grown so much that the next full reconcile should not wait. Not again before it has grown as
-    /// much again, so that a node that may not write does not look for ever.
+    /// Whether the log has grown so much that the next full reconcile should not wait. After an attempt, it must grow
+    /// as much again, so that a node without permission to write does not try for ever.
     pub(in crate::sync) fn is_urgent(&self, applied_seq: u64, keys: usize) -> bool {
         let known = *self.known.lock();
         applied_seq.saturating_sub(known.newest.unwrap_or(0).max(known.tried)) > worth(keys)

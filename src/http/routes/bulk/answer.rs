@@ -7,7 +7,7 @@ use super::super::receipt::ReceiptView;
 use crate::http::error::Problem;
 use crate::keystore::{Done, Effect};
 
-/// Pieces of an answer are about so long, in bytes.
+/// About how many bytes a piece of an answer has.
 const PIECE: usize = 16 * 1024;
 
 /// The counts of outcomes.
