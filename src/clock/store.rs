@@ -76,7 +76,10 @@ impl StoreClock {
     /// known.
     pub fn check(&self) -> Result<()> {
         if !self.is_known() {
-            return Err(Error::new(ErrorKind::Unavailable, "whether the clock of this node is right is not known yet"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the clock of this node has not been compared with that of the store yet",
+            ));
         }
         let difference = self.difference();
         if difference.abs() <= TOLERANCE {

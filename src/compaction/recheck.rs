@@ -1,4 +1,4 @@
-//! What was noted as unreadable is tried again: it goes once it can be read, or does not count any more, and only then.
+//! Tries unreadable objects again. An object leaves the list only once it can be read or does not count any more.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 100;
 /// What was tried before.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
-    /// Damaged objects, as they stood in the store: as long as they stand there so, they are not read again.
+    /// Damaged objects and their state in the store: an unchanged one is not read again.
     damaged: HashMap<String, State>,
     /// The last one of the round before.
     last: String,
@@ -33,7 +33,7 @@ pub(super) struct Tried {
 type State = (u64, DateTime<Utc>, Option<String>);
 
 impl Compactor {
-    /// Tries some of what could not be read. What can be read now is forgotten, and what is gone.
+    /// Tries some of the unreadable objects again, and forgets those that can be read or are gone.
     pub(super) async fn try_unreadable_again(&self) {
         let mut noted: Vec<String> = self.catalog.unreadable_objects().lock().keys().cloned().collect();
         {
@@ -48,7 +48,7 @@ impl Compactor {
             match self.is_unreadable(&object).await {
                 Ok(true) => {}
                 Ok(false) => _ = self.catalog.unreadable_objects().lock().remove(&object),
-                Err(error) => tracing::debug!("whether {object} can be read now is not known: {error:?}"),
+                Err(error) => tracing::debug!("{object} could not be tried again: {error:?}"),
             }
         }
     }

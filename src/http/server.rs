@@ -158,11 +158,11 @@ impl Stop {
         }
         // Without time left, running requests are not waited for.
         if timeout_at(requests_end, self.actix.stop(drained)).await.is_err() {
-            tracing::warn!("running requests did not end in time, and are cut off");
+            tracing::warn!("running requests did not end in time and are cut off");
         }
         // After the last request has been counted.
         if timeout_at(usage_end, self.app.usage.close()).await.is_err() {
-            tracing::warn!("what was used since the last flush is lost: the store did not answer in time");
+            tracing::warn!("the usage since the last flush is lost: the store did not answer in time");
         }
         end
     }
@@ -184,10 +184,10 @@ fn api_key_headers(config: &HttpConfig) -> io::Result<ApiKeyHeaders> {
 /// bound for that, so the kernel is given one (`TCP_USER_TIMEOUT`, which also counts while a closed window is probed).
 fn set_up(stream: &TcpStream, stall: Duration) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("a connection sends in large parts: {error}");
+        tracing::debug!("TCP_NODELAY cannot be set on a connection: {error}");
     }
     if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall)) {
-        tracing::debug!("a connection stays without a bound on stalled answers: {error}");
+        tracing::debug!("TCP_USER_TIMEOUT cannot be set on a connection: {error}");
     }
 }
 

@@ -284,7 +284,7 @@ impl Writer {
     ) -> Result<()> {
         let body = on_cpu(&self.cpu, &Handle::current(), encode).await?;
         let ObjectName::Events { tenant, stream, .. } = name else {
-            return Err(Error::new(ErrorKind::Internal, "events have the name of no object of events"));
+            return Err(Error::new(ErrorKind::Internal, "the name of an object of events is invalid"));
         };
         let is_still = || self.catalog.is_still(tenant, stream, widened.deletions, widened.since);
         if !is_still()

@@ -201,7 +201,7 @@ impl BudgetState {
 }
 
 fn too_many() -> Error {
-    Error::new(ErrorKind::Unavailable, "too many events are under way right now")
+    Error::new(ErrorKind::Unavailable, "too many events are in memory right now")
 }
 
 #[cfg(test)]

@@ -291,7 +291,7 @@ impl Ingest {
             (sorted, reservation) = on_cpu(&shared.writer.cpu, &shared.runtime(), again).await?;
             (batch, rejected) = (sorted.decoded.batch, sorted.rejected);
         }
-        Err(Error::new(ErrorKind::Unavailable, "the fields of the stream are changing too fast: send it again"))
+        Err(Error::new(ErrorKind::Unavailable, "the fields of the stream are changing too fast: send the events again"))
     }
 
     /// Stores a batch, and returns the number of its events once it is durable.

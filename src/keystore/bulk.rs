@@ -79,7 +79,7 @@ impl Work {
         }
         // What other nodes did a moment ago counts too; without an answer each change learns that for itself.
         if let Err(error) = self.keystore.catch_up().await {
-            tracing::debug!("many changes begin without the latest of other nodes: {error:?}");
+            tracing::debug!("bulk changes start without the latest changes of other nodes: {error:?}");
         }
         let mut changes = changes.into_iter();
         loop {

@@ -57,13 +57,13 @@ impl Keystore {
         }
     }
 
-    /// Tells other nodes that this one lives and how far it is, also while a round of polling has much to apply.
+    /// Publishes a heartbeat and the last applied change, also while a poll has much to apply.
     async fn beat(&self) {
         let interval = self.replica.settings().poll_interval;
         let mut clock_was_right = true;
         while self.running.pause(sync::around(interval)).await {
             if let Err(error) = self.replica.publish().await {
-                tracing::debug!("the other nodes do not know how far this one is: {error:?}");
+                tracing::debug!("this node could not publish what it has applied: {error:?}");
             }
             let clock = self.replica.store_clock();
             match clock.check() {
@@ -101,10 +101,10 @@ impl Keystore {
             if first_snapshot.take_if(|due| Instant::now() >= *due).is_some() {
                 self.compact().await;
                 if let Err(error) = self.find_unfinished_deletions().await {
-                    tracing::warn!("whether deletions of tenants are finished is not known: {error:?}");
+                    tracing::warn!("unfinished deletions of tenants could not be searched: {error:?}");
                 }
                 if let Err(error) = self.find_unfinished_erasures().await {
-                    tracing::warn!("whether events of deleted tenants are erased is not known: {error:?}");
+                    tracing::warn!("unfinished erasures of events could not be searched: {error:?}");
                 }
             }
             if self.replica.needs_snapshot_soon() && reconcile_at > Instant::now() + NEXT_SNAPSHOT {
@@ -137,15 +137,15 @@ impl Keystore {
         self.replica.sweep().await
     }
 
-    /// Writes a snapshot if one is worth it. A node that cannot goes on without.
+    /// Writes a snapshot if one is worth it. A failure is only logged.
     async fn compact(&self) {
         if let Err(error) = self.replica.compact().await {
             tracing::warn!("no snapshot could be written: {error:?}");
         }
     }
 
-    /// One round by hand: takes in changes, logs changes that are not logged, repeats revocations that are not durable,
-    /// finishes deletions of tenants, and publishes what was applied.
+    /// Runs one round at once: applies changes of others, logs changes that are not logged yet, repeats revocations
+    /// that are not durable, finishes deletions of tenants, and publishes the last applied change.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.

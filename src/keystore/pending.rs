@@ -37,7 +37,7 @@ impl Keystore {
     pub(super) async fn undo_denial(&self, tenant: &TenantId, id: KeyId) {
         if !self.pending.lock().contains_key(&(tenant.clone(), id)) {
             self.cache.stop_denying(tenant, id);
-            self.replica.about_to_write(tenant, id); // What is in memory is not what was read.
+            self.replica.about_to_write(tenant, id); // Memory differs from the document that was read.
             let _ = self.replica.refresh(tenant, id).await; // Else the next full reconcile does it.
         }
     }

@@ -93,7 +93,7 @@ impl Keystore {
             }
             let change = |(tenant, stream)| ChangedObject::Stream { tenant, stream }.by(&Attribution::default());
             if let Err(error) = self.replica.append(streams.into_iter().map(change).collect()).await {
-                tracing::warn!("other nodes learn of streams later: {error:?}");
+                tracing::warn!("streams could not be announced yet: {error:?}");
             }
             let pause = self.announcements.lock().spend();
             self.running.pause(pause).await; // At the end of the node the rest is announced at once.

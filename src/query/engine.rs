@@ -230,7 +230,7 @@ impl RunningQuery {
                 return Ok(rows);
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, "the fields of a stream are changing right now: ask again"))
+        Err(Error::new(ErrorKind::Unavailable, "the fields of a stream are changing right now: send the query again"))
     }
 
     /// `None` when another node has widened a stream meanwhile: plan again.

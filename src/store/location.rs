@@ -88,7 +88,7 @@ impl FromStr for StoreUrl {
         }
         let Some(scheme) = scheme(text) else {
             if text.contains("://") {
-                return Err(Error::invalid("a store with :// is file:///path or s3://bucket/prefix"));
+                return Err(Error::invalid("a store URL must be file:///path or s3://bucket/prefix"));
             }
             return directory(text.into());
         };

@@ -106,7 +106,7 @@ pub enum Conflict {
     /// The field had another type before the stream was deleted, and a node that has not applied the deletion may still
     /// write the old type. The batch itself is valid.
     #[error("the field `{name}` was {} before this stream was deleted, and not every node has applied the deletion: \
-        send it again", expected.as_str())]
+        send the events again", expected.as_str())]
     Former {
         /// Which field.
         name: Box<str>,

@@ -78,11 +78,11 @@ pub(super) async fn take_in(
         Some(known) => match read::key(bucket, tenant, id).await? {
             KeyRead::Key(again, _) if again == *key => {
                 if key.is_live() && !known.is_live() {
-                    tracing::warn!(%tenant, key_id = %id, "a revoked key was put back by hand: it works again");
+                    tracing::warn!(%tenant, key_id = %id, "a revoked key was restored by hand: it works again");
                 }
                 cache.restore_key(&known, key.clone())
             }
-            _ => false, // It is changing right now: the next pass will see.
+            _ => false, // It is changing right now: the next pass reads it again.
         },
     };
     tags.note(cache, key, tag); // This node may have written a newer revision since.

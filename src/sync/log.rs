@@ -82,8 +82,8 @@ pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     }
 }
 
-/// The end of the unbroken row of numbers behind `known`; without any known, of the first row there is. What stands
-/// beyond a gap was put there by hand, and says nothing. One listing: not for every second.
+/// The last number of the unbroken sequence after `known`; if `known` is 0, of the first sequence. An entry after a gap
+/// was written by hand and is ignored. Costs one listing, so do not call it every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -97,7 +97,7 @@ pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
     };
     for number in numbers.into_iter().filter(|number| *number > known) {
         if number != head + 1 {
-            tracing::warn!(number, head, "an entry of the change log stands beyond a gap");
+            tracing::warn!(number, head, "an entry of the change log follows a gap and is ignored");
             break;
         }
         head = number;

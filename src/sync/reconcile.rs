@@ -251,7 +251,7 @@ impl<'a> Pass<'a> {
         self.cache.set_unreadable(std::mem::take(&mut self.unreadable));
         for (key, _) in duplicates {
             let (tenant, key_id) = (&key.tenant, key.key_id);
-            tracing::warn!(%tenant, %key_id, "a key is refused: another one has its digest too");
+            tracing::warn!(%tenant, %key_id, "a key is refused: another key has the same digest");
             self.tags.forget(&key.tenant, key.key_id);
             self.cache.refuse(key);
         }

@@ -88,7 +88,7 @@ impl DesiredKey {
         };
         let secret = match (&self.digest, &self.issue_with) {
             (Some(_), Some(_)) => {
-                return Err(Problem::invalid(format!("{}: say digest or issueWith, not both.", self.key_name)));
+                return Err(Problem::invalid(format!("{}: send digest or issueWith, not both.", self.key_name)));
             }
             (Some(digest), None) => {
                 let overlap = TimeDelta::seconds(self.overlap_seconds.unwrap_or(OVERLAP_SECONDS).into());

@@ -37,7 +37,7 @@ pub async fn nodes(_: Operator, app: web::Data<App>) -> Result<HttpResponse, Pro
 /// 400, 404 for a number that was never given, 503.
 pub async fn change(_: Operator, app: web::Data<App>, seq: web::Path<String>) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
-    let seq: u64 = seq.parse().map_err(|_| Problem::invalid("The number of a change is a whole number."))?;
+    let seq: u64 = seq.parse().map_err(|_| Problem::invalid("The change number must be a whole number."))?;
     if seq > app.keystore.replica().applied_seq() {
         app.keystore.catch_up().await?;
     }

@@ -66,8 +66,8 @@ impl Replica {
         Ok((pass, follows))
     }
 
-    /// Appends what was changed by hand to the log, so that other nodes need not find it themselves and a start from an
-    /// older snapshot knows it. Not very much at once: then the next snapshot holds it, and full reconciles find it.
+    /// Appends changes made by hand to the log, so that other nodes and starts from an older snapshot apply them.
+    /// Appends nothing if there are too many: the next snapshot holds them, and full reconciles find them.
     async fn announce(&self, found: Vec<ChangedObject>) {
         if found.len() > MOST_FOUND {
             return;
@@ -78,7 +78,9 @@ impl Replica {
             match self.journal.try_append(self, changes.to_vec()).await {
                 Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),
                 Err(error) => {
-                    tracing::debug!("other nodes find the changes made by hand by themselves: {error:?}");
+                    tracing::debug!(
+                        "changes made by hand could not be logged: other nodes find them at their next full reconcile: {error:?}"
+                    );
                     return;
                 }
             }

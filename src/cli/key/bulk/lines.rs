@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for OnceVisitor {
         let mut fields = Map::new();
         while let Some((field, value)) = map.next_entry()? {
             if fields.insert(field, value).is_some() {
-                return Err(A::Error::custom("a field stands there twice"));
+                return Err(A::Error::custom("a field occurs twice"));
             }
         }
         Ok(Once(fields))

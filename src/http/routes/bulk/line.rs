@@ -136,14 +136,14 @@ struct KeyFilter {
 /// The lines of a body, without empty ones.
 ///
 /// # Errors
-/// 400 when there is none, 413 above [`MAX_LINES`].
+/// 400 when there is no line, 413 above [`MAX_LINES`].
 pub(super) fn split(body: &Bytes) -> Result<Vec<BulkLine>, Problem> {
     let pieces = without_mark(body).split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     let pieces = pieces.filter(|(_, text)| !text.is_empty()).take(MAX_LINES + 1);
     let lines: Vec<BulkLine> =
         pieces.map(|(at, text)| BulkLine { number: at + 1, text: body.slice_ref(text) }).collect();
     match lines.len() {
-        0 => Err(Problem::invalid("Send one JSON object a line: there is none.")),
+        0 => Err(Problem::invalid("The body is empty: send one JSON object per line.")),
         count if count > MAX_LINES => {
             Err(Problem::new(Code::PayloadTooLarge, format!("The body has more than {MAX_LINES} lines.")))
         }
@@ -189,7 +189,7 @@ impl BulkLine {
         match (key_id, selection) {
             (Some(id), None) => Ok(LineChange::One(every.of(id))),
             (None, Some(selection)) => Ok(LineChange::Each(selection, every)),
-            _ => Err(Problem::invalid("Say either keyId or filter.")),
+            _ => Err(Problem::invalid("Send either keyId or filter.")),
         }
     }
 
