@@ -105,7 +105,7 @@ pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
     Ok(head)
 }
 
-/// The first entry behind `end` that is there. One listing: not for every second.
+/// The number of the first entry after `end`. Costs one listing, so do not call it every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.

@@ -78,9 +78,7 @@ impl Replica {
             match self.journal.try_append(self, changes.to_vec()).await {
                 Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),
                 Err(error) => {
-                    tracing::debug!(
-                        "changes made by hand could not be logged: other nodes find them at their next full reconcile: {error:?}"
-                    );
+                    tracing::debug!("changes made by hand are not logged: other nodes must find them: {error:?}");
                     return;
                 }
             }
