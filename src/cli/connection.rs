@@ -109,7 +109,7 @@ pub struct Client {
     runtime: tokio::runtime::Runtime,
 }
 
-/// A query parameter.
+/// The name and value of a query parameter.
 pub(super) type Parameter = (&'static str, String);
 
 impl Client {

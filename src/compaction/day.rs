@@ -1,7 +1,7 @@
-//! Compacts one day of a stream, step by step, and removes what nobody reads any more.
+//! Compacts one day of a stream, step by step, and removes objects that no query can read any more.
 //!
-//! A step writes new objects first, and then swaps the manifest that it began with: of several nodes that do the same
-//! work, one succeeds. Whatever happens in between leaves objects that no manifest lists, and nothing else.
+//! A step writes new objects first, and then replaces the manifest that it read at its start by compare-and-swap. If
+//! several nodes do the same work, one succeeds. A failure in between only leaves objects that no manifest lists.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,26 +38,26 @@ pub(super) struct Day {
     pub(super) date: NaiveDate,
     /// How often the stream had been deleted when the visit began.
     deletions: u64,
-    /// A manifest that was read a while ago: queries that began before may read what it does not count.
+    /// An earlier manifest and when it was read. Older queries may still read objects that it does not count.
     pub(super) seen: Option<(Instant, Manifest)>,
     /// Objects that cannot be merged: they stay as they are.
     bad: HashSet<Uuid>,
-    /// Since when they are known.
+    /// When the set was last cleared, so that they are tried again.
     bad_since: Instant,
 }
 
-/// What a visit has left to do.
+/// The work that remains after a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// Nothing: the day need not be visited until something is written there.
     Nothing,
-    /// Something, soon.
+    /// Further steps, soon.
     Soon,
-    /// Further steps, at once: the time of this visit is over.
+    /// More steps at once: the time of this visit is over.
     Now,
-    /// Something is to be removed, then.
+    /// Objects to remove, at this time.
     Removal(Instant),
-    /// Something, once the day is over.
+    /// Further steps, once the day is over.
     AtItsEnd,
 }
 
@@ -160,7 +160,7 @@ impl Day {
         if fresh.count() + small.count() > 1 { Rest::AtItsEnd } else { Rest::Nothing }
     }
 
-    /// What does not count any more is removed when nobody may read it.
+    /// Objects that do not count are removed once no query can read them.
     fn removal(&self, tools: Tools<'_>) -> Rest {
         Rest::Removal(self.seen.as_ref().map_or_else(Instant::now, |(since, _)| *since + tools.keep))
     }

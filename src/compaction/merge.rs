@@ -26,7 +26,6 @@ const LONG_RUN: usize = 2048;
 /// An object that was made.
 #[derive(Debug)]
 pub(super) struct Merged {
-    /// Its bytes.
     pub(super) body: Vec<u8>,
     /// How many events it holds.
     pub(super) rows: u64,

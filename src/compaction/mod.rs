@@ -3,8 +3,8 @@
 //! 1. [`plan`]: what is to be done about a day. Pure.
 //! 2. [`source`]: objects that are read, within a [`memory`].
 //!    [`merge`]: from sources to larger objects.  [`new_object`]: one in the making.
-//! 3. [`day`]: the steps on one day. [`removal`]: of what nobody reads any more. [`aside`](mod@aside): on a thread of
-//!    low priority.
+//! 3. [`day`]: the steps on one day. [`removal`]: of objects that no query can read. [`aside`](mod@aside): on a thread
+//!    of low priority.
 //! 4. [`empty`](mod@empty): none of the events of a day counts any more.  [`deletion`]: of a whole stream.
 //! 5. [`recheck`]: objects that could not be read are tried again.
 //! 6. [`Compactor`]: which days this node visits, and when.

@@ -28,7 +28,7 @@ pub(super) struct NewObject {
     /// The next row group.
     batches: Vec<RecordBatch>,
     rows: usize,
-    /// What its rows take, decoded.
+    /// The decoded size of its rows.
     decoded_bytes: usize,
     /// The decoded and the encoded size of the last row group. Before the first one they are equal, as if nothing could
     /// be compressed.
@@ -107,7 +107,7 @@ impl NewObject {
         Ok(())
     }
 
-    /// Its bytes.
+    /// Writes the last row group and returns the bytes of the object.
     pub(super) fn finish(mut self) -> Result<Vec<u8>> {
         self.end_row_group()?;
         self.object.finish()
@@ -120,7 +120,7 @@ impl NewObject {
     }
 }
 
-/// What the values of rows take, encoded one by one.
+/// The size of rows if each value were encoded by itself.
 pub(super) fn decoded_bytes(rows: &RecordBatch) -> usize {
     let columns = rows.columns().iter().map(|column| {
         let values = column.len() - column.null_count();

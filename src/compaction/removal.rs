@@ -1,4 +1,4 @@
-//! Removing what nobody reads any more.
+//! Removes objects that no query can read any more.
 
 use std::collections::HashSet;
 
@@ -18,18 +18,18 @@ use crate::stream::objects::{DayListing, FreshObject};
 
 /// How many objects are removed at once.
 const AT_ONCE: usize = 16;
-/// An object that no manifest lists is left over by a step that failed if it is this old.
+/// An object of this age that no manifest lists was left by a failed step.
 const LEFT_OVER: TimeDelta = TimeDelta::hours(1);
 
 impl Day {
-    /// Removes what has not counted for longer than anybody may read it.
+    /// Removes objects that have not counted for longer than a query may read them.
     pub(super) async fn remove(&mut self, tools: Tools<'_>, base: &Base<'_>, now: DateTime<Utc>) -> Result<()> {
         let Base { manifest, listing, .. } = base;
         let (since, seen) = self.seen.get_or_insert_with(|| (Instant::now(), (*manifest).clone()));
         if since.elapsed() < tools.keep {
             return Ok(());
         }
-        // Both then and now: somebody may have removed or changed the manifest by hand.
+        // In both manifests: one may have been removed or changed by hand.
         let is_taken = |object: &&FreshObject| {
             [&*seen, *manifest].iter().all(|manifest| manifest.is_taken(object.id, object.file_name()))
         };

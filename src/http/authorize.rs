@@ -46,25 +46,22 @@ pub struct Accepted {
     pub bytes: u64,
 }
 
-/// The key that a request was made with, once one was recognised: an extension of the request. There is one type for
-/// all actions, so that none is missed.
+/// The recognised key of a request, kept as an extension of the request. All actions share this one type, so that no
+/// reader misses one.
 #[derive(Debug)]
 pub(super) enum Presented {
     /// The key allows what the request is about to do.
     Authorized(Authorized),
-    /// It does not.
+    /// The key does not allow it.
     Denied {
-        /// The key.
         key: Arc<ApiKey>,
         /// Where the request comes from.
         address: Option<IpAddr>,
-        /// Why not.
         denial: Denial,
     },
 }
 
 impl Presented {
-    /// The key.
     pub(super) fn key(&self) -> &ApiKey {
         match self {
             Self::Authorized(authorized) => authorized.key(),
@@ -72,7 +69,7 @@ impl Presented {
         }
     }
 
-    /// The key, if it is good for the request, be it from another network.
+    /// The key if it is valid for the request, or would be from an allowed network.
     pub(super) fn good_key(&self) -> Option<&ApiKey> {
         match self {
             Self::Denied { denial, .. } if !matches!(denial, Denial::NetworkNotAllowed(_)) => None,

@@ -241,7 +241,8 @@ impl Work {
         Err(super::claim::duplicate_name())
     }
 
-    /// What an issue comes to whose key is there already: one that has to be disabled is, any other state stays.
+    /// The outcome of an issue whose key exists already. It is disabled if the issue asks for that; any other state
+    /// stays.
     async fn found(&self, key: Arc<ApiKey>, active: bool) -> Result<Done> {
         if active {
             return Ok(Done::new(key, Effect::Unchanged));

@@ -57,7 +57,6 @@ pub(super) enum ClaimAttempt<'a> {
     Held(Option<KeyId>),
     /// It is claimed for a key that is not written yet.
     Pending {
-        /// That claim.
         claim: Claim<'a>,
         /// Its key; not known when the claim was broken by hand.
         key_id: Option<KeyId>,

@@ -13,7 +13,8 @@ use super::Keystore;
 use crate::error::Result;
 use crate::sync;
 
-/// Within this after the start, a snapshot is there if it is worth it; with chance, so that not every node writes one.
+/// Within this time after the start, a node writes a snapshot if one is worth it. The time is random, so that not every
+/// node writes one.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(20);
 /// Within this after the log has grown long, a node reconciles and writes a snapshot.
 const NEXT_SNAPSHOT: Duration = Duration::from_secs(30);
@@ -75,7 +76,7 @@ impl Keystore {
         }
     }
 
-    /// What a node does beside polling. Each piece may take minutes.
+    /// The maintenance of a node beside polling. Each part may take minutes.
     async fn maintain(self) {
         let (revocations, deletions) = (self.retry_revocations_regularly(), self.finish_deletions_regularly());
         tokio::join!(revocations, deletions, self.finish_erasures_regularly(), async {

@@ -197,7 +197,6 @@ impl Engine {
     }
 }
 
-/// One running query.
 struct RunningQuery {
     shared: Arc<EngineState>,
     scope: Scope,

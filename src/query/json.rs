@@ -21,7 +21,6 @@ use serde::de::IgnoredAny;
 /// How many keys and indices a path may have.
 const MAX_STEPS: usize = 32;
 
-/// The functions.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let all = [Read::Json, Read::Text, Read::Str, Read::Int, Read::Float, Read::Bool, Read::Contains, Read::Length];
     all.into_iter().map(function).collect()

@@ -48,7 +48,6 @@ impl LocalStore {
         Ok(Self { root: Arc::new(root), files })
     }
 
-    /// The directory.
     pub(super) fn root(&self) -> Arc<PathBuf> {
         self.root.clone()
     }

@@ -1,4 +1,4 @@
-//! Asking the log at once for a key that is not in memory: it may have been issued elsewhere a moment ago.
+//! Reads the log at once for a key that is not in memory: another node may have just issued it.
 //!
 //! Requests to the store are bounded whatever clients present, because many requests share one look. What a request
 //! waits for is bounded too: a client network that keeps presenting unknown keys is answered from memory, and when all
@@ -22,7 +22,8 @@ const SPACING: Duration = Duration::from_millis(100);
 const REMEMBERED_MILLIS: i64 = 250;
 /// How many refused keys are remembered.
 const KEYS: usize = 4096;
-/// How many places client networks have: while 5,000 flood, one network in 200 shares both of its places with some.
+/// How many places client networks share: while 5,000 networks flood, one in 200 shares both of its places with a
+/// flooding one.
 const NETWORKS: usize = 65_536;
 /// How many looks a second may find nothing for one client network,
 const ABSENT_PER_SECOND: u64 = 50;
@@ -30,7 +31,7 @@ const ABSENT_PER_SECOND: u64 = 50;
 const ABSENT_BURST: u64 = 100;
 /// How many looks a second may find nothing for all networks together,
 const SUM_PER_SECOND: u64 = 1000;
-/// and how many at once. Beyond that, only networks that have used few are looked for.
+/// and how many at once. Beyond that, only keys from networks that have used few looks are looked up.
 const SUM_BURST: u64 = 2000;
 const FEW: u64 = 3;
 /// How many requests may wait for a look at once.
@@ -48,7 +49,7 @@ pub enum Lookup {
     Alone,
     /// The network of the client has presented too many unknown keys, or all together have and this one some of them.
     OverBudget,
-    /// Nobody can say: the store does not answer, or too many requests wait for it.
+    /// Unknown: the store does not answer, or too many requests wait for it.
     Busy,
 }
 
@@ -58,8 +59,8 @@ pub struct Lookups {
     begin: Instant,
     /// Keys that were looked for and not found, as marks that mean nothing else a quarter of a second later.
     absent: Box<[AtomicU64]>,
-    /// Until when each client network has used up its budget, in microseconds since `begin`. A network has a place in
-    /// either half, and the lower counts. Which network is where cannot be guessed.
+    /// When the budget of each client network is full again, in microseconds since `begin`. A network has a place in
+    /// each half, and the lower value counts. Clients cannot guess the places.
     budgets: Box<[AtomicU64]>,
     networks: RandomState,
     /// The same for all networks together.

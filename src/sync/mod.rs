@@ -4,8 +4,8 @@
 //! next number once a second. What was changed by hand is found by a full reconcile.
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
-//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's place among
-//!    them, and what of them is still to be applied.
+//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's position in
+//!    the log, and the entries that are still to be applied.
 //! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
 //!    `tenant_listing`, `listing`: what it compares.

@@ -80,7 +80,6 @@ impl Tags {
         held.find(hash, |held| Arc::ptr_eq(&held.key, key)).map(|held| held.tag)
     }
 
-    /// Forgets a tenant.
     pub(super) fn remove_tenant(&self, tenant: &TenantId) {
         self.lock().retain(|held| held.key.tenant != *tenant);
     }

@@ -22,7 +22,6 @@ pub(super) struct NodeCounters {
 }
 
 impl NodeCounters {
-    /// Adds counts.
     pub(super) fn add(&mut self, counted: &UsageTable) {
         let mut parts: HashMap<usize, UsageTable> = HashMap::new();
         for (tenant, key_id, tally) in counted.iter() {

@@ -37,7 +37,7 @@ struct Counts {
     tallies: HashMap<KeyId, Tally>,
 }
 
-/// Where rows go.
+/// The stream for rows, and the node that they name.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) stream: Arc<dyn SystemStream>,

@@ -1,8 +1,8 @@
 //! A usage segment: the counts of some keys on one node, and how much of them is durable.
 //!
 //! A segment is first written empty, then again with all counts so far, each time only in place of the state that was
-//! read. A node that merges it into the archive seals it first. Its owner, if it is alive after all, then finds it
-//! sealed before it writes and goes on with a new segment: exactly what was durable has been archived.
+//! read. A node that merges a segment into the archive seals it first. If the owner is still alive, it finds the seal
+//! at its next write and continues with a new segment. So exactly the durable counts have been archived.
 
 use uuid::Uuid;
 
@@ -20,17 +20,17 @@ pub(super) enum FoundSegment {
     Sealed(u64),
 }
 
-/// A segment: what is durable, what is being written, and what is yet to be written.
+/// A segment: counts that are durable, being written, and still to be written.
 #[derive(Debug)]
 pub(super) struct Segment {
     id: Uuid,
     /// The last revision that is known to be durable; 0 before the first.
     rev: u64,
-    /// What is in that revision.
+    /// The counts in that revision.
     durable: UsageTable,
-    /// What the next revision adds, while it is unknown whether that was written.
+    /// The counts that the next revision adds, while it is unknown whether it was written.
     attempted: Option<UsageTable>,
-    /// What was counted since.
+    /// The counts since then.
     pending: UsageTable,
     /// Whether the first revision was ever sent.
     is_begun: bool,
@@ -50,7 +50,7 @@ impl Segment {
         self.rev
     }
 
-    /// What is durable.
+    /// The counts of the last durable revision.
     pub(super) fn durable(&self) -> &UsageTable {
         &self.durable
     }
@@ -60,7 +60,6 @@ impl Segment {
         self.rev > 0
     }
 
-    /// Adds counts.
     pub(super) fn add(&mut self, counted: &UsageTable) {
         self.pending.add(counted);
     }

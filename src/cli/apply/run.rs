@@ -52,7 +52,6 @@ pub struct ApplyArgs {
     keep_in: Option<PathBuf>,
 }
 
-/// Applies a file.
 pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     let file =
         yaml::text(&apply.file).and_then(|text| file::read(&text)).map_err(|failure| named(&apply.file, &failure))?;

@@ -41,7 +41,7 @@ impl Fresh {
 
 /// New API keys and their file, which is locked until this is dropped.
 pub(super) struct Made {
-    /// The API keys.
+    /// One for each name that was wanted.
     pub(super) fresh: Vec<Fresh>,
     _keep: Option<Keep>,
 }

@@ -13,7 +13,6 @@ pub(super) struct ParsedKey {
     pub(super) name: KeyName,
     /// The type of the new key.
     pub(super) key_type: KeyType,
-    /// Its secret.
     pub(super) secret: Zeroizing<String>,
     /// Notes on its source, stored as metadata.
     pub(super) metadata: Metadata,

@@ -176,7 +176,6 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
     Ok(())
 }
 
-/// Shows the report.
 pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize) -> Outcome {
     let items: Vec<Value> = rows.iter().map(|row| json!(row)).collect();
     if args.json {

@@ -17,7 +17,6 @@ pub struct Wait {
     wait: Option<String>,
 }
 
-/// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 impl Wait {

@@ -19,7 +19,6 @@ use crate::stream::objects::StreamFolder;
 use crate::stream::statistics::StreamStatistics;
 use crate::stream::{OnInvalid, StreamSchema};
 
-/// The largest page.
 const MAX_PAGE: usize = 1000;
 /// A page with statistics ends early after this time: each stream costs two requests for each of its days.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -34,7 +34,7 @@ pub(super) fn once_per_text(
 /// An expression over one column of texts.
 #[derive(Debug)]
 struct OncePerText {
-    /// As it was.
+    /// The original expression.
     inner: Arc<dyn PhysicalExpr>,
     column: usize,
     /// The same over a batch that has this column only.

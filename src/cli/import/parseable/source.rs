@@ -21,7 +21,6 @@ const MAX_METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The keys of one tenant in Parseable.
 pub(super) struct Source {
-    /// The tenant.
     pub(super) tenant: TenantId,
     /// The keys that can be read.
     pub(super) keys: Vec<ParsedKey>,
