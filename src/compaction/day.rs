@@ -83,7 +83,7 @@ impl Day {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the manifest or a merged
-    /// object cannot be read. Nothing is lost: a later visit goes on.
+    /// object cannot be read. Nothing is lost: a later visit continues.
     pub(super) async fn visit(&mut self, tools: Tools<'_>, now: DateTime<Utc>, until: Option<Instant>) -> Result<Rest> {
         let (tenant, stream) = (self.folder.tenant(), self.folder.stream());
         // Anew, because another node may have deleted it: no step brings fields of the old stream into the new one.

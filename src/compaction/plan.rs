@@ -30,7 +30,7 @@ pub(super) enum Step<'a> {
     Merge(Vec<MergedObject>),
 }
 
-/// Whether every object with a random id that may ever come to a day is there.
+/// Whether no further object with a random id can arrive in a day.
 pub(super) fn has_all_random(date: NaiveDate, now: DateTime<Utc>) -> bool {
     is_over(date, RANDOM_GRACE, now)
 }
@@ -45,7 +45,7 @@ pub(super) fn next<'a>(
 ) -> Option<Step<'a>> {
     let is_day_over = is_over(*date, DAY_GRACE, now);
     let is_random = |object: &FreshObject| object_id::parts(object.id).is_none();
-    // Taking one of these takes all whose names come before it, so none of those may stay, or come later.
+    // Taking one of these also takes all with a lower name, so no object with a lower name may stay or arrive later.
     let kept =
         listing.untaken(manifest).filter(|object| is_random(object) && is_bad(object.id)).map(FreshObject::file_name);
     let first_kept = kept.min();
@@ -89,7 +89,7 @@ fn end(date: NaiveDate) -> DateTime<Utc> {
     date.checked_add_days(Days::new(1)).map_or(DateTime::<Utc>::MAX_UTC, |next| next.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// When there may be a further step, if there is none now and nothing is written.
+/// When the next step may become due, if there is none now and nothing is written.
 pub(super) fn next_at(date: NaiveDate, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     [DAY_GRACE, RANDOM_GRACE].into_iter().filter_map(|grace| end(date).checked_add_signed(grace)).find(|at| *at > now)
 }

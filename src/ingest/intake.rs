@@ -259,9 +259,8 @@ impl Ingest {
         Ok(StoredEvents { accepted, set_aside: Some(set_aside) })
     }
 
-    /// Widens the stream by the events that it is to hold. Those that it cannot hold, because another request has given
-    /// a field another type meanwhile, are set aside too. Afterwards the stream holds the batch for good: it only
-    /// widens.
+    /// Widens the stream for the events of a batch. Events that do not fit, because another request has just given a
+    /// field another type, are set aside too. From then on the batch always fits, because streams only widen.
     async fn fit(
         &self,
         tenant: &TenantId,
@@ -282,7 +281,7 @@ impl Ingest {
             }
             let mut conflicts = conflicts.into_iter().flatten();
             if let Some(former) = conflicts.find(|conflict| matches!(conflict, Conflict::Former { .. })) {
-                return Err(former.into_error()); // No event of it is faulty for good.
+                return Err(former.into_error()); // No event is faulty: it may fit once the deletion is finished.
             }
             let contents = contents.clone();
             let again =
@@ -321,8 +320,8 @@ impl Ingest {
         SystemWriter::sharing(self.0.writer.clone())
     }
 
-    /// From now on no request is taken in; returns when all that were are durable or refused, and answered. A store
-    /// that hangs makes this wait for long: give it a deadline.
+    /// Accepts no further requests, and returns when every accepted one is durable or refused, and answered. Set a
+    /// deadline: a store that hangs delays this.
     pub async fn drain(&self) {
         self.0.closing.cancel();
         self.0.budget.until_unused().await;

@@ -46,7 +46,7 @@ impl Keystore {
     #[doc(hidden)]
     pub async fn plan(&self, context: &RequestContext, tenant: &TenantId, desired: Desired) -> Result<Plan> {
         let mut dry_run = self.dry_run(context, tenant).await?;
-        // What another node did a moment ago is part of what is there.
+        // The plan must include the latest changes of other nodes.
         self.catch_up().await?;
         let held = self.cache.scan_in_turns(tenant, None, usize::MAX, ApiKey::is_live).await;
         let owner = |digest: &Digest| self.cache.owner(digest);

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 impl Keystore {
     /// Makes many changes in a tenant, many at a time, and gives an outcome for each, in their order. Changes of one
-    /// key or one name are made one after the other. Each outcome stands for itself: an error is that of one change.
+    /// key or one name are made one after the other. An error concerns one change only.
     ///
     /// The errors are those of [`Keystore::issue_with_secret`], [`Keystore::update`], [`Keystore::rotate_to`] and
     /// [`Keystore::revoke`]; and [`ErrorKind::NotBegun`] for every change after the store has stopped answering.
@@ -58,7 +58,7 @@ impl Keystore {
         let gate = Arc::new(Gate::new(patience));
         let (keystore, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         let work = Work { keystore, context, tenant, gate: gate.clone() };
-        // The caller may hang up: what is in the bucket must be logged all the same.
+        // Continues when the caller stops waiting: changes in the bucket must be logged.
         drop(self.running.spawn_change(work.run(changes, sender)));
         Outcomes { receiver, gate }
     }
@@ -77,7 +77,8 @@ impl Work {
         if changes.is_empty() {
             return;
         }
-        // What other nodes did a moment ago counts too; without an answer each change learns that for itself.
+        // Applies the latest changes of other nodes first. If the store does not answer, each change finds that out
+        // itself.
         if let Err(error) = self.keystore.catch_up().await {
             tracing::debug!("bulk changes start without the latest changes of other nodes: {error:?}");
         }

@@ -1,4 +1,4 @@
-//! One of many changes, and what it came to.
+//! A change of a key, and its outcome.
 
 use std::sync::Arc;
 
@@ -48,13 +48,13 @@ pub struct Rotation {
     pub overlap: TimeDelta,
 }
 
-/// What a change came to.
+/// The effect of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
     /// The key is new.
     Issued,
-    /// The key is another now.
+    /// The key has changed.
     Updated,
     /// The key has another secret now.
     Rotated,
@@ -82,9 +82,9 @@ impl Effect {
 pub struct Done {
     /// The key as it is now.
     pub key: Arc<ApiKey>,
-    /// What the change came to.
+    /// The effect of the change.
     pub effect: Effect,
-    /// The API key in clear text, if it was made here: its only sight.
+    /// The API key in clear text, if it was made here. It is shown nowhere else.
     pub secret: Option<PlainSecret>,
     /// The number of the change in the log, for [`crate::sync::Replica::receipt`]. Numbers never fall from one outcome
     /// to the next.
@@ -98,7 +98,7 @@ impl Done {
 }
 
 impl Keystore {
-    /// The live key that an issue would make, if it is there already: the same name, secret and settings.
+    /// The live key that equals what an issue would make, in name, secret and settings.
     pub(super) fn same(&self, tenant: &TenantId, new: &NewKey, secret: &SuppliedSecret) -> Option<Arc<ApiKey>> {
         self.cache.named(tenant, &new.name).filter(|key| is_same(key, new, secret))
     }

@@ -65,7 +65,7 @@ pub(super) enum ClaimAttempt<'a> {
     },
 }
 
-/// What a claim that is there means for the name.
+/// The state of a name that has a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClaimState {
     /// A live key has the name through it.

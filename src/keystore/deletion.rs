@@ -1,4 +1,5 @@
-//! Deleting a tenant: the tombstone at once, the revocation of its keys in portions, by whichever node gets to it.
+//! Deletes a tenant: writes the tombstone at once, and revokes the keys in portions. Any node can continue the
+//! revocation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -41,7 +41,7 @@ impl Keystore {
 }
 
 impl DryRun {
-    /// What a change would come to after those before it in this dry run.
+    /// The outcome that a change would have after the earlier changes of this dry run.
     ///
     /// # Errors
     /// As for the change itself.

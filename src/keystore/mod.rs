@@ -8,8 +8,8 @@
 //! 5. [`plan`]: from declared keys to the changes that make them so.  `apply`: doing those changes.
 //! 6. `tenants`: create and change.  `deletion`: a tombstone, and then the keys.
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
-//! 8. `follow`: polling and maintenance for as long as the node runs.  `purge`: a part of that.  `pending`: revocations
-//!    that are not durable yet.  `running`: work that goes on when its caller stops waiting.  `streams`: logging
+//! 8. `follow`: polling and maintenance for as long as the node runs. `purge`: a part of that. `pending`: revocations
+//!    that are not durable yet. `running`: work that continues when its caller stops waiting. `streams`: logging
 //!    changes of streams.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and

@@ -1,4 +1,4 @@
-//! Work that goes on when its caller stops waiting, and waiting for it at shutdown.
+//! Work that continues when its caller stops waiting, and that shutdown waits for.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Plans and runs queries on threads of their own, so that no SQL ever keeps an HTTP worker busy.
 //!
-//! Where one of these threads and another of the process both want a processor, the other one gets more of it. Queries
-//! read the store over connections of their own, which a further thread serves: no connection of ingest or sync waits
-//! until a query has computed, and no answer of the store times out meanwhile.
+//! These threads have a lower priority than the other threads of the process. Queries read the store over connections
+//! of their own, which a further thread serves: no connection of ingest or sync waits until a query has computed, and
+//! no answer of the store times out meanwhile.
 
 use std::io;
 use std::panic::AssertUnwindSafe;

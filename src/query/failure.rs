@@ -1,5 +1,5 @@
-//! What a client may learn of an error: its own mistakes in full, nothing of paths or other tenants, and of objects the
-//! name of one of its own that cannot be read.
+//! The part of an error that a client may see: its own mistakes in full, and the name of an unreadable object of its
+//! own. Paths and other tenants stay hidden.
 
 use std::error::Error as StdError;
 use std::io;
@@ -17,7 +17,7 @@ use crate::stream::objects::MISSING;
 /// Enough for the parser's complaint, too little for a list of a thousand columns.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// What the library's layers put before a message.
+/// The prefixes that layers of the library put before a message.
 const LAYERS: &[&str] = &[
     "Error during planning: ",
     "Execution error: ",

@@ -1,4 +1,4 @@
-//! Which functions exist. A list of what is there, not of what is not: an update of the library adds nothing by itself.
+//! The functions of SQL, as an allow list: an update of the library adds none by itself.
 //!
 //! Left out on purpose:
 //! - `repeat`, `lpad`, `rpad` (and `space`): a few characters of SQL make gigabytes, outside the memory pool.

@@ -11,8 +11,8 @@
 //! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `rounding`, `projection_aliases`, `constants`, `rules`: corrections of the library.
-//! 9. `texts`: texts that repeat are looked at once. `interrupt`, `memory`: end joins that compute for long without a
-//!    pause, and bound the memory of a tenant.
+//! 9. `texts`: repeated texts are evaluated once per batch. `interrupt`, `memory`: end joins that compute for long
+//!    without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
 //! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.  `explain`: that of `EXPLAIN`.
 //! 12. `failure`: what a client may learn of an error.

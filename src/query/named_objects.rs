@@ -188,14 +188,14 @@ impl ReadObject {
         let (name, tenant, stream) = (self.name(), self.folder.tenant(), self.folder.stream());
         tracing::warn!(%tenant, %stream, "the object {name} cannot be read: {reason}: {error}");
         self.folder.note_unreadable(name.to_owned(), reason.to_owned());
-        // It may be put back in its place.
+        // A good object may be restored in its place.
         self.footers.remove(&self.reader.meta.location);
         let message = format!("the object `{name}` cannot be read: {reason}");
         external(Error::new(ErrorKind::Corrupt, message))
     }
 
-    /// What was noted of the object holds no more if all of it can be read. A query may have read some of it only, and
-    /// that from memory.
+    /// Removes the object from the unreadable ones if all of it can be read: the query may have read only a part, from
+    /// memory.
     async fn read_well(self) {
         if self.folder.is_unreadable(self.name()) && matches!(self.read_through().await, Some(Ok(()))) {
             self.folder.forget_unreadable(self.name());

@@ -1,4 +1,4 @@
-//! What is there: lists of objects and folders, and when an object was written.
+//! Lists objects and folders, and reads when an object was written.
 
 use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};

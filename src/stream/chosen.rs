@@ -1,5 +1,5 @@
 //! The objects of a stream that a reader chooses by the arrival times of their events, while they are listed: memory is
-//! bounded by what is chosen, not by what is there.
+//! bounded by the chosen objects, not by all objects.
 //!
 //! A day is listed first, and its manifest is read then, for the reason that [`super::objects`] states.
 
@@ -17,7 +17,7 @@ use crate::layout::{self, ObjectName};
 
 /// How many days are listed at once.
 const DAYS_AT_ONCE: usize = 8;
-/// How many objects of a day are held before those that nobody wants are dropped.
+/// How many objects of a day are held before unwanted ones are dropped.
 const LOOK_AFTER: usize = 4096;
 
 /// Says which of some objects are wanted, by the arrival times of their events.
@@ -83,7 +83,7 @@ impl StreamFolder {
                 }
             }
             if fresh.len() >= look_at {
-                // What is taken once never counts again, so a manifest that was read too early only drops too little.
+                // A taken object never counts again, so a manifest that was read too early only keeps too many objects.
                 let known = match &mut known {
                     Some(known) => known,
                     None => known.insert(self.read_manifest(date).await?.0.unwrap_or_default()),

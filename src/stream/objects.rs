@@ -178,7 +178,7 @@ impl StreamFolder {
         Ok(listing)
     }
 
-    /// The manifest of a day if there is one, and the base for its replacement.
+    /// The manifest of a day if there is one, and the version to replace.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read.

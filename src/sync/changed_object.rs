@@ -1,4 +1,4 @@
-//! The object that a change wrote, as the log names it: a hint where to look. What stands there decides.
+//! The object that a change wrote, as the log names it. It is a hint where to look: the document decides.
 
 use serde::{Deserialize, Serialize};
 

@@ -22,7 +22,7 @@ use crate::store::{Bucket, Written};
 
 /// How often a number may be lost to other writers before we say that too many are writing.
 const ATTEMPTS: usize = 200;
-/// How many entries are read at once behind one that is there; twice as many each time, as long as all are there,
+/// How many entries are read at once after one that exists. The number doubles as long as all of them exist,
 const WINDOW: u64 = 8;
 /// up to this.
 const WIDEST_WINDOW: u64 = 64;
@@ -31,18 +31,18 @@ const PORTION: usize = 256;
 
 /// Applies what an entry names. It must be repeatable: after a failure the same changes are applied again.
 pub trait Apply: Send + Sync {
-    /// Reads and takes in what was changed.
+    /// Reads the changed objects and updates memory.
     fn apply(&self, changes: &[ChangedObject]) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// What reading the log to its end found.
 #[derive(Debug, Clone, Copy)]
 pub struct Polled {
-    /// When the store was asked for the entry that was not there: memory holds all that was logged before.
+    /// When the store was asked for the first missing entry: memory holds everything that was logged before.
     pub at: Mark,
     /// The same by the clock of timers.
     pub asked: Instant,
-    /// Whether no entry was passed over. One that cannot be read is only made good by a full reconcile.
+    /// Whether no entry was skipped. Only a full reconcile makes up for an unreadable entry.
     pub complete: bool,
 }
 
@@ -160,7 +160,7 @@ impl Journal {
         self.append_or(apply, changes, true).await
     }
 
-    /// The same for changes that are not kept, because other nodes find them by themselves.
+    /// Like [`Journal::append`], but does not keep the changes for a retry: full reconciles of other nodes find them.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when no number could be had.

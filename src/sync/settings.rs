@@ -8,7 +8,7 @@ pub struct SyncSettings {
     /// How often the change log is asked for its next entry, give or take a fifth. A change reaches every node within
     /// this and one or two round trips to the store.
     pub poll_interval: Duration,
-    /// How often everything is listed and compared, give or take a fifth: what takes in changes made by hand.
+    /// How often the whole store is listed and compared, give or take a fifth. This finds changes made by hand.
     pub reconcile_interval: Duration,
     /// How old the view of this node may be before it refuses requests; `None` serves from memory for ever.
     pub max_stale: Option<Duration>,

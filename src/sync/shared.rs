@@ -18,7 +18,7 @@ pub(crate) struct SharedRun<T> {
     turn: tokio::sync::Mutex<Option<Instant>>,
     /// How many runs have begun.
     begun: AtomicU64,
-    /// What the last one came to; nothing if it was cut short.
+    /// The outcome of the last run; `None` if it was cancelled.
     last: Mutex<Option<Result<T, (ErrorKind, String)>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the bucket holds for a tenant, beside what was in memory when it was listed: the input of the comparison.
+//! The documents of a tenant in the bucket, and its keys in memory when it was listed: the input of the comparison.
 
 use std::sync::Arc;
 

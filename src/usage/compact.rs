@@ -171,7 +171,7 @@ impl SegmentCompactor {
         Ok(())
     }
 
-    /// The segments that the archive must go on naming: all but those whose objects are gone for every node.
+    /// The segments that the archive must still name: all except old ones whose objects are removed.
     async fn still_named(&self, archive: &Archive) -> Result<Vec<ArchivedSegment>> {
         let mut named = Vec::new();
         for archived in &archive.archived {

@@ -44,7 +44,7 @@ struct Kept {
     failure: Option<(Instant, ErrorKind)>,
 }
 
-/// What was read, and until when it is used.
+/// The result of a read, and how long it is used.
 #[derive(Debug)]
 pub(super) struct Reading<T> {
     pub(super) read: T,
@@ -60,8 +60,8 @@ impl<T> Reading<T> {
         Self { read, scanned: Scanned { recorded_since, ..Scanned::default() }, read_at: now, fresh_until: now }
     }
 
-    /// Whether it answers a question of `asked_at`. Callers who come at once share a reading. One that left out a
-    /// segment as this node's own is of no use once it is not.
+    /// Whether it answers a question of `asked_at`. Callers who come at once share a reading. A reading that left out a
+    /// segment of this node is invalid once the segment is no longer this node's.
     fn answers(&self, asked_at: Instant, own: &impl Fn(Uuid) -> bool) -> bool {
         (asked_at < self.fresh_until || asked_at <= self.read_at) && self.scanned.own.iter().all(|id| own(*id))
     }

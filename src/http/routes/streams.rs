@@ -165,7 +165,7 @@ pub async fn delete(
     let (tenant, stream) = parse(&path)?;
     app.keystore.tenant_read_through(&tenant).await?;
     let (this, context, id) = (app.clone(), operator.context().clone(), (tenant.clone(), stream.clone()));
-    // Goes on when the client hangs up.
+    // Continues when the client disconnects.
     let deletion = tokio::spawn(async move {
         this.compactor.delete_stream(&context, &id.0, &id.1, patience.unwrap_or(DELETION_PATIENCE)).await
     });

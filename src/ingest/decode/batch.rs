@@ -1,5 +1,5 @@
-//! The events of a request as columns, and where each field came to hold what it holds: the answer to "which event was
-//! it?" when the batch does not fit its stream.
+//! The events of a request as columns, and the place that gave each field its type. A refusal names that place when the
+//! batch does not fit its stream.
 
 use arrow::array::{Array, ArrayRef};
 
@@ -30,11 +30,11 @@ impl Batch {
 pub struct Decoded {
     /// The events.
     pub batch: Batch,
-    /// Where each field came to hold what it holds.
+    /// The places that gave the fields their types.
     pub places: Places,
 }
 
-/// Where each field of a batch came to hold what it holds.
+/// For each field of a batch, the place that gave it its type.
 #[derive(Debug, Clone, Default)]
 pub struct Places(pub(super) Vec<(Box<str>, Met)>);
 

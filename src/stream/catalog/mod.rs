@@ -106,7 +106,7 @@ impl StreamCatalog {
         let _ = self.widened.set(Widened(Box::new(listener)));
     }
 
-    /// Takes in one stream as it stands in the store.
+    /// Reads one stream from the store into memory.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
@@ -339,7 +339,7 @@ impl StreamCatalog {
         Err(Error::new(ErrorKind::TooManyStreams, message).retry_after(STREAM_LIMIT_RETRY))
     }
 
-    /// Takes in what was read or written, unless memory holds it already and perhaps more: a schema only widens.
+    /// Stores a schema that was read or written, unless memory already holds at least as much: a schema only widens.
     /// Returns the schema in memory.
     fn remember(
         &self,

@@ -54,7 +54,7 @@ pub struct Replica {
     /// When the bucket was last known to hold nothing newer.
     contact: Mutex<Option<Mark>>,
     reconciling: SharedRun<Counts>,
-    /// One load or reconcile at a time. Says whether a snapshot was taken in.
+    /// One load or reconcile at a time. Holds whether a snapshot has been loaded.
     loading: tokio::sync::Mutex<bool>,
     /// Only a full reconcile makes memory complete again.
     incomplete: Notify,

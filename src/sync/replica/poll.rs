@@ -27,11 +27,13 @@ impl Replica {
         if self.age().is_none() {
             return Err(Error::new(ErrorKind::Unavailable, "the keys are not loaded yet"));
         }
-        // Decided before the log is read: it may have been trimmed behind our back, and then its end is not the end.
+        // Decided before the log is read: other nodes may have trimmed entries that this one has not read, and then the
+        // log seems to end too early.
         let was_lost = self.is_lost();
         let taken = if self.journal.has_unlogged() { self.furthest().await.ok() } else { None };
         let polled = self.journal.poll(self).await?;
-        // As in `append`: where others are further, an entry is missing, and nobody would look at its number again.
+        // As in `append`: if other nodes have applied more, an entry is missing here, and no poll would read its number
+        // again.
         let is_missing = taken.is_some_and(|taken| taken > self.journal.read());
         if taken.is_some() && !was_lost && !is_missing {
             self.journal.append_waiting(self).await;

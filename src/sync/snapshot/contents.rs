@@ -8,7 +8,7 @@ use crate::sync::tags::TaggedKey;
 /// The keys of a snapshot, and the records of tenants.
 #[derive(Debug, Default)]
 pub(in crate::sync) struct Contents {
-    /// What is in it is at least as new as this entry of the change log.
+    /// The contents are at least as new as this entry of the change log.
     pub(in crate::sync) seq: u64,
     /// The records of all tenants; `None` when the snapshot does not hold everything, and only spares reads.
     pub(in crate::sync) tenants: Option<Vec<Tenant>>,
@@ -21,7 +21,7 @@ impl Contents {
         Self { seq, tenants, keys: HashMap::new() }
     }
 
-    /// The keys of a tenant, in order of id. They are gone from here then.
+    /// Removes and returns the keys of a tenant, in order of id.
     pub(in crate::sync) fn take(&mut self, tenant: &TenantId) -> Vec<TaggedKey> {
         self.keys.remove(tenant).unwrap_or_default()
     }
@@ -45,7 +45,7 @@ impl Contents {
         }
     }
 
-    /// Puts the keys in order. One that is there twice counts as it was last.
+    /// Sorts the keys. Of a key that occurs twice, the newest revision counts.
     pub(super) fn sort(&mut self) {
         for keys in self.keys.values_mut() {
             keys.sort_by_key(|tagged| (tagged.key.key_id, std::cmp::Reverse(tagged.key.rev)));

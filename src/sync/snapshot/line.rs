@@ -1,4 +1,4 @@
-//! The lines of a snapshot: keys, and the records of tenants. What is there by default is left out.
+//! The lines of a snapshot: keys, and the records of tenants. Defaults are left out.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;

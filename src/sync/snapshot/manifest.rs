@@ -20,7 +20,7 @@ const MAX_PARTS: usize = 4096;
 #[serde(rename_all = "camelCase")]
 pub(super) struct SnapshotManifest {
     version: u32,
-    /// What is in it is at least as new as this entry of the change log.
+    /// The contents are at least as new as this entry of the change log.
     pub(super) seq: u64,
     pub(super) id: Uuid,
     /// How many lines the parts of keys have.

@@ -87,8 +87,8 @@ impl Writing<'_> {
         }
     }
 
-    /// Parts without a table of contents are of no use, and one that is there without its parts misleads. Whatever
-    /// cannot be removed now is removed as an orphan.
+    /// Removes the table of contents first, so that none names missing parts. Parts that cannot be removed now are
+    /// removed later as orphans.
     async fn give_up(&self) {
         if self.bucket.remove(&ObjectName::Snapshot { seq: self.seq, id: self.id }).await.is_err() {
             return;
