@@ -1,9 +1,9 @@
 //! What was asked for and what was promised: the truth that the nodes are measured by.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyloft::key::{KeyId, KeyState, NodeId, TenantId};
+use parking_lot::{Mutex, MutexGuard};
 
 /// A key that was promised.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub struct Pages {
 
 impl Ledger {
     pub fn open(&self) -> MutexGuard<'_, Pages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,12 +1,13 @@
 //! One life of one node: a keystore at the end of a line, which keeps up once a second as `serve` does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyloft::access::{Action, Attempt, Denial, Permit, authenticate};
 use keyloft::key::NodeId;
 use keyloft::keystore::SyncSettings;
 use keyloft::{Bucket, Keystore};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::store::{Disk, Line};
@@ -53,7 +54,7 @@ impl Node {
 
     /// Everything that was acknowledged before this is in its memory.
     pub fn kept_up(&self) -> Option<Duration> {
-        *self.kept_up.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.kept_up.lock()
     }
 
     /// Whether it answers requests.
@@ -80,7 +81,7 @@ impl Node {
 }
 
 async fn follow(keystore: Keystore, start: Start, kept_up: Arc<Mutex<Option<Duration>>>) {
-    let note = |at| *kept_up.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    let note = |at| *kept_up.lock() = Some(at);
     loop {
         let began = start.elapsed();
         if keystore.sync().await.is_ok() {

@@ -1,7 +1,7 @@
 //! Some nodes, one store, and what people do to them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -13,6 +13,7 @@ use keyloft::testing::layout::ObjectName;
 use keyloft::{Bucket, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
+use parking_lot::Mutex;
 
 use super::ledger::{Field, Ledger, Promise, Rotation, Secret, Write};
 use super::node::Node;
@@ -59,11 +60,11 @@ impl World {
     }
 
     pub fn nodes(&self) -> Vec<Arc<Node>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.nodes.lock().clone()
     }
 
     pub fn dead(&self) -> Vec<(Arc<Node>, u64)> {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.dead.lock().clone()
     }
 
     pub fn kill(&self, at: usize) {
@@ -71,7 +72,7 @@ impl World {
         if !node.line.is_dead() {
             node.kill();
             let applied = node.keystore.replica().applied_seq();
-            self.dead.lock().unwrap_or_else(PoisonError::into_inner).push((node, applied));
+            self.dead.lock().push((node, applied));
         }
     }
 
@@ -79,7 +80,7 @@ impl World {
     pub fn restart(&self, at: usize) {
         self.kill(at);
         let node = Node::start(&self.disk, self.start, self.dice.below(u64::MAX));
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)[at] = node;
+        self.nodes.lock()[at] = node;
     }
 
     pub async fn issue(&self, node: &Node, tenant: TenantId, name: &'static str) {
@@ -151,7 +152,7 @@ impl World {
     }
 
     fn patch(&self, field: Field) -> (String, KeyPatch) {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = self.words.lock();
         *words += 1;
         let word = format!("w{words}");
         let label = Label::parse(&word).unwrap();
@@ -258,13 +259,13 @@ impl World {
         let path = Self::file(&promise.tenant, promise.key_id);
         if let Ok(found) = self.disk.plain().get(&path).await {
             let body = found.bytes().await.unwrap();
-            self.removed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), body.into()));
+            self.removed.lock().push((path.clone(), body.into()));
             self.disk.plain().delete(&path).await.unwrap();
         }
     }
 
     pub async fn restore_file(&self) {
-        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let removed = self.removed.lock().pop();
         if let Some((path, body)) = removed {
             self.disk.plain().put(&path, body).await.unwrap();
         }
