@@ -28,6 +28,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher};
 use std::ops::RangeInclusive;
@@ -176,7 +177,7 @@ impl Compactor {
         // nor they for those.
         due.sort_unstable_by_key(|(_, due_at)| *due_at);
         let mut newest = due.clone();
-        newest.sort_unstable_by(|(a, _), (b, _)| b.2.cmp(&a.2));
+        newest.sort_unstable_by_key(|((_, _, date), _)| Reverse(*date));
         for (id, _) in newest.into_iter().zip(due).flat_map(|(newest, longest)| [newest, longest]) {
             if began.elapsed() >= ROUND {
                 break;
