@@ -98,7 +98,7 @@ step "crates are there" cargo fetch --locked
 step "format" cargo fmt --check -- --config-path .ci
 step "clippy, everything" cargo clippy --locked --all-targets --features paused-time -- -D warnings
 # The sets of docs/embedding.md that are not the default.
-for features in none s3 query server server,s3; do
+for features in none s3 server server,s3; do
     step "clippy, features: $features" cargo clippy --locked --no-default-features --features "${features#none}" -- -D warnings
 done
 tests
