@@ -24,6 +24,8 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 use datafusion::physical_expr_common::datum;
 
+use super::exact;
+
 /// Ten billion decimals of this many digits have a sum of 38 digits.
 const FEW_DIGITS: u8 = 28;
 /// Every integer of 64 bits.
@@ -44,6 +46,9 @@ impl FunctionRewrite for CheckOperators {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        if let Some(exact) = exact::comparison(&expr, schema)? {
+            return Ok(Transformed::yes(exact));
+        }
         let (operator, operands) = match &expr {
             Expr::BinaryExpr(BinaryExpr {
                 left,
@@ -53,6 +58,10 @@ impl FunctionRewrite for CheckOperators {
             Expr::Negative(operand) => (Operator::Minus, vec![&**operand]),
             _ => return Ok(Transformed::no(expr)),
         };
+        if matches!(expr.get_type(schema)?, DataType::Decimal128(38, _)) {
+            let function = Arc::new(ScalarUDF::from(exact::Within::new()));
+            return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))));
+        }
         let types = operands.iter().map(|operand| operand.get_type(schema)).collect::<Result<Vec<_>>>()?;
         if !types.iter().all(|found| found.is_integer() && *found == types[0]) {
             return Ok(Transformed::no(expr));
@@ -250,8 +259,13 @@ fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         _ => return Ok(None),
     };
     let [argument] = &mut arguments[..] else { return Ok(None) };
-    if !matches!(argument.get_type(schema)?, DataType::Int64 | DataType::UInt64) {
-        return Ok(None);
+    match argument.get_type(schema)? {
+        DataType::Int64 | DataType::UInt64 => {}
+        DataType::Decimal128(digits, scale) if digits > FEW_DIGITS => {
+            *argument = cast(std::mem::take(argument), DataType::Decimal256(digits, scale));
+            return Ok(Some(changed.alias(sum.schema_name().to_string())));
+        }
+        _ => return Ok(None),
     }
     *argument =
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(Wide::new())), vec![argument.clone()]));

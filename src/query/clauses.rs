@@ -9,10 +9,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, DuplicateTreatment, ExactNumberInfo, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor, SetExpr, SetOperator,
-    SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec, WindowType, visit_expressions,
+    BinaryOperator, DataType, DuplicateTreatment, ExactNumberInfo, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
+    LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor, SetExpr,
+    SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec, WindowType,
+    visit_expressions,
 };
 use datafusion::sql::sqlparser::ast::{Expr, Visit, Visitor};
 
@@ -204,6 +205,9 @@ pub(super) fn expr(expr: &Expr) -> ControlFlow<Error> {
         }
         Expr::InSubquery { expr, .. } if matches!(**expr, Expr::Tuple(_)) => {
             ControlFlow::Break(Error::invalid("IN compares one value with a subquery: write EXISTS for several"))
+        }
+        Expr::BinaryOp { op: BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight, .. } => {
+            ControlFlow::Break(Error::invalid("shifts are not available: multiply or divide by a power of two"))
         }
         Expr::Map(_) => refuse_if(true, "a map"),
         Expr::Collate { .. } => refuse_if(true, "COLLATE"),

@@ -232,6 +232,13 @@ const REWORDED: &[(&str, &str)] = &[
     ("Unsupported JOIN operator", "a join of this kind is not available"),
     ("AvgAccumulator for (", "`avg` does not take a value without a type: cast it"),
     ("Unsupported data type Array(", "a function does not take a value of this type: cast it"),
+    ("user-defined coercion failed", "a function does not take arguments of these types: cast them"),
+    ("Unavailable default cast", "a function does not take arguments of these types: cast them"),
+    ("`retract_batch` is not implemented", "this aggregate cannot be computed over a window that moves"),
+    ("Cannot create filter with non-boolean predicate", "a condition must be a boolean"),
+    ("There is only support Literal types", "a window function takes a literal there"),
+    ("IntervalMonthDayNano {", "a time is out of range"),
+    ("Interval(MonthDayNano)", "intervals can be added and subtracted only"),
     ("Unsupported LIMIT expression", "LIMIT and OFFSET take numbers"),
     ("(Span(Location(", OTHERWISE),
 ];

@@ -37,6 +37,7 @@ mod correlation;
 mod dialect;
 mod encode;
 pub mod engine;
+mod exact;
 mod explain;
 mod expression_size;
 mod failure;

@@ -15,6 +15,9 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::{Error, Result};
 
+/// How many values a row may have that is compared: each is written twice.
+const MAX_ROW: usize = 8;
+
 /// Rewrites a query.
 ///
 /// # Errors
@@ -68,10 +71,54 @@ impl VisitorMut for Rewrite {
                     escape(pattern, &character)?;
                 }
             }
+            Expr::BinaryOp { left, op, right } => {
+                if let (Expr::Tuple(left), Expr::Tuple(right)) = (&**left, &**right) {
+                    *expr = rows(left, op, right)?;
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Writes a comparison of rows as comparisons of their values: DataFusion 55 compares rows as wholes, for which a null
+/// is less than all else (no issue is known), and takes names and literals only.
+fn rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> ControlFlow<Error, Expr> {
+    let refuse = |message: String| ControlFlow::Break(Error::invalid(message));
+    if left.len() != right.len() || left.is_empty() {
+        return refuse("rows that are compared have as many values".to_owned());
+    }
+    if left.len() > MAX_ROW {
+        return refuse(format!("rows that are compared have at most {MAX_ROW} values"));
+    }
+    if left.iter().chain(right).any(|value| matches!(value, Expr::Tuple(_))) {
+        return refuse("rows that are compared hold no rows".to_owned());
+    }
+    let binary = |left: Expr, op: BinaryOperator, right: Expr| {
+        Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }))
+    };
+    let (strict, joins) = match op {
+        BinaryOperator::Eq => (None, BinaryOperator::And),
+        BinaryOperator::NotEq => (None, BinaryOperator::Or),
+        BinaryOperator::Lt | BinaryOperator::LtEq => (Some(BinaryOperator::Lt), BinaryOperator::Or),
+        BinaryOperator::Gt | BinaryOperator::GtEq => (Some(BinaryOperator::Gt), BinaryOperator::Or),
+        _ => return refuse(format!("rows cannot be compared with {op}: write a comparison for each value")),
+    };
+    let mut pairs = left.iter().cloned().zip(right.iter().cloned()).rev();
+    let Some((last_left, last_right)) = pairs.next() else { return refuse("a row has values".to_owned()) };
+    let mut whole = binary(last_left, op.clone(), last_right);
+    for (left, right) in pairs {
+        whole = match &strict {
+            None => binary(binary(left, op.clone(), right), joins.clone(), whole),
+            Some(strict) => {
+                let is_equal = binary(left.clone(), BinaryOperator::Eq, right.clone());
+                let goes_on = binary(is_equal, BinaryOperator::And, whole);
+                binary(binary(left, strict.clone(), right), joins.clone(), goes_on)
+            }
+        };
+    }
+    ControlFlow::Continue(whole)
 }
 
 /// Writes the second subquery and those after it as `CASE WHEN 1 = 1 THEN … END`, with numbers of their own.

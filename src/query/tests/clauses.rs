@@ -98,6 +98,12 @@ async fn refusals_speak_of_the_query_and_not_of_the_engine() {
         ("SELECT ltrim(now()) AS x", "`ltrim` does not take a value of type Timestamp"),
         ("SELECT to_date('sha256', Name) AS x FROM cars", "cast it"),
         ("SELECT Name FROM cars LIMIT (SELECT 1)", "numbers"),
+        ("SELECT nvl2(Miles_per_Gallon, 0, p_timestamp) AS x FROM cars", "cast them"),
+        ("SELECT length(struct(1, 'a')) AS x", "cast them"),
+        ("SELECT string_agg(Name, ',') OVER (ORDER BY Name ROWS 1 PRECEDING) AS x FROM cars", "a window that moves"),
+        ("SELECT Name FROM cars WHERE Name", "must be a boolean"),
+        ("SELECT INTERVAL '1 day' * 3 AS x", "added and subtracted only"),
+        ("SELECT DATE '2024-01-01' + INTERVAL '300000 years' AS x", "out of range"),
         ("SELECT Name FROM cars WHERE p_timestamp < '9999-12-31'", "TIMESTAMP(3)"),
         ("SELECT Name FROM cars WHERE p_timestamp < DATE '9999-12-31'", "TIMESTAMP(3)"),
         (

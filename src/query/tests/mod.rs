@@ -6,6 +6,7 @@ mod clauses;
 mod correct;
 mod damaged;
 mod differential;
+mod exact;
 mod functions;
 mod hostile;
 mod isolation;
