@@ -83,6 +83,7 @@ impl Keystore {
             if !self.replica.receipt(change_seq).await.is_complete() {
                 continue;
             }
+            self.bucket.sweep_all(&layout::streams(&tenant)).await;
             let finished = self.note_erased(&tenant, 0, true).await?;
             self.erasures.lock().remove(&tenant);
             if let Some(Erasure { objects_removed, .. }) = finished {

@@ -87,7 +87,8 @@ fn compares(operator: Operator) -> bool {
 
 /// Whether this was done already.
 fn is_plain(value: &Expr) -> bool {
-    matches!(value, Expr::BinaryExpr(BinaryExpr { op: Operator::Plus, right, .. }) if matches!(&**right, Expr::Literal(..)))
+    let Expr::BinaryExpr(BinaryExpr { op: Operator::Plus, right, .. }) = value else { return false };
+    matches!(**right, Expr::Literal(..))
 }
 
 fn length(interval: &Expr) -> Expr {

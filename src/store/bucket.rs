@@ -110,6 +110,14 @@ impl Bucket {
         }
     }
 
+    /// The same below a folder that nobody may write to any more, however young what is left there is.
+    pub(crate) async fn sweep_all(&self, folder: &RelativePath) {
+        if let Some(root) = &self.directory {
+            let folder = folder.to_path(root.as_path());
+            let _ = tokio::task::spawn_blocking(move || durable::sweep_all(&folder)).await;
+        }
+    }
+
     /// Removes empty folders around a name, in a local directory: who removed their last object was killed before.
     #[cfg_attr(not(feature = "server"), allow(dead_code))] // Compaction alone removes what others left.
     pub(crate) async fn remove_empty_around(&self, name: &ObjectName) {

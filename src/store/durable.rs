@@ -114,6 +114,19 @@ pub(crate) fn sweep(folder: &Path, age: Duration) {
     }
 }
 
+/// Removes every staged file below a folder that nobody may write to any more, and the folders that are empty then.
+pub(crate) fn sweep_all(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep_all(&entry.path());
+            let _ = fs::remove_dir(entry.path());
+        } else if is_staged(&entry.file_name().to_string_lossy()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Whether a file name is that of a staged file.
 pub(crate) fn is_staged(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()))
