@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result, internal_err};
+use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -232,10 +232,11 @@ fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     let arguments = match &mut changed {
         Expr::AggregateFunction(called) if called.func.name() == "count" && called.params.distinct => {
             let [argument] = &mut called.params.args[..] else { return Ok(None) };
-            if !argument.get_type(schema)?.is_floating() {
+            let float = argument.get_type(schema)?;
+            if !float.is_floating() {
                 return Ok(None);
             }
-            *argument = std::mem::take(argument) + lit(0.0);
+            *argument = std::mem::take(argument) + lit(ScalarValue::new_zero(&float)?);
             return Ok(Some(changed.alias(sum.schema_name().to_string())));
         }
         Expr::AggregateFunction(called) if matches!(called.func.name(), "sum" | "avg") => {

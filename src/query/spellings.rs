@@ -32,12 +32,28 @@ pub(super) fn rewrite(query: &mut Query) -> Result<()> {
 #[derive(Default)]
 struct Rewrite {
     subqueries: NumberSubqueries,
+    /// Whether this is within a comparison of rows.
+    is_in_rows: bool,
+}
+
+fn compares_rows(expr: &Expr) -> bool {
+    let Expr::BinaryOp { left, right, .. } = expr else { return false };
+    matches!((&**left, &**right), (Expr::Tuple(_), Expr::Tuple(_)))
 }
 
 impl VisitorMut for Rewrite {
     type Break = Error;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        // Each level would double what is within it.
+        if compares_rows(expr) && std::mem::replace(&mut self.is_in_rows, true) {
+            return ControlFlow::Break(Error::invalid("rows that are compared hold no comparison of rows"));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.is_in_rows &= !compares_rows(expr);
         match expr {
             Expr::Function(function) => {
                 if let FunctionArguments::List(arguments) = &mut function.args {

@@ -55,6 +55,7 @@ async fn the_two_zeros_are_equal_in_lists_and_cases_too() {
         ("bool_and(round(-0.4) IN (0, 1, 2, 3))", "true"),
         ("bool_and(CASE round(-0.4) WHEN 0 THEN true ELSE false END)", "true"),
         ("count(*) FILTER (WHERE (f, 1) = (0.0, 1))", "2"),
+        ("count(DISTINCT CAST(f AS REAL)) + 0 * count(DISTINCT id)", "3"),
         ("count(*) FILTER (WHERE CAST(f AS REAL) IN (0, 1, 2, 3, 4))", "3"),
     ])
     .await;
@@ -99,6 +100,8 @@ async fn rows_are_compared_value_by_value() {
         ("count(*) FILTER (WHERE (p_timestamp, id + 1) < (now(), 5))", "4"),
         ("count(*) FILTER (WHERE (id, n) = (5, 2, 1))", "as many values"),
         ("count(*) FILTER (WHERE (id, (n, 1)) = (5, (2, 1)))", "hold no rows"),
+        ("count(*) FILTER (WHERE (id, (id, n) < (5, 3)) = (1, true))", "hold no comparison of rows"),
+        ("count(*) FILTER (WHERE (id, n) = (5, 2) OR (id, n) = (5, 3))", "2"),
         ("max(1 << 2)", "shifts are not available"),
     ])
     .await;
