@@ -116,6 +116,9 @@ pub(crate) fn sweep(folder: &Path, age: Duration) {
 
 /// Removes every staged file below a folder that nobody may write to any more, and the folders that are empty then.
 pub(crate) fn sweep_all(folder: &Path) {
+    if !fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir()) {
+        return; // A link may lead out of the store.
+    }
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
