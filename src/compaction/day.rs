@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::keystore::Keystore;
 use crate::store::{Bucket, Written};
 use crate::stream::objects::{DayListing, FreshObject, StreamFolder};
-use crate::stream::{Manifest, MergedObject, StreamCatalog, StreamSchema};
+use crate::stream::{Lineage, Manifest, MergedObject, StreamCatalog, StreamSchema, object_id};
 
 /// How many objects are read or removed at once.
 const AT_ONCE: usize = 16;
@@ -117,7 +117,7 @@ impl Day {
             let step = plan::next(&id, &listing, &manifest, is_bad, now).filter(|_| tools.merges);
             if step.is_some() && !listing.has_manifest {
                 // Before the first merged object: a manifest that is lost must not look like none.
-                let _ = self.folder.manifests().create(&id, &manifest).await?;
+                let _ = self.folder.manifests().create(&id, &manifest.next(&id)).await?;
                 continue;
             }
             let done = match step {
@@ -213,17 +213,21 @@ impl Day {
         if taken.is_empty() || self.bad.len() > bad_before {
             return Ok(true); // To be planned again without those that cannot be merged.
         }
-        let made = match self.write(tools, schema, sources).await {
+        let mut manifest = base.manifest.clone();
+        let mut made_of = Lineage::default();
+        for object in &taken {
+            manifest.taken.insert(object.id, object.file_name());
+            if object_id::parts(object.id).is_some() {
+                made_of.taken.insert(object.id, object.file_name());
+            }
+        }
+        let made = match self.write(tools, base, schema, sources, &made_of).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let metas: Vec<_> = taken.iter().map(|object| (object.id, object.meta.clone())).collect();
                 return self.find_bad(tools, &metas).await.and_then(|found| if found { Ok(true) } else { Err(error) });
             }
             made => made?,
         };
-        let mut manifest = base.manifest.clone();
-        for object in taken {
-            manifest.taken.insert(object.id, object.file_name());
-        }
         self.swap(base, manifest, &[], made).await
     }
 
@@ -313,7 +317,9 @@ impl Day {
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(Error::new(ErrorKind::Corrupt, "a merged object does not fit its stream").caused_by(conflict));
         }
-        let made = match self.write(tools, schema, sources).await {
+        let old: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
+        let made_of = Lineage { merged: old.clone(), ..Lineage::default() };
+        let made = match self.write(tools, base, schema, sources, &made_of).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 return self.find_bad(tools, &metas).await.and_then(|found| if found { Ok(true) } else { Err(error) });
             }
@@ -326,19 +332,26 @@ impl Day {
                 "a merged object has not the number of events that its manifest states",
             ));
         }
-        let old: Vec<Uuid> = objects.iter().map(|object| object.id).collect();
         self.swap(base, base.manifest.clone(), &old, made).await
     }
 
-    /// Writes the rows of the sources as merged objects.
-    async fn write(&self, tools: Tools<'_>, schema: Arc<StreamSchema>, sources: Sources) -> Result<Vec<MergedObject>> {
+    /// Writes the rows of the sources as merged objects, which the next manifest is to list.
+    async fn write(
+        &self,
+        tools: Tools<'_>,
+        base: &Base<'_>,
+        schema: Arc<StreamSchema>,
+        sources: Sources,
+        made_of: &Lineage,
+    ) -> Result<Vec<MergedObject>> {
         let (bucket, folder, date, memory) = (tools.bucket.clone(), self.folder.clone(), self.date, tools.memory);
+        let (revision, made_of) = (base.manifest.next(&folder.day(date)).revision, made_of.metadata());
         aside(async move {
-            let mut merger = Merger::new(&schema, sources, memory).await?;
+            let mut merger = Merger::new(&schema, sources, made_of, memory).await?;
             let mut made = Vec::new();
             while let Some(merged) = merger.next().await? {
                 let Merged { body, rows, first, last, is_full: full } = merged;
-                let (id, bytes) = (new_id(), body.len() as u64);
+                let (id, bytes) = (object_id::merged(revision), body.len() as u64);
                 bucket.write_large(&folder.merged_name(date, id), body.into()).await?;
                 made.push(MergedObject { id, rows, bytes, first, last, full });
             }
@@ -358,7 +371,8 @@ impl Day {
         let there = base.listing.merged_ids();
         manifest.retired.retain(|id| there.contains(id));
         manifest.replace(old, new);
-        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, &manifest).await?;
+        let id = self.folder.day(self.date);
+        let written = self.folder.manifests().write(&id, base.place, &manifest.next(&id)).await?;
         // A conflict may hide our own success, if its answer was lost and another node went on from there: the new
         // objects stay, and are removed as left over if no manifest lists them.
         Ok(written == Written::Done)
@@ -374,9 +388,4 @@ pub(super) struct Base<'a> {
 
 fn unavailable(error: object_store::Error) -> Error {
     Error::new(ErrorKind::Unavailable, "the store cannot be used right now").caused_by(error)
-}
-
-#[allow(clippy::disallowed_methods)]
-fn new_id() -> Uuid {
-    Uuid::new_v4()
 }

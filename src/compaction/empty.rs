@@ -49,7 +49,11 @@ pub(super) async fn empty(
         if emptied == manifest {
             return Ok(true);
         }
-        if folder.manifests().write(&folder.day(date), &place, &emptied).await? == Written::Done {
+        // Also where no manifest could be read: no step that goes on from the one before lists what it has made.
+        let newest = listing.merged.iter().filter_map(|(id, _)| object_id::revision(*id)).max();
+        emptied.revision = emptied.revision.max(newest.unwrap_or_default());
+        let id = folder.day(date);
+        if folder.manifests().write(&id, &place, &emptied.next(&id)).await? == Written::Done {
             return Ok(true);
         }
         contention.lost().await?;

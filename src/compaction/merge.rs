@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMillisecondType};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use parquet::arrow::async_reader::ParquetRecordBatchStream;
+use parquet::file::metadata::KeyValue;
 
 use super::memory::{Memory, VALUE_BYTES};
 use super::new_object::{NewObject, decoded_bytes, internal};
@@ -16,7 +17,7 @@ use super::source::{BATCH_ROWS, Source, SourceReader, Sources, corrupt, unread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::object_reader::ObjectReader;
 use crate::stream::schema::{self, TIMESTAMP};
-use crate::stream::{Field, StreamSchema};
+use crate::stream::{Field, Lineage, StreamSchema};
 
 /// Rows of several objects are put together up to this size, and batches that are used up are kept until then.
 const MIXED_BYTES: usize = 8 << 20;
@@ -46,6 +47,8 @@ pub(super) struct Merger {
     /// The next row of each source that has one: its time, and which source.
     heads: BinaryHeap<Reverse<(i64, usize)>>,
     memory: Memory,
+    /// What the objects are made of.
+    made_of: KeyValue,
     /// For each type, the nulls of a source that lacks a column.
     nulls: HashMap<DataType, ArrayRef>,
 }
@@ -58,17 +61,23 @@ struct Cursor {
 }
 
 impl Merger {
-    /// Merges `sources` into full objects, and a last one that may be smaller. `stream` must hold all their fields.
+    /// Merges `sources` into full objects, and a last one that may be smaller. `stream` must hold all their fields. Each
+    /// says in its footer what it is `made_of`.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when rows cannot be read.
-    pub(super) async fn new(stream: &StreamSchema, sources: Sources, memory: Memory) -> Result<Self> {
+    pub(super) async fn new(
+        stream: &StreamSchema,
+        sources: Sources,
+        made_of: KeyValue,
+        memory: Memory,
+    ) -> Result<Self> {
         let has = |field: &&Field| sources.columns.contains_key(&field.name);
         let columns = schema::views(&schema::columns(stream.fields().iter().filter(has)));
         let rows = sources.sources.iter().map(|source| source.rows).max().unwrap_or_default();
         let bytes = columns.fields().iter().map(|column| sources.columns.get(column.name().as_str()).copied());
         let bytes = bytes.map(Option::unwrap_or_default).collect();
-        let mut merger = Self::new_with(columns, bytes, rows, memory);
+        let mut merger = Self::new_with(columns, bytes, rows, made_of, memory);
         for source in sources.sources {
             merger.add(source).await?;
         }
@@ -76,10 +85,10 @@ impl Merger {
     }
 
     /// Merges batches of at most `rows` rows.
-    fn new_with(columns: SchemaRef, bytes: Vec<usize>, rows: usize, memory: Memory) -> Self {
+    fn new_with(columns: SchemaRef, bytes: Vec<usize>, rows: usize, made_of: KeyValue, memory: Memory) -> Self {
         let types: HashSet<&DataType> = columns.fields().iter().map(|column| column.data_type()).collect();
         let nulls = types.into_iter().map(|of| (of.clone(), new_null_array(of, rows))).collect();
-        Self { columns, bytes, cursors: Vec::new(), heads: BinaryHeap::new(), memory, nulls }
+        Self { columns, bytes, cursors: Vec::new(), heads: BinaryHeap::new(), memory, made_of, nulls }
     }
 
     async fn add(&mut self, source: Source) -> Result<()> {
@@ -100,7 +109,7 @@ impl Merger {
     pub(super) async fn next(&mut self) -> Result<Option<Merged>> {
         let Some(Reverse((head, _))) = self.heads.peek() else { return Ok(None) };
         let (mut first, mut last, mut rows) = (*head, *head, 0);
-        let mut object = NewObject::new(&self.columns, &self.bytes, self.memory)?;
+        let mut object = NewObject::new(&self.columns, &self.bytes, &self.made_of, self.memory)?;
         let mut mixed = Mixed::default();
         while let Some(Reverse((_, at))) = self.heads.pop() {
             let cursor = &self.cursors[at];
@@ -143,7 +152,8 @@ impl Merger {
     /// As for [`Merger::new`].
     pub(super) async fn read_through(source: Source) -> Result<()> {
         let columns = schema::views(&schema::columns(&source.fields));
-        let mut merger = Self::new_with(columns, Vec::new(), source.rows, Memory::new(0));
+        let mut merger =
+            Self::new_with(columns, Vec::new(), source.rows, Lineage::default().metadata(), Memory::new(0));
         merger.add(source).await?;
         while let Some(Reverse((_, at))) = merger.heads.pop() {
             merger.cursors[at].next = merger.cursors[at].batch.num_rows();

@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -37,8 +37,8 @@ pub(super) struct NewObject {
 
 impl NewObject {
     /// An object with these columns. `bytes` is the size of each column in the objects to be merged: the largest are
-    /// compressed.
-    pub(super) fn new(columns: &SchemaRef, bytes: &[usize], memory: Memory) -> Result<Self> {
+    /// compressed. It says in its footer what it is `made_of`.
+    pub(super) fn new(columns: &SchemaRef, bytes: &[usize], made_of: &KeyValue, memory: Memory) -> Result<Self> {
         let by_time = columns.index_of(TIMESTAMP).ok().and_then(|place| i32::try_from(place).ok()).unwrap_or_default();
         let zstd = Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?);
         let mut properties = WriterProperties::builder()
@@ -49,7 +49,8 @@ impl NewObject {
                 descending: false,
                 nulls_first: false,
             }]))
-            .set_created_by("keyloft".to_owned());
+            .set_created_by("keyloft".to_owned())
+            .set_key_value_metadata(Some(vec![made_of.clone()]));
         let compressed = compressed(bytes, 1, memory.compressed_columns());
         for (place, (column, is_compressed)) in columns.fields().iter().zip(compressed).enumerate() {
             let path = || ColumnPath::new(vec![column.name().clone()]);

@@ -65,7 +65,8 @@ impl Day {
 
     /// Makes every step that has begun fail, so that none of them can list what it has written. Says whether it did.
     async fn invalidate(&self, base: &Base<'_>) -> Result<bool> {
-        let written = self.folder.manifests().write(&self.folder.day(self.date), base.place, base.manifest).await?;
+        let id = self.folder.day(self.date);
+        let written = self.folder.manifests().write(&id, base.place, &base.manifest.next(&id)).await?;
         Ok(written == Written::Done)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use chrono::NaiveDate;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use relative_path::RelativePath;
+use uuid::Uuid;
 
 use super::objects::{EventObject, StreamFolder, TimeRange};
 use super::{DayId, Manifest};
@@ -69,7 +70,7 @@ impl StreamFolder {
     async fn choose_of_day(&self, date: NaiveDate, most: usize, choose: &Choose<'_>) -> Result<Chosen> {
         let folder = layout::day(self.tenant(), self.stream(), date);
         let mut listing = self.bucket.list_each(&folder)?;
-        let (mut fresh, mut merged, mut has_manifest) = (Vec::new(), HashSet::new(), false);
+        let (mut fresh, mut merged, mut has_manifest) = (Vec::new(), Vec::new(), false);
         let (mut known, mut look_at, mut dropped) = (None, LOOK_AFTER, 0);
         while let Some(meta) = listing.try_next().await? {
             let path = RelativePath::new(meta.location.as_ref());
@@ -77,7 +78,7 @@ impl StreamFolder {
                 fresh.push(EventObject { id, meta, times: arrived.into(), rows: None, is_listed: true });
             } else {
                 match ObjectName::parse(path) {
-                    Some(ObjectName::Merged { id, .. }) => _ = merged.insert(id),
+                    Some(ObjectName::Merged { id, .. }) => merged.push((id, meta)),
                     Some(ObjectName::Manifest { .. }) => has_manifest = true,
                     _ => {}
                 }
@@ -99,14 +100,15 @@ impl StreamFolder {
         fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
         // One that was read early may be newer than the listing: what it counts as taken must be in its merged objects.
         let manifest = if has_manifest || !merged.is_empty() || known.is_some() {
-            self.manifest_if(date, !merged.is_empty()).await?.0
+            self.manifest_with(date, &merged).await?.0
         } else {
-            self.unreadable.lock().remove(&Manifest::object(&self.day(date)).path().into_string());
+            self.forget_unreadable_manifest(date);
             Manifest::default()
         };
         fresh.retain(|object| is_untaken(&manifest, object));
         let mut objects =
             manifest.objects.iter().map(|object| self.merged(date, object)).collect::<Result<Vec<_>>>()?;
+        let merged: HashSet<Uuid> = merged.into_iter().map(|(id, _)| id).collect();
         objects.iter_mut().for_each(|object| object.is_listed = merged.contains(&object.id));
         objects.append(&mut fresh);
         if known.is_none() {
@@ -150,7 +152,6 @@ mod tests {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
-    use uuid::Uuid;
 
     use super::*;
     use crate::key::{StreamName, TenantId};

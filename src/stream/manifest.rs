@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::TakenObjects;
+use super::{TakenObjects, object_id};
 use crate::documents::{Document, Unreadable};
 use crate::key::{Digest, StreamName, TenantId};
 use crate::layout::ObjectName;
@@ -22,6 +22,10 @@ const VERSION: u32 = 1;
 /// The manifest of a day of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manifest {
+    /// How often it was written: a higher one is newer.
+    pub revision: u64,
+    /// Its name in the store; `None` where an earlier version wrote it. So none stands in for another.
+    path: Option<String>,
     /// The merged objects that count, in the order of their first events.
     pub objects: Vec<MergedObject>,
     /// The objects of ingest that do not count any more: their events are in merged ones, or were deleted.
@@ -63,6 +67,23 @@ impl Manifest {
         self.taken.contains(id, file_name) || self.deleted.contains(&id)
     }
 
+    /// Whether it lists a merged object, or has listed it.
+    pub fn knows(&self, id: Uuid) -> bool {
+        self.retired.contains(&id) || self.objects.iter().any(|object| object.id == id)
+    }
+
+    /// Whether a merged object was made for a later revision of it.
+    pub fn is_before(&self, id: Uuid) -> bool {
+        !self.knows(id) && object_id::revision(id).is_some_and(|revision| revision > self.revision)
+    }
+
+    /// What is to be written in its place: the same, of the next revision.
+    #[must_use]
+    pub fn next(&self, day: &DayId) -> Self {
+        let path = Self::object(day).path().into_string();
+        Self { revision: self.revision.saturating_add(1), path: Some(path), ..self.clone() }
+    }
+
     /// Whether no merged object counts.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
@@ -89,7 +110,7 @@ impl Document for Manifest {
         ObjectName::Manifest { tenant: tenant.clone(), stream: stream.clone(), date: *date }
     }
 
-    fn parse(_: &DayId, body: &[u8]) -> Result<Self, Unreadable> {
+    fn parse(day: &DayId, body: &[u8]) -> Result<Self, Unreadable> {
         let explain = |error| Unreadable::explain("a manifest of a day", VERSION, body, &error);
         let json: ManifestJson = serde_json::from_slice(body).map_err(explain)?;
         if json.version != VERSION {
@@ -99,7 +120,10 @@ impl Document for Manifest {
         if checksum_of(&fields) != json.checksum {
             return Err(Unreadable::Field("checksum")); // What it counts as taken would be removed.
         }
-        let ManifestJson { objects, taken, retired, deleted, emptied_by, unknown, .. } = json;
+        let ManifestJson { revision, path, objects, taken, retired, deleted, emptied_by, unknown, .. } = json;
+        if path.as_deref().is_some_and(|path| path != Self::object(day).path().as_str()) {
+            return Err(Unreadable::Field("path"));
+        }
         if objects.iter().any(|object| object.first > object.last) {
             return Err(Unreadable::Field("firstMillis"));
         }
@@ -107,15 +131,26 @@ impl Document for Manifest {
         if ids.len() < objects.len() {
             return Err(Unreadable::Field("id"));
         }
-        Ok(Self { objects, taken, retired, deleted, emptied_by, unknown })
+        Ok(Self { revision, path, objects, taken, retired, deleted, emptied_by, unknown })
     }
 
     #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let Self { objects, taken, retired, deleted, emptied_by, unknown } = self.clone();
-        let (version, write_id) = (VERSION, Uuid::new_v4());
-        let checksum = String::new();
-        let json = ManifestJson { version, checksum, objects, taken, retired, deleted, emptied_by, write_id, unknown };
+        let Self { revision, path, objects, taken, retired, deleted, emptied_by, unknown } = self.clone();
+        let (version, checksum, write_id) = (VERSION, String::new(), Uuid::new_v4());
+        let json = ManifestJson {
+            version,
+            checksum,
+            revision,
+            path,
+            objects,
+            taken,
+            retired,
+            deleted,
+            emptied_by,
+            write_id,
+            unknown,
+        };
         let mut fields = match serde_json::to_value(&json) {
             Ok(Value::Object(fields)) => fields,
             _ => Map::new(),
@@ -150,6 +185,10 @@ fn sorted(value: Value) -> Value {
 struct ManifestJson {
     version: u32,
     checksum: String,
+    #[serde(default)]
+    revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     objects: Vec<MergedObject>,
     taken: TakenObjects,
     #[serde(default)]

@@ -7,6 +7,7 @@
 //! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
 //!    [`manifest`]: what a day consists of, once some of its objects have been merged.
 //!    [`objects`]: the objects that a stream consists of right now.
+//!    [`lineage`]: what merged objects were made of; tells an older manifest from the newest one.
 //!    [`chosen`]: those of them that a reader wants, in bounded memory.
 //!    [`new_objects`]: those that this process writes.  [`object_writer`]: one in the making.
 //!    [`object_reader`]: parts of one, which may be damaged.  [`footer`]: what its footer must say. Pure.
@@ -21,6 +22,7 @@ pub mod damaged;
 pub mod deletion;
 pub mod field;
 pub mod footer;
+pub mod lineage;
 pub mod manifest;
 pub mod new_objects;
 pub mod object_id;
@@ -38,6 +40,7 @@ pub mod taken;
 pub use catalog::StreamCatalog;
 pub use deletion::Deletion;
 pub use field::{Conflict, Field, FieldType};
+pub use lineage::Lineage;
 pub use manifest::{DayId, Manifest, MergedObject};
 pub use new_objects::NewObjects;
 pub use object_id::ObjectIds;

@@ -1,6 +1,7 @@
 //! Ids of event objects: the writer, and the sequence number of the object in its stream.
 //!
-//! Numbers make a set of many ids small: [`super::TakenObjects`] holds the objects of a day as a few ranges.
+//! Numbers make a set of many ids small: [`super::TakenObjects`] holds the objects of a day as a few ranges. The id of
+//! a merged object holds the revision of the manifest that is to list it instead.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,7 +28,8 @@ impl WriterId {
         Self(uuid.as_u128() >> NUMBER_BITS)
     }
 
-    fn id(self, number: u32) -> Uuid {
+    /// The id of an object of this writer.
+    pub fn id(self, number: u32) -> Uuid {
         Uuid::from_u128(self.0 << NUMBER_BITS | u128::from(number))
     }
 }
@@ -65,6 +67,16 @@ impl From<WriterId> for String {
 pub fn parts(id: Uuid) -> Option<(WriterId, u32)> {
     let number = (id.as_u128() & u128::from(u32::MAX)) as u32;
     (id.get_version() == Some(Version::Custom)).then_some((WriterId(id.as_u128() >> NUMBER_BITS), number))
+}
+
+/// A new id of a merged object that the manifest of this revision is to list.
+pub fn merged(revision: u64) -> Uuid {
+    WriterId::random().id(u32::try_from(revision).unwrap_or(u32::MAX))
+}
+
+/// The revision of the manifest that was to list a merged object; `None` for objects of earlier versions.
+pub fn revision(merged: Uuid) -> Option<u64> {
+    parts(merged).map(|(_, revision)| u64::from(revision))
 }
 
 /// Numbers the objects and the events that this process writes. Each id is given once.

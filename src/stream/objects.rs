@@ -188,7 +188,6 @@ impl StreamFolder {
         if let Found::Unusable(reason) = found {
             return Err(self.unreadable_manifest(date, reason));
         }
-        self.unreadable.lock().remove(&Manifest::object(&id).path().into_string());
         Ok((found.usable()?, place))
     }
 
@@ -205,11 +204,16 @@ impl StreamFolder {
         }
     }
 
-    fn unreadable_manifest(&self, date: NaiveDate, reason: Unreadable) -> Error {
+    pub(super) fn unreadable_manifest(&self, date: NaiveDate, reason: Unreadable) -> Error {
         let object = Manifest::object(&self.day(date)).path().into_string();
         self.note_unreadable(object, reason.to_string());
         let message = format!("the manifest of the day {date} of the stream `{}` cannot be read", self.stream);
         Error::new(ErrorKind::Corrupt, message).caused_by(reason)
+    }
+
+    /// Forgets what was noted of the manifest of a day: there is none, or it can be read.
+    pub(super) fn forget_unreadable_manifest(&self, date: NaiveDate) {
+        self.forget_unreadable(Manifest::object(&self.day(date)).path().as_str());
     }
 
     /// Notes that an object cannot be read, and why.
@@ -231,13 +235,13 @@ impl StreamFolder {
     /// merged objects that has none has lost it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read or is
-    /// lost.
+    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when it cannot be read, is
+    /// lost, or is not the newest one.
     pub async fn manifest_of(&self, date: NaiveDate, listing: &DayListing) -> Result<(Manifest, Place)> {
-        self.manifest_if(date, !listing.merged.is_empty()).await
+        self.manifest_with(date, &listing.merged).await
     }
 
-    /// The same, where it is known whether there are merged objects.
+    /// The same, where it is known whether there are merged objects. It may be an older one.
     ///
     /// # Errors
     /// As for [`StreamFolder::manifest_of`].

@@ -6,16 +6,16 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use object_store::ObjectMeta;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use relative_path::RelativePath;
+use uuid::Uuid;
 
-use super::damaged::caught;
+use super::Manifest;
 use super::objects::{EventObject, StreamFolder};
 use super::schema::TIMESTAMP;
-use super::{Manifest, footer};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::layout::{self, ObjectName};
 
 /// How many days are looked at at once.
@@ -24,8 +24,6 @@ const DAYS_AT_ONCE: usize = 8;
 pub const MAX_FOOTERS: usize = 1000;
 /// How many of them at once.
 const FOOTERS_AT_ONCE: usize = 16;
-/// The footer of an object of ingest is shorter, as a rule.
-const FOOTER_BYTES: u64 = 64 << 10;
 
 /// How much a stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,17 +101,26 @@ impl StreamFolder {
     async fn statistics_of_day(&self, date: NaiveDate) -> Result<Day> {
         let mut manifest = self.read_manifest(date).await?.0;
         loop {
-            match self.statistics_with(date, manifest.as_ref()).await? {
-                Some(day) => return Ok(day),
-                // The manifest is being made, or was lost: that is an error.
-                None => manifest = Some(self.manifest_if(date, true).await?.0),
+            let (day, newer) = self.statistics_with(date, manifest.as_ref()).await?;
+            if newer.is_empty() {
+                return Ok(day);
             }
+            // The manifest was written meanwhile, or is lost or an older one: that is an error.
+            let read_again = Some(self.manifest_with(date, &newer).await?.0);
+            if manifest == read_again {
+                return Ok(day);
+            }
+            manifest = read_again;
         }
     }
 
-    /// `None` when there are merged objects and no manifest.
-    async fn statistics_with(&self, date: NaiveDate, manifest: Option<&Manifest>) -> Result<Option<Day>> {
-        let mut day = Day::default();
+    /// What the manifest and the folder of a day say, and the merged objects that are newer than that manifest.
+    async fn statistics_with(
+        &self,
+        date: NaiveDate,
+        manifest: Option<&Manifest>,
+    ) -> Result<(Day, Vec<(Uuid, ObjectMeta)>)> {
+        let (mut day, mut newer) = (Day::default(), Vec::new());
         let mut listing = self.bucket.list_each(&layout::day(self.tenant(), self.stream(), date))?;
         while let Some(meta) = listing.try_next().await? {
             match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
@@ -128,7 +135,9 @@ impl StreamFolder {
                         false => day.fresh.push(object),
                     }
                 }
-                Some(ObjectName::Merged { .. }) if manifest.is_none() => return Ok(None),
+                Some(ObjectName::Merged { id, .. }) if manifest.is_none_or(|manifest| manifest.is_before(id)) => {
+                    newer.push((id, meta));
+                }
                 _ => {}
             }
         }
@@ -141,31 +150,14 @@ impl StreamFolder {
                 last: Some(object.last),
             });
         }
-        Ok(Some(day))
+        Ok((day, newer))
     }
 
     /// The statistics of an object by its footer; by its name if the footer cannot be read.
     async fn by_footer(&self, object: EventObject) -> Result<StreamStatistics> {
-        let size = object.meta.size;
-        let (mut reader, mut bytes) = (ParquetMetaDataReader::new(), size.min(FOOTER_BYTES));
-        loop {
-            let end = match self.bucket.read_end(&object.meta, bytes).await {
-                Ok(Some(end)) => end,
-                // It is gone, or is no file to read.
-                Ok(None) => return Ok(by_name(&object)),
-                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(by_name(&object)),
-                Err(error) => return Err(error),
-            };
-            match caught(|| reader.try_parse_sized(&end, size)) {
-                Some(Ok(())) => break,
-                Some(Err(ParquetError::NeedMoreData(more))) if more as u64 > bytes && more as u64 <= size => {
-                    bytes = more as u64;
-                }
-                Some(Err(_)) | None => return Ok(by_name(&object)),
-            }
-        }
-        let footer = reader.finish().ok().filter(|footer| footer::check(footer, size).is_ok());
-        Ok(footer.and_then(|footer| of_footer(&footer, size)).unwrap_or_else(|| by_name(&object)))
+        let footer = self.footer(&object.meta).await?;
+        let found = footer.and_then(|footer| of_footer(&footer, object.meta.size));
+        Ok(found.unwrap_or_else(|| by_name(&object)))
     }
 }
 

@@ -27,6 +27,12 @@ impl TakenObjects {
         }
     }
 
+    /// The ids of the objects that have numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = Uuid> {
+        let numbers = self.writers.iter().flat_map(|(writer, numbers)| numbers.0.iter().map(|range| (*writer, *range)));
+        numbers.flat_map(|(writer, (first, last))| (first..=last).map(move |number| writer.id(number)))
+    }
+
     /// Adds an object. One with a random id brings all those with it that come before it by name.
     pub fn insert(&mut self, id: Uuid, file_name: &str) {
         match object_id::parts(id) {

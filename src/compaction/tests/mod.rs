@@ -5,6 +5,7 @@ mod deletion;
 #[cfg(feature = "paused-time")]
 mod left_behind;
 mod memory;
+mod older_manifest;
 mod properties;
 mod retention;
 
