@@ -16,8 +16,8 @@ use super::new_object::{NewObject, decoded_bytes, internal};
 use super::source::{BATCH_ROWS, Source, SourceReader, Sources, corrupt, unread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::object_reader::ObjectReader;
-use crate::stream::schema::{self, TIMESTAMP};
-use crate::stream::{Field, Lineage, StreamSchema};
+use crate::stream::schema::TIMESTAMP;
+use crate::stream::{Field, Lineage, StreamSchema, columns};
 
 /// Rows of several objects are put together up to this size, and batches that are used up are kept until then.
 const MIXED_BYTES: usize = 8 << 20;
@@ -73,7 +73,7 @@ impl Merger {
         memory: Memory,
     ) -> Result<Self> {
         let has = |field: &&Field| sources.columns.contains_key(&field.name);
-        let columns = schema::views(&schema::columns(stream.fields().iter().filter(has)));
+        let columns = columns::views(&columns::columns(stream.fields().iter().filter(has)));
         let rows = sources.sources.iter().map(|source| source.rows).max().unwrap_or_default();
         let bytes = columns.fields().iter().map(|column| sources.columns.get(column.name().as_str()).copied());
         let bytes = bytes.map(Option::unwrap_or_default).collect();
@@ -151,7 +151,7 @@ impl Merger {
     /// # Errors
     /// As for [`Merger::new`].
     pub(super) async fn read_through(source: Source) -> Result<()> {
-        let columns = schema::views(&schema::columns(&source.fields));
+        let columns = columns::views(&columns::columns(&source.fields));
         let mut merger =
             Self::new_with(columns, Vec::new(), source.rows, Lineage::default().metadata(), Memory::new(0));
         merger.add(source).await?;
@@ -187,7 +187,7 @@ impl Merger {
     /// The rows with the columns of the merged objects.
     fn align(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
-            Some(column) => schema::widened(column, field.data_type()),
+            Some(column) => columns::widened(column, field.data_type()),
             None => match self.nulls.get(field.data_type()) {
                 Some(nulls) if nulls.len() >= batch.num_rows() => nulls.slice(0, batch.num_rows()),
                 _ => new_null_array(field.data_type(), batch.num_rows()),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
@@ -19,12 +18,11 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use super::memory::{ARRAY_BYTES, VALUE_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stream::damaged::{DAMAGED, caught, caught_later};
-use crate::stream::footer;
 use crate::stream::object_reader::{ObjectReader, options, viewed};
 use crate::stream::object_writer::DECOMPRESSOR_BYTES;
 use crate::stream::objects::MISSING;
 use crate::stream::schema::{self, OFFSET, TIMESTAMP};
-use crate::stream::{Field, FieldType};
+use crate::stream::{Field, columns, footer};
 
 /// How many rows are decoded and encoded at once …
 pub(super) const BATCH_ROWS: usize = 8192;
@@ -142,7 +140,8 @@ impl Source {
         let pages = parquet.row_groups().iter().map(|group| saturated(group.total_byte_size()));
         let pages = pages.fold(body.len(), usize::saturating_add);
         let rows = saturated(parquet.file_metadata().num_rows());
-        let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, rows)), fields(metadata.schema())?);
+        let (bytes, fields) =
+            (pages.saturating_add(described_bytes(parquet, rows)), columns::fields(metadata.schema())?);
         let columns = column_bytes(parquet);
         Ok(Self { fields, columns, bytes, rows, reader: SourceReader::Whole(WholeObject { body, metadata }) })
     }
@@ -164,7 +163,8 @@ impl Source {
         let rows = batch_rows(parquet);
         let pages = parquet.row_groups().iter().map(decoding_bytes).max().unwrap_or_default();
         // The batch that is used, and the next one.
-        let (bytes, fields) = (pages.saturating_add(described_bytes(parquet, 2 * rows)), fields(metadata.schema())?);
+        let (bytes, fields) =
+            (pages.saturating_add(described_bytes(parquet, 2 * rows)), columns::fields(metadata.schema())?);
         let columns = column_bytes(parquet);
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows);
         Ok(Self { fields, columns, bytes, rows, reader: SourceReader::Streamed(Box::new(builder)) })
@@ -209,24 +209,6 @@ fn column_bytes(object: &ParquetMetaData) -> Vec<(Box<str>, usize)> {
 
 fn saturated(stated: i64) -> usize {
     usize::try_from(stated).unwrap_or(usize::MAX)
-}
-
-/// The fields that the columns of an object stand for, our own aside.
-fn fields(columns: &SchemaRef) -> Result<Vec<Field>> {
-    let ours = |name: &str| name.starts_with(schema::RESERVED_PREFIX);
-    let theirs = columns.fields().iter().filter(|column| !ours(column.name()));
-    theirs
-        .map(|column| {
-            let field_type = match column.data_type() {
-                DataType::Boolean => FieldType::Boolean,
-                DataType::Int64 => FieldType::Integer,
-                DataType::Float64 => FieldType::Float,
-                DataType::Utf8View => FieldType::Text,
-                _ => return Err(Error::new(ErrorKind::Corrupt, "an object has a column of a type that is not ours")),
-            };
-            Ok(Field { name: column.name().as_str().into(), field_type })
-        })
-        .collect()
 }
 
 /// Reading failed, because of the store or of what it holds.

@@ -20,9 +20,9 @@ use parquet::schema::types::ColumnPath;
 use super::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyId, Label};
-use crate::stream::StreamSchema;
 use crate::stream::object_writer::{MAX_COMPRESSED, ObjectWriter, compressed};
-use crate::stream::schema::{self, OFFSET, TIMESTAMP};
+use crate::stream::schema::{OFFSET, TIMESTAMP};
+use crate::stream::{StreamSchema, columns};
 
 /// Small enough that a query skips most of an object by its statistics.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
@@ -139,7 +139,7 @@ impl<'a> Rows<'a> {
         }
         let fields: Vec<_> =
             stream.fields().iter().zip(used).filter_map(|(field, used)| used.then_some(field)).collect();
-        let columns = schema::columns(fields.iter().copied());
+        let columns = columns::columns(fields.iter().copied());
         let by_name: HashMap<&str, usize> = fields.iter().enumerate().map(|(at, field)| (&*field.name, at)).collect();
         let mut places = vec![Vec::new(); fields.len()];
         for (batch, rows) in batches.iter().enumerate() {
@@ -296,7 +296,7 @@ impl<'a> Parts<'a> {
     fn push(&mut self, before: usize, column: &ArrayRef) {
         self.fill(before);
         self.rows += column.len();
-        self.arrays.push(schema::widened(column, self.data_type));
+        self.arrays.push(columns::widened(column, self.data_type));
     }
 
     fn fill(&mut self, rows: usize) {

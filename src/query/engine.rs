@@ -349,6 +349,7 @@ impl RunningQuery {
 fn check_names(state: &SessionState, tables: &Tables, statement: &Statement) -> Result<()> {
     for name in state.resolve_table_references(statement).map_err(failure::of)? {
         if !is_permitted(&name, tables)? {
+            tables.check_readable(name.table())?;
             let name = name.to_string();
             let name = &name[..name.floor_char_boundary(200)];
             return Err(Error::invalid(format!("there is no stream `{name}` that this key may read")));

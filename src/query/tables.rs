@@ -25,6 +25,7 @@ use super::object_reader::ObjectReaders;
 use super::objects::{StreamObjects, files};
 use super::reads::{ReadDepth, Reads};
 use super::request::{Scope, TimeRange};
+use crate::error::{Error, ErrorKind};
 use crate::key::StreamName;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -51,6 +52,16 @@ pub(super) struct Tables {
 }
 
 impl Tables {
+    /// Refuses a permitted stream whose schema is not known because it is missing or damaged.
+    pub(super) fn check_readable(&self, name: &str) -> Result<(), Error> {
+        let Ok(stream) = StreamName::parse(name) else { return Ok(()) };
+        if self.streams.is_unreadable(&self.scope.tenant, &stream) && self.scope.access.touch(&stream) {
+            let message = format!("the schema of the stream `{stream}` cannot be read");
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
+        Ok(())
+    }
+
     /// The permitted stream of this name as a table; `None` when there is none, or it is not permitted.
     pub(super) fn find(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Ok(stream) = StreamName::parse(name) else { return Ok(None) };

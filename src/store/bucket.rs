@@ -112,9 +112,9 @@ impl Bucket {
 
     /// The same below a folder that nobody may write to any more, however young what is left there is.
     pub(crate) async fn sweep_all(&self, folder: &RelativePath) {
-        if let Some(root) = &self.directory {
-            let folder = folder.to_path(root.as_path());
-            let _ = tokio::task::spawn_blocking(move || durable::sweep_all(&folder)).await;
+        if let Some(root) = self.directory.clone() {
+            let folder = folder.to_owned();
+            let _ = tokio::task::spawn_blocking(move || durable::sweep_all(&root, &folder)).await;
         }
     }
 

@@ -55,11 +55,15 @@ pub(crate) fn write(target: &Path, body: &[&[u8]], placing: &Placing<'_>) -> io:
 
 /// Writes a staged file beside `target`. Until it is there, others may find the folder empty, and remove it.
 fn stage(target: &Path, folder: &Path, body: &[&[u8]]) -> io::Result<Staged> {
-    let mut attempts = 1;
+    let (mut attempts, mut parents) = (1, Vec::new());
     loop {
-        match create_folder(folder).and_then(|()| Staged::write(target, body)) {
+        match make_folder(folder, &mut parents).and_then(|()| Staged::write(target, body)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < ATTEMPTS => attempts += 1,
-            staged => return staged,
+            staged => {
+                // Only now: while this takes its time, others find the folder in use.
+                sync_folders(&parents)?;
+                return staged;
+            }
         }
     }
 }
@@ -81,17 +85,32 @@ pub(crate) fn tag(meta: &fs::Metadata) -> String {
     format!("{:x}-{:x}-{:x}", meta.ino(), modified.unwrap_or_default().as_micros(), meta.len())
 }
 
-/// Creates a folder and its parents, each 0700 whatever the umask, each durable before it is used.
+/// Creates a folder and its parents, each 0700 whatever the umask. They are durable then.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut parents = Vec::new();
+    make_folder(folder, &mut parents)?;
+    sync_folders(&parents)
+}
+
+/// Those that were removed meanwhile are no more.
+fn sync_folders(folders: &[PathBuf]) -> io::Result<()> {
+    folders.iter().try_for_each(|folder| match sync_folder(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        synced => synced,
+    })
+}
+
+/// Creates a folder and its parents. Those of `parents` must be synced to make them durable.
+fn make_folder(folder: &Path, parents: &mut Vec<PathBuf>) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_folder(parent)?;
+    make_folder(parent, parents)?;
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {
-            fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-            sync_folder(parent)
+            parents.push(parent.to_owned());
+            fs::set_permissions(folder, Permissions::from_mode(0o700))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -114,15 +133,24 @@ pub(crate) fn sweep(folder: &Path, age: Duration) {
     }
 }
 
-/// Removes every staged file below a folder that nobody may write to any more, and the folders that are empty then.
-pub(crate) fn sweep_all(folder: &Path) {
-    if !fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir()) {
-        return; // A link may lead out of the store.
+/// Removes every staged file below a folder of `root` that nobody may write to any more, and the folders that are empty
+/// then. Nothing, if a part of the folder's name is a link: it may lead out of the store.
+pub(crate) fn sweep_all(root: &Path, folder: &RelativePath) {
+    let mut path = root.to_owned();
+    for part in folder.iter() {
+        path.push(part);
+        if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+            return;
+        }
     }
+    sweep_below(&path);
+}
+
+fn sweep_below(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            sweep_all(&entry.path());
+            sweep_below(&entry.path());
             let _ = fs::remove_dir(entry.path());
         } else if is_staged(&entry.file_name().to_string_lossy()) {
             let _ = fs::remove_file(entry.path());
@@ -250,6 +278,21 @@ mod tests {
         });
         remove_empty(root.path(), folder, |folder| folder.as_str() != "streams");
         assert_eq!(fs::read_dir(root.path().join("streams")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_tenant_is_swept_through_no_link() {
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let staged = [root.path().join("acme/streams/web/x#1"), other.path().join("streams/web/x#1")];
+        for file in &staged {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, b"").unwrap();
+        }
+        std::os::unix::fs::symlink(other.path(), root.path().join("linked")).unwrap();
+        for tenant in ["acme", "linked"] {
+            sweep_all(root.path(), RelativePath::new(&format!("{tenant}/streams")));
+        }
+        assert_eq!(staged.map(|file| file.exists()), [false, true]);
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl StreamFolder {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub(super) async fn footer(&self, object: &ObjectMeta) -> Result<Option<ParquetMetaData>> {
+    pub(crate) async fn footer(&self, object: &ObjectMeta) -> Result<Option<ParquetMetaData>> {
         let size = object.size;
         let (mut reader, mut bytes) = (ParquetMetaDataReader::new(), size.min(FOOTER_BYTES));
         loop {

@@ -1,7 +1,7 @@
 //! Streams: the tables of a tenant, and the fields they have.
 //!
 //! 1. [`field`]: a field and what it holds. Pure.
-//!    [`schema`]: which fields a stream has, and how it widens. Pure.
+//!    [`schema`]: which fields a stream has, and how it widens. Pure.  [`columns`]: fields as columns. Pure.
 //!    [`settings`]: what an operator sets of it.  [`deletion`]: how a stream goes, and its name becomes free.
 //! 2. [`catalog`]: every stream of every tenant, in memory; what `schema.json` says is what counts.
 //! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
@@ -18,6 +18,7 @@
 pub mod catalog;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // Queries choose, compaction takes all of a day.
 pub mod chosen;
+pub mod columns;
 pub mod damaged;
 pub mod deletion;
 pub mod field;

@@ -15,7 +15,7 @@ use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuil
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
-use super::{footer, schema};
+use super::{columns, footer};
 
 /// An object whose size is known.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ pub fn options() -> ArrowReaderOptions {
 /// # Errors
 /// When a column is of a type that cannot be read so.
 pub fn viewed(object: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
-    let columns = schema::views(object.schema());
+    let columns = columns::views(object.schema());
     ArrowReaderMetadata::try_new(object.metadata().clone(), options().with_schema(columns))
 }
 

@@ -1,14 +1,13 @@
 //! Which fields a stream has, and how it widens: new fields are added, whole numbers become floats, nothing else moves.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::columns::{columns, views};
 use super::field::{Conflict, Field, FieldType};
 use super::settings::StreamSettings;
 
@@ -222,40 +221,6 @@ impl Document for StreamSchema {
         let (fields, settings) = (self.fields.clone(), self.settings.clone());
         let json = SchemaJson { version: VERSION, fields, settings, write_id: Uuid::new_v4() };
         serde_json::to_vec_pretty(&json).unwrap_or_default().into()
-    }
-}
-
-/// The columns of rows with these fields: our own, then the clients'.
-pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {
-    let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let ours = [
-        ArrowField::new(TIMESTAMP, timestamp, false),
-        ArrowField::new(OFFSET, DataType::Int64, true),
-        // A row of a system stream may be about no key.
-        ArrowField::new(KEY_ID, DataType::Utf8, true),
-        ArrowField::new(SOURCE_ID, DataType::Utf8, true),
-    ];
-    let theirs = fields.into_iter().map(|field| ArrowField::new(&*field.name, field.field_type.arrow(), true));
-    Arc::new(Schema::new(ours.into_iter().chain(theirs).collect::<Vec<_>>()))
-}
-
-/// The columns, with views for texts.
-pub(crate) fn views(columns: &SchemaRef) -> SchemaRef {
-    let view = |column: &FieldRef| match column.data_type() {
-        DataType::Utf8 => Arc::new(column.as_ref().clone().with_data_type(DataType::Utf8View)),
-        _ => column.clone(),
-    };
-    Arc::new(Schema::new(columns.fields().iter().map(view).collect::<Vec<_>>()))
-}
-
-/// Values as a stream holds them: whole numbers become floats where the stream holds floats. A schema that was widened
-/// by them guarantees that none loses a digit.
-pub(crate) fn widened(values: &ArrayRef, target: &DataType) -> ArrayRef {
-    match (values.data_type(), target) {
-        (DataType::Int64, DataType::Float64) => {
-            Arc::new(values.as_primitive::<Int64Type>().unary::<_, Float64Type>(|value| value as f64))
-        }
-        _ => values.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ mod damaged;
 mod deletion;
 #[cfg(feature = "paused-time")]
 mod left_behind;
+mod lost_schema;
 mod memory;
 mod older_manifest;
 mod properties;
@@ -333,7 +334,7 @@ async fn a_merged_object_that_is_damaged_keeps_no_other_from_being_merged() {
 }
 
 #[tokio::test]
-async fn a_stream_that_was_removed_by_hand_is_not_brought_back() {
+async fn compaction_makes_no_schema_anew() {
     let node = Node::new();
     for n in 0..20 {
         node.store_number("27T10:00:00", n).await;
@@ -341,8 +342,8 @@ async fn a_stream_that_was_removed_by_hand_is_not_brought_back() {
     let (tenant, stream) = web();
     let schema = ObjectName::Schema { tenant: tenant.clone(), stream: stream.clone() };
     node.bucket.remove(&schema).await.unwrap();
-    node.catalog.reload(&tenant, &stream).await.unwrap();
-    node.compact("27").await;
+    let id = node.folder().day(at("27T00:00:00").date_naive());
+    assert_eq!(node.compactor.compact(&id).await.unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(node.bucket.read(&schema).await.unwrap().is_none());
     assert_eq!(node.objects().await, 20);
 }

@@ -133,7 +133,7 @@ impl StreamCatalog {
                 None => Edit::Keep(None),
             })
         };
-        let changed = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        let changed = self.update(tenant, stream, edit).await?;
         Ok(changed.map(|schema| self.remember(tenant, stream, Arc::new(schema), None, began)))
     }
 }

@@ -1,11 +1,12 @@
 //! Every stream of every tenant, in memory; `schema.json` is the truth.
 //!
 //! 1. [`StreamCatalog`]: looking streams up, widening them and changing their settings.
-//! 2. [`trust`]: when memory may be used without reading the store. [`burial`]: the steps of a deletion. [`hooks`]:
-//!    callbacks into the rest of the node.
+//! 2. [`trust`]: when memory may be used without reading the store. [`burial`]: the steps of a deletion. [`lost`]: a
+//!    schema that is missing. [`hooks`]: callbacks into the rest of the node.
 
 mod burial;
 mod hooks;
+mod lost;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +113,7 @@ impl StreamCatalog {
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
     /// read.
     pub async fn reload(&self, tenant: &TenantId, stream: &StreamName) -> Result<()> {
-        self.reload_from(&self.schemas, tenant, stream).await
+        self.reload_through(&self.bucket, tenant, stream).await
     }
 
     /// The same through other connections to the store.
@@ -120,26 +121,20 @@ impl StreamCatalog {
     /// # Errors
     /// As for [`StreamCatalog::reload`].
     pub async fn reload_through(&self, bucket: &Bucket, tenant: &TenantId, stream: &StreamName) -> Result<()> {
-        self.reload_from(&Documents::new(bucket.clone()), tenant, stream).await
-    }
-
-    async fn reload_from(
-        &self,
-        schemas: &Documents<StreamSchema>,
-        tenant: &TenantId,
-        stream: &StreamName,
-    ) -> Result<()> {
         let began = self.announcements.load(Ordering::SeqCst);
-        let read = schemas.read(&(tenant.clone(), stream.clone())).await?;
+        let read = Documents::<StreamSchema>::new(bucket.clone()).read(&(tenant.clone(), stream.clone())).await?;
         match read.found.usable()? {
             Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag, began),
-            None => self.forget(tenant, stream),
+            None => {
+                self.check_gone(bucket, tenant, stream).await?;
+                self.forget(tenant, stream);
+            }
         }
         Ok(())
     }
 
-    /// Makes memory equal to the store, for every tenant. A schema that cannot be read is reported and changes nothing;
-    /// a stream whose schema is gone is forgotten, so that its next event creates it anew.
+    /// Makes memory equal to the store, for every tenant. A schema that cannot be read, or is missing while objects of
+    /// the stream are there, is reported and changes nothing. A stream that is gone is forgotten.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -288,7 +283,7 @@ impl StreamCatalog {
                 }
             })
         };
-        let (schema, conflicts, is_wider) = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        let (schema, conflicts, is_wider) = self.update(tenant, stream, edit).await?;
         if is_wider && let Some(Widened(listener)) = self.widened.get() {
             listener(tenant, stream);
         }
@@ -326,7 +321,7 @@ impl StreamCatalog {
             let schema = schema.with_settings(settings);
             Ok(Edit::Write(schema.clone(), schema))
         };
-        let schema = self.schemas.update(&(tenant.clone(), stream.clone()), edit).await?;
+        let schema = self.update(tenant, stream, edit).await?;
         Ok(self.remember(tenant, stream, Arc::new(schema), None, began))
     }
 
