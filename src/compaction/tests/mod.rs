@@ -2,6 +2,7 @@
 
 mod damaged;
 mod deletion;
+mod kills;
 #[cfg(feature = "paused-time")]
 mod left_behind;
 mod lost_schema;
