@@ -3,7 +3,8 @@
 # killed and stopped and their store fails. Half of them share a directory, half Ceph. Prints what came of them, and
 # each that broke a promise with all that led to it; `KEYLOFT_HISTORY_SEED=n` repeats one. Loopback only.
 # KEYLOFT_TEST_BINARY names the server to test, such as a release build; without it, it is the one of the tests.
-# KEYLOFT_HISTORY_AT_ONCE (3) says how many of each half run at once, KEYLOFT_HISTORY_MS (4500) how long things go wrong.
+# KEYLOFT_HISTORY_AT_ONCE (3) says how many of each half run at once, KEYLOFT_HISTORY_MS (4500) how long things go wrong,
+# KEYLOFT_HISTORY_STOP_MS (2500) how long a node is stopped at most.
 # usage: scripts/stream-histories.sh [COUNT=1000] [FIRST=1]
 set -euo pipefail
 cd "$(dirname "$0")/.."

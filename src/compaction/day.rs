@@ -169,8 +169,9 @@ impl Day {
     async fn take(&mut self, tools: Tools<'_>, base: &Base<'_>, fresh: &[&FreshObject]) -> Result<bool> {
         let (store, memory) = (tools.bucket.object_store(), tools.memory.sources());
         let bodies = fresh.iter().map(|object| {
-            let (store, meta) = (store.clone(), &object.meta);
+            let (store, meta) = (store.clone(), self.folder.fresh(**object));
             async move {
+                let meta = meta?;
                 if meta.size > memory as u64 {
                     return Ok(None);
                 }
@@ -187,7 +188,7 @@ impl Day {
             let Some(body) = bodies.try_next().await? else { break };
             let fits = match body.map(|body| body.and_then(Source::whole)) {
                 Some(Err(error)) => {
-                    self.set_aside(object.id, &object.meta, &error);
+                    self.set_aside(object.id, &self.folder.fresh(**object)?, &error);
                     continue;
                 }
                 Some(Ok(source)) => sources.push(source),
@@ -201,10 +202,11 @@ impl Day {
                 break;
             }
             // More than there is memory for at once: read like a merged one, and alone.
-            let Some(source) = self.open(tools, object.id, &object.meta).await? else { continue };
+            let meta = self.folder.fresh(**object)?;
+            let Some(source) = self.open(tools, object.id, &meta).await? else { continue };
             match sources.push(source) {
                 true => taken.push(*object),
-                false => self.leave(object.id, &object.meta),
+                false => self.leave(object.id, &meta),
             }
             break;
         }
@@ -216,14 +218,15 @@ impl Day {
         let mut manifest = base.manifest.clone();
         let mut made_of = Lineage::default();
         for object in &taken {
-            manifest.taken.insert(object.id, object.file_name());
+            manifest.taken.insert(object.id, &object.file_name());
             if object_id::parts(object.id).is_some() {
-                made_of.taken.insert(object.id, object.file_name());
+                made_of.taken.insert(object.id, &object.file_name());
             }
         }
         let made = match self.write(tools, base, schema, sources, &made_of).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                let metas: Vec<_> = taken.iter().map(|object| (object.id, object.meta.clone())).collect();
+                let metas = taken.iter().map(|object| Ok((object.id, self.folder.fresh(**object)?)));
+                let metas: Vec<_> = metas.collect::<Result<_>>()?;
                 return self.find_bad(tools, &metas).await.and_then(|found| if found { Ok(true) } else { Err(error) });
             }
             made => made?,
@@ -285,7 +288,7 @@ impl Day {
             let conflict = conflicts.next().flatten();
             fits.push(conflict.is_none());
             if let Some(conflict) = conflict {
-                self.set_aside(object.id, &object.meta, &conflict.into_error());
+                self.set_aside(object.id, &self.folder.fresh(**object)?, &conflict.into_error());
             }
         }
         let mut kept = fits.iter();

@@ -38,7 +38,7 @@ pub(super) async fn empty(
             if object_id::parts(object.id).is_none() && !plan::has_all_random(date, now) {
                 emptied.deleted.insert(object.id);
             } else {
-                emptied.taken.insert(object.id, object.file_name());
+                emptied.taken.insert(object.id, &object.file_name());
             }
         }
         if emptied.deleted.len() > NAMED {

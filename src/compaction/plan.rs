@@ -48,9 +48,9 @@ pub(super) fn next<'a>(
     // Taking one of these also takes all with a lower name, so no object with a lower name may stay or arrive later.
     let kept =
         listing.untaken(manifest).filter(|object| is_random(object) && is_bad(object.id)).map(FreshObject::file_name);
-    let first_kept = kept.min();
+    let first_kept: Option<String> = kept.min();
     let may_be_taken = |object: &FreshObject| match is_random(object) {
-        true => has_all_random(*date, now) && first_kept.is_none_or(|kept| object.file_name() < kept),
+        true => has_all_random(*date, now) && first_kept.as_ref().is_none_or(|kept| object.file_name() < *kept),
         false => !is_bad(object.id),
     };
     let fresh: Vec<_> = listing.untaken(manifest).filter(|object| may_be_taken(object)).collect();
@@ -58,7 +58,7 @@ pub(super) fn next<'a>(
     if fresh.len() >= FAN_IN || is_day_over && !fresh.is_empty() && !stays_alone {
         let mut bytes = 0;
         let fits = |object: &&FreshObject| {
-            bytes += object.meta.size;
+            bytes += object.bytes;
             bytes <= TAKEN_BYTES
         };
         let mut taken: Vec<_> = fresh.iter().copied().take(TAKEN_AT_ONCE).take_while(fits).collect();
@@ -104,12 +104,9 @@ fn class(bytes: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use object_store::ObjectMeta;
-    use object_store::path::Path;
-
     use super::*;
     use crate::key::{StreamName, TenantId};
-    use crate::layout::Minute;
+    use crate::layout::{ArrivalTime, Minute};
     use crate::stream::ObjectIds;
 
     fn day() -> DayId {
@@ -124,9 +121,7 @@ mod tests {
     fn fresh(ids: &[Uuid], time: &str, bytes: u64) -> DayListing {
         let objects = ids.iter().map(|id| {
             let minute = Minute::of(at(time));
-            let location = Path::from(format!("{}-{id}.parquet", minute.hhmm()));
-            let meta = ObjectMeta { location, last_modified: at(time), size: bytes, e_tag: None, version: None };
-            FreshObject { meta, id: *id }
+            FreshObject { id: *id, arrived: ArrivalTime::Minute(minute), bytes }
         });
         DayListing { fresh: objects.collect(), ..DayListing::default() }
     }

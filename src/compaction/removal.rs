@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, future, stream};
+use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -30,29 +31,25 @@ impl Day {
             return Ok(());
         }
         // In both manifests: one may have been removed or changed by hand.
-        let is_taken = |object: &&FreshObject| {
-            [&*seen, *manifest].iter().all(|manifest| manifest.is_taken(object.id, object.file_name()))
-        };
+        let is_taken = |object: &&FreshObject| object.is_taken(seen) && object.is_taken(manifest);
         let is_retired = |id: &Uuid| seen.retired.contains(id) && manifest.retired.contains(id);
-        let fresh = listing.fresh.iter().filter(is_taken);
-        let merged = listing.merged.iter().filter(|(id, _)| is_retired(id));
-        let mut unread: Vec<&ObjectMeta> =
-            fresh.map(|object| &object.meta).chain(merged.map(|(_, meta)| meta)).collect();
+        let mut merged: Vec<&ObjectMeta> =
+            listing.merged.iter().filter(|(id, _)| is_retired(id)).map(|(_, meta)| meta).collect();
+        let fresh: Vec<FreshObject> = listing.fresh.iter().filter(is_taken).copied().collect();
         let left_over = left_over(listing, manifest, now);
         if !left_over.is_empty() && self.invalidate(base).await? {
-            unread.extend(left_over);
+            merged.extend(left_over);
         }
-        let removals = unread.iter().map(|meta| {
-            let (store, location) = (tools.bucket.object_store(), meta.location.clone());
-            async move {
-                match store.delete(&location).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(unavailable(error)),
-                }
+        let names = merged.into_iter().map(|meta| Ok(meta.location.clone()));
+        let names = names.chain(fresh.into_iter().map(|object| Ok(self.folder.fresh(object)?.location)));
+        let store = &tools.bucket.object_store();
+        let removals = stream::iter(names).map_ok(|location: Path| async move {
+            match store.delete(&location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(unavailable(error)),
             }
         });
-        let removals: Vec<_> = removals.collect();
-        stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        removals.try_buffer_unordered(AT_ONCE).try_for_each(|()| future::ready(Ok(()))).await?;
         // An empty day leaves its manifest, which keeps late copies of what was deleted from counting, for as long as
         // one may come. Nobody writes to it then: no event arrives on a day that is long over.
         if listing.has_manifest && listing.is_empty() && manifest.is_empty() && plan::has_all_random(self.date, now) {

@@ -158,11 +158,7 @@ impl ObjectName {
             Self::Tenant { tenant } => settings(tenant).join(TENANT),
             Self::Schema { tenant, stream } => stream_folder(tenant, stream).join(SCHEMA),
             Self::Events { tenant, stream, arrived, id } => {
-                let minute = match arrived {
-                    ArrivalTime::Minute(minute) => minute.hhmm() + "-",
-                    ArrivalTime::Day(_) => String::new(),
-                };
-                day(tenant, stream, arrived.date()).join(format!("{minute}{}.parquet", id.as_hyphenated()))
+                day(tenant, stream, arrived.date()).join(events_file(*arrived, *id))
             }
             Self::Manifest { tenant, stream, date } => day(tenant, stream, *date).join(MANIFEST),
             Self::Merged { tenant, stream, date, id } => {
@@ -320,6 +316,15 @@ pub fn stream_folder(tenant: &TenantId, stream: &StreamName) -> RelativePathBuf 
 /// The folder of one day of a stream.
 pub fn day(tenant: &TenantId, stream: &StreamName, date: NaiveDate) -> RelativePathBuf {
     stream_folder(tenant, stream).join(format!("date={}", date.format("%Y-%m-%d")))
+}
+
+/// The last part of the name of an object of ingest.
+pub fn events_file(arrived: ArrivalTime, id: Uuid) -> String {
+    let minute = match arrived {
+        ArrivalTime::Minute(minute) => minute.hhmm() + "-",
+        ArrivalTime::Day(_) => String::new(),
+    };
+    format!("{minute}{}.parquet", id.as_hyphenated())
 }
 
 /// Reads the last segment of a day's folder back.

@@ -5,16 +5,18 @@
 //! again, and an object that it lists stays in the store for longer than a query may read. So each event is seen once,
 //! also while other nodes merge.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use parking_lot::Mutex;
 use relative_path::RelativePath;
 use uuid::Uuid;
 
-use super::{DayId, Manifest, MergedObject};
+use super::{DayId, Manifest, MergedObject, object_id};
 use crate::documents::collection::{Place, Read};
 use crate::documents::{Document as _, Documents, Found, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,19 +70,38 @@ pub struct EventObject {
     pub is_listed: bool,
 }
 
-/// An object of ingest.
-#[derive(Debug, Clone)]
+/// An object of ingest. Small: a day may have a million of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreshObject {
-    /// Its name and size.
-    pub meta: ObjectMeta,
     /// Its id.
     pub id: Uuid,
+    /// When its events arrived, by its name.
+    pub arrived: ArrivalTime,
+    /// Its size.
+    pub bytes: u64,
 }
 
 impl FreshObject {
     /// The last part of its name.
-    pub fn file_name(&self) -> &str {
-        self.meta.location.filename().unwrap_or_default()
+    pub fn file_name(&self) -> String {
+        layout::events_file(self.arrived, self.id)
+    }
+
+    /// Whether it does not count any more.
+    pub fn is_taken(&self, manifest: &Manifest) -> bool {
+        match object_id::parts(self.id) {
+            Some(_) => manifest.is_taken(self.id, ""), // Its number says it.
+            None => manifest.is_taken(self.id, &self.file_name()),
+        }
+    }
+
+    /// The order of the names.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self.arrived, other.arrived) {
+            (ArrivalTime::Minute(ours), ArrivalTime::Minute(theirs)) => (ours, self.id).cmp(&(theirs, other.id)),
+            (ArrivalTime::Day(_), ArrivalTime::Day(_)) => self.id.cmp(&other.id),
+            _ => self.file_name().cmp(&other.file_name()),
+        }
     }
 }
 
@@ -166,15 +187,18 @@ impl StreamFolder {
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn list(&self, date: NaiveDate) -> Result<DayListing> {
         let mut listing = DayListing::default();
-        for meta in self.bucket.list_all(&layout::day(&self.tenant, &self.stream, date)).await? {
+        let mut objects = self.bucket.list_each(&layout::day(&self.tenant, &self.stream, date))?;
+        while let Some(meta) = objects.try_next().await? {
             match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
-                Some(ObjectName::Events { id, .. }) => listing.fresh.push(FreshObject { meta, id }),
+                Some(ObjectName::Events { id, arrived, .. }) => {
+                    listing.fresh.push(FreshObject { id, arrived, bytes: meta.size });
+                }
                 Some(ObjectName::Merged { id, .. }) => listing.merged.push((id, meta)),
                 Some(ObjectName::Manifest { .. }) => listing.has_manifest = true,
                 _ => {}
             }
         }
-        listing.fresh.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+        listing.fresh.sort_unstable_by(FreshObject::compare);
         Ok(listing)
     }
 
@@ -266,25 +290,36 @@ impl StreamFolder {
         ObjectName::Merged { tenant: self.tenant.clone(), stream: self.stream.clone(), date, id }
     }
 
+    /// An object of ingest, as its folder lists it.
+    ///
+    /// # Errors
+    /// None: its name is one that a store takes.
+    pub fn fresh(&self, FreshObject { id, arrived, bytes }: FreshObject) -> Result<ObjectMeta> {
+        meta(&ObjectName::Events { tenant: self.tenant.clone(), stream: self.stream.clone(), arrived, id }, bytes)
+    }
+
     /// An object that the manifest of a day lists.
     ///
     /// # Errors
     /// None: its name is one that a store takes.
     pub fn merged(&self, date: NaiveDate, object: &MergedObject) -> Result<EventObject> {
-        let location = object_path(&self.merged_name(date, object.id).path())?;
-        // Objects never change, so nothing reads the other fields of a listing.
-        let last_modified = date.and_time(NaiveTime::MIN).and_utc();
-        let meta = ObjectMeta { location, last_modified, size: object.bytes, e_tag: None, version: None };
+        let meta = meta(&self.merged_name(date, object.id), object.bytes)?;
         let end = object.last.checked_add_signed(chrono::TimeDelta::milliseconds(1));
         let times = TimeRange { start: Some(object.first), end };
         Ok(EventObject { id: object.id, meta, times, rows: Some(object.rows), is_listed: false })
     }
 }
 
+/// Objects never change, so nothing reads the other fields of a listing.
+fn meta(name: &ObjectName, size: u64) -> Result<ObjectMeta> {
+    let location = object_path(&name.path())?;
+    Ok(ObjectMeta { location, last_modified: DateTime::UNIX_EPOCH, size, e_tag: None, version: None })
+}
+
 impl DayListing {
     /// The objects of ingest that are not in merged ones.
     pub fn untaken<'a>(&'a self, manifest: &'a Manifest) -> impl Iterator<Item = &'a FreshObject> {
-        self.fresh.iter().filter(|object| !manifest.is_taken(object.id, object.file_name()))
+        self.fresh.iter().filter(|object| !object.is_taken(manifest))
     }
 
     /// Whether no object of events is there.
@@ -295,5 +330,26 @@ impl DayListing {
     /// Whether a merged object is there.
     pub fn merged_ids(&self) -> HashSet<Uuid> {
         self.merged.iter().map(|(id, _)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Minute;
+
+    #[test]
+    fn objects_of_ingest_are_small_and_stand_in_the_order_of_their_names() {
+        let date = NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
+        let minute = |text: &str| ArrivalTime::Minute(Minute::parse(date, text).unwrap());
+        let mut objects = Vec::new();
+        for id in [0x09_u128, 0x0931 << 112, 0x10 << 120, 0x23 << 120, 0xff << 120].map(Uuid::from_u128) {
+            for arrived in [ArrivalTime::Day(date), minute("0930"), minute("0931"), minute("2359")] {
+                objects.push(FreshObject { id, arrived, bytes: 1 });
+            }
+        }
+        objects.sort_unstable_by(FreshObject::compare);
+        assert!(objects.iter().map(FreshObject::file_name).is_sorted());
+        assert!(size_of::<FreshObject>() <= 40, "a million of them take 40 MB");
     }
 }

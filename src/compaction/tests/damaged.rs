@@ -28,7 +28,8 @@ impl Node {
             node.store_number("27T10:00:00", n).await;
         }
         let listing = node.folder().list(at("27T00:00:00").date_naive()).await.unwrap();
-        (node, listing.fresh.into_iter().map(|object| object.meta.location).collect())
+        let objects = listing.fresh.into_iter().map(|object| node.folder().fresh(object).unwrap().location).collect();
+        (node, objects)
     }
 }
 
@@ -63,7 +64,7 @@ async fn whatever_is_damaged_of_objects_of_ingest_the_good_ones_are_merged() {
     let folder = node.folder();
     let date = at("27T00:00:00").date_naive();
     let listing = folder.list(date).await.unwrap();
-    let left = |object: &Path| listing.fresh.iter().any(|fresh| fresh.meta.location == *object);
+    let left = |object: &Path| listing.fresh.iter().any(|fresh| folder.fresh(*fresh).unwrap().location == *object);
     assert!(!good.iter().any(left), "the good ones are merged, and removed");
     assert!(listing.fresh.len() > bodies.len() / 2 && node.noted().len() == listing.fresh.len());
 }
@@ -128,7 +129,7 @@ async fn an_object_that_cannot_be_opened_keeps_no_other_from_being_merged() {
         node.store_number("27T10:00:00", n).await;
     }
     let listing = node.folder().list(at("27T00:00:00").date_naive()).await.unwrap();
-    let victim = listing.fresh[4].meta.location.clone();
+    let victim = node.folder().fresh(listing.fresh[4]).unwrap().location;
     let file = directory.path().join(victim.as_ref());
     std::fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
@@ -154,7 +155,7 @@ async fn what_was_noted_goes_when_it_can_be_read_or_is_gone_and_not_before() {
     let text = Node::new();
     text.store("27T10:00:00", vec![("n", Arc::new(StringArray::from(vec!["a text"])))]).await;
     let fresh = text.folder().list(at("27T00:00:00").date_naive()).await.unwrap().fresh;
-    node.put(unfit, text.body(&fresh[0].meta.location).await).await;
+    node.put(unfit, text.body(&text.folder().fresh(fresh[0]).unwrap().location).await).await;
     node.compact("27").await;
     let all: Vec<String> = [restored, removed, unfit].map(ToString::to_string).into();
     for _ in 0..2 {

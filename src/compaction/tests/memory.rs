@@ -36,7 +36,7 @@ async fn a_text_that_repeats_takes_the_memory_that_it_takes_in_its_object() {
     let node = Node::new();
     node.store("27T10:00:00", vec![("n", texts(4000, |_| "a long text ".repeat(1000)))]).await;
     let listing = node.folder().list(at("27T00:00:00").date_naive()).await.unwrap();
-    let location = &listing.fresh[0].meta.location;
+    let location = &node.folder().fresh(listing.fresh[0]).unwrap().location;
     let body = node.bucket.object_store().get(location).await.unwrap().bytes().await.unwrap();
     let mut sources = Sources::within(1 << 20);
     assert!(sources.push(Source::whole(body).unwrap()), "48 MB of text take more than a megabyte");

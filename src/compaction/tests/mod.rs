@@ -297,16 +297,16 @@ async fn an_object_with_a_damaged_page_is_reported_and_keeps_no_other_from_being
     }
     let folder = node.folder();
     let date = at("27T00:00:00").date_naive();
-    let victim = folder.list(date).await.unwrap().fresh[7].clone();
+    let victim = folder.fresh(folder.list(date).await.unwrap().fresh[7]).unwrap();
     let store = node.bucket.object_store();
-    let mut body = store.get(&victim.meta.location).await.unwrap().bytes().await.unwrap().to_vec();
+    let mut body = store.get(&victim.location).await.unwrap().bytes().await.unwrap().to_vec();
     body[4..40].fill(0);
-    store.put(&victim.meta.location, body.into()).await.unwrap();
+    store.put(&victim.location, body.into()).await.unwrap();
     node.compact("27").await;
     assert_eq!(node.objects().await, 2);
     let unreadable = node.catalog.unreadable();
     let names: Vec<_> = unreadable.keys().map(|(_, object)| object.as_str()).collect();
-    assert_eq!(names, [victim.meta.location.as_ref()]);
+    assert_eq!(names, [victim.location.as_ref()]);
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ use tokio::sync::RwLock;
 use super::world::{NODES, WEB, World};
 use crate::support::{Dice, line};
 
+/// How long a node is stopped at most, unless `KEYLOFT_HISTORY_STOP_MS` says longer.
+const STOPPED_MS: u64 = 2500;
+
 /// Held for reading while a node is down and starts, which needs the store, and for writing while the store fails for
 /// all.
 pub type Gate = Arc<RwLock<()>>;
@@ -26,7 +29,7 @@ impl World {
                 35..65 => {
                     self.note(format!("node {place} is stopped"));
                     self.fleet.signal(place, "STOP");
-                    Self::pause(&dice, 100, 2500).await;
+                    Self::pause(&dice, 100, super::number("KEYLOFT_HISTORY_STOP_MS").unwrap_or(STOPPED_MS)).await;
                     self.fleet.signal(place, "CONT");
                     self.ledger.tell(format!("node {place} goes on"));
                 }
