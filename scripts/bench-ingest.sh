@@ -41,7 +41,11 @@ turn() {
     awk '$1 == "99%" { p99 = $2 } $1 == "Requests/sec:" { rps = $2 } END { printf "%d %s\n", rps * 1000, p99 }' "$work/result" >>"$work/$1/turns"
 }
 
-median() { cut -d' ' -f1 "$work/$1/turns" | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+# median NAME COLUMN: 1 is events per second, 2 the p99 of a batch in milliseconds.
+median() {
+    cut -d' ' -f"$2" "$work/$1/turns" | awk '
+        /us$/ { $1 = $1 / 1000 } /[0-9]s$/ { $1 = $1 * 1000 } { print $1 + 0 }' | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'
+}
 
 head -n 1000 fixtures/events/earthquakes.ndjson >"$work/batch"
 bytes=$(($(wc -c <"$work/batch") / 1000))
@@ -54,7 +58,8 @@ for ((round = 0; round < rounds; round++)); do
 done
 for name in plain compacting; do
     printf '%-11s %s events/s of %d bytes in batches of 1000, durable; each turn, with the p99 of a batch: %s\n' "$name" \
-        "$(median "$name")" "$bytes" "$(paste -sd, "$work/$name/turns")"
+        "$(median "$name" 1)" "$bytes" "$(paste -sd, "$work/$name/turns")"
     printf '%-11s %s objects, %s on disk\n' "$name" "$(find "$work/$name/store" -name '*.parquet' | wc -l)" "$(du -sh "$work/$name/store" | cut -f1)"
 done
-awk "BEGIN { printf \"with compaction / without: %.2f\\n\", $(median compacting) / $(median plain) }"
+awk "BEGIN { printf \"with compaction / without: events %.2f, p99 %.2f\\n\", \
+    $(median compacting 1) / $(median plain 1), $(median compacting 2) / $(median plain 2) }"
