@@ -2,7 +2,8 @@
 # What the age and the history of a stream cost a query. Prints medians of ROUNDS turns (default 31) and ratios.
 #
 # 1. count(*), and groups, over OBJECTS events (default 100,000) that came as one object each, after they were merged,
-#    beside the same events in one object: as long as the objects that were replaced are listed, and after they went.
+#    beside the same events that came together: as long as the objects that were replaced are listed, and after they
+#    went. Both have as many objects.
 # 2. The last five minutes of a stream that has 29 days more, beside a stream that has only them.
 #
 # A directory, loopback only. With 100,000 objects it takes about a quarter of an hour.
