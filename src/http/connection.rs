@@ -1,27 +1,17 @@
-//! The connection of a client, and whether the client has hung up.
+//! The state of a client's connection: whether the client has hung up, and whether a request is being answered.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::rt::net::TcpStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How long a client that has closed its sending side counts as present while nothing is sent to it. The kernel does
 /// not report whether such a client has closed its receiving side too.
 pub const HANG_UP_GRACE: Duration = Duration::from_secs(2);
-
-/// A stream that records the state of its connection for requests.
-#[derive(Debug)]
-pub(super) struct ClientStream {
-    stream: TcpStream,
-    connection: Rc<Connection>,
-}
 
 /// The state of a connection, for its requests: what actix calls data of the connection.
 #[derive(Debug, Default)]
@@ -33,12 +23,43 @@ pub(super) struct Connection {
     sent: Cell<u64>,
     /// The client reads more slowly than we send: it is there.
     full: Cell<bool>,
+    phase: Cell<Phase>,
+    /// Nobody has asked for the phase since it began.
+    is_new_phase: Cell<bool>,
+    /// The framing of the last body was broken: nothing that follows it is a request.
+    broken: Cell<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The head of a request must arrive within `--request-head-timeout`.
+    #[default]
+    Head,
+    /// A request is being answered.
+    Answer,
+    /// The last request was answered, and nothing of the next has arrived.
+    Idle,
+}
+
+/// A request is being answered until this is dropped.
+#[derive(Debug)]
+pub(super) struct Answering(Rc<Connection>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle);
+    }
+}
+
+/// The state of the connection of a request; `None` where the server does not record its connections.
+pub(super) fn connection(request: &HttpRequest) -> Option<Rc<Connection>> {
+    request.conn_data::<Rc<Connection>>().cloned()
 }
 
 /// Waits until the client has hung up: it has closed its sending side, and nothing was sent to it for
 /// [`HANG_UP_GRACE`]. Never returns where the server does not record its connections.
 pub(super) fn hung_up(request: &HttpRequest) -> impl Future<Output = ()> + use<> {
-    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    let connection = connection(request);
     async move {
         match connection {
             Some(connection) => connection.hung_up().await,
@@ -48,6 +69,43 @@ pub(super) fn hung_up(request: &HttpRequest) -> impl Future<Output = ()> + use<>
 }
 
 impl Connection {
+    /// The head of a request has arrived, and the request is being answered.
+    pub(super) fn answering(self: Rc<Self>) -> Answering {
+        self.enter(Phase::Answer);
+        Answering(self)
+    }
+
+    /// The framing of a body is broken.
+    pub(super) fn note_broken(&self) {
+        self.broken.set(true);
+    }
+
+    /// Whether the framing of a body is broken.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether this was not asked since the phase began.
+    pub(super) fn is_new_phase(&self) -> bool {
+        self.is_new_phase.take()
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.is_new_phase.set(true);
+    }
+
+    /// Bytes of the client were read.
+    pub(super) fn note_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+
     async fn hung_up(&self) {
         poll_fn(|cx| {
             if self.closed.get() {
@@ -66,54 +124,19 @@ impl Connection {
         }
     }
 
-    fn close(&self) {
+    /// The client has closed its sending side.
+    pub(super) fn close(&self) {
         self.closed.set(true);
         if let Some(waker) = self.waiting.take() {
             waker.wake();
         }
     }
 
-    fn note_write(&self, written: &Poll<io::Result<usize>>) {
+    /// What became of a write.
+    pub(super) fn note_write(&self, written: &Poll<io::Result<usize>>) {
         self.full.set(written.is_pending());
         if let Poll::Ready(Ok(bytes)) = written {
             self.sent.set(self.sent.get() + *bytes as u64);
         }
-    }
-}
-
-impl ClientStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, connection: Rc::default() }
-    }
-
-    pub(super) fn connection(&self) -> Rc<Connection> {
-        self.connection.clone()
-    }
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (room, before) = (buf.remaining(), buf.filled().len());
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if matches!(read, Poll::Ready(Ok(()))) && room > 0 && buf.filled().len() == before {
-            self.connection.close();
-        }
-        read
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.connection.note_write(&written);
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

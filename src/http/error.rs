@@ -76,7 +76,8 @@ impl Problem {
         self.denial.map_or(self.code.as_str(), |denial| denial.as_str())
     }
 
-    fn body(&self) -> Bytes {
+    /// What is answered.
+    pub(super) fn body(&self) -> Bytes {
         if self.code == Code::InvalidApiKey { Bytes::from_static(INVALID_API_KEY.as_bytes()) } else { self.render() }
     }
 

@@ -13,6 +13,7 @@ use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryFutureExt};
 use serde::de::DeserializeOwned;
 
+use super::deadline::within;
 use super::error::{Code, Problem};
 use super::media_type::{media_type, refuse_encoded, unsupported};
 use crate::access::{Permit, Session};
@@ -197,6 +198,6 @@ pub async fn read_body(mut payload: Payload, max_bytes: usize, timeout: Duration
         }
         Ok(body.freeze())
     };
-    let too_slow = |_| Problem::new(Code::RequestTimeout, "The body did not arrive in time.");
-    tokio::time::timeout(timeout, read).await.map_err(too_slow)?
+    let too_slow = || Problem::new(Code::RequestTimeout, "The body did not arrive in time.");
+    within(timeout, read).await.ok_or_else(too_slow)?
 }

@@ -8,7 +8,8 @@
 //!    answer.  `if_match`, `query_string`: the header field, and parameters.
 //!    [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
 //!    [`receive`]: a body of events, within its memory.
-//! 6. [`connection`]: whether a client has hung up.  [`unread`]: bodies that are not read.
+//! 6. `client_stream`: how long a request is waited for.  `deadline`: what counts for that.  [`connection`]: whether a
+//!    client has hung up.  [`unread`]: bodies that are not read.  `unparsed`: requests that are no HTTP.
 //! 7. [`body`]: the body that holds a session.
 //! 8. [`error`]: the one map from errors to answers.  `code`: what these are called.
 
@@ -16,9 +17,11 @@ pub(crate) mod app;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod client;
+mod client_stream;
 mod code;
 pub(crate) mod connection;
 pub(crate) mod credential;
+mod deadline;
 pub(crate) mod error;
 pub(crate) mod extract;
 mod if_match;
@@ -31,6 +34,7 @@ pub(crate) mod route;
 pub(crate) mod routes;
 pub(crate) mod server;
 mod settings;
+mod unparsed;
 pub(crate) mod unread;
 
 use actix_web::web;

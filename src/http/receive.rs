@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 use super::app::App;
+use super::deadline::within;
 use super::error::{Code, Problem};
 use super::extract::{check_length, too_large};
 use crate::ingest::Reservation;
@@ -36,8 +37,8 @@ pub async fn receive(app: &App, request: &HttpRequest, payload: Payload) -> Resu
     check_length(request, app.max_body_bytes)?;
     let mut reservation = app.ingest.reserve(stated_length(request)).await?;
     let read = read(app, payload, &mut reservation);
-    let too_slow = |_| Problem::new(Code::RequestTimeout, "The body did not arrive in time.");
-    let body = tokio::time::timeout(app.body_timeout, read).await.map_err(too_slow)??;
+    let too_slow = || Problem::new(Code::RequestTimeout, "The body did not arrive in time.");
+    let body = within(app.body_timeout, read).await.ok_or_else(too_slow)??;
     Ok(Received { body, reservation })
 }
 

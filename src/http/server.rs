@@ -21,8 +21,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
 use super::client::TrustedProxies;
+use super::client_stream::ClientStream;
 use super::configure;
-use super::connection::ClientStream;
+
 use super::credential::ApiKeyHeaders;
 use super::middleware::cors::{self, Cors};
 use super::middleware::{bounds, observe};
@@ -100,17 +101,20 @@ impl Server {
                     let stopping = stopping.clone();
                     async move { stopping.notified().await }
                 })
-                .keep_alive(KeepAlive::Timeout(Duration::from_secs(75)))
-                .client_request_timeout(request_head_timeout)
+                // `ClientStream` waits for requests, for as long as it may.
+                .keep_alive(KeepAlive::Os)
+                .client_request_timeout(Duration::ZERO)
                 // Otherwise actix reads for this long without a bound on bytes; `unread` reads with one.
                 .client_disconnect_timeout(Duration::ZERO)
                 .local_addr(address)
                 .on_connect_ext(|stream: &ClientStream, data| _ = data.insert(stream.connection()))
                 .h1(map_config(app, |()| AppConfig::default()));
+            let app = shared.clone().into_inner();
             fn_service(move |stream: TcpStream| {
                 set_up(&stream, stall);
                 let peer = stream.peer_addr().ok();
-                ready(Ok::<_, DispatchError>((ClientStream::new(stream), peer)))
+                let stream = ClientStream::new(stream, app.clone(), request_head_timeout);
+                ready(Ok::<_, DispatchError>((stream, peer)))
             })
             .and_then(http)
         })?;

@@ -13,10 +13,13 @@ use std::time::Duration;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
+use actix_web::http::ConnectionType;
 use actix_web::{HttpMessage, HttpResponse};
 use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Sleep;
+
+use super::connection::{Connection, connection};
 
 /// The most that is read of a body after its answer, in bytes.
 pub const MAX_UNREAD_BYTES: usize = 256 * 1024;
@@ -30,6 +33,9 @@ pub(super) struct RequestBody(Rc<SharedBody>);
 struct SharedBody {
     payload: RefCell<Payload>,
     ended: Cell<bool>,
+    /// Its framing is broken, or its client hung up.
+    failed: Cell<bool>,
+    connection: Option<Rc<Connection>>,
 }
 
 impl RequestBody {
@@ -39,15 +45,19 @@ impl RequestBody {
         if matches!(payload, Payload::None) {
             return None;
         }
-        let body = Self(Rc::new(SharedBody { payload: RefCell::new(payload), ended: Cell::new(false) }));
+        let (ended, failed, connection) = (Cell::new(false), Cell::new(false), connection(request.request()));
+        let body = Self(Rc::new(SharedBody { payload: RefCell::new(payload), ended, failed, connection }));
         request.set_payload(Payload::Stream { payload: Box::pin(body.clone()) });
         Some(body)
     }
 
     /// The same answer, followed by the end of the connection when the body was not read to its end.
-    pub(super) async fn finish(self, response: HttpResponse) -> HttpResponse {
+    pub(super) async fn finish(self, mut response: HttpResponse) -> HttpResponse {
         let mut left = MAX_UNREAD_BYTES;
         if self.read_arrived(&mut left).await {
+            if self.0.failed.get() {
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
             return response;
         }
         response.map_body(|_, answer| BoxBody::new(Lingering { answer: Some(answer), body: self, left, end: None }))
@@ -89,6 +99,10 @@ impl RequestBody {
         let next = Pin::new(&mut *self.0.payload.borrow_mut()).poll_next(cx);
         if matches!(next, Poll::Ready(None | Some(Err(_)))) {
             self.0.ended.set(true);
+        }
+        if matches!(next, Poll::Ready(Some(Err(_)))) {
+            self.0.failed.set(true);
+            self.0.connection.iter().for_each(|connection| connection.note_broken());
         }
         next
     }

@@ -1,19 +1,22 @@
 //! Request id, access log, metrics and the counters of keys. Outermost, so that it sees every answer.
 
 use std::future::poll_fn;
-use std::task::{Poll, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
+use bytes::Bytes;
 
 use crate::access::Denial;
 use crate::http::app::App;
 use crate::http::authorize::{Accepted, Presented};
+use crate::http::connection::{Answering, Connection, connection};
 use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
 use crate::key::request_ids::RequestIds;
@@ -22,6 +25,8 @@ use crate::telemetry::log::REQUEST_COMPLETED;
 use crate::usage::Use;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The method of a request that could not be read.
+const NO_METHOD: &str = "other";
 
 /// Gives every request an id (the client's, when it is 1-48 of letters, digits, `_`, `-` and `.`), answers with it, and
 /// records the outcome. The route is logged as its pattern: a path may hold anything, even a mistyped key.
@@ -33,6 +38,7 @@ pub async fn record(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let start = Instant::now();
+    let answering_on = connection(request.request()).map(Connection::answering);
     let body = RequestBody::of(&mut request);
     let id = client_id(&request).filter(|id| !is_secret(&request, id)).unwrap_or_else(|| fresh_id(&request));
     request.extensions_mut().insert(id); // For the documents that this request changes.
@@ -49,13 +55,41 @@ pub async fn record(
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    Ok(match body {
-        Some(body) => {
-            let (request, response) = response.into_parts();
-            ServiceResponse::new(request, body.finish(response).await)
-        }
+    let (request, mut response) = response.into_parts();
+    if let Some(body) = body {
+        response = body.finish(response).await;
+    }
+    let response = match answering_on {
+        Some(answering) => response.map_body(|_, body| BoxBody::new(AnswerBody { body, _answering: answering })),
         None => response,
-    })
+    };
+    Ok(ServiceResponse::new(request, response))
+}
+
+/// Says for as long as it is sent that its request is being answered.
+struct AnswerBody {
+    body: BoxBody,
+    _answering: Answering,
+}
+
+impl MessageBody for AnswerBody {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// The same for a request that could not be read: it is known by its answer alone.
+pub(crate) fn note_unparsed(app: &App, id: &RequestId, problem: &Problem) {
+    let status = problem.code().status().as_u16();
+    let route = app.metrics.count_request(NO_METHOD, None, status, Duration::ZERO);
+    let code = Some(problem.code().as_str());
+    tracing::info_span!("request", %id).in_scope(|| log(NO_METHOD, route, status, 0, None, None, code));
 }
 
 /// Metrics, counters, log.

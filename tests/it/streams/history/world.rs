@@ -128,7 +128,7 @@ impl World {
                 self.ledger.acknowledge(numbers);
                 return true;
             }
-            Some(answer) if matches!(answer.status.as_u16(), 408 | 429 | 503) => {
+            Some(answer) if matches!(answer.status.as_u16(), 429 | 503) => {
                 self.ledger.error(format!("ingest {} {}", answer.status.as_u16(), detail(&answer)));
             }
             Some(answer) => {
@@ -225,8 +225,7 @@ impl World {
         }
         match answer.status.as_u16() {
             200 => Ok(Some(serde_json::from_slice(&answer.body).map_err(|error| format!("`{sql}`: {error}"))?)),
-            // 408: the node was stopped before it had read the request.
-            408 | 429 | 503 => Ok(None),
+            429 | 503 => Ok(None),
             // Nodes learn of streams and fields within a poll.
             400 if ["No field named f", "there is no stream `web`"]
                 .iter()
