@@ -146,8 +146,8 @@ fn greeting(config: &Config, address: SocketAddr, new_token: Option<&PlainSecret
         text.push_str(&format!("  export KEYLOFT_URL={url}\n"));
     }
     let keyloft = std::env::args().next().unwrap_or_else(|| "keyloft".to_owned());
-    text.push_str(&format!("  {keyloft} key create --name shipper --type ingestion\n"));
-    text.push_str(&format!("  {keyloft} key create --name dashboard --type query\n"));
+    text.push_str(&format!("  {keyloft} key create --name first-shipper --type ingestion\n"));
+    text.push_str(&format!("  {keyloft} key create --name first-dashboard --type query\n"));
     text
 }
 
