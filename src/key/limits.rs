@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::InvalidId;
+use super::{InvalidId, KeyType};
 
 /// Rate limits; `None` is no limit. They are independent: a request counts against all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -46,6 +46,20 @@ impl KeyLimits {
     /// Whether there is no limit.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Checks that keys of this type do what is limited.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for a query key with limits on events or bytes, which it never sends.
+    pub fn check(&self, key_type: KeyType) -> Result<(), InvalidId> {
+        let Limits { requests: _, events, bytes } = self.get();
+        match key_type {
+            KeyType::Query if events.is_some() || bytes.is_some() => {
+                Err(InvalidId::new("the limits of a query key", "on requests only, without events and bytes"))
+            }
+            KeyType::Query | KeyType::Ingestion => Ok(()),
+        }
     }
 }
 

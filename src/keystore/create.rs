@@ -8,7 +8,7 @@ use super::secret::SuppliedSecret;
 use crate::cache::NameReservation;
 use crate::documents::{RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyName, KeyState, NewKey, TenantId};
+use crate::key::{ApiKey, KeyId, KeyLimits, KeyName, KeyState, KeyType, NewKey, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Written;
 
@@ -19,6 +19,11 @@ pub(super) enum OnPendingClaim {
     Refuse,
     /// Write the very key that was announced: only for a secret that is not lost with its claimant.
     Finish,
+}
+
+/// Refuses limits on what keys of this type do not do.
+pub(super) fn check_limits(limits: &KeyLimits, key_type: KeyType) -> Result<()> {
+    limits.check(key_type).map_err(|error| Error::invalid(error.to_string()))
 }
 
 impl Keystore {
@@ -33,6 +38,7 @@ impl Keystore {
         on_pending: OnPendingClaim,
     ) -> Result<Arc<ApiKey>> {
         let lifetimes = self.tenant_read_through(&tenant).await?.lifetimes;
+        check_limits(&new.settings.limits, new.key_type)?;
         let now = self.clock.now();
         let expires_at = lifetimes.first_end(new.expires_at, now).map_err(|error| Error::invalid(error.to_string()))?;
         // The name first: of two equal requests the second is refused for its name.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Change, Done, Effect, Rotation, is_same};
+use super::create::check_limits;
 use super::keys::{check_rev, patched, revoked};
 use super::rotation::rotated;
 use super::secret::{SuppliedSecret, duplicate_secret};
@@ -87,6 +88,7 @@ impl DryRun {
                 _ => Err(claim::duplicate_name()),
             };
         }
+        check_limits(&new.settings.limits, new.key_type)?;
         let now = self.keystore.now();
         let expires_at = self.lifetimes.first_end(new.expires_at, now).map_err(wrong_end)?;
         let (digest, hint) = match secret {

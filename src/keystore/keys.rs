@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Keystore;
-use super::create::OnPendingClaim;
+use super::create::{OnPendingClaim, check_limits};
 use super::secret::{SuppliedSecret, generate};
 use crate::documents::{Edit, Found, RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +28,10 @@ pub(super) fn revoked(key: &mut ApiKey) -> Result<()> {
 pub(super) fn patched(patch: KeyPatch) -> impl Fn(&mut ApiKey) -> Result<()> + Send + Sync + 'static {
     move |key| {
         refuse_revoked(key)?;
+        // An older document may hold limits that are refused now, and its key can still be changed.
+        if let Some(limits) = patch.settings.limits.as_ref().filter(|limits| **limits != key.settings.limits) {
+            check_limits(limits, key.key_type)?;
+        }
         patch.clone().apply(key);
         Ok(())
     }
@@ -74,8 +78,8 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::NotFound`] or [`ErrorKind::TenantDeleted`] without such a tenant, [`ErrorKind::DuplicateKeyName`]
     /// when a live key has the name, here or on any other node, [`ErrorKind::Invalid`] when it would expire in the
-    /// past, or later than the tenant's keys may, [`ErrorKind::Unavailable`] when the store does not answer: the key
-    /// may then exist, but its secret is lost.
+    /// past, or later than the tenant's keys may, or has limits on what its type does not do,
+    /// [`ErrorKind::Unavailable`] when the store does not answer: the key may then exist, but its secret is lost.
     pub async fn issue(&self, context: &RequestContext, tenant: &TenantId, new: NewKey) -> Result<Issued> {
         let secret = generate(new.key_type)?;
         let issued = self.create_key(context, tenant, new, SuppliedSecret::of(&secret)).await?;

@@ -75,7 +75,7 @@ pub(super) fn read(text: &str, max_levels: usize) -> Result<ReadStatement> {
         }
         let (mut statement, is_explained) = match statement {
             Statement::Explain(explain) if explain.options != Default::default() => {
-                return Err(Error::invalid("EXPLAIN takes no options: no ANALYZE, VERBOSE or FORMAT"));
+                return Err(Error::invalid(tokens::NO_OPTIONS));
             }
             Statement::Explain(explain) => (*explain.statement, true),
             other => (other, false),

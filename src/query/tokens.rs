@@ -12,10 +12,14 @@ const MAX_DOUBLED: usize = 4;
 /// A catalog, a schema, a stream, a column and some fields.
 const MAX_NAME_PARTS: usize = 8;
 
+/// Why options of `EXPLAIN` are refused.
+pub(super) const NO_OPTIONS: &str = "EXPLAIN takes no options: no ANALYZE, VERBOSE or FORMAT";
+
 /// Checks the tokens of a text.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Invalid`] when parentheses of tables are doubled too often, or a name has too many parts.
+/// [`crate::ErrorKind::Invalid`] when parentheses of tables are doubled too often, a name has too many parts, or
+/// `EXPLAIN` has options: the parser would name the formats that it knows.
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     let tokens = || tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)));
     if doubled(tokens()) > MAX_DOUBLED {
@@ -24,7 +28,21 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     if name_parts(tokens()) > MAX_NAME_PARTS {
         return Err(Error::invalid(format!("a name has more than {MAX_NAME_PARTS} parts")));
     }
+    if explains_with_options(tokens()) {
+        return Err(Error::invalid(NO_OPTIONS));
+    }
     Ok(())
+}
+
+/// Whether these begin with `EXPLAIN` and one of its options, in parentheses or not.
+fn explains_with_options<'a>(tokens: impl Iterator<Item = &'a Token>) -> bool {
+    let mut tokens = tokens.filter(|token| !matches!(token, Token::LParen));
+    let mut keyword = || match tokens.next() {
+        Some(Token::Word(word)) => Some(word.keyword),
+        _ => None,
+    };
+    keyword() == Some(Keyword::EXPLAIN)
+        && matches!(keyword(), Some(Keyword::ANALYZE | Keyword::VERBOSE | Keyword::FORMAT | Keyword::QUERY))
 }
 
 /// How deep parentheses nest that follow at once upon another one, in places where a table may stand.

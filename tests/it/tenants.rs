@@ -150,8 +150,12 @@ async fn a_suspension_refuses_its_use_and_says_so_to_good_keys_only() {
             }
             server.with_key(&revoked.api_key).query("SELECT 1").await.refused(401, "invalid_api_key");
             server.with_key("kl_qry_nobody").query("SELECT 1").await.refused(401, "invalid_api_key");
-            for key in [&sender, &reader] {
-                assert_eq!(server.with_key(&key.api_key).get("/api/v1/whoami").await.status, 200);
+            for (key, used) in [(&sender, &ingest), (&reader, &query)] {
+                let whoami = server.with_key(&key.api_key).get("/api/v1/whoami").await;
+                let verdict = admin.post("/api/v1/apikeys/verify", json!({"apiKey": key.api_key})).await.json();
+                assert_eq!(whoami.status, 200);
+                assert_eq!(whoami.json()["suspended"], used.status == 403);
+                assert_eq!(verdict["code"] == "tenant_suspended", used.status == 403);
             }
             [ingest, query, list].map(|answer| answer.status.as_u16())
         };

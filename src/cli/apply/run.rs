@@ -53,8 +53,7 @@ pub struct ApplyArgs {
 }
 
 pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
-    let file =
-        yaml::text(&apply.file).and_then(|text| file::read(&text)).map_err(|failure| named(&apply.file, &failure))?;
+    let file = file::read(&yaml::text(&apply.file)?).map_err(|failure| named(&apply.file, &failure))?;
     let tenant = tenant(args, &file)?;
     if file.keys.is_empty() && apply.prune {
         return Err(Failure::usage("the file declares no key: with --prune every key would be revoked"));

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::http::app::App;
 use crate::http::authorize::Authorized;
 use crate::http::error::{Code, Problem};
 use crate::http::receive::{Received, receive};
-use crate::ingest::firehose::{DeliveryId, attributes};
+use crate::ingest::firehose::{DeliveryId, attributes, first_request_id};
 use crate::ingest::{CommonFields, Form, Upload};
 use crate::key::StreamName;
 
@@ -46,17 +46,21 @@ pub async fn deliver(
     if version.is_some_and(|version| version != "1.0") {
         return Err(Problem::invalid("X-Amz-Firehose-Protocol-Version must be 1.0."));
     }
-    let request_id = request_id(&request).map(str::to_owned);
-    let request_id = request_id.ok_or_else(|| {
-        let bound = format!("in 1 to {MAX_REQUEST_ID_BYTES} visible ASCII characters");
-        Problem::invalid(format!("{REQUEST_ID} must name the delivery, {bound}."))
-    })?;
-    let form = Form::Firehose { request_id: Some(request_id.as_str().into()), common: common(&request)? };
+    let common = common(&request)?;
     let on_invalid = on_invalid(&app, &authorized, &request, &stream)?;
     let encoding = encoding(&request)?;
     let Received { body, reservation } = receive(&app, &request, payload.into_inner()).await?;
+    if !request.headers().contains_key(REQUEST_ID) {
+        let id = first_request_id(&body).filter(|id| is_request_id(id));
+        request.extensions_mut().insert(BodyId(id.map(String::into_boxed_str)));
+    }
+    let request_id = request_id(&request).ok_or_else(|| {
+        let bound = format!("in 1 to {MAX_REQUEST_ID_BYTES} visible ASCII characters");
+        Problem::invalid(format!("{REQUEST_ID} must name the delivery, {bound}."))
+    })?;
+    let form = Form::Firehose { request_id: Some(request_id.clone()), common };
     let deletions = app.catalog.known(authorized.tenant(), &stream).map_or(0, |schema| schema.deletions());
-    let id = DeliveryId { key_id: authorized.key().key_id, stream, deletions, request_id: request_id.into() };
+    let id = DeliveryId { key_id: authorized.key().key_id, stream, deletions, request_id };
     // A repeated delivery that is still being stored waits for the outcome of the first.
     let is_stored = app.deliveries.find(&id, Instant::now());
     let mut turn = is_stored.clone().lock_owned().await;
@@ -82,11 +86,20 @@ pub async fn deliver(
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The id of a delivery, if it is one of visible ASCII.
-fn request_id(request: &HttpRequest) -> Option<&str> {
-    let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
-    let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then_some(id)
+/// The id in the body of a request without [`REQUEST_ID`].
+struct BodyId(Option<Box<str>>);
+
+/// The id of a delivery: that of the header, or where there is none that of the body, once it was read.
+fn request_id(request: &HttpRequest) -> Option<Box<str>> {
+    match request.headers().get(REQUEST_ID) {
+        Some(id) => id.to_str().ok().filter(|id| is_request_id(id)).map(Box::from),
+        None => request.extensions().get::<BodyId>()?.0.clone(),
+    }
+}
+
+/// Whether this is an id of visible ASCII.
+fn is_request_id(id: &str) -> bool {
+    (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn common(request: &HttpRequest) -> Result<CommonFields, Problem> {
@@ -119,7 +132,7 @@ pub fn answer(request: &HttpRequest, response: HttpResponse) -> HttpResponse {
     let message = message.or_else(|| is_refusal.then(|| "the delivery was refused".to_owned()));
     let now = request.app_data::<web::Data<App>>().map(|app| app.keystore.now());
     let answer = DeliveryAnswer {
-        request_id: request_id(request).unwrap_or_default(),
+        request_id: &request_id(request).unwrap_or_default(),
         timestamp: now.unwrap_or_else(|| crate::clock::SystemClock.now()).timestamp_millis(),
         error_message: message.map(|message| message.chars().take(MAX_MESSAGE_CHARS).collect()),
     };

@@ -1,6 +1,6 @@
 //! How events stand in a text, and where the next one begins.
 
-use serde::de::DeserializeSeed;
+use serde::de::{DeserializeSeed, IgnoredAny};
 
 use super::batch::Decoded;
 use super::common::CommonFields;
@@ -141,13 +141,28 @@ fn objects(table: &mut EventTable<'_>, text: &str, first: Option<(usize, u8)>) -
 /// there on; `None` when nothing follows. A refusal comes with the number of line ends before it.
 pub(super) fn object(table: &mut EventTable<'_>, text: &str, byte: u8) -> Result<Option<usize>, (EventRefusal, usize)> {
     if byte != b'{' {
-        return Err((EventRefusal::not_an_object(), 0));
+        return Err((no_object(text.as_bytes()), 0));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Event(&mut *table)
         .deserialize(&mut deserializer)
         .map_err(|error| (table.reason(&error), error.line().saturating_sub(1)))?;
     Ok(deserializer.end().err().map(|more| offset(text, more.line(), more.column())))
+}
+
+/// Why no event begins at the start of `text`, which is not blank: another JSON value stands there, or none.
+pub(super) fn no_object(text: &[u8]) -> EventRefusal {
+    value_end(text).map_or_else(|refusal| refusal, |_| EventRefusal::not_an_object())
+}
+
+/// Where the JSON value at the start of `text` ends, at any depth of nesting.
+pub(super) fn value_end(text: &[u8]) -> Result<usize, EventRefusal> {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => Ok(values.byte_offset()),
+        Some(Err(error)) => Err(EventRefusal::not_json(&error)),
+        None => Err(EventRefusal::not_an_object()),
+    }
 }
 
 /// The first byte of what follows an event that began at `start` of `text`, if anything does.

@@ -1,10 +1,8 @@
 //! Reading a request of which the good events are taken and the others set aside.
 
-use serde::de::IgnoredAny;
-
 use super::batch::Decoded;
 use super::common::CommonFields;
-use super::framing::{Framing, Text, decode, newlines, next, object};
+use super::framing::{Framing, Text, decode, newlines, next, no_object, object, value_end};
 use super::refusal::{EventRefusal, Fault, MAX_EVENTS, Place};
 use super::rejected::Rejected;
 use super::stage::Stage;
@@ -147,7 +145,6 @@ impl<'t> Sorter<'t> {
             self.table.go_to(Place::line(line));
             let length = match value_end(&body[at..]) {
                 Ok(length) => length,
-                Err(_) if byte != b'{' => return self.reject(EventRefusal::not_an_object(), &body[at..]),
                 Err(refusal) => return self.reject(refusal, &body[at..]),
             };
             let value = &body[at..at + length];
@@ -249,7 +246,7 @@ fn check_line(line: &[u8]) -> Result<&str, EventRefusal> {
     let (mut start, mut end) = (next(line, 0), 0);
     while let Some((at, byte)) = start {
         if byte != b'{' {
-            return Err(EventRefusal::not_an_object());
+            return Err(no_object(&line[at..]));
         }
         if at == end && end > 0 {
             return Err(EventRefusal::glued());
@@ -258,16 +255,6 @@ fn check_line(line: &[u8]) -> Result<&str, EventRefusal> {
         start = next(line, end);
     }
     Ok(text)
-}
-
-/// Where the JSON value at the start of `text` ends, at any depth of nesting.
-fn value_end(text: &[u8]) -> Result<usize, EventRefusal> {
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Ok(_)) => Ok(values.byte_offset()),
-        Some(Err(error)) => Err(EventRefusal::not_json(&error)),
-        None => Err(EventRefusal::not_an_object()),
-    }
 }
 
 fn unclosed() -> EventRefusal {

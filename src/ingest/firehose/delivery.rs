@@ -1,12 +1,14 @@
 //! The records of a delivery, unpacked.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::Read;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 
 use super::cloudwatch;
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +35,42 @@ pub struct Record {
     framing: Framing,
     /// Why it could not be unpacked, if so.
     broken: Option<&'static str>,
+}
+
+/// How far into a body its id is looked for, in bytes of its text. Firehose sends it first.
+const ID_WITHIN: u64 = 4096;
+
+/// The id of a delivery, from the beginning of a body that may be compressed with gzip.
+pub fn first_request_id(body: &[u8]) -> Option<String> {
+    let text: Box<dyn Read + '_> =
+        if body.starts_with(GZIP) { Box::new(flate2::read::GzDecoder::new(body)) } else { Box::new(body) };
+    let mut found = None;
+    let id = FirstId(&mut found);
+    let _ = serde_json::Deserializer::from_reader(text.take(ID_WITHIN)).deserialize_map(id); // It is cut off.
+    found
+}
+
+/// The field `requestId` of an object that may be cut off behind it.
+struct FirstId<'a>(&'a mut Option<String>);
+
+impl<'de> Visitor<'de> for FirstId<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a delivery")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while self.0.is_none()
+            && let Some(name) = map.next_key::<String>()?
+        {
+            match name.as_str() {
+                "requestId" => *self.0 = Some(map.next_value()?),
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]

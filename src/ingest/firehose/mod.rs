@@ -12,4 +12,4 @@ pub mod delivery;
 
 pub use attributes::attributes;
 pub use deliveries::{Deliveries, DeliveryId};
-pub use delivery::Delivery;
+pub use delivery::{Delivery, first_request_id};

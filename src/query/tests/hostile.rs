@@ -27,6 +27,9 @@ async fn whatever_is_not_one_read_only_query_is_refused() {
         "EXPLAIN ANALYZE SELECT 1",
         "EXPLAIN VERBOSE SELECT 1",
         "EXPLAIN FORMAT JSON SELECT 1",
+        "EXPLAIN FORMAT tree SELECT 1",
+        "explain (format json) SELECT 1",
+        "EXPLAIN QUERY PLAN SELECT 1",
         "EXPLAIN cars",
         "EXPLAIN DESCRIBE cars",
         "EXPLAIN EXPLAIN SELECT 1",
@@ -91,6 +94,18 @@ async fn whatever_is_not_one_read_only_query_is_refused() {
         "SELECT * FROM cars FOR UPDATE",
     ];
     all_refused(&house, statements.into_iter().filter(|sql| !sql.is_empty()).map(str::to_owned)).await;
+}
+
+#[tokio::test]
+async fn options_of_explain_are_refused_for_being_options() {
+    let house = House::new();
+    for options in
+        ["ANALYZE", "verbose", "FORMAT JSON", "format tree", "(format json)", "ANALYZE FORMAT x", "QUERY PLAN"]
+    {
+        let refused = house.refused(&format!("EXPLAIN {options} SELECT 1")).await;
+        assert_eq!(refused.message(), "EXPLAIN takes no options: no ANALYZE, VERBOSE or FORMAT", "{options}");
+    }
+    assert!(house.json("EXPLAIN (SELECT 1 AS \"format\")").await.contains("plan"));
 }
 
 /// Texts that are nested far beyond the limit, and a `part`th of each.

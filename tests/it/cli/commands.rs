@@ -43,7 +43,8 @@ async fn the_life_of_a_key_in_tables_for_people() {
 #[tokio::test]
 async fn networks_and_limits_are_typed_and_taken_back() {
     let server = TestServer::spawn().await;
-    let line = "key create --name k --type query --allowed-cidrs 10.0.0.0/8,::1 --requests-per-minute 600:50 --json";
+    let line =
+        "key create --name k --type ingestion --allowed-cidrs 10.0.0.0/8,::1 --requests-per-minute 600:50 --json";
     let created = typed(&server, line).json();
     let key = server.with_key(created["apiKey"].as_str().unwrap());
     assert_eq!(created["allowedCidrs"], json!(["10.0.0.0/8", "::1/128"]));

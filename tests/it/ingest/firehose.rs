@@ -195,9 +195,34 @@ async fn every_refusal_is_in_the_form_that_firehose_reads() {
     assert_eq!(said["errorMessage"], "invalid_request: record 2: the record is not Base64");
     // Without an id there is none to repeat.
     let nameless = server.anonymous().request("POST", PATH).header("x-amz-firehose-access-key", &sender.key.api_key);
-    answered(&Answer::of(nameless.body(good())).await, 400, "");
+    answered(&Answer::of(nameless.body("{\"records\":[]}")).await, 400, "");
     server.app.draining.store(true, std::sync::atomic::Ordering::Release);
     answered(&sender.send(ID, &[], good()).await, 503, ID);
+}
+
+#[tokio::test]
+async fn without_its_header_the_id_of_a_delivery_is_that_of_its_body() {
+    let server = TestServer::spawn().await;
+    let sender = Sender::new(&server).await;
+    let send = async |body: Vec<u8>, encoding: &str| {
+        let request = server.anonymous().request("POST", PATH).header("x-amz-firehose-access-key", &sender.key.api_key);
+        Answer::of(request.header("content-encoding", encoding).body(body)).await
+    };
+    for _ in 0..2 {
+        answered(&send(body(ID, &[b"{\"n\":1}"]), "identity").await, 200, ID);
+        answered(&send(gzip(&body("packed", &[b"{\"n\":2}"])), "gzip").await, 200, "packed");
+    }
+    assert_eq!(rows(&server, "SELECT n FROM aws ORDER BY n").await, json!([{"n": 1}, {"n": 2}]), "stored once");
+    answered(&send(body("bad", &[b"not json"]), "identity").await, 400, "bad");
+    answered(&send(gzip(&body("bad", &[b"not json"])), "gzip").await, 400, "bad");
+    let cut = format!("{{\"requestId\":\"cut\",\"records\":[{{\"data\":\"{}", "x".repeat(10_000));
+    answered(&send(cut.into_bytes(), "identity").await, 400, "cut");
+    // An id that no header could carry, one that comes too late, and none.
+    answered(&send(body("a b", &[]), "identity").await, 400, "");
+    let late = format!("{{\"records\":[],\"more\":\"{}\",\"requestId\":\"late\"}}", "x".repeat(5000));
+    for body in [late.into_bytes(), b"[]".to_vec(), b"\"".to_vec(), vec![b'['; 5000], Vec::new()] {
+        answered(&send(body, "identity").await, 400, "");
+    }
 }
 
 #[tokio::test]
@@ -212,7 +237,7 @@ async fn faulty_records_go_to_quarantine_where_the_stream_says_so() {
     let auditor = server.with_key(&server.admin().issue_with("default", key).await.api_key);
     let kept = auditor.query("SELECT record, line, code, text FROM keyloft_rejected ORDER BY record").await.json();
     let expected = json!([
-        {"record": 2, "line": 1, "code": "not_an_object", "text": "not json"},
+        {"record": 2, "line": 1, "code": "not_json", "text": "not json"},
         {"record": 3, "line": 2, "code": "reserved_name", "text": "{\"p_x\":1}"},
     ]);
     assert_eq!(kept, expected);

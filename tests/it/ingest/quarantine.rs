@@ -44,7 +44,7 @@ async fn good_events_are_stored_and_the_others_are_kept_with_their_reasons() {
         ("{\"t\":300}", "type_conflict"),
         ("{\"n\":\"x\"}", "type_conflict"),
         (&wide, "too_many_fields"),
-        ("not json at all", "not_an_object"),
+        ("not json at all", "not_json"),
         ("{\"n\":", "not_json"),
         ("{\"f\":1e400}", "number_range"),
         (&deep, "too_deep"),

@@ -44,6 +44,13 @@ pub async fn keys(client: &Client) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test]
+async fn a_file_that_is_not_there_is_named_once() {
+    let server = TestServer::spawn().await;
+    let ended = typed(&server, "apply -f nofile.yaml");
+    assert_eq!((ended.code, ended.stderr.matches("nofile.yaml").count()), (2, 1), "{ended:?}");
+}
+
+#[tokio::test]
 async fn the_same_file_twice_changes_nothing_the_second_time() {
     let server = TestServer::spawn().await;
     let shown = apply(&server, FILE, "--dry-run").done();

@@ -9,6 +9,7 @@ mod changes;
 mod duplicate_secrets;
 mod expiry;
 mod life;
+mod limits;
 mod own_secrets;
 mod rotation;
 mod rotation_model;

@@ -9,6 +9,7 @@ use super::process::{keyloft, run};
 use super::server::ADMIN_TOKEN;
 
 /// What a command ended with.
+#[derive(Debug)]
 pub struct Ended {
     pub code: i32,
     pub stdout: String,

@@ -75,7 +75,7 @@ fn a_body_without_events_is_an_empty_batch() {
 
 #[test]
 fn what_is_no_object_is_refused_with_its_place_and_without_its_value() {
-    for body in ["{}\nsecret", "{}\n\"secret\"", "{}\n[{}]", "{}\n,{}"] {
+    for body in ["{}\n\"secret\"", "{}\n[{}]", "{}\nnull", "{}\n-7.5e999"] {
         for framing in [Framing::Json, Framing::Lines] {
             assert_eq!(refused_as(body, framing), "line 2: an event must be a JSON object", "{body}");
         }
@@ -97,6 +97,9 @@ fn broken_json_is_refused_with_its_place_and_without_its_value() {
         "{\"a\":1}\n{\"a\":1,}",
         "{\"a\":1}\n{\"a\":01}",
         "{}\n{\"a\":\"\t\"}",
+        "{}\nsecret",
+        "{}\n,{}",
+        "{}\n[{}",
     ] {
         for framing in [Framing::Json, Framing::Lines] {
             let message = refused_as(body, framing);
@@ -198,8 +201,10 @@ fn lines_may_hold_several_objects_and_numbers_stay_as_they_were_written() {
 
 #[test]
 fn a_line_that_begins_like_an_array_takes_in_no_other() {
-    for body in ["[2026-11-28] boom\n{\"a\":1}", "[{}]\n{}", "[{},\n{}]", "[\n{}\n]"] {
-        assert_eq!(refused_as(body, Framing::Lines), "line 1: an event must be a JSON object", "{body}");
+    assert_eq!(refused_as("[{}]\n{}", Framing::Lines), "line 1: an event must be a JSON object");
+    for body in ["[2026-11-28] boom\n{\"a\":1}", "[{},\n{}]", "[\n{}\n]"] {
+        let message = refused_as(body, Framing::Lines);
+        assert!(message.starts_with("line 1: this is not JSON: "), "{body}: {message}");
     }
     assert_eq!(refused_as("{}\n[{}]", Framing::Lines), "line 2: an event must be a JSON object");
 }

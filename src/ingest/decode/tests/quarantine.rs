@@ -55,9 +55,9 @@ fn every_kind_of_fault_sets_its_own_event_aside_and_no_other() {
     let known = stream(&[("a", Integer), ("t", TextType)]);
     let faults = [
         ("not_json", "{\"a\":"),
-        ("not_an_object", "{\"a\":1}}"),
+        ("not_json", "{\"a\":1}}"),
         ("not_an_object", "7"),
-        ("not_an_object", "secret"),
+        ("not_json", "secret"),
         ("too_deep", &deep),
         ("duplicate_field", "{\"a\":1,\"a\":2}"),
         ("duplicate_field", "{\"x\":{\"y\":1},\"x_y\":null}"),
@@ -103,12 +103,12 @@ fn what_is_not_utf_8_is_kept_as_far_as_it_is_text() {
 fn what_cannot_be_told_apart_is_one_event_to_its_end() {
     let good = "{\"a\":1}";
     for (body, framing, rows, expected) in [
-        (format!("{good} x {good}\n{good}"), Framing::Lines, 1, ("line 1", "not_an_object", "{\"a\":1} x {\"a\":1}")),
+        (format!("{good} x {good}\n{good}"), Framing::Lines, 1, ("line 1", "not_json", "{\"a\":1} x {\"a\":1}")),
         (format!("{good}{good}\n{good}"), Framing::Lines, 1, ("line 1", "not_json", "{\"a\":1}{\"a\":1}")),
         (format!("{good} {{\"p_\":1}} {good}\n{good}"), Framing::Lines, 3, ("line 1", "reserved_name", "{\"p_\":1}")),
         (format!("{good}\n{{\"a\":\n{good}"), Framing::Json, 1, ("line 2", "not_json", "{\"a\":\n{\"a\":1}")),
         (format!("{good}{good}\n{good}"), Framing::Json, 2, ("line 1", "not_json", good)),
-        (format!("{good}\nx {good}"), Framing::Json, 1, ("line 2", "not_an_object", "x {\"a\":1}")),
+        (format!("{good}\nx {good}"), Framing::Json, 1, ("line 2", "not_json", "x {\"a\":1}")),
         (format!("[{good},{{\"a\" 1}},{good}]"), Framing::Json, 1, ("event 2", "not_json", "{\"a\" 1},{\"a\":1}]")),
         (format!("[{good} {good}]"), Framing::Json, 1, ("event 2", "not_json", "{\"a\":1}]")),
         (format!("[{good},]"), Framing::Json, 1, ("event 2", "not_json", "]")),
