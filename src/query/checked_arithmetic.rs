@@ -229,46 +229,32 @@ fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 /// DataFusion 55 has it where such a count stands alone (no issue is known).
 fn wide(sum: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
     let mut changed = sum.clone().unalias_nested().data;
-    let arguments = match &mut changed {
-        Expr::AggregateFunction(called) if called.func.name() == "count" && called.params.distinct => {
-            let [argument] = &mut called.params.args[..] else { return Ok(None) };
-            let float = argument.get_type(schema)?;
-            if !float.is_floating() {
-                return Ok(None);
-            }
-            *argument = std::mem::take(argument) + lit(ScalarValue::new_zero(&float)?);
-            return Ok(Some(changed.alias(sum.schema_name().to_string())));
-        }
-        Expr::AggregateFunction(called) if matches!(called.func.name(), "sum" | "avg") => {
-            let [argument] = &mut called.params.args[..] else { return Ok(None) };
-            match argument.get_type(schema)? {
-                DataType::Decimal128(digits, scale) if digits > FEW_DIGITS => {
-                    *argument = cast(std::mem::take(argument), DataType::Decimal256(digits, scale));
-                    return Ok(Some(changed.alias(sum.schema_name().to_string())));
-                }
-                _ if called.func.name() == "avg" => return Ok(None),
-                _ => &mut called.params.args,
-            }
+    let (name, is_distinct, arguments) = match &mut changed {
+        Expr::AggregateFunction(called) => {
+            (called.func.name().to_owned(), called.params.distinct, &mut called.params.args)
         }
         Expr::WindowFunction(called) => match &called.fun {
-            // Over a window that moves, only integers can be taken out of a sum again.
-            WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum" && !called.params.distinct => {
-                &mut called.params.args
+            WindowFunctionDefinition::AggregateUDF(function) => {
+                (function.name().to_owned(), called.params.distinct, &mut called.params.args)
             }
-            _ => return Ok(None),
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(None),
         },
         _ => return Ok(None),
     };
     let [argument] = &mut arguments[..] else { return Ok(None) };
-    match argument.get_type(schema)? {
-        DataType::Int64 | DataType::UInt64 => {}
-        DataType::Decimal128(digits, scale) if digits > FEW_DIGITS => {
-            *argument = cast(std::mem::take(argument), DataType::Decimal256(digits, scale));
-            return Ok(Some(changed.alias(sum.schema_name().to_string())));
+    let found = argument.get_type(schema)?;
+    *argument = match (&*name, &found) {
+        ("count", float) if is_distinct && float.is_floating() => {
+            std::mem::take(argument) + lit(ScalarValue::new_zero(float)?)
+        }
+        ("sum" | "avg", DataType::Decimal128(digits, scale)) if *digits > FEW_DIGITS => {
+            cast(std::mem::take(argument), DataType::Decimal256(*digits, *scale))
+        }
+        ("sum", DataType::Int64 | DataType::UInt64) => {
+            let wide = Arc::new(ScalarUDF::from(Wide::new()));
+            Expr::ScalarFunction(ScalarFunction::new_udf(wide, vec![std::mem::take(argument)]))
         }
         _ => return Ok(None),
-    }
-    *argument =
-        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(Wide::new())), vec![argument.clone()]));
+    };
     Ok(Some(changed.alias(sum.schema_name().to_string())))
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
-use super::{json, rounding};
+use super::{json, rounding, sliding};
 
 const SCALAR: &[&str] = &[
     "abs",
@@ -206,7 +206,7 @@ pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
 pub(super) fn aggregate() -> Vec<Arc<AggregateUDF>> {
     let mut functions = SessionStateDefaults::default_aggregate_functions();
     functions.retain(|function| AGGREGATE.contains(&function.name()));
-    functions
+    functions.into_iter().map(sliding::without_subtraction).collect()
 }
 
 pub(super) fn window() -> Vec<Arc<WindowUDF>> {

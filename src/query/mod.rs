@@ -10,7 +10,8 @@
 //!    naming one that cannot be read.
 //! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
-//! 8. `checked_arithmetic`, `rounding`, `projection_aliases`, `constants`, `rules`: corrections of the library.
+//! 8. `checked_arithmetic`, `exact`, `rounding`, `sliding`, `frame_queue`, `projection_aliases`, `constants`, `rules`:
+//!    corrections of the library.
 //! 9. `texts`: repeated texts are evaluated once per batch. `interrupt`, `memory`: end joins that compute for long
 //!    without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
@@ -41,6 +42,7 @@ mod exact;
 mod explain;
 mod expression_size;
 mod failure;
+mod frame_queue;
 mod functions;
 mod grouping_sets;
 mod interrupt;
@@ -56,6 +58,7 @@ pub mod request;
 mod rounding;
 pub mod rows;
 mod rules;
+mod sliding;
 mod spellings;
 mod statement;
 mod subqueries;

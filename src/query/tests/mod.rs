@@ -14,6 +14,7 @@ mod json;
 mod nulls;
 mod objects;
 mod reads;
+mod sliding;
 mod stopping;
 mod unreadable;
 
