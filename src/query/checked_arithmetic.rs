@@ -24,7 +24,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 use datafusion::physical_expr_common::datum;
 
-use super::exact;
+use super::{exact, instants, not_a_number};
 
 /// Ten billion decimals of this many digits have a sum of 38 digits.
 const FEW_DIGITS: u8 = 28;
@@ -49,6 +49,9 @@ impl FunctionRewrite for CheckOperators {
         if let Some(exact) = exact::comparison(&expr, schema)? {
             return Ok(Transformed::yes(exact));
         }
+        if let Some(corrected) = instants::corrected(&expr) {
+            return Ok(Transformed::yes(corrected));
+        }
         let (operator, operands) = match &expr {
             Expr::BinaryExpr(BinaryExpr {
                 left,
@@ -56,8 +59,11 @@ impl FunctionRewrite for CheckOperators {
                 right,
             }) => (*op, vec![&**left, &**right]),
             Expr::Negative(operand) => (Operator::Minus, vec![&**operand]),
-            _ => return Ok(Transformed::no(expr)),
+            _ => return Ok(not_a_number::plain(&expr, schema)?.map_or_else(|| Transformed::no(expr), Transformed::yes)),
         };
+        if let Some(plain) = not_a_number::plain(&expr, schema)? {
+            return Ok(Transformed::yes(plain));
+        }
         if matches!(expr.get_type(schema)?, DataType::Decimal128(38, _)) {
             let function = Arc::new(ScalarUDF::from(exact::Within::new()));
             return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))));
@@ -204,10 +210,17 @@ fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         _ => return Ok(Transformed::no(plan)),
     };
     let widened = sums.iter().map(|sum| wide(sum, input.schema())).collect::<Result<Vec<_>>>()?;
-    if widened.iter().all(Option::is_none) {
+    let first = plan.schema().fields().len() - sums.len();
+    let makes_nan: Vec<_> = sums
+        .iter()
+        .zip(&plan.schema().fields()[first..])
+        .map(|(sum, field)| {
+            not_a_number::of_aggregate(sum) && matches!(field.data_type(), DataType::Float32 | DataType::Float64)
+        })
+        .collect();
+    if widened.iter().all(Option::is_none) && !makes_nan.contains(&true) {
         return Ok(Transformed::no(plan));
     }
-    let first = plan.schema().fields().len() - sums.len();
     let given: Vec<Expr> = widened.iter().zip(sums).map(|(wide, sum)| wide.as_ref().unwrap_or(sum).clone()).collect();
     let rewritten = match &plan {
         LogicalPlan::Aggregate(aggregate) => {
@@ -217,8 +230,11 @@ fn widen(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     };
     let columns = plan.schema().iter().enumerate().map(|(at, (qualifier, field))| {
         let column = Expr::Column(Column::from((qualifier, field)));
-        let widened = at.checked_sub(first).is_some_and(|at| widened[at].is_some());
-        if widened { cast(column, field.data_type().clone()).alias(field.name()) } else { column }
+        match at.checked_sub(first) {
+            Some(at) if widened[at].is_some() => cast(column, field.data_type().clone()).alias(field.name()),
+            Some(at) if makes_nan[at] => not_a_number::without_sign(column).alias(field.name()),
+            _ => column,
+        }
     });
     let columns = columns.collect();
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(rewritten))?)))

@@ -33,9 +33,7 @@ use super::rows::{Format, Part, Rows, Stop};
 use super::statement::ReadStatement;
 use super::tables::{self, Tables};
 use super::using::MergeColumns;
-use super::{
-    checked_arithmetic, explain, expression_size, failure, functions, grouping_sets, rules, statement, subqueries,
-};
+use super::{explain, expression_size, failure, functions, grouping_sets, intervals, rules, statement, subqueries};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -251,6 +249,7 @@ impl RunningQuery {
             let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
             read_only.verify_plan(&plan)?;
             expression_size::check(&plan)?;
+            intervals::check(&plan)?;
             let plan = subqueries::exact(plan)?;
             grouping_sets::check(&plan)?;
             self.interrupt.check()?;
@@ -323,7 +322,6 @@ impl RunningQuery {
         // What `min` and `max` of one column have found skips objects that those of another column need, where objects
         // lack a column (apache/datafusion#25147, open; remove this with the release that has #25149 and #24816).
         options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        let [check_operators, widen_sums] = checked_arithmetic::rules();
         let mut expr_planners = SessionStateDefaults::default_expr_planners();
         expr_planners.insert(0, Arc::new(Arrows));
         let mut state = SessionStateBuilder::new()
@@ -334,8 +332,7 @@ impl RunningQuery {
             .with_scalar_functions(functions::scalar())
             .with_aggregate_functions(functions::aggregate())
             .with_window_functions(functions::window())
-            .with_analyzer_rule(check_operators)
-            .with_analyzer_rule(widen_sums)
+            .with_analyzer_rules(rules::analysis())
             .with_relation_planners(vec![merge])
             .with_optimizer_rules(rules::logical())
             .with_physical_optimizer_rules(rules::physical(&self.interrupt, ForgetConstants::WhereWrong))

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
-use super::{json, rounding, sliding};
+use super::{instants, json, rounding, sliding};
 
 const SCALAR: &[&str] = &[
     "abs",
@@ -196,7 +196,7 @@ pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
     for function in &mut functions {
         *function = match function.name() {
             "to_char" => Arc::new(function.as_ref().clone().with_aliases(["strftime"])),
-            _ => rounding::to_any_places(function.clone()),
+            _ => instants::of_any_year(rounding::to_any_places(function.clone())),
         };
     }
     functions.extend(json::functions());
@@ -206,7 +206,7 @@ pub(super) fn scalar() -> Vec<Arc<ScalarUDF>> {
 pub(super) fn aggregate() -> Vec<Arc<AggregateUDF>> {
     let mut functions = SessionStateDefaults::default_aggregate_functions();
     functions.retain(|function| AGGREGATE.contains(&function.name()));
-    functions.into_iter().map(sliding::without_subtraction).collect()
+    functions.into_iter().map(sliding::corrected).collect()
 }
 
 pub(super) fn window() -> Vec<Arc<WindowUDF>> {

@@ -3,15 +3,17 @@
 //! A query goes through these files:
 //! 1. [`request`]: text and time range, as a value.
 //! 2. `tokens`, `dialect`: bound what parsing costs.
-//! 3. `statement`, `clauses`: one read-only statement of bounded depth, every clause of which is honoured.
+//! 3. `statement`, `clauses`, `exact_literals`: one read-only statement of bounded depth, every clause of which is
+//!    honoured.
 //! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
 //! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table,
 //!    and their columns.  `reads`: how much that is, and may be.  `object_reader`, `named_objects`: reading them, and
 //!    naming one that cannot be read.
-//! 6. `expression_size`, `grouping_sets`: bound the size of a plan, and refuse what would be answered wrongly.
+//! 6. `expression_size`, `grouping_sets`, `intervals`: bound the size of a plan, and refuse what would be answered
+//!    wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
-//! 8. `checked_arithmetic`, `exact`, `rounding`, `sliding`, `frame_queue`, `projection_aliases`, `constants`, `rules`:
-//!    corrections of the library.
+//! 8. `checked_arithmetic`, `exact`, `numbers`, `not_a_number`, `instants`, `rounding`, `sliding`, `frame_queue`,
+//!    `projection_aliases`, `constants`, `rules`: corrections of the library.
 //! 9. `texts`: repeated texts are evaluated once per batch. `interrupt`, `memory`: end joins that compute for long
 //!    without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
@@ -39,17 +41,22 @@ mod dialect;
 mod encode;
 pub mod engine;
 mod exact;
+mod exact_literals;
 mod explain;
 mod expression_size;
 mod failure;
 mod frame_queue;
 mod functions;
 mod grouping_sets;
+mod instants;
 mod interrupt;
+mod intervals;
 mod json;
 mod mark_joins;
 mod memory;
 mod named_objects;
+mod not_a_number;
+mod numbers;
 mod object_reader;
 mod objects;
 mod projection_aliases;

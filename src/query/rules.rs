@@ -3,18 +3,30 @@
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use super::checked_arithmetic;
 use super::constants::ForgetConstants;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
+use super::numbers::CompareNumbers;
 use super::projection_aliases::RenameAliases;
 use super::texts::RepeatedTexts;
 
+type Analysis = Arc<dyn AnalyzerRule + Send + Sync>;
 type Physical = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 type Logical = Arc<dyn OptimizerRule + Send + Sync>;
+
+/// The rules that settle types. What has to see the types that were written stands in front of DataFusion's own.
+pub(super) fn analysis() -> Vec<Analysis> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(CompareNumbers)])));
+    rules.extend(checked_arithmetic::rules());
+    rules
+}
 
 /// The rules for logical plans.
 pub(super) fn logical() -> Vec<Logical> {

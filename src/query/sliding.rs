@@ -1,8 +1,10 @@
 //! Aggregates of floats over a window that moves, without subtracting what leaves it.
 //!
-//! DataFusion 55 takes a value that leaves the frame out of the result again: after 1e17 among small values every sum is
-//! wrong, and infinities and NaN never leave (apache/datafusion#22139 mended frames of nulls only; no issue is known
+//! DataFusion 55 takes a value that leaves the frame out of the result again: after 1e17 among small values every sum
+//! is wrong, and infinities and NaN never leave (apache/datafusion#22139 mended frames of nulls only; no issue is known
 //! about the rest, and no release that ends it). A [`FrameQueue`] computes them here.
+//!
+//! The least and the greatest float of a group are found by [`FloatExtremes`], with NaN above all numbers.
 //!
 //! Sums of distinct decimals, which hold integers too, are exact, and are added and subtracted as such. Other distinct
 //! values over a window that moves are refused.
@@ -28,19 +30,20 @@ use datafusion::logical_expr::{
 };
 
 use super::frame_queue::FrameQueue;
+use super::not_a_number::FloatExtremes;
 
-/// The function, with sliding frames as described in the module.
-pub(super) fn without_subtraction(function: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+/// The function, with the corrections of the module; others are returned as they are.
+pub(super) fn corrected(function: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
     let name = function.name();
-    let subtracts = matches!(name, "sum" | "avg" | "corr")
+    let is_wrong = matches!(name, "sum" | "avg" | "corr" | "min" | "max")
         || ["var", "stddev", "covar", "regr_"].iter().any(|start| name.starts_with(start));
-    if subtracts { Arc::new(AggregateUDF::new_from_impl(Sliding(function))) } else { function }
+    if is_wrong { Arc::new(AggregateUDF::new_from_impl(Corrected(function))) } else { function }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Sliding(Arc<AggregateUDF>);
+struct Corrected(Arc<AggregateUDF>);
 
-impl AggregateUDFImpl for Sliding {
+impl AggregateUDFImpl for Corrected {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -78,13 +81,18 @@ impl AggregateUDFImpl for Sliding {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        self.0.create_groups_accumulator(args)
+        let is_max = self.name() == "max";
+        match (self.name(), args.return_field.data_type()) {
+            ("min" | "max", DataType::Float32) => Ok(Box::new(FloatExtremes::single(is_max))),
+            ("min" | "max", DataType::Float64) => Ok(Box::new(FloatExtremes::double(is_max))),
+            _ => self.0.create_groups_accumulator(args),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let of_floats = args.expr_fields.iter().all(|field| *field.data_type() == DataType::Float64);
-        if !args.is_distinct {
-            return if of_floats {
+        if !args.is_distinct || matches!(self.name(), "min" | "max") {
+            return if of_floats && !matches!(self.name(), "min" | "max") {
                 Ok(Box::new(FrameQueue::new(self.0.clone(), &args)?))
             } else {
                 self.0.create_sliding_accumulator(args)
@@ -98,8 +106,8 @@ impl AggregateUDFImpl for Sliding {
                 Ok(Box::new(DistinctSum::<Decimal256Type>::new(args.return_field.data_type())))
             }
             (name, _) => not_impl_err!(
-                "{name} of distinct values cannot be computed over a window that moves: leave out DISTINCT, or begin the \
-                 window with UNBOUNDED PRECEDING"
+                "{name} of distinct values cannot be computed over a window that moves: leave out DISTINCT, or begin \
+                 the window with UNBOUNDED PRECEDING"
             ),
         }
     }

@@ -12,10 +12,12 @@ mod hostile;
 mod isolation;
 mod json;
 mod nulls;
+mod numbers;
 mod objects;
 mod reads;
 mod sliding;
 mod stopping;
+mod times;
 mod unreadable;
 
 use std::sync::Arc;
