@@ -84,6 +84,7 @@ impl<'b> OwnAnswer<'b> {
 /// The last answer of a connection. What the client is still sending is read for a moment, so that the answer arrives.
 #[derive(Debug)]
 pub(super) struct Farewell {
+    has_waited: bool,
     answer: Bytes,
     left: usize,
     end: Option<Deadline>,
@@ -92,11 +93,16 @@ pub(super) struct Farewell {
 impl Farewell {
     /// With this answer; an empty one if the request has its answer already.
     pub(super) fn new(answer: Bytes) -> Self {
-        Self { answer, left: MAX_UNREAD_BYTES, end: None }
+        Self { has_waited: false, answer, left: MAX_UNREAD_BYTES, end: None }
     }
 
     /// Ready once the answer is sent and the client has hung up, or had its time.
     pub(super) fn poll(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Once an answer of its own is sent without a wait, actix logs an error, which every client could cause.
+        if !std::mem::replace(&mut self.has_waited, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut stream = Pin::new(stream);
         while !self.answer.is_empty() {
             let written = ready!(stream.as_mut().poll_write(cx, &self.answer))?;

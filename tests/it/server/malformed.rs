@@ -6,11 +6,14 @@ use serde_json::Value;
 
 use crate::support::{Process, Raw};
 
-/// Every answer on a connection after this was sent, until the server has hung up.
-async fn answers(url: &str, sent: Vec<u8>) -> Vec<(u16, String, String)> {
+/// Every answer on a connection after this was sent, until the server has hung up. The client may close its sending
+/// side before.
+async fn answers(url: &str, sent: Vec<u8>, closes: bool) -> Vec<(u16, String, String)> {
     let mut raw = Raw::connect(url);
     let read = move || {
-        let _ = raw.try_send(sent);
+        if raw.try_send(sent).is_ok() && closes {
+            raw.finish_sending();
+        }
         String::from_utf8(raw.read_to_end()).unwrap()
     };
     let mut rest = tokio::task::spawn_blocking(read).await.unwrap();
@@ -67,17 +70,19 @@ async fn a_request_that_is_no_http_is_a_problem_with_an_id_in_the_log_and_the_me
         (431, long),
     ];
     let mut ids = Vec::new();
-    for (status, sent) in &cases {
-        let found = answers(process.url(), sent.clone().into()).await;
+    let twice = cases.iter().flat_map(|case| [(case, false), (case, true)]);
+    for ((status, sent), closes) in twice {
+        let found = answers(process.url(), sent.clone().into(), closes).await;
         let [answer] = &found[..] else { panic!("{} has {found:?}", &sent[..sent.len().min(300)]) };
         ids.push(is_problem(answer, *status, if *status == 400 { "invalid_request" } else { "headers_too_large" }));
     }
     // After a request on the same connection, which has its own answer.
-    let found = answers(process.url(), "GET /api/v1/liveness HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n".into()).await;
+    let pipelined = "GET /api/v1/liveness HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n";
+    let found = answers(process.url(), pipelined.into(), true).await;
     let [(200, ..), broken] = &found[..] else { panic!("{found:?}") };
     ids.push(is_problem(broken, 400, "invalid_request"));
     let metrics = process.anonymous().get("/metrics").await;
-    for (status, count) in [(400, cases.len() - 1), (431, 2)] {
+    for (status, count) in [(400, 2 * (cases.len() - 2) + 1), (431, 4)] {
         let line = format!("method=\"other\",route=\"none\",status=\"{status}\"}} {count}\n");
         assert!(metrics.text().contains(&line), "{line}{}", metrics.text());
     }
@@ -107,10 +112,12 @@ async fn a_body_whose_framing_is_broken_has_one_answer() {
                 "POST /api/v1/logstream/web HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ntransfer-encoding: chunked\r\n\
                  \r\n{chunk}GET /api/v1/liveness HTTP/1.1\r\nhost: x\r\n\r\n"
             );
-            let found = answers(process.url(), sent.into()).await;
+            let found = answers(process.url(), sent.into(), status == 400).await;
             let [(found, head, body)] = &found[..] else { panic!("{chunk:?} with {key} has {found:?}") };
             assert_eq!((*found, field(head, "connection")), (status, Some("close")), "{chunk:?}: {head}{body}");
             assert!(field(head, "x-request-id").is_some() && body.contains("urn:keyloft:problem:"), "{head}{body}");
         }
     }
+    let log = std::fs::read_to_string(folder.path().join("store.log")).unwrap();
+    assert!(!log.contains("ERROR"), "{log}");
 }
