@@ -30,6 +30,10 @@ use super::middleware::{bounds, observe};
 use super::routes::health;
 use crate::config::HttpConfig;
 
+/// How many connections may wait to be accepted. The 128 of the standard library are too few while the node is stopped
+/// or busy: clients beyond them would wait for a second and more.
+const BACKLOG: i32 = 1024;
+
 /// A server that listens. It answers once [`Server::run`] is awaited.
 pub struct Server {
     app: web::Data<App>,
@@ -60,6 +64,7 @@ impl Server {
     /// # Errors
     /// When the listener cannot be used.
     pub fn accept(listener: TcpListener, app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
+        SockRef::from(&listener).listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let app = web::Data::from(app);
         let keystore = web::Data::new(app.keystore.clone());

@@ -1,6 +1,7 @@
 //! A node that was stopped for longer than its deadlines reads what has arrived meanwhile: a refusal would make
 //! shippers drop it.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -68,6 +69,22 @@ async fn what_arrives_while_a_node_is_stopped_is_taken_when_it_goes_on() {
     }
     let count = reader.query("SELECT count(*) AS n FROM web").await.json();
     assert_eq!(count, json!([{"n": taken}]), "each was stored once");
+}
+
+#[tokio::test]
+async fn many_clients_can_connect_while_a_node_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::serve(&folder.path().join("store"), &[]);
+    let address = process.url().strip_prefix("http://").unwrap().parse().unwrap();
+    process.signal("STOP");
+    let connect = move || {
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(500));
+        (0..500).map(connect).collect::<Result<Vec<_>, _>>()
+    };
+    let connected = tokio::task::spawn_blocking(connect).await.unwrap();
+    process.signal("CONT");
+    assert_eq!(connected.unwrap().len(), 500);
+    assert_eq!(process.anonymous().get("/api/v1/liveness").await.status, 200);
 }
 
 /// Not only the first request of a connection has a deadline for its head.
