@@ -40,7 +40,7 @@ pub(super) fn query(query: &Query) -> ControlFlow<Error> {
     let Query {
         with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators,
     } = query;
-    refuse_if(with.as_ref().is_some_and(|with| with.recursive), "recursive common table expressions")?;
+    refuse_if(with.as_ref().is_some_and(|with| with.recursive), "WITH RECURSIVE")?;
     refuse_if(with.iter().flat_map(|with| &with.cte_tables).any(|cte| cte.from.is_some()), "FROM after WITH")?;
     if let Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) = limit_clause {
         refuse_if(!limit_by.is_empty(), "LIMIT BY")?;

@@ -10,6 +10,7 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 use object_store::Error as StoreError;
 
+use super::wording::{self, OTHERWISE};
 use crate::error::{Error, ErrorKind};
 use crate::key::KeyType;
 use crate::stream::objects::MISSING;
@@ -29,7 +30,9 @@ const LAYERS: &[&str] = &[
     "Optimizer rule ",
 ];
 
-const OTHERWISE: &str = "the query engine cannot run this query: write it in another way";
+/// Parts of internal errors of the library that the text of a query causes.
+const OF_THE_QUERY: &[&str] =
+    &["Cannot run range queries", "Regular expression did not compile", "in BETWEEN expression"];
 
 /// The error of ours that an error of DataFusion stands for.
 ///
@@ -155,6 +158,8 @@ fn layer(error: &DataFusionError) -> Layer {
         // What the library says of a task of its own that ended early.
         DataFusionError::Execution(text) if text.contains("Non Panic Task error") => Layer::Stopped,
         DataFusionError::Execution(text) if text.contains("Panic Task error") => Layer::Engine,
+        // Some of what it calls its own defects come from the text of a query.
+        DataFusionError::Internal(text) if OF_THE_QUERY.iter().any(|part| text.contains(part)) => Layer::Query,
         DataFusionError::ExecutionJoin(_) | DataFusionError::Internal(_) => Layer::Engine,
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => layer(inner),
         DataFusionError::Shared(inner) => layer(inner),
@@ -176,11 +181,21 @@ fn message(error: &DataFusionError) -> String {
         }
         root => root.strip_backtrace(),
     };
-    shown(&text)
+    cut(wording::plain(&first_line(&text)))
 }
 
 /// The part of a text that may be shown.
 fn shown(text: &str) -> String {
+    cut(first_line(text))
+}
+
+fn cut(mut line: String) -> String {
+    line.truncate(line.floor_char_boundary(MAX_MESSAGE_BYTES));
+    line
+}
+
+/// What a text says, without secrets.
+fn first_line(text: &str) -> String {
     let mut lines = text.lines();
     let mut line = lines.next().unwrap_or_default();
     while let Some(rest) = LAYERS.iter().find_map(|layer| line.strip_prefix(layer)) {
@@ -190,9 +205,6 @@ fn shown(text: &str) -> String {
     let pattern = line.starts_with("regex parse error").then(|| lines.next_back()).flatten();
     let pattern = pattern.map(|why| format!("not a regular expression: {}", why.trim_start_matches("error: ")));
     let line = pattern.as_deref().unwrap_or(line);
-    if let Some(ours) = reworded(line) {
-        return ours;
-    }
     // No message that we know of holds an object name; should one ever, it stays here.
     if line.contains(".parquet") || line.contains("streams/") || line.contains("://") {
         return OTHERWISE.to_owned();
@@ -201,47 +213,8 @@ fn shown(text: &str) -> String {
     if KeyType::ALL.into_iter().any(|key_type| text.contains(key_type.prefix())) {
         return "the query holds an API key: take it out".to_owned();
     }
-    line[..line.floor_char_boundary(MAX_MESSAGE_BYTES)].to_owned()
+    line.to_owned()
 }
-
-/// What is said in place of messages that are about the library rather than about the query.
-fn reworded(line: &str) -> Option<String> {
-    if let Some(rest) = line.strip_prefix("Internal error: Function '") {
-        let (name, rest) = rest.split_once('\'')?;
-        let given = rest.split("but received ").find_map(|given| Some(given.split_once(" (DataType")?.0));
-        let given = given.map_or("these arguments".to_owned(), |given| format!("a value of type {given}"));
-        return Some(format!("`{name}` does not take {given}: cast it"));
-    }
-    if line.contains("to Nanosecond. The dates that can be") || line.ends_with("exceeds the representable i64 range") {
-        let advice = "write CAST('9999-12-31' AS TIMESTAMP(3))";
-        return Some(format!("this instant needs a type of milliseconds, which reach beyond 1677 and 2262: {advice}"));
-    }
-    let (_, ours) = REWORDED.iter().find(|(theirs, _)| line.contains(theirs))?;
-    Some((*ours).to_owned())
-}
-
-/// Parts of messages that are about the library, and what is said in their place.
-const REWORDED: &[(&str, &str)] = &[
-    ("nested_expressions", "arrays are not supported"),
-    (
-        "Physical plan does not support logical expression",
-        "an expression cannot stand where it does: compute it in FROM",
-    ),
-    ("Unsupported ast node in sqltorel", "an expression of this kind is not available"),
-    ("not supported by ExprPlanner", "an expression of this kind is not available"),
-    ("Unsupported JOIN operator", "a join of this kind is not available"),
-    ("AvgAccumulator for (", "`avg` does not take a value without a type: cast it"),
-    ("Unsupported data type Array(", "a function does not take a value of this type: cast it"),
-    ("user-defined coercion failed", "a function does not take arguments of these types: cast them"),
-    ("Unavailable default cast", "a function does not take arguments of these types: cast them"),
-    ("`retract_batch` is not implemented", "this aggregate cannot be computed over a window that moves"),
-    ("Cannot create filter with non-boolean predicate", "a condition must be a boolean"),
-    ("There is only support Literal types", "a window function takes a literal there"),
-    ("IntervalMonthDayNano {", "a time is out of range"),
-    ("Interval(MonthDayNano)", "intervals can be added and subtracted only"),
-    ("Unsupported LIMIT expression", "LIMIT and OFFSET take numbers"),
-    ("(Span(Location(", OTHERWISE),
-];
 
 /// The error of type `E` in the chain of causes, if there is one.
 fn cause<E: StdError + 'static>(error: &DataFusionError) -> Option<&E> {

@@ -18,7 +18,7 @@
 //!    without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.
 //! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.  `explain`: that of `EXPLAIN`.
-//! 12. `failure`: what a client may learn of an error.
+//! 12. `failure`, `wording`, `type_names`: what a client may learn of an error, and in which words.
 //!
 //! # Why not in a process of its own
 //!
@@ -74,7 +74,9 @@ mod tables;
 mod tests;
 mod texts;
 mod tokens;
+mod type_names;
 mod using;
+mod wording;
 
 pub use engine::{Engine, QuerySettings};
 pub use request::{Access, QueryRequest, Scope};

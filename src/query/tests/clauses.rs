@@ -90,12 +90,12 @@ async fn refusals_speak_of_the_query_and_not_of_the_engine() {
     let house = House::new();
     house.cars().await;
     for (sql, named) in [
-        ("SELECT sum(Name) AS x FROM cars", "`sum` does not take a value of type String"),
-        ("SELECT avg(Name) AS x FROM cars", "`avg` does not take a value of type String"),
+        ("SELECT sum(Name) AS x FROM cars", "`sum` does not take VARCHAR: cast it"),
+        ("SELECT avg(Name) AS x FROM cars", "`avg` does not take VARCHAR: cast it"),
         ("SELECT avg(NULL) AS x FROM cars", "`avg` does not take"),
         ("SELECT median(Name) AS x FROM cars", "`median` does not take"),
         ("SELECT trunc('x', 1) AS x", "`trunc` does not take"),
-        ("SELECT ltrim(now()) AS x", "`ltrim` does not take a value of type Timestamp"),
+        ("SELECT ltrim(now()) AS x", "`ltrim` does not take TIMESTAMP: cast it"),
         ("SELECT to_date('sha256', Name) AS x FROM cars", "cast it"),
         ("SELECT Name FROM cars LIMIT (SELECT 1)", "numbers"),
         ("SELECT nvl2(Miles_per_Gallon, 0, p_timestamp) AS x FROM cars", "cast them"),

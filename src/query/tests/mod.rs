@@ -19,6 +19,7 @@ mod sliding;
 mod stopping;
 mod times;
 mod unreadable;
+mod wording;
 
 use std::sync::Arc;
 
