@@ -8,11 +8,11 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array};
+use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -22,6 +22,8 @@ use datafusion::logical_expr::{
 
 /// Up to here every integer is a float.
 const ALL_FLOATS: i128 = 1 << 53;
+/// How many parts an expression has that may be written twice.
+const MAX_SHORT: usize = 8;
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
 /// From here on no integer of 64 bits is as large.
 const NO_INTEGER: f64 = 18_446_744_073_709_551_616.0;
@@ -36,53 +38,33 @@ impl FunctionRewrite for CompareNumbers {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let equal = |left: &Expr, right: &Expr| compared(left, Operator::Eq, right, schema);
         let rewritten = match &expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => compared(left, *op, right, schema)?,
             Expr::Between(Between { expr, negated, low, high }) => {
-                let bounds =
-                    [compared(expr, Operator::GtEq, low, schema)?, compared(expr, Operator::LtEq, high, schema)?];
-                if bounds.iter().any(Option::is_some) {
-                    let [from, to] = bounds;
-                    let from = from.unwrap_or_else(|| binary_expr((**expr).clone(), Operator::GtEq, (**low).clone()));
-                    let to = to.unwrap_or_else(|| binary_expr((**expr).clone(), Operator::LtEq, (**high).clone()));
-                    Some(if *negated { not(from.and(to)) } else { from.and(to) })
-                } else {
-                    None
-                }
+                let pairs = [(Operator::GtEq, &**low), (Operator::LtEq, &**high)];
+                each(expr, &pairs, schema)?.map(|[from, to]| {
+                    let within = from.and(to);
+                    if *negated { not(within) } else { within }
+                })
             }
             Expr::InList(InList { expr, list, negated }) => {
-                let each = list.iter().map(|value| equal(expr, value)).collect::<Result<Vec<_>>>()?;
-                if each.iter().any(Option::is_some) {
-                    let each = each.into_iter().zip(list);
-                    let any = each.map(|(exact, value)| exact.unwrap_or_else(|| (**expr).clone().eq(value.clone())));
-                    any.reduce(Expr::or).map(|any| if *negated { not(any) } else { any })
-                } else {
-                    None
-                }
+                let pairs: Vec<_> = list.iter().map(|value| (Operator::Eq, value)).collect();
+                let any = any_of(expr, &pairs, schema)?.and_then(|equal| equal.into_iter().reduce(Expr::or));
+                any.map(|any| if *negated { not(any) } else { any })
             }
             Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) => {
-                let each = when_then_expr.iter().map(|(when, _)| equal(operand, when)).collect::<Result<Vec<_>>>()?;
-                each.iter().any(Option::is_some).then(|| {
-                    let when_then_expr = each.into_iter().zip(when_then_expr).map(|(exact, (when, then))| {
-                        let when = exact.unwrap_or_else(|| (**operand).clone().eq((**when).clone()));
-                        (Box::new(when), then.clone())
-                    });
-                    Expr::Case(Case {
-                        expr: None,
-                        when_then_expr: when_then_expr.collect(),
-                        else_expr: else_expr.clone(),
-                    })
+                let pairs: Vec<_> = when_then_expr.iter().map(|(when, _)| (Operator::Eq, &**when)).collect();
+                any_of(operand, &pairs, schema)?.map(|equal| {
+                    let then = when_then_expr.iter().map(|(_, then)| then.clone());
+                    let when_then_expr = equal.into_iter().map(Box::new).zip(then).collect();
+                    Expr::Case(Case { expr: None, when_then_expr, else_expr: else_expr.clone() })
                 })
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "nullif" => match &args[..] {
-                [value, other] => equal(value, other)?.map(|equal| {
+                [value, other] => any_of(value, &[(Operator::Eq, other)], schema)?.map(|equal| {
                     let null = Box::new(lit(ScalarValue::Null));
-                    Expr::Case(Case {
-                        expr: None,
-                        when_then_expr: vec![(Box::new(equal), null)],
-                        else_expr: Some(Box::new(value.clone())),
-                    })
+                    let when_then_expr = equal.into_iter().map(|equal| (Box::new(equal), null.clone())).collect();
+                    Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(value.clone())) })
                 }),
                 _ => None,
             },
@@ -90,6 +72,38 @@ impl FunctionRewrite for CompareNumbers {
         };
         Ok(rewritten.map_or_else(|| Transformed::no(expr), Transformed::yes))
     }
+}
+
+/// The comparisons of a value with others, if one of them is not that of two floats or two integers.
+fn any_of(value: &Expr, others: &[(Operator, &Expr)], schema: &DFSchema) -> Result<Option<Vec<Expr>>> {
+    let exact = others.iter().map(|(op, other)| compared(value, *op, other, schema)).collect::<Result<Vec<_>>>()?;
+    if exact.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    // The value is written anew in each of them.
+    if !is_short(value) {
+        return plan_err!(
+            "a computed value cannot be compared with integers and floats at once here: compute it in FROM, and use its \
+             name"
+        );
+    }
+    let plain = |(op, other): &(Operator, &Expr)| binary_expr(value.clone(), *op, (*other).clone());
+    Ok(Some(exact.into_iter().zip(others).map(|(exact, other)| exact.unwrap_or_else(|| plain(other))).collect()))
+}
+
+/// [`any_of`] of a number of others that is known.
+fn each<const N: usize>(value: &Expr, others: &[(Operator, &Expr); N], schema: &DFSchema) -> Result<Option<[Expr; N]>> {
+    Ok(any_of(value, others, schema)?.and_then(|all| all.try_into().ok()))
+}
+
+/// Whether an expression may be written twice, without making a text that nests such comparisons grow.
+fn is_short(expr: &Expr) -> bool {
+    let mut nodes = 0;
+    let counted = expr.apply(|_| {
+        nodes += 1;
+        Ok(if nodes > MAX_SHORT { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    counted.is_ok() && nodes <= MAX_SHORT
 }
 
 /// A comparison in which one side is an integer and the other a float that may be another number when both are floats.
@@ -124,19 +138,20 @@ fn compared(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Resul
             return Ok(Some(binary_expr(whole.clone(), op, lit(value as i64))));
         }
     }
+    let is_short = is_short(whole) && is_short(float);
     let (whole, float) = (whole.clone(), cast(float.clone(), DataType::Float64));
-    let order = Arc::new(ScalarUDF::from(Order::new()));
-    let order = Expr::ScalarFunction(ScalarFunction::new_udf(order, vec![whole.clone(), float.clone()]));
-    // A join needs an equation of its sides.
-    let near = cast(whole, DataType::Float64);
+    let order = |nulls| {
+        let function = Arc::new(ScalarUDF::from(Order::new(nulls)));
+        Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![whole.clone(), float.clone()]))
+    };
     Ok(Some(match op {
-        Operator::Eq => near.eq(float).and(order.eq(lit(0_i64))),
-        Operator::IsNotDistinctFrom | Operator::IsDistinctFrom => {
-            let same = binary_expr(near, Operator::IsNotDistinctFrom, float);
-            let same = same.and(order.clone().is_null().or(order.eq(lit(0_i64))));
-            if op == Operator::IsDistinctFrom { not(same) } else { same }
+        // A join needs an equation of its sides.
+        Operator::Eq if is_short => {
+            cast(whole.clone(), DataType::Float64).eq(float.clone()).and(order(Nulls::Unknown).eq(lit(0_i64)))
         }
-        op => binary_expr(order, op, lit(0_i64)),
+        Operator::IsNotDistinctFrom => order(Nulls::Values).eq(lit(0_i64)),
+        Operator::IsDistinctFrom => order(Nulls::Values).not_eq(lit(0_i64)),
+        op => binary_expr(order(Nulls::Unknown), op, lit(0_i64)),
     }))
 }
 
@@ -175,23 +190,47 @@ fn order(whole: i128, float: f64) -> i64 {
     }
 }
 
+/// What a null is compared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Nulls {
+    /// The order is unknown.
+    Unknown,
+    /// A value that equals null only.
+    Values,
+}
+
 /// [`order`] of an integer and a float.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Order(Signature);
+struct Order {
+    nulls: Nulls,
+    signature: Signature,
+}
 
 impl Order {
-    fn new() -> Self {
-        Self(Signature::any(2, Volatility::Immutable))
+    fn new(nulls: Nulls) -> Self {
+        Self { nulls, signature: Signature::any(2, Volatility::Immutable) }
+    }
+
+    fn of<W: Into<i128>>(&self, whole: Option<W>, float: Option<f64>) -> Option<i64> {
+        match (whole, float) {
+            (Some(whole), Some(float)) => Some(order(whole.into(), float)),
+            _ if self.nulls == Nulls::Unknown => None,
+            (None, None) => Some(0),
+            _ => Some(1),
+        }
     }
 }
 
 impl ScalarUDFImpl for Order {
     fn name(&self) -> &'static str {
-        "order_of_numbers"
+        match self.nulls {
+            Nulls::Unknown => "order_of_numbers",
+            Nulls::Values => "order_of_numbers_and_nulls",
+        }
     }
 
     fn signature(&self) -> &Signature {
-        &self.0
+        &self.signature
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
@@ -204,17 +243,23 @@ impl ScalarUDFImpl for Order {
         let Some(floats) = float.as_primitive_opt::<Float64Type>() else {
             return internal_err!("`order_of_numbers` takes a float, not {}", float.data_type());
         };
-        let orders = match whole.data_type() {
-            DataType::Int64 => orders(whole.as_primitive::<Int64Type>().iter(), floats),
-            DataType::UInt64 => orders(whole.as_primitive::<UInt64Type>().iter(), floats),
+        let orders: Int64Array = match whole.data_type() {
+            DataType::Int64 => whole
+                .as_primitive::<Int64Type>()
+                .iter()
+                .zip(floats)
+                .map(|(whole, float)| self.of(whole, float))
+                .collect(),
+            DataType::UInt64 => whole
+                .as_primitive::<UInt64Type>()
+                .iter()
+                .zip(floats)
+                .map(|(whole, float)| self.of(whole, float))
+                .collect(),
             other => return internal_err!("`order_of_numbers` takes an integer, not {other}"),
         };
         Ok(ColumnarValue::Array(Arc::new(orders)))
     }
-}
-
-fn orders<W: Into<i128>>(whole: impl Iterator<Item = Option<W>>, floats: &Float64Array) -> Int64Array {
-    whole.zip(floats).map(|(whole, float)| Some(order(whole?.into(), float?))).collect()
 }
 
 #[cfg(test)]

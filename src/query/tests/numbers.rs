@@ -117,3 +117,28 @@ async fn an_integer_and_a_float_are_compared_to_the_last_digit() {
         assert!(house.refused(sql).await.message().contains("loses digits"), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn comparisons_of_integers_and_floats_within_each_other_stay_small() {
+    let house = house().await;
+    for operator in ["=", ">", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"] {
+        let nested = (0..25).fold("id".to_owned(), |nested, _| format!("CAST({nested} {operator} f AS BIGINT)"));
+        let sql = format!("SELECT count({nested}) AS n FROM n");
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), house.json(&sql)).await;
+        assert_eq!(answer.unwrap(), r#"[{"n":4}]"#);
+    }
+    for shape in ["nullif(%, f)", "CASE % WHEN f THEN id ELSE 7 END", "CASE WHEN % IN (f, 1.5) THEN id ELSE 7 END"] {
+        let nested = (0..12).fold("id".to_owned(), |nested, _| shape.replace('%', &nested));
+        let error = house.refused(&format!("SELECT count({nested}) AS n FROM n")).await;
+        assert!(error.message().contains("compute it in FROM"), "{error}");
+    }
+    check(
+        &house,
+        &[
+            ("SELECT count(*) AS n FROM n WHERE nullif(id, 1) IS NOT DISTINCT FROM nullif(f, 1)", "1"),
+            ("SELECT count(*) AS n FROM n WHERE nullif(id, 1) IS DISTINCT FROM f", "4"),
+            ("SELECT count(*) AS n FROM n WHERE (id * 1 + 0) * 1 - 0 + 0 = f * 1.0 + 0.0 + 0.0 + 0.0", "1"),
+        ],
+    )
+    .await;
+}
