@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{Attribution, KeyId, StreamName, TenantId};
 
-/// A document that was written. Each has its own fields; kinds to come state a `kind`, and are skipped by this version.
+/// A document that was written. One that a later version names besides these is read as its tenant, which is harmless.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum ChangedObject {

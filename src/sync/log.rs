@@ -6,13 +6,11 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::LoggedChange;
-use crate::error::{self, ErrorKind};
+use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
 use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Listed};
@@ -30,8 +28,7 @@ pub struct LogEntry {
     pub node_id: NodeId,
     /// When, by the clock of that node.
     pub at: DateTime<Utc>,
-    /// What was written before it. When read, without documents of kinds that only a later version has.
-    #[serde(deserialize_with = "known")]
+    /// What was written before it.
     pub changes: Vec<LoggedChange>,
     /// Unique, so that a writer can tell its own entry from another's.
     write_id: Uuid,
@@ -58,20 +55,6 @@ impl LogEntry {
     }
 }
 
-/// The kinds that this version has. Their changes are told by their fields and need not state a `kind`; those of every
-/// kind to come do.
-const KINDS: [&str; 3] = ["key", "stream", "tenant"];
-
-/// The changes of documents that this version has: it holds no others, and must not miss a revocation because of one.
-fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LoggedChange>, D::Error> {
-    let changes = Vec::<Map<String, Value>>::deserialize(deserializer)?;
-    let is_known = |change: &Map<String, Value>| {
-        change.get("kind").and_then(Value::as_str).is_none_or(|kind| KINDS.contains(&kind))
-    };
-    let known = changes.into_iter().filter(is_known).map(|change| LoggedChange::deserialize(Value::Object(change)));
-    known.collect::<Result<_, _>>().map_err(D::Error::custom)
-}
-
 /// No log reaches this number; a higher one was written by hand.
 pub const MAX_SEQ: u64 = 1 << 53;
 
@@ -90,7 +73,7 @@ pub enum Slot {
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
-pub async fn read(bucket: &Bucket, seq: u64) -> error::Result<Slot> {
+pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     match bucket.read(&ObjectName::LogEntry { seq }).await {
         Ok(None) => Ok(Slot::Free),
         Ok(Some(stored)) => Ok(LogEntry::parse(&stored.body).map_or(Slot::Unreadable, Slot::Taken)),
@@ -104,7 +87,7 @@ pub async fn read(bucket: &Bucket, seq: u64) -> error::Result<Slot> {
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
-pub async fn head(bucket: &Bucket, known: u64) -> error::Result<u64> {
+pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
     let listed = bucket.list_after(&layout::log(), &ObjectName::LogEntry { seq: known }).await?;
     let mut numbers: Vec<u64> = listed.iter().filter_map(seq).filter(|seq| *seq <= MAX_SEQ).collect();
     numbers.sort_unstable();
@@ -126,7 +109,7 @@ pub async fn head(bucket: &Bucket, known: u64) -> error::Result<u64> {
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
-pub async fn first_after(bucket: &Bucket, end: u64) -> error::Result<Option<u64>> {
+pub async fn first_after(bucket: &Bucket, end: u64) -> Result<Option<u64>> {
     let listed = bucket.list_after(&layout::log(), &ObjectName::LogEntry { seq: end }).await?;
     Ok(listed.iter().filter_map(seq).filter(|seq| (end + 1..=MAX_SEQ).contains(seq)).min())
 }
@@ -135,7 +118,7 @@ pub async fn first_after(bucket: &Bucket, end: u64) -> error::Result<Option<u64>
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer; what is left is removed another time.
-pub async fn trim(bucket: &Bucket, last: u64, before: DateTime<Utc>) -> error::Result<usize> {
+pub async fn trim(bucket: &Bucket, last: u64, before: DateTime<Utc>) -> Result<usize> {
     let old = |listed: &Listed| seq(listed).filter(|seq| *seq <= last && listed.written_at < before);
     let old: Vec<u64> = bucket.list(&layout::log()).await?.iter().filter_map(old).collect();
     let removals =
@@ -178,20 +161,6 @@ mod tests {
         assert_eq!(entry.changes[0].by.request_id, RequestId::parse("7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95").ok());
         assert!(matches!(entry.changes[1].object, ChangedObject::Tenant { .. }));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
-    }
-
-    #[test]
-    fn changes_of_kinds_to_come_keep_no_other_change_from_being_applied() {
-        let golden = include_str!("../../fixtures/log/v1/later-kinds.json");
-        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
-        let of = |change: &LoggedChange| change.object.key().map(|(tenant, _)| tenant.as_str().to_owned());
-        assert_eq!(
-            entry.changes.iter().map(of).collect::<Vec<_>>(),
-            [Some("acme".to_owned()), Some("globex".to_owned())]
-        );
-        // What is broken is not taken for something later: every key has to be compared then.
-        let broken = golden.replace("globex", "no tenant!");
-        assert!(LogEntry::parse(broken.as_bytes()).is_none());
     }
 
     #[tokio::test]
