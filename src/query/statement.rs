@@ -39,6 +39,12 @@ const PARSER_RECURSIONS_PER_LEVEL: usize = 3;
 const MAX_TABLES: u64 = 64;
 /// `CUBE` of n columns groups 2^n times.
 const MAX_CUBE: usize = 8;
+/// How deep `CASE` may be nested in the condition of a `CASE`, and in the arguments of [`AS_CASE`]. To learn whether one
+/// can be null, DataFusion 55 looks at its conditions twice, so that each level doubles the time of planning, which
+/// cannot be interrupted. No issue is known.
+const MAX_CASES: usize = 10;
+/// Functions that become a `CASE` with an argument in its condition.
+const AS_CASE: &[&str] = &["coalesce", "ifnull", "nvl"];
 
 const READ_ONLY: &str =
     "only one SELECT, WITH or VALUES query, EXPLAIN of such a query, or DESCRIBE <stream>, can be run";
@@ -219,6 +225,11 @@ impl Visitor for Guard {
             Expr::Cube(sets) if sets.len() > MAX_CUBE => {
                 return refuse(format!("CUBE takes at most {MAX_CUBE} columns"));
             }
+            Expr::Case { operand, conditions, .. } => {
+                let asked = operand.as_deref().into_iter().chain(conditions.iter().map(|when| &when.condition));
+                few_cases(1 + asked.map(case_levels).max().unwrap_or_default())?;
+            }
+            Expr::Function(_) if is_case(expr) => few_cases(case_levels(expr))?,
             Expr::Cast { data_type, .. } => plain(data_type)?,
             Expr::Convert { data_type: Some(data_type), .. } => plain(data_type)?,
             Expr::TypedString(typed) => plain(&typed.data_type)?,
@@ -236,6 +247,49 @@ impl Visitor for Guard {
         self.level -= 1;
         ControlFlow::Continue(())
     }
+}
+
+fn few_cases(levels: usize) -> ControlFlow<Error> {
+    if levels > MAX_CASES {
+        return refuse(format!("CASE and coalesce may be nested {MAX_CASES} levels deep where they are a condition"));
+    }
+    ControlFlow::Continue(())
+}
+
+fn is_case(expr: &Expr) -> bool {
+    match expr {
+        Expr::Case { .. } => true,
+        Expr::Function(function) => {
+            AS_CASE.iter().any(|name| function.name.to_string().trim_matches('"').eq_ignore_ascii_case(name))
+        }
+        _ => false,
+    }
+}
+
+/// How deep `CASE` is nested in an expression.
+fn case_levels(expr: &Expr) -> usize {
+    #[derive(Default)]
+    struct Levels {
+        now: usize,
+        most: usize,
+    }
+    impl Visitor for Levels {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.now += usize::from(is_case(expr));
+            self.most = self.most.max(self.now);
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.now -= usize::from(is_case(expr));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut levels = Levels::default();
+    let _ = expr.visit(&mut levels);
+    levels.most
 }
 
 /// The height of a chain of set operations. A loop, because the chain may be as long as the text.

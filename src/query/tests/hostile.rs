@@ -108,6 +108,31 @@ async fn options_of_explain_are_refused_for_being_options() {
     assert!(house.json("EXPLAIN (SELECT 1 AS \"format\")").await.contains("plan"));
 }
 
+#[tokio::test]
+async fn conditions_within_conditions_do_not_double_the_time_of_planning() {
+    let house = House::new();
+    house.cars().await;
+    let began = std::time::Instant::now();
+    for (open, close) in [
+        ("CASE WHEN ", " > 0 THEN 1 ELSE 0 END"),
+        ("CASE ", " WHEN 1 THEN 2 ELSE 0 END"),
+        ("coalesce(", ", 1)"),
+        ("NVL(", ", 1)"),
+        ("CASE WHEN coalesce(", ", 1) > 0 THEN 1 END"),
+    ] {
+        let nested = |levels: usize| {
+            let expr = (0..levels).fold("a".to_owned(), |inner, _| format!("{open}{inner}{close}"));
+            format!("SELECT {expr} AS x FROM (SELECT max(\"Miles_per_Gallon\") AS a FROM cars)")
+        };
+        assert!(house.json(&nested(5)).await.contains("\"x\":"), "{open}");
+        for levels in [11, 25] {
+            let refused = house.refused(&nested(levels)).await;
+            assert!(refused.message().contains("nested 10 levels deep"), "{refused}");
+        }
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
 /// Texts that are nested far beyond the limit, and a `part`th of each.
 fn nested(part: usize) -> Vec<String> {
     vec![
