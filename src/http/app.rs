@@ -258,6 +258,7 @@ impl App {
             usage_keys: self.usage.key_count(),
             usage_flush_failures: self.usage.failures(),
             applied_seq: self.keystore.replica().applied_seq(),
+            unknown_changes: self.keystore.replica().unknown_changes(),
             lookups: self.keystore.replica().lookup_counts(),
             clock_difference_seconds: self.keystore.replica().store_clock().difference().as_seconds_f64(),
             view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),

@@ -4,10 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::{Attribution, KeyId, StreamName, TenantId};
 
-/// A document that was written. One that a later version names besides these is read as its tenant, which is harmless.
+/// A document that was written.
+///
+/// Keys, streams and tenants are recognised by their fields. Every kind to come names itself in the field `kind`, and
+/// its changes carry whatever it needs beside it. So a node that does not know the kind still applies the other changes
+/// of an entry, and a new kind does not raise the version of entries.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum ChangedObject {
+    /// A document of a kind that only later versions know. This node holds no such document in memory, so there is
+    /// nothing to apply.
+    Unknown {
+        /// What the later version calls it.
+        kind: String,
+    },
     /// A key: issued, changed, revoked or purged.
     Key {
         /// Whose key.
@@ -50,7 +60,7 @@ impl ChangedObject {
     pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
         match self {
             Self::Key { tenant, key_id } => Some((tenant, *key_id)),
-            Self::Stream { .. } | Self::Tenant { .. } => None,
+            Self::Stream { .. } | Self::Tenant { .. } | Self::Unknown { .. } => None,
         }
     }
 }

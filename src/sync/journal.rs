@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -56,6 +57,8 @@ pub struct Journal {
     backlog: Mutex<Backlog>,
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<VecDeque<QueuedChanges>>,
+    /// How many changes were passed over because only later versions know their kind.
+    unknown: AtomicU64,
 }
 
 /// Changes that want a number, and who waits for it.
@@ -93,8 +96,8 @@ impl Drop for WriteGroup<'_> {
 impl Journal {
     /// A journal before the first entry.
     pub(super) fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId, alone: Arc<Alone>) -> Self {
-        let (backlog, turn, waiting) = Default::default();
-        Self { bucket, clock, node_id, alone, backlog, turn, waiting }
+        let (backlog, turn, waiting, unknown) = Default::default();
+        Self { bucket, clock, node_id, alone, backlog, turn, waiting, unknown }
     }
 
     /// Every entry up to this number was read.
@@ -115,6 +118,11 @@ impl Journal {
     /// Every entry up to this number is applied.
     pub fn applied(&self) -> u64 {
         self.backlog.lock().applied()
+    }
+
+    /// How many changes were passed over since the start because only later versions know their kind.
+    pub fn unknown_changes(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     /// Notes that a full reconcile is complete which began when the log had this entry.
@@ -256,7 +264,7 @@ impl Journal {
                         if entry.node_id != self.node_id {
                             self.alone.met_another();
                         }
-                        backlog.push(seq, entry.changes.into_iter().map(|change| change.object).collect());
+                        backlog.push(seq, self.known(seq, entry));
                     }
                     Slot::Unreadable => {
                         self.alone.met_another(); // Perhaps.
@@ -267,6 +275,24 @@ impl Journal {
             }
             window = (window * 2).clamp(WINDOW, WIDEST_WINDOW);
         }
+    }
+
+    /// What an entry names, without the documents of kinds that only later versions know. Those are counted.
+    fn known(&self, seq: u64, entry: LogEntry) -> Vec<ChangedObject> {
+        let count = entry.changes.len();
+        let known = |object: &ChangedObject| match object {
+            ChangedObject::Unknown { kind } => {
+                tracing::debug!(seq, kind, "a change of a kind that only a later version knows");
+                false
+            }
+            _ => true,
+        };
+        let objects: Vec<_> = entry.changes.into_iter().map(|change| change.object).filter(known).collect();
+        let unknown = count - objects.len();
+        if unknown > 0 && self.unknown.fetch_add(unknown as u64, Ordering::Relaxed) == 0 {
+            tracing::warn!(seq, "the change log has entries of a later version: this node passes over some changes");
+        }
+        objects
     }
 
     /// Applies some of what was read. Says whether that was all. Only with the turn.

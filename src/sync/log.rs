@@ -163,6 +163,24 @@ mod tests {
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
     }
 
+    #[test]
+    fn an_entry_names_kinds_that_only_later_versions_know_and_the_other_changes_are_read() {
+        let golden = include_str!("../../fixtures/log/v1/unknown-kinds.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let kind = |change: &crate::sync::LoggedChange| match &change.object {
+            ChangedObject::Unknown { kind } => kind.clone(),
+            ChangedObject::Key { .. } => "(key)".to_owned(),
+            ChangedObject::Tenant { .. } => "(tenant)".to_owned(),
+            ChangedObject::Stream { .. } => "(stream)".to_owned(),
+        };
+        let kinds: Vec<_> = entry.changes.iter().map(kind).collect();
+        assert_eq!(kinds, ["membership", "policySet", "action", "(key)", "(tenant)", "(stream)"]);
+        assert_eq!(entry.changes[0].by.modified_by, Some(Actor::AdminToken));
+        assert_eq!(entry.changes[1].by.modified_by, None, "an actor that only a later version knows");
+        let broken = golden.replace("\"kind\":\"membership\"", "\"kind\":7");
+        assert!(LogEntry::parse(broken.as_bytes()).is_none(), "broken by hand: a full reconcile is needed");
+    }
+
     #[tokio::test]
     async fn the_head_is_the_highest_number_there_is() {
         let bucket = Bucket::in_memory();

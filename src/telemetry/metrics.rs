@@ -43,6 +43,7 @@ pub struct Metrics {
     usage_keys: Gauge,
     usage_flush_failures: Counter,
     applied_seq: Gauge,
+    unknown_changes: Counter,
     lookups: Family<LookupLabels, Counter>,
     view_age: Gauge<f64, AtomicU64>,
     clock_difference: Gauge<f64, AtomicU64>,
@@ -108,6 +109,8 @@ pub struct Levels {
     pub usage_flush_failures: u64,
     /// Every entry of the change log up to this one is in memory.
     pub applied_seq: u64,
+    /// Changes of the log that were passed over since the node started: only later versions know their kind.
+    pub unknown_changes: u64,
     /// Requests with a key that was not in memory, by outcome, since the node started.
     pub lookups: [(&'static str, u64); 4],
     /// Time since the keys in memory were known to be current.
@@ -173,6 +176,11 @@ impl Metrics {
                 "Failed attempts to write usage counts, which are kept and written later",
             ),
             applied_seq: add(metrics, "sync_applied_seq", "Number of the last change log entry that was applied"),
+            unknown_changes: add(
+                metrics,
+                "sync_unknown_changes",
+                "Changes in the change log that were passed over, because only a later version knows their kind",
+            ),
             lookups: add(
                 metrics,
                 "unknown_key_lookups",
@@ -230,6 +238,7 @@ impl Metrics {
         self.usage_keys.set(signed(levels.usage_keys));
         self.usage_flush_failures.inner().store(levels.usage_flush_failures, Ordering::Relaxed);
         self.applied_seq.set(i64::try_from(levels.applied_seq).unwrap_or(i64::MAX));
+        self.unknown_changes.inner().store(levels.unknown_changes, Ordering::Relaxed);
         for (outcome, count) in levels.lookups {
             self.lookups.get_or_create(&LookupLabels { outcome }).inner().store(count, Ordering::Relaxed);
         }

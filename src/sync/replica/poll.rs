@@ -106,6 +106,11 @@ impl Replica {
         self.lookups.counts()
     }
 
+    /// How many changes of the log were passed over since the node started: only later versions know their kind.
+    pub fn unknown_changes(&self) -> u64 {
+        self.journal.unknown_changes()
+    }
+
     /// Appends changes whose documents are durable to the change log, and gives their number.
     ///
     /// # Errors

@@ -16,6 +16,10 @@ const OLDEST_VERSION: u32 = 1;
 const MAX_PARTS: usize = 4096;
 
 /// The table of contents.
+///
+/// A kind of document to come gets a field of its own, an `Option` as `tenants` is, whose parts hold only lines of that
+/// kind. Nodes that do not know the field pass over it, and write snapshots without it. So `None` must mean that the
+/// snapshot says nothing about the kind, whose documents are listed and read then. It never means that there are none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SnapshotManifest {
