@@ -3,10 +3,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::plan;
-use crate::documents::Contention;
+use crate::documents::{Edit, Found};
 use crate::error::Result;
-use crate::store::Written;
-use crate::stream::objects::StreamFolder;
+use crate::stream::objects::{DayListing, StreamFolder};
 use crate::stream::{Manifest, object_id};
 
 /// How many objects with random ids a manifest names one by one.
@@ -24,13 +23,16 @@ pub(super) async fn empty(
     deletion: Option<u64>,
     now: DateTime<Utc>,
 ) -> Result<bool> {
-    let mut contention = Contention::over("the manifest of the day");
-    loop {
-        // In this order: what is written after the listing stays.
-        let listing = folder.list(date).await?;
-        let (manifest, place) = folder.manifest_to_empty(date).await?;
+    let id = folder.day(date);
+    // Listed before it is read: what is written after the listing stays.
+    let list = || folder.list(date);
+    let empty = |listing: DayListing, found: Found<Manifest>| {
+        let manifest = match found {
+            Found::Usable(manifest) => manifest,
+            Found::Absent | Found::Unusable(_) => Manifest::default(),
+        };
         if deletion.is_some_and(|number| manifest.emptied_by >= number) {
-            return Ok(true);
+            return Ok(Edit::Keep(true));
         }
         let mut emptied = manifest.clone();
         for object in listing.untaken(&manifest) {
@@ -42,22 +44,19 @@ pub(super) async fn empty(
             }
         }
         if emptied.deleted.len() > NAMED {
-            return Ok(false);
+            return Ok(Edit::Keep(false));
         }
         retire_all(&mut emptied, &listing.merged_ids());
         emptied.emptied_by = deletion.unwrap_or(manifest.emptied_by);
         if emptied == manifest {
-            return Ok(true);
+            return Ok(Edit::Keep(true));
         }
         // Also where no manifest could be read: no step that goes on from the one before lists what it has made.
         let newest = listing.merged.iter().filter_map(|(id, _)| object_id::revision(*id)).max();
         emptied.revision = emptied.revision.max(newest.unwrap_or_default());
-        let id = folder.day(date);
-        if folder.manifests().write(&id, &place, &emptied.next(&id)).await? == Written::Done {
-            return Ok(true);
-        }
-        contention.lost().await?;
-    }
+        Ok(Edit::Write(emptied.next(&id), true))
+    };
+    folder.manifests().update_after(&id, list, empty).await
 }
 
 /// No merged object counts any more, also none of a step that failed.

@@ -8,6 +8,12 @@ use crate::error::{ErrorKind, Result};
 use crate::store::{Bucket, Tag, Version, Written};
 
 /// All documents of one kind in a bucket.
+///
+/// This holds nothing in memory, because kinds differ in what a node needs of them:
+/// - keys and tenants: all of them, to authenticate. Hence a cache, lines in snapshots and entries of the change log;
+/// - schemas of streams: all of them, but they are few enough to be listed at each start, so no lines in snapshots;
+/// - the manifests of days and the archive of usage: read when they are needed. No other node waits for them, so their
+///   changes are not logged either.
 #[derive(Debug)]
 pub struct Documents<T> {
     bucket: Bucket,
@@ -109,10 +115,25 @@ impl<T: Document> Documents<T> {
         id: &T::Id,
         mut change: impl FnMut(Found<T>) -> Result<Edit<T, R>> + Send,
     ) -> Result<R> {
+        self.update_after(id, || std::future::ready(Ok(())), |(), found| change(found)).await
+    }
+
+    /// Like [`Documents::update`]: each try awaits `look` before it reads the document, and `change` is given what that
+    /// found. So whatever is written after the look is not part of the change.
+    ///
+    /// # Errors
+    /// Those of `look`; as for [`Documents::update`].
+    pub async fn update_after<L: Future<Output = Result<S>> + Send, S: Send, R>(
+        &self,
+        id: &T::Id,
+        mut look: impl FnMut() -> L + Send,
+        mut change: impl FnMut(S, Found<T>) -> Result<Edit<T, R>> + Send,
+    ) -> Result<R> {
         let mut contention = Contention::over(T::NAME);
         loop {
+            let looked = look().await?;
             let Read { found, place, .. } = self.read(id).await?;
-            match change(found)? {
+            match change(looked, found)? {
                 Edit::Keep(outcome) => return Ok(outcome),
                 Edit::Write(document, outcome) => {
                     if self.write(id, &place, &document).await? == Written::Done {
@@ -128,6 +149,7 @@ impl<T: Document> Documents<T> {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
+    use futures::FutureExt;
 
     use super::*;
     use crate::documents::TenantDocument;
@@ -162,6 +184,24 @@ mod tests {
             Ok(Edit::Keep(name(&document).to_owned()))
         };
         assert_eq!(tenants.update(&id, seen).await.unwrap(), "second");
+    }
+
+    #[tokio::test]
+    async fn an_update_looks_again_before_each_try() {
+        let (tenants, id) = (tenants(), TenantId::default());
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            std::future::ready(Ok(looks))
+        };
+        let change = |looks, found: Found<TenantDocument>| {
+            if looks == 1 {
+                let faster = tenants.create(&id, &named("first")).now_or_never();
+                assert_eq!(faster.unwrap().unwrap(), Written::Done);
+            }
+            Ok(Edit::Write(named("second"), (looks, matches!(found, Found::Absent))))
+        };
+        assert_eq!(tenants.update_after(&id, look, change).await.unwrap(), (2, false));
     }
 
     #[tokio::test]

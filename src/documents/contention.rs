@@ -13,6 +13,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Back-off of one writer among several of one object: after each lost race it waits for a random and growing time.
+///
+/// Documents are changed by [`super::Documents::update`], which uses it. Its other users change no document: a claim on
+/// a name is created under the next free number, a segment of usage that another node has sealed is followed by a new
+/// one, and the archive of usage is read again when it was replaced meanwhile.
 #[derive(Debug)]
 pub struct Contention {
     over: &'static str,

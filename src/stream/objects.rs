@@ -215,19 +215,6 @@ impl StreamFolder {
         Ok((found.usable()?, place))
     }
 
-    /// The manifest of a day that is to be emptied, and the version to replace. A manifest that cannot be read counts
-    /// as empty.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn manifest_to_empty(&self, date: NaiveDate) -> Result<(Manifest, Place)> {
-        let Read { found, place, .. } = self.manifests().read(&self.day(date)).await?;
-        match found {
-            Found::Usable(manifest) => Ok((manifest, place)),
-            Found::Absent | Found::Unusable(_) => Ok((Manifest::default(), place)),
-        }
-    }
-
     pub(super) fn unreadable_manifest(&self, date: NaiveDate, reason: Unreadable) -> Error {
         let object = Manifest::object(&self.day(date)).path().into_string();
         self.note_unreadable(object, reason.to_string());
