@@ -53,7 +53,7 @@ impl Compactor {
     ) -> Result<StreamDeletion> {
         // Before the record: a day that is not on the list can only hold events of the new stream.
         let days = self.folder(tenant, stream).days().await?;
-        if self.catalog.bury(context, tenant, stream, &days).await?.is_none() {
+        if self.catalog.begin_deletion(context, tenant, stream, &days).await?.is_none() {
             return Err(Error::new(ErrorKind::NotFound, "there is no such stream"));
         }
         self.continue_deletion(context, tenant, stream, patience).await
@@ -86,7 +86,7 @@ impl Compactor {
         }
         // No node writes fields of the old stream any more, but some may have before they applied the deletion.
         let written = self.written_fields(&folder).await?;
-        if self.catalog.free(tenant, stream, deletion.number, &written).await?.is_some() {
+        if self.catalog.end_deletion(tenant, stream, deletion.number, &written).await?.is_some() {
             // A late announcement is safe: with the old schema, nodes only refuse more.
             self.keystore.announce_stream(tenant.clone(), stream.clone());
             let (number, by) = (deletion.number, deletion.by);

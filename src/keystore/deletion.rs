@@ -68,16 +68,16 @@ impl Keystore {
     async fn delete_tenant_now(&self, context: &RequestContext, id: TenantId, erases: bool) -> Result<TenantDeletion> {
         // The tombstone first: from here on no key of the tenant works, whatever happens to the rest.
         let change_seq = if erases {
-            self.bury_with_events(context, &id).await?
+            self.delete_with_events(context, &id).await?
         } else if self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
             self.replica.append(vec![ChangedObject::Tenant { tenant: id.clone() }.by(&context.attribution())]).await?
         } else {
             let now = self.clock.now();
-            let bury = move |document: &mut TenantDocument| {
+            let mark_deleted = move |document: &mut TenantDocument| {
                 document.deleted_at = Some(now);
                 Ok(())
             };
-            self.change_tenant(context, id.clone(), bury).await?.change_seq
+            self.change_tenant(context, id.clone(), mark_deleted).await?.change_seq
         };
         let keys = self.next_keys(&id, None, usize::MAX, ApiKey::is_live).await;
         if keys.len() > Self::REVOKED_AT_ONCE {

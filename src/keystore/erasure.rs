@@ -26,7 +26,7 @@ pub(super) type UnfinishedErasures = Arc<Mutex<BTreeMap<TenantId, u64>>>;
 impl Keystore {
     /// Records in the tombstone of a tenant that its events are to be erased. Marks the tenant as deleted first if it
     /// is not yet.
-    pub(super) async fn bury_with_events(&self, context: &RequestContext, id: &TenantId) -> Result<u64> {
+    pub(super) async fn delete_with_events(&self, context: &RequestContext, id: &TenantId) -> Result<u64> {
         let now = self.clock.now();
         let edit = |found: Found<TenantDocument>| {
             let document = found.usable()?;

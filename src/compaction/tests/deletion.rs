@@ -143,7 +143,7 @@ async fn another_node_finishes_a_deletion_and_takes_nothing_that_came_later() {
     // A node that dies after it has emptied one of two days.
     let days = node.folder().days().await.unwrap();
     let context = RequestContext::new(Actor::System, node.clock.now());
-    let schema = node.catalog.bury(&context, &tenant, &stream, &days).await.unwrap().unwrap();
+    let schema = node.catalog.begin_deletion(&context, &tenant, &stream, &days).await.unwrap().unwrap();
     assert!(empty::empty(&node.folder(), days[1], Some(schema.deletions()), node.clock.now()).await.unwrap());
     node.store_number("27T11:00:00", 3).await;
     let other = Node::in_sync(bucket).await;

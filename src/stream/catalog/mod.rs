@@ -1,10 +1,10 @@
 //! Every stream of every tenant, in memory; `schema.json` is the truth.
 //!
 //! 1. [`StreamCatalog`]: looking streams up, widening them and changing their settings.
-//! 2. [`trust`]: when memory may be used without reading the store. [`burial`]: the steps of a deletion. [`lost`]: a
+//! 2. [`trust`]: when memory may be used without reading the store. [`deletion`]: the steps of a deletion. [`lost`]: a
 //!    schema that is missing. [`hooks`]: callbacks into the rest of the node.
 
-mod burial;
+mod deletion;
 mod hooks;
 mod lost;
 mod trust;

@@ -97,11 +97,11 @@ mod tests {
         let fields = [Field { name: "n".into(), field_type: FieldType::Integer }];
         let (widened, _) = catalog.widen_by_all(&tenant, &stream, &[&fields]).await.unwrap();
         let context = RequestContext::new(Actor::System, DateTime::UNIX_EPOCH);
-        let buried = catalog.bury(&context, &tenant, &stream, &[]).await.unwrap().unwrap();
-        assert!(buried.fields().is_empty());
+        let deleted = catalog.begin_deletion(&context, &tenant, &stream, &[]).await.unwrap().unwrap();
+        assert!(deleted.fields().is_empty());
         let schema = catalog.remember_widened(&tenant, &stream, widened, 0);
         assert_eq!(schema.fields(), fields);
-        assert_eq!(catalog.known(&tenant, &stream).unwrap().deletions(), buried.deletions(), "memory stays as it is");
+        assert_eq!(catalog.known(&tenant, &stream).unwrap().deletions(), deleted.deletions(), "memory stays as it is");
         assert!(!catalog.is_still(&tenant, &stream, schema.deletions(), Instant::now()));
     }
 }

@@ -243,7 +243,7 @@ async fn a_node_that_starts_finishes_what_only_a_record_is_left_of() {
     let day = day
         .map(|entry| entry.file_name().into_string().unwrap())
         .find_map(|name| name.strip_prefix("date=").and_then(|date| date.parse::<chrono::NaiveDate>().ok()));
-    server.app.catalog.bury(&context, &tenant, &stream, &[day.unwrap()]).await.unwrap().unwrap();
+    server.app.catalog.begin_deletion(&context, &tenant, &stream, &[day.unwrap()]).await.unwrap().unwrap();
     let server = server.restart().await;
     forget_others(&server);
     server.until("it is finished", |server| server.app.catalog.get(&tenant, &stream).is_none()).await;

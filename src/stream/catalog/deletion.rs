@@ -29,12 +29,12 @@ impl StreamCatalog {
     }
 
     /// Records the deletion of a stream with events on `days`. Settings and fields go at once; the former fields are
-    /// kept until [`StreamCatalog::free`]. `None` when there is no such stream.
+    /// kept until [`StreamCatalog::end_deletion`]. `None` when there is no such stream.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the schema cannot be
     /// read.
-    pub async fn bury(
+    pub async fn begin_deletion(
         &self,
         context: &RequestContext,
         tenant: &TenantId,
@@ -72,7 +72,7 @@ impl StreamCatalog {
     /// when the stream was deleted once more.
     ///
     /// # Errors
-    /// As for [`StreamCatalog::bury`].
+    /// As for [`StreamCatalog::begin_deletion`].
     pub async fn note_emptied(
         &self,
         tenant: &TenantId,
@@ -95,8 +95,8 @@ impl StreamCatalog {
     /// fields, which remaining objects have. `None` when the stream was deleted once more.
     ///
     /// # Errors
-    /// As for [`StreamCatalog::bury`]; [`ErrorKind::Corrupt`] when the fields contradict each other.
-    pub async fn free(
+    /// As for [`StreamCatalog::begin_deletion`]; [`ErrorKind::Corrupt`] when the fields contradict each other.
+    pub async fn end_deletion(
         &self,
         tenant: &TenantId,
         stream: &StreamName,
