@@ -1,13 +1,12 @@
 //! Who asks for a change.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 
 use crate::key::{Actor, Attribution, RequestId};
 
-/// Who makes a change, in which request, from where and when. Every change of the keystore takes one. The document and
-/// the change log record the actor and the request id; instants in documents are those of the write.
+/// Who makes a change, in which request and when. Every change of the keystore takes one. The document and the change
+/// log record the actor and the request id; instants in documents are those of the write. The client's address is not
+/// part of it: documents and log entries do not hold it.
 ///
 /// ```
 /// use keyloft::key::{Actor, Label};
@@ -25,8 +24,6 @@ pub struct RequestContext {
     pub actor: Actor,
     /// The id of the request; `None` without one.
     pub request_id: Option<RequestId>,
-    /// The address of the client, as far as it is known. It is not recorded.
-    pub client: Option<IpAddr>,
     /// When it was asked.
     pub at: DateTime<Utc>,
 }
@@ -34,19 +31,13 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without a request, as for a program that embeds Keyloft.
     pub fn new(actor: Actor, at: DateTime<Utc>) -> Self {
-        Self { actor, request_id: None, client: None, at }
+        Self { actor, request_id: None, at }
     }
 
     /// The same for a request with this id.
     #[must_use]
     pub fn with_request_id(self, request_id: RequestId) -> Self {
         Self { request_id: Some(request_id), ..self }
-    }
-
-    /// The same for a request from this address.
-    #[must_use]
-    pub fn with_client(self, client: Option<IpAddr>) -> Self {
-        Self { client, ..self }
     }
 
     /// The part that documents and the change log record.

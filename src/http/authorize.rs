@@ -273,7 +273,7 @@ impl Authorized {
 pub struct Operator(RequestContext);
 
 impl Operator {
-    /// The actor, the request id and the client's address.
+    /// The actor and the request id.
     pub fn context(&self) -> &RequestContext {
         &self.0
     }
@@ -299,7 +299,7 @@ pub(super) fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
     if !app.keystore.cache().is_hydrated() {
         return Err(Problem::new(Code::NotReady, "The keys are not loaded yet."));
     }
-    let context = RequestContext::new(Actor::AdminToken, app.keystore.now()).with_client(client::of(request));
+    let context = RequestContext::new(Actor::AdminToken, app.keystore.now());
     Ok(Operator(match request.extensions().get::<RequestId>() {
         Some(id) => context.with_request_id(*id),
         None => context,
