@@ -61,8 +61,8 @@ struct Cursor {
 }
 
 impl Merger {
-    /// Merges `sources` into full objects, and a last one that may be smaller. `stream` must hold all their fields. Each
-    /// says in its footer what it is `made_of`.
+    /// Merges `sources` into full objects, and a last one that may be smaller. `stream` must hold all their fields.
+    /// Each says in its footer what it is `made_of`.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when rows cannot be read.

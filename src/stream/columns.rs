@@ -6,8 +6,18 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
 
 use super::field::{Field, FieldType};
-use super::schema::{KEY_ID, OFFSET, RESERVED_PREFIX, SOURCE_ID, TIMESTAMP};
 use crate::error::{Error, ErrorKind, Result};
+
+/// When an event arrived: UTC, in milliseconds.
+pub const TIMESTAMP: &str = "p_timestamp";
+/// Orders the events of one node: those of a request stand as they were sent. `null` in objects of earlier versions.
+pub const OFFSET: &str = "p_offset";
+/// The id of the key that sent it.
+pub const KEY_ID: &str = "p_key_id";
+/// The source that key stands for.
+pub const SOURCE_ID: &str = "p_source_id";
+/// Clients cannot set names that start like this.
+pub const RESERVED_PREFIX: &str = "p_";
 
 /// The columns of rows with these fields: our own, then the clients'.
 pub fn columns<'a>(fields: impl IntoIterator<Item = &'a Field>) -> SchemaRef {

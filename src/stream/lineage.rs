@@ -8,23 +8,18 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDate;
-use object_store::ObjectMeta;
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::damaged::caught;
-use super::objects::StreamFolder;
-use super::{Manifest, TakenObjects, footer, object_id};
+use super::objects::{ListedObject, StreamFolder};
+use super::{Manifest, TakenObjects, object_id};
 use crate::documents::Unreadable;
 use crate::documents::collection::Place;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 
 /// Where the footer of a merged object has its lineage, as JSON.
 const KEY: &str = "keyloft.lineage";
-/// The footer of an object of ingest is shorter, as a rule.
-const FOOTER_BYTES: u64 = 64 << 10;
 /// How many objects of the next revision are looked into: a step makes few.
 const LOOKED_INTO: usize = 16;
 /// More than a step takes.
@@ -58,13 +53,9 @@ impl StreamFolder {
     /// The manifest of a day whose folder was listed before, with these merged objects.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer, [`ErrorKind::Corrupt`] when the manifest cannot be
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the manifest cannot be
     /// read, is lost, or is not the newest one.
-    pub(super) async fn manifest_with(
-        &self,
-        date: NaiveDate,
-        merged: &[(Uuid, ObjectMeta)],
-    ) -> Result<(Manifest, Place)> {
+    pub(super) async fn manifest_with(&self, date: NaiveDate, merged: &[ListedObject]) -> Result<(Manifest, Place)> {
         let (manifest, place) = self.manifest_if(date, !merged.is_empty()).await?;
         let newer: Vec<_> = merged.iter().filter(|(id, _)| manifest.is_before(*id)).collect();
         let is_next = |id: Uuid| object_id::revision(id) == Some(manifest.revision + 1);
@@ -77,12 +68,7 @@ impl StreamFolder {
     }
 
     /// Whether something is gone that the objects of the next revision were made of.
-    async fn has_lost_sources(
-        &self,
-        date: NaiveDate,
-        manifest: &Manifest,
-        next: &[&(Uuid, ObjectMeta)],
-    ) -> Result<bool> {
+    async fn has_lost_sources(&self, date: NaiveDate, manifest: &Manifest, next: &[&ListedObject]) -> Result<bool> {
         let mut lineages = Vec::new();
         for (id, object) in next.iter().take(LOOKED_INTO) {
             if let Some(footer) = self.footer(object).await? {
@@ -104,30 +90,5 @@ impl StreamFolder {
             taken.any(|id| !there.contains(&id) && !now.is_taken(id, ""))
                 || lineage.merged.iter().any(|id| !there.contains(id) && lists(id))
         }))
-    }
-
-    /// The footer of an object; `None` when it is gone, or is no object of events.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when the store does not answer.
-    pub(crate) async fn footer(&self, object: &ObjectMeta) -> Result<Option<ParquetMetaData>> {
-        let size = object.size;
-        let (mut reader, mut bytes) = (ParquetMetaDataReader::new(), size.min(FOOTER_BYTES));
-        loop {
-            let end = match self.bucket.read_end(object, bytes).await {
-                Ok(Some(end)) => end,
-                Ok(None) => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            match caught(|| reader.try_parse_sized(&end, size)) {
-                Some(Ok(())) => break,
-                Some(Err(ParquetError::NeedMoreData(more))) if more as u64 > bytes && more as u64 <= size => {
-                    bytes = more as u64;
-                }
-                Some(Err(_)) | None => return Ok(None),
-            }
-        }
-        Ok(reader.finish().ok().filter(|footer| footer::check(footer, size).is_ok()))
     }
 }

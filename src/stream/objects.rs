@@ -13,10 +13,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use parking_lot::Mutex;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use relative_path::RelativePath;
 use uuid::Uuid;
 
-use super::{DayId, Manifest, MergedObject, object_id};
+use super::damaged::caught;
+use super::{DayId, Manifest, MergedObject, footer, object_id};
 use crate::documents::collection::{Place, Read};
 use crate::documents::{Document as _, Documents, Found, Unreadable};
 use crate::error::{Error, ErrorKind, Result};
@@ -105,13 +108,16 @@ impl FreshObject {
     }
 }
 
+/// The id of a merged object, and how its folder lists it.
+pub type ListedObject = (Uuid, ObjectMeta);
+
 /// What stands in the folder of a day.
 #[derive(Debug, Default)]
 pub struct DayListing {
     /// The objects of ingest, those that are taken included, in the order of their names.
     pub fresh: Vec<FreshObject>,
     /// The merged objects, those that do not count included.
-    pub merged: Vec<(Uuid, ObjectMeta)>,
+    pub merged: Vec<ListedObject>,
     /// Whether there is a manifest.
     pub has_manifest: bool,
 }
@@ -119,6 +125,8 @@ pub struct DayListing {
 /// The manifests and objects of events that could not be read: by name, with their tenant and why.
 pub type UnreadableObjects = Arc<Mutex<BTreeMap<String, (TenantId, String)>>>;
 
+/// The footer of an object of ingest is shorter, as a rule.
+const FOOTER_BYTES: u64 = 64 << 10;
 /// Why an object cannot be read that is not there.
 pub const MISSING: &str = "it is missing";
 
@@ -265,6 +273,31 @@ impl StreamFolder {
             }
             found => Ok((found.unwrap_or_default(), read.1)),
         }
+    }
+
+    /// The footer of an object; `None` when it is gone, or is no object of events.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer.
+    pub(crate) async fn footer(&self, object: &ObjectMeta) -> Result<Option<ParquetMetaData>> {
+        let size = object.size;
+        let (mut reader, mut bytes) = (ParquetMetaDataReader::new(), size.min(FOOTER_BYTES));
+        loop {
+            let end = match self.bucket.read_end(object, bytes).await {
+                Ok(Some(end)) => end,
+                Ok(None) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            match caught(|| reader.try_parse_sized(&end, size)) {
+                Some(Ok(())) => break,
+                Some(Err(ParquetError::NeedMoreData(more))) if more as u64 > bytes && more as u64 <= size => {
+                    bytes = more as u64;
+                }
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+        Ok(reader.finish().ok().filter(|footer| footer::check(footer, size).is_ok()))
     }
 
     /// The manifests of its days.

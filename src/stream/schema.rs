@@ -11,22 +11,12 @@ use super::columns::{columns, views};
 use super::field::{Conflict, Field, FieldType};
 use super::settings::StreamSettings;
 
+pub use super::columns::{KEY_ID, OFFSET, RESERVED_PREFIX, SOURCE_ID, TIMESTAMP};
 pub use super::field::MAX_FIELDS;
 
 use crate::documents::{Document, Unreadable};
 use crate::key::{StreamName, TenantId};
 use crate::layout::ObjectName;
-
-/// When an event arrived: UTC, in milliseconds.
-pub const TIMESTAMP: &str = "p_timestamp";
-/// Orders the events of one node: those of a request stand as they were sent. `null` in objects of earlier versions.
-pub const OFFSET: &str = "p_offset";
-/// The id of the key that sent it.
-pub const KEY_ID: &str = "p_key_id";
-/// The source that key stands for.
-pub const SOURCE_ID: &str = "p_source_id";
-/// Clients cannot set names that start like this.
-pub const RESERVED_PREFIX: &str = "p_";
 
 const VERSION: u32 = 1;
 

@@ -6,14 +6,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::ObjectMeta;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use relative_path::RelativePath;
-use uuid::Uuid;
 
 use super::Manifest;
-use super::objects::{EventObject, StreamFolder};
+use super::objects::{EventObject, ListedObject, StreamFolder};
 use super::schema::TIMESTAMP;
 use crate::error::Result;
 use crate::layout::{self, ObjectName};
@@ -115,11 +113,7 @@ impl StreamFolder {
     }
 
     /// What the manifest and the folder of a day say, and the merged objects that are newer than that manifest.
-    async fn statistics_with(
-        &self,
-        date: NaiveDate,
-        manifest: Option<&Manifest>,
-    ) -> Result<(Day, Vec<(Uuid, ObjectMeta)>)> {
+    async fn statistics_with(&self, date: NaiveDate, manifest: Option<&Manifest>) -> Result<(Day, Vec<ListedObject>)> {
         let (mut day, mut newer) = (Day::default(), Vec::new());
         let mut listing = self.bucket.list_each(&layout::day(self.tenant(), self.stream(), date))?;
         while let Some(meta) = listing.try_next().await? {

@@ -91,3 +91,18 @@ async fn a_stream_that_was_removed_by_hand_is_forgotten() {
     assert!(node.catalog.known(&tenant, &stream).is_none() && node.catalog.unreadable().is_empty());
     assert!(node.widen("n", FieldType::Text).await, "it is another stream");
 }
+
+#[tokio::test]
+async fn compaction_makes_no_schema_anew() {
+    let node = Node::new();
+    for n in 0..20 {
+        node.store_number("27T10:00:00", n).await;
+    }
+    let (tenant, stream) = web();
+    let schema = ObjectName::Schema { tenant, stream };
+    node.bucket.remove(&schema).await.unwrap();
+    let id = node.folder().day(at("27T00:00:00").date_naive());
+    assert_eq!(node.compactor.compact(&id).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(node.bucket.read(&schema).await.unwrap().is_none());
+    assert_eq!(node.objects().await, 20);
+}

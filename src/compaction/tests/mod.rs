@@ -335,21 +335,6 @@ async fn a_merged_object_that_is_damaged_keeps_no_other_from_being_merged() {
 }
 
 #[tokio::test]
-async fn compaction_makes_no_schema_anew() {
-    let node = Node::new();
-    for n in 0..20 {
-        node.store_number("27T10:00:00", n).await;
-    }
-    let (tenant, stream) = web();
-    let schema = ObjectName::Schema { tenant: tenant.clone(), stream: stream.clone() };
-    node.bucket.remove(&schema).await.unwrap();
-    let id = node.folder().day(at("27T00:00:00").date_naive());
-    assert_eq!(node.compactor.compact(&id).await.unwrap_err().kind(), ErrorKind::Corrupt);
-    assert!(node.bucket.read(&schema).await.unwrap().is_none());
-    assert_eq!(node.objects().await, 20);
-}
-
-#[tokio::test]
 async fn a_manifest_that_cannot_be_read_is_reported_and_other_days_stay_readable() {
     let node = Node::new();
     node.store_number("26T10:00:00", 1).await;
