@@ -54,7 +54,9 @@ pub(super) fn comparison(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>>
             let list = list.iter().map(length).collect();
             Some(Expr::InList(InList { expr: Box::new(length(expr)), list, negated: *negated }))
         }
-        Expr::InList(InList { expr, list, negated }) if list.len() > SHORT_LIST && is_float(expr)? => {
+        Expr::InList(InList { expr, list, negated })
+            if (list.len() > SHORT_LIST || expr.column_refs().is_empty()) && is_float(expr)? =>
+        {
             let list = list.iter().map(one_zero).collect::<Result<_>>()?;
             Some(Expr::InList(InList { expr: Box::new(one_zero(expr)?), list, negated: *negated }))
         }

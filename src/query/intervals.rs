@@ -6,9 +6,9 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, plan_err};
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, Between, InList, ScalarFunction, Sort, WindowFunction};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Case, Distinct, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Case, Distinct, Expr, ExprSchemable, LogicalPlan};
 
 /// Aggregates that sort what they are given, or find equal ones.
 const ORDERED: &[&str] = &["approx_distinct", "approx_median", "max", "median", "min", "percentile_cont"];
@@ -34,8 +34,9 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
         };
         if is_found || plan.expressions().iter().any(|expr| within(expr, &schema)) {
             return plan_err!(
-                "an interval cannot be sorted, grouped or made distinct, nor stand in min, max, greatest, least, \
-                 nullif or CASE … WHEN: compute a number first, as in extract(epoch FROM …)"
+                "an interval or a row cannot be sorted, grouped or made distinct, nor stand in min, max, greatest, \
+                 least, nullif or CASE … WHEN: compute a number of an interval first, as in extract(epoch FROM …), and \
+                 name the values of a row one by one"
             );
         }
         Ok(TreeNodeRecursion::Continue)
@@ -43,8 +44,9 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     .map(drop)
 }
 
+/// Rows are compared as wholes: their intervals, zeros and nulls by other rules than those of values.
 fn is_interval(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Interval(_))
+    matches!(data_type, DataType::Interval(_) | DataType::Struct(_))
 }
 
 fn has_interval<'a>(exprs: impl IntoIterator<Item = &'a Expr>, schema: &DFSchema) -> bool {
@@ -53,6 +55,10 @@ fn has_interval<'a>(exprs: impl IntoIterator<Item = &'a Expr>, schema: &DFSchema
         Expr::GroupingSet(set) => has_interval(set.distinct_expr(), schema),
         expr => expr.get_type(schema).is_ok_and(|found| is_interval(&found)),
     })
+}
+
+fn is_row(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|found| matches!(found, DataType::Struct(_)))
 }
 
 /// Whether there is such a place within an expression.
@@ -75,6 +81,8 @@ fn within(expr: &Expr, schema: &DFSchema) -> bool {
                 COMPARING.contains(&func.name()) && has_interval(args, schema)
             }
             Expr::Case(Case { expr: Some(operand), .. }) => has_interval([&**operand], schema),
+            Expr::BinaryExpr(BinaryExpr { left, .. }) => is_row(left, schema),
+            Expr::Between(Between { expr, .. }) | Expr::InList(InList { expr, .. }) => is_row(expr, schema),
             _ => false,
         })
     })

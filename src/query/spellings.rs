@@ -10,13 +10,15 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Query, Value, ValueWithSpan, VisitMut, VisitorMut,
+    FunctionArguments, Query, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use crate::error::{Error, Result};
 
 /// How many values a row may have that is compared: each is written twice.
 const MAX_ROW: usize = 8;
+/// How long a row before `IN` may be in all, written once for each row of the list.
+const MAX_WRITTEN: usize = 128 * 1024;
 
 /// Rewrites a query.
 ///
@@ -37,8 +39,11 @@ struct Rewrite {
 }
 
 fn compares_rows(expr: &Expr) -> bool {
-    let Expr::BinaryOp { left, right, .. } = expr else { return false };
-    matches!((&**left, &**right), (Expr::Tuple(_), Expr::Tuple(_)))
+    match expr {
+        Expr::BinaryOp { left, right, .. } => matches!((&**left, &**right), (Expr::Tuple(_), Expr::Tuple(_))),
+        Expr::InList { expr, .. } => matches!(**expr, Expr::Tuple(_)),
+        _ => false,
+    }
 }
 
 impl VisitorMut for Rewrite {
@@ -63,6 +68,11 @@ impl VisitorMut for Rewrite {
                 if let Some(written) = plain(function) {
                     *expr = written;
                 }
+            }
+            Expr::InList { expr: operand, list, negated } if matches!(**operand, Expr::Tuple(_)) => {
+                let Expr::Tuple(row) = &**operand else { return ControlFlow::Continue(()) };
+                let found = one_of(row, list)?;
+                *expr = if *negated { not(found) } else { found };
             }
             Expr::InList { expr: operand, list, negated } if list.iter().any(is_null) => {
                 list.retain(|value| !is_null(value));
@@ -135,6 +145,42 @@ fn rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> ControlFlow<Error
         };
     }
     ControlFlow::Continue(whole)
+}
+
+/// Writes a row `IN` a list of rows as comparisons with each of them, for the reason of [`rows`].
+fn one_of(row: &[Expr], list: &[Expr]) -> ControlFlow<Error, Expr> {
+    let refuse = |message: String| ControlFlow::Break(Error::invalid(message));
+    let written: usize = row.iter().map(|value| value.to_string().len()).sum();
+    if written.saturating_mul(list.len()) > MAX_WRITTEN {
+        return refuse("the row before IN is too long for so long a list: compute its values in FROM".to_owned());
+    }
+    let mut found = Vec::with_capacity(list.len());
+    for other in list {
+        let Expr::Tuple(other) = other else { return refuse("after IN a row is compared with rows".to_owned()) };
+        found.push(rows(row, &BinaryOperator::Eq, other)?);
+    }
+    // In pairs, so that a long list is no deep tree.
+    while found.len() > 1 {
+        let mut pairs = found.into_iter();
+        found = Vec::new();
+        while let Some(left) = pairs.next() {
+            found.push(match pairs.next() {
+                Some(right) => {
+                    let (left, right) = (Box::new(left), Box::new(right));
+                    Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Or, right }))
+                }
+                None => left,
+            });
+        }
+    }
+    match found.pop() {
+        Some(found) => ControlFlow::Continue(found),
+        None => refuse("IN takes a list of rows".to_owned()),
+    }
+}
+
+fn not(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }))
 }
 
 /// Writes the second subquery and those after it as `CASE WHEN 1 = 1 THEN … END`, with numbers of their own.

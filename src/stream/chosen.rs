@@ -105,10 +105,11 @@ impl StreamFolder {
             self.forget_unreadable_manifest(date);
             Manifest::default()
         };
-        fresh.retain(|object| is_untaken(&manifest, object));
+        let merged: HashSet<Uuid> = merged.into_iter().map(|(id, _)| id).collect();
+        // A copy that somebody made of a merged object is no object of ingest.
+        fresh.retain(|object| is_untaken(&manifest, object) && !merged.contains(&object.id));
         let mut objects =
             manifest.objects.iter().map(|object| self.merged(date, object)).collect::<Result<Vec<_>>>()?;
-        let merged: HashSet<Uuid> = merged.into_iter().map(|(id, _)| id).collect();
         objects.iter_mut().for_each(|object| object.is_listed = merged.contains(&object.id));
         objects.append(&mut fresh);
         if known.is_none() {

@@ -2,8 +2,8 @@
 //!
 //! Each writing of a manifest has the next revision, and the id of a merged object holds the revision that was to list
 //! it. So a merged object that the manifest has never listed, of a revision two or more after it, tells that there was
-//! a newer one. An object of the very next revision may be in the making, or a failed step has left it: then all that it
-//! was made of is still there. Its footer names that.
+//! a newer one. An object of the very next revision may be in the making, or a failed step has left it: then all that
+//! it was made of is still there. Its footer names that.
 
 use std::collections::HashSet;
 
@@ -53,8 +53,8 @@ impl StreamFolder {
     /// The manifest of a day whose folder was listed before, with these merged objects.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the manifest cannot be
-    /// read, is lost, or is not the newest one.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the manifest
+    /// cannot be read, is lost, or is not the newest one.
     pub(super) async fn manifest_with(&self, date: NaiveDate, merged: &[ListedObject]) -> Result<(Manifest, Place)> {
         let (manifest, place) = self.manifest_if(date, !merged.is_empty()).await?;
         let newer: Vec<_> = merged.iter().filter(|(id, _)| manifest.is_before(*id)).collect();
@@ -83,12 +83,11 @@ impl StreamFolder {
         let there: HashSet<Uuid> =
             listing.fresh.iter().map(|object| object.id).chain(listing.merged.iter().map(|(id, _)| *id)).collect();
         let (now, _) = self.manifest_if(date, true).await?;
-        let lists = |id: &Uuid| now.objects.iter().any(|object| object.id == *id);
         let mut lineages = lineages.iter().filter(|(id, _)| !now.knows(*id) && now.revision == manifest.revision);
         Ok(lineages.any(|(_, lineage)| {
             let mut taken = lineage.taken.numbered().take(MAX_TAKEN);
             taken.any(|id| !there.contains(&id) && !now.is_taken(id, ""))
-                || lineage.merged.iter().any(|id| !there.contains(id) && lists(id))
+                || lineage.merged.iter().any(|id| !there.contains(id) && now.lists(*id))
         }))
     }
 }

@@ -67,9 +67,14 @@ impl Manifest {
         self.taken.contains(id, file_name) || self.deleted.contains(&id)
     }
 
+    /// Whether it lists a merged object.
+    pub fn lists(&self, id: Uuid) -> bool {
+        self.objects.iter().any(|object| object.id == id)
+    }
+
     /// Whether it lists a merged object, or has listed it.
     pub fn knows(&self, id: Uuid) -> bool {
-        self.retired.contains(&id) || self.objects.iter().any(|object| object.id == id)
+        self.retired.contains(&id) || self.lists(id)
     }
 
     /// Whether a merged object was made for a later revision of it.

@@ -206,6 +206,9 @@ impl StreamFolder {
                 _ => {}
             }
         }
+        // A copy that somebody made of a merged object is no object of ingest.
+        let merged = listing.merged_ids();
+        listing.fresh.retain(|object| !merged.contains(&object.id));
         listing.fresh.sort_unstable_by(FreshObject::compare);
         Ok(listing)
     }

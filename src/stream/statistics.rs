@@ -118,6 +118,7 @@ impl StreamFolder {
         let mut listing = self.bucket.list_each(&layout::day(self.tenant(), self.stream(), date))?;
         while let Some(meta) = listing.try_next().await? {
             match ObjectName::parse(RelativePath::new(meta.location.as_ref())) {
+                Some(ObjectName::Events { id, .. }) if manifest.is_some_and(|manifest| manifest.lists(id)) => {}
                 Some(ObjectName::Events { arrived, id, .. }) => {
                     let file_name = meta.location.filename().unwrap_or_default();
                     if manifest.is_some_and(|manifest| manifest.is_taken(id, file_name)) {

@@ -167,3 +167,21 @@ async fn what_was_noted_goes_when_it_can_be_read_or_is_gone_and_not_before() {
     node.compactor.try_unreadable_again().await;
     assert_eq!(node.noted(), [unfit.to_string()], "its type is another one still");
 }
+
+#[tokio::test]
+async fn a_copy_of_a_merged_object_in_the_folder_of_its_day_is_not_counted_and_not_merged() {
+    let (node, _) = Node::with_numbers(8).await;
+    node.compact("27").await;
+    let merged = node.folder().list(at("27T00:00:00").date_naive()).await.unwrap().merged[0].clone();
+    let day = merged.1.location.as_ref().split("/merged/").next().unwrap().to_owned();
+    for name in [format!("{}.parquet", merged.0), format!("1000-{}.parquet", merged.0)] {
+        node.put(&Path::from(format!("{day}/{name}")), node.body(&merged.1.location).await).await;
+    }
+    assert_eq!(node.folder().statistics().await.unwrap().rows, Some(8));
+    for n in 8..17 {
+        assert_eq!(node.sorted_numbers().await, (0..n).collect::<Vec<_>>());
+        node.store_number("27T11:00:00", n).await;
+    }
+    node.compact("27").await;
+    assert_eq!(node.sorted_numbers().await, (0..17).collect::<Vec<_>>());
+}

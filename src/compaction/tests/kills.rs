@@ -1,5 +1,5 @@
-//! A node is killed at each request to the store in turn, before it is carried out and after: no event is lost, and none
-//! counts twice.
+//! A node is killed at each request to the store in turn, before it is carried out and after: no event is lost, and
+//! none counts twice.
 
 use object_store::memory::InMemory;
 

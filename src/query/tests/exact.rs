@@ -106,3 +106,39 @@ async fn rows_are_compared_value_by_value() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn a_row_in_a_list_of_rows_is_compared_value_by_value() {
+    let house = House::new();
+    for (sql, expected) in [
+        ("(1, NULL) IN ((1, 2))", "null"),
+        ("(1, 2) NOT IN ((1, NULL), (3, 4))", "null"),
+        ("(1, 2) NOT IN ((2, NULL), (3, 4))", "true"),
+        ("(1, 2) IN ((1, NULL), (1, 2), (5, 6))", "true"),
+        ("(1, 9007199254740993) IN ((1, CAST(9007199254740992 AS DOUBLE)))", "false"),
+        ("(1, CAST(0.0 AS DOUBLE)) IN ((1, CAST(-0.0 AS DOUBLE)))", "true"),
+        ("(1, INTERVAL '1 month') IN ((2, INTERVAL '1 day'), (1, INTERVAL '30 days'))", "true"),
+        ("CAST(0.0 AS DOUBLE) IN (CAST(-0.0 AS DOUBLE))", "true"),
+        ("CAST(0.0 AS DOUBLE) NOT IN (7.0, CAST(-0.0 AS DOUBLE))", "false"),
+    ] {
+        let answer = house.json(&format!("SELECT {sql} AS x")).await;
+        assert_eq!(answer, format!("[{{\"x\":{expected}}}]"), "{sql}");
+    }
+    let many: Vec<String> = (0..2000).map(|n| format!("({n}, 1)")).collect();
+    let sql = format!(
+        "SELECT count(*) AS x FROM (VALUES (7, 1), (8, 2), (9000, 1)) v(a, b) WHERE (a, b) IN ({})",
+        many.join(",")
+    );
+    assert_eq!(house.json(&sql).await, "[{\"x\":1}]");
+    for (sql, words) in [
+        ("SELECT (1, 2) IN (3)", "a row is compared with rows"),
+        ("SELECT (1, 2) IN ((1, 2, 3))", "as many values"),
+        ("SELECT struct(1) = struct(1)", "a row cannot be sorted"),
+        ("SELECT max(struct(x)) FROM (VALUES (1)) v(x)", "a row cannot be sorted"),
+        ("SELECT x FROM (VALUES (1)) v(x) ORDER BY struct(x)", "a row cannot be sorted"),
+        ("SELECT DISTINCT struct(x) FROM (VALUES (1)) v(x)", "a row cannot be sorted"),
+    ] {
+        let refused = house.refused(sql).await;
+        assert!(refused.message().contains(words), "{sql}: {refused}");
+    }
+}
