@@ -18,7 +18,7 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
+use object_store::{ObjectMeta, ObjectStore};
 
 use crate::stream::object_reader::ObjectReader;
 
@@ -42,6 +42,12 @@ impl ParquetFileReaderFactory for ObjectReaders {
     }
 }
 
+/// The footer of an object, if it was read before.
+pub(super) fn known_footer(footers: &FileMetadataCache, object: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
+    let known = Some(footers.get(&object.location)?).filter(|known| known.is_valid_for(object))?;
+    Some(known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata().clone())
+}
+
 struct CachingReader {
     object: ObjectReader,
     footers: Arc<FileMetadataCache>,
@@ -50,12 +56,10 @@ struct CachingReader {
 impl CachingReader {
     /// The footer, if it was read before, with the index of its pages if that is wanted.
     fn known_footer(&self, options: Option<&ArrowReaderOptions>) -> Option<Arc<ParquetMetaData>> {
-        let known = self.footers.get(&self.object.meta.location)?;
-        let known = Some(known).filter(|known| known.is_valid_for(&self.object.meta))?;
-        let footer = known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata();
+        let footer = known_footer(&*self.footers, &self.object.meta)?;
         let has_index = footer.column_index().is_some() && footer.offset_index().is_some();
         let wants_index = options.is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
-        (has_index || !wants_index).then(|| footer.clone())
+        (has_index || !wants_index).then_some(footer)
     }
 }
 

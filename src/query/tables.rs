@@ -9,10 +9,12 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, SchemaProvider, Session, TableProvider,
 };
-use datafusion::common::{DFSchema, Result, ScalarValue, TableReference, project_schema};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, TableReference, project_schema};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident, lit};
@@ -21,7 +23,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 
 use super::columns::{StreamColumns, Widened};
 use super::named_objects::NamedObjects;
-use super::object_reader::ObjectReaders;
+use super::object_reader::{ObjectReaders, known_footer};
 use super::objects::{StreamObjects, files};
 use super::reads::{ReadDepth, Reads};
 use super::request::{Scope, TimeRange};
@@ -29,7 +31,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::StreamName;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
-use crate::stream::objects::StreamFolder;
+use crate::stream::objects::{EventObject, StreamFolder};
 use crate::stream::schema::TIMESTAMP;
 
 /// The one catalog and the one schema that exist.
@@ -155,6 +157,19 @@ fn batch_rows(state: &dyn Session, columns: usize) -> usize {
     if columns <= FEW_COLUMNS { least * 4 } else { least }
 }
 
+/// How many events some objects hold together, if manifests or footers that were read before say so of each. Nothing of
+/// an object that was not listed, which may be gone.
+fn known_rows(objects: &[EventObject], footers: &FileMetadataCache) -> Option<usize> {
+    objects.iter().try_fold(0_usize, |sum, object| {
+        let known = || known_footer(footers, &object.meta).map(|footer| footer.file_metadata().num_rows());
+        let rows = match object.rows {
+            Some(rows) => usize::try_from(rows).ok(),
+            None => known().and_then(|rows| usize::try_from(rows).ok()),
+        };
+        rows.filter(|_| object.is_listed).and_then(|rows| sum.checked_add(rows))
+    })
+}
+
 /// All events of one stream that may lie in a range.
 #[derive(Debug)]
 struct Events {
@@ -205,6 +220,7 @@ impl TableProvider for Events {
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
+        let rows = if limit.is_none() { known_rows(&objects, &*footers) } else { None };
         let files = files(objects, &self.schema)?;
         if files.is_empty() {
             // A scan of no file has no part, and nothing above it could be sorted.
@@ -214,6 +230,10 @@ impl TableProvider for Events {
         let source = NamedObjects::over(Arc::new(source), folder, footers);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, source)
             .with_file_groups(groups)
+            .with_statistics(Statistics {
+                num_rows: rows.map_or(Precision::Absent, Precision::Exact), // Of count(*), the answer.
+                ..Statistics::new_unknown(&self.schema)
+            })
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_batch_size(Some(batch_rows(state, projection.map_or(self.schema.fields().len(), Vec::len))))

@@ -134,3 +134,27 @@ async fn explain_shows_what_a_query_would_open_that_is_too_large() {
     assert_eq!((&rows[0]["stream"], &rows[2]["plan"]), (&json!("e"), &json!(error.message())));
     assert!(rows[0]["objects_opened"].as_u64().unwrap() > 3, "{rows:?}");
 }
+
+#[tokio::test]
+async fn count_reads_no_object_whose_rows_are_known_and_is_right_beside_filters_limits_and_joins() {
+    let house = House::new();
+    house.cars().await;
+    house.cars().await;
+    for _ in 0..2 {
+        // The second time the footers are known.
+        for (sql, expected) in [
+            ("SELECT count(*) AS n FROM cars", 6),
+            ("SELECT count(*) AS n FROM cars WHERE \"Name\" = 'a'", 2),
+            ("SELECT count(*) AS n FROM (SELECT * FROM cars LIMIT 4)", 4),
+            ("SELECT count(*) AS n FROM (SELECT * FROM cars LIMIT 4 OFFSET 3)", 3),
+            ("SELECT count(*) AS n FROM cars a JOIN cars b ON true", 36),
+            ("SELECT count(*) AS n FROM cars WHERE p_timestamp > now()", 0),
+            ("SELECT count(\"Name\") AS n FROM cars", 6),
+            ("SELECT (SELECT count(*) FROM cars) + count(*) AS n FROM cars WHERE \"Name\" <> 'a'", 10),
+        ] {
+            assert_eq!(house.json(sql).await, format!("[{{\"n\":{expected}}}]"), "{sql}");
+        }
+    }
+    let plan = house.json("EXPLAIN SELECT count(*) AS n FROM cars").await;
+    assert!(plan.contains("PlaceholderRowExec"), "{plan}");
+}
