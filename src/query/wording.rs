@@ -245,6 +245,9 @@ fn of_a_value(line: &str) -> Option<String> {
         let instead = "write a name, such as Europe/Berlin, or an offset, such as +02:00";
         return Some(format!("there is no time zone `{zone}`: {instead}"));
     }
+    if line == "Timestamp out of range" {
+        return Some("an instant and an interval together leave the calendar: write a shorter interval".to_owned());
+    }
     if let Some(rest) = line.strip_prefix("Timestamp ") {
         return rest
             .contains("out of range")
@@ -284,7 +287,9 @@ fn of_a_value(line: &str) -> Option<String> {
 
 /// Complaints that are known by a part of theirs.
 fn known(line: &str) -> Option<String> {
-    if line.contains("to Nanosecond. The dates that can be") || line.ends_with("exceeds the representable i64 range") {
+    if line.contains("The dates that can be represented as nanoseconds")
+        || line.ends_with("exceeds the representable i64 range")
+    {
         let advice = "write CAST('9999-12-31' AS TIMESTAMP(3))";
         return Some(format!("this instant needs a type of milliseconds, which reach beyond 1677 and 2262: {advice}"));
     }
@@ -323,6 +328,14 @@ const KNOWN: &[(&str, &str)] = &[
     ("must be Float32 or Float64 literal", "`percentile_cont` takes a literal number from 0 to 1"),
     ("Granularity of `date_trunc`", "the first argument of `date_trunc` is a literal, such as 'hour'"),
     ("DATE_BIN only supports literal", "the step and the origin of `date_bin` are literals"),
+    (
+        "DATE_BIN stride does not support combination",
+        "the step of `date_bin` is of years and months, or of days and less: write one of the two",
+    ),
+    (
+        "overflows timestamp nanoseconds",
+        "`to_timestamp` reaches from 1677 to 2262 only: write to_timestamp_seconds beyond",
+    ),
     ("IntervalMonthDayNano {", "a time is out of range"),
     ("Invalid explain format", "EXPLAIN takes no options: no ANALYZE, VERBOSE or FORMAT"),
     ("Unsupported Interval Expression", "an interval is written with its units, as in INTERVAL '1 year 2 months'"),

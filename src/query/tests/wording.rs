@@ -313,6 +313,10 @@ async fn a_refusal_says_what_to_write() {
         ("U&'x'", "a literal of this kind is not available"),
         ("Name ~ '(a{1000}){1000}'", "regular expression is too large"),
         ("date_trunc('day', from_unixtime(99999999999))", "use date_bin"),
+        ("p_timestamp + INTERVAL '300000 years' > p_timestamp", "leave the calendar"),
+        ("to_timestamp_millis('9999-12-31')", "write CAST('9999-12-31' AS TIMESTAMP(3))"),
+        ("to_unixtime('9999-12-31')", "write CAST('9999-12-31' AS TIMESTAMP(3))"),
+        ("date_bin(INTERVAL '1 month 1 day', p_timestamp)", "the step of `date_bin` is"),
         ("rank() OVER (ORDER BY X'ff')", "needs a frame of ROWS"),
         ("Miles_per_Gallon # 1", "there is no such operator at Line: 1"),
     ] {
