@@ -3,15 +3,17 @@
 //! DataFusion 55 counts in nanoseconds: `date_bin` of other instants is null (apache/datafusion#22610 made it so), and
 //! `extract(year FROM t) < 9999` is null for all instants with nanoseconds (apache/datafusion#25135; ended by the
 //! release after 55). Here `date_bin` computes what fits the type of its argument, and the comparison is not turned
-//! into one of instants.
+//! into one of instants. `to_timestamp` gives the nearest instant for a float that nanoseconds do not reach, and 1970
+//! for NaN (no issue is known, and no release that ends it): here it is an error.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int64Array};
-use arrow::datatypes::{DataType, FieldRef, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit};
 use chrono::{DateTime, Datelike, Months, Utc};
 use datafusion::arrow::compute::cast;
-use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -25,10 +27,13 @@ const NANOS_OF_DAY: i128 = 24 * 3600 * NANOS_OF_SECOND;
 /// The years that begin and end within the reach of nanoseconds.
 const YEARS_OF_NANOSECONDS: std::ops::RangeInclusive<i32> = 1678..=2260;
 
+/// The floats that become integers of 64 bits.
+const FLOATS_OF_NANOSECONDS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+
 /// The function, with the corrections of the module; others are returned as they are.
 pub(super) fn of_any_year(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     match function.name() {
-        "date_bin" | "date_part" => Arc::new(ScalarUDF::new_from_impl(OfAnyYear(function))),
+        "date_bin" | "date_part" | "to_timestamp" => Arc::new(ScalarUDF::new_from_impl(OfAnyYear(function))),
         _ => function,
     }
 }
@@ -68,6 +73,11 @@ impl ScalarUDFImpl for OfAnyYear {
         self.0.inner().return_field_from_args(args)
     }
 
+    fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
+        let updated = self.0.inner().with_updated_config(config)?;
+        Some(ScalarUDF::new_from_impl(Self(Arc::new(updated))))
+    }
+
     fn output_ordering(&self, input: &[ExprProperties]) -> Result<SortProperties> {
         self.0.inner().output_ordering(input)
     }
@@ -87,12 +97,38 @@ impl ScalarUDFImpl for OfAnyYear {
         if is_bin && step.as_ref().is_some_and(|step| !step.is_positive()) {
             return plan_err!("the step of `date_bin` is an interval longer than 0");
         }
+        if let (Some(seconds), "to_timestamp") = (given.first(), self.name()) {
+            check_seconds(seconds)?;
+        }
         let answer = self.0.inner().invoke_with_args(args)?;
         match (step, &given[..]) {
             (Some(step), [_, instants, ..]) if is_bin => step.fill(instants, origin(given.get(2)), answer, rows),
             _ => Ok(answer),
         }
     }
+}
+
+/// Checks the argument of `to_timestamp`, if it is a float.
+///
+/// # Errors
+/// When nanoseconds of 64 bits do not hold one of the values.
+fn check_seconds(seconds: &ColumnarValue) -> Result<()> {
+    if !seconds.data_type().is_floating() {
+        return Ok(());
+    }
+    let seconds = cast(&seconds.to_array(1)?, &DataType::Float64)?;
+    for seconds in seconds.as_primitive::<Float64Type>().iter().flatten() {
+        if !seconds.is_finite() {
+            return exec_err!("{seconds} is no number of seconds: leave it out of `to_timestamp` by CASE WHEN");
+        }
+        if !FLOATS_OF_NANOSECONDS.contains(&(seconds * 1e9)) {
+            return exec_err!(
+                "{seconds} seconds leave the years 1677 to 2262, which `to_timestamp` reaches: write \
+                 to_timestamp_seconds"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// From where steps are counted, in nanoseconds after 1970.

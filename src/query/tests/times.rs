@@ -124,3 +124,35 @@ async fn an_interval_is_not_taken_apart_to_sort_or_to_group() {
         assert_eq!(house.json(&sql).await, expected, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn seconds_that_nanoseconds_do_not_reach_are_no_instant() {
+    let house = House::new();
+    let some = "(VALUES (1.5), (NULL), (1e11)) AS v(s)";
+    for (expression, words) in [
+        ("to_timestamp(1e11)", "write to_timestamp_seconds"),
+        ("to_timestamp(-1e11)", "write to_timestamp_seconds"),
+        ("to_timestamp(1e300)", "write to_timestamp_seconds"),
+        ("to_timestamp(9223372036.854775807)", "write to_timestamp_seconds"),
+        ("to_timestamp(CAST(1e11 AS REAL))", "write to_timestamp_seconds"),
+        ("to_timestamp(CAST(99999999999 AS DECIMAL(20, 3)))", "write to_timestamp_seconds"),
+        ("to_timestamp(CAST('NaN' AS DOUBLE))", "NaN is no number of seconds"),
+        ("to_timestamp(CAST('inf' AS DOUBLE))", "inf is no number of seconds"),
+        ("to_timestamp(0.0 / 0)", "NaN is no number of seconds"),
+    ] {
+        let error = house.refused(&format!("SELECT {expression} AS x")).await;
+        assert!(error.message().contains(words), "{expression}: {error}");
+    }
+    let error = house.refused(&format!("SELECT to_timestamp(s) AS x FROM {some}")).await;
+    assert!(error.message().contains("write to_timestamp_seconds"), "{error}");
+    for (sql, expected) in [
+        ("SELECT to_timestamp(1.5) AS x".to_owned(), r#"[{"x":"1970-01-01T00:00:01.500Z"}]"#),
+        ("SELECT to_timestamp_seconds(1e11) AS x".to_owned(), r#"[{"x":"5138-11-16T09:46:40Z"}]"#),
+        (
+            format!("SELECT to_timestamp(s) AS x FROM {some} WHERE s < 9 OR s IS NULL"),
+            r#"[{"x":"1970-01-01T00:00:01.500Z"},{"x":null}]"#,
+        ),
+    ] {
+        assert_eq!(house.json(&sql).await, expected, "{sql}");
+    }
+}
