@@ -156,3 +156,26 @@ async fn seconds_that_nanoseconds_do_not_reach_are_no_instant() {
         assert_eq!(house.json(&sql).await, expected, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn zones_and_bins_are_as_the_documents_say() {
+    let house = House::new();
+    let noon = "TIMESTAMP '2026-07-01T22:30:00Z' AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin'";
+    for (expression, expected) in [
+        (noon.to_owned(), r#""2026-07-01T22:30:00Z""#),
+        (format!("extract(hour FROM {noon})"), "0"),
+        (format!("to_char({noon}, '%H')"), r#""00""#),
+        (format!("CAST({noon} AS DATE)"), r#""2026-07-02""#),
+        (format!("date_bin(INTERVAL '1 day', {noon})"), r#""2026-07-01T00:00:00Z""#),
+        (format!("date_trunc('day', {noon})"), r#""2026-07-01T22:00:00Z""#),
+        ("CAST(2.5 AS INTEGER)".to_owned(), "2"),
+        ("CAST(-2.5 AS INTEGER)".to_owned(), "-2"),
+        ("CAST(CAST(2.5 AS DECIMAL(3, 1)) AS INTEGER)".to_owned(), "2"),
+    ] {
+        assert_eq!(
+            house.json(&format!("SELECT {expression} AS x")).await,
+            format!(r#"[{{"x":{expected}}}]"#),
+            "{expression}"
+        );
+    }
+}
