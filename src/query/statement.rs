@@ -39,9 +39,9 @@ const PARSER_RECURSIONS_PER_LEVEL: usize = 3;
 const MAX_TABLES: u64 = 64;
 /// `CUBE` of n columns groups 2^n times.
 const MAX_CUBE: usize = 8;
-/// How deep `CASE` may be nested in the condition of a `CASE`, and in the arguments of [`AS_CASE`]. To learn whether one
-/// can be null, DataFusion 55 looks at its conditions twice, so that each level doubles the time of planning, which
-/// cannot be interrupted. No issue is known.
+/// How deep `CASE` may be nested in the condition of a `CASE`, and in the arguments of [`AS_CASE`]. To learn whether
+/// one can be null, DataFusion 55 looks at its conditions twice, so that each level doubles the time of planning, which
+/// cannot be interrupted. No issue is known, and no release that ends it.
 const MAX_CASES: usize = 10;
 /// Functions that become a `CASE` with an argument in its condition.
 const AS_CASE: &[&str] = &["coalesce", "ifnull", "nvl"];

@@ -53,8 +53,8 @@ impl StreamFolder {
     /// The manifest of a day whose folder was listed before, with these merged objects.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the manifest
-    /// cannot be read, is lost, or is not the newest one.
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer, [`crate::ErrorKind::Corrupt`] when the
+    /// manifest cannot be read, is lost, or is not the newest one.
     pub(super) async fn manifest_with(&self, date: NaiveDate, merged: &[ListedObject]) -> Result<(Manifest, Place)> {
         let (manifest, place) = self.manifest_if(date, !merged.is_empty()).await?;
         let newer: Vec<_> = merged.iter().filter(|(id, _)| manifest.is_before(*id)).collect();

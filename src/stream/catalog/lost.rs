@@ -19,7 +19,8 @@ impl StreamCatalog {
     /// Changes what is stored of a stream, as [`crate::documents::Documents::update`] does.
     ///
     /// # Errors
-    /// As for [`crate::documents::Documents::update`]; [`ErrorKind::Corrupt`] when the schema is lost, and a manifest cannot be read.
+    /// As for [`crate::documents::Documents::update`]; [`ErrorKind::Corrupt`] when the schema is lost, and a manifest
+    /// cannot be read.
     pub(super) async fn update<R>(
         &self,
         tenant: &TenantId,

@@ -126,7 +126,10 @@ impl StreamCatalog {
         match read.found.usable()? {
             Some(schema) => _ = self.remember(tenant, stream, Arc::new(schema), read.tag, began),
             None => {
-                self.check_gone(bucket, tenant, stream).await?;
+                if let Err(error) = self.check_gone(bucket, tenant, stream).await {
+                    self.announced(tenant, stream); // The next event makes it anew.
+                    return Err(error);
+                }
                 self.forget(tenant, stream);
             }
         }

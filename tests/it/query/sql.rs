@@ -227,7 +227,7 @@ async fn a_key_sees_itself() {
     let seen = scene.server.with_key(&key.api_key).get("/api/v1/whoami").await.json();
     let expected = json!({
         "tenant": "default", "keyId": key.id, "keyName": "web", "keyType": "query", "streams": ["web-*"],
-        "expiresAt": "2999-01-01T00:00:00.000Z",
+        "suspended": false, "expiresAt": "2999-01-01T00:00:00.000Z",
     });
     assert_eq!(seen, expected);
     let seen = scene.sending().get("/api/v1/whoami").await.json();
