@@ -23,7 +23,6 @@ use super::app::App;
 use super::client::TrustedProxies;
 use super::client_stream::ClientStream;
 use super::configure;
-
 use super::credential::ApiKeyHeaders;
 use super::middleware::cors::{self, Cors};
 use super::middleware::{bounds, observe};
