@@ -10,6 +10,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use super::checked_arithmetic;
 use super::constants::ForgetConstants;
+use super::frame_bounds::CheckFrames;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
 use super::numbers::CompareNumbers;
@@ -25,6 +26,7 @@ pub(super) fn analysis() -> Vec<Analysis> {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(ApplyFunctionRewrites::new(vec![Arc::new(CompareNumbers)])));
     rules.extend(checked_arithmetic::rules());
+    rules.push(Arc::new(CheckFrames));
     rules
 }
 

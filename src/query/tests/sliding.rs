@@ -243,3 +243,43 @@ async fn a_correlation_of_groups_is_that_of_their_rows() {
         assert!(near(&answer), "{sql}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_frame_that_leaves_the_type_takes_in_no_nulls() {
+    let house = House::new();
+    let counted = |kind: &str, values: &str, order: &str, frame: &str| {
+        format!(
+            "SELECT count(*) OVER (ORDER BY {order} RANGE BETWEEN {frame}) AS n \
+             FROM (SELECT CAST(column1 AS {kind}) AS v FROM (VALUES {values}))"
+        )
+    };
+    let both = "5 PRECEDING AND 5 FOLLOWING";
+    let days = "CURRENT ROW AND INTERVAL '10 days' FOLLOWING";
+    let (low, high) = ("(-9223372036854775808), (1), (NULL)", "(9223372036854775807), (1), (NULL)");
+    let late = "('2262-04-10'), ('2026-01-01'), (NULL)";
+    for sql in [
+        counted("BIGINT", low, "v NULLS FIRST", both),
+        counted("BIGINT", low, "v DESC NULLS LAST", both),
+        counted("BIGINT", high, "v NULLS LAST", both),
+        counted("BIGINT", high, "v DESC NULLS FIRST", both),
+        counted("BIGINT UNSIGNED", "(18446744073709551615), (1), (NULL)", "v NULLS LAST", both),
+        counted("TINYINT", "(120), (1), (NULL)", "v NULLS LAST", "CURRENT ROW AND 10 FOLLOWING"),
+        counted("TIMESTAMP", late, "v NULLS LAST", days),
+    ] {
+        let error = house.refused(&sql).await;
+        assert!(error.message().contains("a bound of RANGE BETWEEN is out of range"), "{sql}: {error}");
+    }
+    for sql in [
+        counted("BIGINT", low, "v NULLS LAST", both),
+        counted("BIGINT", low, "v DESC NULLS FIRST", both),
+        counted("BIGINT", high, "v NULLS FIRST", both),
+        counted("BIGINT", "(100), (1), (NULL)", "v", both),
+        counted("BIGINT UNSIGNED", "(0), (10), (NULL)", "v NULLS FIRST", both),
+        counted("DECIMAL(20, 0)", low, "v NULLS FIRST", both),
+        counted("DECIMAL(20, 0)", high, "v NULLS LAST", both),
+        counted("TIMESTAMP(3)", late, "v NULLS LAST", days),
+        counted("DATE", late, "v NULLS LAST", days),
+    ] {
+        assert_eq!(house.json(&sql).await, r#"[{"n":1},{"n":1},{"n":1}]"#, "{sql}");
+    }
+}
