@@ -153,6 +153,33 @@ pub struct Metadata(Option<Box<Map<String, Value>>>);
 impl Metadata {
     /// The largest accepted size, in bytes of compact JSON.
     pub const MAX_BYTES: usize = 4096;
+    /// How deep it may be nested: an answer with it must stay within what JSON parsers take.
+    pub const MAX_DEPTH: usize = 32;
+
+    /// Checks what is new: older documents may be nested deeper.
+    ///
+    /// # Errors
+    /// [`InvalidId`] above [`Metadata::MAX_DEPTH`].
+    pub fn check(&self) -> Result<(), InvalidId> {
+        const RULE: InvalidId = InvalidId::new("metadata", "nested at most 32 levels");
+        let mut level: Vec<&Value> = self.0.iter().flat_map(|map| map.values()).collect();
+        for _ in 1..=Self::MAX_DEPTH {
+            if level.is_empty() {
+                return Ok(());
+            }
+            level = level.into_iter().flat_map(inner).collect();
+        }
+        if level.is_empty() { Ok(()) } else { Err(RULE) }
+    }
+}
+
+/// The values in an array or an object.
+fn inner(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(values) => values.iter().collect(),
+        Value::Object(fields) => fields.values().collect(),
+        _ => Vec::new(),
+    }
 }
 
 impl Serialize for Metadata {

@@ -8,7 +8,7 @@ use super::secret::SuppliedSecret;
 use crate::cache::NameReservation;
 use crate::documents::{RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{ApiKey, KeyId, KeyLimits, KeyName, KeyState, KeyType, NewKey, TenantId};
+use crate::key::{ApiKey, KeyId, KeyLimits, KeyName, KeyState, KeyType, Metadata, NewKey, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Written;
 
@@ -26,6 +26,11 @@ pub(super) fn check_limits(limits: &KeyLimits, key_type: KeyType) -> Result<()> 
     limits.check(key_type).map_err(|error| Error::invalid(error.to_string()))
 }
 
+/// Refuses metadata that is nested too deeply.
+pub(super) fn check_metadata(metadata: &Metadata) -> Result<()> {
+    metadata.check().map_err(|error| Error::invalid(error.to_string()))
+}
+
 impl Keystore {
     /// The part of an issue before the log: the key is durable, and works on this node.
     pub(super) async fn write_new_key(
@@ -39,6 +44,7 @@ impl Keystore {
     ) -> Result<Arc<ApiKey>> {
         let lifetimes = self.tenant_read_through(&tenant).await?.lifetimes;
         check_limits(&new.settings.limits, new.key_type)?;
+        check_metadata(&new.settings.metadata)?;
         let now = self.clock.now();
         let expires_at = lifetimes.first_end(new.expires_at, now).map_err(|error| Error::invalid(error.to_string()))?;
         // The name first: of two equal requests the second is refused for its name.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::change::{Change, Done, Effect, Rotation, is_same};
-use super::create::check_limits;
+use super::create::{check_limits, check_metadata};
 use super::keys::{check_rev, patched, revoked};
 use super::rotation::rotated;
 use super::secret::{SuppliedSecret, duplicate_secret};
@@ -89,6 +89,7 @@ impl DryRun {
             };
         }
         check_limits(&new.settings.limits, new.key_type)?;
+        check_metadata(&new.settings.metadata)?;
         let now = self.keystore.now();
         let expires_at = self.lifetimes.first_end(new.expires_at, now).map_err(wrong_end)?;
         let (digest, hint) = match secret {

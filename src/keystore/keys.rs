@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Keystore;
-use super::create::{OnPendingClaim, check_limits};
+use super::create::{OnPendingClaim, check_limits, check_metadata};
 use super::secret::{SuppliedSecret, generate};
 use crate::documents::{Edit, Found, RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,10 @@ pub(super) fn patched(patch: KeyPatch) -> impl Fn(&mut ApiKey) -> Result<()> + S
         // An older document may hold limits that are refused now, and its key can still be changed.
         if let Some(limits) = patch.settings.limits.as_ref().filter(|limits| **limits != key.settings.limits) {
             check_limits(limits, key.key_type)?;
+        }
+        if let Some(metadata) = patch.settings.metadata.as_ref().filter(|metadata| **metadata != key.settings.metadata)
+        {
+            check_metadata(metadata)?;
         }
         patch.clone().apply(key);
         Ok(())

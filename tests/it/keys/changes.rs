@@ -82,6 +82,7 @@ async fn a_patch_of_what_never_changes_is_refused() {
         json!({"streams": "*"}),
         json!({"metadata": {"m": "x".repeat(4096)}}),
         json!({"metadata": []}),
+        json!({"metadata": {"m": nested(32)}}),
         json!({"expiresAt": "2001-01-01T00:00:00Z"}),
         json!({"anything": 1}),
         json!({"streams": vec!["a"; 65]}),
@@ -270,4 +271,26 @@ async fn sixty_changes_at_once_all_get_through() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert_eq!(admin.get(&path).await.json()["rev"], 61);
+}
+
+/// Arrays in arrays.
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+/// What is nested deeper than JSON parsers take would make every list of keys unreadable.
+#[tokio::test]
+async fn metadata_is_nested_so_deeply_and_no_deeper() {
+    let server = TestServer::spawn().await;
+    let issue = |name: &str, levels: usize| {
+        let body = json!({"keyName": name, "keyType": "query", "metadata": {"m": nested(levels)}});
+        async { server.admin().post("/api/v1/tenants/default/apikeys", body).await }
+    };
+    assert_eq!(issue("a", 31).await.status, 201);
+    issue("b", 32).await.refused(400, "invalid_request");
+    issue("c", 120).await.refused(400, "invalid_request");
+    let line = json!({"op": "issue", "keyName": "d", "keyType": "query", "metadata": {"m": nested(40)}}).to_string();
+    let request = server.admin().request("POST", "/api/v1/tenants/default/apikeys/bulk");
+    let answer = Answer::of(request.header("content-type", "application/x-ndjson").body(line)).await;
+    assert!(answer.text().contains("nested at most 32 levels"), "{}", answer.text());
 }
