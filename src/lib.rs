@@ -42,6 +42,7 @@
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
+//! | `operators` | machines that administer: roles and tokens (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `compaction` | small objects of events become few large ones (feature `server`) |
@@ -96,6 +97,8 @@ pub mod key;
 pub mod keystore;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 mod layout;
+#[cfg(feature = "server")]
+mod operators;
 #[cfg(feature = "query")]
 mod query;
 #[cfg(feature = "server")]

@@ -38,4 +38,4 @@ pub(crate) use permit::recognise;
 pub use permit::{Attempt, Permit, authenticate};
 pub use session::{Session, SessionEnd, SessionGuard, SessionId, Sessions, TooManyQueries};
 #[cfg(feature = "server")]
-pub(crate) use verification::{Question, verify};
+pub(crate) use verification::{Question, Verification, verify};

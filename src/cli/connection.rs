@@ -66,15 +66,16 @@ impl ClientArgs {
         Ok(())
     }
 
-    /// A client of the server, with the admin token of the environment.
+    /// A client of the server, with the admin token of the environment, else the token of a machine.
     ///
     /// # Errors
     /// Usage, when there is no token or the URL in the environment cannot be used.
     pub fn connect(&self) -> Outcome<Client> {
-        let token = admin::token(|name| std::env::var_os(name))?;
+        let token = admin::client_token(|name| std::env::var_os(name))?;
         let token = token.ok_or_else(|| {
             Failure::usage(
-                "no admin token: set KEYLOFT_ADMIN_TOKEN, or KEYLOFT_ADMIN_TOKEN_FILE to a file that holds it",
+                "no admin token: set KEYLOFT_ADMIN_TOKEN, or KEYLOFT_ADMIN_TOKEN_FILE to a file that holds it; for the \
+                 token of a machine KEYLOFT_TOKEN or KEYLOFT_TOKEN_FILE",
             )
         })?;
         Client::new(self.base()?, token)

@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`]: the flags of `serve`, from the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`], [`stream`], [`store`]: the commands of operators.
+//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`store`]: the commands of operators.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
@@ -18,6 +18,7 @@ mod input;
 pub mod key;
 pub mod output;
 pub mod serve;
+pub mod service;
 pub mod store;
 pub mod stream;
 pub mod tenant;
@@ -53,8 +54,8 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("KEYLOFT_PRO
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 unavailable.
 
 The admin token is read from KEYLOFT_ADMIN_TOKEN, or from the file that
-KEYLOFT_ADMIN_TOKEN_FILE names; never from an argument, because every process of the machine
-can see those.";
+KEYLOFT_ADMIN_TOKEN_FILE names; that of a machine from KEYLOFT_TOKEN or KEYLOFT_TOKEN_FILE.
+Never from an argument, because every process of the computer can see those.";
 
 /// The arguments of `keyloft`.
 #[derive(Debug, Parser)]
@@ -82,6 +83,9 @@ enum Command {
     /// Show streams, and change their settings
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", stream::EXAMPLES))]
     Stream(stream::StreamCommand),
+    /// Make, list, change and remove machines: programs that administer
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", service::EXAMPLES))]
+    Service(service::ServiceCommand),
     /// Change the keys of a tenant to what a YAML file declares
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
     Apply(apply::ApplyArgs),
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&cli.client, command),
         Command::Tenant(command) => tenant::run(&cli.client, command),
         Command::Stream(command) => stream::run(&cli.client, command),
+        Command::Service(command) => service::run(&cli.client, command),
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
         Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
@@ -140,8 +145,15 @@ mod tests {
 
     #[test]
     fn no_line_of_help_is_long_enough_to_be_broken() {
-        let groups =
-            [key::EXAMPLES, tenant::EXAMPLES, apply::EXAMPLES, import::EXAMPLES, store::EXAMPLES, stream::EXAMPLES];
+        let groups = [
+            key::EXAMPLES,
+            tenant::EXAMPLES,
+            apply::EXAMPLES,
+            import::EXAMPLES,
+            store::EXAMPLES,
+            stream::EXAMPLES,
+            service::EXAMPLES,
+        ];
         for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");
         }
@@ -175,6 +187,10 @@ mod tests {
             "keyloft key list --expires-before tomorrow",
             "keyloft key list --unused-since 1M",
             "keyloft tenant update acme",
+            "keyloft service create --name ci --role owner",
+            "keyloft service list --platform --tenant acme",
+            "keyloft service rotate ci",
+            "keyloft service update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key create --name a --type query --allowed-cidrs 10.0.0.1/8",
             "keyloft key create --name a --type query --requests-per-minute 0",
             "keyloft key update checkout --allowed-cidrs 10.0.0.0/8 --any-network",

@@ -18,6 +18,8 @@ pub struct AdminConfig {
 
 const TOKEN: &str = "KEYLOFT_ADMIN_TOKEN";
 const TOKEN_FILE: &str = "KEYLOFT_ADMIN_TOKEN_FILE";
+const CLIENT_TOKEN: &str = "KEYLOFT_TOKEN";
+const CLIENT_TOKEN_FILE: &str = "KEYLOFT_TOKEN_FILE";
 
 /// [`token`] reads both, because the two exclude each other.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -90,21 +92,42 @@ impl fmt::Debug for AdminToken {
 /// [`InvalidConfig`] when both are set, when the file cannot be read, and when the token breaks a rule of
 /// [`AdminToken`]; an empty token is an error, because it was set by mistake.
 pub fn token(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<AdminToken>, InvalidConfig> {
-    let (place, text) = match (environment(TOKEN), environment(TOKEN_FILE)) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            return Err(InvalidConfig::new(TOKEN, format!("is set as well as {TOKEN_FILE}: set one of them")));
-        }
-        (Some(text), None) => {
-            (TOKEN, text.into_string().map_err(|_| InvalidConfig::new(TOKEN, "must be ASCII without spaces"))?)
-        }
-        (None, Some(path)) => (TOKEN_FILE, read(Path::new(&path))?),
-    };
-    AdminToken::parse(text).map(Some).map_err(|rule| InvalidConfig::new(place, format!("the admin token {rule}")))
+    read_token(environment, "the admin token", TOKEN, TOKEN_FILE)
 }
 
-fn read(path: &Path) -> Result<String, InvalidConfig> {
-    let place = || format!("{TOKEN_FILE} ({})", path.display());
+/// What the command line presents: the admin token, else the token of a machine in `KEYLOFT_TOKEN` or the file that
+/// `KEYLOFT_TOKEN_FILE` names.
+///
+/// # Errors
+/// As for [`token`].
+pub fn client_token(environment: impl Fn(&str) -> Option<OsString>) -> Result<Option<AdminToken>, InvalidConfig> {
+    match token(&environment)? {
+        Some(token) => Ok(Some(token)),
+        None => read_token(environment, "the token", CLIENT_TOKEN, CLIENT_TOKEN_FILE),
+    }
+}
+
+fn read_token(
+    environment: impl Fn(&str) -> Option<OsString>,
+    what: &str,
+    variable: &'static str,
+    file: &'static str,
+) -> Result<Option<AdminToken>, InvalidConfig> {
+    let (place, text) = match (environment(variable), environment(file)) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(InvalidConfig::new(variable, format!("is set as well as {file}: set one of them")));
+        }
+        (Some(text), None) => {
+            (variable, text.into_string().map_err(|_| InvalidConfig::new(variable, "must be ASCII without spaces"))?)
+        }
+        (None, Some(path)) => (file, read(file, Path::new(&path))?),
+    };
+    AdminToken::parse(text).map(Some).map_err(|rule| InvalidConfig::new(place, format!("{what} {rule}")))
+}
+
+fn read(variable: &str, path: &Path) -> Result<String, InvalidConfig> {
+    let place = || format!("{variable} ({})", path.display());
     let mut text = std::fs::read_to_string(path).map_err(|error| InvalidConfig::new(place(), error))?;
     if text.ends_with('\n') {
         text.pop();

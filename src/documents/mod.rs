@@ -15,7 +15,7 @@ pub mod key;
 pub mod tenant;
 pub mod unreadable;
 
-pub use collection::{Documents, Edit};
+pub use collection::{Documents, Edit, Read};
 pub use contention::Contention;
 pub use context::RequestContext;
 pub use document::{Document, Found};

@@ -18,11 +18,12 @@ use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
 use crate::keystore::Keystore;
+use crate::operators::Machines;
 #[cfg(feature = "query")]
 use crate::query::Engine;
 use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
-use crate::sync;
+use crate::sync::{self, Held, HeldDocuments};
 use crate::telemetry::metrics::{Levels, Metrics};
 use crate::usage::Meter;
 
@@ -32,6 +33,9 @@ pub struct App {
     pub bucket: Bucket,
     /// Keys and tenants.
     pub keystore: Keystore,
+    /// Programs that administer.
+    #[doc(hidden)]
+    pub machines: Machines,
     /// Streams and their fields.
     #[doc(hidden)]
     pub catalog: Arc<StreamCatalog>,
@@ -108,7 +112,9 @@ impl App {
         admin_token: AdminDigest,
     ) -> crate::Result<Self> {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
-        let keystore = Keystore::with_settings(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone());
+        let held = Arc::new(Held::new(bucket.clone()));
+        let kinds: Vec<Arc<dyn HeldDocuments>> = vec![held.clone()];
+        let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
         let store_clock = keystore.replica().store_clock().clone();
@@ -142,6 +148,7 @@ impl App {
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
             usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
             bucket,
+            machines: Machines::new(keystore.clone(), held),
             keystore,
             catalog,
             admin_token,
@@ -236,10 +243,11 @@ impl App {
         }
     }
 
-    /// The documents that cannot be used: keys, tenants and the schemas of streams.
+    /// The documents that cannot be used: keys, tenants, machines and the schemas of streams.
     #[doc(hidden)]
     pub fn unreadable(&self) -> UnreadableDocuments {
         let mut documents = self.keystore.cache().unreadable();
+        documents.extend(self.keystore.replica().unreadable());
         documents.extend(self.catalog.unreadable());
         documents
     }

@@ -9,14 +9,12 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 
-use super::app::App;
 use super::client;
 use super::credential::AuthHeaders;
 use super::error::{Code, Problem};
 use crate::access::limits::{Cost, Limiter, Quotas, fields};
 use crate::access::{Action, Attempt, Decision, Denial, Facts, Permit, StatedTenant, decide, recognise};
-use crate::documents::RequestContext;
-use crate::key::{Actor, ApiKey, Digest, RequestId, StreamName, TenantId};
+use crate::key::{ApiKey, Digest, StreamName, TenantId};
 use crate::keystore::Keystore;
 use crate::sync::Lookup;
 
@@ -266,42 +264,4 @@ impl Authorized {
             }
         }
     }
-}
-
-/// Proof that the admin token was presented, and the context of its changes. Only [`operator`] makes one.
-#[derive(Debug)]
-pub struct Operator(RequestContext);
-
-impl Operator {
-    /// The actor and the request id.
-    pub fn context(&self) -> &RequestContext {
-        &self.0
-    }
-
-    /// The same, for work that outlives the handler.
-    pub fn into_context(self) -> RequestContext {
-        self.0
-    }
-}
-
-/// Checks the admin token. API keys are never accepted here.
-///
-/// # Errors
-/// 401 `invalid_admin_token`; 400 `ambiguous_credential`; 503 `not_ready` until all keys are loaded.
-pub(super) fn operator(request: &HttpRequest) -> Result<Operator, Problem> {
-    let Some(app) = request.app_data::<web::Data<App>>() else {
-        return Err(Problem::new(Code::Internal, "The server is not set up."));
-    };
-    let token = AuthHeaders::of(request).bearer()?;
-    if !token.is_some_and(|token| app.admin_token.verify(token)) {
-        return Err(Problem::new(Code::InvalidAdminToken, "Present the admin token as Authorization: Bearer."));
-    }
-    if !app.keystore.cache().is_hydrated() {
-        return Err(Problem::new(Code::NotReady, "The keys are not loaded yet."));
-    }
-    let context = RequestContext::new(Actor::AdminToken, app.keystore.now());
-    Ok(Operator(match request.extensions().get::<RequestId>() {
-        Some(id) => context.with_request_id(*id),
-        None => context,
-    }))
 }

@@ -221,7 +221,10 @@ impl From<Denial> for Problem {
                 Self::new(Code::NetworkNotAllowed, "The key may not be used from this address.")
             }
             Denial::TenantSuspended(_) => Self::new(Code::TenantSuspended, "The tenant is suspended for this use."),
-            Denial::StreamNotAllowed(_) => Self::new(Code::StreamNotAllowed, "The key does not cover this stream."),
+            Denial::StreamNotAllowed(_) => Self::new(
+                Code::StreamNotAllowed,
+                "The key does not cover this stream, or it is a system stream, which is read-only.",
+            ),
         };
         Self { denial: Some(denial), ..problem }
     }

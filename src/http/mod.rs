@@ -1,7 +1,8 @@
 //! HTTP: every route and the right that it needs, on this page.
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
-//! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`]: from headers to the proof of a right.
+//! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`], [`mod@operator`]: from headers to the proof of a
+//!    right.
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the types of a body and of its
@@ -28,6 +29,7 @@ mod if_match;
 pub(crate) mod imported_secret;
 pub(crate) mod media_type;
 pub mod middleware;
+pub(crate) mod operator;
 mod query_string;
 pub(crate) mod receive;
 pub(crate) mod route;
@@ -40,6 +42,8 @@ pub(crate) mod unread;
 use actix_web::web;
 
 use crate::access::Action;
+#[doc(hidden)]
+pub use crate::operators::Permission;
 pub use app::App;
 pub use client::TrustedProxies;
 pub use credential::ApiKeyHeaders;
@@ -49,10 +53,10 @@ pub use extract::RunningSession;
 use route::InSession;
 use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
-pub use route::{Permission, Route, RouteAuth};
+pub use route::{Route, RouteAuth};
 use routes::{
-    apply, bulk, firehose, health, ingest, keys, platform, rotation, sessions, stream_list, stream_objects, streams,
-    tenants, verify, whoami,
+    apply, bulk, firehose, health, ingest, keys, machines, platform, rotation, sessions, stream_list, stream_objects,
+    streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -61,7 +65,8 @@ pub use server::{Server, Stop};
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Permission::{
-        EndSessions, ManageKeys, ManageTenants, ReadPlatform, ReadSessions, ReadTenants, Sync, VerifyKeys,
+        EndSessions, ManageKeys, ManageMachines, ManageStreams, ManageTenants, ReadChanges, ReadMachines, ReadPlatform,
+        ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -84,7 +89,7 @@ pub fn routes() -> Vec<Route> {
         route("DELETE", "/api/v1/tenants/{tenant}",                    Admin(ManageTenants),   tenants::delete),
         route("GET",    "/api/v1/tenants/{tenant}/logstream",          Admin(ReadTenants),     stream_list::list),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ReadTenants),     streams::show),
-        route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::update),
+        route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageStreams),   streams::update),
         route("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::delete),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects", Admin(ReadTenants), stream_objects::list),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys",            Admin(ManageKeys),      keys::issue),
@@ -96,12 +101,24 @@ pub fn routes() -> Vec<Route> {
         route("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::update),
         route("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::revoke),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",  Admin(ManageKeys),      rotation::rotate),
+        route("POST",   "/api/v1/tenants/{tenant}/service-operators",  Admin(ManageMachines),  machines::create),
+        route("GET",    "/api/v1/tenants/{tenant}/service-operators",  Admin(ReadMachines),    machines::list),
+        route("GET",    "/api/v1/tenants/{tenant}/service-operators/{id}", Admin(ReadMachines), machines::show),
+        route("PATCH",  "/api/v1/tenants/{tenant}/service-operators/{id}", Admin(ManageMachines), machines::update),
+        route("DELETE", "/api/v1/tenants/{tenant}/service-operators/{id}", Admin(ManageMachines), machines::remove),
+        route("POST",   "/api/v1/tenants/{tenant}/service-operators/{id}/rotate", Admin(ManageMachines), machines::rotate),
+        route("POST",   "/api/v1/service-operators",                   Admin(ManageMachines),  machines::create),
+        route("GET",    "/api/v1/service-operators",                   Admin(ReadMachines),    machines::list),
+        route("GET",    "/api/v1/service-operators/{id}",              Admin(ReadMachines),    machines::show),
+        route("PATCH",  "/api/v1/service-operators/{id}",              Admin(ManageMachines),  machines::update),
+        route("DELETE", "/api/v1/service-operators/{id}",              Admin(ManageMachines),  machines::remove),
+        route("POST",   "/api/v1/service-operators/{id}/rotate",       Admin(ManageMachines),  machines::rotate),
         route("POST",   "/api/v1/apikeys/verify",                      Admin(VerifyKeys),      verify::judge),
         route("GET",    "/api/v1/sessions",                            Admin(ReadSessions),    sessions::list),
         route("DELETE", "/api/v1/sessions/{id}",                       Admin(EndSessions),     sessions::end),
         route("GET",    "/api/v1/unreadable",                          Admin(ReadPlatform),    platform::unreadable),
         route("GET",    "/api/v1/nodes",                               Admin(ReadPlatform),    platform::nodes),
-        route("GET",    "/api/v1/changes/{seq}",                       Admin(ReadPlatform),    platform::change),
+        route("GET",    "/api/v1/changes/{seq}",                       Admin(ReadChanges),     platform::change),
         route("POST",   "/api/v1/sync",                                Admin(Sync),            platform::reconcile),
     ])
 }

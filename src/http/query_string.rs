@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use serde::Deserialize;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
@@ -19,6 +20,11 @@ const MAX_NAME: usize = 24;
 /// The parameters of a query string. A refusal names the parameter and repeats no value: it may be a key.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
+
+/// The parameters of a route of the admin plane that has none: any is a mistake of the client, and refused.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Error = Problem;
@@ -105,8 +111,6 @@ impl<'de> Deserializer<'de> for Parameter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
     use crate::key::KeyType;
     use crate::serde_text::Rfc3339;

@@ -9,13 +9,15 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, guard, web};
 
-use super::authorize::{Authorized, Operator, authorize_with, operator};
+use super::authorize::{Authorized, authorize_with};
 use super::error::{Code, Problem};
 use super::extract::RunningSession;
 use super::middleware::query_session;
+use super::operator::{Operator, operator};
 use super::routes::firehose;
 use crate::access::Action;
 use crate::access::limits::Cost;
+use crate::operators::Permission;
 
 /// The credential that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,29 +26,8 @@ pub enum RouteAuth {
     Public,
     /// A key that allows this.
     Key(Action),
-    /// The admin token, which may do this.
+    /// The admin token, or the token of a machine whose role may do this.
     Admin(Permission),
-}
-
-/// What an admin route does. The admin token has every permission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// See tenants, keys and their usage.
-    ReadTenants,
-    /// Verify API keys.
-    VerifyKeys,
-    /// Issue, change, rotate and revoke keys.
-    ManageKeys,
-    /// Create, change, suspend and delete tenants.
-    ManageTenants,
-    /// See running queries.
-    ReadSessions,
-    /// End running queries.
-    EndSessions,
-    /// See nodes, changes and unreadable documents.
-    ReadPlatform,
-    /// Reconcile a node with the bucket.
-    Sync,
 }
 
 /// A line of the route table.
@@ -141,7 +122,7 @@ pub(super) struct FirehoseKey(pub(super) Action);
 #[cfg_attr(not(feature = "query"), allow(dead_code))]
 pub(super) struct InSession(pub(super) Action);
 
-/// The admin token. The handler receives an [`Operator`].
+/// The admin token, or that of a machine. The handler receives an [`Operator`].
 pub(super) struct Admin(pub(super) Permission);
 
 impl<H, Args> Right<H, Args> for Public
@@ -253,7 +234,7 @@ where
         web::route().to(move |request: HttpRequest, payload: web::Payload| {
             let handler = handler.clone();
             async move {
-                match operator(&request) {
+                match operator(&request, self.0) {
                     Ok(operator) => handler.answer(operator, &request, payload.into_inner()).await,
                     Err(problem) => HttpResponse::from_error(problem),
                 }

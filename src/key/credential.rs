@@ -10,6 +10,8 @@ pub(super) const PREFIX_LEN: usize = 7;
 pub(super) const SECRET_LEN: usize = 43;
 pub(super) const CHECKSUM_LEN: usize = 6;
 pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
+/// What the token of a machine begins with.
+pub(super) const MACHINE_PREFIX: &str = "kl_svc_";
 /// The lengths of imported secrets.
 pub(super) const OWN_LEN: std::ops::RangeInclusive<usize> = 32..=128;
 /// What only secrets of our own making start with.
@@ -58,16 +60,7 @@ impl<'a> Credential<'a> {
         let bytes = presented.as_ref();
         let of_type = |key_type: &&KeyType| bytes.starts_with(key_type.prefix().as_bytes());
         let Some(&key_type) = KeyType::ALL.iter().find(of_type) else { return Self::own(bytes) };
-        if bytes.len() != LEN {
-            return Err(MalformedCredential::Length);
-        }
-        if !all(&bytes[PREFIX_LEN..], |byte| byte.is_ascii_alphanumeric()) {
-            return Err(MalformedCredential::Alphabet);
-        }
-        let (signed, sum) = bytes.split_at(PREFIX_LEN + SECRET_LEN);
-        if checksum(signed) != sum {
-            return Err(MalformedCredential::Checksum);
-        }
+        check_signed(bytes)?;
         Ok(Self { bytes, key_type: Some(key_type) })
     }
 
@@ -92,6 +85,24 @@ impl<'a> Credential<'a> {
     pub fn digest(&self) -> Digest {
         Digest::of(self.bytes)
     }
+}
+
+/// The digest of a token that a machine presents; `None` when it cannot be one.
+pub(crate) fn machine_token(presented: &str) -> Option<Digest> {
+    let is_token = presented.starts_with(MACHINE_PREFIX) && check_signed(presented.as_bytes()).is_ok();
+    is_token.then(|| Digest::of(presented))
+}
+
+/// Checks length, alphabet and checksum of what begins with a prefix of ours.
+fn check_signed(bytes: &[u8]) -> Result<(), MalformedCredential> {
+    if bytes.len() != LEN {
+        return Err(MalformedCredential::Length);
+    }
+    if !all(&bytes[PREFIX_LEN..], |byte| byte.is_ascii_alphanumeric()) {
+        return Err(MalformedCredential::Alphabet);
+    }
+    let (signed, sum) = bytes.split_at(PREFIX_LEN + SECRET_LEN);
+    if checksum(signed) == sum { Ok(()) } else { Err(MalformedCredential::Checksum) }
 }
 
 impl fmt::Debug for Credential<'_> {

@@ -101,32 +101,45 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// The id of a node: a UUID, made anew at every start.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(Uuid);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
 
-impl NodeId {
-    /// A fresh random id (UUID v4).
-    #[allow(clippy::disallowed_methods)]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
+        impl $name {
+            /// A fresh random id (UUID v4).
+            #[allow(clippy::disallowed_methods)]
+            pub fn random() -> Self {
+                Self(Uuid::new_v4())
+            }
 
-    /// Reads the one accepted spelling of an id.
-    ///
-    /// # Errors
-    /// [`InvalidId`] for any other text.
-    pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        KeyId::parse(text)
-            .map(|id| Self(id.0))
-            .map_err(|_| InvalidId::new("a node id", "a UUID in lower case with dashes"))
-    }
+            /// Reads the one accepted spelling of an id.
+            ///
+            /// # Errors
+            /// [`InvalidId`] for any other text.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let wrong = |_| InvalidId::new($what, "a UUID in lower case with dashes");
+                KeyId::parse(text).map(|id| Self(id.0)).map_err(wrong)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
 }
 
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_hyphenated().fmt(f)
-    }
+uuid_id! {
+    /// The id of a node: a UUID, made anew at every start.
+    NodeId, "a node id"
+}
+
+uuid_id! {
+    /// The id of a machine: a UUID, for ever.
+    MachineId, "the id of a machine"
 }
 
 /// `[a-z0-9][a-z0-9_-]{0,62}`, the rule that tenants and streams share.
@@ -178,7 +191,7 @@ macro_rules! display_inner {
 pub(crate) use display_inner;
 
 display_inner!(TenantId);
-textual!(TenantId, KeyId, NodeId);
+textual!(TenantId, KeyId, NodeId, MachineId);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Keys as values: names, settings and secrets. Pure: no clock, no store, no HTTP.
 //!
-//! 1. [`id`]: the ids of tenants, keys and nodes.  [`name`]: names of keys, patterns of them, and labels.
+//! 1. [`id`]: the ids of tenants, keys, nodes and machines.  [`name`]: names of keys, patterns of them, and labels.
 //! 2. [`kind`]: the type and the state of a key.
 //! 3. [`stream`]: stream names, and the patterns that say which of them a key may touch.
 //! 4. [`digest`]: the digest of a secret.
@@ -34,6 +34,7 @@ pub(crate) mod tenant;
 pub use actor::{Actor, Attribution, RequestId};
 pub use credential::{Credential, MalformedCredential};
 pub use digest::Digest;
+pub(crate) use id::MachineId;
 pub use id::{InvalidId, KeyId, NodeId, TenantId};
 pub use kind::{KeyState, KeyType};
 pub use limits::{KeyLimits, Limits, Rate};

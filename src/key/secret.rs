@@ -8,7 +8,7 @@ use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::credential::{BASE62, CHECKSUM_LEN, LEN, PREFIX_LEN, SECRET_LEN, checksum};
+use super::credential::{BASE62, CHECKSUM_LEN, LEN, MACHINE_PREFIX, PREFIX_LEN, SECRET_LEN, checksum};
 use super::id::InvalidId;
 use super::{Digest, KeyType};
 
@@ -26,14 +26,7 @@ impl PlainSecret {
     /// # Errors
     /// [`NoRandomness`] when the generator fails.
     pub fn generate(key_type: KeyType) -> Result<Self, NoRandomness> {
-        let mut text = Zeroizing::new(String::with_capacity(LEN));
-        text.push_str(key_type.prefix());
-        push_random(&mut text)?;
-        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN);
-        let sum = checksum(text.as_bytes());
-        text.extend(sum.iter().map(|&b| char::from(b)));
-        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN);
-        Ok(Self(text))
+        Self::signed(key_type.prefix())
     }
 
     /// A fresh bootstrap token for the admin plane: `kl_adm_` and 256 random bits.
@@ -44,6 +37,26 @@ impl PlainSecret {
         let mut text = Zeroizing::new(String::with_capacity(LEN));
         text.push_str("kl_adm_");
         push_random(&mut text)?;
+        Ok(Self(text))
+    }
+
+    /// A fresh token for a machine: as an API key, with a prefix of its own.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when the generator fails.
+    pub fn generate_machine() -> Result<Self, NoRandomness> {
+        Self::signed(MACHINE_PREFIX)
+    }
+
+    /// A prefix, 256 random bits, and the checksum of both.
+    fn signed(prefix: &str) -> Result<Self, NoRandomness> {
+        let mut text = Zeroizing::new(String::with_capacity(LEN));
+        text.push_str(prefix);
+        push_random(&mut text)?;
+        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN);
+        let sum = checksum(text.as_bytes());
+        text.extend(sum.iter().map(|&b| char::from(b)));
+        debug_assert_eq!(text.len(), PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN);
         Ok(Self(text))
     }
 

@@ -10,7 +10,7 @@
 //! 7. [`listing`]: pages of keys.  `expiring`: how many expire soon.
 //! 8. `follow`: polling and maintenance for as long as the node runs. `purge`: a part of that. `pending`: revocations
 //!    that are not durable yet. `running`: work that continues when its caller stops waiting. `streams`: logging
-//!    changes of streams.
+//!    changes of streams. `held`: documents of other kinds.
 //!
 //! Every change is durable in the bucket before it is acknowledged, its document and its entry in the change log, and
 //! in this node's memory before that too, so the next request already sees it. A caller that stops waiting does not
@@ -26,6 +26,7 @@ pub(crate) mod dry_run;
 mod erasure;
 mod expiring;
 mod follow;
+mod held;
 mod keys;
 pub(crate) mod listing;
 pub(crate) mod outcomes;
@@ -62,7 +63,7 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{ChangedObject, Replica};
+use crate::sync::{ChangedObject, HeldDocuments, Replica};
 pub use crate::sync::{Counts, Lookup, SyncSettings};
 
 /// How long a request waits for the lookup of its key.
@@ -113,7 +114,19 @@ impl Keystore {
 
     /// The same, with other settings for [`Keystore::follow`].
     pub fn with_settings(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
-        let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings));
+        Self::holding(bucket, cache, clock, settings, Vec::new())
+    }
+
+    /// The same, which also keeps documents of other kinds than keys and tenants in memory.
+    #[doc(hidden)]
+    pub fn holding(
+        bucket: Bucket,
+        cache: Arc<KeyCache>,
+        clock: Arc<dyn Clock>,
+        settings: SyncSettings,
+        held: Vec<Arc<dyn HeldDocuments>>,
+    ) -> Self {
+        let replica = Arc::new(Replica::new(bucket.clone(), cache.clone(), clock.clone(), settings, held));
         let (pending, deletions, running, announcements, reserved_secrets, expiring) = Default::default();
         let (keys, tenants) = (Documents::new(bucket.clone()), Documents::new(bucket.clone()));
         Self {

@@ -1,6 +1,9 @@
 //! The time of arrival in the names of event objects.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Timelike, Utc};
+use uuid::Uuid;
+
+use super::parse_uuid;
 
 /// A minute of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +70,26 @@ impl ArrivalTime {
             }
         }
     }
+}
+
+/// The last part of the name of an object of ingest.
+pub fn events_file(arrived: ArrivalTime, id: Uuid) -> String {
+    let minute = match arrived {
+        ArrivalTime::Minute(minute) => minute.hhmm() + "-",
+        ArrivalTime::Day(_) => String::new(),
+    };
+    format!("{minute}{}.parquet", id.as_hyphenated())
+}
+
+/// Reads the last part of such a name back, of an object in the folder of a day.
+pub(super) fn events_of_day(date: NaiveDate, file: &str) -> Option<(ArrivalTime, Uuid)> {
+    let file = file.strip_suffix(".parquet")?;
+    // No UUID begins with four digits and a hyphen.
+    let (arrived, id) = match file.split_once('-').filter(|(minute, _)| minute.len() == 4) {
+        Some((minute, id)) => (ArrivalTime::Minute(Minute::parse(date, minute)?), id),
+        None => (ArrivalTime::Day(date), file),
+    };
+    Some((arrived, parse_uuid(id)?))
 }
 
 #[cfg(test)]

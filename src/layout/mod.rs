@@ -13,8 +13,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use relative_path::{RelativePath, RelativePathBuf};
 use uuid::Uuid;
 
-pub use self::arrival::{ArrivalTime, Minute};
-use crate::key::{KeyId, NameHash, NodeId, StreamName, TenantId};
+use self::arrival::events_of_day;
+pub use self::arrival::{ArrivalTime, Minute, events_file};
+use crate::key::{KeyId, MachineId, NameHash, NodeId, StreamName, TenantId};
 
 const SETTINGS: &str = ".settings";
 const API_KEYS: &str = "apikeys";
@@ -34,6 +35,7 @@ const SNAPSHOTS: &str = "snapshots";
 const USAGE: &str = "usage";
 const SHEETS: &str = "sheets";
 const ARCHIVE: &str = "archive";
+const MACHINES: &str = "service_operators";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +99,18 @@ pub enum ObjectName {
         name: NameHash,
         /// Counted from 1; the highest one holds the name.
         generation: u64,
+    },
+    /// `<T>.settings/service_operators/<uuid>.json`: a machine of a tenant.
+    Machine {
+        /// The tenant of the machine.
+        tenant: TenantId,
+        /// Which machine.
+        id: MachineId,
+    },
+    /// `.settings/keyloft/service_operators/<uuid>.json`: a machine of the platform.
+    PlatformMachine {
+        /// Which machine.
+        id: MachineId,
     },
     /// `.settings/keyloft/admin.json`: the digest of the bootstrap admin token.
     Admin,
@@ -167,6 +181,8 @@ impl ObjectName {
             Self::NameClaim { tenant, name, generation } => {
                 name_claims(tenant, name).join(format!("{}.json", number(*generation)))
             }
+            Self::Machine { tenant, id } => machines(Some(tenant)).join(format!("{id}.json")),
+            Self::PlatformMachine { id } => machines(None).join(format!("{id}.json")),
             Self::Admin => keyloft(ADMIN),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
             Self::Node { node_id } => nodes().join(format!("{node_id}.json")),
@@ -199,6 +215,7 @@ impl ObjectName {
                 let generation = parse_number(file.strip_suffix(".json")?)?;
                 Some(Self::NameClaim { tenant, name: NameHash::parse(name).ok()?, generation })
             }
+            [SETTINGS, MACHINES, file] => Some(Self::Machine { tenant, id: parse_machine(file)? }),
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),
             [STREAMS, stream, day, MANIFEST] => {
@@ -221,6 +238,7 @@ impl ObjectName {
 fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
     match *parts {
         [ADMIN] => Some(ObjectName::Admin),
+        [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
         [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
         [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
@@ -258,19 +276,18 @@ pub fn events_in(folder: &RelativePath, date: NaiveDate, path: &RelativePath) ->
     events_of_day(date, path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?)
 }
 
-fn events_of_day(date: NaiveDate, file: &str) -> Option<(ArrivalTime, Uuid)> {
-    let file = file.strip_suffix(".parquet")?;
-    // No UUID begins with four digits and a hyphen.
-    let (arrived, id) = match file.split_once('-').filter(|(minute, _)| minute.len() == 4) {
-        Some((minute, id)) => (ArrivalTime::Minute(Minute::parse(date, minute)?), id),
-        None => (ArrivalTime::Day(date), file),
-    };
-    Some((arrived, parse_uuid(id)?))
-}
-
 /// The folder of the claims on one key name.
 pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
     settings(tenant).join(API_KEY_NAMES).join(name.to_string())
+}
+
+/// The folder of a tenant's machines, or of those of the platform.
+pub fn machines(tenant: Option<&TenantId>) -> RelativePathBuf {
+    tenant.map_or_else(|| keyloft(MACHINES), |tenant| settings(tenant).join(MACHINES))
+}
+
+fn parse_machine(file: &str) -> Option<MachineId> {
+    MachineId::parse(file.strip_suffix(".json")?).ok()
 }
 
 /// The folder of the change log.
@@ -316,15 +333,6 @@ pub fn stream_folder(tenant: &TenantId, stream: &StreamName) -> RelativePathBuf 
 /// The folder of one day of a stream.
 pub fn day(tenant: &TenantId, stream: &StreamName, date: NaiveDate) -> RelativePathBuf {
     stream_folder(tenant, stream).join(format!("date={}", date.format("%Y-%m-%d")))
-}
-
-/// The last part of the name of an object of ingest.
-pub fn events_file(arrived: ArrivalTime, id: Uuid) -> String {
-    let minute = match arrived {
-        ArrivalTime::Minute(minute) => minute.hhmm() + "-",
-        ArrivalTime::Day(_) => String::new(),
-    };
-    format!("{minute}{}.parquet", id.as_hyphenated())
 }
 
 /// Reads the last segment of a day's folder back.

@@ -28,7 +28,7 @@ pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, change
             ChangedObject::Key { tenant: id, .. } if cache.tenant(id).is_none() => {
                 tenant(bucket, cache, tags, id).await?
             }
-            ChangedObject::Key { .. } | ChangedObject::Stream { .. } | ChangedObject::Unknown { .. } => {}
+            ChangedObject::Key { .. } | ChangedObject::Stream { .. } | ChangedObject::Held { .. } => {}
         }
     }
     let keys: Vec<_> = changes.iter().filter_map(ChangedObject::key).collect();

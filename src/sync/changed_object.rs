@@ -6,17 +6,19 @@ use crate::key::{Attribution, KeyId, StreamName, TenantId};
 
 /// A document that was written.
 ///
-/// Keys, streams and tenants are recognised by their fields. Every kind to come names itself in the field `kind`, and
-/// its changes carry whatever it needs beside it. So a node that does not know the kind still applies the other changes
-/// of an entry, and a new kind does not raise the version of entries.
+/// Keys, streams and tenants are recognised by their fields. Every other kind names itself in the field `kind`. So a
+/// node that does not know the kind still applies the other changes of an entry, and a new kind does not raise the
+/// version of entries.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum ChangedObject {
-    /// A document of a kind that only later versions know. This node holds no such document in memory, so there is
-    /// nothing to apply.
-    Unknown {
-        /// What the later version calls it.
+    /// A document of another kind. A node that does not know the kind holds none in memory, so it has nothing to apply.
+    Held {
+        /// What the kind is called.
         kind: String,
+        /// Which document of the kind.
+        #[serde(default)]
+        id: String,
     },
     /// A key: issued, changed, revoked or purged.
     Key {
@@ -60,7 +62,7 @@ impl ChangedObject {
     pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
         match self {
             Self::Key { tenant, key_id } => Some((tenant, *key_id)),
-            Self::Stream { .. } | Self::Tenant { .. } | Self::Unknown { .. } => None,
+            Self::Stream { .. } | Self::Tenant { .. } | Self::Held { .. } => None,
         }
     }
 }

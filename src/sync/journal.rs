@@ -57,6 +57,8 @@ pub struct Journal {
     backlog: Mutex<Backlog>,
     turn: tokio::sync::Mutex<()>,
     waiting: Mutex<VecDeque<QueuedChanges>>,
+    /// The kinds of documents that this node holds beside keys, tenants and streams.
+    pub(super) kinds: Vec<&'static str>,
     /// How many changes were passed over because only later versions know their kind.
     unknown: AtomicU64,
 }
@@ -95,9 +97,15 @@ impl Drop for WriteGroup<'_> {
 
 impl Journal {
     /// A journal before the first entry.
-    pub(super) fn new(bucket: Bucket, clock: Arc<dyn Clock>, node_id: NodeId, alone: Arc<Alone>) -> Self {
+    pub(super) fn new(
+        bucket: Bucket,
+        clock: Arc<dyn Clock>,
+        node_id: NodeId,
+        alone: Arc<Alone>,
+        kinds: Vec<&'static str>,
+    ) -> Self {
         let (backlog, turn, waiting, unknown) = Default::default();
-        Self { bucket, clock, node_id, alone, backlog, turn, waiting, unknown }
+        Self { bucket, clock, node_id, alone, backlog, turn, waiting, kinds, unknown }
     }
 
     /// Every entry up to this number was read.
@@ -277,13 +285,16 @@ impl Journal {
         }
     }
 
-    /// What an entry names, without the documents of kinds that only later versions know. Those are counted.
+    /// What an entry names, without the documents of kinds that this node does not know. Those are counted.
     fn known(&self, seq: u64, entry: LogEntry) -> Vec<ChangedObject> {
         let count = entry.changes.len();
         let known = |object: &ChangedObject| match object {
-            ChangedObject::Unknown { kind } => {
-                tracing::debug!(seq, kind, "a change of a kind that only a later version knows");
-                false
+            ChangedObject::Held { kind, .. } => {
+                let is_known = self.kinds.contains(&kind.as_str());
+                if !is_known {
+                    tracing::debug!(seq, kind, "a change of a kind that only a later version knows");
+                }
+                is_known
             }
             _ => true,
         };

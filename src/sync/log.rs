@@ -168,7 +168,7 @@ mod tests {
         let golden = include_str!("../../fixtures/log/v1/unknown-kinds.json");
         let entry = LogEntry::parse(golden.as_bytes()).unwrap();
         let kind = |change: &crate::sync::LoggedChange| match &change.object {
-            ChangedObject::Unknown { kind } => kind.clone(),
+            ChangedObject::Held { kind, .. } => kind.clone(),
             ChangedObject::Key { .. } => "(key)".to_owned(),
             ChangedObject::Tenant { .. } => "(tenant)".to_owned(),
             ChangedObject::Stream { .. } => "(stream)".to_owned(),

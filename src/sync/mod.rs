@@ -6,7 +6,8 @@
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
 //! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's position in
 //!    the log, and the entries that are still to be applied.
-//! 3. `read`, `apply`, `tags`: documents, taken in; which state of each is in memory.
+//! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
+//!    kind of document that nodes hold.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
 //!    `tenant_listing`, `listing`: what it compares.
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
@@ -19,6 +20,7 @@ mod alone;
 mod apply;
 mod backlog;
 pub mod changed_object;
+pub mod held;
 pub mod journal;
 mod listing;
 pub mod log;
@@ -38,6 +40,7 @@ mod tests;
 
 pub(crate) use crate::jitter::{around, up_to};
 pub use changed_object::{ChangedObject, LoggedChange};
+pub use held::{Held, HeldDocuments, HeldKind};
 pub use lookup::Lookup;
 pub use receipt::Receipt;
 pub use reconcile::Counts;

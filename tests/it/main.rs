@@ -14,6 +14,7 @@ mod docs;
 mod ingest;
 mod keys;
 mod nodes;
+mod operators;
 mod query;
 mod scripts;
 mod server;

@@ -39,6 +39,26 @@ async fn a_tenant_is_created_shown_listed_and_renamed() {
 }
 
 #[tokio::test]
+async fn tenants_are_listed_by_pages_when_a_limit_is_given() {
+    let server = TestServer::spawn().await;
+    for id in ["c", "a", "b"] {
+        server.admin().post(TENANTS, json!({"tenantId": id})).await;
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server.admin().get(&format!("{TENANTS}?limit=3{cursor}")).await.json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|tenant| tenant["tenantId"].clone()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, ["a", "b", "c", "default"]);
+    for bad in ["limit=0", "limit=1001", "limit=x", "cursor=../x"] {
+        server.admin().get(&format!("{TENANTS}?{bad}")).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_is_no_id_is_refused() {
     let server = TestServer::spawn().await;
     let admin = server.admin();

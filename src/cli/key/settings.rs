@@ -68,7 +68,7 @@ impl LimitChanges {
 }
 
 /// At least one network: an empty text does not mean every address.
-pub(super) fn networks(text: &str) -> Result<Networks, InvalidId> {
+pub(in crate::cli) fn networks(text: &str) -> Result<Networks, InvalidId> {
     const NONE: InvalidId = InvalidId::new("allowedCidrs", "one or more networks, separated by commas");
     let networks: Networks = text.parse()?;
     if networks.is_any() { Err(NONE) } else { Ok(networks) }

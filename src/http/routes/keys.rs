@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::Json;
 use crate::http::if_match::if_match;
 use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
-use crate::http::query_string::Query;
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
 use crate::http::settings::{with_settings, with_settings_patch};
 use crate::key::{ApiKey, KeyId, KeyName, KeyPatch, KeyState, KeyType, NewKey, TenantId};
 use crate::keystore::{self, Cursor, Filter, SuppliedSecret};
@@ -212,6 +212,7 @@ pub async fn show(
     _: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
+    _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let (tenant, id) = parse_key(&path)?;
     let key = app.keystore.find_read_through(&tenant, id).await?;

@@ -1,6 +1,6 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
-//! plane: [`tenants`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`],
-//! [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
+//! plane: [`tenants`], [`machines`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`], [`rotation`],
+//! [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
 
 pub mod apply;
 pub mod bulk;
@@ -8,6 +8,7 @@ pub mod firehose;
 pub mod health;
 pub mod ingest;
 pub mod keys;
+pub mod machines;
 pub mod platform;
 #[cfg(feature = "query")]
 pub mod query;

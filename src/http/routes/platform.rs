@@ -8,15 +8,16 @@ use serde_json::json;
 
 use super::receipt::ReceiptView;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
 use crate::sync::Counts;
 
 /// Every node, as its last heartbeat in the bucket describes it; this node as it is now.
 ///
 /// # Errors
 /// 503 when the store does not answer.
-pub async fn nodes(_: Operator, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn nodes(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> Result<HttpResponse, Problem> {
     let replica = app.keystore.replica();
     let mut items = Vec::new();
     for node in replica.nodes().await? {
@@ -35,7 +36,12 @@ pub async fn nodes(_: Operator, app: web::Data<App>) -> Result<HttpResponse, Pro
 ///
 /// # Errors
 /// 400, 404 for a number that was never given, 503.
-pub async fn change(_: Operator, app: web::Data<App>, seq: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn change(
+    _: Operator,
+    app: web::Data<App>,
+    seq: web::Path<String>,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let seq: u64 = seq.parse().map_err(|_| Problem::invalid("The change number must be a whole number."))?;
     if seq > app.keystore.replica().applied_seq() {
@@ -52,7 +58,7 @@ pub async fn change(_: Operator, app: web::Data<App>, seq: web::Path<String>) ->
 }
 
 /// The documents that cannot be used, by tenant and name.
-pub async fn unreadable(_: Operator, app: web::Data<App>) -> HttpResponse {
+pub async fn unreadable(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> HttpResponse {
     let items: Vec<_> = app
         .unreadable()
         .iter()
@@ -65,7 +71,7 @@ pub async fn unreadable(_: Operator, app: web::Data<App>) -> HttpResponse {
 ///
 /// # Errors
 /// 503 when the store does not answer.
-pub async fn reconcile(_: Operator, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+pub async fn reconcile(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
     let Counts { tenants, keys, changed, removed, unreadable } = app.sync().await?;
     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

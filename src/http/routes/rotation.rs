@@ -11,11 +11,11 @@ use super::keys::{ChangedKey, etag, parse_key};
 use super::receipt::{ReceiptView, Wait};
 use super::views::KeyView;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::JsonOrNothing;
 use crate::http::if_match::if_match;
 use crate::http::imported_secret::{DigestText, HintText, PlainText, imported_secret};
+use crate::http::operator::Operator;
 use crate::http::query_string::Query;
 
 /// The default overlap in seconds: enough to roll the new secret out.

@@ -6,15 +6,17 @@ use serde_json::json;
 
 use crate::access::{SessionEnd, SessionId};
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
 
-/// All of them, oldest first.
-pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
+/// Those of the tenants that the operator may see, oldest first.
+pub async fn list(operator: Operator, app: web::Data<App>, _: Query<Nothing>) -> HttpResponse {
     let items: Vec<_> = app
         .sessions
         .list()
         .iter()
+        .filter(|session| operator.covers(&session.tenant))
         .map(|session| {
             json!({
                 "sessionId": session.id.to_string(),
@@ -33,9 +35,16 @@ pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
 ///
 /// # Errors
 /// 404 when no such session is open.
-pub async fn end(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn end(
+    operator: Operator,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let open = app.sessions.list();
+    let is_covered = |id| open.iter().any(|session| session.id == id && operator.covers(&session.tenant));
     match SessionId::parse(&id) {
-        Some(id) if app.sessions.end(id, SessionEnd::Admin) => {
+        Some(id) if is_covered(id) && app.sessions.end(id, SessionEnd::Admin) => {
             Ok(HttpResponse::Ok().json(json!({"sessionId": id.to_string(), "ended": true})))
         }
         _ => Err(Problem::new(Code::NotFound, "No such query session is open.")),

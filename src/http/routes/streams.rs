@@ -13,10 +13,10 @@ use super::receipt::{ReceiptView, Wait};
 use crate::documents::instant::rfc3339;
 use crate::error::{Error, ErrorKind};
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::Json;
-use crate::http::query_string::Query;
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
 use crate::key::{Actor, RetentionDays, StreamName, TenantId};
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema, system};
@@ -94,6 +94,7 @@ pub async fn show(
     _: Operator,
     app: web::Data<App>,
     path: web::Path<(String, String)>,
+    _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let (tenant, stream) = parse(&path)?;
     app.keystore.tenant_read_through(&tenant).await?;

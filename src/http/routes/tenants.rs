@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::{StatusCode, header};
@@ -14,13 +15,16 @@ use super::receipt::{ReceiptView, Wait};
 use super::views::TenantView;
 use crate::error::ErrorKind;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::Json;
-use crate::http::query_string::Query;
-use crate::key::{KeyType, Label, Limits, RetentionDays, TenantId};
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
+use crate::key::{KeyType, Label, Limits, RetentionDays, Tenant, TenantId};
 use crate::keystore::{TenantDeletion, TenantPatch};
 use crate::serde_text::{given, nullable};
+
+/// The most tenants of a page.
+const MAX_PAGE: usize = 1000;
 
 /// The body of a creation.
 #[derive(Debug, Deserialize)]
@@ -86,18 +90,49 @@ pub async fn create(
         .json(ChangedTenant { tenant: TenantView::new(&created.value), receipt }))
 }
 
-/// All tenants that are not deleted.
-pub async fn list(_: Operator, app: web::Data<App>) -> HttpResponse {
+/// The parameters of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListQuery {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// The tenants that the operator may see and that are not deleted, in order of id: all of them, or a page.
+///
+/// # Errors
+/// 400.
+pub async fn list(
+    operator: Operator,
+    app: web::Data<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<HttpResponse, Problem> {
+    if query.limit.is_some_and(|limit| !(1..=MAX_PAGE).contains(&limit)) {
+        return Err(Problem::invalid("limit must be from 1 to 1000."));
+    }
+    let after = query.cursor.as_deref().map(TenantId::parse).transpose();
+    let after = after.map_err(|_| Problem::invalid("The cursor was not issued for this list."))?;
     let tenants = app.keystore.tenants();
-    let items: Vec<_> = tenants.iter().map(|tenant| TenantView::new(tenant)).collect();
-    HttpResponse::Ok().json(json!({"items": items}))
+    let is_seen =
+        |tenant: &&Arc<Tenant>| operator.covers(&tenant.id) && after.as_ref().is_none_or(|after| tenant.id > *after);
+    let mut seen: Vec<_> = tenants.iter().filter(is_seen).collect();
+    let has_more = query.limit.is_some_and(|limit| seen.len() > limit);
+    seen.truncate(query.limit.unwrap_or(usize::MAX));
+    let next = seen.last().filter(|_| has_more).map(|tenant| &tenant.id);
+    let items: Vec<_> = seen.iter().map(|tenant| TenantView::new(tenant)).collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": next})))
 }
 
 /// One tenant; of a deleted one whose events are erased, how far that is.
 ///
 /// # Errors
 /// 400, 404, 410, 503.
-pub async fn show(_: Operator, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn show(
+    _: Operator,
+    app: web::Data<App>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, Problem> {
     let id = parse_tenant(&id)?;
     let tenant = match app.keystore.tenant_read_through(&id).await {
         Err(error) if error.kind() == ErrorKind::TenantDeleted => {

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::views::KeyView;
-use crate::access::{self, Action, ClientAddress, Denial, verify};
+use crate::access::{self, Action, ClientAddress, Denial, Verification, verify};
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::Problem;
 use crate::http::extract::Json;
+use crate::http::operator::Operator;
+use crate::http::query_string::{Nothing, Query};
 use crate::key::{Credential, KeyType, StreamName};
 
 /// The body of a verification.
@@ -39,8 +40,9 @@ struct VerificationView<'a> {
 /// # Errors
 /// 400; 503 when the key is not known here, and the store cannot be asked or this node still verifies its keys.
 pub async fn judge(
-    _: Operator,
+    operator: Operator,
     app: web::Data<App>,
+    _: Query<Nothing>,
     Json(body): Json<VerificationBody>,
 ) -> Result<HttpResponse, Problem> {
     let now = app.keystore.now();
@@ -60,6 +62,9 @@ pub async fn judge(
     }
     if let Some(denial @ Denial::Verifying) = verified.denial {
         return Err(denial.into());
+    }
+    if verified.key.as_ref().is_some_and(|key| !operator.covers(&key.tenant)) {
+        verified = Verification { denial: Some(Denial::Unknown), key: None };
     }
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(VerificationView {
         valid: verified.is_valid(),

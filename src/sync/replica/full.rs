@@ -5,7 +5,7 @@ use futures::FutureExt;
 
 use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Attribution;
+use crate::key::{Attribution, TenantId};
 use crate::sync::log::LogEntry;
 use crate::sync::reconcile::{MOST_FOUND, Outcome};
 use crate::sync::snapshot::{self, Contents, SnapshotList};
@@ -53,7 +53,13 @@ impl Replica {
             // Later, nearly all is in memory.
             if self.cache.key_count() > 0 { None } else { self.read_snapshot(&snapshots, false).await }
         };
-        let pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
+        let verifying = !self.cache.is_verified();
+        let mut pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
+        let tenants = self.live_tenants();
+        for held in &self.held {
+            pass.found.extend(held.reconcile(&tenants, verifying).await?);
+            pass.counts.unreadable += held.unreadable().len();
+        }
         self.journal.reconciled(head);
         // This may have taken minutes. Memory is as new as the end of the log that is read now.
         let polled = self.journal.poll(self).await?;
@@ -100,7 +106,7 @@ impl Replica {
         }
         let (seq, now) = (self.applied_seq(), self.clock.now());
         self.snapshots.note_try(seq);
-        let keys = snapshot::write(&self.bucket, &self.cache, &self.tags, seq, self.node_id, now).await?;
+        let keys = snapshot::write(&self.bucket, &self.cache, &self.tags, &self.held, seq, self.node_id, now).await?;
         self.snapshots.note_written(seq);
         let list = self.list_snapshots().await?;
         let trimmed = match list.previous_seq().zip(list.now()) {
@@ -136,9 +142,15 @@ impl Replica {
 
     /// Reads the newest snapshot whose parts are all there. With `complete`, it must hold all tenants and keys too.
     pub(super) async fn read_snapshot(&self, list: &SnapshotList, complete: bool) -> Option<Contents> {
-        let loaded = snapshot::load(&self.bucket, list, complete).await;
+        let loaded = snapshot::load(&self.bucket, list, complete, &self.journal.kinds).await;
         self.snapshots.note_bad(loaded.bad);
         loaded.contents
+    }
+
+    /// The tenants in memory that are not deleted.
+    pub(super) fn live_tenants(&self) -> Vec<TenantId> {
+        let tenants = self.cache.tenants();
+        tenants.iter().filter(|tenant| !tenant.deleted).map(|tenant| tenant.id.clone()).collect()
     }
 
     /// A number that was given for certain.

@@ -62,6 +62,7 @@ impl Replica {
 
     /// Nobody is let in meanwhile: the keys are not loaded yet.
     async fn take_in(&self, mut contents: Contents) -> Result<()> {
+        let mut documents = std::mem::take(&mut contents.documents);
         for tenant in contents.tenants.take().into_iter().flatten() {
             let id = tenant.id.clone();
             let unreadable = tenant == Tenant::unreadable(id.clone());
@@ -79,12 +80,25 @@ impl Replica {
                 tokio::task::yield_now().await;
             }
         }
+        let tenants = self.live_tenants();
+        for held in &self.held {
+            match documents.remove(held.kind()) {
+                Some(lines) => held.take_in(lines),
+                None => _ = held.reconcile(&tenants, true).await?, // Of a version that does not know the kind.
+            }
+        }
         Ok(())
     }
 
     fn counts(&self) -> Counts {
         let tenants = self.cache.tenants().iter().filter(|tenant| !tenant.deleted).count();
         let keys = self.cache.key_count();
-        Counts { tenants, keys, changed: keys, removed: 0, unreadable: self.cache.unreadable().len() }
+        Counts {
+            tenants,
+            keys,
+            changed: keys,
+            removed: 0,
+            unreadable: self.cache.unreadable().len() + self.unreadable().len(),
+        }
     }
 }

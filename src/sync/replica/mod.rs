@@ -23,8 +23,8 @@ use super::node::NodeRegistry;
 use super::shared::SharedRun;
 use super::snapshot::SnapshotPolicy;
 use super::tags::Tags;
-use super::{ChangedObject, Counts, SyncSettings, apply};
-use crate::cache::KeyCache;
+use super::{ChangedObject, Counts, HeldDocuments, SyncSettings, apply};
+use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::{Clock, Mark, StoreClock};
 use crate::error::Result;
 use crate::key::{KeyId, NodeId, StreamName, TenantId};
@@ -34,7 +34,8 @@ use crate::store::Bucket;
 /// reconcile helps.
 const SILENCE: TimeDelta = TimeDelta::minutes(30);
 
-/// A copy of all keys and tenants in memory, and its place in the change log.
+/// A copy of all keys and tenants, and of the documents of some other kinds, in memory; and its place in the change
+/// log.
 #[derive(Debug)]
 pub struct Replica {
     bucket: Bucket,
@@ -59,14 +60,22 @@ pub struct Replica {
     /// Only a full reconcile makes memory complete again.
     incomplete: Notify,
     streams: OnceLock<StreamListener>,
+    held: Vec<Arc<dyn HeldDocuments>>,
 }
 
 impl Replica {
-    /// A copy that holds nothing yet.
-    pub fn new(bucket: Bucket, cache: Arc<KeyCache>, clock: Arc<dyn Clock>, settings: SyncSettings) -> Self {
+    /// A copy that holds nothing yet. `held` are the kinds of documents beside keys and tenants.
+    pub fn new(
+        bucket: Bucket,
+        cache: Arc<KeyCache>,
+        clock: Arc<dyn Clock>,
+        settings: SyncSettings,
+        held: Vec<Arc<dyn HeldDocuments>>,
+    ) -> Self {
         let (node_id, alone) = (NodeId::random(), Arc::new(Alone::default()));
+        let kinds = held.iter().map(|held| held.kind()).collect();
         Self {
-            journal: Journal::new(bucket.clone(), clock.clone(), node_id, alone.clone()),
+            journal: Journal::new(bucket.clone(), clock.clone(), node_id, alone.clone(), kinds),
             bucket,
             cache,
             store_clock: Arc::new(StoreClock::new(clock.clone())),
@@ -84,6 +93,7 @@ impl Replica {
             loading: tokio::sync::Mutex::default(),
             incomplete: Notify::new(),
             streams: OnceLock::new(),
+            held,
         }
     }
 
@@ -150,6 +160,11 @@ impl Replica {
         apply::key(&self.bucket, &self.cache, &self.tags, tenant, id).await
     }
 
+    /// The documents of other kinds than keys and tenants that cannot be used.
+    pub fn unreadable(&self) -> UnreadableDocuments {
+        self.held.iter().flat_map(|held| held.unreadable()).collect()
+    }
+
     /// Takes in the record of one tenant as it stands in the bucket.
     ///
     /// # Errors
@@ -163,10 +178,18 @@ impl Apply for Replica {
     async fn apply(&self, changes: &[ChangedObject]) -> Result<()> {
         apply::apply(&self.bucket, &self.cache, &self.tags, changes).await?;
         for change in changes {
-            if let (ChangedObject::Stream { tenant, stream }, Some(StreamListener(listener))) =
-                (change, self.streams.get())
-            {
-                listener(tenant, stream);
+            match change {
+                ChangedObject::Stream { tenant, stream } => {
+                    if let Some(StreamListener(listener)) = self.streams.get() {
+                        listener(tenant, stream);
+                    }
+                }
+                ChangedObject::Held { kind, id } => {
+                    if let Some(held) = self.held.iter().find(|held| held.kind() == kind) {
+                        held.apply(id).await?;
+                    }
+                }
+                ChangedObject::Key { .. } | ChangedObject::Tenant { .. } => {}
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! What a snapshot holds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::key::{Tenant, TenantId};
+use crate::sync::held::DocumentLine;
 use crate::sync::tags::TaggedKey;
 
 /// The keys of a snapshot, and the records of tenants.
@@ -12,13 +13,15 @@ pub(in crate::sync) struct Contents {
     pub(in crate::sync) seq: u64,
     /// The records of all tenants; `None` when the snapshot does not hold everything, and only spares reads.
     pub(in crate::sync) tenants: Option<Vec<Tenant>>,
+    /// The documents of other kinds; a kind is missing when the snapshot says nothing about it.
+    pub(in crate::sync) documents: BTreeMap<String, Vec<DocumentLine>>,
     /// In order of id.
     keys: HashMap<TenantId, Vec<TaggedKey>>,
 }
 
 impl Contents {
     pub(super) fn new(seq: u64, tenants: Option<Vec<Tenant>>) -> Self {
-        Self { seq, tenants, keys: HashMap::new() }
+        Self { seq, tenants, documents: BTreeMap::new(), keys: HashMap::new() }
     }
 
     /// Removes and returns the keys of a tenant, in order of id.

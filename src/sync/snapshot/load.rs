@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;
+use crate::sync::held::DocumentLine;
 use crate::sync::tags::TaggedKey;
 
 /// How many parts are in memory at once, packed and unpacked: some 60 MiB when they are full.
@@ -26,11 +27,17 @@ pub(in crate::sync) struct Loaded {
     pub(in crate::sync) bad: Vec<Uuid>,
 }
 
-/// Reads the newest snapshot whose parts are all there. With `complete`, it must hold all tenants and keys too.
-pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList, complete: bool) -> Loaded {
+/// Reads the newest snapshot whose parts are all there: keys, tenants, and the documents of `kinds`. With `complete`,
+/// it must hold all tenants and keys too.
+pub(in crate::sync) async fn load(
+    bucket: &Bucket,
+    list: &SnapshotList,
+    complete: bool,
+    kinds: &[&'static str],
+) -> Loaded {
     let mut loaded = Loaded::default();
     for snapshot in list.newest_first() {
-        match read(bucket, snapshot, complete).await {
+        match read(bucket, snapshot, complete, kinds).await {
             Ok(contents) => {
                 loaded.contents = contents;
                 break;
@@ -47,7 +54,12 @@ pub(in crate::sync) async fn load(bucket: &Bucket, list: &SnapshotList, complete
 }
 
 /// `None` when it does not hold everything and must.
-async fn read(bucket: &Bucket, snapshot: &Snapshot, complete: bool) -> Result<Option<Contents>> {
+async fn read(
+    bucket: &Bucket,
+    snapshot: &Snapshot,
+    complete: bool,
+    kinds: &[&'static str],
+) -> Result<Option<Contents>> {
     let &Snapshot { seq, id, .. } = snapshot;
     let body = bucket.read(&ObjectName::Snapshot { seq, id }).await?.ok_or_else(|| bad("it is gone"))?;
     let manifest =
@@ -58,6 +70,10 @@ async fn read(bucket: &Bucket, snapshot: &Snapshot, complete: bool) -> Result<Op
         None => None,
     };
     let mut contents = Contents::new(seq, tenants);
+    for (kind, parts) in manifest.documents.into_iter().filter(|(kind, _)| kinds.contains(&kind.as_str())) {
+        let lines = read_parts(bucket, snapshot, parts, read_documents).try_concat().await?;
+        contents.documents.insert(kind, lines);
+    }
     let mut parts = read_parts(bucket, snapshot, manifest.parts, read_keys);
     while let Some(part) = parts.try_next().await? {
         contents.add(part);
@@ -102,6 +118,10 @@ fn read_keys(body: &[u8], part: &Part) -> Records<TaggedKey> {
 
 fn read_tenants(body: &[u8], part: &Part) -> Records<Tenant> {
     unpack(body, part, |line| Some(serde_json::from_slice::<TenantLine>(line).ok()?.into()))
+}
+
+fn read_documents(body: &[u8], part: &Part) -> Records<DocumentLine> {
+    unpack(body, part, |line| serde_json::from_slice(line).ok())
 }
 
 fn bad(reason: &'static str) -> Error {

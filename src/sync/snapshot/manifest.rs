@@ -1,5 +1,7 @@
 //! The table of contents of a snapshot, which is written last.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,9 +19,9 @@ const MAX_PARTS: usize = 4096;
 
 /// The table of contents.
 ///
-/// A kind of document to come gets a field of its own, an `Option` as `tenants` is, whose parts hold only lines of that
-/// kind. Nodes that do not know the field pass over it, and write snapshots without it. So `None` must mean that the
-/// snapshot says nothing about the kind, whose documents are listed and read then. It never means that there are none.
+/// Every kind beside keys and tenants stands in `documents`, with parts that hold only lines of that kind. Nodes that
+/// do not know a kind pass over it, and write snapshots without it. So a kind that is missing means that the snapshot
+/// says nothing about it, and its documents are read then. It never means that there are none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SnapshotManifest {
@@ -34,6 +36,9 @@ pub(super) struct SnapshotManifest {
     /// whose state was not known: it spares reads, and cannot be relied on alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tenants: Option<Vec<Part>>,
+    /// The parts that hold the documents of other kinds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) documents: BTreeMap<String, Vec<Part>>,
     written_by: NodeId,
     at: DateTime<Utc>,
 }
@@ -45,11 +50,12 @@ impl SnapshotManifest {
         id: Uuid,
         parts: Vec<Part>,
         tenants: Vec<Part>,
+        documents: BTreeMap<String, Vec<Part>>,
         written_by: NodeId,
         at: DateTime<Utc>,
     ) -> Self {
         let keys = parts.iter().map(|part| part.lines).sum();
-        Self { version: VERSION, seq, id, keys, parts, tenants: Some(tenants), written_by, at }
+        Self { version: VERSION, seq, id, keys, parts, tenants: Some(tenants), documents, written_by, at }
     }
 
     pub(super) fn to_bytes(&self) -> Bytes {
@@ -60,7 +66,8 @@ impl SnapshotManifest {
     /// sizes that no snapshot of ours has.
     pub(super) fn parse(body: &[u8], seq: u64, id: Uuid) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(body).ok()?;
-        let parts = || manifest.parts.iter().chain(manifest.tenants.iter().flatten());
+        let others = || manifest.tenants.iter().chain(manifest.documents.values()).flatten();
+        let parts = || manifest.parts.iter().chain(others());
         let sane = |part: &Part| part.bytes <= MAX_PACKED_BYTES && part.lines <= PART_LINES as u64;
         let understood = (OLDEST_VERSION..=VERSION).contains(&manifest.version);
         let good = understood && (manifest.seq, manifest.id) == (seq, id) && parts().count() <= MAX_PARTS;
@@ -78,7 +85,8 @@ mod tests {
 
     fn manifest() -> SnapshotManifest {
         let at = DateTime::from_timestamp_millis(1_790_000_000_123).unwrap_or_default();
-        SnapshotManifest::new(5, Uuid::nil(), vec![part(), part()], vec![part()], NodeId::random(), at)
+        let documents = BTreeMap::from([("members".to_owned(), vec![part()])]);
+        SnapshotManifest::new(5, Uuid::nil(), vec![part(), part()], vec![part()], documents, NodeId::random(), at)
     }
 
     #[test]
@@ -103,7 +111,8 @@ mod tests {
         let huge = Part { bytes: MAX_PACKED_BYTES + 1, ..part() };
         assert!(read(&manifest()));
         assert!(!read(&SnapshotManifest { parts: vec![huge.clone()], ..manifest() }));
-        assert!(!read(&SnapshotManifest { tenants: Some(vec![huge]), ..manifest() }));
+        assert!(!read(&SnapshotManifest { tenants: Some(vec![huge.clone()]), ..manifest() }));
+        assert!(!read(&SnapshotManifest { documents: BTreeMap::from([("a".into(), vec![huge])]), ..manifest() }));
         assert!(!read(&SnapshotManifest { tenants: Some(vec![part(); MAX_PARTS]), ..manifest() }));
     }
 

@@ -1,5 +1,6 @@
 //! Writing a snapshot: the parts first, their table of contents last, so that what can be found is whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,13 +14,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, NodeId, Tenant, TenantId};
 use crate::layout::ObjectName;
 use crate::store::{Bucket, Written};
+use crate::sync::HeldDocuments;
+use crate::sync::held::DocumentLine;
 use crate::sync::tags::{TaggedKey, Tags};
 
 /// How many keys are looked at between two chances for others to run.
 const STEP: usize = 1024;
 
-/// Writes all keys and tenants in memory, which holds every entry of the log up to `seq`. Gives how many keys those
-/// were.
+/// Writes all keys and tenants in memory, which holds every entry of the log up to `seq`, and the documents of the
+/// kinds in `held`. Gives how many keys those were.
 ///
 /// A key whose document cannot be used is left out, although it is still in memory: a start does not take it in.
 ///
@@ -30,12 +33,13 @@ pub(in crate::sync) async fn write(
     bucket: &Bucket,
     cache: &KeyCache,
     tags: &Tags,
+    held: &[Arc<dyn HeldDocuments>],
     seq: u64,
     written_by: NodeId,
     at: DateTime<Utc>,
 ) -> Result<u64> {
     let mut writing = Writing { bucket, seq, id: Uuid::new_v4(), parts: 0 };
-    let written = writing.whole(cache, tags, written_by, at).await;
+    let written = writing.whole(cache, tags, held, written_by, at).await;
     if written.is_err() {
         writing.give_up().await;
     }
@@ -51,7 +55,14 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn whole(&mut self, cache: &KeyCache, tags: &Tags, written_by: NodeId, at: DateTime<Utc>) -> Result<u64> {
+    async fn whole(
+        &mut self,
+        cache: &KeyCache,
+        tags: &Tags,
+        held: &[Arc<dyn HeldDocuments>],
+        written_by: NodeId,
+        at: DateTime<Utc>,
+    ) -> Result<u64> {
         let unreadable = cache.unreadable();
         let is_unreadable = |tenant: &TenantId, object: ObjectName| is_noted(&unreadable, tenant, object);
         let tagged = |key: Arc<ApiKey>| TaggedKey { tag: tags.of(&key), key };
@@ -80,7 +91,11 @@ impl Writing<'_> {
         keys.extend(cache.duplicate_secrets().into_iter().map(tagged));
         parts.extend(self.keys(keys).await?);
         let tenants = self.tenants(records).await?;
-        let manifest = SnapshotManifest::new(self.seq, self.id, parts, tenants, written_by, at);
+        let mut documents = BTreeMap::new();
+        for held in held {
+            documents.insert(held.kind().to_owned(), self.documents(held.lines()).await?);
+        }
+        let manifest = SnapshotManifest::new(self.seq, self.id, parts, tenants, documents, written_by, at);
         match self.bucket.create(&ObjectName::Snapshot { seq: self.seq, id: self.id }, manifest.to_bytes()).await? {
             Written::Done => Ok(manifest.keys),
             Written::Conflict => Err(Error::new(ErrorKind::Unavailable, "a snapshot of this name is there already")),
@@ -107,6 +122,15 @@ impl Writing<'_> {
         for some in tenants.chunks(PART_LINES) {
             let some = some.to_vec();
             parts.extend(self.write(move || pack(some.iter().map(TenantLine::from))).await?);
+        }
+        Ok(parts)
+    }
+
+    async fn documents(&mut self, lines: Vec<DocumentLine>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for some in lines.chunks(PART_LINES) {
+            let some = some.to_vec();
+            parts.extend(self.write(move || pack(some.iter())).await?);
         }
         Ok(parts)
     }

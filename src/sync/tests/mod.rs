@@ -1,5 +1,6 @@
 //! Nodes over a bucket in memory that goes wrong on request, and that counts what it is asked.
 
+mod held;
 mod later_versions;
 mod load;
 mod reconcile;
@@ -12,7 +13,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use super::{Replica, SyncSettings};
+use super::{HeldDocuments, Replica, SyncSettings};
 use crate::cache::KeyCache;
 use crate::clock::{Clock, SystemClock};
 use crate::documents::KeyDocument;
@@ -40,9 +41,14 @@ impl Scene {
 
     /// A node that has loaded nothing yet.
     fn node(&self) -> Node {
+        self.node_with(Vec::new())
+    }
+
+    /// The same, which holds documents of other kinds than keys and tenants too.
+    fn node_with(&self, held: Vec<Arc<dyn HeldDocuments>>) -> Node {
         let cache = Arc::new(KeyCache::default());
         let clock = Arc::new(SystemClock);
-        let replica = Replica::new(self.bucket.clone(), cache.clone(), clock, SyncSettings::default());
+        let replica = Replica::new(self.bucket.clone(), cache.clone(), clock, SyncSettings::default(), held);
         Node { cache, replica }
     }
 

@@ -46,6 +46,25 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/service-operators",
+                                                       [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/service-operators",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/service-operators/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/tenants/{tenant}/service-operators/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/service-operators/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/service-operators/{id}/rotate",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/service-operators",           [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/service-operators",           [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/service-operators/{id}",      [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/service-operators/{id}",      [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/service-operators/{id}",      [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/service-operators/{id}/rotate",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),
@@ -109,12 +128,22 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
     let mut wrong = Vec::new();
     for route in routes() {
         let RouteAuth::Admin(permission) = route.auth else { continue };
-        let reads = matches!(permission, Permission::ReadTenants | Permission::ReadSessions | Permission::ReadPlatform);
+        let reads = matches!(
+            permission,
+            Permission::ReadTenants
+                | Permission::ReadSessions
+                | Permission::ReadPlatform
+                | Permission::ReadChanges
+                | Permission::ReadMachines
+        );
         let subject = match permission {
             Permission::VerifyKeys => "/apikeys/verify",
             Permission::ManageKeys => "/apikeys",
             Permission::ReadTenants | Permission::ManageTenants => "/tenants",
             Permission::ReadSessions | Permission::EndSessions => "/sessions",
+            Permission::ManageStreams => "/logstream/{stream}",
+            Permission::ReadMachines | Permission::ManageMachines => "/service-operators",
+            Permission::ReadChanges => "/changes",
             Permission::ReadPlatform | Permission::Sync => "",
         };
         if reads != (route.method == "GET") || !route.path.contains(subject) {
@@ -137,6 +166,8 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/tenants/{tenant}/apikeys/apply") => json!({"keys": []}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys/bulk") => json!({"op": "revoke", "filter": {"name": "k"}}),
         ("POST", "/api/v1/apikeys/verify") => json!({"apiKey": "hunter2"}),
+        ("POST", "/api/v1/tenants/{tenant}/service-operators") => json!({"name": "ci", "role": "viewer"}),
+        ("POST", "/api/v1/service-operators") => json!({"name": "ci", "role": "platform_viewer"}),
         ("PATCH", _) => json!({}),
         _ => return None,
     })
@@ -181,6 +212,33 @@ async fn every_route_answers_every_credential_as_the_table_says() {
             }
             assert!(answer.header("x-request-id").is_some());
         }
+    }
+}
+
+/// A parameter that is mistyped would silently change nothing.
+#[tokio::test]
+async fn a_parameter_that_an_admin_route_does_not_know_is_refused() {
+    let server = TestServer::spawn().await;
+    for (row, (method, path, _)) in TABLE.iter().enumerate() {
+        let route = routes().into_iter().find(|route| (route.method, route.path) == (*method, *path)).unwrap();
+        if !matches!(route.auth, RouteAuth::Admin(_)) {
+            continue;
+        }
+        let tenant = format!("row-{row}");
+        server.admin().post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+        let id = server.admin().issue(&tenant, "k", "query").await.id;
+        let url =
+            path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &id).replace("{seq}", "1");
+        let mut request = server.admin().request(method, &format!("{url}?strange=1"));
+        if let Some(body) = body(method, path, 0) {
+            request = request.json(&body);
+        }
+        let answer = Answer::of(request).await;
+        assert_eq!(
+            (answer.problem(), answer.text().contains("strange")),
+            ((400, "invalid_request".to_owned()), true),
+            "{method} {path}"
+        );
     }
 }
 

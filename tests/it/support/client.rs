@@ -83,6 +83,11 @@ impl Client {
         }
     }
 
+    /// The same, for another server.
+    pub fn request_at(&self, url: &str, method: &str, path: &str) -> reqwest::RequestBuilder {
+        Self { url: url.to_owned(), ..self.clone() }.request(method, path)
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request("GET", path)).await
     }

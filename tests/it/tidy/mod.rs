@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("compaction", &["clock", "documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("query", &["error", "key", "store", "stream"]),
     ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
+    ("operators", &["documents", "error", "key", "keystore", "layout", "store", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["compaction", "ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
@@ -41,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ingest",
             "key",
             "keystore",
+            "operators",
             "query",
             "serde_text",
             "store",
@@ -62,6 +64,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "http",
             "key",
             "layout",
+            "operators",
             "serde_text",
             "store",
             "telemetry",

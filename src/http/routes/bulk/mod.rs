@@ -21,10 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::keys::parse_tenant;
 use super::receipt::patience;
 use crate::http::app::App;
-use crate::http::authorize::Operator;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body};
 use crate::http::media_type::{is_ndjson, media_type, refuse_encoded, unsupported};
+use crate::http::operator::Operator;
 use crate::http::query_string::Query;
 use work::BulkRun;
 

@@ -1,0 +1,124 @@
+//! From the `Authorization` of a request to the proof that its holder may administer, or a [`Problem`].
+
+use actix_web::{HttpMessage, HttpRequest, web};
+
+use super::app::App;
+use super::client;
+use super::credential::AuthHeaders;
+use super::error::{Code, Problem};
+use crate::documents::RequestContext;
+use crate::error::{Error, ErrorKind};
+use crate::key::credential::machine_token;
+use crate::key::{Actor, Label, RequestId, TenantId};
+use crate::operators::{Permission, Role, Scope};
+
+/// Proof that somebody may do what a route does: the holder of the admin token, or a machine whose role allows it. Only
+/// [`operator`] makes one.
+#[derive(Debug)]
+pub struct Operator {
+    context: RequestContext,
+    scope: Scope,
+}
+
+impl Operator {
+    /// The actor and the request id.
+    pub fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    /// The same, for work that outlives the handler.
+    pub fn into_context(self) -> RequestContext {
+        self.context
+    }
+
+    /// Whether the right holds in a tenant. On routes that name the tenant in their path, it does.
+    pub fn covers(&self, tenant: &TenantId) -> bool {
+        self.scope.covers(tenant)
+    }
+}
+
+/// Who presents a credential.
+struct Holder {
+    actor: Actor,
+    scope: Scope,
+    /// Nothing for the admin token, which may do everything.
+    role: Option<Role>,
+}
+
+/// Finds out who presents the credential, and whether that is allowed what the route does. API keys are never accepted
+/// here.
+///
+/// # Errors
+/// 401 `invalid_admin_token`, in the same words whatever is wrong with a token; 400 `ambiguous_credential`; 403
+/// `network_not_allowed`, `role_not_allowed`; 404 for the tenant of others, in the words for one that does not exist;
+/// 503 `not_ready` until all keys are loaded.
+pub(super) fn operator(request: &HttpRequest, permission: Permission) -> Result<Operator, Problem> {
+    let Some(app) = request.app_data::<web::Data<App>>() else {
+        return Err(Problem::new(Code::Internal, "The server is not set up."));
+    };
+    let holder = holder(app, request)?;
+    if !app.keystore.cache().is_hydrated() {
+        return Err(not_ready());
+    }
+    check_tenant(request, &holder.scope)?;
+    let is_named = request.match_info().get("tenant").is_some();
+    if let Some(role) = holder.role
+        && !(role.may(permission) && (is_named || role.is_of_platform() || permission.is_shared()))
+    {
+        return Err(Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this.")));
+    }
+    let context = RequestContext::new(holder.actor, app.keystore.now());
+    let context = match request.extensions().get::<RequestId>() {
+        Some(id) => context.with_request_id(*id),
+        None => context,
+    };
+    Ok(Operator { context, scope: holder.scope })
+}
+
+fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Problem> {
+    let unknown = || {
+        let message = "Present the admin token, or that of a machine, as Authorization: Bearer.";
+        Problem::new(Code::InvalidAdminToken, message)
+    };
+    let token = AuthHeaders::of(request).bearer()?.ok_or_else(unknown)?;
+    let Some(token) = machine_token(token) else {
+        return match app.admin_token.verify(token) {
+            true => Ok(Holder { actor: Actor::AdminToken, scope: Scope::Platform, role: None }),
+            false => Err(unknown()),
+        };
+    };
+    if !app.keystore.cache().is_hydrated() {
+        return Err(not_ready());
+    }
+    let (place, machine) = app.machines.recognise(&token, app.keystore.now()).ok_or_else(unknown)?;
+    if place.scope.tenant().is_some_and(|tenant| app.keystore.tenant(tenant).is_err()) {
+        return Err(unknown());
+    }
+    let is_allowed = match client::of(request) {
+        Some(address) => machine.allowed_cidrs.allow(address),
+        None => machine.allowed_cidrs.is_any(),
+    };
+    if !is_allowed {
+        let message = "The machine may not be used from this network.";
+        return Err(Problem::new(Code::NetworkNotAllowed, message));
+    }
+    let label = Label::parse(&place.id.to_string())?;
+    Ok(Holder { actor: Actor::Named(label), scope: place.scope, role: Some(machine.role) })
+}
+
+/// A tenant in the path must be one that the role holds in. What belongs to others is as if it did not exist.
+fn check_tenant(request: &HttpRequest, scope: &Scope) -> Result<(), Problem> {
+    let Some(tenant) = request.match_info().get("tenant") else { return Ok(()) };
+    match TenantId::parse(tenant) {
+        Ok(tenant) if !scope.covers(&tenant) => Err(no_such_tenant()),
+        _ => Ok(()),
+    }
+}
+
+fn no_such_tenant() -> Problem {
+    Error::new(ErrorKind::NotFound, "there is no such tenant").into()
+}
+
+fn not_ready() -> Problem {
+    Problem::new(Code::NotReady, "The keys are not loaded yet.")
+}

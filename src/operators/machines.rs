@@ -1,0 +1,268 @@
+//! Making, changing and recognising machines.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::machine::MachinePlace;
+use super::{Machine, Role, Scope};
+use crate::documents::{Edit, Found, RequestContext};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Digest, KeyName, MachineId, Networks, PlainSecret};
+use crate::keystore::{Changed, Keystore};
+use crate::sync::Held;
+
+/// How long a machine lasts unless its maker says otherwise.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(90);
+/// How long a machine lasts at most.
+const MAX_LIFETIME: TimeDelta = TimeDelta::days(400);
+/// How many machines a tenant may have, and the platform.
+const MAX_MACHINES: usize = 1000;
+
+/// All machines, in memory; the documents in the bucket decide.
+#[derive(Debug, Clone)]
+pub struct Machines {
+    keystore: Keystore,
+    held: Arc<Held<Machine>>,
+}
+
+/// A machine that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewMachine {
+    /// What people call it; unique among the machines there as far as this node knows.
+    pub name: KeyName,
+    /// What it may do.
+    pub role: Role,
+    /// The networks from which it is accepted.
+    pub allowed_cidrs: Networks,
+    /// How long it lasts; 90 days by default, 400 at most.
+    pub lifetime: Option<TimeDelta>,
+}
+
+/// What is changed of a machine; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct MachinePatch {
+    /// What people call it.
+    pub name: Option<KeyName>,
+    /// What it may do.
+    pub role: Option<Role>,
+    /// The networks from which it is accepted.
+    pub allowed_cidrs: Option<Networks>,
+    /// How long it lasts from now.
+    pub lifetime: Option<TimeDelta>,
+}
+
+/// A machine with the token that was just made for it.
+#[derive(Debug)]
+pub struct WithToken {
+    /// The machine.
+    pub machine: Arc<Machine>,
+    /// Its token, to be shown once.
+    pub token: PlainSecret,
+    /// The number of the change in the log.
+    pub change_seq: u64,
+}
+
+impl Machines {
+    /// The machines that `held` has, changed through `keystore`, which must hold the same.
+    pub fn new(keystore: Keystore, held: Arc<Held<Machine>>) -> Self {
+        Self { keystore, held }
+    }
+
+    /// The machine that has a token at an instant. From memory. A token that two machines have is accepted of neither.
+    pub fn recognise(&self, token: &Digest, now: DateTime<Utc>) -> Option<(MachinePlace, Arc<Machine>)> {
+        let found = self.held.find(token.table_hash()).into_iter();
+        let mut found = found.filter_map(|(place, machine)| Some((machine.accepted_until(token)?, place, machine)));
+        let (until, place, machine) = found.next()?;
+        (found.next().is_none() && now < until).then_some((place, machine))
+    }
+
+    /// The machines there, in order of id.
+    pub fn list(&self, scope: &Scope) -> Vec<(MachineId, Arc<Machine>)> {
+        let all = self.held.all().into_iter();
+        all.filter(|(place, _)| place.scope == *scope).map(|(place, machine)| (place.id, machine)).collect()
+    }
+
+    /// A machine, also one that another node made a moment ago.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
+    pub async fn show(&self, scope: &Scope, id: MachineId) -> Result<Arc<Machine>> {
+        let place = MachinePlace { scope: scope.clone(), id };
+        if self.held.get(&place).is_none() {
+            self.keystore.catch_up().await?;
+        }
+        self.held.get(&place).ok_or_else(gone)
+    }
+
+    /// Makes a machine, and its token. It works once this returns, and not before it is durable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a role that does not fit, a lifetime beyond the longest or a name that is taken,
+    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn create(
+        &self,
+        context: &RequestContext,
+        scope: Scope,
+        new: NewMachine,
+    ) -> Result<(MachineId, WithToken)> {
+        self.check_tenant(&scope).await?;
+        check_role(new.role, &scope)?;
+        let known = self.list(&scope);
+        if known.len() >= MAX_MACHINES {
+            return Err(Error::invalid(format!("there are {MAX_MACHINES} machines already: remove some")));
+        }
+        check_name(&known, &new.name, None)?;
+        let now = self.keystore.now();
+        let token = generate()?;
+        let expires_at = now + lifetime(new.lifetime.unwrap_or(DEFAULT_LIFETIME))?;
+        let mut machine = Machine::new(new.name, new.role, (token.digest(), token.hint()), expires_at);
+        machine.allowed_cidrs = new.allowed_cidrs;
+        machine.created_by = Some(context.actor.clone());
+        machine.created_at = Some(now);
+        machine.attribute(context, now);
+        let id = MachineId::random();
+        let created = self.change(context, MachinePlace { scope, id }, move |found| match found {
+            Found::Absent => Ok(machine.clone()),
+            Found::Usable(_) | Found::Unusable(_) => Err(Error::new(ErrorKind::Internal, "the id is taken")),
+        });
+        let Changed { value, change_seq } = created.await?;
+        Ok((id, WithToken { machine: value, token, change_seq }))
+    }
+
+    /// Changes a machine. Its token stays.
+    ///
+    /// # Errors
+    /// As for [`Machines::create`]; [`ErrorKind::Corrupt`] when its document cannot be read.
+    pub async fn update(
+        &self,
+        context: &RequestContext,
+        scope: &Scope,
+        id: MachineId,
+        patch: MachinePatch,
+    ) -> Result<Changed<Machine>> {
+        self.show(scope, id).await?;
+        if let Some(role) = patch.role {
+            check_role(role, scope)?;
+        }
+        if let Some(name) = &patch.name {
+            check_name(&self.list(scope), name, Some(id))?;
+        }
+        let now = self.keystore.now();
+        let expires_at = patch.lifetime.map(lifetime).transpose()?.map(|lifetime| now + lifetime);
+        let by = context.clone();
+        self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
+            let mut machine = found.usable()?.ok_or_else(gone)?;
+            if let Some(name) = patch.name.clone() {
+                machine.name = name;
+            }
+            machine.role = patch.role.unwrap_or(machine.role);
+            if let Some(networks) = patch.allowed_cidrs.clone() {
+                machine.allowed_cidrs = networks;
+            }
+            machine.expires_at = expires_at.unwrap_or(machine.expires_at);
+            machine.attribute(&by, now);
+            Ok(machine)
+        })
+        .await
+    }
+
+    /// Gives a machine a new token. The one that it has works until `overlap` has passed.
+    ///
+    /// # Errors
+    /// As for [`Machines::update`]; [`ErrorKind::TooManySecrets`]; [`ErrorKind::Invalid`] for an overlap beyond the
+    /// longest lifetime.
+    pub async fn rotate(
+        &self,
+        context: &RequestContext,
+        scope: &Scope,
+        id: MachineId,
+        overlap: TimeDelta,
+    ) -> Result<WithToken> {
+        self.show(scope, id).await?;
+        if !(TimeDelta::zero()..=MAX_LIFETIME).contains(&overlap) {
+            return Err(Error::invalid("the overlap must be between 0 and 400 days"));
+        }
+        let token = generate()?;
+        let (digest, hint, now, by) = (token.digest(), token.hint(), self.keystore.now(), context.clone());
+        let rotated = self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
+            let mut machine = found.usable()?.ok_or_else(gone)?;
+            if !machine.rotate((digest, hint), now, now + overlap) {
+                let message = "four older tokens of the machine still work: rotate with an overlap of 0, or wait";
+                return Err(Error::new(ErrorKind::TooManySecrets, message));
+            }
+            machine.attribute(&by, now);
+            Ok(machine)
+        });
+        let Changed { value, change_seq } = rotated.await?;
+        Ok(WithToken { machine: value, token, change_seq })
+    }
+
+    /// Removes a machine: its tokens are refused here at once, and on other nodes within a poll.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn remove(&self, context: &RequestContext, scope: &Scope, id: MachineId) -> Result<u64> {
+        let place = MachinePlace { scope: scope.clone(), id };
+        let is_unreadable = self.held.documents().read(&place).await?.found != Found::Absent;
+        if !is_unreadable {
+            self.show(scope, id).await?;
+        }
+        self.keystore.remove_held(&self.held, context, place).await
+    }
+
+    async fn change(
+        &self,
+        context: &RequestContext,
+        place: MachinePlace,
+        mut change: impl FnMut(Found<Machine>) -> Result<Machine> + Send + 'static,
+    ) -> Result<Changed<Machine>> {
+        let edit = move |found| {
+            let machine = change(found)?;
+            Ok(Edit::Write(machine.clone(), machine))
+        };
+        self.keystore.change_held(&self.held, context, place, edit).await
+    }
+
+    async fn check_tenant(&self, scope: &Scope) -> Result<()> {
+        if let Some(tenant) = scope.tenant() {
+            self.keystore.tenant_read_through(tenant).await?;
+        }
+        Ok(())
+    }
+}
+
+fn check_role(role: Role, scope: &Scope) -> Result<()> {
+    if role.fits(scope) {
+        return Ok(());
+    }
+    let message = match scope {
+        Scope::Platform => "a machine of the platform is platform_viewer or platform_admin",
+        Scope::Tenant(_) => "a machine of a tenant is viewer, analyst or admin",
+    };
+    Err(Error::invalid(message))
+}
+
+/// Names are for people: two that are given on two nodes at once may be the same.
+fn check_name(known: &[(MachineId, Arc<Machine>)], name: &KeyName, own: Option<MachineId>) -> Result<()> {
+    if known.iter().any(|(id, machine)| machine.name == *name && own != Some(*id)) {
+        return Err(Error::new(ErrorKind::DuplicateKeyName, "another machine there has this name"));
+    }
+    Ok(())
+}
+
+fn lifetime(lifetime: TimeDelta) -> Result<TimeDelta> {
+    if lifetime > TimeDelta::zero() && lifetime <= MAX_LIFETIME {
+        Ok(lifetime)
+    } else {
+        Err(Error::invalid("a machine lasts between 1 second and 400 days"))
+    }
+}
+
+fn generate() -> Result<PlainSecret> {
+    PlainSecret::generate_machine().map_err(|error| Error::new(ErrorKind::Internal, "no randomness").caused_by(error))
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such machine")
+}

@@ -1,0 +1,218 @@
+//! Machines: programs that administer with tokens of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyloft::{Clock, ManualClock, SystemClock};
+use serde_json::{Value, json};
+
+use super::roles::machine;
+use crate::support::client::bearer;
+use crate::support::{Answer, Client, TestServer};
+
+const MACHINES: &str = "/api/v1/tenants/default/service-operators";
+const KEYS: &str = "/api/v1/tenants/default/apikeys";
+
+async fn make(server: &TestServer, body: Value) -> (String, String) {
+    let made = server.admin().post(MACHINES, body).await;
+    assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, Some("no-store")), "{}", made.text());
+    let made = made.json();
+    (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
+}
+
+fn with(server: &TestServer, token: &str) -> Client {
+    Client::admin(server.url(), token)
+}
+
+#[tokio::test]
+async fn a_machine_issues_keys_in_its_tenant_under_its_own_name() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "Admin"})).await;
+    assert!(token.starts_with("kl_svc_") && token.len() == 56);
+    let issued = with(&server, &token).post(KEYS, json!({"keyName": "k", "keyType": "query"})).await.json();
+    assert_eq!((&issued["createdBy"], &issued["modifiedBy"]), (&json!(id), &json!(id)));
+    assert_eq!(server.with_key(issued["apiKey"].as_str().unwrap()).get("/api/v1/whoami").await.status, 200);
+    let shown = server.admin().get(&format!("{MACHINES}/{id}")).await.json();
+    assert_eq!((&shown["role"], &shown["name"], &shown["tenant"]), (&json!("admin"), &json!("ci"), &json!("default")));
+    assert_eq!(shown["tokenHint"], format!("…{}", &token[52..]));
+    assert_eq!((&shown["expired"], shown.get("token")), (&json!(false), None));
+    assert_eq!(server.admin().get(MACHINES).await.json()["items"], json!([shown]));
+    // Neither of the two planes takes the token of the other.
+    server.with_key(&token).get("/api/v1/whoami").await.refused(401, "invalid_api_key");
+    with(&server, issued["apiKey"].as_str().unwrap()).get(KEYS).await.refused(401, "invalid_admin_token");
+}
+
+#[tokio::test]
+async fn a_new_token_works_beside_the_old_one_until_the_overlap_ends() {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let time = clock.clone();
+    let server = TestServer::spawn_with(|setup| setup.clock = time).await;
+    let (id, old) = make(&server, json!({"name": "ci", "role": "viewer", "expiresInSeconds": 7200})).await;
+    let rotate = |body| async { server.admin().post(&format!("{MACHINES}/{id}/rotate"), body).await };
+    let rotated = rotate(json!({"overlapSeconds": 60})).await.json();
+    let new = rotated["token"].as_str().unwrap();
+    assert_eq!(rotated["olderTokens"][0]["tokenHint"], format!("…{}", &old[52..]));
+    let status = |token: String| {
+        let client = with(&server, &token);
+        async move { client.get(KEYS).await.status.as_u16() }
+    };
+    assert_eq!((status(old.clone()).await, status(new.to_owned()).await), (200, 200));
+    clock.advance(chrono::TimeDelta::seconds(60));
+    assert_eq!((status(old.clone()).await, status(new.to_owned()).await), (401, 200));
+    assert_eq!(rotate(json!({"overlapSeconds": 0})).await.status, 200);
+    assert_eq!(status(new.to_owned()).await, 401);
+    let last = rotate(json!({})).await.json()["token"].as_str().unwrap().to_owned();
+    clock.advance(chrono::TimeDelta::seconds(7200));
+    assert_eq!(status(last).await, 401, "an expired machine");
+    let shown = server.admin().get(&format!("{MACHINES}/{id}")).await.json();
+    assert_eq!((&shown["expired"], &shown["olderTokens"]), (&json!(true), &json!([])));
+    let prolonged = server.admin().patch(&format!("{MACHINES}/{id}"), json!({"expiresInSeconds": 60})).await.json();
+    assert_eq!(prolonged["expired"], false);
+}
+
+#[tokio::test]
+async fn four_older_tokens_may_overlap_and_no_more() {
+    let server = TestServer::spawn().await;
+    let (id, _) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let path = format!("{MACHINES}/{id}/rotate");
+    for _ in 0..4 {
+        assert_eq!(server.admin().post(&path, json!({})).await.status, 200);
+    }
+    server.admin().post(&path, json!({})).await.refused(409, "too_many_secrets");
+    assert_eq!(server.admin().post(&path, json!({"overlapSeconds": 0})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_machine_is_refused_from_other_networks_and_its_role_and_networks_can_be_changed() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "admin", "allowedCidrs": ["192.0.2.0/24"]})).await;
+    let client = with(&server, &token);
+    client.get(KEYS).await.refused(403, "network_not_allowed");
+    let path = format!("{MACHINES}/{id}");
+    let patch = json!({"allowedCidrs": ["127.0.0.0/8"], "role": "viewer", "name": "deploy"});
+    let changed = server.admin().patch(&path, patch).await.json();
+    assert_eq!((&changed["name"], &changed["role"]), (&json!("deploy"), &json!("viewer")));
+    assert_eq!(client.get(KEYS).await.status, 200);
+    client.post(KEYS, json!({"keyName": "k", "keyType": "query"})).await.refused(403, "role_not_allowed");
+}
+
+#[tokio::test]
+async fn a_machine_that_is_removed_is_refused_here_at_once_and_elsewhere_within_a_poll() {
+    let quick = |setup: &mut crate::support::server::Setup| {
+        setup.config.sync.poll_interval = Duration::from_millis(20);
+    };
+    let a = TestServer::spawn_with(quick).await;
+    let directory = a.shared_directory();
+    let b = TestServer::spawn_with(|setup| {
+        quick(setup);
+        setup.directory = directory;
+    })
+    .await;
+    let (id, client) = machine(&a, "default", "viewer").await;
+    let token = client.clone();
+    let elsewhere = |status: u16| {
+        let (b, token) = (&b, token.clone());
+        async move {
+            for _ in 0..500 {
+                let answer = Answer::of(token.request_at(b.url(), "GET", KEYS)).await;
+                if answer.status == status {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("five seconds passed and still not {status}");
+        }
+    };
+    assert_eq!(client.get(KEYS).await.status, 200);
+    elsewhere(200).await;
+    let removed = a.admin().delete(&format!("{MACHINES}/{id}")).await.json();
+    assert_eq!((&removed["removed"], &removed["id"]), (&json!(true), &json!(id)));
+    client.get(KEYS).await.refused(401, "invalid_admin_token");
+    elsewhere(401).await;
+    a.admin().delete(&format!("{MACHINES}/{id}")).await.refused(404, "not_found");
+    assert!(!a.path(&format!(".settings/service_operators/{id}.json")).exists());
+}
+
+#[tokio::test]
+async fn a_token_is_in_no_file_and_what_is_wrong_with_one_stays_unsaid() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let document = std::fs::read_to_string(server.path(&format!(".settings/service_operators/{id}.json"))).unwrap();
+    assert!(document.contains("sha256:") && !document.contains(&token[7..]), "{document}");
+    let mut wrong = token.clone().into_bytes();
+    wrong[20] = if wrong[20] == b'a' { b'b' } else { b'a' };
+    let wrong = String::from_utf8(wrong).unwrap();
+    let mut answers = Vec::new();
+    for token in [&wrong, "kl_svc_short", "kl_adm_0123456789abcdef0123456789abcdef", "x"] {
+        let answer = Answer::of(Client::new(server.url(), Some(bearer(token))).request("GET", KEYS)).await;
+        answer.refused(401, "invalid_admin_token");
+        answers.push(answer.body);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+}
+
+#[tokio::test]
+async fn what_a_machine_may_not_be_is_refused() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    for body in [
+        json!({"name": "a", "role": "owner"}),
+        json!({"name": "a", "role": "platform_admin"}),
+        json!({"name": "a", "role": "viewer", "expiresInSeconds": 0}),
+        json!({"name": "a", "role": "viewer", "expiresInSeconds": 400 * 86_400 + 1}),
+        json!({"name": "a", "role": "viewer", "allowedCidrs": ["10.0.0.1/8"]}),
+        json!({"name": "", "role": "viewer"}),
+        json!({"name": "a"}),
+        json!({"name": "a", "role": "viewer", "token": "kl_svc_x"}),
+    ] {
+        admin.post(MACHINES, body).await.refused(400, "invalid_request");
+    }
+    admin
+        .post("/api/v1/service-operators", json!({"name": "a", "role": "viewer"}))
+        .await
+        .refused(400, "invalid_request");
+    let nobody = "/api/v1/tenants/nobody/service-operators";
+    admin.post(nobody, json!({"name": "a", "role": "viewer"})).await.refused(404, "not_found");
+    admin.get(nobody).await.refused(404, "not_found");
+    let (id, _) = make(&server, json!({"name": "a", "role": "viewer"})).await;
+    admin.post(MACHINES, json!({"name": "a", "role": "viewer"})).await.refused(409, "duplicate_key_name");
+    admin
+        .post(&format!("{MACHINES}/{id}/rotate"), json!({"overlapSeconds": u32::MAX}))
+        .await
+        .refused(400, "invalid_request");
+    admin.get(&format!("/api/v1/service-operators/{id}")).await.refused(404, "not_found");
+    admin.get(&format!("{MACHINES}/x")).await.refused(400, "invalid_request");
+}
+
+/// A file that is broken by hand takes nothing away before a restart, and grants nothing after one.
+#[tokio::test]
+async fn a_broken_document_is_reported_and_grants_nothing_after_a_restart() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let path = format!(".settings/service_operators/{id}.json");
+    let whole = std::fs::read_to_string(server.path(&path)).unwrap();
+    std::fs::write(server.path(&path), whole.replace("viewer", "platform_admin")).unwrap();
+    assert_eq!(server.admin().post("/api/v1/sync", json!({})).await.status, 200);
+    let unreadable = server.admin().get("/api/v1/unreadable").await.json();
+    assert_eq!(
+        unreadable["items"],
+        json!([{"tenant": "default", "object": path, "reason": "the field role is not valid"}])
+    );
+    assert_eq!(with(&server, &token).get(KEYS).await.status, 200);
+    let server = server.restart().await;
+    with(&server, &token).get(KEYS).await.refused(401, "invalid_admin_token");
+    assert_eq!(server.admin().get("/api/v1/unreadable").await.json(), unreadable);
+    // The admin can remove it without reading it.
+    assert_eq!(server.admin().delete(&format!("{MACHINES}/{id}")).await.status, 200);
+    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn the_machines_of_a_deleted_tenant_are_nobody() {
+    let server = TestServer::spawn().await;
+    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    let (_, client) = machine(&server, "acme", "admin").await;
+    assert_eq!(client.get("/api/v1/tenants").await.status, 200);
+    assert!(server.admin().delete("/api/v1/tenants/acme").await.status.is_success());
+    client.get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
+}

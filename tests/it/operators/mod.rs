@@ -1,0 +1,4 @@
+//! Who may administer beside the admin token.
+
+mod machines;
+mod roles;
