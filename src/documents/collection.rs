@@ -10,7 +10,9 @@ use crate::store::{Bucket, Tag, Version, Written};
 /// All documents of one kind in a bucket.
 ///
 /// This holds nothing in memory, because kinds differ in what a node needs of them:
-/// - keys and tenants: all of them, to authenticate. Hence a cache, lines in snapshots and entries of the change log;
+/// - machines, and kinds to come: all of them. `sync::held` has the memory, the lines in snapshots, the entries
+///   of the change log and the list of what cannot be used, the same for every such kind;
+/// - keys and tenants: all of them too, in a cache of their own, which finds a key by its secret among millions;
 /// - schemas of streams: all of them, but they are few enough to be listed at each start, so no lines in snapshots;
 /// - the manifests of days and the archive of usage: read when they are needed. No other node waits for them, so their
 ///   changes are not logged either.
