@@ -19,6 +19,7 @@ use relative_path::RelativePath;
 use tokio::sync::mpsc;
 
 use super::durable::{self, Placing, Stale};
+use super::root::Root;
 use super::types::MAX_DOCUMENT_BYTES;
 use crate::layout;
 
@@ -34,7 +35,7 @@ const PARTS_AHEAD: usize = 4;
 /// Durable objects in a directory; several processes may share it.
 #[derive(Debug)]
 pub(crate) struct LocalStore {
-    root: Arc<PathBuf>,
+    root: Arc<Root>,
     files: LocalFileSystem,
 }
 
@@ -45,31 +46,36 @@ impl LocalStore {
         let root = root.canonicalize()?;
         durable::sweep(&root, STAGED_MAX_AGE);
         let files = LocalFileSystem::new_with_prefix(&root).map_err(io::Error::other)?;
-        Ok(Self { root: Arc::new(root), files })
+        Ok(Self { root: Arc::new(Root::open(root)?), files })
     }
 
     pub(super) fn root(&self) -> Arc<PathBuf> {
-        self.root.clone()
+        self.root.path()
     }
 
-    fn file(&self, location: &Path) -> PathBuf {
-        self.root.join(location.as_ref())
-    }
-
-    async fn refuse_special_files(&self, location: &Path) -> Result<()> {
-        let (root, location) = (self.root.clone(), location.clone());
-        blocking(move || refuse_special_files(&root, &location)).await
+    /// Runs some work on the directory. Its outcome counts only if the directory is still there afterwards.
+    async fn within<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&std::path::Path) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let root = self.root.clone();
+        blocking(move || {
+            let outcome = work(&root.path());
+            root.check().map_err(generic).and(outcome)
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl ObjectStore for LocalStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let (target, lock, path) =
-            (self.file(location), layout::lock_file().to_path(&*self.root), location.to_string());
         let (root, location) = (self.root.clone(), location.clone());
-        blocking(move || {
-            refuse_special_files(&root, &location)?;
+        self.within(move |folder| {
+            root.check().map_err(generic)?; // Nothing is written elsewhere.
+            let (target, path) = (folder.join(location.as_ref()), location.to_string());
+            let lock = layout::lock_file().to_path(folder);
+            refuse_special_files(folder, &location)?;
             let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
             let placing = match &opts.mode {
                 PutMode::Overwrite => Placing::Overwrite,
@@ -97,27 +103,31 @@ impl ObjectStore for LocalStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         if is_plain(&options) {
-            let (root, location) = (self.root.clone(), location.clone());
-            if let Some(document) = blocking(move || read_document(&root, &location)).await? {
+            let location = location.clone();
+            if let Some(document) = self.within(move |folder| read_document(folder, &location)).await? {
                 return Ok(document);
             }
         } else {
-            self.refuse_special_files(location).await?;
+            let location = location.clone();
+            self.within(move |folder| refuse_special_files(folder, &location)).await?;
         }
-        self.files.get_opts(location, options).await.map_err(|error| match error {
-            Error::Generic { source, .. } => unreadable(source), // This file cannot be opened; others can.
-            other => other,
-        })
+        match self.files.get_opts(location, options).await {
+            Err(Error::Generic { source, .. }) => Err(unreadable(source)), // This file cannot be opened; others can.
+            Err(missing @ Error::NotFound { .. }) => self.within(move |_| Err(missing)).await,
+            got => got,
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let root = self.root.clone();
         let removed = self.files.delete_stream(locations);
-        let tidied = removed.and_then(move |location| {
+        let tidied = removed.then(move |removed| {
             let root = root.clone();
             blocking(move || {
+                root.check().map_err(generic)?;
+                let location = removed?;
                 let folder = RelativePath::new(location.as_ref()).parent();
-                folder.inspect(|folder| remove_empty(&root, folder));
+                folder.inspect(|folder| remove_empty(&root.path(), folder));
                 Ok(location)
             })
         });
@@ -141,8 +151,8 @@ impl ObjectStore for LocalStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let (root, prefix) = (self.root.clone(), prefix.cloned().unwrap_or_default());
-        blocking(move || read_folder(&root, &prefix)).await
+        let prefix = prefix.cloned().unwrap_or_default();
+        self.within(move |folder| read_folder(folder, &prefix)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
@@ -152,7 +162,7 @@ impl ObjectStore for LocalStore {
 
 impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{STORE}({})", self.root.display())
+        write!(f, "{STORE}({})", self.root.path().display())
     }
 }
 
@@ -228,10 +238,10 @@ enum Part {
 }
 
 /// Lists a folder and those in it, a part at a time, for as long as somebody reads them.
-fn walk(root: &std::path::Path, prefix: Path, parts: &mpsc::Sender<Result<Part>>) {
+fn walk(root: &Root, prefix: Path, parts: &mpsc::Sender<Result<Part>>) {
     let (mut folders, mut objects) = (vec![prefix], Vec::new());
     while let Some(folder) = folders.pop() {
-        let visited = visit_folder(root, &folder, |entry| {
+        let visited = visit_folder(&root.path(), &folder, |entry| {
             match entry {
                 Entry::Folder(folder) => folders.push(folder),
                 Entry::Object(object) => objects.push(object),
@@ -245,8 +255,10 @@ fn walk(root: &std::path::Path, prefix: Path, parts: &mpsc::Sender<Result<Part>>
             Err(error) => return drop(parts.blocking_send(Err(error))),
         }
     }
-    for part in [Part::Objects(objects), Part::End] {
-        if parts.blocking_send(Ok(part)).is_err() {
+    // What was listed counts only if all of it was there.
+    let end = root.check().map(|()| Part::End).map_err(generic);
+    for part in [Ok(Part::Objects(objects)), end] {
+        if parts.blocking_send(part).is_err() {
             return;
         }
     }

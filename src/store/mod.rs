@@ -9,7 +9,7 @@
 //! 5. [`location`]: which store a URL names.
 //! 6. `s3`: the clients of an S3 service, and how long each waits.
 //! 7. `local`: a local directory as an object store with durable writes and real compare-and-swap.
-//! 8. `durable`: the file-system calls under that.
+//! 8. `durable`: the file-system calls under that.  `root`: whether the folder is still the one that was opened.
 //! 9. `foreign`: what other systems keep in the same bucket.
 
 pub(crate) mod bucket;
@@ -23,6 +23,7 @@ pub(crate) mod mode;
 mod object;
 mod probe;
 pub(crate) mod report;
+mod root;
 #[cfg(feature = "s3")]
 mod s3;
 pub(crate) mod types;

@@ -207,7 +207,8 @@ async fn memory_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_local_directory_keeps_the_contract() {
-    let bucket = TestStore::directory().open();
+    let store = TestStore::directory();
+    let bucket = store.open();
     all(&bucket, &bucket).await;
 }
 

@@ -7,6 +7,7 @@ mod documents;
 mod faults;
 mod file_changes;
 #[cfg(target_os = "linux")]
+mod folder_gone;
 mod full_disk;
 mod key_files;
 mod modes;
