@@ -25,9 +25,9 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether it has no condition, so that it would select every key.
+    /// Whether it has no condition but the type, so that it would select every key, or every one of a type.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { key_type: self.key_type, ..Self::default() }
     }
 
     /// Whether it selects a key.
@@ -43,10 +43,10 @@ impl Selection {
     /// Refuses a filter that cannot be evaluated.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] without any condition, and for `unused_since` without usage data.
+    /// [`crate::ErrorKind::Invalid`] without any condition but the type, and for `unused_since` without usage data.
     pub fn check(&self, knows_use: bool) -> Result<()> {
         if self.is_empty() {
-            return Err(Error::invalid("the filter is empty: set sourceId, name, createdBy or unusedSince"));
+            return Err(Error::invalid("the filter selects too much: set sourceId, name, createdBy or unusedSince"));
         }
         if self.unused_since.is_some() && !knows_use {
             return Err(Error::invalid("unusedSince cannot be answered: this node does not know when keys were used"));
@@ -108,6 +108,8 @@ mod tests {
         }
         assert!(!selection.selects(&key(), None));
         assert!(selection.check(false).is_err() && selection.check(true).is_ok());
-        assert!(Selection::default().check(true).is_err());
+        for key_type in [None, Some(KeyType::Query)] {
+            assert!(Selection { key_type, ..Selection::default() }.check(true).is_err());
+        }
     }
 }

@@ -80,7 +80,8 @@ async fn refusals_are_shown_and_end_with_3() {
     write(&file, &[issue("taken"), json!({"op": "revoke", "filter": {}}), json!({"op": "what"}), issue("good")]);
     let ended = typed(&server, &format!("key bulk {}", file.display()));
     assert_eq!(ended.code, 3, "{}", ended.stderr);
-    for word in ["taken", "duplicate_key_name", "invalid_request", "filter is empty", "issued 1,", "refused 3,"] {
+    for word in ["taken", "duplicate_key_name", "invalid_request", "filter selects too much", "issued 1,", "refused 3,"]
+    {
         assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
     }
     assert!(ended.stderr.contains("3 lines were refused"), "{}", ended.stderr);
