@@ -52,8 +52,8 @@ fn named(headers: &HeaderMap) -> Option<Vec<u64>> {
 /// The revision that a strong tag of ours names.
 fn revision(tag: &[u8]) -> Option<u64> {
     let digits = tag.trim_ascii().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let is_number = digits.iter().all(u8::is_ascii_digit); // `parse` takes a plus sign, too.
-    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+    let revision: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (revision.to_string().as_bytes() == digits).then_some(revision) // `parse` takes +1 and 01, too.
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(of(&["\"7\""]), Some(vec![7]));
         assert_eq!(of(&["\"1\" , \"2\",\"3\"", " \"4\" "]), Some(vec![1, 2, 3, 4]));
         assert_eq!(of(&["\"a,\", W/\"1\", \"\", , \"8\", 9, \"x,\"5\""]), Some(vec![8]));
-        for nothing in ["", ",", "7", "W/\"7\"", "\"7", "\"+7\"", "\"1\", *"] {
+        for nothing in ["", ",", "7", "W/\"7\"", "\"7", "\"+7\"", "\"07\"", "\"1\", *"] {
             assert!(of(&[nothing]).is_some_and(|revisions| !revisions.contains(&7)), "{nothing}");
         }
     }

@@ -6,11 +6,13 @@ use super::app::App;
 use super::client;
 use super::credential::AuthHeaders;
 use super::error::{Code, Problem};
+use crate::access::Denial;
 use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind};
 use crate::key::credential::machine_token;
-use crate::key::{Actor, Label, RequestId, TenantId};
+use crate::key::{Actor, Digest, Label, RequestId, TenantId};
 use crate::operators::{Permission, Role, Scope};
+use crate::sync::Lookup;
 
 /// Proof that somebody may do what a route does: the holder of the admin token, or a machine whose role allows it. Only
 /// [`operator`] makes one.
@@ -52,11 +54,15 @@ struct Holder {
 /// 401 `invalid_admin_token`, in the same words whatever is wrong with a token; 400 `ambiguous_credential`; 403
 /// `network_not_allowed`, `role_not_allowed`; 404 for the tenant of others, in the words for one that does not exist;
 /// 503 `not_ready` until all keys are loaded.
-pub(super) fn operator(request: &HttpRequest, permission: Permission) -> Result<Operator, Problem> {
+pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> Result<Operator, Problem> {
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let holder = holder(app, request)?;
+    let holder = match holder(app, request) {
+        Ok(holder) => holder,
+        Err(Refused::For(problem)) => return Err(problem),
+        Err(Refused::Unseen(token)) => look(app, request, &token).await?,
+    };
     if !app.keystore.cache().is_hydrated() {
         return Err(not_ready());
     }
@@ -75,24 +81,56 @@ pub(super) fn operator(request: &HttpRequest, permission: Permission) -> Result<
     Ok(Operator { context, scope: holder.scope })
 }
 
-fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Problem> {
-    let unknown = || {
-        let message = "Present the admin token, or that of a machine, as Authorization: Bearer.";
-        Problem::new(Code::InvalidAdminToken, message)
-    };
+/// Why nobody is recognised.
+enum Refused {
+    For(Problem),
+    /// A token of a machine that is unknown here and has not been looked up in the change log yet.
+    Unseen(Digest),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(reason: E) -> Self {
+        Self::For(reason.into())
+    }
+}
+
+/// Another node may have made the machine a moment ago.
+async fn look(app: &App, request: &HttpRequest, token: &Digest) -> Result<Holder, Problem> {
+    if let Err(error) = app.keystore.look_up(token, client::of(request)).await {
+        tracing::debug!("an unknown token of a machine cannot be looked up: {error:?}");
+        return Err(Denial::Unverifiable.into());
+    }
+    holder(app, request).map_err(|refused| match refused {
+        Refused::For(problem) => problem,
+        Refused::Unseen(_) => unknown(),
+    })
+}
+
+fn unknown() -> Problem {
+    let message = "Present the admin token, or that of a machine, as Authorization: Bearer.";
+    Problem::new(Code::InvalidAdminToken, message)
+}
+
+fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     let token = AuthHeaders::of(request).bearer()?.ok_or_else(unknown)?;
     let Some(token) = machine_token(token) else {
         return match app.admin_token.verify(token) {
             true => Ok(Holder { actor: Actor::AdminToken, scope: Scope::Platform, role: None }),
-            false => Err(unknown()),
+            false => Err(unknown().into()),
         };
     };
     if !app.keystore.cache().is_hydrated() {
-        return Err(not_ready());
+        return Err(not_ready().into());
     }
-    let (place, machine) = app.machines.recognise(&token, app.keystore.now()).ok_or_else(unknown)?;
+    let Some((place, machine)) = app.machines.recognise(&token, app.keystore.now()) else {
+        return Err(match app.keystore.decide_lookup(&token, client::of(request)) {
+            Lookup::Needed => Refused::Unseen(token),
+            Lookup::Busy => Denial::Unverifiable.into(),
+            Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown().into(),
+        });
+    };
     if place.scope.tenant().is_some_and(|tenant| app.keystore.tenant(tenant).is_err()) {
-        return Err(unknown());
+        return Err(unknown().into());
     }
     let is_allowed = match client::of(request) {
         Some(address) => machine.allowed_cidrs.allow(address),
@@ -100,7 +138,7 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Problem> {
     };
     if !is_allowed {
         let message = "The machine may not be used from this network.";
-        return Err(Problem::new(Code::NetworkNotAllowed, message));
+        return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
     let label = Label::parse(&place.id.to_string())?;
     Ok(Holder { actor: Actor::Named(label), scope: place.scope, role: Some(machine.role) })

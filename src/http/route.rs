@@ -234,7 +234,7 @@ where
         web::route().to(move |request: HttpRequest, payload: web::Payload| {
             let handler = handler.clone();
             async move {
-                match operator(&request, self.0) {
+                match operator(&request, self.0).await {
                     Ok(operator) => handler.answer(operator, &request, payload.into_inner()).await,
                     Err(problem) => HttpResponse::from_error(problem),
                 }

@@ -41,6 +41,7 @@ impl Keystore {
                 held.put(&id, written);
             }
             let change_seq = this.log_held::<T>(&context, &id).await?;
+            this.replica.introduce(change_seq).await; // A secret may work by it.
             Ok(Changed { value, change_seq })
         })
         .await

@@ -19,6 +19,9 @@ type Identity = (u64, u64);
 impl Root {
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let identity = identity(&path)?;
+        if !path.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
         Ok(Self { path: Arc::new(path), identity })
     }
 

@@ -133,6 +133,24 @@ async fn a_machine_that_is_removed_is_refused_here_at_once_and_elsewhere_within_
     assert!(!a.path(&format!(".settings/service_operators/{id}.json")).exists());
 }
 
+/// A load balancer may send the first request with a token to another node.
+#[tokio::test]
+async fn a_token_works_on_another_node_at_once() {
+    let slow = |setup: &mut crate::support::server::Setup| setup.config.sync.poll_interval = Duration::from_secs(600);
+    let a = TestServer::spawn_with(slow).await;
+    let directory = a.shared_directory();
+    let b = TestServer::spawn_with(|setup| {
+        slow(setup);
+        setup.directory = directory;
+    })
+    .await;
+    for server in [&a, &b] {
+        server.app.keystore.poll().await.unwrap();
+    }
+    let (_, client) = machine(&a, "default", "viewer").await;
+    assert_eq!(Answer::of(client.request_at(b.url(), "GET", KEYS)).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_token_is_in_no_file_and_what_is_wrong_with_one_stays_unsaid() {
     let server = TestServer::spawn().await;
