@@ -88,6 +88,7 @@ impl<'a> Credential<'a> {
 }
 
 /// The digest of a token that a machine presents; `None` when it cannot be one.
+#[cfg(feature = "server")]
 pub(crate) fn machine_token(presented: &str) -> Option<Digest> {
     let is_token = presented.starts_with(MACHINE_PREFIX) && check_signed(presented.as_bytes()).is_ok();
     is_token.then(|| Digest::of(presented))
