@@ -11,7 +11,7 @@ use super::output::{self, Column};
 use super::terminal::escaped;
 use super::when::seconds;
 use super::{ClientArgs, Failure, Outcome, key};
-use crate::key::{KeyName, MachineId, Networks};
+use crate::key::{Label, MachineId, Networks};
 use crate::operators::Role;
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -60,8 +60,8 @@ impl PlaceArgs {
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// Its name, unique among the machines there
-    #[arg(long, value_parser = KeyName::parse)]
-    name: KeyName,
+    #[arg(long, value_parser = Label::parse)]
+    name: Label,
     /// What it may do
     #[arg(long, help = "What it may do: viewer, analyst or admin; with --platform platform_viewer or platform_admin")]
     role: Role,
@@ -85,8 +85,8 @@ pub struct UpdateArgs {
     #[arg(value_name = "ID", value_parser = MachineId::parse)]
     id: MachineId,
     /// Its name
-    #[arg(long, group = "change", value_parser = KeyName::parse)]
-    name: Option<KeyName>,
+    #[arg(long, group = "change", value_parser = Label::parse)]
+    name: Option<Label>,
     /// What it may do
     #[arg(long, group = "change")]
     role: Option<Role>,

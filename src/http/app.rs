@@ -225,6 +225,7 @@ impl App {
     pub async fn follow(&self) {
         tokio::join!(
             self.keystore.follow(),
+            self.machines.follow(),
             self.follow_streams(),
             self.compactor.follow(),
             self.limiter.keep_small(),

@@ -29,7 +29,7 @@ pub async fn if_match(app: &App, request: &HttpRequest, tenant: &TenantId, id: K
 
 /// The revisions that `If-Match` names; `None` without it, and for `*`. A tag that is weak, or none of ours, names
 /// nothing.
-fn named(headers: &HeaderMap) -> Option<Vec<u64>> {
+pub(super) fn named(headers: &HeaderMap) -> Option<Vec<u64>> {
     let mut fields = headers.get_all(header::IF_MATCH).peekable();
     fields.peek()?;
     let mut revisions = Vec::new();

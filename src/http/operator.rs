@@ -126,6 +126,8 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
         return Err(match app.keystore.decide_lookup(&token, client::of(request)) {
             Lookup::Needed => Refused::Unseen(token),
             Lookup::Busy => Denial::Unverifiable.into(),
+            // It may have been removed by hand, or come back, since the snapshot that this node started from.
+            _ if !app.keystore.cache().is_verified() => not_ready().into(),
             Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown().into(),
         });
     };

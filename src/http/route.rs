@@ -234,9 +234,15 @@ where
         web::route().to(move |request: HttpRequest, payload: web::Payload| {
             let handler = handler.clone();
             async move {
-                match operator(&request, self.0).await {
-                    Ok(operator) => handler.answer(operator, &request, payload.into_inner()).await,
-                    Err(problem) => HttpResponse::from_error(problem),
+                let answer = async || -> actix_web::Result<H::Output> {
+                    operator(&request, self.0).await?;
+                    let args = Args::from_request(&request, &mut payload.into_inner()).await.map_err(Into::into)?;
+                    // Again: the body may have taken its time, and the right may be gone.
+                    Ok(handler.call(operator(&request, self.0).await?, args).await)
+                };
+                match answer().await {
+                    Ok(answer) => answer.respond_to(&request).map_into_boxed_body(),
+                    Err(error) => HttpResponse::from_error(error),
                 }
             }
         })

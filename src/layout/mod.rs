@@ -281,6 +281,11 @@ pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
     settings(tenant).join(API_KEY_NAMES).join(name.to_string())
 }
 
+/// Whether an object belongs to all tenants together.
+pub fn is_of_platform(object: &str) -> bool {
+    RelativePath::new(object).starts_with(keyloft(""))
+}
+
 /// The folder of a tenant's machines, or of those of the platform.
 pub fn machines(tenant: Option<&TenantId>) -> RelativePathBuf {
     tenant.map_or_else(|| keyloft(MACHINES), |tenant| settings(tenant).join(MACHINES))

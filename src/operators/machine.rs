@@ -16,10 +16,10 @@ use super::{Role, Scope};
 use crate::documents::instant::{required, rfc3339};
 use crate::documents::{Document, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
-use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, KeyName, MachineId, Networks, TenantId};
+use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, Label, MachineId, Networks, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::store::{Bucket, Tag};
-use crate::sync::HeldKind;
+use crate::store::Bucket;
+use crate::sync::{HeldKind, KindListing};
 
 const VERSION: u32 = 1;
 /// How many folders are listed at once.
@@ -42,7 +42,7 @@ pub struct MachinePlace {
 pub struct Machine {
     version: u32,
     /// What people call it.
-    pub name: KeyName,
+    pub name: Label,
     /// What it may do.
     pub role: Role,
     digest: String,
@@ -68,6 +68,9 @@ pub struct Machine {
     /// Who changed it last, and by which request.
     #[serde(flatten)]
     pub attribution: Attribution,
+    /// Counted from 1, one more with each change.
+    #[serde(default = "first_rev")]
+    pub rev: u64,
     #[serde(default)]
     write_id: Option<Uuid>,
     #[serde(flatten)]
@@ -86,9 +89,13 @@ pub struct OlderToken {
     pub until: DateTime<Utc>,
 }
 
+fn first_rev() -> u64 {
+    1
+}
+
 impl Machine {
     /// A machine with this token.
-    pub(super) fn new(name: KeyName, role: Role, token: (Digest, Hint), expires_at: DateTime<Utc>) -> Self {
+    pub(super) fn new(name: Label, role: Role, token: (Digest, Hint), expires_at: DateTime<Utc>) -> Self {
         Self {
             version: VERSION,
             name,
@@ -102,6 +109,7 @@ impl Machine {
             expires_at,
             modified_at: None,
             attribution: Attribution::default(),
+            rev: 0,
             write_id: None,
             unknown: Map::new(),
         }
@@ -111,6 +119,7 @@ impl Machine {
     pub(super) fn attribute(&mut self, context: &RequestContext, now: DateTime<Utc>) {
         self.modified_at = Some(now);
         self.attribution = context.attribution();
+        self.rev = self.rev.saturating_add(1);
     }
 
     /// Gives it a new token. The one that it has works until `until`, and older ones no longer than that. Says whether
@@ -194,23 +203,23 @@ impl HeldKind for Machine {
         digests.filter_map(|digest| Some(Digest::parse(digest).ok()?.table_hash())).collect()
     }
 
-    async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Outcome<Vec<(MachinePlace, Option<Tag>)>> {
+    async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Outcome<KindListing<MachinePlace>> {
         let scopes: Vec<Scope> =
             std::iter::once(Scope::Platform).chain(tenants.iter().cloned().map(Scope::Tenant)).collect();
-        let list = |scope: Scope| {
-            async move {
-                let listed = bucket.list(&layout::machines(scope.tenant())).await?;
-                let place = |name| match ObjectName::parse(name) {
+        let list = |scope: Scope| async move { Ok((bucket.list(&layout::machines(scope.tenant())).await?, scope)) };
+        let listed = stream::iter(scopes.into_iter().map(|scope| list(scope).boxed())).buffered(FOLDERS);
+        let mut listing = KindListing { documents: Vec::new(), foreign: Vec::new() };
+        for (objects, scope) in listed.try_collect::<Vec<_>>().await? {
+            for object in objects {
+                match ObjectName::parse(&object.path) {
                     Some(ObjectName::Machine { id, .. } | ObjectName::PlatformMachine { id }) => {
-                        Some(MachinePlace { scope: scope.clone(), id })
+                        listing.documents.push((MachinePlace { scope: scope.clone(), id }, object.tag));
                     }
-                    _ => None,
-                };
-                Ok(listed.iter().filter_map(|object| Some((place(&object.path)?, object.tag))).collect::<Vec<_>>())
+                    _ => listing.foreign.push((scope.tenant().cloned().unwrap_or_default(), object.path)),
+                }
             }
-            .boxed()
-        };
-        stream::iter(scopes.into_iter().map(list)).buffered(FOLDERS).try_concat().await
+        }
+        Ok(listing)
     }
 }
 
@@ -279,7 +288,7 @@ mod tests {
     fn a_token_is_accepted_until_it_ends_or_its_machine_does() {
         let at = |seconds| DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds);
         let token = |text: &str| (Digest::of(text), Hint::default());
-        let mut machine = Machine::new(KeyName::parse("ci").unwrap(), Role::Viewer, token("0"), at(100));
+        let mut machine = Machine::new(Label::parse("ci").unwrap(), Role::Viewer, token("0"), at(100));
         assert!(machine.rotate(token("1"), at(0), at(50)) && machine.rotate(token("2"), at(10), at(30)));
         let until = |machine: &Machine, text: &str| machine.accepted_until(&Digest::of(text));
         let ends = ["0", "1", "2", "3"].map(|text| until(&machine, text));

@@ -1,14 +1,18 @@
 //! Making, changing and recognising machines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::machine::MachinePlace;
 use super::{Machine, Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Digest, KeyName, MachineId, Networks, PlainSecret};
+use crate::jitter;
+use crate::key::{Digest, Label, MachineId, Networks, PlainSecret};
 use crate::keystore::{Changed, Keystore};
 use crate::sync::Held;
 
@@ -16,6 +20,8 @@ use crate::sync::Held;
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(90);
 /// How long a machine lasts at most.
 const MAX_LIFETIME: TimeDelta = TimeDelta::days(400);
+/// The pause before a removal is tried again that the store could not take.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 /// How many machines a tenant may have, and the platform.
 const MAX_MACHINES: usize = 1000;
 
@@ -24,13 +30,17 @@ const MAX_MACHINES: usize = 1000;
 pub struct Machines {
     keystore: Keystore,
     held: Arc<Held<Machine>>,
+    /// Those whose removal the store could not take, and who asked for it. They are refused here.
+    refused: Arc<Mutex<BTreeMap<MachinePlace, RequestContext>>>,
+    /// One name is given at a time.
+    naming: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A machine that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewMachine {
     /// What people call it; unique among the machines there as far as this node knows.
-    pub name: KeyName,
+    pub name: Label,
     /// What it may do.
     pub role: Role,
     /// The networks from which it is accepted.
@@ -39,11 +49,14 @@ pub struct NewMachine {
     pub lifetime: Option<TimeDelta>,
 }
 
+/// The revisions that a change is for; `None` for any.
+pub type Revisions = Option<Vec<u64>>;
+
 /// What is changed of a machine; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct MachinePatch {
     /// What people call it.
-    pub name: Option<KeyName>,
+    pub name: Option<Label>,
     /// What it may do.
     pub role: Option<Role>,
     /// The networks from which it is accepted.
@@ -66,7 +79,7 @@ pub struct WithToken {
 impl Machines {
     /// The machines that `held` has, changed through `keystore`, which must hold the same.
     pub fn new(keystore: Keystore, held: Arc<Held<Machine>>) -> Self {
-        Self { keystore, held }
+        Self { keystore, held, refused: Arc::default(), naming: Arc::default() }
     }
 
     /// The machine that has a token at an instant. From memory. A token that two machines have is accepted of neither.
@@ -74,7 +87,8 @@ impl Machines {
         let found = self.held.find(token.table_hash()).into_iter();
         let mut found = found.filter_map(|(place, machine)| Some((machine.accepted_until(token)?, place, machine)));
         let (until, place, machine) = found.next()?;
-        (found.next().is_none() && now < until).then_some((place, machine))
+        let is_good = found.next().is_none() && now < until && !self.refused.lock().contains_key(&place);
+        is_good.then_some((place, machine))
     }
 
     /// The machines there, in order of id.
@@ -108,6 +122,7 @@ impl Machines {
     ) -> Result<(MachineId, WithToken)> {
         self.check_tenant(&scope).await?;
         check_role(new.role, &scope)?;
+        let _turn = self.naming.lock().await;
         let known = self.list(&scope);
         if known.len() >= MAX_MACHINES {
             return Err(Error::invalid(format!("there are {MAX_MACHINES} machines already: remove some")));
@@ -133,18 +148,21 @@ impl Machines {
     /// Changes a machine. Its token stays.
     ///
     /// # Errors
-    /// As for [`Machines::create`]; [`ErrorKind::Corrupt`] when its document cannot be read.
+    /// As for [`Machines::create`]; [`ErrorKind::Corrupt`] when its document cannot be read;
+    /// [`ErrorKind::PreconditionFailed`] when it has another revision.
     pub async fn update(
         &self,
         context: &RequestContext,
         scope: &Scope,
         id: MachineId,
         patch: MachinePatch,
+        revisions: Revisions,
     ) -> Result<Changed<Machine>> {
         self.show(scope, id).await?;
         if let Some(role) = patch.role {
             check_role(role, scope)?;
         }
+        let _turn = self.naming.lock().await;
         if let Some(name) = &patch.name {
             check_name(&self.list(scope), name, Some(id))?;
         }
@@ -153,6 +171,7 @@ impl Machines {
         let by = context.clone();
         self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
             let mut machine = found.usable()?.ok_or_else(gone)?;
+            check_rev(&machine, revisions.as_deref())?;
             if let Some(name) = patch.name.clone() {
                 machine.name = name;
             }
@@ -178,6 +197,7 @@ impl Machines {
         scope: &Scope,
         id: MachineId,
         overlap: TimeDelta,
+        revisions: Revisions,
     ) -> Result<WithToken> {
         self.show(scope, id).await?;
         if !(TimeDelta::zero()..=MAX_LIFETIME).contains(&overlap) {
@@ -187,6 +207,7 @@ impl Machines {
         let (digest, hint, now, by) = (token.digest(), token.hint(), self.keystore.now(), context.clone());
         let rotated = self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
             let mut machine = found.usable()?.ok_or_else(gone)?;
+            check_rev(&machine, revisions.as_deref())?;
             if !machine.rotate((digest, hint), now, now + overlap) {
                 let message = "four older tokens of the machine still work: rotate with an overlap of 0, or wait";
                 return Err(Error::new(ErrorKind::TooManySecrets, message));
@@ -198,17 +219,65 @@ impl Machines {
         Ok(WithToken { machine: value, token, change_seq })
     }
 
-    /// Removes a machine: its tokens are refused here at once, and on other nodes within a poll.
+    /// Removes a machine, also one whose document cannot be read: its tokens are refused here at once, and on other
+    /// nodes within a poll.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Unavailable`] when the store does not answer.
-    pub async fn remove(&self, context: &RequestContext, scope: &Scope, id: MachineId) -> Result<u64> {
+    /// [`ErrorKind::NotFound`], [`ErrorKind::PreconditionFailed`]. When the store does not answer:
+    /// [`ErrorKind::RevokedHere`] when this node refuses it already, [`ErrorKind::Unavailable`] when it does not know
+    /// it, or was given a revision.
+    pub async fn remove(
+        &self,
+        context: &RequestContext,
+        scope: &Scope,
+        id: MachineId,
+        revisions: Revisions,
+    ) -> Result<u64> {
         let place = MachinePlace { scope: scope.clone(), id };
-        let is_unreadable = self.held.documents().read(&place).await?.found != Found::Absent;
-        if !is_unreadable {
-            self.show(scope, id).await?;
+        match self.remove_now(context, &place, revisions.as_deref()).await {
+            // What nobody knows, or has perhaps another revision, is not refused for a reason.
+            Err(error) if error.kind() == ErrorKind::Unavailable && revisions.is_none() => {
+                if self.held.get(&place).is_none() {
+                    return Err(error);
+                }
+                self.refused.lock().insert(place, context.clone());
+                let message = "the store cannot be reached: this node refuses the machine, and goes on to remove it";
+                Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
+            }
+            removed => removed,
         }
-        self.keystore.remove_held(&self.held, context, place).await
+    }
+
+    /// Goes on to remove what the store could not take, until dropped.
+    pub async fn follow(&self) {
+        loop {
+            tokio::time::sleep(jitter::around(REMOVE_AGAIN)).await;
+            let refused: Vec<_> = self.refused.lock().clone().into_iter().collect();
+            for (place, context) in refused {
+                match self.remove_now(&context, &place, None).await {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        tracing::warn!(machine = %place, "a machine is refused, and not removed yet: {error:?}");
+                    }
+                    _ => _ = self.refused.lock().remove(&place),
+                }
+            }
+        }
+    }
+
+    async fn remove_now(
+        &self,
+        context: &RequestContext,
+        place: &MachinePlace,
+        revisions: Option<&[u64]>,
+    ) -> Result<u64> {
+        match self.held.documents().read(place).await?.found {
+            // Removed by hand, or by a node that was killed before it had logged that: other nodes have it too.
+            Found::Absent if self.held.get(place).is_some() => {}
+            Found::Absent => return Err(gone()),
+            Found::Usable(machine) => check_rev(&machine, revisions)?,
+            Found::Unusable(_) => {}
+        }
+        self.keystore.remove_held(&self.held, context, place.clone()).await
     }
 
     async fn change(
@@ -232,6 +301,13 @@ impl Machines {
     }
 }
 
+fn check_rev(machine: &Machine, revisions: Option<&[u64]>) -> Result<()> {
+    if revisions.is_some_and(|revisions| !revisions.contains(&machine.rev)) {
+        return Err(Error::new(ErrorKind::PreconditionFailed, "If-Match names no revision of this machine"));
+    }
+    Ok(())
+}
+
 fn check_role(role: Role, scope: &Scope) -> Result<()> {
     if role.fits(scope) {
         return Ok(());
@@ -244,7 +320,7 @@ fn check_role(role: Role, scope: &Scope) -> Result<()> {
 }
 
 /// Names are for people: two that are given on two nodes at once may be the same.
-fn check_name(known: &[(MachineId, Arc<Machine>)], name: &KeyName, own: Option<MachineId>) -> Result<()> {
+fn check_name(known: &[(MachineId, Arc<Machine>)], name: &Label, own: Option<MachineId>) -> Result<()> {
     if known.iter().any(|(id, machine)| machine.name == *name && own != Some(*id)) {
         return Err(Error::new(ErrorKind::DuplicateKeyName, "another machine there has this name"));
     }

@@ -112,8 +112,10 @@ impl ObjectStore for LocalStore {
             self.within(move |folder| refuse_special_files(folder, &location)).await?;
         }
         match self.files.get_opts(location, options).await {
-            Err(Error::Generic { source, .. }) => Err(unreadable(source)), // This file cannot be opened; others can.
-            Err(missing @ Error::NotFound { .. }) => self.within(move |_| Err(missing)).await,
+            Err(error @ (Error::Generic { .. } | Error::NotFound { .. })) => {
+                let location = location.clone();
+                self.within(move |folder| Err(why_not(error, &folder.join(location.as_ref())))).await
+            }
             got => got,
         }
     }
@@ -189,6 +191,18 @@ fn refuse_special_files(root: &std::path::Path, location: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What an error of opening a file means. A file that is there is the only one that cannot be opened. Where even that
+/// cannot be seen, as in a folder that is a file or may not be entered, the store is not as it should be.
+fn why_not(error: Error, file: &std::path::Path) -> Error {
+    match error {
+        Error::Generic { source, .. } => match file.symlink_metadata() {
+            Ok(_) => unreadable(source),
+            Err(_) => Error::Generic { store: STORE, source },
+        },
+        other => other,
+    }
 }
 
 /// Whether a whole object is wanted, whatever its state.

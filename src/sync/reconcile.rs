@@ -41,6 +41,8 @@ pub struct Counts {
     pub changed: usize,
     /// Keys whose document was gone.
     pub removed: usize,
+    /// Documents of other kinds than keys and tenants that were new, different or gone.
+    pub others: usize,
     /// Documents that cannot be used.
     pub unreadable: usize,
 }

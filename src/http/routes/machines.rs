@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,9 +13,10 @@ use crate::documents::instant::{required, rfc3339};
 use crate::http::app::App;
 use crate::http::error::Problem;
 use crate::http::extract::{Json, JsonOrNothing};
+use crate::http::if_match::named;
 use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
-use crate::key::{Actor, KeyName, MachineId, Networks, TenantId};
+use crate::key::{Actor, Label, MachineId, Networks, TenantId};
 use crate::operators::machine::OlderToken;
 use crate::operators::{Machine, MachinePatch, NewMachine, Role, Scope};
 use crate::serde_text::given;
@@ -27,7 +28,7 @@ const OVERLAP_SECONDS: u32 = 3600;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Create {
-    name: KeyName,
+    name: Label,
     role: Role,
     #[serde(default)]
     allowed_cidrs: Networks,
@@ -39,7 +40,7 @@ pub struct Create {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MachinePatchBody {
     #[serde(default, deserialize_with = "given")]
-    name: Option<KeyName>,
+    name: Option<Label>,
     #[serde(default, deserialize_with = "given")]
     role: Option<Role>,
     #[serde(default, deserialize_with = "given")]
@@ -74,6 +75,7 @@ struct MachineView<'a> {
     #[serde(serialize_with = "required")]
     expires_at: DateTime<Utc>,
     expired: bool,
+    rev: u64,
     older_tokens: Vec<OlderTokenView>,
 }
 
@@ -111,9 +113,14 @@ impl<'a> MachineView<'a> {
             modified_by: machine.attribution.modified_by.as_ref(),
             expires_at: machine.expires_at,
             expired: machine.expires_at <= now,
+            rev: machine.rev,
             older_tokens: machine.older_tokens(now).map(older).collect(),
         }
     }
+}
+
+fn etag(machine: &Machine) -> String {
+    format!("\"{}\"", machine.rev)
 }
 
 fn masked(hint: &str) -> String {
@@ -167,6 +174,7 @@ pub async fn create(
     };
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
+        .insert_header((header::ETAG, etag(&made.machine)))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(ChangedMachine { machine, token: Some(made.token.expose()), receipt }))
 }
@@ -202,18 +210,20 @@ pub async fn show(
 ) -> Result<HttpResponse, Problem> {
     let (scope, id) = (place.scope()?, place.id()?);
     let machine = app.machines.show(&scope, id).await?;
-    Ok(HttpResponse::Ok().json(MachineView::new(&scope, id, &machine, app.keystore.now())))
+    let view = MachineView::new(&scope, id, &machine, app.keystore.now());
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&machine))).json(view))
 }
 
 /// Renames a machine, or changes its role, its networks or its expiry. Its token stays.
 ///
 /// # Errors
-/// 400, 404, 409 `duplicate_key_name`, 500 `document_unreadable`, 503.
+/// 400, 404, 409 `duplicate_key_name`, 412, 500 `document_unreadable`, 503.
 pub async fn update(
     operator: Operator,
     app: web::Data<App>,
     place: web::Path<Place>,
     Query(wait): Query<Wait>,
+    request: HttpRequest,
     Json(body): Json<MachinePatchBody>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience, scope, id) = (Instant::now(), wait.patience()?, place.scope()?, place.id()?);
@@ -223,47 +233,52 @@ pub async fn update(
         allowed_cidrs: body.allowed_cidrs,
         lifetime: body.expires_in_seconds.map(seconds),
     };
-    let changed = app.machines.update(operator.context(), &scope, id, patch).await?;
+    let changed = app.machines.update(operator.context(), &scope, id, patch, named(request.headers())).await?;
     let (receipt, status) = ReceiptView::of(&app, changed.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &changed.value, app.keystore.now());
-    Ok(HttpResponse::build(status).json(ChangedMachine { machine, token: None, receipt }))
+    Ok(HttpResponse::build(status).insert_header((header::ETAG, etag(&changed.value))).json(ChangedMachine {
+        machine,
+        token: None,
+        receipt,
+    }))
 }
 
 /// Gives a machine a new token, and shows it once. The old one works until the overlap ends.
 ///
 /// # Errors
-/// 400, 404, 409 `too_many_secrets`, 500 `document_unreadable`, 503.
+/// 400, 404, 409 `too_many_secrets`, 412, 500 `document_unreadable`, 503.
 pub async fn rotate(
     operator: Operator,
     app: web::Data<App>,
     place: web::Path<Place>,
     Query(wait): Query<Wait>,
+    request: HttpRequest,
     JsonOrNothing(body): JsonOrNothing<Rotate>,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience, scope, id) = (Instant::now(), wait.patience()?, place.scope()?, place.id()?);
     let overlap = seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS));
-    let rotated = app.machines.rotate(operator.context(), &scope, id, overlap).await?;
+    let rotated = app.machines.rotate(operator.context(), &scope, id, overlap, named(request.headers())).await?;
     let (receipt, status) = ReceiptView::of(&app, rotated.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &rotated.machine, app.keystore.now());
-    Ok(HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(ChangedMachine {
-        machine,
-        token: Some(rotated.token.expose()),
-        receipt,
-    }))
+    Ok(HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::ETAG, etag(&rotated.machine)))
+        .json(ChangedMachine { machine, token: Some(rotated.token.expose()), receipt }))
 }
 
 /// Removes a machine: its tokens are refused on this node at once.
 ///
 /// # Errors
-/// 400, 404, 503.
+/// 400, 404, 412, 503.
 pub async fn remove(
     operator: Operator,
     app: web::Data<App>,
     place: web::Path<Place>,
     Query(wait): Query<Wait>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience, scope, id) = (Instant::now(), wait.patience()?, place.scope()?, place.id()?);
-    let change_seq = app.machines.remove(operator.context(), &scope, id).await?;
+    let change_seq = app.machines.remove(operator.context(), &scope, id, named(request.headers())).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(json!({"id": id, "removed": true, "receipt": receipt})))
 }

@@ -11,6 +11,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
+use crate::layout;
 use crate::sync::Counts;
 
 /// Every node, as its last heartbeat in the bucket describes it; this node as it is now.
@@ -57,12 +58,15 @@ pub async fn change(
     Ok(HttpResponse::Ok().json(ReceiptView::new(receipt, start)))
 }
 
-/// The documents that cannot be used, by tenant and name.
+/// The documents that cannot be used, by tenant and name; those of the platform have no tenant.
 pub async fn unreadable(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> HttpResponse {
     let items: Vec<_> = app
         .unreadable()
         .iter()
-        .map(|((tenant, object), reason)| json!({"tenant": tenant, "object": object, "reason": reason}))
+        .map(|((tenant, object), reason)| {
+            let tenant = (!layout::is_of_platform(object)).then_some(tenant);
+            json!({"tenant": tenant, "object": object, "reason": reason})
+        })
         .collect();
     HttpResponse::Ok().json(json!({"items": items}))
 }
@@ -73,10 +77,10 @@ pub async fn unreadable(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> 
 /// 503 when the store does not answer.
 pub async fn reconcile(_: Operator, app: web::Data<App>, _: Query<Nothing>) -> Result<HttpResponse, Problem> {
     let start = Instant::now();
-    let Counts { tenants, keys, changed, removed, unreadable } = app.sync().await?;
+    let Counts { tenants, keys, changed, removed, others, unreadable } = app.sync().await?;
     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(HttpResponse::Ok().json(json!({
-        "tenants": tenants, "keys": keys, "changed": changed, "removed": removed, "unreadable": unreadable,
-        "elapsedMillis": millis,
+        "tenants": tenants, "keys": keys, "changed": changed, "removed": removed, "others": others,
+        "unreadable": unreadable, "elapsedMillis": millis,
     })))
 }

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::{Mutex, RwLock};
+use relative_path::RelativePathBuf;
 use serde::Serialize;
 
 pub use self::line::DocumentLine;
@@ -32,6 +33,8 @@ use crate::store::{Bucket, Tag};
 
 /// How many documents are read, or folders listed, at once.
 const READS: usize = 32;
+/// Why a file is no document.
+const NO_ID: &str = "its name is not <id>.json";
 
 /// A kind of document that every node holds in memory. Two documents are equal when they are of the same write.
 #[async_trait]
@@ -47,16 +50,25 @@ pub trait HeldKind:
     /// What [`Held::find`] finds it by, beside its id: hashes that may collide.
     fn hashes(&self) -> Vec<u64>;
 
-    /// The documents in the bucket, which has these tenants, and the state of each where the store tells.
+    /// What is in the folders of the kind, while the bucket has these tenants.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
-    async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Result<Vec<(Self::Id, Option<Tag>)>>;
+    async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Result<KindListing<Self::Id>>;
 
     /// The change that an entry of the log names.
     fn changed(id: &Self::Id) -> ChangedObject {
         ChangedObject::Held { kind: Self::KIND.to_owned(), id: id.to_string() }
     }
+}
+
+/// What is in the folders of a kind.
+#[derive(Debug)]
+pub struct KindListing<Id> {
+    /// The documents, and the state of each where the store tells.
+    pub documents: Vec<(Id, Option<Tag>)>,
+    /// What is no document of the kind by its name, and in the folder of which tenant it is.
+    pub foreign: Vec<(TenantId, RelativePathBuf)>,
 }
 
 /// All documents of one kind in memory. A document that cannot be used stays what it was, and is reported.
@@ -66,6 +78,8 @@ pub struct Held<T: HeldKind> {
     documents: Documents<T>,
     memory: RwLock<Memory<T>>,
     unreadable: Mutex<BTreeMap<T::Id, String>>,
+    /// Of the last full reconcile.
+    foreign: Mutex<UnreadableDocuments>,
 }
 
 /// What was in memory before a read.
@@ -107,8 +121,8 @@ pub trait HeldDocuments: Debug + Send + Sync {
 impl<T: HeldKind> Held<T> {
     /// Nothing yet of the documents in `bucket`.
     pub fn new(bucket: Bucket) -> Self {
-        let (memory, unreadable) = (RwLock::new(Memory::default()), Mutex::default());
-        Self { documents: Documents::new(bucket.clone()), bucket, memory, unreadable }
+        let (memory, unreadable, foreign) = (RwLock::new(Memory::default()), Mutex::default(), Mutex::default());
+        Self { documents: Documents::new(bucket.clone()), bucket, memory, unreadable, foreign }
     }
 
     /// The document in memory.
@@ -225,7 +239,9 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
     }
 
     async fn reconcile(&self, tenants: &[TenantId], verifying: bool) -> Result<Vec<ChangedObject>> {
-        let listed = T::list(&self.bucket, tenants).await?;
+        let KindListing { documents: listed, foreign } = T::list(&self.bucket, tenants).await?;
+        let named = |(tenant, path): (TenantId, RelativePathBuf)| ((tenant, path.into_string()), NO_ID.to_owned());
+        *self.foreign.lock() = foreign.into_iter().map(named).collect();
         let mut to_read: BTreeSet<T::Id> = self.unreadable.lock().keys().cloned().collect();
         {
             let memory = self.memory.read();
@@ -262,6 +278,7 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
     fn unreadable(&self) -> UnreadableDocuments {
         let unreadable = self.unreadable.lock();
         let name = |id: &T::Id| (T::tenant(id), T::object(id).path().into_string());
-        unreadable.iter().map(|(id, reason)| (name(id), reason.clone())).collect()
+        let documents = unreadable.iter().map(|(id, reason)| (name(id), reason.clone()));
+        documents.chain(self.foreign.lock().clone()).collect()
     }
 }

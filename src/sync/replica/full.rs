@@ -57,7 +57,9 @@ impl Replica {
         let mut pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
         let tenants = self.live_tenants();
         for held in &self.held {
-            pass.found.extend(held.reconcile(&tenants, verifying).await?);
+            let changed = held.reconcile(&tenants, verifying).await?;
+            pass.counts.others += changed.len();
+            pass.found.extend(changed);
             pass.counts.unreadable += held.unreadable().len();
         }
         self.journal.reconciled(head);

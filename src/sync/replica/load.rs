@@ -98,6 +98,7 @@ impl Replica {
             keys,
             changed: keys,
             removed: 0,
+            others: 0,
             unreadable: self.cache.unreadable().len() + self.unreadable().len(),
         }
     }

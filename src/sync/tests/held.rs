@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::faults::Kind;
 use crate::key::{Attribution, MachineId, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::store::{Bucket, Tag};
-use crate::sync::{ChangedObject, Held, HeldDocuments, HeldKind};
+use crate::store::Bucket;
+use crate::sync::{ChangedObject, Held, HeldDocuments, HeldKind, KindListing};
 
 /// A document for these tests, in the place of one that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,13 +54,15 @@ impl HeldKind for Note {
         vec![self.text.len() as u64]
     }
 
-    async fn list(bucket: &Bucket, _: &[TenantId]) -> Result<Vec<(MachineId, Option<Tag>)>> {
-        let listed = bucket.list(&layout::machines(None)).await?;
-        let id = |path| match ObjectName::parse(path) {
-            Some(ObjectName::PlatformMachine { id }) => Some(id),
-            _ => None,
-        };
-        Ok(listed.iter().filter_map(|listed| Some((id(&listed.path)?, listed.tag))).collect())
+    async fn list(bucket: &Bucket, _: &[TenantId]) -> Result<KindListing<MachineId>> {
+        let (mut documents, mut foreign) = (Vec::new(), Vec::new());
+        for listed in bucket.list(&layout::machines(None)).await? {
+            match ObjectName::parse(&listed.path) {
+                Some(ObjectName::PlatformMachine { id }) => documents.push((id, listed.tag)),
+                _ => foreign.push((TenantId::default(), listed.path)),
+            }
+        }
+        Ok(KindListing { documents, foreign })
     }
 }
 

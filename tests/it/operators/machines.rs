@@ -234,3 +234,88 @@ async fn the_machines_of_a_deleted_tenant_are_nobody() {
     assert!(server.admin().delete("/api/v1/tenants/acme").await.status.is_success());
     client.get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
 }
+
+/// As a revocation of a key: this node acts at once, and the store follows as soon as it answers.
+#[tokio::test]
+async fn a_removal_that_the_store_cannot_take_holds_here_and_is_repeated() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let (path, client) = (format!("{MACHINES}/{id}"), with(&server, &token));
+    let aside = server.directory().with_extension("aside");
+    std::fs::rename(server.directory(), &aside).unwrap();
+    let removed = server.admin().delete(&path).await;
+    removed.refused(503, "store_unavailable");
+    assert_eq!(removed.json()["appliedLocally"], true);
+    client.get(KEYS).await.refused(401, "invalid_admin_token");
+    std::fs::rename(&aside, server.directory()).unwrap();
+    client.get(KEYS).await.refused(401, "invalid_admin_token");
+    let document = server.path(&format!(".settings/service_operators/{id}.json"));
+    server.until("the machine is removed", |_| !document.exists()).await;
+    client.get(KEYS).await.refused(401, "invalid_admin_token");
+    server.until("it is forgotten", |server| server.app.keystore.replica().unreadable().is_empty()).await;
+    server.admin().get(&path).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_change_applies_only_to_the_revision_that_it_names() {
+    let server = TestServer::spawn().await;
+    let (id, _) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let path = format!("{MACHINES}/{id}");
+    let send = |method: &str, path: &str, tag: &str, body: Value| {
+        let request = server.admin().request(method, path).header("if-match", tag).json(&body);
+        async { Answer::of(request).await }
+    };
+    assert_eq!(server.admin().get(&path).await.header("etag"), Some("\"1\""));
+    send("PATCH", &path, "\"2\"", json!({"name": "a"})).await.refused(412, "precondition_failed");
+    let changed = send("PATCH", &path, "\"1\"", json!({"name": "a"})).await;
+    assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, Some("\"2\"")));
+    send("POST", &format!("{path}/rotate"), "\"1\"", json!({})).await.refused(412, "precondition_failed");
+    assert_eq!(send("POST", &format!("{path}/rotate"), "*", json!({})).await.header("etag"), Some("\"3\""));
+    send("DELETE", &path, "\"1\"", json!({})).await.refused(412, "precondition_failed");
+    assert_eq!(send("DELETE", &path, "\"3\"", json!({})).await.status, 200);
+}
+
+/// Files that are no machine are not passed over without a word.
+#[tokio::test]
+async fn files_beside_machines_are_reported_and_those_of_the_platform_have_no_tenant() {
+    let server = TestServer::spawn().await;
+    let folders = [".settings/keyloft/service_operators", ".settings/service_operators"];
+    for folder in folders {
+        std::fs::create_dir_all(server.path(folder)).unwrap();
+        std::fs::write(server.path(&format!("{folder}/ci.json")), "{}").unwrap();
+    }
+    let synced = server.admin().post("/api/v1/sync", json!({})).await.json();
+    assert_eq!((&synced["unreadable"], &synced["others"]), (&json!(2), &json!(0)));
+    let reason = "its name is not <id>.json";
+    let items = server.admin().get("/api/v1/unreadable").await.json()["items"].take();
+    let item = |tenant: Value, folder: &str| json!({"tenant": tenant, "object": format!("{folder}/ci.json"), "reason": reason});
+    assert_eq!(items, json!([item(Value::Null, folders[0]), item(json!("default"), folders[1])]));
+}
+
+#[tokio::test]
+async fn of_machines_that_are_made_at_once_one_gets_the_name() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let make = (0..8).map(|_| admin.post(MACHINES, json!({"name": "ci", "role": "viewer"})));
+    let made = futures::future::join_all(make).await;
+    assert_eq!(made.iter().filter(|answer| answer.status == 201).count(), 1);
+    made.iter().filter(|answer| answer.status != 201).for_each(|answer| answer.refused(409, "duplicate_key_name"));
+}
+
+/// The body of a request may take its time: the right is looked at again when it is there.
+#[tokio::test]
+async fn a_machine_that_is_removed_while_its_request_is_sent_changes_nothing() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "admin"})).await;
+    let (send, parts) = tokio::sync::mpsc::channel::<Result<&'static str, std::io::Error>>(4);
+    let body = futures::stream::unfold(parts, async |mut parts| Some((parts.recv().await?, parts)));
+    let request = with(&server, &token).request("POST", KEYS).header("content-type", "application/json");
+    let answer = tokio::spawn(Answer::of(request.body(reqwest::Body::wrap_stream(body))));
+    send.send(Ok("{\"keyName\": \"late\", ")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.admin().delete(&format!("{MACHINES}/{id}")).await.status, 200);
+    send.send(Ok("\"keyType\": \"query\"}")).await.unwrap();
+    drop(send);
+    answer.await.unwrap().refused(401, "invalid_admin_token");
+    assert_eq!(server.admin().get(KEYS).await.json()["items"], json!([]));
+}

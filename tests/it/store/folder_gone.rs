@@ -36,3 +36,22 @@ async fn a_store_whose_folder_is_gone_or_another_one_is_unavailable_and_loses_no
     assert_eq!(reader.query(COUNT).await.json(), json!([{"n": 2}]));
     assert_eq!(server.admin().post("/api/v1/sync", json!({})).await.json()["removed"], 0);
 }
+
+/// Each number of the log would look taken by something unreadable, one after the other and for ever.
+#[tokio::test]
+async fn a_folder_of_the_log_that_is_a_file_makes_the_store_unavailable() {
+    let server = TestServer::spawn_with(|setup| setup.config.sync.poll_interval = Duration::from_millis(20)).await;
+    server.admin().issue("default", "k", "query").await;
+    let (log, aside) = (server.path(".settings/keyloft/log"), server.path(".settings/keyloft/aside"));
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::write(&log, "").unwrap();
+    let body = json!({"keyName": "more", "keyType": "query"});
+    let admin = server.admin();
+    let issued = admin.post("/api/v1/tenants/default/apikeys", body);
+    let issued = tokio::time::timeout(Duration::from_secs(20), issued).await.expect("an answer");
+    issued.refused(503, "store_unavailable");
+    assert_eq!(server.app.keystore.replica().applied_seq(), 1);
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    server.admin().issue("default", "again", "query").await;
+}

@@ -26,7 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("compaction", &["clock", "documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("query", &["error", "key", "store", "stream"]),
     ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
-    ("operators", &["documents", "error", "key", "keystore", "layout", "store", "sync"]),
+    ("operators", &["documents", "error", "jitter", "key", "keystore", "layout", "store", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["compaction", "ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
@@ -42,6 +42,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "ingest",
             "key",
             "keystore",
+            "layout",
             "operators",
             "query",
             "serde_text",
