@@ -113,21 +113,24 @@ fn unknown() -> Problem {
 
 fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     let token = AuthHeaders::of(request).bearer()?.ok_or_else(unknown)?;
-    let Some(token) = machine_token(token) else {
-        return match app.admin_token.verify(token) {
-            true => Ok(Holder { actor: Actor::AdminToken, scope: Scope::Platform, role: None }),
-            false => Err(unknown().into()),
-        };
-    };
-    if !app.keystore.cache().is_hydrated() {
+    if app.admin_token.verify(token) {
+        return Ok(Holder { actor: Actor::AdminToken, scope: Scope::Platform, role: None });
+    }
+    let token = machine_token(token).ok_or_else(unknown)?;
+    let (cache, now) = (app.keystore.cache(), app.keystore.now());
+    if !cache.is_hydrated() {
         return Err(not_ready().into());
     }
-    let Some((place, machine)) = app.machines.recognise(&token, app.keystore.now()) else {
+    // As for keys: what was removed elsewhere cannot be known.
+    if !cache.is_good_at(now) {
+        return Err(Denial::Stale.into());
+    }
+    let Some((place, machine)) = app.machines.recognise(&token, now) else {
         return Err(match app.keystore.decide_lookup(&token, client::of(request)) {
             Lookup::Needed => Refused::Unseen(token),
             Lookup::Busy => Denial::Unverifiable.into(),
             // It may have been removed by hand, or come back, since the snapshot that this node started from.
-            _ if !app.keystore.cache().is_verified() => not_ready().into(),
+            _ if !cache.is_verified() => not_ready().into(),
             Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown().into(),
         });
     };
@@ -142,8 +145,9 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
         let message = "The machine may not be used from this network.";
         return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
-    let label = Label::parse(&place.id.to_string())?;
-    Ok(Holder { actor: Actor::Named(label), scope: place.scope, role: Some(machine.role) })
+    let actor = Actor::Named(Label::parse(&place.id.to_string())?);
+    request.extensions_mut().insert(actor.clone()); // For the log, also when the role does not allow the request.
+    Ok(Holder { actor, scope: place.scope, role: Some(machine.role) })
 }
 
 /// A tenant in the path must be one that the role holds in. What belongs to others is as if it did not exist.

@@ -115,6 +115,11 @@ impl Machine {
         }
     }
 
+    /// The digests of all its tokens, as they are stored.
+    fn digests(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.digest).chain(self.older_tokens.iter().map(|older| &older.digest))
+    }
+
     /// Notes who changes it, and when.
     pub(super) fn attribute(&mut self, context: &RequestContext, now: DateTime<Utc>) {
         self.modified_at = Some(now);
@@ -168,11 +173,10 @@ impl Document for Machine {
     fn parse(id: &MachinePlace, body: &[u8]) -> Result<Self, Unreadable> {
         let explain = |error| Unreadable::explain("the document of a machine", VERSION, body, &error);
         let machine: Self = serde_json::from_slice(body).map_err(explain)?;
-        let mut digests =
-            std::iter::once(&machine.digest).chain(machine.older_tokens.iter().map(|older| &older.digest));
+        let has_digests = machine.digests().all(|digest| Digest::parse(digest).is_ok());
         if machine.version != VERSION {
             Err(Unreadable::Version(machine.version))
-        } else if digests.any(|digest| Digest::parse(digest).is_err()) {
+        } else if !has_digests {
             Err(Unreadable::Field("digest"))
         } else if machine.older_tokens.len() > MAX_OLDER {
             Err(Unreadable::Field("olderTokens"))
@@ -199,8 +203,14 @@ impl HeldKind for Machine {
     }
 
     fn hashes(&self) -> Vec<u64> {
-        let digests = std::iter::once(&self.digest).chain(self.older_tokens.iter().map(|older| &older.digest));
-        digests.filter_map(|digest| Some(Digest::parse(digest).ok()?.table_hash())).collect()
+        self.digests().filter_map(|digest| Some(Digest::parse(digest).ok()?.table_hash())).collect()
+    }
+
+    fn conflict(&self, other: &Self) -> Option<&'static str> {
+        let read = |text: &String| Digest::parse(text).ok();
+        let others: Vec<Digest> = other.digests().filter_map(read).collect();
+        let is_shared = self.digests().filter_map(read).any(|digest| others.iter().any(|other| other.verify(&digest)));
+        is_shared.then_some("its digest is also that of another machine")
     }
 
     async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Outcome<KindListing<MachinePlace>> {

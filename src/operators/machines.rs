@@ -100,8 +100,10 @@ impl Machines {
     /// A machine, also one that another node made a moment ago.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::Unavailable`] when it is not known here and the store does not answer.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`]; [`ErrorKind::Unavailable`] when it is not known here and
+    /// the store does not answer.
     pub async fn show(&self, scope: &Scope, id: MachineId) -> Result<Arc<Machine>> {
+        self.check_tenant(scope).await?;
         let place = MachinePlace { scope: scope.clone(), id };
         if self.held.get(&place).is_none() {
             self.keystore.catch_up().await?;

@@ -20,7 +20,7 @@ use crate::http::connection::{Answering, Connection, connection};
 use crate::http::error::Problem;
 use crate::http::unread::RequestBody;
 use crate::key::request_ids::RequestIds;
-use crate::key::{ApiKey, Digest, RequestId, own};
+use crate::key::{Actor, ApiKey, Digest, RequestId, own};
 use crate::telemetry::log::REQUEST_COMPLETED;
 use crate::usage::Use;
 
@@ -89,7 +89,8 @@ pub(crate) fn note_unparsed(app: &App, id: &RequestId, problem: &Problem) {
     let status = problem.code().status().as_u16();
     let route = app.metrics.count_request(NO_METHOD, None, status, Duration::ZERO);
     let code = Some(problem.code().as_str());
-    tracing::info_span!("request", %id).in_scope(|| log(NO_METHOD, route, status, 0, None, None, code));
+    tracing::info_span!("request", %id)
+        .in_scope(|| log(NO_METHOD, route, status, 0, Identified::default(), None, code));
 }
 
 /// Metrics, counters, log.
@@ -110,7 +111,8 @@ fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     }
     let key = presented.and_then(Presented::good_key);
     let code = problem.map(|problem| problem.code().as_str());
-    log(method, route, status.as_u16(), millis(took), key, denial, code);
+    let identified = Identified { key, machine: extensions.get::<Actor>() };
+    log(method, route, status.as_u16(), millis(took), identified, denial, code);
 }
 
 /// Counts the request by its answer. `refused` is why not, when the answer is a problem.
@@ -138,12 +140,19 @@ fn count(presented: &Presented, app: &App, status: StatusCode, refused: Option<&
     app.usage.count(presented.key(), &used);
 }
 
+/// Who sent a request, as far as that is known.
+#[derive(Debug, Default, Clone, Copy)]
+struct Identified<'a> {
+    key: Option<&'a ApiKey>,
+    machine: Option<&'a Actor>,
+}
+
 fn log(
     method: &str,
     route: &str,
     status: u16,
     millis: u64,
-    key: Option<&ApiKey>,
+    Identified { key, machine }: Identified<'_>,
     denial: Option<Denial>,
     code: Option<&str>,
 ) {
@@ -152,9 +161,10 @@ fn log(
             let tenant = key.map(|key| tracing::field::display(&key.tenant));
             let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
             let key_id = key_id.map(tracing::field::display);
+            let machine = machine.map(tracing::field::display);
             let reason = denial.map(|denial| denial.as_str());
             tracing::$level!(
-                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, reason, code,
+                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, machine, reason, code,
                 "request completed"
             )
         }};

@@ -39,6 +39,17 @@ impl<T: HeldKind> Memory<T> {
         self.documents.iter().map(|(id, (document, tag))| (id, document, *tag))
     }
 
+    /// The documents that do not count because of another, and why.
+    pub(super) fn conflicts(&self) -> Vec<(T::Id, &'static str)> {
+        let shared = self.by_hash.values().filter(|ids| ids.len() > 1);
+        let pairs = shared.flat_map(|ids| ids.iter().flat_map(|id| ids.iter().map(move |other| (id, other))));
+        let conflict = |(id, other): (&T::Id, &T::Id)| {
+            let reason = self.get(id)?.conflict(self.get(other).filter(|_| id != other)?)?;
+            Some((id.clone(), reason))
+        };
+        pairs.filter_map(conflict).collect()
+    }
+
     pub(super) fn put(&mut self, id: T::Id, document: Arc<T>, tag: Option<Tag>) {
         self.take_out(&id);
         for hash in document.hashes() {

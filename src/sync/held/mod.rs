@@ -50,6 +50,9 @@ pub trait HeldKind:
     /// What [`Held::find`] finds it by, beside its id: hashes that may collide.
     fn hashes(&self) -> Vec<u64>;
 
+    /// Why neither of two documents that have a hash in common counts, if that is so and no chance.
+    fn conflict(&self, other: &Self) -> Option<&'static str>;
+
     /// What is in the folders of the kind, while the bucket has these tenants.
     ///
     /// # Errors
@@ -279,6 +282,8 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
         let unreadable = self.unreadable.lock();
         let name = |id: &T::Id| (T::tenant(id), T::object(id).path().into_string());
         let documents = unreadable.iter().map(|(id, reason)| (name(id), reason.clone()));
-        documents.chain(self.foreign.lock().clone()).collect()
+        let conflicts = self.memory.read().conflicts();
+        let conflicts = conflicts.iter().map(|(id, reason)| (name(id), (*reason).to_owned()));
+        documents.chain(conflicts).chain(self.foreign.lock().clone()).collect()
     }
 }

@@ -54,6 +54,10 @@ impl HeldKind for Note {
         vec![self.text.len() as u64]
     }
 
+    fn conflict(&self, other: &Self) -> Option<&'static str> {
+        (self.text == "shared" && self == other).then_some("it is also that of another note")
+    }
+
     async fn list(bucket: &Bucket, _: &[TenantId]) -> Result<KindListing<MachineId>> {
         let (mut documents, mut foreign) = (Vec::new(), Vec::new());
         for listed in bucket.list(&layout::machines(None)).await? {
@@ -191,4 +195,17 @@ async fn an_entry_that_names_no_document_of_a_known_kind_is_passed_over() {
     let other = scene.started().await;
     other.replica.append(vec![odd.by(&Attribution::default())]).await.unwrap();
     assert!(node.replica.poll().await.unwrap());
+}
+
+#[tokio::test]
+async fn documents_that_conflict_are_reported_until_one_is_left() {
+    let scene = Scene::new();
+    let (node, _) = scene.holder();
+    let ids = [(); 3].map(|()| MachineId::random());
+    for (id, words) in ids.into_iter().zip(["shared", "shared", "chance"]) {
+        scene.note(id, words).await;
+    }
+    assert_eq!(node.replica.reconcile().await.unwrap().unreadable, 2, "the third has the same hash only");
+    scene.remove(&ObjectName::PlatformMachine { id: ids[0] }).await;
+    assert_eq!(node.replica.reconcile().await.unwrap().unreadable, 0);
 }

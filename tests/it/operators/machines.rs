@@ -319,3 +319,38 @@ async fn a_machine_that_is_removed_while_its_request_is_sent_changes_nothing() {
     answer.await.unwrap().refused(401, "invalid_admin_token");
     assert_eq!(server.admin().get(KEYS).await.json()["items"], json!([]));
 }
+
+/// A copy of a document would be a machine of another tenant, or of the platform.
+#[tokio::test]
+async fn a_copied_document_is_refused_with_its_original_and_both_are_reported() {
+    let server = TestServer::spawn().await;
+    let (id, token) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    let file = |id: &str| server.path(&format!(".settings/service_operators/{id}.json"));
+    let copy = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
+    std::fs::copy(file(&id), file(copy)).unwrap();
+    server.admin().post("/api/v1/sync", json!({})).await;
+    with(&server, &token).get(KEYS).await.refused(401, "invalid_admin_token");
+    let unreadable = server.admin().get("/api/v1/unreadable").await.json()["items"].take();
+    let reasons: Vec<_> = unreadable.as_array().unwrap().iter().map(|item| item["reason"].clone()).collect();
+    assert_eq!(reasons, ["its digest is also that of another machine"; 2]);
+    assert_eq!(server.admin().delete(&format!("{MACHINES}/{copy}")).await.status, 200);
+    assert_eq!(with(&server, &token).get(KEYS).await.status, 200);
+}
+
+/// As for keys: a node that cannot learn of removals is trusted for so long and no longer.
+#[tokio::test]
+async fn a_node_out_of_contact_for_too_long_refuses_machines() {
+    let server = TestServer::spawn_with(|setup| {
+        setup.config.sync.poll_interval = Duration::from_millis(20);
+        setup.config.sync.max_stale = Some(Duration::from_millis(300));
+    })
+    .await;
+    let (_, token) = make(&server, json!({"name": "ci", "role": "viewer"})).await;
+    assert_eq!(with(&server, &token).get(KEYS).await.status, 200);
+    let aside = server.directory().with_extension("aside");
+    std::fs::rename(server.directory(), &aside).unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    with(&server, &token).get(KEYS).await.refused(503, "store_unavailable");
+    assert_eq!(server.admin().get(KEYS).await.status, 200, "the admin token is no document");
+    std::fs::rename(&aside, server.directory()).unwrap();
+}
