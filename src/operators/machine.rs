@@ -19,7 +19,8 @@ use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, Label, MachineId, Networks, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::{HeldKind, KindListing};
+use crate::sync::HeldKind;
+use crate::sync::held::KindListing;
 
 const VERSION: u32 = 1;
 /// How many folders are listed at once.

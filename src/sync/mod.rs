@@ -40,7 +40,7 @@ mod tests;
 
 pub(crate) use crate::jitter::{around, up_to};
 pub use changed_object::{ChangedObject, LoggedChange};
-pub use held::{Held, HeldDocuments, HeldKind, KindListing};
+pub use held::{Held, HeldDocuments, HeldKind};
 pub use lookup::Lookup;
 pub use receipt::Receipt;
 pub use reconcile::Counts;

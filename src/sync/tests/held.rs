@@ -15,7 +15,8 @@ use crate::faults::Kind;
 use crate::key::{Attribution, MachineId, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::{ChangedObject, Held, HeldDocuments, HeldKind, KindListing};
+use crate::sync::held::KindListing;
+use crate::sync::{ChangedObject, Held, HeldDocuments, HeldKind};
 
 /// A document for these tests, in the place of one that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
