@@ -1,6 +1,6 @@
 //! Chance that can be thrown again: the same seed gives the same throws.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub struct Dice(Mutex<u64>);
@@ -12,7 +12,7 @@ impl Dice {
 
     /// A number below `end`.
     pub fn below(&self, end: u64) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         *state ^= *state << 13;
         *state ^= *state >> 7;
         *state ^= *state << 17;
