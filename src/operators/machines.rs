@@ -236,12 +236,10 @@ impl Machines {
         revisions: Revisions,
     ) -> Result<u64> {
         let place = MachinePlace { scope: scope.clone(), id };
+        let was_known = self.held.get(&place).is_some();
         match self.remove_now(context, &place, revisions.as_deref()).await {
-            // What nobody knows, or has perhaps another revision, is not refused for a reason.
-            Err(error) if error.kind() == ErrorKind::Unavailable && revisions.is_none() => {
-                if self.held.get(&place).is_none() {
-                    return Err(error);
-                }
+            // What is not known, or has perhaps another revision, is not refused on suspicion.
+            Err(error) if error.kind() == ErrorKind::Unavailable && revisions.is_none() && was_known => {
                 self.refused.lock().insert(place, context.clone());
                 let message = "the store cannot be reached: this node refuses the machine, and goes on to remove it";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
