@@ -32,13 +32,14 @@ impl Keystore {
                 };
                 Ok(edit)
             };
+            let before = held.before(&id);
             let value = Arc::new(held.documents().update(&id, edit).await?);
             let Some(written) = written else {
                 return Ok(Changed { value, change_seq: this.replica.applied_seq() });
             };
             // What is stored counts: another change may have come after ours.
             if held.refresh(&id).await.is_err() {
-                held.put(&id, written);
+                held.put(&id, written, &before);
             }
             let change_seq = this.log_held::<T>(&context, &id).await?;
             this.replica.introduce(change_seq).await; // A secret may work by it.

@@ -256,7 +256,7 @@ impl Machines {
             for (place, context) in refused {
                 match self.remove_now(&context, &place, None).await {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
-                        tracing::warn!(machine = %place, "a machine is refused, and not removed yet: {error:?}");
+                        tracing::debug!(machine = %place, "a machine is refused, and not removed yet: {error:?}");
                     }
                     _ => _ = self.refused.lock().remove(&place),
                 }

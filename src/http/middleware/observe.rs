@@ -111,7 +111,9 @@ fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     }
     let key = presented.and_then(Presented::good_key);
     let code = problem.map(|problem| problem.code().as_str());
-    let identified = Identified { key, machine: extensions.get::<Actor>() };
+    // A machine presents no key, and requests with one need not look.
+    let machine = if presented.is_none() { extensions.get::<Actor>() } else { None };
+    let identified = Identified { key, machine };
     log(method, route, status.as_u16(), millis(took), identified, denial, code);
 }
 

@@ -42,12 +42,13 @@ impl<T: HeldKind> Memory<T> {
     /// The documents that do not count because of another, and why.
     pub(super) fn conflicts(&self) -> Vec<(T::Id, &'static str)> {
         let shared = self.by_hash.values().filter(|ids| ids.len() > 1);
-        let pairs = shared.flat_map(|ids| ids.iter().flat_map(|id| ids.iter().map(move |other| (id, other))));
-        let conflict = |(id, other): (&T::Id, &T::Id)| {
-            let reason = self.get(id)?.conflict(self.get(other).filter(|_| id != other)?)?;
+        // One other is enough: somebody may have made thousands of copies.
+        let conflict = |id: &T::Id, ids: &[T::Id]| {
+            let mut others = ids.iter().filter(|other| *other != id);
+            let reason = others.find_map(|other| self.get(id)?.conflict(self.get(other)?))?;
             Some((id.clone(), reason))
         };
-        pairs.filter_map(conflict).collect()
+        shared.flat_map(|ids| ids.iter().filter_map(move |id| conflict(id, ids))).collect()
     }
 
     pub(super) fn put(&mut self, id: T::Id, document: Arc<T>, tag: Option<Tag>) {

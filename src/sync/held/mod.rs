@@ -85,9 +85,9 @@ pub struct Held<T: HeldKind> {
     foreign: Mutex<UnreadableDocuments>,
 }
 
-/// What was in memory before a read.
+/// What was in memory before a read or a write.
 #[derive(Debug)]
-pub(in crate::sync) struct Before<T> {
+pub struct Before<T> {
     document: Option<Arc<T>>,
     removals: u64,
 }
@@ -156,9 +156,13 @@ impl<T: HeldKind> Held<T> {
         self.read(id, false).await
     }
 
-    /// Puts a document in memory that was just written, where it cannot be read back.
-    pub fn put(&self, id: &T::Id, document: T) {
-        self.memory.write().put(id.clone(), Arc::new(document), None);
+    /// Puts a document in memory that was just written, where it cannot be read back, unless one was removed since
+    /// `before`: it may be this one.
+    pub fn put(&self, id: &T::Id, document: T, before: &Before<T>) {
+        let mut memory = self.memory.write();
+        if memory.removals() == before.removals {
+            memory.put(id.clone(), Arc::new(document), None);
+        }
     }
 
     /// Takes a document out of memory that was just removed.
@@ -177,8 +181,8 @@ impl<T: HeldKind> Held<T> {
         }
     }
 
-    /// What is in memory before a read.
-    pub(in crate::sync) fn before(&self, id: &T::Id) -> Before<T> {
+    /// What is in memory before a read or a write.
+    pub fn before(&self, id: &T::Id) -> Before<T> {
         let memory = self.memory.read();
         Before { document: memory.get(id).cloned(), removals: memory.removals() }
     }

@@ -181,6 +181,8 @@ async fn a_document_that_was_removed_does_not_come_back_with_an_older_read() {
     scene.remove(&ObjectName::PlatformMachine { id }).await;
     held.forget(&id);
     assert_eq!(held.take_in_read(&id, &before, read, false), None);
+    held.put(&id, Note { text: "written before".into() }, &before);
+    assert_eq!(text(&held, id), None);
     let (before, read) = (held.before(&id), held.documents().read(&id).await.unwrap());
     assert_eq!(held.take_in_read(&id, &before, read, false), Some(false));
     assert_eq!(text(&held, id), None);

@@ -3,5 +3,6 @@
 mod bulk;
 mod commands;
 mod import;
+mod service;
 mod stream;
 mod stream_objects;
