@@ -1,12 +1,14 @@
 //! Who asks for a change.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 
 use crate::key::{Actor, Attribution, RequestId};
 
-/// Who makes a change, in which request and when. Every change of the keystore takes one. The document and the change
-/// log record the actor and the request id; instants in documents are those of the write. The client's address is not
-/// part of it: documents and log entries do not hold it.
+/// Who makes a change, from where, in which request and when. Every change of the keystore takes one. The document and
+/// the change log record the actor and the request id, the change log the address too; instants in documents are those
+/// of the write.
 ///
 /// ```
 /// use keyloft::key::{Actor, Label};
@@ -24,6 +26,8 @@ pub struct RequestContext {
     pub actor: Actor,
     /// The id of the request; `None` without one.
     pub request_id: Option<RequestId>,
+    /// The address that the request came from; `None` without a request, or when a trusted proxy does not tell it.
+    pub client: Option<IpAddr>,
     /// When it was asked.
     pub at: DateTime<Utc>,
 }
@@ -31,7 +35,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without a request, as for a program that embeds Keyloft.
     pub fn new(actor: Actor, at: DateTime<Utc>) -> Self {
-        Self { actor, request_id: None, at }
+        Self { actor, request_id: None, client: None, at }
     }
 
     /// The same for a request with this id.
@@ -40,7 +44,13 @@ impl RequestContext {
         Self { request_id: Some(request_id), ..self }
     }
 
-    /// The part that documents and the change log record.
+    /// The same for a request from this address.
+    #[must_use]
+    pub fn with_client(self, client: IpAddr) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// The part that documents record.
     pub fn attribution(&self) -> Attribution {
         Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id }
     }

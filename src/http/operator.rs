@@ -23,7 +23,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// The actor and the request id.
+    /// The actor, the request and its address.
     pub fn context(&self) -> &RequestContext {
         &self.context
     }
@@ -73,11 +73,9 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     {
         return Err(Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this.")));
     }
-    let context = RequestContext::new(holder.actor, app.keystore.now());
-    let context = match request.extensions().get::<RequestId>() {
-        Some(id) => context.with_request_id(*id),
-        None => context,
-    };
+    let mut context = RequestContext::new(holder.actor, app.keystore.now());
+    context.request_id = request.extensions().get::<RequestId>().copied();
+    context.client = client::of(request);
     Ok(Operator { context, scope: holder.scope })
 }
 

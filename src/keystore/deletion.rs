@@ -70,7 +70,7 @@ impl Keystore {
         let change_seq = if erases {
             self.delete_with_events(context, &id).await?
         } else if self.cache.tenant(&id).is_some_and(|tenant| tenant.deleted) {
-            self.replica.append(vec![ChangedObject::Tenant { tenant: id.clone() }.by(&context.attribution())]).await?
+            self.replica.append(vec![ChangedObject::Tenant { tenant: id.clone() }.by(context)]).await?
         } else {
             let now = self.clock.now();
             let mark_deleted = move |document: &mut TenantDocument| {

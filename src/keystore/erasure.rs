@@ -136,7 +136,7 @@ impl Keystore {
             if is_finished && first.is_none() {
                 continue;
             }
-            let change = ChangedObject::Tenant { tenant: id.clone() }.by(&self.maintenance().attribution());
+            let change = ChangedObject::Tenant { tenant: id.clone() }.by(&self.maintenance());
             let change_seq = self.replica.append(vec![change]).await?;
             self.erasures.lock().insert(id.clone(), change_seq);
         }

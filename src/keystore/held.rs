@@ -69,6 +69,6 @@ impl Keystore {
     }
 
     async fn log_held<T: HeldKind>(&self, context: &RequestContext, id: &T::Id) -> Result<u64> {
-        self.replica.append(vec![T::changed(id).by(&context.attribution())]).await
+        self.replica.append(vec![T::changed(id).by(context)]).await
     }
 }

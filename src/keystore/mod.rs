@@ -219,8 +219,7 @@ impl Keystore {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     async fn log_keys(&self, context: &RequestContext, tenant: &TenantId, keys: &[KeyId]) -> Result<u64> {
-        let by = context.attribution();
-        let change = |key_id: &KeyId| ChangedObject::Key { tenant: tenant.clone(), key_id: *key_id }.by(&by);
+        let change = |key_id: &KeyId| ChangedObject::Key { tenant: tenant.clone(), key_id: *key_id }.by(context);
         self.replica.append(keys.iter().map(change).collect()).await
     }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Keystore;
 use crate::documents::RequestContext;
 use crate::error::Result;
-use crate::key::{Attribution, StreamName, TenantId};
+use crate::key::{StreamName, TenantId};
 use crate::sync::ChangedObject;
 use crate::sync::log::LogEntry;
 
@@ -74,7 +74,7 @@ impl Keystore {
         stream: StreamName,
     ) -> Result<u64> {
         let this = self.clone();
-        let change = ChangedObject::Stream { tenant, stream }.by(&context.attribution());
+        let change = ChangedObject::Stream { tenant, stream }.by(context);
         self.run_to_completion(async move { this.replica.append(vec![change]).await }).await
     }
 
@@ -91,7 +91,7 @@ impl Keystore {
             if streams.is_empty() {
                 return;
             }
-            let change = |(tenant, stream)| ChangedObject::Stream { tenant, stream }.by(&Attribution::default());
+            let change = |(tenant, stream)| ChangedObject::Stream { tenant, stream }.by_unknown();
             if let Err(error) = self.replica.append(streams.into_iter().map(change).collect()).await {
                 tracing::warn!("streams could not be announced yet: {error:?}");
             }

@@ -150,7 +150,7 @@ impl Keystore {
         if self.replica.refresh_tenant(&value.id).await.is_err() {
             self.cache.put_tenant(tenant);
         }
-        let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(&context.attribution());
+        let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(context);
         let change_seq = self.replica.append(vec![change]).await?;
         Ok(Changed { value, change_seq })
     }

@@ -1,7 +1,11 @@
 //! The object that a change wrote, as the log names it. It is a hint where to look: the document decides.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::documents::RequestContext;
+use crate::key::actor::lenient;
 use crate::key::{Attribution, KeyId, StreamName, TenantId};
 
 /// A document that was written.
@@ -50,12 +54,20 @@ pub struct LoggedChange {
     /// Who changed it; nothing in entries of older versions.
     #[serde(flatten)]
     pub by: Attribution,
+    /// From which address; nothing in entries of older versions, and when it is not known.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
 }
 
 impl ChangedObject {
-    /// The change that `by` made of it.
-    pub fn by(self, by: &Attribution) -> LoggedChange {
-        LoggedChange { object: self, by: by.clone() }
+    /// The change of it that was asked for in this context.
+    pub fn by(self, context: &RequestContext) -> LoggedChange {
+        LoggedChange { object: self, by: context.attribution(), client: context.client }
+    }
+
+    /// A change of it by somebody who is not known.
+    pub fn by_unknown(self) -> LoggedChange {
+        LoggedChange { object: self, by: Attribution::default(), client: None }
     }
 
     /// The key that was changed, if it was one.

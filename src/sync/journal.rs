@@ -335,14 +335,14 @@ impl Journal {
     /// What was changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
     fn keep(&self, group: Vec<QueuedChanges>, error: &Error) {
         let mut waiting = self.waiting.lock();
-        let mut pending = HashMap::new();
+        let mut pending: HashMap<_, LoggedChange> = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
             if failed.kept {
-                pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.by.clone())));
+                pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.clone())));
             }
             failed.notify(Err(Error::new(error.kind(), error.message())));
         }
-        let pending: Vec<LoggedChange> = pending.into_iter().map(|(object, by)| LoggedChange { object, by }).collect();
+        let pending: Vec<_> = pending.into_values().collect();
         let parts = pending.chunks(LogEntry::MAX_CHANGES);
         waiting.extend(parts.map(|changes| QueuedChanges { changes: changes.to_vec(), notify: None, kept: true }));
     }

@@ -164,6 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_says_from_which_address_and_one_that_is_none_is_not_known() {
+        let golden = include_str!("../../fixtures/log/v1/from-an-address.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let clients: Vec<_> = entry.changes.iter().map(|change| change.client).collect();
+        assert_eq!(clients, ["203.0.113.7".parse().ok(), "2001:db8::7".parse().ok(), None]);
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
+        let odd = golden.replace("\"203.0.113.7\"", "{\"ip\":7}").replace("2001:db8::7", "a proxy");
+        let odd = LogEntry::parse(odd.as_bytes()).unwrap();
+        assert!(odd.changes.iter().all(|change| change.client.is_none()));
+    }
+
+    #[test]
     fn an_entry_names_kinds_that_only_later_versions_know_and_the_other_changes_are_read() {
         let golden = include_str!("../../fixtures/log/v1/unknown-kinds.json");
         let entry = LogEntry::parse(golden.as_bytes()).unwrap();

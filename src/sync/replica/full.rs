@@ -5,7 +5,7 @@ use futures::FutureExt;
 
 use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Attribution, TenantId};
+use crate::key::TenantId;
 use crate::sync::log::LogEntry;
 use crate::sync::reconcile::{MOST_FOUND, Outcome};
 use crate::sync::snapshot::{self, Contents, SnapshotList};
@@ -80,8 +80,7 @@ impl Replica {
         if found.len() > MOST_FOUND {
             return;
         }
-        let nobody = Attribution::default(); // Nobody can say who it was.
-        let changes: Vec<_> = found.into_iter().map(|object| object.by(&nobody)).collect();
+        let changes: Vec<_> = found.into_iter().map(ChangedObject::by_unknown).collect();
         for changes in changes.chunks(LogEntry::MAX_CHANGES) {
             match self.journal.try_append(self, changes.to_vec()).await {
                 Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),

@@ -12,7 +12,7 @@ use super::{Node, Scene};
 use crate::documents::{Document, Unreadable};
 use crate::error::Result;
 use crate::faults::Kind;
-use crate::key::{Attribution, MachineId, TenantId};
+use crate::key::{MachineId, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
 use crate::sync::held::KindListing;
@@ -89,7 +89,7 @@ fn text(held: &Held<Note>, id: MachineId) -> Option<String> {
 }
 
 async fn log(node: &Node, id: MachineId) {
-    let change = Note::changed(&id).by(&Attribution::default());
+    let change = Note::changed(&id).by_unknown();
     node.replica.append(vec![change]).await.unwrap();
 }
 
@@ -196,7 +196,7 @@ async fn an_entry_that_names_no_document_of_a_known_kind_is_passed_over() {
     node.replica.reconcile().await.unwrap();
     let odd = ChangedObject::Held { kind: "note".to_owned(), id: "../x".to_owned() };
     let other = scene.started().await;
-    other.replica.append(vec![odd.by(&Attribution::default())]).await.unwrap();
+    other.replica.append(vec![odd.by_unknown()]).await.unwrap();
     assert!(node.replica.poll().await.unwrap());
 }
 

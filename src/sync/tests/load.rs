@@ -19,7 +19,7 @@ impl Scene {
     }
 
     async fn log(&self, seq: u64, changed_object: ChangedObject) {
-        let entry = LogEntry::new(NodeId::random(), an_instant(), vec![changed_object.by(&Attribution::default())]);
+        let entry = LogEntry::new(NodeId::random(), an_instant(), vec![changed_object.by_unknown()]);
         let _ = self.bucket.create(&ObjectName::LogEntry { seq }, entry.to_bytes()).await.unwrap();
     }
 
@@ -304,7 +304,7 @@ async fn a_revocation_that_was_acknowledged_before_a_node_started_is_never_misse
     for (round, key) in keys.iter().take(200).enumerate() {
         let gone = revoked(key);
         scene.put(&gone).await;
-        let change = changed_object(&gone).by(&Attribution::default());
+        let change = changed_object(&gone).by_unknown();
         writer.cache.put_key(std::sync::Arc::new(gone.clone()));
         writer.replica.append(vec![change]).await.unwrap();
         acknowledged.push(gone.digest);

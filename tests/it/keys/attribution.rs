@@ -1,4 +1,5 @@
-//! Every change says who made it and by which request: in the document, in the change log, and in answers.
+//! Every change says who made it and by which request: in the document, in the change log, and in answers. The change
+//! log says from which address, too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ fn logged(server: &TestServer) -> BTreeMap<(String, String), usize> {
         let entry: Value = serde_json::from_slice(&std::fs::read(file.unwrap().path()).unwrap()).unwrap();
         for change in entry["changes"].as_array().unwrap() {
             let word = |field: &str| change[field].as_str().unwrap_or("-").to_owned();
+            let client = if word("modifiedBy") == "admin" { "127.0.0.1" } else { "-" };
+            assert_eq!(word("client"), client, "{change}");
             *found.entry((word("modifiedBy"), word("requestId"))).or_insert(0) += 1;
         }
     }

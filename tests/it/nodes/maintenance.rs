@@ -9,8 +9,7 @@ use keyloft::access::{Action, AdminDigest, Attempt, authenticate};
 use keyloft::config::Config;
 use keyloft::http::App;
 use keyloft::key::{
-    Actor, ApiKey, Attribution, Digest, Hint, KeyId, KeyName, KeyState, KeyType, NewKey, NodeId, PlainSecret,
-    StreamName, TenantId,
+    Actor, ApiKey, Digest, Hint, KeyId, KeyName, KeyState, KeyType, NewKey, NodeId, PlainSecret, StreamName, TenantId,
 };
 use keyloft::keystore::{Lookup, SyncSettings};
 use keyloft::testing::layout::{self, ObjectName};
@@ -243,7 +242,7 @@ async fn a_revocation_does_not_wait_behind_a_bulk_change_that_was_logged_before_
     let bulk = a.keystore.replica().applied_seq() + 1;
     for (seq, ids) in (bulk..).zip(keys.chunks(LogEntry::MAX_CHANGES)) {
         let change = |(key_id, _): &(KeyId, PlainSecret)| {
-            ChangedObject::Key { tenant: TenantId::default(), key_id: *key_id }.by(&Attribution::default())
+            ChangedObject::Key { tenant: TenantId::default(), key_id: *key_id }.by_unknown()
         };
         let entry = LogEntry::new(NodeId::random(), scene.clock.now(), ids.iter().map(change).collect());
         scene.put(&ObjectName::LogEntry { seq }, entry.to_bytes()).await;
