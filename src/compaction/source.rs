@@ -156,7 +156,7 @@ impl Source {
     }
 
     async fn streamed_or_panic(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
-        let mut reader = ObjectReader { store, meta, footer_bytes: None };
+        let mut reader = ObjectReader::new(store, meta);
         let metadata = ArrowReaderMetadata::load_async(&mut reader, options()).await.map_err(unread)?;
         let metadata = viewed(metadata).map_err(corrupt)?;
         let parquet = metadata.metadata();

@@ -317,6 +317,8 @@ impl RunningQuery {
         options.execution.time_zone = Some("UTC".to_owned());
         // An object is read by as many threads as there are. Millions of rows that repeat take few megabytes.
         options.optimizer.repartition_file_min_size = 1 << 20;
+        // Objects of events have none. To look for them, DataFusion opens an object twice.
+        options.execution.parquet.bloom_filter_on_read = false;
         // DataFusion 55 reserves memory for as many groups as LIMIT says, outside the pool. No issue is known.
         options.optimizer.enable_topk_aggregation = false;
         // What `min` and `max` of one column have found skips objects that those of another column need, where objects

@@ -189,7 +189,7 @@ impl ReadObject {
         tracing::warn!(%tenant, %stream, "the object {name} cannot be read: {reason}: {error}");
         self.folder.note_unreadable(name.to_owned(), reason.to_owned());
         // A good object may be restored in its place.
-        self.footers.remove(&self.reader.meta.location);
+        self.footers.remove(&self.reader.meta().location);
         let message = format!("the object `{name}` cannot be read: {reason}");
         external(Error::new(ErrorKind::Corrupt, message))
     }
@@ -203,7 +203,7 @@ impl ReadObject {
     }
 
     fn name(&self) -> &str {
-        self.reader.meta.location.as_ref()
+        self.reader.meta().location.as_ref()
     }
 
     fn planner(&self, planner: Box<dyn MorselPlanner>) -> Box<dyn MorselPlanner> {
@@ -232,7 +232,7 @@ impl fmt::Debug for NamedMorselizer {
 
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let reader = ObjectReader { store: self.store.clone(), meta: file.object_meta.clone(), footer_bytes: None };
+        let reader = ObjectReader::new(self.store.clone(), file.object_meta.clone());
         let object = ReadObject { reader, folder: self.folder.clone(), footers: self.footers.clone() };
         Ok(object.planner(self.morselizer.plan_file(file)?))
     }

@@ -37,7 +37,8 @@ impl ParquetFileReaderFactory for ObjectReaders {
         footer_bytes: Option<usize>,
         _: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let object = ObjectReader { store: self.store.clone(), meta: file.object_meta, footer_bytes };
+        let object = ObjectReader::new(self.store.clone(), file.object_meta);
+        let object = object.with_footer_bytes(footer_bytes);
         Ok(Box::new(CachingReader { object, footers: self.footers.clone() }))
     }
 }
@@ -56,7 +57,7 @@ struct CachingReader {
 impl CachingReader {
     /// The footer, if it was read before, with the index of its pages if that is wanted.
     fn known_footer(&self, options: Option<&ArrowReaderOptions>) -> Option<Arc<ParquetMetaData>> {
-        let footer = known_footer(&*self.footers, &self.object.meta)?;
+        let footer = known_footer(&*self.footers, self.object.meta())?;
         let has_index = footer.column_index().is_some() && footer.offset_index().is_some();
         let wants_index = options.is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
         (has_index || !wants_index).then_some(footer)
@@ -82,10 +83,10 @@ impl AsyncFileReader for CachingReader {
             }
             let footer = self.object.get_metadata(options).await?;
             let known = CachedFileMetadataEntry::new(
-                self.object.meta.clone(),
+                self.object.meta().clone(),
                 Arc::new(CachedParquetMetaData::new(footer.clone())),
             );
-            self.footers.put(&self.object.meta.location, known);
+            self.footers.put(&self.object.meta().location, known);
             Ok(footer)
         }
         .boxed()

@@ -42,6 +42,8 @@ pub(super) const SCHEMA: &str = "public";
 pub(super) const BUCKET_URL: &str = "keyloft://bucket";
 /// A scan of at most this many columns needs little memory per row.
 const FEW_COLUMNS: usize = 16;
+/// So much of the end of an object is read for its footer. A request to a store takes as long as some hundred KiB.
+const FOOTER_BYTES: usize = 512 * 1024;
 
 /// The tables of one query.
 #[derive(Debug)]
@@ -216,7 +218,8 @@ impl TableProvider for Events {
         let reader = ObjectReaders { store: self.objects.bucket.object_store(), footers: footers.clone() };
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.default_table_options().parquet)
-            .with_parquet_file_reader_factory(Arc::new(reader));
+            .with_parquet_file_reader_factory(Arc::new(reader))
+            .with_metadata_size_hint(FOOTER_BYTES);
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }

@@ -20,15 +20,30 @@ use super::{columns, footer};
 /// An object whose size is known.
 #[derive(Debug, Clone)]
 pub struct ObjectReader {
-    /// Where it is.
-    pub store: Arc<dyn ObjectStore>,
-    /// Its name and size.
-    pub meta: ObjectMeta,
-    /// A guess how long the footer is.
-    pub footer_bytes: Option<usize>,
+    store: Arc<dyn ObjectStore>,
+    meta: ObjectMeta,
+    footer_bytes: Option<usize>,
+    /// All of it, if it is short and was read.
+    body: Option<Bytes>,
 }
 
 impl ObjectReader {
+    /// A reader of an object.
+    pub fn new(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Self {
+        Self { store, meta, footer_bytes: None, body: None }
+    }
+
+    /// The same with a guess how long the footer is. An object that is no longer than that is read with one request.
+    #[must_use]
+    pub fn with_footer_bytes(self, footer_bytes: Option<usize>) -> Self {
+        Self { footer_bytes, ..self }
+    }
+
+    /// Its name and size.
+    pub fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
     /// What an error of the store is to the one who asked for bytes of this object.
     async fn explain(&self, error: StoreError) -> ParquetError {
         if matches!(error, StoreError::Generic { .. } | StoreError::NotSupported { .. })
@@ -50,6 +65,20 @@ impl ObjectReader {
         let mut rows = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, footer).build()?;
         while rows.try_next().await?.is_some() {}
         Ok(())
+    }
+
+    /// These ranges, which are inside of the object, with one request.
+    async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let parts = match self.store.get_ranges(&self.meta.location, ranges).await {
+            Ok(parts) => parts,
+            Err(error) => return Err(self.explain(error).await),
+        };
+        // A store gives what there is of a range that goes beyond the end.
+        let is_whole = |(part, range): (&Bytes, &Range<u64>)| part.len() as u64 == range.end - range.start;
+        match parts.len() == ranges.len() && parts.iter().zip(ranges).all(is_whole) {
+            true => Ok(parts),
+            false => Err(ParquetError::General(format!("it has fewer bytes than {}", self.meta.size))),
+        }
     }
 
     fn check_range(&self, range: &Range<u64>) -> Result<()> {
@@ -86,16 +115,12 @@ impl AsyncFileReader for ObjectReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
             ranges.iter().try_for_each(|range| self.check_range(range))?;
-            let parts = match self.store.get_ranges(&self.meta.location, &ranges).await {
-                Ok(parts) => parts,
-                Err(error) => return Err(self.explain(error).await),
-            };
-            // A store gives what there is of a range that goes beyond the end.
-            let is_whole = |(part, range): (&Bytes, &Range<u64>)| part.len() as u64 == range.end - range.start;
-            match parts.len() == ranges.len() && parts.iter().zip(&ranges).all(is_whole) {
-                true => Ok(parts),
-                false => Err(ParquetError::General(format!("it has fewer bytes than {}", self.meta.size))),
+            if self.body.is_none() && self.footer_bytes.is_some_and(|bytes| self.meta.size <= bytes as u64) {
+                self.body = self.fetch(&[0..self.meta.size]).await?.pop();
             }
+            let Some(body) = &self.body else { return self.fetch(&ranges).await };
+            let part = |range: &Range<u64>| body.slice(range.start as usize..range.end as usize);
+            Ok(ranges.iter().map(part).collect())
         }
         .boxed()
     }

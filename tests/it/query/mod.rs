@@ -1,6 +1,7 @@
 //! SQL over `/api/v1/query`, and the sessions it opens.
 
 mod heavy;
+mod requests;
 mod session_places;
 mod sessions;
 mod sql;
