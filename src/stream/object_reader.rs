@@ -116,7 +116,8 @@ impl AsyncFileReader for ObjectReader {
         async move {
             ranges.iter().try_for_each(|range| self.check_range(range))?;
             if self.body.is_none() && self.footer_bytes.is_some_and(|bytes| self.meta.size <= bytes as u64) {
-                self.body = self.fetch(&[0..self.meta.size]).await?.pop();
+                let whole = 0..self.meta.size;
+                self.body = self.fetch(std::slice::from_ref(&whole)).await?.pop();
             }
             let Some(body) = &self.body else { return self.fetch(&ranges).await };
             let part = |range: &Range<u64>| body.slice(range.start as usize..range.end as usize);
