@@ -68,6 +68,8 @@
 //! - Imports point downwards only; `tests/it/tidy` checks it.
 
 pub mod access;
+#[cfg(feature = "server")]
+mod audit;
 #[cfg_attr(not(feature = "server"), allow(dead_code))] // The server uses more of it than the keystore.
 mod cache;
 #[cfg(feature = "server")]
@@ -130,6 +132,7 @@ pub mod testing {
     pub use crate::clock::StoreClock;
     pub use crate::documents::{Document, KeyDocument};
     pub use crate::store::types::{Stored, Written};
+    pub use crate::sync::history::keep;
     pub use crate::sync::log::{LogEntry, trim};
     pub use crate::sync::{ChangedObject, Replica};
 
@@ -151,6 +154,7 @@ pub mod testing {
         pub use crate::access::decide::{Decision, Facts, FoundKey, TenantState, View, decide};
         pub use crate::access::limits::Cost;
         pub use crate::access::limits::gcra::{Gcra, Price};
+        pub use crate::audit::verify;
         pub use crate::http::connection::HANG_UP_GRACE;
         pub use crate::http::unread::{MAX_LINGER, MAX_UNREAD_BYTES};
         pub use crate::ingest::SystemWriter;

@@ -2,7 +2,7 @@
 //!
 //! 1. [`args`]: the flags of `serve`, from the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`store`]: the commands of operators.
+//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`audit`], [`store`]: the commands of operators.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
@@ -11,6 +11,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod audit;
 pub mod connection;
 pub mod failure;
 pub mod import;
@@ -92,6 +93,9 @@ enum Command {
     /// Import the keys of another system; its clients keep their secrets
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", import::EXAMPLES))]
     Import(import::ImportCommand),
+    /// Check the record of what happened
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", audit::EXAMPLES))]
+    Audit(audit::AuditCommand),
     /// Check what a store guarantees
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", store::EXAMPLES))]
     Store(store::StoreCommand),
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Service(command) => service::run(&cli.client, command),
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
+        Command::Audit(command) => cli.client.refuse_for_store().and_then(|()| audit::run(cli.client.json, command)),
         Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
     };
     failure::exit_code(outcome)
@@ -153,6 +158,7 @@ mod tests {
             store::EXAMPLES,
             stream::EXAMPLES,
             service::EXAMPLES,
+            audit::EXAMPLES,
         ];
         for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
             assert!(text.lines().all(|line| line.len() <= 95), "{text}");

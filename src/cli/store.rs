@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::output::{self, Column};
 use super::{Failure, Outcome};
@@ -33,7 +34,18 @@ const COLUMNS: &[Column] = &[("PROPERTY", "property"), ("RESULT", "result"), ("D
 /// Runs a command on a store.
 pub(super) fn run(json: bool, command: StoreCommand) -> Outcome {
     let StoreCommand::Check { store } = command;
-    if let StoreUrl::Directory(path) = &store
+    let (bucket, runtime) = opened(&store)?;
+    let report = runtime.block_on(bucket.probe()).map_err(|error| unanswered(&error))?;
+    output::print(&shown(json, &store, &bucket, &report))?;
+    match report.missing() {
+        None => Ok(()),
+        Some(missing) => Err(Failure::failed(format!("the store is not safe for several nodes: it fails {missing}"))),
+    }
+}
+
+/// A store that is there, and what to use it with.
+pub(super) fn opened(store: &StoreUrl) -> Result<(Bucket, Runtime), Failure> {
+    if let StoreUrl::Directory(path) = store
         && !path.is_dir()
     {
         return Err(Failure::unavailable(format!("there is no directory {}", path.display())));
@@ -41,12 +53,7 @@ pub(super) fn run(json: bool, command: StoreCommand) -> Outcome {
     let bucket = store.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("cannot set up the runtime: {error}")))?;
-    let report = runtime.block_on(bucket.probe()).map_err(|error| unanswered(&error))?;
-    output::print(&shown(json, &store, &bucket, &report))?;
-    match report.missing() {
-        None => Ok(()),
-        Some(missing) => Err(Failure::failed(format!("the store is not safe for several nodes: it fails {missing}"))),
-    }
+    Ok((bucket, runtime))
 }
 
 fn shown(json: bool, store: &StoreUrl, bucket: &Bucket, report: &Report) -> String {
@@ -68,7 +75,7 @@ fn shown(json: bool, store: &StoreUrl, bucket: &Bucket, report: &Report) -> Stri
 }
 
 /// Includes the causes, so that an operator learns why the store does not answer.
-fn unanswered(error: &Error) -> Failure {
+pub(super) fn unanswered(error: &Error) -> Failure {
     let mut message = error.message().to_owned();
     let mut cause = StdError::source(error);
     while let Some(error) = cause {

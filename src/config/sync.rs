@@ -57,6 +57,22 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         },
     },
     OptionDoc {
+        flag: Some("audit-retention"),
+        env: "KEYLOFT_AUDIT_RETENTION",
+        key: Some("audit.retention"),
+        default: "400d",
+        unit: "duration",
+        doc: "How long entries of the change log are kept for the audit, at least a day; 0s is for ever.",
+        set: |config, text| {
+            let retention = duration(text, Duration::ZERO..=DAY * 36_500)?;
+            if !retention.is_zero() && retention < DAY {
+                return Err("must be 0s, or at least 1d".to_owned());
+            }
+            config.sync.audit_retention = optional(retention);
+            Ok(())
+        },
+    },
+    OptionDoc {
         flag: Some("sync-single-writer"),
         env: "KEYLOFT_SYNC_SINGLE_WRITER",
         key: Some("sync.single_writer"),

@@ -18,6 +18,10 @@ use crate::sync;
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(20);
 /// Within this after the log has grown long, a node reconciles and writes a snapshot.
 const NEXT_SNAPSHOT: Duration = Duration::from_secs(30);
+/// How often entries of the change log are copied into its history, unless a snapshot was written before.
+const HISTORY: Duration = Duration::from_secs(3600);
+/// How often old history is removed.
+const FORGETTING: Duration = Duration::from_secs(24 * 3600);
 /// The pause before a task that failed is started again.
 const RESTART: Duration = Duration::from_secs(1);
 /// The pause before a reconcile is tried again that has never worked.
@@ -90,6 +94,8 @@ impl Keystore {
     async fn maintain_regularly(&self) {
         let settings = self.replica.settings();
         let mut reconcile_at = Instant::now() + sync::around(settings.reconcile_interval);
+        let mut history_at = Instant::now() + sync::up_to(HISTORY);
+        let mut forget_at = Instant::now() + sync::up_to(FORGETTING);
         let mut first_snapshot = Some(Instant::now() + sync::up_to(FIRST_SNAPSHOT));
         loop {
             tokio::select! {
@@ -107,6 +113,19 @@ impl Keystore {
                 if let Err(error) = self.find_unfinished_erasures().await {
                     tracing::warn!("unfinished erasures of events could not be searched: {error:?}");
                 }
+            }
+            if Instant::now() >= history_at {
+                self.replica.note_head();
+                if let Err(error) = self.replica.keep_history().await {
+                    tracing::warn!("the change log could not be copied into its history: {error:?}");
+                }
+                history_at = Instant::now() + sync::around(HISTORY);
+            }
+            if Instant::now() >= forget_at {
+                if let Err(error) = self.replica.forget_history().await {
+                    tracing::warn!("old history of the change log could not be removed: {error:?}");
+                }
+                forget_at = Instant::now() + sync::around(FORGETTING);
             }
             if self.replica.needs_snapshot_soon() && reconcile_at > Instant::now() + NEXT_SNAPSHOT {
                 reconcile_at = Instant::now() + sync::up_to(NEXT_SNAPSHOT);

@@ -36,6 +36,7 @@ const USAGE: &str = "usage";
 const SHEETS: &str = "sheets";
 const ARCHIVE: &str = "archive";
 const MACHINES: &str = "service_operators";
+const AUDIT: &str = "audit";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,13 @@ pub enum ObjectName {
         /// Its number, counted from 1 without a gap.
         seq: u64,
     },
+    /// `.settings/keyloft/audit/<first:020>-<last:020>.ndjson.zst`: entries of the change log that are kept.
+    HistoryRange {
+        /// The number of the first one.
+        first: u64,
+        /// The number of the last one.
+        last: u64,
+    },
     /// `.settings/keyloft/nodes/<node-id>.json`: the changes that a node has applied.
     Node {
         /// Which node.
@@ -185,6 +193,9 @@ impl ObjectName {
             Self::PlatformMachine { id } => machines(None).join(format!("{id}.json")),
             Self::Admin => keyloft(ADMIN),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
+            Self::HistoryRange { first, last } => {
+                history().join(format!("{}-{}.ndjson.zst", number(*first), number(*last)))
+            }
             Self::Node { node_id } => nodes().join(format!("{node_id}.json")),
             Self::Snapshot { seq, id } => snapshots().join(number(*seq)).join(format!("{}.json", id.as_hyphenated())),
             Self::SnapshotPart { seq, id, part } => {
@@ -240,6 +251,10 @@ fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
         [ADMIN] => Some(ObjectName::Admin),
         [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
+        [AUDIT, file] => {
+            let (first, last) = file.strip_suffix(".ndjson.zst")?.split_once('-')?;
+            Some(ObjectName::HistoryRange { first: parse_number(first)?, last: parse_number(last)? })
+        }
         [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
         [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
         [USAGE, SHEETS, file] => Some(ObjectName::UsageSegment { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
@@ -298,6 +313,11 @@ fn parse_machine(file: &str) -> Option<MachineId> {
 /// The folder of the change log.
 pub fn log() -> RelativePathBuf {
     keyloft(LOG)
+}
+
+/// The folder of the history of the change log.
+pub fn history() -> RelativePathBuf {
+    keyloft(AUDIT)
 }
 
 /// The folder of nodes.

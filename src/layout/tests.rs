@@ -13,7 +13,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
         "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
     ];
     let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..15).prop_map(|(tenant, stream, number, days, which)| {
+    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..16).prop_map(|(tenant, stream, number, days, which)| {
         let id = Uuid::from_u128(number);
         match which {
             0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -44,6 +44,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
                     _ => ObjectName::Merged { tenant, stream, date, id },
                 }
             }
+            14 => ObjectName::HistoryRange { first: number as u64, last: days as u64 },
             _ => ObjectName::Admin,
         }
     })

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::alone::Alone;
 use super::backlog::Backlog;
+use super::chain::EntryHash;
 use super::log::{self, LogEntry, Slot};
 use super::{ChangedObject, LoggedChange};
 use crate::clock::{Clock, Mark};
@@ -56,6 +57,8 @@ pub struct Journal {
     alone: Arc<Alone>,
     backlog: Mutex<Backlog>,
     turn: tokio::sync::Mutex<()>,
+    /// The last entry that was read or written, if it was by this node: the next one names it.
+    tip: Mutex<Option<(u64, EntryHash)>>,
     waiting: Mutex<VecDeque<QueuedChanges>>,
     /// The kinds of documents that this node holds beside keys, tenants and streams.
     pub(super) kinds: Vec<&'static str>,
@@ -104,8 +107,8 @@ impl Journal {
         alone: Arc<Alone>,
         kinds: Vec<&'static str>,
     ) -> Self {
-        let (backlog, turn, waiting, unknown) = Default::default();
-        Self { bucket, clock, node_id, alone, backlog, turn, waiting, kinds, unknown }
+        let (backlog, turn, tip, waiting, unknown) = Default::default();
+        Self { bucket, clock, node_id, alone, backlog, turn, tip, waiting, kinds, unknown }
     }
 
     /// Every entry up to this number was read.
@@ -230,11 +233,15 @@ impl Journal {
     /// Creates an entry at the first free number. The entries of others that it meets on the way are read first and
     /// applied afterwards: a writer that applied each of them at once would lose number after number to other writers.
     async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
-        let body = LogEntry::new(self.node_id, self.clock.now(), changes).to_bytes();
+        let mut entry = LogEntry::new(self.node_id, self.clock.now(), changes);
         for _ in 0..ATTEMPTS {
             let before = self.backlog.lock().read();
             let seq = before + 1;
-            if self.bucket.create(&ObjectName::LogEntry { seq }, body.clone()).await? == Written::Done {
+            entry.previous = self.hash_of(before).await?;
+            let body = entry.to_bytes();
+            let hash = EntryHash::of(&body);
+            if self.bucket.create(&ObjectName::LogEntry { seq }, body).await? == Written::Done {
+                *self.tip.lock() = Some((seq, hash));
                 self.backlog.lock().push(seq, Vec::new()); // What it names is in memory already.
                 let _later = self.apply_portion(apply).await; // Most often this is all that was met on the way.
                 return Ok(seq);
@@ -248,6 +255,21 @@ impl Journal {
             }
         }
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
+    }
+
+    /// The hash of an entry, most often the one that this node has seen last. `None` when there is none, or no more.
+    async fn hash_of(&self, seq: u64) -> Result<Option<EntryHash>> {
+        if let Some((_, hash)) = self.tip.lock().filter(|(tip, _)| *tip == seq) {
+            return Ok(Some(hash));
+        }
+        let hash = if seq == 0 { None } else { log::read(&self.bucket, seq).await?.hash() };
+        *self.tip.lock() = hash.map(|hash| (seq, hash));
+        Ok(hash)
+    }
+
+    /// The last entry that this node has read or written, and its hash.
+    pub fn tip(&self) -> Option<(u64, EntryHash)> {
+        *self.tip.lock()
     }
 
     /// Reads the entries behind the last one: one request when there is none, several at once as soon as there are
@@ -267,14 +289,17 @@ impl Journal {
             let slots = try_join_all((first..first + window).map(|seq| log::read(&self.bucket, seq))).await?;
             let mut backlog = self.backlog.lock();
             for (seq, slot) in (first..).zip(slots) {
+                if !matches!(slot, Slot::Free) {
+                    *self.tip.lock() = slot.hash().map(|hash| (seq, hash));
+                }
                 match slot {
-                    Slot::Taken(entry) => {
+                    Slot::Taken(entry, _) => {
                         if entry.node_id != self.node_id {
                             self.alone.met_another();
                         }
                         backlog.push(seq, self.known(seq, entry));
                     }
-                    Slot::Unreadable => {
+                    Slot::Unreadable(_) => {
                         self.alone.met_another(); // Perhaps.
                         backlog.push_unreadable(seq);
                     }

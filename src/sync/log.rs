@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::LoggedChange;
+use super::chain::EntryHash;
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
+use crate::key::actor::lenient;
 use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Listed};
 
@@ -30,6 +32,9 @@ pub struct LogEntry {
     pub at: DateTime<Utc>,
     /// What was written before it.
     pub changes: Vec<LoggedChange>,
+    /// The entry before it; nothing in the first one, and in those of older versions.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<EntryHash>,
     /// Unique, so that a writer can tell its own entry from another's.
     write_id: Uuid,
 }
@@ -41,7 +46,7 @@ impl LogEntry {
     /// An entry that is about to be written.
     #[allow(clippy::disallowed_methods)]
     pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<LoggedChange>) -> Self {
-        Self { version: VERSION, node_id, at, changes, write_id: Uuid::new_v4() }
+        Self { version: VERSION, node_id, at, changes, previous: None, write_id: Uuid::new_v4() }
     }
 
     /// The bytes to store.
@@ -64,9 +69,29 @@ pub enum Slot {
     /// Nothing, so far.
     Free,
     /// An entry.
-    Taken(LogEntry),
-    /// Something that was broken by hand, or written by a later version: which objects it changed is not known.
-    Unreadable,
+    Taken(LogEntry, EntryHash),
+    /// Something that was broken by hand, or written by a later version: which objects it changed is not known. What
+    /// is no document at all has no hash.
+    Unreadable(Option<EntryHash>),
+}
+
+impl Slot {
+    fn of(stored: &[u8]) -> Self {
+        let hash = EntryHash::of(stored);
+        match LogEntry::parse(stored) {
+            Some(entry) => Self::Taken(entry, hash),
+            None => Self::Unreadable(Some(hash)),
+        }
+    }
+
+    /// The hash of what stands there.
+    pub fn hash(&self) -> Option<EntryHash> {
+        match self {
+            Self::Free => None,
+            Self::Taken(_, hash) => Some(*hash),
+            Self::Unreadable(hash) => *hash,
+        }
+    }
 }
 
 /// Reads what stands at a number.
@@ -76,8 +101,20 @@ pub enum Slot {
 pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     match bucket.read(&ObjectName::LogEntry { seq }).await {
         Ok(None) => Ok(Slot::Free),
-        Ok(Some(stored)) => Ok(LogEntry::parse(&stored.body).map_or(Slot::Unreadable, Slot::Taken)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Slot::Unreadable),
+        Ok(Some(stored)) => Ok(Slot::of(&stored.body)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Slot::Unreadable(None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The bytes at a number; `None` when nothing is there, or no document.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn stored(bucket: &Bucket, seq: u64) -> Result<Option<Bytes>> {
+    match bucket.read(&ObjectName::LogEntry { seq }).await {
+        Ok(found) => Ok(found.map(|stored| stored.body)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -103,6 +140,17 @@ pub async fn head(bucket: &Bucket, known: u64) -> Result<u64> {
         head = number;
     }
     Ok(head)
+}
+
+/// The numbers of all entries, in their order.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn numbers(bucket: &Bucket) -> Result<Vec<u64>> {
+    let mut numbers: Vec<u64> = bucket.list(&layout::log()).await?.iter().filter_map(seq).collect();
+    numbers.retain(|seq| *seq <= MAX_SEQ);
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// The number of the first entry after `end`. Costs one listing, so do not call it every second.
@@ -211,6 +259,6 @@ mod tests {
         assert_eq!(trim(&bucket, 10, later).await.unwrap(), 10);
         assert_eq!(trim(&bucket, 12, DateTime::UNIX_EPOCH).await.unwrap(), 0);
         assert!(matches!(read(&bucket, 10).await.unwrap(), Slot::Free));
-        assert!(matches!(read(&bucket, 11).await.unwrap(), Slot::Taken(_)));
+        assert!(matches!(read(&bucket, 11).await.unwrap(), Slot::Taken(..)));
     }
 }

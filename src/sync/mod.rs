@@ -5,7 +5,8 @@
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
 //! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's position in
-//!    the log, and the entries that are still to be applied.
+//!    the log, and the entries that are still to be applied.  [`chain`]: each entry names the one before it.
+//!    [`history`]: entries that are kept when the log is trimmed.
 //! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
 //!    kind of document that nodes hold.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
@@ -19,8 +20,10 @@
 mod alone;
 mod apply;
 mod backlog;
+pub mod chain;
 pub mod changed_object;
 pub mod held;
+pub mod history;
 pub mod journal;
 mod listing;
 pub mod log;

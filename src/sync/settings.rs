@@ -14,6 +14,8 @@ pub struct SyncSettings {
     pub max_stale: Option<Duration>,
     /// How long the record of a revoked key is kept; `None` keeps it for ever.
     pub revoked_retention: Option<Duration>,
+    /// How long entries of the change log are kept for the audit; `None` keeps them for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 impl Default for SyncSettings {
@@ -23,6 +25,7 @@ impl Default for SyncSettings {
             reconcile_interval: Duration::from_secs(600),
             max_stale: None,
             revoked_retention: Some(Duration::from_secs(365 * 24 * 3600)),
+            audit_retention: Some(Duration::from_secs(400 * 24 * 3600)),
         }
     }
 }

@@ -111,7 +111,10 @@ impl Replica {
         self.snapshots.note_written(seq);
         let list = self.list_snapshots().await?;
         let trimmed = match list.previous_seq().zip(list.now()) {
-            Some((last, store_now)) => log::trim(&self.bucket, last, store_now - LOG_KEPT).await?,
+            Some((last, store_now)) => {
+                let last = last.min(self.keep_history().await?);
+                log::trim(&self.bucket, last, store_now - LOG_KEPT).await?
+            }
             None => 0,
         };
         list.tidy(&self.bucket).await?;

@@ -1,15 +1,18 @@
 //! This node's copy of the bucket, and how it keeps up.
 //!
 //! 1. `poll`: reading the change log and appending to it. Never waits for a full reconcile, unless nothing else helps.
-//! 2. `load`: the start.  `full`: full reconciles and snapshots. They may take minutes.
+//! 2. `load`: the start.  `full`: full reconciles and snapshots. They may take minutes.  `history`: what is kept of
+//!    the change log.
 //! 3. `nodes`: what this node publishes, what others have, and what that proves.
 
 mod full;
+mod history;
 mod load;
 mod nodes;
 mod poll;
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,6 +55,8 @@ pub struct Replica {
     introducing: tokio::sync::Mutex<()>,
     snapshots: SnapshotPolicy,
     lookups: Lookups,
+    /// Entries up to this one are kept in the history.
+    kept: AtomicU64,
     /// When the bucket was last known to hold nothing newer.
     contact: Mutex<Option<Mark>>,
     reconciling: SharedRun<Counts>,
@@ -88,6 +93,7 @@ impl Replica {
             introducing: tokio::sync::Mutex::default(),
             snapshots: SnapshotPolicy::default(),
             lookups: Lookups::default(),
+            kept: AtomicU64::new(0),
             contact: Mutex::new(None),
             reconciling: SharedRun::default(),
             loading: tokio::sync::Mutex::default(),

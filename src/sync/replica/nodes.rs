@@ -125,8 +125,8 @@ impl Replica {
         }
         let now = self.clock.now();
         let since = match log::read(&self.bucket, node.applied_seq + 1).await? {
-            log::Slot::Taken(entry) => entry.at,
-            log::Slot::Free | log::Slot::Unreadable => node.last_seen_at, // Trimmed: behind for longer than that.
+            log::Slot::Taken(entry, _) => entry.at,
+            log::Slot::Free | log::Slot::Unreadable(_) => node.last_seen_at, // Trimmed: behind for longer than that.
         };
         Ok((now - since).num_seconds().max(0))
     }

@@ -232,7 +232,7 @@ async fn what_was_changed_by_hand_is_found_by_the_verification_and_then_known_ev
     assert!(node.has(&keys[0]) && node.has(&keys[1]) && node.cache.find(&made.digest).is_none());
     let counts = node.replica.reconcile().await.unwrap();
     assert_eq!((counts.changed, counts.removed), (2, 1));
-    let Slot::Taken(entry) = log::read(&scene.bucket, 1).await.unwrap() else { panic!("no entry") };
+    let Slot::Taken(entry, _) = log::read(&scene.bucket, 1).await.unwrap() else { panic!("no entry") };
     let named: std::collections::HashSet<_> = entry.changes.iter().map(|change| change.object.clone()).collect();
     assert_eq!(named, [changed_object(&made), changed_object(&older), changed_object(&keys[0])].into());
     assert!(entry.changes.iter().all(|change| change.by == Attribution::default()));

@@ -1,5 +1,6 @@
 //! The command line, as operators type it.
 
+mod audit;
 mod bulk;
 mod commands;
 mod import;

@@ -10,7 +10,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::client::connections;
-use crate::support::{Fleet, Gateway, Ledger, TestStore};
+use crate::support::process::keyloft;
+use crate::support::{Ended, Fleet, Gateway, Ledger, TestStore};
 
 const POLL: Duration = Duration::from_secs(1); // the default
 
@@ -162,6 +163,10 @@ async fn no_good_key_is_refused_and_no_revoked_one_admitted_while_nodes_and_the_
     fleet.assert_nothing_lost(&ledger).await;
     ledger.assert_right();
     receipts_name_only_the_dead(&fleet, &ledger).await;
+    let mut verify = keyloft();
+    verify.args(["audit", "verify", "--json", "--store", &store.url()]).envs(store.variables().iter().cloned());
+    let audit = Ended::of(&mut verify, "").json();
+    assert!(audit["holds"] == true && audit["entries"].as_u64() > Some(100), "{audit}");
 }
 
 /// A killed node counts as live until it has been silent for three heartbeats, and is named; no other node is.

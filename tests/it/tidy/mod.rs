@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("query", &["error", "key", "store", "stream"]),
     ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("operators", &["documents", "error", "jitter", "key", "keystore", "layout", "store", "sync"]),
+    ("audit", &["error", "store", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["compaction", "ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
     (
@@ -57,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "access",
+            "audit",
             "cache",
             "clock",
             "config",

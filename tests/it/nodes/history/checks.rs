@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::TryStreamExt;
+use keyloft::Bucket;
 use keyloft::key::{ApiKey, KeyId, KeyState, Label, TenantId, TrustLevel};
 use keyloft::testing::KeyDocument;
 use keyloft::testing::layout::{self, ObjectName};
@@ -14,6 +15,7 @@ use relative_path::{RelativePath, RelativePathBuf};
 
 use super::ledger::{Field, Promise, Secret, word};
 use super::node::Node;
+use super::store::Line;
 use super::world::World;
 
 /// How old the view of a node may be that reaches the store: two rounds, and the time of the requests.
@@ -82,6 +84,11 @@ impl World {
         let trimmed = self.trimmed();
         if !log.iter().copied().filter(|seq| *seq > trimmed).eq(trimmed + 1..=head) {
             self.broken(format!("the log has gaps: {log:?}"));
+        }
+        let bucket = Bucket::new(Line::new(self.disk.clone(), 0).store());
+        let audit = keyloft::testing::verify(&bucket).await.unwrap();
+        if !self.disk.is_liar() && (!audit.holds() || audit.last != head) {
+            self.broken(format!("the chain of the log does not hold up to {head}: {audit:?}"));
         }
         for node in self.nodes() {
             let applied = node.keystore.replica().applied_seq();

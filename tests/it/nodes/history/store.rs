@@ -41,6 +41,11 @@ impl Disk {
         self.liar.as_ref().map_or(&self.dated, |liar| liar)
     }
 
+    /// Whether conditions are ignored.
+    pub fn is_liar(&self) -> bool {
+        self.liar.is_some()
+    }
+
     /// What is there, for those who need no line.
     pub fn plain(&self) -> &InMemory {
         self.dated.plain()

@@ -276,7 +276,8 @@ impl World {
         let log = self.log().await;
         let before = self.start.wall() - TimeDelta::hours(1);
         let bucket = Bucket::new(Line::new(self.disk.clone(), 0).store());
-        keyloft::testing::trim(&bucket, log.last().map_or(0, |last| last - 1), before).await.unwrap();
+        let last = keyloft::testing::keep(&bucket, 0, log.last().map_or(0, |last| last - 1)).await.unwrap();
+        keyloft::testing::trim(&bucket, last, before).await.unwrap();
         let left = self.log().await;
         let gone = log.into_iter().filter(|seq| !left.contains(seq)).max();
         self.trimmed.fetch_max(gone.unwrap_or(0), Ordering::SeqCst);
