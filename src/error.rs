@@ -43,6 +43,10 @@ pub enum ErrorKind {
     TenantDeleted,
     /// The default tenant cannot be deleted.
     TenantProtected,
+    /// The tenant would be left without an owner: make somebody else one first.
+    LastOwner,
+    /// The role of the caller does not go so far: ask somebody with a higher one.
+    RoleNotAllowed,
     /// The key is revoked, which is final: issue another.
     KeyRevoked,
     /// The object was changed since the caller read it: read it again.

@@ -42,7 +42,7 @@
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
-//! | `operators` | machines that administer: roles and tokens (feature `server`) |
+//! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `compaction` | small objects of events become few large ones (feature `server`) |
@@ -160,5 +160,12 @@ pub mod testing {
         pub use crate::ingest::SystemWriter;
         pub use crate::stream::{Field, FieldType, StreamCatalog, StreamSchema};
         pub use crate::usage::{Meter, Use};
+
+        /// Changes of members on behalf of people.
+        pub mod operators {
+            pub use crate::operators::{
+                Caller, Grantee, MembersRequest, MembershipId, Memberships, OperatorId, Role, Scope,
+            };
+        }
     }
 }

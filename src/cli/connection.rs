@@ -58,10 +58,10 @@ impl ClientArgs {
         Ok(())
     }
 
-    /// `store` talks to no server.
-    pub(super) fn refuse_for_store(&self) -> Outcome {
+    /// The same for a command that talks to no server.
+    pub(super) fn refuse_for(&self, command: &str) -> Outcome {
         if self.url.is_some() || self.tenant.is_some() {
-            return Err(Failure::usage("--url and --tenant are for key and tenant, not for store"));
+            return Err(Failure::usage(format!("--url and --tenant are for key and tenant, not for {command}")));
         }
         Ok(())
     }

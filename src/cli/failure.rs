@@ -102,6 +102,8 @@ impl From<Error> for Failure {
             | ErrorKind::DuplicateTenant
             | ErrorKind::TenantDeleted
             | ErrorKind::TenantProtected
+            | ErrorKind::LastOwner
+            | ErrorKind::RoleNotAllowed
             | ErrorKind::KeyRevoked
             | ErrorKind::PreconditionFailed => FailureKind::Refused,
         };

@@ -2,7 +2,8 @@
 //!
 //! 1. [`args`]: the flags of `serve`, from the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`audit`], [`store`]: the commands of operators.
+//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`membership`], [`operator`], [`audit`], [`store`]: the commands of
+//!    operators.  `place`: what belongs to the platform.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
@@ -17,7 +18,10 @@ pub mod failure;
 pub mod import;
 mod input;
 pub mod key;
+pub mod membership;
+pub mod operator;
 pub mod output;
+pub mod place;
 pub mod serve;
 pub mod service;
 pub mod store;
@@ -87,6 +91,12 @@ enum Command {
     /// Make, list, change and remove machines: programs that administer
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", service::EXAMPLES))]
     Service(service::ServiceCommand),
+    /// List, set, invite and remove members: people who administer
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", membership::EXAMPLES))]
+    Membership(membership::MembershipCommand),
+    /// Print the id of an operator
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", operator::EXAMPLES))]
+    Operator(operator::OperatorCommand),
     /// Change the keys of a tenant to what a YAML file declares
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
     Apply(apply::ApplyArgs),
@@ -111,10 +121,14 @@ pub fn main() -> ExitCode {
         Command::Tenant(command) => tenant::run(&cli.client, command),
         Command::Stream(command) => stream::run(&cli.client, command),
         Command::Service(command) => service::run(&cli.client, command),
+        Command::Membership(command) => membership::run(&cli.client, command),
+        Command::Operator(command) => {
+            cli.client.refuse_for("operator").and_then(|()| operator::run(cli.client.json, command))
+        }
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
-        Command::Audit(command) => cli.client.refuse_for_store().and_then(|()| audit::run(cli.client.json, command)),
-        Command::Store(command) => cli.client.refuse_for_store().and_then(|()| store::run(cli.client.json, command)),
+        Command::Audit(command) => cli.client.refuse_for("audit").and_then(|()| audit::run(cli.client.json, command)),
+        Command::Store(command) => cli.client.refuse_for("store").and_then(|()| store::run(cli.client.json, command)),
     };
     failure::exit_code(outcome)
 }
@@ -158,6 +172,8 @@ mod tests {
             store::EXAMPLES,
             stream::EXAMPLES,
             service::EXAMPLES,
+            membership::EXAMPLES,
+            operator::EXAMPLES,
             audit::EXAMPLES,
         ];
         for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
@@ -196,6 +212,14 @@ mod tests {
             "keyloft service create --name ci --role owner",
             "keyloft service list --platform --tenant acme",
             "keyloft service rotate ci",
+            "keyloft membership set --role viewer",
+            "keyloft membership set --email ada@example.com",
+            "keyloft membership set --email ada --role viewer",
+            "keyloft membership set --user-id ada --role viewer",
+            "keyloft membership set --email a@b --user-id op-5a12af06505d0ebbb95bca5441f5c29f --role viewer",
+            "keyloft membership set --email a@b --role viewer --platform --tenant acme",
+            "keyloft membership remove",
+            "keyloft operator id --issuer https://id.example",
             "keyloft service update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key create --name a --type query --allowed-cidrs 10.0.0.1/8",
             "keyloft key create --name a --type query --requests-per-minute 0",

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::key::settings::networks;
 use super::key::wait::WaitArgs;
 use super::output::{self, Column};
+use super::place::{PlaceArgs, borrowed};
 use super::terminal::escaped;
 use super::when::seconds;
 use super::{ClientArgs, Failure, Outcome, key};
@@ -40,22 +41,6 @@ pub enum ServiceCommand {
     Revoke(RevokeArgs),
 }
 
-/// Where a machine belongs.
-#[derive(Debug, Args)]
-pub struct PlaceArgs {
-    /// A machine of the whole platform, not of one tenant
-    #[arg(long, conflicts_with = "tenant")]
-    platform: bool,
-}
-
-impl PlaceArgs {
-    fn path(&self, args: &ClientArgs, rest: &[&str]) -> Vec<String> {
-        let tenant = args.tenant();
-        let place: &[&str] = if self.platform { &[] } else { &["tenants", tenant.as_str()] };
-        [place, &["service-operators"], rest].concat().into_iter().map(str::to_owned).collect()
-    }
-}
-
 /// A new machine.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
@@ -63,7 +48,8 @@ pub struct CreateArgs {
     #[arg(long, value_parser = Label::parse)]
     name: Label,
     /// What it may do
-    #[arg(long, help = "What it may do: viewer, analyst or admin; with --platform platform_viewer or platform_admin")]
+    #[arg(long, value_parser = Role::parse_for_machine)]
+    #[arg(help = "What it may do: viewer, analyst or admin; with --platform platform_viewer or platform_admin")]
     role: Role,
     /// The networks it may be used from, separated by commas [default: any]
     #[arg(long, value_name = "CIDRS", value_parser = networks)]
@@ -88,7 +74,7 @@ pub struct UpdateArgs {
     #[arg(long, group = "change", value_parser = Label::parse)]
     name: Option<Label>,
     /// What it may do
-    #[arg(long, group = "change")]
+    #[arg(long, group = "change", value_parser = Role::parse_for_machine)]
     role: Option<Role>,
     /// The networks it may be used from, separated by commas
     #[arg(long, group = "change", value_name = "CIDRS", value_parser = networks)]
@@ -132,6 +118,9 @@ pub struct RevokeArgs {
     wait: WaitArgs,
 }
 
+/// The last part of the path of all machines.
+const COLLECTION: &str = "service-operators";
+
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("NAME", "name"),
@@ -165,13 +154,13 @@ pub(super) fn run(args: &ClientArgs, command: ServiceCommand) -> Outcome {
                 body["expiresInSeconds"] = json!(lifetime.as_secs());
             }
             output::require_output()?;
-            let path = create.place.path(args, &[]);
+            let path = create.place.path(args, COLLECTION, &[]);
             let answer = args.connect()?.post_with(&borrowed(&path), &create.wait.parameters(), &body)?;
             show_token(args, &answer, "was made, but its token is lost: rotate it")?;
-            waited(args, &create.wait, &answer)
+            create.wait.report(args, &answer)
         }
         ServiceCommand::List(place) => {
-            let page = args.connect()?.get(&borrowed(&place.path(args, &[])), &[])?;
+            let page = args.connect()?.get(&borrowed(&place.path(args, COLLECTION, &[])), &[])?;
             output::print(&if args.json {
                 output::json(&page)
             } else {
@@ -179,10 +168,10 @@ pub(super) fn run(args: &ClientArgs, command: ServiceCommand) -> Outcome {
             })
         }
         ServiceCommand::Update(update) => {
-            let path = update.place.path(args, &[&update.id.to_string()]);
+            let path = update.place.path(args, COLLECTION, &[&update.id.to_string()]);
             let answer = args.connect()?.patch(&borrowed(&path), &update.wait.parameters(), &update.body())?;
             output::print(&if args.json { output::json(&answer) } else { output::card(CARD, &answer) })?;
-            waited(args, &update.wait, &answer)
+            update.wait.report(args, &answer)
         }
         ServiceCommand::Rotate(rotate) => {
             let mut body = json!({});
@@ -190,17 +179,17 @@ pub(super) fn run(args: &ClientArgs, command: ServiceCommand) -> Outcome {
                 body["overlapSeconds"] = json!(overlap.as_secs());
             }
             output::require_output()?;
-            let path = rotate.place.path(args, &[&rotate.id.to_string(), "rotate"]);
+            let path = rotate.place.path(args, COLLECTION, &[&rotate.id.to_string(), "rotate"]);
             let answer = args.connect()?.post_with(&borrowed(&path), &rotate.wait.parameters(), &body)?;
             show_token(args, &answer, "was rotated, but its new token is lost: rotate it again")?;
-            waited(args, &rotate.wait, &answer)
+            rotate.wait.report(args, &answer)
         }
         ServiceCommand::Revoke(revoke) => {
-            let path = revoke.place.path(args, &[&revoke.id.to_string()]);
+            let path = revoke.place.path(args, COLLECTION, &[&revoke.id.to_string()]);
             let answer = args.connect()?.delete(&borrowed(&path), &revoke.wait.parameters())?;
             let words = format!("Machine {} is removed: its tokens are refused.", revoke.id);
             output::print(&if args.json { output::json(&answer) } else { words })?;
-            waited(args, &revoke.wait, &answer)
+            revoke.wait.report(args, &answer)
         }
     }
 }
@@ -231,15 +220,4 @@ fn show_token(args: &ClientArgs, answer: &Value, lost: &str) -> Outcome {
         let id = answer["id"].as_str().unwrap_or_default();
         Failure::failed(format!("machine {id} {lost} ({failure})"))
     })
-}
-
-fn waited(args: &ClientArgs, wait: &WaitArgs, answer: &Value) -> Outcome {
-    match wait.judge(answer)? {
-        Some(applied) if !args.json => output::print(&applied),
-        _ => Ok(()),
-    }
-}
-
-fn borrowed(path: &[String]) -> Vec<&str> {
-    path.iter().map(String::as_str).collect()
 }

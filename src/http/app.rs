@@ -18,7 +18,7 @@ use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
 use crate::keystore::Keystore;
-use crate::operators::Machines;
+use crate::operators::{Machines, Memberships};
 #[cfg(feature = "query")]
 use crate::query::Engine;
 use crate::store::{Bucket, StoreMode};
@@ -36,6 +36,9 @@ pub struct App {
     /// Programs that administer.
     #[doc(hidden)]
     pub machines: Machines,
+    /// Who has a role in a tenant.
+    #[doc(hidden)]
+    pub memberships: Memberships,
     /// Streams and their fields.
     #[doc(hidden)]
     pub catalog: Arc<StreamCatalog>,
@@ -112,8 +115,8 @@ impl App {
         admin_token: AdminDigest,
     ) -> crate::Result<Self> {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
-        let held = Arc::new(Held::new(bucket.clone()));
-        let kinds: Vec<Arc<dyn HeldDocuments>> = vec![held.clone()];
+        let (machines, members) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
+        let kinds: Vec<Arc<dyn HeldDocuments>> = vec![machines.clone(), members.clone()];
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
@@ -148,7 +151,8 @@ impl App {
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
             usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
             bucket,
-            machines: Machines::new(keystore.clone(), held),
+            machines: Machines::new(keystore.clone(), machines),
+            memberships: Memberships::new(keystore.clone(), members),
             keystore,
             catalog,
             admin_token,
@@ -244,7 +248,7 @@ impl App {
         }
     }
 
-    /// The documents that cannot be used: keys, tenants, machines and the schemas of streams.
+    /// The documents that cannot be used: keys, tenants, machines, members and the schemas of streams.
     #[doc(hidden)]
     pub fn unreadable(&self) -> UnreadableDocuments {
         let mut documents = self.keystore.cache().unreadable();

@@ -162,6 +162,8 @@ impl From<Error> for Problem {
             ErrorKind::DuplicateTenant => Code::DuplicateTenant,
             ErrorKind::TenantDeleted => Code::TenantDeleted,
             ErrorKind::TenantProtected => Code::TenantProtected,
+            ErrorKind::LastOwner => Code::LastOwner,
+            ErrorKind::RoleNotAllowed => Code::RoleNotAllowed,
             ErrorKind::KeyRevoked => Code::KeyRevoked,
             ErrorKind::PreconditionFailed => Code::PreconditionFailed,
             ErrorKind::Unavailable | ErrorKind::RevokedHere => Code::StoreUnavailable,

@@ -55,8 +55,8 @@ use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, bulk, firehose, health, ingest, keys, machines, platform, rotation, sessions, stream_list, stream_objects,
-    streams, tenants, verify, whoami,
+    apply, bulk, firehose, health, ingest, keys, machines, memberships, platform, rotation, sessions, stream_list,
+    stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -65,8 +65,8 @@ pub use server::{Server, Stop};
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Permission::{
-        EndSessions, ManageKeys, ManageMachines, ManageStreams, ManageTenants, ReadChanges, ReadMachines, ReadPlatform,
-        ReadSessions, ReadTenants, Sync, VerifyKeys,
+        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageStreams, ManageTenants, ReadChanges, ReadMachines,
+        ReadMembers, ReadPlatform, ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -113,6 +113,15 @@ pub fn routes() -> Vec<Route> {
         route("PATCH",  "/api/v1/service-operators/{id}",              Admin(ManageMachines),  machines::update),
         route("DELETE", "/api/v1/service-operators/{id}",              Admin(ManageMachines),  machines::remove),
         route("POST",   "/api/v1/service-operators/{id}/rotate",       Admin(ManageMachines),  machines::rotate),
+        route("POST",   "/api/v1/tenants/{tenant}/memberships",             Admin(ManageMembers),   memberships::set),
+        route("GET",    "/api/v1/tenants/{tenant}/memberships",             Admin(ReadMembers),     memberships::list),
+        route("DELETE", "/api/v1/tenants/{tenant}/memberships/{id}",        Admin(ManageMembers),   memberships::remove),
+        route("POST",   "/api/v1/memberships",                              Admin(ManageMembers),   memberships::set),
+        route("GET",    "/api/v1/memberships",                              Admin(ReadMembers),     memberships::list),
+        route("DELETE", "/api/v1/memberships/{id}",                         Admin(ManageMembers),   memberships::remove),
+        route("POST",   "/tenants/{tenant}/memberships",                    Admin(ManageMembers),   memberships::set),
+        route("GET",    "/tenants/{tenant}/memberships",                    Admin(ReadMembers),     memberships::list),
+        route("DELETE", "/tenants/{tenant}/memberships/{id}",               Admin(ManageMembers),   memberships::remove),
         route("POST",   "/api/v1/apikeys/verify",                      Admin(VerifyKeys),      verify::judge),
         route("GET",    "/api/v1/sessions",                            Admin(ReadSessions),    sessions::list),
         route("DELETE", "/api/v1/sessions/{id}",                       Admin(EndSessions),     sessions::end),

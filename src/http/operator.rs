@@ -11,7 +11,7 @@ use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind};
 use crate::key::credential::machine_token;
 use crate::key::{Actor, Digest, Label, RequestId, TenantId};
-use crate::operators::{Permission, Role, Scope};
+use crate::operators::{Caller, Permission, Role, Scope};
 use crate::sync::Lookup;
 
 /// Proof that somebody may do what a route does: the holder of the admin token, or a machine whose role allows it. Only
@@ -20,6 +20,8 @@ use crate::sync::Lookup;
 pub struct Operator {
     context: RequestContext,
     scope: Scope,
+    /// Nothing for the admin token, which may do everything.
+    role: Option<Role>,
 }
 
 impl Operator {
@@ -31,6 +33,19 @@ impl Operator {
     /// The same, for work that outlives the handler.
     pub fn into_context(self) -> RequestContext {
         self.context
+    }
+
+    /// Whose rights count when members are changed.
+    ///
+    /// # Errors
+    /// 403 for a machine: none manages people.
+    pub fn caller(&self) -> Result<Caller, Problem> {
+        self.role.map_or(Ok(Caller::Platform), |role| Err(role_not_allowed(role)))
+    }
+
+    /// Whether e-mail addresses of members are shown.
+    pub fn sees_addresses(&self) -> bool {
+        self.role.is_none_or(Role::sees_addresses)
     }
 
     /// Whether the right holds in a tenant. On routes that name the tenant in their path, it does.
@@ -68,15 +83,17 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     }
     check_tenant(request, &holder.scope)?;
     let is_named = request.match_info().get("tenant").is_some();
-    if let Some(role) = holder.role
-        && !(role.may(permission) && (is_named || role.is_of_platform() || permission.is_shared()))
-    {
-        return Err(Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this.")));
+    if let Some(role) = holder.role {
+        // All who have a role are machines.
+        let is_allowed = role.may(permission) && !permission.is_for_people();
+        if !(is_allowed && (is_named || role.is_of_platform() || permission.is_shared())) {
+            return Err(role_not_allowed(role));
+        }
     }
     let mut context = RequestContext::new(holder.actor, app.keystore.now());
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
-    Ok(Operator { context, scope: holder.scope })
+    Ok(Operator { context, scope: holder.scope, role: holder.role })
 }
 
 /// Why nobody is recognised.
@@ -155,6 +172,10 @@ fn check_tenant(request: &HttpRequest, scope: &Scope) -> Result<(), Problem> {
         Ok(tenant) if !scope.covers(&tenant) => Err(no_such_tenant()),
         _ => Ok(()),
     }
+}
+
+fn role_not_allowed(role: Role) -> Problem {
+    Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this."))
 }
 
 fn no_such_tenant() -> Problem {

@@ -3,9 +3,10 @@
 //! The objects of the default tenant stand at the root of the store, those of every other tenant under `<tenant>/`.
 //! Identities are validated types, so no name can leave its tenant's folder.
 //!
-//! [`arrival`]: the time of arrival in the names of event objects.
+//! [`arrival`]: the time of arrival in the names of event objects.  `ours`: the objects of all tenants, parsed back.
 
 pub mod arrival;
+mod ours;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ const SHEETS: &str = "sheets";
 const ARCHIVE: &str = "archive";
 const MACHINES: &str = "service_operators";
 const AUDIT: &str = "audit";
+const MEMBERS: &str = "members.json";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +115,13 @@ pub enum ObjectName {
         /// Which machine.
         id: MachineId,
     },
+    /// `<T>.settings/members.json`: the members of a tenant.
+    Members {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+    /// `.settings/keyloft/members.json`: the members of the platform.
+    PlatformMembers,
     /// `.settings/keyloft/admin.json`: the digest of the bootstrap admin token.
     Admin,
     /// `.settings/keyloft/log/<seq:020>.json`: an entry of the change log.
@@ -191,6 +200,8 @@ impl ObjectName {
             }
             Self::Machine { tenant, id } => machines(Some(tenant)).join(format!("{id}.json")),
             Self::PlatformMachine { id } => machines(None).join(format!("{id}.json")),
+            Self::Members { tenant } => settings(tenant).join(MEMBERS),
+            Self::PlatformMembers => keyloft(MEMBERS),
             Self::Admin => keyloft(ADMIN),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
             Self::HistoryRange { first, last } => {
@@ -217,7 +228,7 @@ impl ObjectName {
             [] => return None,
         };
         match *rest {
-            [SETTINGS, KEYLOFT, ref ours @ ..] if tenant.is_default() => parse_ours(ours),
+            [SETTINGS, KEYLOFT, ref ours @ ..] if tenant.is_default() => ours::parse(ours),
             [SETTINGS, API_KEYS, file] => {
                 let key_id = KeyId::parse(file.strip_suffix(".json")?).ok()?;
                 Some(Self::Key { tenant, key_id })
@@ -227,6 +238,7 @@ impl ObjectName {
                 Some(Self::NameClaim { tenant, name: NameHash::parse(name).ok()?, generation })
             }
             [SETTINGS, MACHINES, file] => Some(Self::Machine { tenant, id: parse_machine(file)? }),
+            [SETTINGS, MEMBERS] => Some(Self::Members { tenant }),
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),
             [STREAMS, stream, day, MANIFEST] => {
@@ -242,35 +254,6 @@ impl ObjectName {
             }
             _ => None,
         }
-    }
-}
-
-/// The objects below `.settings/keyloft/`, shared by all tenants.
-fn parse_ours(parts: &[&str]) -> Option<ObjectName> {
-    match *parts {
-        [ADMIN] => Some(ObjectName::Admin),
-        [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
-        [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
-        [AUDIT, file] => {
-            let (first, last) = file.strip_suffix(".ndjson.zst")?.split_once('-')?;
-            Some(ObjectName::HistoryRange { first: parse_number(first)?, last: parse_number(last)? })
-        }
-        [NODES, file] => Some(ObjectName::Node { node_id: NodeId::parse(file.strip_suffix(".json")?).ok()? }),
-        [PROBE, file] => Some(ObjectName::Probe { id: parse_uuid(file.strip_suffix(".json")?)? }),
-        [USAGE, SHEETS, file] => Some(ObjectName::UsageSegment { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
-        [USAGE, ARCHIVE, file] => Some(ObjectName::UsagePiece { id: parse_uuid(file.strip_suffix(".ndjson.zst")?)? }),
-        [USAGE, file] => (file.strip_suffix(".json")? == ARCHIVE).then_some(ObjectName::UsageArchive),
-        [SNAPSHOTS, seq, file] => {
-            let seq = parse_number(seq)?;
-            if let Some(id) = file.strip_suffix(".json") {
-                return Some(ObjectName::Snapshot { seq, id: parse_uuid(id)? });
-            }
-            let (id, part) = file.strip_suffix(".ndjson.zst")?.rsplit_once('-')?;
-            let number: u16 = part.parse().ok()?;
-            (format!("{number:04}") == part).then_some(())?;
-            Some(ObjectName::SnapshotPart { seq, id: parse_uuid(id)?, part: number })
-        }
-        _ => None,
     }
 }
 

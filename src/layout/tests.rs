@@ -13,7 +13,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
         "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
     ];
     let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..16).prop_map(|(tenant, stream, number, days, which)| {
+    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..20).prop_map(|(tenant, stream, number, days, which)| {
         let id = Uuid::from_u128(number);
         match which {
             0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -44,7 +44,11 @@ fn names() -> impl Strategy<Value = ObjectName> {
                     _ => ObjectName::Merged { tenant, stream, date, id },
                 }
             }
-            14 => ObjectName::HistoryRange { first: number as u64, last: days as u64 },
+            14 => ObjectName::Machine { tenant, id: MachineId::parse(&id.to_string()).unwrap() },
+            15 => ObjectName::PlatformMachine { id: MachineId::parse(&id.to_string()).unwrap() },
+            16 => ObjectName::Members { tenant },
+            17 => ObjectName::PlatformMembers,
+            18 => ObjectName::HistoryRange { first: number as u64, last: days as u64 },
             _ => ObjectName::Admin,
         }
     })
@@ -118,6 +122,8 @@ fn the_contract_is_spelt_out() {
     let arrived = ArrivalTime::Day(date);
     assert_eq!(before, ObjectName::Events { tenant: acme.clone(), stream: web, arrived, id });
     assert_eq!(ObjectName::Admin.path(), ".settings/keyloft/admin.json");
+    assert_eq!(ObjectName::PlatformMembers.path(), ".settings/keyloft/members.json");
+    assert_eq!(ObjectName::Members { tenant: acme.clone() }.path(), "acme/.settings/members.json");
     assert_eq!(ObjectName::LogEntry { seq: 7 }.path(), ".settings/keyloft/log/00000000000000000007.json");
     let claim = ObjectName::NameClaim { tenant: acme, name: KeyName::parse("web").unwrap().hash(), generation: 1 };
     assert_eq!(claim.path(), "acme/.settings/apikeys_names/4b5e57f6eb2f42b9039b3d1e13929295/00000000000000000001.json");

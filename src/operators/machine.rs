@@ -181,7 +181,7 @@ impl Document for Machine {
             Err(Unreadable::Field("digest"))
         } else if machine.older_tokens.len() > MAX_OLDER {
             Err(Unreadable::Field("olderTokens"))
-        } else if !machine.role.fits(&id.scope) {
+        } else if !machine.role.fits_machine(&id.scope) {
             Err(Unreadable::Field("role"))
         } else {
             Ok(machine)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
+use super::checks::{self, Revisions};
 use super::machine::MachinePlace;
 use super::{Machine, Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
@@ -48,9 +49,6 @@ pub struct NewMachine {
     /// How long it lasts; 90 days by default, 400 at most.
     pub lifetime: Option<TimeDelta>,
 }
-
-/// The revisions that a change is for; `None` for any.
-pub type Revisions = Option<Vec<u64>>;
 
 /// What is changed of a machine; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default)]
@@ -103,7 +101,7 @@ impl Machines {
     /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`]; [`ErrorKind::Unavailable`] when it is not known here and
     /// the store does not answer.
     pub async fn show(&self, scope: &Scope, id: MachineId) -> Result<Arc<Machine>> {
-        self.check_tenant(scope).await?;
+        checks::tenant(&self.keystore, scope).await?;
         let place = MachinePlace { scope: scope.clone(), id };
         if self.held.get(&place).is_none() {
             self.keystore.catch_up().await?;
@@ -122,7 +120,7 @@ impl Machines {
         scope: Scope,
         new: NewMachine,
     ) -> Result<(MachineId, WithToken)> {
-        self.check_tenant(&scope).await?;
+        checks::tenant(&self.keystore, &scope).await?;
         check_role(new.role, &scope)?;
         let _turn = self.naming.lock().await;
         let known = self.list(&scope);
@@ -292,24 +290,14 @@ impl Machines {
         };
         self.keystore.change_held(&self.held, context, place, edit).await
     }
-
-    async fn check_tenant(&self, scope: &Scope) -> Result<()> {
-        if let Some(tenant) = scope.tenant() {
-            self.keystore.tenant_read_through(tenant).await?;
-        }
-        Ok(())
-    }
 }
 
 fn check_rev(machine: &Machine, revisions: Option<&[u64]>) -> Result<()> {
-    if revisions.is_some_and(|revisions| !revisions.contains(&machine.rev)) {
-        return Err(Error::new(ErrorKind::PreconditionFailed, "If-Match names no revision of this machine"));
-    }
-    Ok(())
+    checks::revision(machine.rev, revisions, "this machine")
 }
 
 fn check_role(role: Role, scope: &Scope) -> Result<()> {
-    if role.fits(scope) {
+    if role.fits_machine(scope) {
         return Ok(());
     }
     let message = match scope {

@@ -7,15 +7,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::key::{InvalidId, TenantId};
 
-/// What an operator may do in a tenant, or on the whole platform.
+/// What an operator may do in a tenant, or on the whole platform. In order of rank, those of a tenant first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Reads one tenant.
     Viewer,
     /// Verifies its keys too.
     Analyst,
-    /// Issues, changes and revokes its keys too.
+    /// Issues, changes and revokes its keys too, and manages its viewers and analysts.
     Admin,
+    /// Manages its admins and owners too. For people only.
+    Owner,
     /// Reads everything.
     PlatformViewer,
     /// Does everything.
@@ -58,9 +60,18 @@ pub enum Permission {
     ReadMachines,
     /// Make, change and remove machines.
     ManageMachines,
+    /// See who is a member.
+    ReadMembers,
+    /// Set, invite and remove members, as far as the [rules](super::rules) go.
+    ManageMembers,
 }
 
 impl Permission {
+    /// Whether it is about who may administer. Machines never have such a permission, whatever their role.
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Self::ManageMachines | Self::ManageMembers)
+    }
+
     /// Whether a route that names no tenant shows each operator what belongs to the tenants of its role.
     pub fn is_shared(self) -> bool {
         matches!(
@@ -72,7 +83,8 @@ impl Permission {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Viewer, Self::Analyst, Self::Admin, Self::PlatformViewer, Self::PlatformAdmin];
+    pub const ALL: [Self; 6] =
+        [Self::Viewer, Self::Analyst, Self::Admin, Self::Owner, Self::PlatformViewer, Self::PlatformAdmin];
 
     /// The word of documents and answers.
     pub const fn as_str(self) -> &'static str {
@@ -80,6 +92,7 @@ impl Role {
             Self::Viewer => "viewer",
             Self::Analyst => "analyst",
             Self::Admin => "admin",
+            Self::Owner => "owner",
             Self::PlatformViewer => "platform_viewer",
             Self::PlatformAdmin => "platform_admin",
         }
@@ -90,28 +103,66 @@ impl Role {
         matches!(self, Self::PlatformViewer | Self::PlatformAdmin)
     }
 
-    /// Whether it can be given there: roles of a tenant in a tenant, those of the platform for all of it.
+    /// Whether a member can have it there: roles of a tenant in a tenant, those of the platform for all of it.
     pub fn fits(self, scope: &Scope) -> bool {
         self.is_of_platform() == (*scope == Scope::Platform)
     }
 
-    /// Whether a machine with this role may do that, where the role holds. Machines never manage machines.
+    /// Whether a machine can have it there. Owners are people.
+    pub fn fits_machine(self, scope: &Scope) -> bool {
+        self.fits(scope) && self != Self::Owner
+    }
+
+    /// Reads a role that a machine can have somewhere.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for any other text.
+    pub fn parse_for_machine(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId =
+            InvalidId::new("the role of a machine", "viewer, analyst, admin, platform_viewer or platform_admin");
+        text.parse().ok().filter(|role| *role != Self::Owner).ok_or(RULE)
+    }
+
+    /// Whether it allows that, where it holds. To machines some things are never allowed: see
+    /// [`Permission::is_for_people`].
     pub fn may(self, permission: Permission) -> bool {
         match permission {
-            Permission::ReadTenants | Permission::ReadSessions | Permission::ReadChanges => true,
-            Permission::VerifyKeys => matches!(self, Self::Analyst | Self::Admin | Self::PlatformAdmin),
+            Permission::ReadTenants
+            | Permission::ReadSessions
+            | Permission::ReadChanges
+            | Permission::ReadMembers
+            // Also of a viewer, who may leave: the rules decide on each change.
+            | Permission::ManageMembers => true,
+            Permission::VerifyKeys => self >= Self::Analyst && self != Self::PlatformViewer,
             Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
-                matches!(self, Self::Admin | Self::PlatformAdmin)
+                matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
             }
-            Permission::ReadMachines => matches!(self, Self::Admin | Self::PlatformViewer | Self::PlatformAdmin),
+            Permission::ReadMachines => self >= Self::Admin,
             Permission::ReadPlatform => self.is_of_platform(),
             Permission::ManageTenants | Permission::Sync => self == Self::PlatformAdmin,
-            Permission::ManageMachines => false,
+            Permission::ManageMachines => false, // That takes the admin token.
+        }
+    }
+
+    /// Whether it shows the e-mail addresses of members.
+    pub fn sees_addresses(self) -> bool {
+        self >= Self::Admin
+    }
+
+    /// The highest role that a member with this one gives to others and takes from them; `None` when it does neither.
+    pub fn ceiling(self) -> Option<Self> {
+        match self {
+            Self::Viewer | Self::Analyst | Self::PlatformViewer => None,
+            Self::Admin => Some(Self::Analyst),
+            Self::Owner | Self::PlatformAdmin => Some(self),
         }
     }
 }
 
 impl Scope {
+    const PLATFORM: &'static str = "platform";
+    const TENANTS: &'static str = "tenants/";
+
     /// The tenant; none for the platform.
     pub fn tenant(&self) -> Option<&TenantId> {
         match self {
@@ -126,6 +177,28 @@ impl Scope {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str(Self::PLATFORM),
+            Self::Tenant(tenant) => write!(f, "{}{tenant}", Self::TENANTS),
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId::new("a scope", "platform, or tenants/ and the id of a tenant");
+        match text.strip_prefix(Self::TENANTS) {
+            Some(tenant) => TenantId::parse(tenant).map(Self::Tenant),
+            None if text == Self::PLATFORM => Ok(Self::Platform),
+            None => Err(RULE),
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -137,7 +210,8 @@ impl FromStr for Role {
 
     /// Takes upper case too.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("a role", "viewer, analyst, admin, platform_viewer or platform_admin");
+        const RULE: InvalidId =
+            InvalidId::new("a role", "viewer, analyst, admin, owner, platform_viewer or platform_admin");
         Self::ALL.into_iter().find(|role| role.as_str().eq_ignore_ascii_case(text)).ok_or(RULE)
     }
 }
@@ -165,7 +239,51 @@ mod tests {
         for role in Role::ALL {
             assert_eq!(role.as_str().to_uppercase().parse(), Ok(role));
             assert_ne!(role.fits(&tenant), role.fits(&Scope::Platform));
+            assert_eq!(role.fits_machine(&tenant), role.fits(&tenant) && role != Role::Owner);
         }
         assert!("owner ".parse::<Role>().is_err());
+    }
+
+    #[test]
+    fn a_scope_is_one_text_both_ways() {
+        for text in ["platform", "tenants/platform", "tenants/default"] {
+            assert_eq!(text.parse::<Scope>().unwrap().to_string(), text);
+        }
+        for bad in ["", "default", "tenants/", "tenants/A", "tenants/../x", "platform/"] {
+            assert!(bad.parse::<Scope>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn whoever_gives_roles_has_at_least_the_rank_of_what_is_given() {
+        for role in Role::ALL {
+            assert!(role.ceiling() <= Some(role));
+            assert!(role.ceiling().is_none_or(|ceiling| ceiling.is_of_platform() == role.is_of_platform()));
+        }
+    }
+
+    #[test]
+    fn a_higher_role_may_whatever_a_lower_one_may() {
+        for permission in [
+            Permission::ReadTenants,
+            Permission::VerifyKeys,
+            Permission::ManageKeys,
+            Permission::ManageStreams,
+            Permission::ManageTenants,
+            Permission::ReadSessions,
+            Permission::EndSessions,
+            Permission::ReadChanges,
+            Permission::ReadPlatform,
+            Permission::Sync,
+            Permission::ReadMachines,
+            Permission::ManageMachines,
+            Permission::ReadMembers,
+            Permission::ManageMembers,
+        ] {
+            for roles in [&Role::ALL[..4], &Role::ALL[4..]] {
+                assert!(roles.is_sorted_by_key(|role| role.may(permission)), "{permission:?}");
+            }
+            assert!(!Role::Owner.may(permission) || Role::PlatformAdmin.may(permission), "{permission:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::super::connection::Parameter;
-use super::super::{Failure, Outcome};
+use super::super::{ClientArgs, Failure, Outcome, output};
 use crate::config::parse_duration;
 
 /// How long to wait for the other nodes.
@@ -21,6 +21,14 @@ pub struct WaitArgs {
 impl WaitArgs {
     pub(in crate::cli) fn parameters(&self) -> Vec<Parameter> {
         self.wait.iter().map(|wait| ("wait", humantime::format_duration(*wait).to_string().replace(' ', ""))).collect()
+    }
+
+    /// Says that the wait is over, or which nodes are behind.
+    pub(in crate::cli) fn report(&self, args: &ClientArgs, answer: &Value) -> Outcome {
+        match self.judge(answer)? {
+            Some(applied) if !args.json => output::print(&applied),
+            _ => Ok(()),
+        }
     }
 
     /// The outcome of the wait, `None` without `--wait`. The change is durable either way.

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::place::{Place, etag, location};
 use super::receipt::{ReceiptView, Wait};
 use crate::documents::instant::{required, rfc3339};
 use crate::http::app::App;
@@ -119,32 +120,8 @@ impl<'a> MachineView<'a> {
     }
 }
 
-fn etag(machine: &Machine) -> String {
-    format!("\"{}\"", machine.rev)
-}
-
 fn masked(hint: &str) -> String {
     format!("…{hint}")
-}
-
-/// The path of a route of one tenant, or of the platform.
-#[derive(Debug, Deserialize)]
-pub struct Place {
-    tenant: Option<String>,
-    id: Option<String>,
-}
-
-impl Place {
-    fn scope(&self) -> Result<Scope, Problem> {
-        Ok(match &self.tenant {
-            Some(tenant) => Scope::Tenant(TenantId::parse(tenant)?),
-            None => Scope::Platform,
-        })
-    }
-
-    fn id(&self) -> Result<MachineId, Problem> {
-        Ok(MachineId::parse(self.id.as_deref().unwrap_or_default())?)
-    }
 }
 
 /// Makes a machine; its token is shown once.
@@ -168,13 +145,10 @@ pub async fn create(
     let (id, made) = app.machines.create(operator.context(), scope.clone(), new).await?;
     let (receipt, _) = ReceiptView::of(&app, made.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &made.machine, app.keystore.now());
-    let location = match scope.tenant() {
-        Some(tenant) => format!("/api/v1/tenants/{tenant}/service-operators/{id}"),
-        None => format!("/api/v1/service-operators/{id}"),
-    };
+    let location = location(&scope, "service-operators", &id);
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, location))
-        .insert_header((header::ETAG, etag(&made.machine)))
+        .insert_header((header::ETAG, etag(made.machine.rev)))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(ChangedMachine { machine, token: Some(made.token.expose()), receipt }))
 }
@@ -211,7 +185,7 @@ pub async fn show(
     let (scope, id) = (place.scope()?, place.id()?);
     let machine = app.machines.show(&scope, id).await?;
     let view = MachineView::new(&scope, id, &machine, app.keystore.now());
-    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(&machine))).json(view))
+    Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(machine.rev))).json(view))
 }
 
 /// Renames a machine, or changes its role, its networks or its expiry. Its token stays.
@@ -236,7 +210,7 @@ pub async fn update(
     let changed = app.machines.update(operator.context(), &scope, id, patch, named(request.headers())).await?;
     let (receipt, status) = ReceiptView::of(&app, changed.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &changed.value, app.keystore.now());
-    Ok(HttpResponse::build(status).insert_header((header::ETAG, etag(&changed.value))).json(ChangedMachine {
+    Ok(HttpResponse::build(status).insert_header((header::ETAG, etag(changed.value.rev))).json(ChangedMachine {
         machine,
         token: None,
         receipt,
@@ -262,7 +236,7 @@ pub async fn rotate(
     let machine = MachineView::new(&scope, id, &rotated.machine, app.keystore.now());
     Ok(HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::ETAG, etag(&rotated.machine)))
+        .insert_header((header::ETAG, etag(rotated.machine.rev)))
         .json(ChangedMachine { machine, token: Some(rotated.token.expose()), receipt }))
 }
 

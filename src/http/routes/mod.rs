@@ -1,6 +1,7 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
-//! plane: [`tenants`], [`machines`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`], [`rotation`],
-//! [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
+//! plane: [`tenants`], [`memberships`], [`machines`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`],
+//! [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
+//! [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which nodes have applied a change.
 
 pub mod apply;
 pub mod bulk;
@@ -9,6 +10,8 @@ pub mod health;
 pub mod ingest;
 pub mod keys;
 pub mod machines;
+pub mod memberships;
+pub mod place;
 pub mod platform;
 #[cfg(feature = "query")]
 pub mod query;

@@ -4,6 +4,7 @@ mod audit;
 mod bulk;
 mod commands;
 mod import;
+mod membership;
 mod service;
 mod stream;
 mod stream_objects;

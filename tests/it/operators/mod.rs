@@ -1,4 +1,6 @@
 //! Who may administer beside the admin token.
 
 mod machines;
+mod memberships;
+mod owners;
 mod roles;

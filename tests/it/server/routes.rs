@@ -65,6 +65,16 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("DELETE",  "/api/v1/service-operators/{id}",      [ 401,  401,  401,  401,  401,  404,  401]),
     ("POST",    "/api/v1/service-operators/{id}/rotate",
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",   "/api/v1/tenants/{tenant}/memberships", [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/memberships", [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/tenants/{tenant}/memberships/{id}",
+                                                       [ 401,  401,  401,  401,  401,  400,  401]),
+    ("POST",   "/api/v1/memberships",                  [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",    "/api/v1/memberships",                  [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/memberships/{id}",             [ 401,  401,  401,  401,  401,  400,  401]),
+    ("POST",   "/tenants/{tenant}/memberships",        [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",    "/tenants/{tenant}/memberships",        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/tenants/{tenant}/memberships/{id}",   [ 401,  401,  401,  401,  401,  400,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),
@@ -135,6 +145,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
                 | Permission::ReadPlatform
                 | Permission::ReadChanges
                 | Permission::ReadMachines
+                | Permission::ReadMembers
         );
         let subject = match permission {
             Permission::VerifyKeys => "/apikeys/verify",
@@ -143,6 +154,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
             Permission::ReadSessions | Permission::EndSessions => "/sessions",
             Permission::ManageStreams => "/logstream/{stream}",
             Permission::ReadMachines | Permission::ManageMachines => "/service-operators",
+            Permission::ReadMembers | Permission::ManageMembers => "/memberships",
             Permission::ReadChanges => "/changes",
             Permission::ReadPlatform | Permission::Sync => "",
         };
@@ -168,6 +180,8 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/apikeys/verify") => json!({"apiKey": "hunter2"}),
         ("POST", "/api/v1/tenants/{tenant}/service-operators") => json!({"name": "ci", "role": "viewer"}),
         ("POST", "/api/v1/service-operators") => json!({"name": "ci", "role": "platform_viewer"}),
+        ("POST", "/api/v1/memberships") => json!({"email": "ada@example.com", "role": "platform_viewer"}),
+        ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
         ("PATCH", _) => json!({}),
         _ => return None,
     })

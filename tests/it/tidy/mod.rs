@@ -112,7 +112,7 @@ const STATICS: &[(&str, &str)] =
 
 /// Words that only `layout` may spell.
 const OBJECT_NAMES: &[&str] =
-    &["apikeys", ".settings", "streams/", "schema.json", "manifest.json", "tenant.json", "admin.json"];
+    &["apikeys", ".settings", "streams/", "schema.json", "manifest.json", "tenant.json", "admin.json", "members.json"];
 
 /// Where such a word means something else: a segment of a URL, or what must not reach a client.
 const NO_OBJECT_NAMES: &[(&str, &str)] = &[
