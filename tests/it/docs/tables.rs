@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyloft::config::options;
-use keyloft::http::routes;
+use keyloft::http::{Permission, routes};
+use keyloft::testing::operators::Role;
 use reqwest::StatusCode;
 
 use super::pages::{page, pages, root};
@@ -154,4 +155,35 @@ fn the_table_of_objects_is_that_of_the_layout() {
     let rows = table("docs/architecture.md", "| object | content |");
     let said: BTreeSet<&str> = rows.iter().map(|row| plain(&row[0])).collect();
     assert_eq!(said, is);
+}
+
+/// What the first words of each row of the table of roles mean.
+fn means(row: &str, role: Role) -> bool {
+    let gives = |given: Role| role == Role::PlatformAdmin || role.ceiling() >= Some(given);
+    let permission = match row.split([',', ';']).next().unwrap() {
+        "set" if row.ends_with("viewers and analysts") => return gives(Role::Analyst),
+        "set" => return gives(Role::Owner),
+        "read the tenant" => Permission::ReadTenants,
+        "read its members" => Permission::ReadMembers,
+        "[verify](keys.md#verify) its keys" => Permission::VerifyKeys,
+        "issue" => Permission::ManageKeys,
+        "read its machines" => Permission::ReadMachines,
+        "nodes" => Permission::ReadPlatform,
+        "create" => Permission::ManageTenants,
+        other => panic!("a row that is not known here: {other}"),
+    };
+    role.may(permission)
+}
+
+/// The owner is in no other table: no machine is one, and people cannot sign in yet.
+#[test]
+fn the_table_of_roles_says_what_each_role_may() {
+    let head = "| what | viewer | analyst | admin | owner | platform viewer | platform admin |";
+    let rows = table("docs/operators.md", head);
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        for (role, said) in Role::ALL.into_iter().zip(&row[1..]) {
+            assert_eq!(said == "yes", means(&row[0], role), "{role}: {}", row[0]);
+        }
+    }
 }

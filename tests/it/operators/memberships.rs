@@ -279,6 +279,40 @@ async fn a_change_on_one_node_is_seen_by_the_other_within_a_poll() {
 }
 
 #[tokio::test]
+async fn members_who_are_set_at_once_on_two_nodes_are_all_there() {
+    let (a, b) = two().await;
+    let (on_a, on_b) = (a.admin(), b.admin());
+    let sets = (0..24).map(|number| [&on_a, &on_b][number % 2].post(MEMBERS, member(number, "viewer")));
+    for set in futures::future::join_all(sets).await {
+        assert_eq!(set.status, 201, "{}", set.text());
+    }
+    let expected: Vec<_> = (0..24).map(|number| (number, "viewer")).collect();
+    until_roles(&a, &expected).await;
+    until_roles(&b, &expected).await;
+    assert_eq!(document(&a)["rev"], 24);
+}
+
+/// Something in the place of the document that is none.
+#[tokio::test]
+async fn what_cannot_be_a_document_of_members_is_reported_and_never_replaced() {
+    let server = TestServer::spawn().await;
+    let secret = server.directory().with_extension("elsewhere");
+    std::fs::write(&secret, json!({"version": 1, "members": {id(1): {"role": "owner"}}}).to_string()).unwrap();
+    std::fs::create_dir_all(server.path(".settings")).unwrap();
+    std::os::unix::fs::symlink(&secret, server.path(DOCUMENT)).unwrap();
+    sync(&server).await;
+    assert_eq!(roles(&server).await, []);
+    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"][0]["object"], DOCUMENT);
+    server.admin().post(MEMBERS, member(2, "owner")).await.refused(500, "document_unreadable");
+    std::fs::remove_file(server.path(DOCUMENT)).unwrap();
+    std::fs::remove_file(&secret).unwrap();
+    std::fs::write(server.path(DOCUMENT), " ".repeat(2 * 1024 * 1024)).unwrap();
+    sync(&server).await;
+    server.admin().post(MEMBERS, member(2, "owner")).await.refused(500, "document_unreadable");
+    assert_eq!(std::fs::metadata(server.path(DOCUMENT)).unwrap().len(), 2 * 1024 * 1024);
+}
+
+#[tokio::test]
 async fn while_the_store_does_not_answer_nothing_changes_and_nothing_is_lost() {
     let server = TestServer::spawn().await;
     set(&server, 1, "owner").await;
