@@ -134,7 +134,7 @@ pub mod testing {
     pub use crate::store::types::{Stored, Written};
     pub use crate::sync::history::keep;
     pub use crate::sync::log::{LogEntry, trim};
-    pub use crate::sync::{ChangedObject, Replica};
+    pub use crate::sync::{AuditAction, ChangedObject, Replica};
 
     /// Secrets that are imported.
     pub mod own {

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, StreamName, TenantId};
 use crate::stream::objects::{StreamFolder, TimeRange};
 use crate::stream::{Deletion, Field};
+use crate::sync::AuditAction;
 
 /// How many days are emptied, or objects opened, at once.
 const AT_ONCE: usize = 16;
@@ -71,7 +72,11 @@ impl Compactor {
         let deletion = self.deletion(tenant, stream);
         let change_seq = match deletion.as_ref().and_then(|deletion| deletion.change_seq) {
             Some(change_seq) => change_seq,
-            None => self.keystore.announce_settings(context, tenant.clone(), stream.clone()).await?,
+            None => {
+                self.keystore
+                    .announce_settings(context, tenant.clone(), stream.clone(), AuditAction::StreamDelete)
+                    .await?
+            }
         };
         let ended = StreamDeletion { change_seq, is_finished: true };
         let Some(deletion) = deletion else { return Ok(ended) };

@@ -107,11 +107,11 @@ impl Work {
         }
         outcomes.sort_unstable_by_key(|(at, _)| *at);
         let mut outcomes: Vec<Result<Done>> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-        let keys: Vec<KeyId> = outcomes.iter().flatten().map(|done| done.key.key_id).collect();
-        if keys.is_empty() {
+        if outcomes.iter().all(Result::is_err) {
             return outcomes;
         }
-        let logged = self.keystore.log_keys(&self.context, &self.tenant, &keys).await;
+        let keys = outcomes.iter().flatten().map(|done| (&*done.key, done.action));
+        let logged = self.keystore.log_keys(&self.context, &self.tenant, keys).await;
         if let Ok(change_seq) = logged
             && outcomes.iter().flatten().any(|done| done.effect != Effect::Revoked)
         {
@@ -199,7 +199,10 @@ impl Work {
         let (keystore, tenant) = (&self.keystore, &self.tenant);
         keystore.tenant_read_through(tenant).await?;
         match keystore.swap(&self.context, tenant.clone(), id, expected_rev, on_unreadable, &change).await {
-            Ok(swapped) => Ok(Done::new(swapped.key, if swapped.is_changed { effect } else { Effect::Unchanged })),
+            Ok(swapped) => {
+                let effect = if swapped.action.is_some() { effect } else { Effect::Unchanged };
+                Ok(Done { action: swapped.action, ..Done::new(swapped.key, effect) })
+            }
             Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
                 // The first try may have been carried out without an answer: then the key has the requested state.
                 keystore.replica.refresh(tenant, id).await?;

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use super::Keystore;
 use super::secret::SuppliedSecret;
 use crate::key::{ApiKey, KeyId, KeyPatch, NewKey, PlainSecret, TenantId};
+use crate::sync::AuditAction;
 
 /// One of many changes.
 #[derive(Debug, Clone)]
@@ -89,11 +90,14 @@ pub struct Done {
     /// The number of the change in the log, for [`crate::sync::Replica::receipt`]. Numbers never fall from one outcome
     /// to the next.
     pub change_seq: u64,
+    /// What the change log says was done.
+    pub(super) action: Option<AuditAction>,
 }
 
 impl Done {
     pub(super) fn new(key: Arc<ApiKey>, effect: Effect) -> Self {
-        Self { key, effect, secret: None, change_seq: 0 }
+        let action = if effect == Effect::Issued { AuditAction::of_key(None, &key) } else { None };
+        Self { key, effect, secret: None, change_seq: 0, action }
     }
 }
 

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
 
 use super::Keystore;
-use super::keys::{OnUnreadable, revoked};
+use super::keys::{OnUnreadable, Swapped, revoked};
 use super::running::outcome;
 use crate::documents::{Found, RequestContext, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
@@ -97,12 +97,12 @@ impl Keystore {
     ) -> Result<Option<u64>> {
         let revocations = keys.into_iter().map(|id| {
             let swap = self.swap(context, tenant.clone(), id, None, OnUnreadable::Overwrite, revoked);
-            async move { (id, swap.await) }.boxed()
+            swap.boxed()
         });
         let (mut changed, mut failure) = (Vec::new(), Ok(()));
-        for (id, outcome) in stream::iter(revocations).buffer_unordered(WIDTH).collect::<Vec<_>>().await {
+        for outcome in stream::iter(revocations).buffer_unordered(WIDTH).collect::<Vec<_>>().await {
             match outcome {
-                Ok(swapped) if swapped.is_changed => changed.push(id),
+                Ok(swapped) if swapped.action.is_some() => changed.push(swapped),
                 Ok(_) => {} // Another node finishes the same deletion, and logs what it changes.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {}
                 Err(error) => failure = Err(error),
@@ -111,7 +111,7 @@ impl Keystore {
         // Those that are revoked are logged even if others failed.
         let logged = match changed.is_empty() {
             true => None,
-            false => Some(self.log_keys(context, tenant, &changed).await?),
+            false => Some(self.log_keys(context, tenant, changed.iter().map(Swapped::logged)).await?),
         };
         failure.map(|()| logged)
     }

@@ -15,7 +15,7 @@ use crate::documents::{Edit, Erasure, Found, RequestContext, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::TenantId;
 use crate::layout;
-use crate::sync::{self, ChangedObject};
+use crate::sync::{self, AuditAction, ChangedObject};
 
 /// How many objects are removed between two notes of how far it is.
 const PORTION: usize = 1000;
@@ -38,7 +38,7 @@ impl Keystore {
             Ok(Edit::Write(document, tenant))
         };
         let tenant = self.tenants.update(id, edit).await?;
-        let change_seq = self.remember(context, tenant).await?.change_seq;
+        let change_seq = self.remember(context, tenant, AuditAction::TenantDelete).await?.change_seq;
         self.erasures.lock().insert(id.clone(), change_seq);
         Ok(change_seq)
     }

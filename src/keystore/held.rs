@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Changed, Keystore};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::Result;
-use crate::sync::{Held, HeldKind};
+use crate::sync::{AuditAction, Held, HeldKind};
 
 impl Keystore {
     /// Changes a document by compare-and-swap, then in the memory of this node, then in the change log. `change` may be
@@ -18,6 +18,7 @@ impl Keystore {
         &self,
         held: &Arc<Held<T>>,
         context: &RequestContext,
+        action: AuditAction,
         id: T::Id,
         mut change: impl FnMut(Found<T>) -> Result<Edit<T, R>> + Send + 'static,
     ) -> Result<Changed<R>> {
@@ -37,11 +38,12 @@ impl Keystore {
             let Some(written) = written else {
                 return Ok(Changed { value, change_seq: this.replica.applied_seq() });
             };
+            let name = written.name();
             // What is stored counts: another change may have come after ours.
             if held.refresh(&id).await.is_err() {
                 held.put(&id, written, &before);
             }
-            let change_seq = this.log_held::<T>(&context, &id).await?;
+            let change_seq = this.log_held::<T>(&context, action, &id, name).await?;
             this.replica.introduce(change_seq).await; // A secret may work by it.
             Ok(Changed { value, change_seq })
         })
@@ -57,18 +59,26 @@ impl Keystore {
         &self,
         held: &Arc<Held<T>>,
         context: &RequestContext,
+        action: AuditAction,
         id: T::Id,
     ) -> Result<u64> {
         let (this, held, context) = (self.clone(), held.clone(), context.clone());
         self.run_to_completion(async move {
             this.bucket.remove(&T::object(&id)).await?;
+            let name = held.get(&id).and_then(|document| document.name());
             held.forget(&id);
-            this.log_held::<T>(&context, &id).await
+            this.log_held::<T>(&context, action, &id, name).await
         })
         .await
     }
 
-    async fn log_held<T: HeldKind>(&self, context: &RequestContext, id: &T::Id) -> Result<u64> {
-        self.replica.append(vec![T::changed(id).by(context)]).await
+    async fn log_held<T: HeldKind>(
+        &self,
+        context: &RequestContext,
+        action: AuditAction,
+        id: &T::Id,
+        name: Option<String>,
+    ) -> Result<u64> {
+        self.replica.append(vec![T::changed(id).by(context).doing(action).named(name)]).await
     }
 }

@@ -8,6 +8,7 @@ use super::secret::{SuppliedSecret, generate};
 use crate::documents::{Edit, Found, RequestContext, StoredKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{ApiKey, KeyId, KeyPatch, KeyState, NewKey, PlainSecret, TenantId};
+use crate::sync::AuditAction;
 
 /// What to do about a document that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +118,8 @@ impl Keystore {
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         self.run_to_completion(async move {
             let key = this.write_new_key(&context, tenant, new, secret, true, OnPendingClaim::Refuse).await?;
-            let change_seq = this.log_keys(&context, &key.tenant, &[key.key_id]).await?;
+            let action = AuditAction::of_key(None, &key);
+            let change_seq = this.log_keys(&context, &key.tenant, [(&*key, action)]).await?;
             this.replica.introduce(change_seq).await;
             Ok(Changed { value: key, change_seq })
         })
@@ -238,9 +240,9 @@ impl Keystore {
         on_unreadable: OnUnreadable,
         change: impl Fn(&mut ApiKey) -> Result<()> + Send + Sync,
     ) -> Result<Changed<ApiKey>> {
-        let value = self.swap(context, tenant.clone(), id, expected_rev, on_unreadable, change).await?.key;
+        let swapped = self.swap(context, tenant.clone(), id, expected_rev, on_unreadable, change).await?;
         let is_revocation = on_unreadable == OnUnreadable::Overwrite;
-        let change_seq = match self.log_keys(context, &tenant, &[id]).await {
+        let change_seq = match self.log_keys(context, &tenant, [swapped.logged()]).await {
             Err(error) if is_revocation && error.kind() == ErrorKind::Unavailable => {
                 let message = "the key is revoked here; other nodes learn of it once the store can be reached";
                 return Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error));
@@ -250,7 +252,7 @@ impl Keystore {
         if !is_revocation {
             self.replica.introduce(change_seq).await; // A revocation makes no secret work.
         }
-        Ok(Changed { value, change_seq })
+        Ok(Changed { value: swapped.key, change_seq })
     }
 
     /// Changes the document of a key, and takes it into memory. What is stored counts, not what is in memory.
@@ -300,15 +302,15 @@ impl Keystore {
         change(&mut stored.key)?;
         // A file rewritten by hand may have lost its revision: what we write must be newer than what we hold.
         let held_rev = held.map_or(0, |held| held.rev);
-        let is_changed = stored.key != before;
-        if !is_changed && held_rev <= before.rev && !repairs {
-            return Ok(Edit::Keep(Swapped { key: Arc::new(before), is_changed }));
+        let action = AuditAction::of_key(Some(&before), &stored.key);
+        if action.is_none() && held_rev <= before.rev && !repairs {
+            return Ok(Edit::Keep(Swapped { key: Arc::new(before), action }));
         }
         stored.key.rev = before.rev.max(held_rev).saturating_add(1);
         stored.attribute(context, self.clock.now());
         self.replica.about_to_write(tenant, *id);
         let key = Arc::new(stored.key.clone());
-        Ok(Edit::Write(stored, Swapped { key, is_changed }))
+        Ok(Edit::Write(stored, Swapped { key, action }))
     }
 }
 
@@ -317,6 +319,12 @@ impl Keystore {
 pub(super) struct Swapped {
     /// The key as it is now.
     pub(super) key: Arc<ApiKey>,
-    /// Whether it is another than before.
-    pub(super) is_changed: bool,
+    /// What was done to it; nothing if it is as it was.
+    pub(super) action: Option<AuditAction>,
+}
+
+impl Swapped {
+    pub(super) fn logged(&self) -> (&ApiKey, Option<AuditAction>) {
+        (&self.key, self.action)
+    }
 }

@@ -63,7 +63,7 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{ChangedObject, HeldDocuments, Replica};
+use crate::sync::{AuditAction, ChangedObject, HeldDocuments, Replica};
 pub use crate::sync::{Counts, Lookup, SyncSettings};
 
 /// How long a request waits for the lookup of its key.
@@ -218,9 +218,17 @@ impl Keystore {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
-    async fn log_keys(&self, context: &RequestContext, tenant: &TenantId, keys: &[KeyId]) -> Result<u64> {
-        let change = |key_id: &KeyId| ChangedObject::Key { tenant: tenant.clone(), key_id: *key_id }.by(context);
-        self.replica.append(keys.iter().map(change).collect()).await
+    async fn log_keys(
+        &self,
+        context: &RequestContext,
+        tenant: &TenantId,
+        keys: impl IntoIterator<Item = (&ApiKey, Option<AuditAction>)>,
+    ) -> Result<u64> {
+        let change = |(key, action): (&ApiKey, Option<AuditAction>)| {
+            let object = ChangedObject::Key { tenant: tenant.clone(), key_id: key.key_id };
+            object.by(context).doing(action).named(key.name.to_string())
+        };
+        self.replica.append(keys.into_iter().map(change).collect()).await
     }
 
     /// The context of maintenance.

@@ -1,5 +1,7 @@
 //! Removing the documents of keys that were revoked longer ago than their records are kept.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
@@ -10,6 +12,7 @@ use crate::documents::Found;
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, TenantId};
 use crate::layout::ObjectName;
+use crate::sync::AuditAction;
 
 /// How many keys are purged for one entry of the change log.
 const PORTION: usize = 256;
@@ -54,18 +57,23 @@ impl Keystore {
         ids: Vec<KeyId>,
         due: impl Fn(&ApiKey) -> bool + Copy + Send + Sync,
     ) -> Result<usize> {
-        let removals = ids.into_iter().map(|id| async move { (id, self.purge_one(tenant, id, due).await) }.boxed());
-        let removals: Vec<(KeyId, Result<bool>)> = stream::iter(removals).buffer_unordered(WIDTH).collect().await;
+        let removals = ids.into_iter().map(|id| {
+            let key = self.cache.key(tenant, id); // As it was, for the log.
+            async move { (key, self.purge_one(tenant, id, due).await) }.boxed()
+        });
+        let removals: Vec<(Option<Arc<ApiKey>>, Result<bool>)> =
+            stream::iter(removals).buffer_unordered(WIDTH).collect().await;
         let (mut purged, mut failure) = (Vec::new(), Ok(()));
-        for (key_id, removed) in removals {
+        for (key, removed) in removals {
             match removed {
-                Ok(true) => purged.push(key_id),
+                Ok(true) => purged.extend(key),
                 Ok(false) => {}
                 Err(error) => failure = Err(error),
             }
         }
         if !purged.is_empty() {
-            self.log_keys(&self.maintenance(), tenant, &purged).await?; // Also when others failed: these are gone.
+            let keys = purged.iter().map(|key| (&**key, Some(AuditAction::KeyPurge)));
+            self.log_keys(&self.maintenance(), tenant, keys).await?; // Also when others failed: these are gone.
         }
         failure.map(|()| purged.len())
     }

@@ -12,8 +12,8 @@ use super::Keystore;
 use crate::documents::RequestContext;
 use crate::error::Result;
 use crate::key::{StreamName, TenantId};
-use crate::sync::ChangedObject;
 use crate::sync::log::LogEntry;
+use crate::sync::{AuditAction, ChangedObject};
 
 /// A node appends one entry about streams in this time, on average …
 const PERIOD: Duration = Duration::from_secs(10);
@@ -60,8 +60,8 @@ impl Keystore {
         }
     }
 
-    /// Announces at once that the settings of a stream were changed, and gives the number of the change. Admins make
-    /// few such changes.
+    /// Announces at once that the settings of a stream were changed, or that it was deleted, and gives the number of
+    /// the change. Admins make few such changes.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: other nodes then learn of it when they
@@ -72,9 +72,10 @@ impl Keystore {
         context: &RequestContext,
         tenant: TenantId,
         stream: StreamName,
+        action: AuditAction,
     ) -> Result<u64> {
         let this = self.clone();
-        let change = ChangedObject::Stream { tenant, stream }.by(context);
+        let change = ChangedObject::Stream { tenant, stream }.by(context).doing(action);
         self.run_to_completion(async move { this.replica.append(vec![change]).await }).await
     }
 

@@ -9,7 +9,7 @@ use crate::documents::{Edit, Found, RequestContext, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyType, Label, Limits, RetentionDays, Tenant, TenantId};
 use crate::store::Written;
-use crate::sync::ChangedObject;
+use crate::sync::{AuditAction, ChangedObject};
 
 /// What an operator changes of a tenant; `None` leaves a field as it is, `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +96,7 @@ impl Keystore {
         patch.apply(&mut document)?;
         document.attribute(context, self.clock.now());
         match self.tenants.create(&id, &document).await? {
-            Written::Done => self.remember(context, document.tenant(id)).await,
+            Written::Done => self.remember(context, document.tenant(id), AuditAction::TenantCreate).await,
             Written::Conflict => Err(taken()),
         }
     }
@@ -140,17 +140,24 @@ impl Keystore {
             Ok(Edit::Write(document, tenant))
         };
         let tenant = self.tenants.update(&id, edit).await?;
-        self.remember(context, tenant).await
+        let action = if tenant.deleted { AuditAction::TenantDelete } else { AuditAction::TenantUpdate };
+        self.remember(context, tenant, action).await
     }
 
     /// Takes the record into memory, then logs the change.
-    pub(super) async fn remember(&self, context: &RequestContext, tenant: Tenant) -> Result<Changed<Tenant>> {
+    pub(super) async fn remember(
+        &self,
+        context: &RequestContext,
+        tenant: Tenant,
+        action: AuditAction,
+    ) -> Result<Changed<Tenant>> {
         let value = Arc::new(tenant.clone());
         // Our answer may come after that to a later change, and records have no revision: what is stored counts.
         if self.replica.refresh_tenant(&value.id).await.is_err() {
             self.cache.put_tenant(tenant);
         }
-        let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(context);
+        let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(context).doing(action);
+        let change = change.named(value.name.as_ref().map(ToString::to_string));
         let change_seq = self.replica.append(vec![change]).await?;
         Ok(Changed { value, change_seq })
     }

@@ -203,6 +203,10 @@ impl HeldKind for Machine {
         id.scope.tenant().cloned().unwrap_or_default()
     }
 
+    fn name(&self) -> Option<String> {
+        Some(self.name.to_string())
+    }
+
     fn hashes(&self) -> Vec<u64> {
         self.digests().filter_map(|digest| Some(Digest::parse(digest).ok()?.table_hash())).collect()
     }

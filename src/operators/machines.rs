@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
 use crate::key::{Digest, Label, MachineId, Networks, PlainSecret};
 use crate::keystore::{Changed, Keystore};
-use crate::sync::Held;
+use crate::sync::{AuditAction, Held};
 
 /// How long a machine lasts unless its maker says otherwise.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(90);
@@ -137,7 +137,8 @@ impl Machines {
         machine.created_at = Some(now);
         machine.attribute(context, now);
         let id = MachineId::random();
-        let created = self.change(context, MachinePlace { scope, id }, move |found| match found {
+        let place = MachinePlace { scope, id };
+        let created = self.change(context, AuditAction::MachineCreate, place, move |found| match found {
             Found::Absent => Ok(machine.clone()),
             Found::Usable(_) | Found::Unusable(_) => Err(Error::new(ErrorKind::Internal, "the id is taken")),
         });
@@ -169,7 +170,8 @@ impl Machines {
         let now = self.keystore.now();
         let expires_at = patch.lifetime.map(lifetime).transpose()?.map(|lifetime| now + lifetime);
         let by = context.clone();
-        self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
+        let place = MachinePlace { scope: scope.clone(), id };
+        self.change(context, AuditAction::MachineUpdate, place, move |found| {
             let mut machine = found.usable()?.ok_or_else(gone)?;
             check_rev(&machine, revisions.as_deref())?;
             if let Some(name) = patch.name.clone() {
@@ -205,7 +207,8 @@ impl Machines {
         }
         let token = generate()?;
         let (digest, hint, now, by) = (token.digest(), token.hint(), self.keystore.now(), context.clone());
-        let rotated = self.change(context, MachinePlace { scope: scope.clone(), id }, move |found| {
+        let place = MachinePlace { scope: scope.clone(), id };
+        let rotated = self.change(context, AuditAction::MachineRotate, place, move |found| {
             let mut machine = found.usable()?.ok_or_else(gone)?;
             check_rev(&machine, revisions.as_deref())?;
             if !machine.rotate((digest, hint), now, now + overlap) {
@@ -275,12 +278,13 @@ impl Machines {
             Found::Usable(machine) => check_rev(&machine, revisions)?,
             Found::Unusable(_) => {}
         }
-        self.keystore.remove_held(&self.held, context, place.clone()).await
+        self.keystore.remove_held(&self.held, context, AuditAction::MachineRevoke, place.clone()).await
     }
 
     async fn change(
         &self,
         context: &RequestContext,
+        action: AuditAction,
         place: MachinePlace,
         mut change: impl FnMut(Found<Machine>) -> Result<Machine> + Send + 'static,
     ) -> Result<Changed<Machine>> {
@@ -288,7 +292,7 @@ impl Machines {
             let machine = change(found)?;
             Ok(Edit::Write(machine.clone(), machine))
         };
-        self.keystore.change_held(&self.held, context, place, edit).await
+        self.keystore.change_held(&self.held, context, action, place, edit).await
     }
 }
 

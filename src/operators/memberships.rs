@@ -12,7 +12,7 @@ use super::{Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keystore::{Changed, Keystore};
-use crate::sync::Held;
+use crate::sync::{AuditAction, Held};
 
 /// The members of all tenants and of the platform, in memory; the documents in the bucket decide.
 #[derive(Debug, Clone)]
@@ -94,6 +94,10 @@ impl Memberships {
         role: Role,
     ) -> Result<Changed<ChangedMembership>> {
         check_role(role, scope)?;
+        let action = match grantee {
+            Grantee::Operator(_) => AuditAction::MemberSet,
+            Grantee::Email(_) => AuditAction::MemberInvite,
+        };
         let edit = move |members: &mut Members, request: &MembersRequest, now: DateTime<Utc>| {
             let (member, from) = match &grantee {
                 Grantee::Operator(id) => (Some(*id), members.role(id)),
@@ -114,7 +118,7 @@ impl Memberships {
             }
             Ok((id, from.is_none()))
         };
-        self.change(request, scope, edit).await
+        self.change(request, scope, action, edit).await
     }
 
     /// Removes a member or an invitation.
@@ -138,13 +142,14 @@ impl Memberships {
             members.remove(id);
             Ok((id, false))
         };
-        self.change(request, scope, edit).await
+        self.change(request, scope, AuditAction::MemberRemove, edit).await
     }
 
     async fn change(
         &self,
         request: MembersRequest,
         scope: &Scope,
+        action: AuditAction,
         mut edit: impl FnMut(&mut Members, &MembersRequest, DateTime<Utc>) -> Result<Edited> + Send + 'static,
     ) -> Result<Changed<ChangedMembership>> {
         checks::tenant(&self.keystore, scope).await?;
@@ -161,7 +166,7 @@ impl Memberships {
             members.attribute(&request.context, now);
             Ok(Edit::Write(members.clone(), ChangedMembership { id, is_new, members }))
         };
-        self.keystore.change_held(&self.held, &context, scope.clone(), change).await
+        self.keystore.change_held(&self.held, &context, action, scope.clone(), change).await
     }
 }
 

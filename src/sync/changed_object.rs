@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::AuditAction;
 use crate::documents::RequestContext;
 use crate::key::actor::lenient;
 use crate::key::{Attribution, KeyId, StreamName, TenantId};
@@ -57,17 +58,39 @@ pub struct LoggedChange {
     /// From which address; nothing in entries of older versions, and when it is not known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
+    /// What was done; nothing in entries of older versions, and when nothing was: the node that had done it may have
+    /// ended before it could log that.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub action: Option<AuditAction>,
+    /// What people called the object then; nothing where it has no name.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl LoggedChange {
+    /// The same, which did this.
+    #[must_use]
+    pub fn doing(self, action: impl Into<Option<AuditAction>>) -> Self {
+        Self { action: action.into(), ..self }
+    }
+
+    /// The same for an object that people call so.
+    #[must_use]
+    pub fn named(self, name: impl Into<Option<String>>) -> Self {
+        Self { name: name.into(), ..self }
+    }
 }
 
 impl ChangedObject {
     /// The change of it that was asked for in this context.
     pub fn by(self, context: &RequestContext) -> LoggedChange {
-        LoggedChange { object: self, by: context.attribution(), client: context.client }
+        let (by, client) = (context.attribution(), context.client);
+        LoggedChange { object: self, by, client, action: None, name: None }
     }
 
     /// A change of it by somebody who is not known.
     pub fn by_unknown(self) -> LoggedChange {
-        LoggedChange { object: self, by: Attribution::default(), client: None }
+        LoggedChange { object: self, by: Attribution::default(), client: None, action: None, name: None }
     }
 
     /// The key that was changed, if it was one.

@@ -186,7 +186,7 @@ fn seq(listed: &Listed) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::key::{Actor, RequestId};
-    use crate::sync::ChangedObject;
+    use crate::sync::{AuditAction, ChangedObject};
 
     #[test]
     fn golden_entries_parse_for_ever_and_are_written_as_they_were_read() {
@@ -221,6 +221,25 @@ mod tests {
         let odd = golden.replace("\"203.0.113.7\"", "{\"ip\":7}").replace("2001:db8::7", "a proxy");
         let odd = LogEntry::parse(odd.as_bytes()).unwrap();
         assert!(odd.changes.iter().all(|change| change.client.is_none()));
+    }
+
+    #[test]
+    fn an_entry_says_what_was_done_and_names_the_one_before_it() {
+        let golden = include_str!("../../fixtures/log/v1/audited.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let done: Vec<_> = entry.changes.iter().map(|change| (change.action, change.name.as_deref())).collect();
+        let expected = [
+            (Some(AuditAction::KeyRevoke), Some("checkout")),
+            (Some(AuditAction::MachineCreate), Some("ci")),
+            (Some(AuditAction::ByHand), None),
+        ];
+        assert_eq!(done, expected);
+        assert_eq!(entry.previous, Some(EntryHash::of(b"abc")));
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
+        let later = golden.replace("key.revoke", "key.forget").replace("\"checkout\"", "7").replace("sha256:b", "b");
+        let later = LogEntry::parse(later.as_bytes()).unwrap();
+        let first = &later.changes[0];
+        assert_eq!((first.action, &first.name, later.previous), (None, &None, None), "of a later version");
     }
 
     #[test]

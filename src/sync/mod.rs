@@ -4,9 +4,9 @@
 //! next number once a second. What was changed by hand is found by a full reconcile.
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
-//! 2. [`changed_object`], [`log`], [`journal`], `backlog`: what changed, the numbered entries, this node's position in
-//!    the log, and the entries that are still to be applied.  [`chain`]: each entry names the one before it.
-//!    [`history`]: entries that are kept when the log is trimmed.
+//! 2. [`changed_object`], [`action`], [`log`], [`journal`], `backlog`: what changed and what was done, the numbered
+//!    entries, this node's position in the log, and the entries that are still to be applied.  [`chain`]: each entry
+//!    names the one before it.  [`history`]: entries that are kept when the log is trimmed.
 //! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
 //!    kind of document that nodes hold.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
@@ -17,6 +17,7 @@
 //!    been.
 //! 8. [`settings`]: how often a node does what.  `shared`: work whose outcome many callers share.
 
+pub mod action;
 mod alone;
 mod apply;
 mod backlog;
@@ -42,6 +43,7 @@ mod tenant_listing;
 mod tests;
 
 pub(crate) use crate::jitter::{around, up_to};
+pub use action::AuditAction;
 pub use changed_object::{ChangedObject, LoggedChange};
 pub use held::{Held, HeldDocuments, HeldKind};
 pub use lookup::Lookup;

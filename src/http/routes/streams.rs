@@ -20,6 +20,7 @@ use crate::http::query_string::{Nothing, Query};
 use crate::key::{Actor, RetentionDays, StreamName, TenantId};
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema, system};
+use crate::sync::AuditAction;
 
 /// The body of a PATCH; a setting that is not there stays, `null` clears it.
 #[derive(Debug, Deserialize)]
@@ -143,7 +144,8 @@ pub async fn update(
         }
     };
     let schema = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
-    let change_seq = app.keystore.announce_settings(operator.context(), tenant.clone(), stream.clone()).await?;
+    let (tenant_id, name, action) = (tenant.clone(), stream.clone(), AuditAction::StreamUpdate);
+    let change_seq = app.keystore.announce_settings(operator.context(), tenant_id, name, action).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(StreamView::new(&tenant, &stream, &schema, Some(receipt))))
 }

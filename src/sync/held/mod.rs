@@ -59,6 +59,11 @@ pub trait HeldKind:
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Result<KindListing<Self::Id>>;
 
+    /// What people call a document; nothing where they do not.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
     /// The change that an entry of the log names.
     fn changed(id: &Self::Id) -> ChangedObject {
         ChangedObject::Held { kind: Self::KIND.to_owned(), id: id.to_string() }

@@ -9,7 +9,7 @@ use crate::key::TenantId;
 use crate::sync::log::LogEntry;
 use crate::sync::reconcile::{MOST_FOUND, Outcome};
 use crate::sync::snapshot::{self, Contents, SnapshotList};
-use crate::sync::{ChangedObject, Counts, log, reconcile};
+use crate::sync::{AuditAction, ChangedObject, Counts, log, reconcile};
 
 /// How long an entry of the log stays at least, by the clock of the store: far longer than a node may be silent.
 const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
@@ -80,7 +80,7 @@ impl Replica {
         if found.len() > MOST_FOUND {
             return;
         }
-        let changes: Vec<_> = found.into_iter().map(ChangedObject::by_unknown).collect();
+        let changes: Vec<_> = found.into_iter().map(|object| object.by_unknown().doing(AuditAction::ByHand)).collect();
         for changes in changes.chunks(LogEntry::MAX_CHANGES) {
             match self.journal.try_append(self, changes.to_vec()).await {
                 Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyloft::config::options;
 use keyloft::http::{Permission, routes};
+use keyloft::testing::AuditAction;
 use keyloft::testing::operators::Role;
 use reqwest::StatusCode;
 
@@ -35,6 +36,15 @@ pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 fn plain(cell: &str) -> &str {
     cell.trim_matches('`')
+}
+
+#[test]
+fn the_table_of_actions_is_complete() {
+    let rows = table("docs/audit.md", "| action | what was done |");
+    let said: Vec<&str> = rows.iter().flat_map(|row| quoted(&row[0])).collect();
+    let are: Vec<&str> = AuditAction::ALL.iter().map(|action| action.as_str()).collect();
+    assert_eq!(BTreeSet::from_iter(&said), BTreeSet::from_iter(&are));
+    assert_eq!(said.len(), are.len());
 }
 
 #[test]

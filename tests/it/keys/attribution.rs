@@ -1,5 +1,5 @@
 //! Every change says who made it and by which request: in the document, in the change log, and in answers. The change
-//! log says from which address, too.
+//! log says what was done, to what people call how, and from which address.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +41,26 @@ fn logged(server: &TestServer) -> BTreeMap<(String, String), usize> {
     found
 }
 
+/// What the change log says was done, in its order: the request, the action and the name.
+fn actions(server: &TestServer) -> Vec<(String, String, String)> {
+    let folder = server.path(".settings/keyloft/log");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let mut found = Vec::new();
+    for file in files {
+        let entry: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        for change in entry["changes"].as_array().unwrap() {
+            let word = |field: &str| change[field].as_str().unwrap_or("-").to_owned();
+            found.push((word("requestId"), word("action"), word("name")));
+        }
+    }
+    found
+}
+
+fn named<const N: usize>(expected: [(&str, &str, &str); N]) -> Vec<(String, String, String)> {
+    expected.map(|(request, action, name)| (request.to_owned(), action.to_owned(), name.to_owned())).to_vec()
+}
+
 #[tokio::test]
 async fn each_change_of_a_key_says_who_made_it_and_by_which_request() {
     let server = TestServer::spawn().await;
@@ -67,6 +87,19 @@ async fn each_change_of_a_key_says_who_made_it_and_by_which_request() {
     let requests = ["r-issue", "r-update", "r-same", "r-rotate", "r-bulk", "r-apply", "r-revoke"];
     let expected = requests.map(|id| (("admin".to_owned(), id.to_owned()), 1));
     assert_eq!(logged(&server), expected.into());
+    let expected = [
+        ("r-issue", "key.issue", "k"),
+        ("r-update", "key.update", "k"),
+        ("r-same", "-", "k"),
+        ("r-rotate", "key.rotate", "k"),
+        ("r-bulk", "key.update", "k"),
+        ("r-apply", "key.update", "k"),
+        ("r-revoke", "key.revoke", "k"),
+    ];
+    assert_eq!(actions(&server), named(expected));
+    let own = json!({"keyName": "own", "keyType": "query", "apiKey": "8Jq2-vT9x_mW4c.Zr7Kd0pLs6YhNf3Be"});
+    send(&server, "r-import", "POST", KEYS, own).await;
+    assert_eq!(actions(&server).last(), named([("r-import", "key.import", "own")]).last());
 }
 
 #[tokio::test]
@@ -87,6 +120,14 @@ async fn each_change_of_a_tenant_says_so_too_and_a_deletion_for_all_its_keys() {
     let key = read(&server, &format!("acme/.settings/apikeys/{}.json", issued.id));
     assert_eq!((&key["state"], &key["requestId"]), (&json!("revoked"), &json!("r-delete")));
     assert!(logged(&server)[&("admin".to_owned(), "r-delete".to_owned())] >= 2, "the tenant and its key");
+    let done: Vec<_> = actions(&server).into_iter().filter(|(request, ..)| request.starts_with("r-")).collect();
+    let expected = [
+        ("r-create", "tenant.create", "-"),
+        ("r-update", "tenant.update", "Acme"),
+        ("r-delete", "tenant.delete", "Acme"),
+        ("r-delete", "key.revoke", "k"),
+    ];
+    assert_eq!(done, named(expected));
 }
 
 #[tokio::test]
@@ -103,13 +144,49 @@ async fn maintenance_is_the_systems_and_a_file_by_hand_is_nobodys() {
     clock.advance(chrono::TimeDelta::hours(1));
     assert_eq!(server.app.keystore.purge().await.unwrap(), 1);
     assert_eq!(logged(&server)[&("system".to_owned(), "-".to_owned())], 1);
+    assert_eq!(actions(&server).last(), named([("-", "key.purge", "k")]).last());
     let id = "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10";
     let file = json!({"version": 1, "keyName": "hand", "keyType": "query", "digest": format!("sha256:{:064}", 1)});
     std::fs::write(server.path(&format!(".settings/apikeys/{id}.json")), file.to_string()).unwrap();
     server.app.sync().await.unwrap();
     let view = server.admin().get(&format!("{KEYS}/{id}")).await.json();
     assert_eq!((&view["createdBy"], &view["modifiedBy"]), (&json!(null), &json!(null)));
+    assert_eq!(actions(&server).last(), named([("-", "document.by_hand", "-")]).last());
     server.admin().patch(&format!("{KEYS}/{id}"), json!({"sourceId": "x"})).await;
     let view = server.admin().get(&format!("{KEYS}/{id}")).await.json();
     assert_eq!((&view["createdBy"], &view["modifiedBy"]), (&json!(null), &json!("admin")));
+}
+
+#[tokio::test]
+async fn what_is_done_to_machines_members_and_streams_is_in_the_log_too() {
+    let server = TestServer::spawn().await;
+    let (machines, members) = ("/api/v1/tenants/default/service-operators", "/api/v1/tenants/default/memberships");
+    let made = send(&server, "m-create", "POST", machines, json!({"name": "ci", "role": "viewer"})).await.json();
+    let machine = format!("{machines}/{}", made["id"].as_str().unwrap());
+    send(&server, "m-update", "PATCH", &machine, json!({"name": "cd"})).await;
+    send(&server, "m-rotate", "POST", &format!("{machine}/rotate"), json!({})).await;
+    send(&server, "m-revoke", "DELETE", &machine, json!(null)).await;
+    let id = format!("op-{:032x}", 7);
+    send(&server, "p-set", "POST", members, json!({"userId": id, "role": "viewer"})).await;
+    send(&server, "p-invite", "POST", members, json!({"email": "a@example.com", "role": "viewer"})).await;
+    send(&server, "p-remove", "DELETE", &format!("{members}/{id}"), json!(null)).await;
+    let done: Vec<_> = actions(&server).into_iter().filter(|(request, ..)| request != "-").collect();
+    let expected = [
+        ("m-create", "machine.create", "ci"),
+        ("m-update", "machine.update", "cd"),
+        ("m-rotate", "machine.rotate", "cd"),
+        ("m-revoke", "machine.revoke", "cd"),
+        ("p-set", "member.set", "-"),
+        ("p-invite", "member.invite", "-"),
+        ("p-remove", "member.remove", "-"),
+    ];
+    assert_eq!(done, named(expected));
+
+    let key = server.admin().issue("default", "writer", "ingestion").await;
+    assert_eq!(server.with_key(&key.api_key).ingest("web", "{\"a\":1}").await.status, 200);
+    let stream = "/api/v1/tenants/default/logstream/web";
+    send(&server, "s-update", "PATCH", stream, json!({"retentionDays": 7})).await;
+    send(&server, "s-delete", "DELETE", stream, json!(null)).await;
+    let done: Vec<_> = actions(&server).into_iter().filter(|(request, ..)| request.starts_with("s-")).collect();
+    assert_eq!(done, named([("s-update", "stream.update", "-"), ("s-delete", "stream.delete", "-")]));
 }
