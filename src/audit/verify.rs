@@ -1,6 +1,6 @@
 //! Whether the change log and its history are what was written: every entry names the one before it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::{ErrorKind, Result};
 use crate::store::Bucket;
 use crate::sync::chain::EntryHash;
-use crate::sync::history::{self, KeptRange};
+use crate::sync::history::{self, KeptEntry, KeptRange};
 use crate::sync::log::{self, LogEntry};
 
 /// How many entries of the log are read at once.
@@ -60,7 +60,7 @@ impl Verification {
     }
 
     /// Takes in the next entry.
-    fn take(&mut self, seq: u64, stored: &[u8]) {
+    fn take(&mut self, seq: u64, entry: &Entry) {
         if self.entries == 0 {
             self.first = seq;
         } else if seq == self.last + 2 {
@@ -68,23 +68,38 @@ impl Verification {
         } else if seq > self.last + 2 {
             self.find(self.last + 1, format!("it is missing, and all up to {}", seq - 1));
         }
-        let previous = match LogEntry::parse(stored) {
-            Some(entry) => entry.previous,
-            None => {
-                self.find(seq, "it cannot be read");
-                None
-            }
-        };
-        match previous {
+        if !entry.is_readable {
+            self.find(seq, "it cannot be read");
+        }
+        if let Some(says) = entry.says.filter(|says| *says != seq) {
+            self.find(seq, format!("it says that it is entry {says}"));
+        }
+        match entry.previous {
             // What came before the first entry there is was removed when its time was over.
             Some(previous) if self.last + 1 == seq && self.head.is_some_and(|head| head != previous) => {
-                let reason = format!("it is not what the next one names: that has {previous}");
-                self.find(self.last, reason);
+                self.find(self.last, format!("it is not what the next one names: that has {previous}"));
             }
             Some(_) => {}
             None => self.unchained += 1,
         }
-        (self.last, self.head, self.entries) = (seq, Some(EntryHash::of(stored)), self.entries + 1);
+        (self.last, self.head, self.entries) = (seq, Some(entry.hash), self.entries + 1);
+    }
+}
+
+/// What counts of an entry.
+struct Entry {
+    hash: EntryHash,
+    is_readable: bool,
+    previous: Option<EntryHash>,
+    /// The number that it says it has.
+    says: Option<u64>,
+}
+
+impl Entry {
+    fn of(stored: &[u8]) -> Self {
+        let (hash, entry) = (EntryHash::of(stored), LogEntry::parse(stored));
+        let (previous, says) = entry.as_ref().map_or((None, None), |entry| (entry.previous, entry.seq));
+        Self { hash, is_readable: entry.is_some(), previous, says }
     }
 }
 
@@ -94,62 +109,66 @@ impl Verification {
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
 pub async fn verify(bucket: &Bucket) -> Result<Verification> {
-    let (mut found, mut in_history) = (Verification::default(), HashMap::new());
-    // Listed first: what is trimmed meanwhile is in the history already.
-    let numbers = log::numbers(bucket).await?;
-    let first_in_log = numbers.first().copied().unwrap_or(u64::MAX);
+    let mut found = Verification::default();
+    // The log first: what is trimmed meanwhile is in the history already.
+    let mut log = read_log(bucket, &mut found).await?;
     // What stands before a gap, and is in the history too, was written after the log was trimmed there.
+    let numbers: Vec<u64> = log.keys().copied().collect();
     let gap = numbers.windows(2).rev().find(|pair| pair[1] != pair[0] + 1).map_or(0, |pair| pair[0]);
     for range in history::ranges(bucket, 0).await? {
-        check_range(bucket, range, &mut found, |seq, hash| {
-            if seq >= first_in_log {
-                in_history.insert(seq, hash);
+        for KeptEntry { seq, stored } in read_range(bucket, range, &mut found).await? {
+            let entry = Entry::of(&stored);
+            while let Some(only_in_log) = log.first_entry().filter(|first| *first.key() < seq) {
+                let (seq, entry) = only_in_log.remove_entry();
+                found.take(seq, &entry);
             }
-        })
-        .await?;
-    }
-    let reads = numbers.into_iter().map(|seq| async move { Ok((seq, log::stored(bucket, seq).await?)) }.boxed());
-    let mut reads = stream::iter(reads).buffered(READS);
-    while let Some((seq, stored)) = reads.try_next().await? {
-        match (stored, in_history.get(&seq)) {
-            (Some(stored), None) if seq > found.last => found.take(seq, &stored),
-            (Some(stored), Some(kept)) if EntryHash::of(&stored) != *kept && seq <= gap => found.strays.push(seq),
-            (Some(stored), Some(kept)) if EntryHash::of(&stored) != *kept => {
-                found.find(seq, "it is not what the history has");
+            match log.remove(&seq) {
+                Some(in_log) if in_log.hash != entry.hash && seq <= gap => found.strays.push(seq),
+                Some(in_log) if in_log.hash != entry.hash => found.find(seq, "it is not what the history has"),
+                _ => {}
             }
-            (None, None) => found.find(seq, "it cannot be read, or was trimmed meanwhile: verify again"),
-            _ => {}
+            if seq > found.last {
+                found.take(seq, &entry);
+            } else if seq == found.last && found.head != Some(entry.hash) {
+                found.find(seq, "two ranges of the history differ about it");
+            }
         }
     }
+    log.iter().for_each(|(seq, entry)| found.take(*seq, entry));
     found.findings.sort_by_key(|finding| finding.seq);
     Ok(found)
 }
 
-/// Takes in the entries of a range that are not known yet; those that are must be the same.
-async fn check_range(
-    bucket: &Bucket,
-    range: KeptRange,
-    found: &mut Verification,
-    mut note: impl FnMut(u64, EntryHash),
-) -> Result<()> {
-    let entries = match history::read(bucket, range).await {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-            found.find(range.first, format!("the history up to {} cannot be read", range.last));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let hash = EntryHash::of(&entry.stored);
-        note(entry.seq, hash);
-        if entry.seq > found.last {
-            found.take(entry.seq, &entry.stored);
-        } else if entry.seq == found.last && found.head != Some(hash) {
-            found.find(entry.seq, "two ranges of the history differ about it");
+/// The entries of the log.
+async fn read_log(bucket: &Bucket, found: &mut Verification) -> Result<BTreeMap<u64, Entry>> {
+    let (mut log, mut unread) = (BTreeMap::new(), Vec::new());
+    let numbers = log::numbers(bucket).await?.into_iter();
+    let reads = numbers.map(|seq| async move { Ok((seq, log::stored(bucket, seq).await?)) }.boxed());
+    let mut reads = stream::iter(reads).buffered(READS);
+    while let Some((seq, stored)) = reads.try_next().await? {
+        match stored {
+            Some(stored) => _ = log.insert(seq, Entry::of(&stored)),
+            None => unread.push(seq),
         }
     }
-    Ok(())
+    if !unread.is_empty() {
+        // One that is gone now was trimmed meanwhile, and kept before that.
+        let there = log::numbers(bucket).await?;
+        unread.retain(|seq| there.contains(seq));
+        unread.into_iter().for_each(|seq| found.find(seq, "it is no document, or larger than one may be"));
+    }
+    Ok(log)
+}
+
+/// The entries of a range; none of one that cannot be read.
+async fn read_range(bucket: &Bucket, range: KeptRange, found: &mut Verification) -> Result<Vec<KeptEntry>> {
+    match history::read(bucket, range).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+            found.find(range.first, format!("the history up to {} cannot be read", range.last));
+            Ok(Vec::new())
+        }
+        read => read,
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +309,36 @@ mod tests {
         assert!(findings[1].1.starts_with("it is not what the next one names: that has sha256:"), "{findings:?}");
         log.put(ObjectName::HistoryRange { first: 1, last: 5 }, "no range".into()).await;
         assert_eq!(log.findings().await[0], (1, "the history up to 5 cannot be read".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_only_the_log_has_is_checked_also_where_the_history_goes_on_after_it() {
+        let log = Log::new().await;
+        history::keep(&log.bucket, 5, 8).await.unwrap();
+        log.bucket.remove(&ObjectName::HistoryRange { first: 1, last: 5 }).await.unwrap();
+        let found = verify(&log.bucket).await.unwrap();
+        assert_eq!((found.holds(), found.first, found.entries), (true, 4, 7));
+        log.put(ObjectName::LogEntry { seq: 4 }, edited(&log.entries[3])).await;
+        assert_eq!(log.findings().await[0].0, 4);
+        log.bucket.remove(&ObjectName::LogEntry { seq: 5 }).await.unwrap();
+        assert_eq!(log.findings().await, [(5, "it is missing".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn entries_that_were_all_renumbered_say_so() {
+        let (bucket, mut previous) = (Bucket::in_memory(), None);
+        for seq in 1..=3 {
+            let mut entry = LogEntry::new(NodeId::random(), DateTime::UNIX_EPOCH, Vec::new());
+            (entry.previous, entry.seq) = (previous, Some(seq));
+            let stored = entry.to_bytes();
+            previous = Some(EntryHash::of(&stored));
+            bucket.put(&ObjectName::LogEntry { seq: seq + 5 }, stored).await.unwrap();
+        }
+        let found = verify(&bucket).await.unwrap();
+        let said: Vec<_> = found.findings.iter().map(|found| (found.seq, found.reason.as_str())).collect();
+        let expected =
+            [(6, "it says that it is entry 1"), (7, "it says that it is entry 2"), (8, "it says that it is entry 3")];
+        assert_eq!(said, expected);
     }
 
     #[tokio::test]

@@ -35,6 +35,9 @@ pub(super) fn run(json: bool, command: AuditCommand) -> Outcome {
     let AuditCommand::Verify { store } = command;
     let (bucket, runtime) = opened(&store)?;
     let found = runtime.block_on(verify(&bucket)).map_err(|error| unanswered(&error))?;
+    if found.entries == 0 {
+        return Err(Failure::failed("there is no entry: either nothing was ever changed there, or the log is gone"));
+    }
     output::print(&if json { output::json(&shown(&found)) } else { told(&found) })?;
     match found.findings.first() {
         None => Ok(()),
@@ -51,9 +54,10 @@ fn shown(found: &Verification) -> serde_json::Value {
 fn told(found: &Verification) -> String {
     let Verification { first, last, entries, unchained, strays, .. } = found;
     let strays = strays.len();
+    let before = if *first > 1 { ", what came before was removed" } else { "" };
     let head = found.head.map_or_else(|| "-".to_owned(), |head| head.to_string());
     let summary = format!(
-        "entries    {entries}, from {first} to {last}\nunchained  {unchained}\nstrays     {strays}\nhead       {head}\nholds      {}",
+        "entries    {entries}, from {first} to {last}{before}\nunchained  {unchained}\nstrays     {strays}\nhead       {head}\nholds      {}",
         if found.holds() { "yes" } else { "no" }
     );
     if found.holds() { summary } else { format!("{}\n\n{summary}", output::table(COLUMNS, &rows(found))) }

@@ -192,10 +192,11 @@ impl Members {
 
     /// Invites an address, in place of the invitations that it has, and gives the id of the one that it has now.
     pub(super) fn invite(&mut self, email: Email, role: Role, by: &Actor, now: DateTime<Utc>) -> InvitationId {
-        let id = self.invited(&email).map(|(id, _)| id).next().unwrap_or_else(InvitationId::random);
+        let known = self.invited(&email).next().map(|(id, invitation)| (id, invitation.unknown.clone()));
+        let (id, unknown) = known.unwrap_or_else(|| (InvitationId::random(), Map::new()));
         self.invitations.retain(|_, invitation| !invitation.email.is(&email));
         let (invited_by, created_at, expires_at) = (Some(by.clone()), Some(now), now + INVITATION_LASTS);
-        let invitation = Invitation { email, role, invited_by, created_at, expires_at, unknown: Map::new() };
+        let invitation = Invitation { email, role, invited_by, created_at, expires_at, unknown };
         self.invitations.insert(id, invitation);
         id
     }

@@ -237,7 +237,7 @@ impl Journal {
         for _ in 0..ATTEMPTS {
             let before = self.backlog.lock().read();
             let seq = before + 1;
-            entry.previous = self.hash_of(before).await?;
+            (entry.previous, entry.seq) = (self.hash_of(before).await?, Some(seq));
             let body = entry.to_bytes();
             let hash = EntryHash::of(&body);
             if self.bucket.create(&ObjectName::LogEntry { seq }, body).await? == Written::Done {

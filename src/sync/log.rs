@@ -35,6 +35,9 @@ pub struct LogEntry {
     /// The entry before it; nothing in the first one, and in those of older versions.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub previous: Option<EntryHash>,
+    /// Its number, as its name says it; nothing in entries of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// Unique, so that a writer can tell its own entry from another's.
     write_id: Uuid,
 }
@@ -46,7 +49,7 @@ impl LogEntry {
     /// An entry that is about to be written.
     #[allow(clippy::disallowed_methods)]
     pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<LoggedChange>) -> Self {
-        Self { version: VERSION, node_id, at, changes, previous: None, write_id: Uuid::new_v4() }
+        Self { version: VERSION, node_id, at, changes, previous: None, seq: None, write_id: Uuid::new_v4() }
     }
 
     /// The bytes to store.
@@ -234,7 +237,7 @@ mod tests {
             (Some(AuditAction::ByHand), None),
         ];
         assert_eq!(done, expected);
-        assert_eq!(entry.previous, Some(EntryHash::of(b"abc")));
+        assert_eq!((entry.previous, entry.seq), (Some(EntryHash::of(b"abc")), Some(7)));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
         let later = golden.replace("key.revoke", "key.forget").replace("\"checkout\"", "7").replace("sha256:b", "b");
         let later = LogEntry::parse(later.as_bytes()).unwrap();

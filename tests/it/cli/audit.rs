@@ -38,6 +38,10 @@ async fn a_change_log_that_nobody_touched_holds_also_when_it_was_kept_and_trimme
         std::fs::remove_file(entry(&server, seq)).unwrap();
     }
     assert_eq!(verify(server.directory(), &["--json"]).json(), before);
+    let history = server.path(".settings/keyloft/audit");
+    std::fs::rename(&history, server.path("aside")).unwrap();
+    assert!(verify(server.directory(), &[]).done().contains("2, from 7 to 8, what came before was removed"));
+    std::fs::rename(server.path("aside"), history).unwrap();
     typed(&server, "key create --name e --type query").done();
     let after = verify(server.directory(), &["--json"]).json();
     assert_eq!((&after["holds"], &after["entries"], &after["first"]), (&json!(true), &json!(9), &json!(1)));
@@ -66,4 +70,5 @@ fn a_store_is_named_and_no_server_is_asked() {
         Ended::of(keyloft().args(line.split(' ')), "").failed(2, "");
     }
     verify(Path::new("/nonexistent"), &[]).failed(4, "there is no directory");
+    verify(tempfile::tempdir().unwrap().path(), &[]).failed(1, "there is no entry");
 }
