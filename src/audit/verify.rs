@@ -167,7 +167,15 @@ async fn read_range(bucket: &Bucket, range: KeptRange, found: &mut Verification)
             found.find(range.first, format!("the history up to {} cannot be read", range.last));
             Ok(Vec::new())
         }
-        read => read,
+        Ok(entries) => {
+            let ends = entries.first().zip(entries.last()).map(|(first, last)| (first.seq, last.seq));
+            let is_in_order = entries.is_sorted_by(|entry, next| entry.seq < next.seq);
+            if ends != Some((range.first, range.last)) || !is_in_order {
+                found.find(range.first, format!("the history up to {} has other entries than it says", range.last));
+            }
+            Ok(entries)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -322,6 +330,15 @@ mod tests {
         assert_eq!(log.findings().await[0].0, 4);
         log.bucket.remove(&ObjectName::LogEntry { seq: 5 }).await.unwrap();
         assert_eq!(log.findings().await, [(5, "it is missing".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_range_of_the_history_has_the_entries_that_its_name_says() {
+        let log = Log::new().await;
+        let body = log.bucket.read(&ObjectName::HistoryRange { first: 1, last: 5 }).await.unwrap().unwrap().body;
+        log.put(ObjectName::HistoryRange { first: 3, last: 9 }, body).await;
+        let reason = "the history up to 9 has other entries than it says".to_owned();
+        assert_eq!(log.findings().await, [(3, reason)]);
     }
 
     #[tokio::test]

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
-use crate::key::{Actor, Attribution, RequestId};
+use crate::key::{Actor, Attribution, Label, RequestId};
 
-/// Who makes a change, from where, in which request and when. Every change of the keystore takes one. The document and
-/// the change log record the actor and the request id, the change log the address too; instants in documents are those
-/// of the write.
+/// Who makes a change, in which role, from where, in which request and when. Every change of the keystore takes one.
+/// The document and the change log record the actor and the request id, the change log the role and the address too;
+/// instants in documents are those of the write.
 ///
 /// ```
 /// use keyloft::key::{Actor, Label};
@@ -24,6 +24,8 @@ use crate::key::{Actor, Attribution, RequestId};
 pub struct RequestContext {
     /// Who asks.
     pub actor: Actor,
+    /// In which role; `None` for those who may do everything.
+    pub role: Option<Label>,
     /// The id of the request; `None` without one.
     pub request_id: Option<RequestId>,
     /// The address that the request came from; `None` without a request, or when a trusted proxy does not tell it.
@@ -35,7 +37,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// A context without a request, as for a program that embeds Keyloft.
     pub fn new(actor: Actor, at: DateTime<Utc>) -> Self {
-        Self { actor, request_id: None, client: None, at }
+        Self { actor, role: None, request_id: None, client: None, at }
     }
 
     /// The same for a request with this id.

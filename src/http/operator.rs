@@ -93,6 +93,7 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     let mut context = RequestContext::new(holder.actor, app.keystore.now());
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
+    context.role = holder.role.map(|role| Label::parse(role.as_str())).transpose()?;
     Ok(Operator { context, scope: holder.scope, role: holder.role })
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::AuditAction;
 use crate::documents::RequestContext;
 use crate::key::actor::lenient;
-use crate::key::{Attribution, KeyId, StreamName, TenantId};
+use crate::key::{Attribution, KeyId, Label, StreamName, TenantId};
 
 /// A document that was written.
 ///
@@ -55,6 +55,9 @@ pub struct LoggedChange {
     /// Who changed it; nothing in entries of older versions.
     #[serde(flatten)]
     pub by: Attribution,
+    /// In which role; nothing in entries of older versions, and for those who may do everything.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub role: Option<Label>,
     /// From which address; nothing in entries of older versions, and when it is not known.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
@@ -84,13 +87,13 @@ impl LoggedChange {
 impl ChangedObject {
     /// The change of it that was asked for in this context.
     pub fn by(self, context: &RequestContext) -> LoggedChange {
-        let (by, client) = (context.attribution(), context.client);
-        LoggedChange { object: self, by, client, action: None, name: None }
+        let (by, role, client) = (context.attribution(), context.role.clone(), context.client);
+        LoggedChange { object: self, by, role, client, action: None, name: None }
     }
 
     /// A change of it by somebody who is not known.
     pub fn by_unknown(self) -> LoggedChange {
-        LoggedChange { object: self, by: Attribution::default(), client: None, action: None, name: None }
+        LoggedChange { object: self, by: Attribution::default(), role: None, client: None, action: None, name: None }
     }
 
     /// The key that was changed, if it was one.

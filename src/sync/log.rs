@@ -188,7 +188,7 @@ fn seq(listed: &Listed) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Actor, RequestId};
+    use crate::key::{Actor, Label, RequestId};
     use crate::sync::{AuditAction, ChangedObject};
 
     #[test]
@@ -237,6 +237,8 @@ mod tests {
             (Some(AuditAction::ByHand), None),
         ];
         assert_eq!(done, expected);
+        let roles = entry.changes.iter().map(|change| change.role.as_ref().map(Label::as_str));
+        assert_eq!(roles.collect::<Vec<_>>(), [None, Some("platform_admin"), None]);
         assert_eq!((entry.previous, entry.seq), (Some(EntryHash::of(b"abc")), Some(7)));
         assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
         let later = golden.replace("key.revoke", "key.forget").replace("\"checkout\"", "7").replace("sha256:b", "b");

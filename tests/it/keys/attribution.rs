@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyloft::{Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestServer};
+use crate::support::{Answer, Client, TestServer};
 
 const KEYS: &str = "/api/v1/tenants/default/apikeys";
 
@@ -181,6 +181,13 @@ async fn what_is_done_to_machines_members_and_streams_is_in_the_log_too() {
         ("p-remove", "member.remove", "-"),
     ];
     assert_eq!(done, named(expected));
+
+    let made = server.admin().post(machines, json!({"name": "ci", "role": "admin"})).await.json();
+    let machine = Client::admin(server.url(), made["token"].as_str().unwrap());
+    machine.post(KEYS, json!({"keyName": "k", "keyType": "query"})).await;
+    let seq = server.app.keystore.replica().applied_seq();
+    let last = read(&server, &format!(".settings/keyloft/log/{seq:020}.json"))["changes"][0].take();
+    assert_eq!((&last["modifiedBy"], &last["role"]), (&made["id"], &json!("admin")));
 
     let key = server.admin().issue("default", "writer", "ingestion").await;
     assert_eq!(server.with_key(&key.api_key).ingest("web", "{\"a\":1}").await.status, 200);
