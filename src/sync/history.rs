@@ -22,6 +22,8 @@ use crate::store::{Bucket, Listed, Written};
 const RANGE_BYTES: usize = 768 * 1024;
 /// A range that takes more than this is none of ours: an entry is a document, too, and in base64 a third longer.
 const MAX_UNPACKED_BYTES: u64 = 4 * 1024 * 1024;
+/// No range has more entries than this: one takes more than a hundred bytes.
+const LONGEST_RANGE: u64 = 8192;
 /// How many entries are read at once.
 const READS: usize = 16;
 /// As for snapshots.
@@ -45,7 +47,7 @@ pub struct KeptEntry {
     pub stored: Bytes,
 }
 
-/// The ranges that end after `seq`, in their order. One listing; of ranges that begin before, one may be missed.
+/// The ranges that begin at `seq` or later, in their order. One listing.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
@@ -61,7 +63,9 @@ pub async fn ranges(bucket: &Bucket, seq: u64) -> Result<Vec<KeptRange>> {
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer: what was written stays.
 pub async fn keep(bucket: &Bucket, kept: u64, last: u64) -> Result<u64> {
-    let mut kept = ranges(bucket, kept).await?.iter().map(|range| range.last).max().unwrap_or(kept);
+    // Another node may have kept them in a range that began earlier.
+    let mut kept =
+        ranges(bucket, kept.saturating_sub(LONGEST_RANGE)).await?.iter().map(|range| range.last).max().unwrap_or(kept);
     let Some(first) = log::first_after(bucket, kept).await? else { return Ok(kept) };
     let reads = (first..=last).map(|seq| async move { Ok((seq, log::stored(bucket, seq).await?)) }.boxed());
     let mut reads = stream::iter(reads).buffered(READS);
@@ -196,6 +200,7 @@ mod tests {
         assert_eq!(keep(&bucket, 0, 4).await.unwrap(), 4);
         assert_eq!(keep(&bucket, 4, 5).await.unwrap(), 5);
         assert_eq!(keep(&bucket, 0, 5).await.unwrap(), 5, "nothing is kept twice");
+        assert_eq!(keep(&bucket, 2, 5).await.unwrap(), 5, "nor by a node that had kept less");
         let kept = ranges(&bucket, 0).await.unwrap();
         assert_eq!(kept, [KeptRange { first: 1, last: 4 }, KeptRange { first: 5, last: 5 }]);
         let mut read_back = Vec::new();
