@@ -70,12 +70,18 @@ pub struct Journal {
 #[derive(Debug)]
 struct QueuedChanges {
     changes: Vec<LoggedChange>,
+    /// How much of an entry they take.
+    bytes: usize,
     notify: Option<oneshot::Sender<Result<u64>>>,
     /// Whether they are kept when there is no number for now.
     kept: bool,
 }
 
 impl QueuedChanges {
+    fn new(changes: Vec<LoggedChange>, notify: Option<oneshot::Sender<Result<u64>>>, kept: bool) -> Self {
+        Self { bytes: log::bytes(&changes), changes, notify, kept }
+    }
+
     fn notify(self, outcome: Result<u64>) {
         if let Some(notify) = self.notify {
             let _ = notify.send(outcome);
@@ -169,8 +175,8 @@ impl Journal {
         Ok(self.backlog.lock().read())
     }
 
-    /// Appends changes whose documents are durable, and gives their number. Changes that arrive together share an
-    /// entry.
+    /// Appends changes whose documents are durable, and gives the number of their last entry. Changes that arrive
+    /// together share one.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
@@ -188,18 +194,30 @@ impl Journal {
     }
 
     async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, kept: bool) -> Result<u64> {
-        let (notify, notified) = oneshot::channel();
-        self.waiting.lock().push_back(QueuedChanges { changes, notify: Some(notify), kept });
+        let mut numbers = Vec::new();
+        let queued = log::split(changes).into_iter().map(|part| {
+            let (notify, notified) = oneshot::channel();
+            numbers.push(notified);
+            QueuedChanges::new(part, Some(notify), kept)
+        });
+        let queued: Vec<_> = queued.collect();
+        self.waiting.lock().extend(queued);
         {
             let _turn = self.turn.lock().await;
             self.write_waiting(apply).await; // Another caller may have written ours.
         }
-        notified.await.map_err(|error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error))?
+        let mut last = 0;
+        for number in numbers {
+            let dropped = |error| Error::new(ErrorKind::Internal, "an append was dropped").caused_by(error);
+            last = number.await.map_err(dropped)??;
+        }
+        Ok(last)
     }
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        self.waiting.lock().push_back(QueuedChanges { changes, notify: None, kept: true });
+        let queued: Vec<_> = log::split(changes).into_iter().map(|part| QueuedChanges::new(part, None, true)).collect();
+        self.waiting.lock().extend(queued);
     }
 
     /// Whether changes wait for a number that no caller stays for, such as those that an outage left without one.
@@ -345,10 +363,10 @@ impl Journal {
     /// As many of those who wait as fit into one entry, at least one.
     fn take_group(&self) -> WriteGroup<'_> {
         let mut waiting = self.waiting.lock();
-        let (mut group, mut changes) = (Vec::new(), 0);
+        let (mut group, mut changes, mut bytes) = (Vec::new(), 0, 0);
         while let Some(next) = waiting.front() {
-            changes += next.changes.len();
-            if !group.is_empty() && changes > LogEntry::MAX_CHANGES {
+            (changes, bytes) = (changes + next.changes.len(), bytes + next.bytes);
+            if !group.is_empty() && (changes > LogEntry::MAX_CHANGES || bytes > LogEntry::MAX_BYTES) {
                 break;
             }
             group.extend(waiting.pop_front());
@@ -357,18 +375,22 @@ impl Journal {
     }
 
     /// Notifies all who wait that there is no number for now, and keeps their changes until the store answers again.
-    /// What was changed is kept once, with who changed it last, so the number of changes is bounded by what exists.
+    /// What was changed is kept once, with who changed it last, so the number of changes is bounded by what exists. A
+    /// change that was only repeated does not hide what was done.
     fn keep(&self, group: Vec<QueuedChanges>, error: &Error) {
         let mut waiting = self.waiting.lock();
         let mut pending: HashMap<_, LoggedChange> = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
-            if failed.kept {
-                pending.extend(failed.changes.iter().map(|change| (change.object.clone(), change.clone())));
+            for change in failed.changes.iter().filter(|_| failed.kept) {
+                let earlier = pending.get(&change.object).and_then(|earlier| earlier.action);
+                if change.action.is_some() || earlier.is_none() {
+                    pending.insert(change.object.clone(), change.clone());
+                }
             }
             failed.notify(Err(Error::new(error.kind(), error.message())));
         }
-        let pending: Vec<_> = pending.into_values().collect();
-        let parts = pending.chunks(LogEntry::MAX_CHANGES);
-        waiting.extend(parts.map(|changes| QueuedChanges { changes: changes.to_vec(), notify: None, kept: true }));
+        let parts = log::split(pending.into_values().collect());
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        waiting.extend(parts.map(|part| QueuedChanges::new(part, None, true)));
     }
 }

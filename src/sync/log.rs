@@ -46,6 +46,10 @@ impl LogEntry {
     /// The most changes in one entry; more take several.
     pub const MAX_CHANGES: usize = 1000;
 
+    /// The most bytes of changes in one entry, unless one change alone has more. An entry is a document: no node reads a
+    /// larger one.
+    pub(super) const MAX_BYTES: usize = 768 * 1024;
+
     /// An entry that is about to be written.
     #[allow(clippy::disallowed_methods)]
     pub fn new(node_id: NodeId, at: DateTime<Utc>, changes: Vec<LoggedChange>) -> Self {
@@ -61,6 +65,27 @@ impl LogEntry {
     pub fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok().filter(|entry: &Self| entry.version == VERSION)
     }
+}
+
+/// How many bytes changes take in an entry.
+pub(super) fn bytes(changes: &[LoggedChange]) -> usize {
+    changes.iter().map(|change| serde_json::to_vec(change).map_or(0, |text| text.len() + 1)).sum()
+}
+
+/// Changes in as many parts as they need entries, in their order; at least one.
+pub(super) fn split(changes: Vec<LoggedChange>) -> Vec<Vec<LoggedChange>> {
+    let (mut parts, mut part, mut taken) = (Vec::new(), Vec::new(), 0);
+    for change in changes {
+        let more = bytes(std::slice::from_ref(&change));
+        if !part.is_empty() && (part.len() == LogEntry::MAX_CHANGES || taken + more > LogEntry::MAX_BYTES) {
+            parts.push(std::mem::take(&mut part));
+            taken = 0;
+        }
+        part.push(change);
+        taken += more;
+    }
+    parts.push(part);
+    parts
 }
 
 /// No log reaches this number; a higher one was written by hand.

@@ -1,5 +1,6 @@
 //! Nodes over a bucket in memory that goes wrong on request, and that counts what it is asked.
 
+mod appending;
 mod held;
 mod later_versions;
 mod load;

@@ -1,0 +1,62 @@
+//! What entries of the change log hold: as much as a document may, and what was done.
+
+use chrono::DateTime;
+
+use super::Scene;
+use crate::documents::RequestContext;
+use crate::faults::Kind;
+use crate::key::{Actor, KeyId, Label, TenantId};
+use crate::sync::log::{self, LogEntry, Slot};
+use crate::sync::{AuditAction, ChangedObject, LoggedChange};
+
+/// A change as long as one can be.
+fn longest() -> LoggedChange {
+    let long = "\u{10ffff}".repeat(128);
+    let mut context = RequestContext::new(Actor::Named(Label::parse(&long).unwrap()), DateTime::UNIX_EPOCH);
+    context.role = Label::parse(&long).ok();
+    context.request_id = "r".repeat(48).parse().ok();
+    context.client = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().ok();
+    let object = ChangedObject::Key { tenant: TenantId::parse(&"t".repeat(63)).unwrap(), key_id: KeyId::random() };
+    object.by(&context).doing(AuditAction::ByHand).named(long)
+}
+
+async fn logged(scene: &Scene) -> Vec<LogEntry> {
+    let mut entries = Vec::new();
+    while let Slot::Taken(entry, _) = log::read(&scene.bucket, entries.len() as u64 + 1).await.unwrap() {
+        entries.push(entry);
+    }
+    entries
+}
+
+#[tokio::test]
+async fn no_entry_is_larger_than_a_document_and_the_number_is_that_of_the_last() {
+    let scene = Scene::new();
+    let node = scene.started().await;
+    let changes: Vec<_> = (0..LogEntry::MAX_CHANGES).map(|_| longest()).collect();
+    let seq = node.replica.append(changes.clone()).await.unwrap();
+    let entries = logged(&scene).await;
+    assert!(seq > 1 && entries.len() as u64 == seq, "{seq}");
+    let all: Vec<_> = entries.into_iter().flat_map(|entry| entry.changes).collect();
+    assert_eq!(all, changes);
+    let one = node.replica.append(changes[..10].to_vec()).await.unwrap();
+    assert_eq!(one, seq + 1, "few share one entry");
+}
+
+#[tokio::test]
+async fn what_was_done_in_an_outage_is_not_hidden_by_its_repetition() {
+    let scene = Scene::new();
+    let node = scene.started().await;
+    let object = ChangedObject::Key { tenant: TenantId::default(), key_id: KeyId::random() };
+    let change = |action| {
+        let context = RequestContext::new(Actor::AdminToken, DateTime::UNIX_EPOCH);
+        vec![object.clone().by(&context).doing(action)]
+    };
+    scene.fail(Kind::Create, "/log/");
+    for action in [Some(AuditAction::KeyUpdate), Some(AuditAction::KeyRevoke), None] {
+        assert!(node.replica.append(change(action)).await.is_err());
+    }
+    scene.faults.none();
+    node.replica.log_remaining().await.unwrap();
+    let actions: Vec<_> = logged(&scene).await.into_iter().flat_map(|entry| entry.changes).collect();
+    assert_eq!(actions.iter().map(|change| change.action).collect::<Vec<_>>(), [Some(AuditAction::KeyRevoke)]);
+}
