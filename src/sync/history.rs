@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{self, ObjectName};
 use crate::store::{Bucket, Listed, Written};
 
-/// So many bytes of entries stand in one object, so that it is a document like others.
+/// So many bytes of entries stand in one object, and one entry more.
 const RANGE_BYTES: usize = 768 * 1024;
 /// A range that takes more than this is none of ours: an entry is a document, too, and in base64 a third longer.
 const MAX_UNPACKED_BYTES: u64 = 4 * 1024 * 1024;
@@ -63,9 +63,10 @@ pub async fn ranges(bucket: &Bucket, seq: u64) -> Result<Vec<KeptRange>> {
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer: what was written stays.
 pub async fn keep(bucket: &Bucket, kept: u64, last: u64) -> Result<u64> {
-    // Another node may have kept them in a range that began earlier.
-    let mut kept =
-        ranges(bucket, kept.saturating_sub(LONGEST_RANGE)).await?.iter().map(|range| range.last).max().unwrap_or(kept);
+    // Another node may have kept them in a range that began earlier. One beyond `last` may have been made by hand, and
+    // does not count: what it does not hold would be trimmed.
+    let known = ranges(bucket, kept.saturating_sub(LONGEST_RANGE)).await?.into_iter().map(|range| range.last);
+    let mut kept = known.filter(|known| *known <= last).max().unwrap_or(0);
     let Some(first) = log::first_after(bucket, kept).await? else { return Ok(kept) };
     let reads = (first..=last).map(|seq| async move { Ok((seq, log::stored(bucket, seq).await?)) }.boxed());
     let mut reads = stream::iter(reads).buffered(READS);
@@ -92,11 +93,11 @@ pub async fn keep(bucket: &Bucket, kept: u64, last: u64) -> Result<u64> {
 /// [`ErrorKind::NotFound`] when there is none.
 pub async fn read(bucket: &Bucket, range: KeptRange) -> Result<Vec<KeptEntry>> {
     let KeptRange { first, last } = range;
-    let Some(stored) = bucket.read(&ObjectName::HistoryRange { first, last }).await? else {
+    let Some(packed) = bucket.read_large(&ObjectName::HistoryRange { first, last }, MAX_UNPACKED_BYTES).await? else {
         return Err(Error::new(ErrorKind::NotFound, format!("the entries {first} to {last} are not kept any more")));
     };
     let mut text = Vec::new();
-    let decoder = zstd::Decoder::with_buffer(stored.body.as_ref()).map_err(corrupt)?;
+    let decoder = zstd::Decoder::with_buffer(packed.as_ref()).map_err(corrupt)?;
     decoder.take(MAX_UNPACKED_BYTES).read_to_end(&mut text).map_err(corrupt)?;
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| parse(line).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a line of it is no entry"))).collect()
@@ -201,6 +202,13 @@ mod tests {
         assert_eq!(keep(&bucket, 4, 5).await.unwrap(), 5);
         assert_eq!(keep(&bucket, 0, 5).await.unwrap(), 5, "nothing is kept twice");
         assert_eq!(keep(&bucket, 2, 5).await.unwrap(), 5, "nor by a node that had kept less");
+        let by_hand = ObjectName::HistoryRange { first: 1, last: 1 << 40 };
+        bucket.put(&by_hand, "no range".into()).await.unwrap();
+        assert_eq!(keep(&bucket, 5, 5).await.unwrap(), 5, "what a name claims is not kept");
+        put(&bucket, 6, entry()).await;
+        assert_eq!(keep(&bucket, 5, 6).await.unwrap(), 6);
+        bucket.remove(&ObjectName::HistoryRange { first: 6, last: 6 }).await.unwrap();
+        bucket.remove(&by_hand).await.unwrap();
         let kept = ranges(&bucket, 0).await.unwrap();
         assert_eq!(kept, [KeptRange { first: 1, last: 4 }, KeptRange { first: 5, last: 5 }]);
         let mut read_back = Vec::new();

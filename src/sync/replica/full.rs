@@ -112,8 +112,11 @@ impl Replica {
         let list = self.list_snapshots().await?;
         let trimmed = match list.previous_seq().zip(list.now()) {
             Some((last, store_now)) => {
-                let last = last.min(self.keep_history().await?);
-                log::trim(&self.bucket, last, store_now - LOG_KEPT).await?
+                let kept = self.keep_history().await.unwrap_or_else(|error| {
+                    tracing::warn!("the change log is not trimmed, because it cannot be copied first: {error:?}");
+                    0
+                });
+                log::trim(&self.bucket, last.min(kept), store_now - LOG_KEPT).await?
             }
             None => 0,
         };
