@@ -72,8 +72,7 @@ actions! {
 }
 
 impl AuditAction {
-    /// What makes one state of a key out of another; nothing if they are the same. Who has written both states cannot
-    /// say otherwise.
+    /// What makes one state of a key out of another; nothing if they are the same.
     pub fn of_key(before: Option<&ApiKey>, after: &ApiKey) -> Option<Self> {
         Some(match before {
             None if after.own_secret => Self::KeyImport,
