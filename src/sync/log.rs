@@ -46,8 +46,8 @@ impl LogEntry {
     /// The most changes in one entry; more take several.
     pub const MAX_CHANGES: usize = 1000;
 
-    /// The most bytes of changes in one entry, unless one change alone has more. An entry is a document: no node reads a
-    /// larger one.
+    /// The most bytes of changes in one entry, unless one change alone has more. An entry is a document: no node reads
+    /// a larger one.
     pub(super) const MAX_BYTES: usize = 768 * 1024;
 
     /// An entry that is about to be written.

@@ -1,6 +1,6 @@
 //! The change log after it was edited by hand.
 
-use super::pair::{key, slow, two, whoami};
+use crate::support::pair::{key, slow, two, whoami};
 use crate::support::{Issued, TestServer};
 
 #[tokio::test]

@@ -10,7 +10,6 @@ mod log_by_hand;
 #[cfg(feature = "paused-time")]
 mod maintenance;
 mod outages;
-mod pair;
 mod propagation;
 mod receipts;
 mod shared_directory;

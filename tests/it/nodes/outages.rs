@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use serde_json::{Value, json};
 
-use super::pair::{down, faulty, key, quick, slow, whoami};
+use crate::support::pair::{down, faulty, key, quick, slow, whoami};
 use crate::support::{Call, Fault, Faults, Faulty, TestServer};
 
 fn is_entry(call: &Call) -> bool {

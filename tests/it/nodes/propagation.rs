@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyloft::{Clock, ManualClock, SystemClock};
 use serde_json::json;
 
-use super::pair::{key, quick, slow, two, until_status, whoami};
+use crate::support::pair::{key, quick, slow, two, until_status, whoami};
 use crate::support::{Answer, Client, TestServer};
 
 #[tokio::test]

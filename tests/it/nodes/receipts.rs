@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::pair::{faulty, key, quick, slow, two, whoami};
+use crate::support::pair::{faulty, key, quick, slow, two, whoami};
 use crate::support::{Fault, TestServer};
 
 #[tokio::test]

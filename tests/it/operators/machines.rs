@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::roles::machine;
 use crate::support::client::bearer;
+use crate::support::pair::{quick, slow, two};
 use crate::support::{Answer, Client, TestServer};
 
 const MACHINES: &str = "/api/v1/tenants/default/service-operators";
@@ -98,16 +99,7 @@ async fn a_machine_is_refused_from_other_networks_and_its_role_and_networks_can_
 
 #[tokio::test]
 async fn a_machine_that_is_removed_is_refused_here_at_once_and_elsewhere_within_a_poll() {
-    let quick = |setup: &mut crate::support::server::Setup| {
-        setup.config.sync.poll_interval = Duration::from_millis(20);
-    };
-    let a = TestServer::spawn_with(quick).await;
-    let directory = a.shared_directory();
-    let b = TestServer::spawn_with(|setup| {
-        quick(setup);
-        setup.directory = directory;
-    })
-    .await;
+    let (a, b) = two(quick).await;
     let (id, client) = machine(&a, "default", "viewer").await;
     let token = client.clone();
     let elsewhere = |status: u16| {
@@ -136,14 +128,7 @@ async fn a_machine_that_is_removed_is_refused_here_at_once_and_elsewhere_within_
 /// A load balancer may send the first request with a token to another node.
 #[tokio::test]
 async fn a_token_works_on_another_node_at_once() {
-    let slow = |setup: &mut crate::support::server::Setup| setup.config.sync.poll_interval = Duration::from_secs(600);
-    let a = TestServer::spawn_with(slow).await;
-    let directory = a.shared_directory();
-    let b = TestServer::spawn_with(|setup| {
-        slow(setup);
-        setup.directory = directory;
-    })
-    .await;
+    let (a, b) = two(slow).await;
     for server in [&a, &b] {
         server.app.keystore.poll().await.unwrap();
     }

@@ -4,37 +4,34 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyloft::key::{Digest, Hint, KeyName, KeyType, NewKey, TenantId};
-use keyloft::testing::KeyDocument;
-use keyloft::testing::layout::ObjectName;
 use keyloft::{Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
 
 use super::roles::machine;
-use crate::support::server::Setup;
+use crate::support::pair::{quick, two};
 use crate::support::{Answer, TestServer};
 
-const MEMBERS: &str = "/api/v1/tenants/default/memberships";
+pub(super) const MEMBERS: &str = "/api/v1/tenants/default/memberships";
 const PLATFORM: &str = "/api/v1/memberships";
-const DOCUMENT: &str = ".settings/members.json";
+pub(super) const DOCUMENT: &str = ".settings/members.json";
 
 /// The id of somebody.
-fn id(number: usize) -> String {
+pub(super) fn id(number: usize) -> String {
     format!("op-{number:032x}")
 }
 
-fn member(number: usize, role: &str) -> Value {
+pub(super) fn member(number: usize, role: &str) -> Value {
     json!({"userId": id(number), "role": role})
 }
 
-async fn set(server: &TestServer, number: usize, role: &str) -> Answer {
+pub(super) async fn set(server: &TestServer, number: usize, role: &str) -> Answer {
     let answer = server.admin().post(MEMBERS, member(number, role)).await;
     assert!(answer.status.is_success(), "{}", answer.text());
     answer
 }
 
 /// The number and the role of each member.
-async fn roles(server: &TestServer) -> Vec<(usize, String)> {
+pub(super) async fn roles(server: &TestServer) -> Vec<(usize, String)> {
     let listed = server.admin().get(MEMBERS).await;
     assert_eq!(listed.status, 200, "{}", listed.text());
     let number = |item: &Value| usize::from_str_radix(&item["userId"].as_str().unwrap()[3..], 16).unwrap();
@@ -42,33 +39,21 @@ async fn roles(server: &TestServer) -> Vec<(usize, String)> {
     listed.json()["items"].as_array().unwrap().iter().map(|item| (number(item), role(item))).collect()
 }
 
-fn document(server: &TestServer) -> Value {
+pub(super) fn document(server: &TestServer) -> Value {
     serde_json::from_slice(&std::fs::read(server.path(DOCUMENT)).unwrap()).unwrap()
 }
 
-fn by_hand(server: &TestServer, document: &Value) {
+pub(super) fn by_hand(server: &TestServer, document: &Value) {
     std::fs::create_dir_all(server.path(".settings")).unwrap();
     std::fs::write(server.path(DOCUMENT), document.to_string()).unwrap();
 }
 
-async fn sync(server: &TestServer) {
+pub(super) async fn sync(server: &TestServer) {
     assert_eq!(server.admin().post("/api/v1/sync", json!({})).await.status, 200);
 }
 
-async fn two() -> (TestServer, TestServer) {
-    let quick = |setup: &mut Setup| setup.config.sync.poll_interval = Duration::from_millis(20);
-    let a = TestServer::spawn_with(quick).await;
-    let directory = a.shared_directory();
-    let b = TestServer::spawn_with(|setup| {
-        quick(setup);
-        setup.directory = directory;
-    })
-    .await;
-    (a, b)
-}
-
 /// Waits, at most five seconds, until the members are these.
-async fn until_roles(server: &TestServer, expected: &[(usize, &str)]) {
+pub(super) async fn until_roles(server: &TestServer, expected: &[(usize, &str)]) {
     let expected: Vec<_> = expected.iter().map(|(number, role)| (*number, (*role).to_owned())).collect();
     for _ in 0..500 {
         if roles(server).await == expected {
@@ -265,7 +250,7 @@ async fn there_are_so_many_members_and_invitations_and_no_more() {
 
 #[tokio::test]
 async fn a_change_on_one_node_is_seen_by_the_other_within_a_poll() {
-    let (a, b) = two().await;
+    let (a, b) = two(quick).await;
     set(&a, 1, "owner").await;
     until_roles(&b, &[(1, "owner")]).await;
     let waited = b.admin().post(&format!("{MEMBERS}?wait=5s"), member(2, "viewer")).await;
@@ -280,7 +265,7 @@ async fn a_change_on_one_node_is_seen_by_the_other_within_a_poll() {
 
 #[tokio::test]
 async fn members_who_are_set_at_once_on_two_nodes_are_all_there() {
-    let (a, b) = two().await;
+    let (a, b) = two(quick).await;
     let (on_a, on_b) = (a.admin(), b.admin());
     let sets = (0..24).map(|number| [&on_a, &on_b][number % 2].post(MEMBERS, member(number, "viewer")));
     for set in futures::future::join_all(sets).await {
@@ -293,141 +278,6 @@ async fn members_who_are_set_at_once_on_two_nodes_are_all_there() {
 }
 
 /// Something in the place of the document that is none.
-#[tokio::test]
-async fn what_cannot_be_a_document_of_members_is_reported_and_never_replaced() {
-    let server = TestServer::spawn().await;
-    let secret = server.directory().with_extension("elsewhere");
-    std::fs::write(&secret, json!({"version": 1, "members": {id(1): {"role": "owner"}}}).to_string()).unwrap();
-    std::fs::create_dir_all(server.path(".settings")).unwrap();
-    std::os::unix::fs::symlink(&secret, server.path(DOCUMENT)).unwrap();
-    sync(&server).await;
-    assert_eq!(roles(&server).await, []);
-    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"][0]["object"], DOCUMENT);
-    server.admin().post(MEMBERS, member(2, "owner")).await.refused(500, "document_unreadable");
-    std::fs::remove_file(server.path(DOCUMENT)).unwrap();
-    std::fs::remove_file(&secret).unwrap();
-    std::fs::write(server.path(DOCUMENT), " ".repeat(2 * 1024 * 1024)).unwrap();
-    sync(&server).await;
-    server.admin().post(MEMBERS, member(2, "owner")).await.refused(500, "document_unreadable");
-    assert_eq!(std::fs::metadata(server.path(DOCUMENT)).unwrap().len(), 2 * 1024 * 1024);
-}
-
-#[tokio::test]
-async fn while_the_store_does_not_answer_nothing_changes_and_nothing_is_lost() {
-    let server = TestServer::spawn().await;
-    set(&server, 1, "owner").await;
-    set(&server, 2, "viewer").await;
-    let before = roles(&server).await;
-    let aside = server.directory().with_extension("aside");
-    std::fs::rename(server.directory(), &aside).unwrap();
-    server.admin().post(MEMBERS, member(3, "viewer")).await.refused(503, "store_unavailable");
-    server.admin().post(MEMBERS, member(2, "admin")).await.refused(503, "store_unavailable");
-    let removed = server.admin().delete(&format!("{MEMBERS}/{}", id(2))).await;
-    removed.refused(503, "store_unavailable");
-    assert_eq!(removed.json().get("appliedLocally"), None);
-    assert_eq!(roles(&server).await, before);
-    std::fs::rename(&aside, server.directory()).unwrap();
-    assert_eq!(roles(&server).await, before);
-    assert_eq!(server.admin().delete(&format!("{MEMBERS}/{}", id(2))).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_document_that_was_written_by_hand_is_taken_in_and_reaches_the_other_node() {
-    let (a, b) = two().await;
-    by_hand(&a, &json!({"version": 1, "members": {id(1): {"role": "owner"}}}));
-    sync(&a).await;
-    let listed = a.admin().get(MEMBERS).await;
-    assert_eq!(listed.header("etag"), Some("\"1\""));
-    let item = &listed.json()["items"][0];
-    assert_eq!((&item["role"], &item["addedBy"], &item["addedAt"]), (&json!("owner"), &Value::Null, &Value::Null));
-    until_roles(&b, &[(1, "owner")]).await;
-    std::fs::remove_file(a.path(DOCUMENT)).unwrap();
-    sync(&a).await;
-    until_roles(&b, &[]).await;
-}
-
-#[tokio::test]
-async fn what_is_not_known_in_a_document_is_kept_and_a_change_says_who_made_it() {
-    let server = TestServer::spawn().await;
-    let invitation = json!({"email": "a@b", "role": "viewer", "expiresAt": "2999-01-01T00:00:00.000Z", "later": 1});
-    by_hand(
-        &server,
-        &json!({
-            "version": 1, "later": {"a": [1]}, "rev": 7,
-            "members": {id(1): {"role": "owner", "later": "x"}},
-            "invitations": {"inv-00000000000000000000000000000001": invitation},
-        }),
-    );
-    let request = server.admin().request("POST", MEMBERS).header("x-request-id", "r-set").json(&member(2, "viewer"));
-    assert_eq!(Answer::of(request).await.header("etag"), Some("\"8\""));
-    let document = document(&server);
-    assert_eq!(document["later"], json!({"a": [1]}));
-    assert_eq!(document["members"][id(1)], json!({"role": "owner", "later": "x"}));
-    assert_eq!(document["invitations"]["inv-00000000000000000000000000000001"], invitation);
-    assert_eq!((&document["modifiedBy"], &document["requestId"]), (&json!("admin"), &json!("r-set")));
-    let logged = std::fs::read_dir(server.path(".settings/keyloft/log")).unwrap();
-    let logged: Vec<String> = logged.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    let entry = logged.iter().find(|entry| entry.contains("r-set")).unwrap();
-    assert!(
-        entry.contains("tenants/default") && entry.contains("\"members\"") && entry.contains("127.0.0.1"),
-        "{entry}"
-    );
-}
-
-/// A file that is broken by hand takes nothing away before a restart, and grants nothing after one.
-#[tokio::test]
-async fn a_broken_document_is_reported_and_grants_nothing_after_a_restart() {
-    let server = TestServer::spawn().await;
-    set(&server, 1, "owner").await;
-    let whole = std::fs::read_to_string(server.path(DOCUMENT)).unwrap();
-    std::fs::write(server.path(DOCUMENT), whole.replace("owner", "platform_admin")).unwrap();
-    sync(&server).await;
-    let unreadable = server.admin().get("/api/v1/unreadable").await.json();
-    let reason = "the field role is not valid";
-    assert_eq!(unreadable["items"], json!([{"tenant": "default", "object": DOCUMENT, "reason": reason}]));
-    assert_eq!(roles(&server).await, [(1, "owner".to_owned())]);
-    server.admin().post(MEMBERS, member(2, "viewer")).await.refused(500, "document_unreadable");
-    server.admin().delete(&format!("{MEMBERS}/{}", id(1))).await.refused(500, "document_unreadable");
-    let server = server.restart().await;
-    assert_eq!(roles(&server).await, []);
-    assert_eq!(server.admin().get("/api/v1/unreadable").await.json(), unreadable);
-    server.admin().post(MEMBERS, member(2, "viewer")).await.refused(500, "document_unreadable");
-    // Repaired by hand.
-    std::fs::write(server.path(DOCUMENT), whole).unwrap();
-    sync(&server).await;
-    assert_eq!(roles(&server).await, [(1, "owner".to_owned())]);
-    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"], json!([]));
-}
-
-#[tokio::test]
-async fn a_snapshot_carries_the_members() {
-    let server = TestServer::spawn().await;
-    set(&server, 1, "owner").await;
-    // Enough for a snapshot.
-    for number in 0..1_010 {
-        let new = NewKey::new(KeyName::parse(&format!("filler {number}")).unwrap(), KeyType::Query);
-        let key = new.into_key(TenantId::default(), Digest::of(number.to_string()), Hint::parse("x7Qa").unwrap());
-        let path = ObjectName::Key { tenant: key.tenant.clone(), key_id: key.key_id }.path();
-        let path = server.path(path.as_str());
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, KeyDocument::new(&key).to_bytes()).unwrap();
-    }
-    sync(&server).await;
-    assert!(server.app.keystore.replica().compact().await.unwrap());
-    // The next start learns from the snapshot what it cannot read any more, until it has compared both.
-    std::fs::remove_file(server.path(DOCUMENT)).unwrap();
-    let directory = server.shared_directory();
-    let started = TestServer::spawn_with(|setup| {
-        setup.directory = directory;
-        setup.hydrate = false;
-    })
-    .await;
-    started.app.keystore.load().await.unwrap();
-    assert_eq!(roles(&started).await, [(1, "owner".to_owned())]);
-    sync(&started).await;
-    assert_eq!(roles(&started).await, []);
-}
-
 #[tokio::test]
 async fn members_of_the_platform_are_a_list_of_their_own() {
     let server = TestServer::spawn().await;

@@ -1,11 +1,9 @@
 //! Two owners who act against each other on two nodes at the same moment.
 
-use std::time::Duration;
-
 use keyloft::ErrorKind;
 use keyloft::testing::operators::{Caller, Grantee, MembersRequest, MembershipId, OperatorId, Role, Scope};
 
-use crate::support::server::Setup;
+use crate::support::pair::{slow, two};
 use crate::support::{TestServer, TestStore, context};
 
 /// What each of the two does.
@@ -68,19 +66,9 @@ async fn race(a: &TestServer, b: &TestServer, rounds: usize) {
     }
 }
 
-fn rarely(setup: &mut Setup) {
-    setup.config.sync.poll_interval = Duration::from_secs(600);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_owners_who_act_against_each_other_in_a_directory_leave_one() {
-    let a = TestServer::spawn_with(rarely).await;
-    let directory = a.shared_directory();
-    let b = TestServer::spawn_with(|setup| {
-        rarely(setup);
-        setup.directory = directory;
-    })
-    .await;
+    let (a, b) = two(slow).await;
     race(&a, &b, 160).await;
 }
 
@@ -91,7 +79,7 @@ async fn two_owners_who_act_against_each_other_on_ceph_leave_one() {
     let node = || {
         let bucket = store.open();
         TestServer::spawn_with(|setup| {
-            rarely(setup);
+            slow(setup);
             setup.bucket = Some(bucket);
         })
     };

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod key_files;
 pub mod ledger;
 pub mod line;
+pub mod pair;
 pub mod process;
 pub mod raw;
 pub mod redis;

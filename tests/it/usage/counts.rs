@@ -8,6 +8,7 @@ use keyloft::key::{KeyId, KeyType, PlainSecret, TenantId};
 use keyloft::{Bucket, Clock, ManualClock};
 use serde_json::{Value, json};
 
+use crate::support::pair::two;
 use crate::support::server::Setup;
 use crate::support::{Client, Fault, Faults, Faulty, Process, TestServer, context, process};
 
@@ -201,13 +202,7 @@ async fn the_last_use_of_a_secret_that_was_rotated_away_is_told_apart() {
 
 #[tokio::test]
 async fn what_one_node_counted_shows_on_another_once_it_is_written_down() {
-    let a = TestServer::spawn_with(quick).await;
-    let directory = a.shared_directory();
-    let b = TestServer::spawn_with(|setup| {
-        quick(setup);
-        setup.directory = directory;
-    })
-    .await;
+    let (a, b) = two(quick).await;
     let issued = a.admin().issue("default", "k", "query").await;
     for _ in 0..3 {
         a.with_key(&issued.api_key).get("/api/v1/whoami").await;
