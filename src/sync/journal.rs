@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::backlog::Backlog;
 use super::chain::EntryHash;
-use super::log::{self, LogEntry, Slot};
+use super::log::{self, LogEntry, Part, Slot};
 use super::{ChangedObject, LoggedChange};
 use crate::clock::{Clock, Mark};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,19 +69,13 @@ pub struct Journal {
 /// Changes that want a number, and who waits for it.
 #[derive(Debug)]
 struct QueuedChanges {
-    changes: Vec<LoggedChange>,
-    /// How much of an entry they take.
-    bytes: usize,
+    part: Part,
     notify: Option<oneshot::Sender<Result<u64>>>,
     /// Whether they are kept when there is no number for now.
     kept: bool,
 }
 
 impl QueuedChanges {
-    fn new(changes: Vec<LoggedChange>, notify: Option<oneshot::Sender<Result<u64>>>, kept: bool) -> Self {
-        Self { bytes: log::bytes(&changes), changes, notify, kept }
-    }
-
     fn notify(self, outcome: Result<u64>) {
         if let Some(notify) = self.notify {
             let _ = notify.send(outcome);
@@ -198,7 +192,7 @@ impl Journal {
         let queued = log::split(changes).into_iter().map(|part| {
             let (notify, notified) = oneshot::channel();
             numbers.push(notified);
-            QueuedChanges::new(part, Some(notify), kept)
+            QueuedChanges { part, notify: Some(notify), kept }
         });
         let queued: Vec<_> = queued.collect();
         self.waiting.lock().extend(queued);
@@ -216,7 +210,8 @@ impl Journal {
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        let queued: Vec<_> = log::split(changes).into_iter().map(|part| QueuedChanges::new(part, None, true)).collect();
+        let queued: Vec<_> =
+            log::split(changes).into_iter().map(|part| QueuedChanges { part, notify: None, kept: true }).collect();
         self.waiting.lock().extend(queued);
     }
 
@@ -238,7 +233,7 @@ impl Journal {
             if group.waiting.is_empty() {
                 return;
             }
-            let changes = group.waiting.iter().flat_map(|waiting| waiting.changes.iter().cloned()).collect();
+            let changes = group.waiting.iter().flat_map(|waiting| waiting.part.changes.iter().cloned()).collect();
             let outcome = self.write(apply, changes).await;
             let group = std::mem::take(&mut group.waiting);
             match outcome {
@@ -365,7 +360,7 @@ impl Journal {
         let mut waiting = self.waiting.lock();
         let (mut group, mut changes, mut bytes) = (Vec::new(), 0, 0);
         while let Some(next) = waiting.front() {
-            (changes, bytes) = (changes + next.changes.len(), bytes + next.bytes);
+            (changes, bytes) = (changes + next.part.changes.len(), bytes + next.part.bytes);
             if !group.is_empty() && (changes > LogEntry::MAX_CHANGES || bytes > LogEntry::MAX_BYTES) {
                 break;
             }
@@ -381,7 +376,7 @@ impl Journal {
         let mut waiting = self.waiting.lock();
         let mut pending: HashMap<_, LoggedChange> = HashMap::new();
         for failed in group.into_iter().chain(waiting.drain(..)) {
-            for change in failed.changes.iter().filter(|_| failed.kept) {
+            for change in failed.part.changes.iter().filter(|_| failed.kept) {
                 let earlier = pending.get(&change.object).and_then(|earlier| earlier.action);
                 if change.action.is_some() || earlier.is_none() {
                     pending.insert(change.object.clone(), change.clone());
@@ -390,7 +385,7 @@ impl Journal {
             failed.notify(Err(Error::new(error.kind(), error.message())));
         }
         let parts = log::split(pending.into_values().collect());
-        let parts = parts.into_iter().filter(|part| !part.is_empty());
-        waiting.extend(parts.map(|part| QueuedChanges::new(part, None, true)));
+        let parts = parts.into_iter().filter(|part| !part.changes.is_empty());
+        waiting.extend(parts.map(|part| QueuedChanges { part, notify: None, kept: true }));
     }
 }

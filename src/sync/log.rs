@@ -67,22 +67,24 @@ impl LogEntry {
     }
 }
 
-/// How many bytes changes take in an entry.
-pub(super) fn bytes(changes: &[LoggedChange]) -> usize {
-    changes.iter().map(|change| serde_json::to_vec(change).map_or(0, |text| text.len() + 1)).sum()
+/// Changes that fit into one entry, and how much of it they take.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) changes: Vec<LoggedChange>,
+    pub(super) bytes: usize,
 }
 
 /// Changes in as many parts as they need entries, in their order; at least one.
-pub(super) fn split(changes: Vec<LoggedChange>) -> Vec<Vec<LoggedChange>> {
-    let (mut parts, mut part, mut taken) = (Vec::new(), Vec::new(), 0);
+pub(super) fn split(changes: Vec<LoggedChange>) -> Vec<Part> {
+    let (mut parts, mut part) = (Vec::new(), Part::default());
     for change in changes {
-        let more = bytes(std::slice::from_ref(&change));
-        if !part.is_empty() && (part.len() == LogEntry::MAX_CHANGES || taken + more > LogEntry::MAX_BYTES) {
+        let bytes = serde_json::to_vec(&change).map_or(0, |text| text.len() + 1);
+        let is_full = part.changes.len() == LogEntry::MAX_CHANGES || part.bytes + bytes > LogEntry::MAX_BYTES;
+        if is_full && !part.changes.is_empty() {
             parts.push(std::mem::take(&mut part));
-            taken = 0;
         }
-        part.push(change);
-        taken += more;
+        part.changes.push(change);
+        part.bytes += bytes;
     }
     parts.push(part);
     parts
