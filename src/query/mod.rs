@@ -5,7 +5,8 @@
 //! 2. `tokens`, `dialect`: bound what parsing costs.
 //! 3. `statement`, `clauses`, `exact_literals`: one read-only statement of bounded depth, every clause of which is
 //!    honoured.
-//! 4. `spellings`, `using`: other spellings, and the columns of `USING` and `NATURAL` joins.
+//! 4. `spellings`, `numbered_subqueries`, `using`: other spellings, names for subqueries, and the columns of `USING`
+//!    and `NATURAL` joins.
 //! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table,
 //!    and their columns.  `reads`: how much that is, and may be.  `object_reader`, `named_objects`: reading them, and
 //!    naming one that cannot be read.
@@ -57,6 +58,7 @@ mod mark_joins;
 mod memory;
 mod named_objects;
 mod not_a_number;
+mod numbered_subqueries;
 mod numbers;
 mod object_reader;
 mod objects;

@@ -7,12 +7,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Query, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
+use super::numbered_subqueries::{NumberSubqueries, number_grouped};
 use crate::error::{Error, Result};
 
 /// How many values a row may have that is compared: each is written twice.
@@ -48,6 +48,11 @@ fn compares_rows(expr: &Expr) -> bool {
 
 impl VisitorMut for Rewrite {
     type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        number_grouped(query);
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         // Each level would double what is within it.
@@ -181,48 +186,6 @@ fn one_of(row: &[Expr], list: &[Expr]) -> ControlFlow<Error, Expr> {
 
 fn not(expr: Expr) -> Expr {
     Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) }))
-}
-
-/// Writes the second subquery and those after it as `CASE WHEN 1 = 1 THEN … END`, with numbers of their own.
-///
-/// DataFusion 55 names an expression with a subquery by what stands around it, so that two aggregates over different
-/// subqueries had one name and were refused. No report upstream is known, and no release that ends it.
-#[derive(Default)]
-struct NumberSubqueries(u64);
-
-impl VisitorMut for NumberSubqueries {
-    type Break = ();
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
-                // The subquery has to stand there itself.
-                if let Expr::Case { conditions, .. } = right.as_mut() {
-                    if let Some(numbered) = conditions.pop() {
-                        **right = numbered.result;
-                    }
-                } else if !matches!(**right, Expr::Subquery(_)) {
-                    return ControlFlow::Continue(());
-                }
-            }
-            Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => {}
-            _ => return ControlFlow::Continue(()),
-        }
-        if self.0 > 0 {
-            let number = || Box::new(Expr::Value(Value::Number(self.0.to_string(), false).into()));
-            let condition = Expr::BinaryOp { left: number(), op: BinaryOperator::Eq, right: number() };
-            let result = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-            *expr = Expr::Case {
-                case_token: AttachedToken::empty(),
-                end_token: AttachedToken::empty(),
-                operand: None,
-                conditions: vec![CaseWhen { condition, result }],
-                else_result: None,
-            };
-        }
-        self.0 += 1;
-        ControlFlow::Continue(())
-    }
 }
 
 fn is_null(expr: &Expr) -> bool {

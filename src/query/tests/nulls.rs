@@ -147,6 +147,18 @@ async fn a_subquery_answers_wherever_it_stands() {
             r#"[{"i":false,"n":2},{"i":true,"n":2}]"#,
         ),
         (
+            "SELECT EXISTS (SELECT 1 FROM u WHERE u.g = l.id) AS e, NOT EXISTS (SELECT 1 FROM u WHERE u.g = l.k) AS n, \
+             id IN (SELECT g FROM u) AS i, id = ANY (SELECT id FROM t) AS a, count(*) AS c FROM l GROUP BY 1, 2, 3, 4 \
+             HAVING EXISTS (SELECT 1 FROM u WHERE u.g = l.id) ORDER BY NOT EXISTS (SELECT 1 FROM u WHERE u.g = l.k), a",
+            r#"[{"e":true,"n":false,"i":true,"a":true,"c":1},{"e":true,"n":true,"i":true,"a":null,"c":1}]"#,
+        ),
+        (
+            "SELECT EXISTS (SELECT 1 FROM u WHERE u.g = l.id) AS e, EXISTS (SELECT 1 FROM t WHERE t.id = l.id) AS x, \
+             sum(CASE WHEN EXISTS (SELECT 1 FROM t WHERE t.id = l.id) THEN 1 ELSE 0 END) AS s FROM l \
+             GROUP BY EXISTS (SELECT 1 FROM u WHERE u.g = l.id), EXISTS (SELECT 1 FROM t WHERE t.id = l.id) ORDER BY 1, 2",
+            r#"[{"e":false,"x":false,"s":0},{"e":true,"x":false,"s":0},{"e":true,"x":true,"s":1}]"#,
+        ),
+        (
             "SELECT id FROM l ORDER BY id IN (SELECT g FROM u) DESC, id",
             r#"[{"id":1},{"id":2},{"id":0},{"id":3}]"#,
         ),
