@@ -155,7 +155,8 @@ async fn a_subquery_answers_wherever_it_stands() {
         (
             "SELECT EXISTS (SELECT 1 FROM u WHERE u.g = l.id) AS e, EXISTS (SELECT 1 FROM t WHERE t.id = l.id) AS x, \
              sum(CASE WHEN EXISTS (SELECT 1 FROM t WHERE t.id = l.id) THEN 1 ELSE 0 END) AS s FROM l \
-             GROUP BY EXISTS (SELECT 1 FROM u WHERE u.g = l.id), EXISTS (SELECT 1 FROM t WHERE t.id = l.id) ORDER BY 1, 2",
+             GROUP BY EXISTS (SELECT 1 FROM u WHERE u.g = l.id), EXISTS (SELECT 1 FROM t WHERE t.id = l.id) \
+             ORDER BY 1, 2",
             r#"[{"e":false,"x":false,"s":0},{"e":true,"x":false,"s":0},{"e":true,"x":true,"s":1}]"#,
         ),
         (
