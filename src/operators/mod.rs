@@ -4,10 +4,12 @@
 //! 2. [`machine`]: the document of a machine.  [`machines`]: making, changing and recognising them.
 //! 3. [`members`]: the document of the members of a tenant.  [`rules`]: who may change whose membership.
 //!    [`memberships`]: setting, inviting and removing them.
-//! 4. [`checks`]: what is checked before a change.
+//! 4. [`identity`]: what a provider says about somebody who signs in.
+//! 5. [`checks`]: what is checked before a change.
 
 pub mod checks;
 pub mod id;
+pub mod identity;
 pub mod machine;
 pub mod machines;
 pub mod members;
@@ -18,6 +20,7 @@ pub mod rules;
 mod tests;
 
 pub use id::{Email, InvitationId, MembershipId, OperatorId};
+pub use identity::{Identity, Mapping};
 pub use machine::Machine;
 pub use machines::{MachinePatch, Machines, NewMachine};
 pub use members::{Invitation, Member, Members};
