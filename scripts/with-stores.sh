@@ -3,6 +3,7 @@
 # - Ceph: KEYLOFT_TEST_CEPH, and KEYLOFT_TEST_CEPH_VICTIM with …_PID, a gateway that tests may pause or kill;
 # - moto: KEYLOFT_TEST_MOTO;
 # - Redis: KEYLOFT_TEST_REDIS, see scripts/redis.sh;
+# - an identity provider: KEYLOFT_TEST_OIDC is its issuer, see scripts/oidc.sh;
 # - DuckDB, which answers are compared with: KEYLOFT_TEST_DUCKDB is a Python that has it, see scripts/duckdb.sh.
 # Ceph and moto have a bucket `keyloft`, accessible with KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
 #
@@ -20,6 +21,7 @@ stop() {
     "$scripts/ceph.sh" stop "$work/ceph" || true
     "$scripts/moto.sh" stop "$work/moto" || true
     "$scripts/redis.sh" stop "$work/redis" || true
+    "$scripts/oidc.sh" stop "$work/oidc" || true
     rm -rf "$work"
 }
 trap stop EXIT
@@ -28,6 +30,7 @@ trap 'exit 143' TERM HUP
 
 "$scripts/moto.sh" start "$work/moto" & moto=$!
 "$scripts/redis.sh" start "$work/redis"
+"$scripts/oidc.sh" start "$work/oidc"
 "$scripts/ceph.sh" start "$work/ceph"
 wait "$moto"
 moto=
@@ -40,6 +43,8 @@ moto=
 . "$work/moto/env"
 # shellcheck disable=SC1091
 . "$work/redis/env"
+# shellcheck disable=SC1091
+. "$work/oidc/env"
 export KEYLOFT_TEST_ACCESS_KEY=KEYLOFT KEYLOFT_TEST_SECRET_KEY=KEYLOFTKEYLOFT
 
 # In the background, because bash handles signals only after a foreground command has ended.

@@ -43,6 +43,8 @@
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
 //! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
+//! | `jwt` | the tokens of identity providers (feature `server`) |
+//! | `signin` | finding out at an identity provider who somebody is (feature `server`) |
 //! | `stream` | streams and their fields (feature `server`) |
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `compaction` | small objects of events become few large ones (feature `server`) |
@@ -95,6 +97,8 @@ pub mod http;
 #[cfg(feature = "server")]
 mod ingest;
 mod jitter;
+#[cfg(feature = "server")]
+mod jwt;
 pub mod key;
 pub mod keystore;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
@@ -105,6 +109,8 @@ mod operators;
 mod query;
 #[cfg(feature = "server")]
 mod serde_text;
+#[cfg(feature = "server")]
+mod signin;
 pub mod store;
 #[cfg(feature = "server")]
 mod stream;
@@ -164,7 +170,15 @@ pub mod testing {
         /// Changes of members on behalf of people.
         pub mod operators {
             pub use crate::operators::{
-                Caller, Grantee, MembersRequest, MembershipId, Memberships, OperatorId, Role, Scope,
+                Caller, Grantee, Identity, Mapping, MembersRequest, MembershipId, Memberships, OperatorId, Role, Scope,
+            };
+        }
+
+        /// Signing in at an identity provider.
+        pub mod signin {
+            pub use crate::signin::{
+                Attempt, Callback, ClientSecret, GitHubSettings, GoogleSettings, Kind, OidcSettings, Provider,
+                ProviderName, ProviderSettings, Providers, PublicUrl, Settings, SignInError,
             };
         }
     }

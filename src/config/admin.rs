@@ -126,7 +126,8 @@ fn read_token(
     AdminToken::parse(text).map(Some).map_err(|rule| InvalidConfig::new(place, format!("{what} {rule}")))
 }
 
-fn read(variable: &str, path: &Path) -> Result<String, InvalidConfig> {
+/// What a file holds, without one final newline.
+pub(super) fn read(variable: &str, path: &Path) -> Result<String, InvalidConfig> {
     let place = || format!("{variable} ({})", path.display());
     let mut text = std::fs::read_to_string(path).map_err(|error| InvalidConfig::new(place(), error))?;
     if text.ends_with('\n') {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, InvalidConfig, OptionDoc, options};
+use super::{Config, InvalidConfig, OptionDoc, options, tables};
 
 /// Reads the file at `path` into `config`.
 pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), InvalidConfig> {
@@ -14,7 +14,7 @@ pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), InvalidConfi
     apply_text(config, &place, &text)
 }
 
-fn apply_text(config: &mut Config, place: &str, text: &str) -> Result<(), InvalidConfig> {
+pub(super) fn apply_text(config: &mut Config, place: &str, text: &str) -> Result<(), InvalidConfig> {
     let at = |offset: usize| format!("{place} line {}", line(text, offset));
     let document = DeTable::parse(text)
         .map_err(|error| InvalidConfig::new(at(error.span().map_or(0, |span| span.start)), error.message()))?;
@@ -26,7 +26,12 @@ fn apply_text(config: &mut Config, place: &str, text: &str) -> Result<(), Invali
         None => vec![(name.get_ref().to_string(), name, value)],
     });
     for (key, name, value) in entries {
-        let at = at(name.span().start);
+        let place = at(name.span().start);
+        if tables::is_list(&key) {
+            tables::add(&mut config.signin, &key, value.get_ref(), &place, at)?;
+            continue;
+        }
+        let at = place;
         let option = options().find(|option| option.key == Some(&key)).ok_or_else(|| unknown(&at, &key))?;
         let text = scalar(value.get_ref()).ok_or_else(|| InvalidConfig::new(&at, format!("{key} must be a text")))?;
         (option.set)(config, &text).map_err(|reason| InvalidConfig::new(&at, format!("{key} {reason}")))?;

@@ -5,9 +5,10 @@
 //!
 //! 1. [`OptionDoc`]: the description of an option.  [`options`]: all of them.
 //! 2. `value`: parsing durations, sizes and counts, and their bounds.
-//! 3. `file`: `keyloft.toml`.  [`headers`]: names of headers and origins.
+//! 3. `file`: `keyloft.toml`.  `tables`: the lists of tables in it.  [`headers`]: names of headers and origins.
 //! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that are defined here, and their options.
-//!    `sync`, `ingest`, `compaction`, `query`, `usage`: the options of settings that those modules define.
+//!    `sync`, `ingest`, `compaction`, `query`, `usage`, `signin`: the options of settings that those modules define.
+//! 5. `providers`: the identity providers of the environment.
 
 pub(crate) mod admin;
 mod compaction;
@@ -18,10 +19,13 @@ mod ingest;
 pub(crate) mod limits;
 pub(crate) mod log;
 mod option;
+mod providers;
 #[cfg(feature = "query")]
 mod query;
 pub(crate) mod session;
+mod signin;
 mod sync;
+mod tables;
 mod usage;
 mod value;
 
@@ -55,6 +59,9 @@ pub struct Config {
     pub http: HttpConfig,
     /// The admin plane.
     pub admin: AdminConfig,
+    /// Signing in of people.
+    #[doc(hidden)]
+    pub signin: crate::signin::Settings,
     /// Whether this node is the only writer of a store without conditional writes.
     pub single_writer: bool,
     /// Following other nodes.
@@ -129,6 +136,7 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         OPTIONS,
         http::OPTIONS,
         admin::OPTIONS,
+        signin::OPTIONS,
         sync::OPTIONS,
         session::OPTIONS,
         limits::OPTIONS,
@@ -149,6 +157,7 @@ impl Default for Config {
             store: StoreUrl::Directory(STORE.into()),
             http: HttpConfig::default(),
             admin: AdminConfig::default(),
+            signin: crate::signin::Settings::default(),
             single_writer: false,
             sync: SyncSettings::default(),
             session: SessionConfig::default(),
@@ -169,7 +178,7 @@ impl Config {
     ///
     /// # Errors
     /// [`InvalidConfig`] for the first option that cannot be read or is out of its bounds, an unknown key of the file,
-    /// an unreadable file, and an admin token of fewer than 32 characters.
+    /// an unreadable file, an admin token of fewer than 32 characters, and identity providers that lack something.
     pub fn load(flags: &Flags, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, InvalidConfig> {
         let mut config = Self::default();
         if let Some(path) = file_path(flags, &environment) {
@@ -193,6 +202,7 @@ impl Config {
         if config.limits.redis_ca.is_some() && !config.limits.redis.as_ref().is_some_and(RedisUrl::is_tls) {
             return Err(InvalidConfig::new("limits-redis-ca-file", "needs a rediss:// URL in KEYLOFT_LIMITS_REDIS"));
         }
+        providers::complete(&mut config.signin, &environment)?;
         config.admin.token = admin::token(environment)?;
         Ok(config)
     }
@@ -270,6 +280,12 @@ mod tests {
             ("log-format", "xml"),
             ("log-filter", "a=b=c"),
             ("store", "ftp://example"),
+            ("public-url", "http://keys.example"),
+            ("public-url", "https://keys.example/?a"),
+            ("platform-admins", "ada@example.com"),
+            ("platform-admins", ""),
+            ("operator-session-ttl", "59s"),
+            ("operator-session-ttl", "31d"),
         ];
         for (flag, text) in cases {
             let error = Config::load(&[(flag, text.to_owned())], environment(&[])).unwrap_err();

@@ -55,7 +55,9 @@ mod tests {
     #[test]
     fn no_secret_is_a_flag_or_a_key() {
         let redis = ["KEYLOFT_LIMITS_REDIS", "KEYLOFT_LIMITS_REDIS_FILE"];
-        for option in options().filter(|option| option.env.contains("TOKEN") || redis.contains(&option.env)) {
+        for option in options().filter(|option| {
+            option.env.contains("TOKEN") || option.env.contains("SECRET") || redis.contains(&option.env)
+        }) {
             assert_eq!((option.flag, option.key), (None, None));
         }
     }

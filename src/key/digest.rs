@@ -62,6 +62,13 @@ impl Digest {
         format!("sha256:{}", self.hex())
     }
 
+    /// Base64 for URLs without padding, as PKCE has it (RFC 7636, section 4.2).
+    #[cfg(feature = "server")]
+    pub(crate) fn base64url(&self) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// Sixty-four hexadecimal digits.
     pub(crate) fn hex(&self) -> String {
         use fmt::Write as _;
@@ -104,5 +111,13 @@ mod tests {
         {
             assert!(Digest::parse(bad).is_err());
         }
+    }
+
+    #[test]
+    #[cfg(feature = "server")]
+    fn a_challenge_is_that_of_the_standard() {
+        // RFC 7636, appendix B.
+        let digest = Digest::of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(digest.base64url(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 }

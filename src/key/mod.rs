@@ -44,6 +44,8 @@ pub use network::Networks;
 pub use record::{ApiKey, KeyPatch, NewKey, Standing};
 pub use retention::RetentionDays;
 pub use rotation::TooManySecrets;
+#[cfg(feature = "server")]
+pub(crate) use secret::RandomText;
 pub use secret::{Hint, OlderSecret, OlderSecrets, PlainSecret};
 pub use settings::{KeySettings, Metadata, SettingsPatch, TrustLevel};
 pub use stream::{StreamName, StreamPattern, Streams};

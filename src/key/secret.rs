@@ -82,6 +82,37 @@ impl fmt::Debug for PlainSecret {
     }
 }
 
+/// 32 random bytes in base64 for URLs, for what is used once: state, nonce and verifier of a sign-in. Silent in
+/// `Debug`, wiped when dropped.
+#[cfg(feature = "server")]
+pub(crate) struct RandomText(Zeroizing<String>);
+
+#[cfg(feature = "server")]
+impl RandomText {
+    /// Fresh bytes from the operating system's random generator.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when the generator fails.
+    pub(crate) fn generate() -> Result<Self, NoRandomness> {
+        use base64::Engine as _;
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        SysRng.try_fill_bytes(&mut *bytes).map_err(|_| NoRandomness)?;
+        Ok(Self(Zeroizing::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*bytes))))
+    }
+
+    /// The text itself.
+    pub(crate) fn into_inner(self) -> Zeroizing<String> {
+        self.0
+    }
+}
+
+#[cfg(feature = "server")]
+impl fmt::Debug for RandomText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RandomText(..)")
+    }
+}
+
 /// Appends 256 random bits as 43 base62 characters: 62^43 is just above 2^256, so nothing is lost.
 fn push_random(text: &mut String) -> Result<(), NoRandomness> {
     let mut number = Zeroizing::new([0u8; 32]);
@@ -211,6 +242,15 @@ mod tests {
         let [a, b] = [(); 2].map(|()| PlainSecret::generate(KeyType::Query).unwrap());
         assert_ne!(a.expose(), b.expose());
         assert!(!a.digest().verify(&b.digest()));
+    }
+
+    #[test]
+    #[cfg(feature = "server")]
+    fn a_random_text_is_32_bytes_and_silent() {
+        let [a, b] = [(); 2].map(|()| RandomText::generate().unwrap());
+        assert_eq!(format!("{a:?}"), "RandomText(..)");
+        let (a, b) = (a.into_inner(), b.into_inner());
+        assert!(a.len() == 43 && *a != *b && a.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod operators;
 mod query;
 mod scripts;
 mod server;
+mod signin;
 mod store;
 mod streams;
 mod tenants;

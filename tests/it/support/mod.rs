@@ -1,5 +1,6 @@
 //! A real listening server, real clients, and the real binary.
 
+pub mod bad_provider;
 pub mod client;
 pub mod command;
 #[cfg(feature = "paused-time")]
@@ -10,9 +11,11 @@ pub mod faults;
 pub mod faulty;
 pub mod fleet;
 pub mod gateway;
+pub mod github;
 pub mod key_files;
 pub mod ledger;
 pub mod line;
+pub mod oidc;
 pub mod pair;
 pub mod process;
 pub mod raw;

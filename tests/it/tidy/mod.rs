@@ -27,9 +27,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("query", &["error", "key", "store", "stream"]),
     ("usage", &["documents", "error", "key", "keystore", "layout", "store", "stream", "sync"]),
     ("operators", &["documents", "error", "jitter", "key", "keystore", "layout", "store", "sync"]),
+    ("jwt", &[]),
+    ("signin", &["clock", "error", "jwt", "key", "operators"]),
     ("audit", &["error", "store", "sync"]),
     ("telemetry", &["error"]),
-    ("config", &["compaction", "ingest", "key", "query", "store", "sync", "telemetry", "usage"]),
+    ("config", &["compaction", "ingest", "key", "operators", "query", "signin", "store", "sync", "telemetry", "usage"]),
     (
         "http",
         &[
@@ -81,7 +83,9 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "cli/serve.rs"]), // serve starts the runtime that actix needs
     ("clap", &["cli/"]),
     ("datafusion", &["query/"]),
+    ("jsonwebtoken", &["jwt/"]),
     ("redis", &["access/limits/shared.rs"]),
+    ("reqwest", &["cli/connection.rs", "signin/fetch.rs"]),
     ("sha2", &["key/digest.rs"]),
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),
