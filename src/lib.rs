@@ -167,10 +167,13 @@ pub mod testing {
         pub use crate::stream::{Field, FieldType, StreamCatalog, StreamSchema};
         pub use crate::usage::{Meter, Use};
 
-        /// Changes of members on behalf of people.
+        /// Changes of members on behalf of people, and signing in without a provider.
         pub mod operators {
+            pub use crate::key::SignerId;
+            pub use crate::operators::sign_in::{Entry, Origin};
             pub use crate::operators::{
-                Caller, Grantee, Identity, Mapping, MembersRequest, MembershipId, Memberships, OperatorId, Role, Scope,
+                Accounts, Caller, Grantee, Identity, Mapping, MembersRequest, MembershipId, Memberships, OperatorId,
+                Role, Scope,
             };
         }
 

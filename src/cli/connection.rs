@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, login};
 use crate::config::{AdminToken, admin};
 use crate::key::TenantId;
 
@@ -66,22 +66,35 @@ impl ClientArgs {
         Ok(())
     }
 
-    /// A client of the server, with the admin token of the environment, else the token of a machine.
+    /// A client of the server, with the admin token of the environment, else the token of a machine, else that of the
+    /// sign-in there.
     ///
     /// # Errors
     /// Usage, when there is no token or the URL in the environment cannot be used.
     pub fn connect(&self) -> Outcome<Client> {
-        let token = admin::client_token(|name| std::env::var_os(name))?;
+        let base = self.base()?;
+        let token = match admin::client_token(|name| std::env::var_os(name))? {
+            Some(token) => Some(token),
+            None => login::file::read(&base)?.map(|login| login.token),
+        };
         let token = token.ok_or_else(|| {
             Failure::usage(
                 "no admin token: set KEYLOFT_ADMIN_TOKEN, or KEYLOFT_ADMIN_TOKEN_FILE to a file that holds it; for the \
-                 token of a machine KEYLOFT_TOKEN or KEYLOFT_TOKEN_FILE",
+                 token of a machine KEYLOFT_TOKEN or KEYLOFT_TOKEN_FILE; or sign in with keyloft login",
             )
         })?;
-        Client::new(self.base()?, token)
+        Client::new(base, Some(token))
     }
 
-    fn base(&self) -> Outcome<Url> {
+    /// A client of the server that presents nothing.
+    ///
+    /// # Errors
+    /// Usage, when the URL in the environment cannot be used.
+    pub(super) fn connect_without_token(&self) -> Outcome<Client> {
+        Client::new(self.base()?, None)
+    }
+
+    pub(super) fn base(&self) -> Outcome<Url> {
         match (&self.url, std::env::var(URL_ENV)) {
             (Some(url), _) => Ok(url.clone()),
             (None, Ok(text)) => server_url(&text).map_err(|rule| Failure::usage(format!("{URL_ENV}: {rule}"))),
@@ -105,7 +118,7 @@ fn server_url(text: &str) -> Result<Url, &'static str> {
 #[derive(Debug)]
 pub struct Client {
     base: Url,
-    token: AdminToken,
+    token: Option<AdminToken>,
     http: reqwest::Client,
     runtime: tokio::runtime::Runtime,
 }
@@ -114,7 +127,7 @@ pub struct Client {
 pub(super) type Parameter = (&'static str, String);
 
 impl Client {
-    fn new(base: Url, token: AdminToken) -> Outcome<Self> {
+    pub(super) fn new(base: Url, token: Option<AdminToken>) -> Outcome<Self> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
@@ -131,6 +144,11 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::failed(format!("cannot set up the runtime: {error}")))?;
         Ok(Self { base, token, http, runtime })
+    }
+
+    /// Where the server is.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// `GET` with query parameters.
@@ -200,7 +218,11 @@ impl Client {
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(path);
-        Ok(self.http.request(method, url).bearer_auth(self.token.expose()))
+        let request = self.http.request(method, url);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        })
     }
 
     fn send(&self, request: RequestBuilder) -> Outcome<Value> {
@@ -295,7 +317,7 @@ mod tests {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let base = server_url(&format!("http://127.0.0.1:{port}/")).unwrap();
         let token = AdminToken::parse("x".repeat(32)).unwrap();
-        let failure = Client::new(base, token).unwrap().get(&["tenants"], &[]).unwrap_err();
+        let failure = Client::new(base, Some(token)).unwrap().get(&["tenants"], &[]).unwrap_err();
         assert_eq!(failure.kind(), FailureKind::Unavailable);
     }
 
@@ -303,7 +325,7 @@ mod tests {
     fn a_path_is_appended_to_the_base_and_escaped() {
         for base in ["http://127.0.0.1:1/base", "http://127.0.0.1:1/base/"] {
             let token = AdminToken::parse("x".repeat(32)).unwrap();
-            let client = Client::new(server_url(base).unwrap(), token).unwrap();
+            let client = Client::new(server_url(base).unwrap(), Some(token)).unwrap();
             let request = client.request(Method::GET, &["tenants", "a/../b"]).unwrap().build().unwrap();
             assert_eq!(request.url().path(), "/base/api/v1/tenants/a%2F..%2Fb");
         }

@@ -2,8 +2,8 @@
 //!
 //! 1. [`args`]: the flags of `serve`, from the table of options.
 //! 2. [`serve`]: the boot sequence.
-//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`membership`], [`operator`], [`audit`], [`store`]: the commands of
-//!    operators.  `place`: what belongs to the platform.
+//! 3. [`key`], [`tenant`], [`stream`], [`service`], [`membership`], [`operator`], [`signer`], [`audit`], [`store`]: the
+//!    commands of operators.  [`login`]: signing in and out.  `place`: what belongs to the platform.
 //! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
@@ -18,12 +18,14 @@ pub mod failure;
 pub mod import;
 mod input;
 pub mod key;
+pub mod login;
 pub mod membership;
 pub mod operator;
 pub mod output;
 pub mod place;
 pub mod serve;
 pub mod service;
+pub mod signer;
 pub mod store;
 pub mod stream;
 pub mod tenant;
@@ -60,6 +62,7 @@ const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 un
 
 The admin token is read from KEYLOFT_ADMIN_TOKEN, or from the file that
 KEYLOFT_ADMIN_TOKEN_FILE names; that of a machine from KEYLOFT_TOKEN or KEYLOFT_TOKEN_FILE.
+Without any, the sign-in of `keyloft login` counts.
 Never from an argument, because every process of the computer can see those.";
 
 /// The arguments of `keyloft`.
@@ -94,9 +97,21 @@ enum Command {
     /// List, set, invite and remove members: people who administer
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", membership::EXAMPLES))]
     Membership(membership::MembershipCommand),
-    /// Print the id of an operator
+    /// Sign in at an identity provider
+    #[command(after_help = format!("{}\n\n{AFTER_HELP}", login::EXAMPLES))]
+    Login(login::LoginArgs),
+    /// Sign out
+    #[command(after_help = "Examples:\n  keyloft logout\n  keyloft logout --all")]
+    Logout(login::LogoutArgs),
+    /// Say who the command line is to the server, and which roles it has
+    #[command(after_help = "Example:\n  keyloft whoami")]
+    Whoami,
+    /// List, show, disable and enable people who have signed in
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", operator::EXAMPLES))]
     Operator(operator::OperatorCommand),
+    /// List and drop the keys that sign for people
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", signer::EXAMPLES))]
+    Signer(signer::SignerCommand),
     /// Change the keys of a tenant to what a YAML file declares
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", apply::EXAMPLES))]
     Apply(apply::ApplyArgs),
@@ -122,9 +137,11 @@ pub fn main() -> ExitCode {
         Command::Stream(command) => stream::run(&cli.client, command),
         Command::Service(command) => service::run(&cli.client, command),
         Command::Membership(command) => membership::run(&cli.client, command),
-        Command::Operator(command) => {
-            cli.client.refuse_for("operator").and_then(|()| operator::run(cli.client.json, command))
-        }
+        Command::Login(args) => login::run(&cli.client, &args),
+        Command::Logout(args) => login::logout(&cli.client, &args),
+        Command::Whoami => login::whoami(&cli.client),
+        Command::Operator(command) => operator::run(&cli.client, command),
+        Command::Signer(command) => signer::run(&cli.client, command),
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
         Command::Audit(command) => cli.client.refuse_for("audit").and_then(|()| audit::run(cli.client.json, command)),
@@ -174,6 +191,8 @@ mod tests {
             service::EXAMPLES,
             membership::EXAMPLES,
             operator::EXAMPLES,
+            signer::EXAMPLES,
+            login::EXAMPLES,
             audit::EXAMPLES,
         ];
         for text in [[ABOUT, AFTER_HELP, serve::ABOUT].as_slice(), &groups].concat() {
@@ -220,6 +239,8 @@ mod tests {
             "keyloft membership set --email a@b --role viewer --platform --tenant acme",
             "keyloft membership remove",
             "keyloft operator id --issuer https://id.example",
+            "keyloft operator disable ada",
+            "keyloft signer drop 1",
             "keyloft service update 5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10",
             "keyloft key create --name a --type query --allowed-cidrs 10.0.0.1/8",
             "keyloft key create --name a --type query --requests-per-minute 0",

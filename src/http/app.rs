@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use super::attempts::Attempts;
 use super::routes;
 use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
@@ -18,9 +19,11 @@ use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
 use crate::keystore::Keystore;
-use crate::operators::{Machines, Memberships};
+use crate::operators::accounts::SignInPolicy;
+use crate::operators::{Accounts, Machines, Memberships, Signers};
 #[cfg(feature = "query")]
 use crate::query::Engine;
+use crate::signin::{self, Providers, PublicUrl};
 use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
 use crate::sync::{self, Held, HeldDocuments};
@@ -39,6 +42,17 @@ pub struct App {
     /// Who has a role in a tenant.
     #[doc(hidden)]
     pub memberships: Memberships,
+    /// People who have signed in.
+    #[doc(hidden)]
+    pub accounts: Accounts,
+    /// Where people sign in.
+    #[doc(hidden)]
+    pub providers: Providers,
+    /// Where browsers reach this system.
+    #[doc(hidden)]
+    pub public_url: Option<PublicUrl>,
+    /// How often one network may try to sign in.
+    pub(crate) attempts: Attempts,
     /// Streams and their fields.
     #[doc(hidden)]
     pub catalog: Arc<StreamCatalog>,
@@ -116,7 +130,9 @@ impl App {
     ) -> crate::Result<Self> {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let (machines, members) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
-        let kinds: Vec<Arc<dyn HeldDocuments>> = vec![machines.clone(), members.clone()];
+        let (people, signers) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
+        let kinds: Vec<Arc<dyn HeldDocuments>> =
+            vec![machines.clone(), members.clone(), people.clone(), signers.clone()];
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
@@ -140,6 +156,13 @@ impl App {
             &config.compaction,
             config.session.ttl + MARGIN,
         );
+        let memberships = Memberships::new(keystore.clone(), members, people.clone());
+        let policy = sign_in_policy(&config.signin);
+        let public_url = config.signin.public_url.clone();
+        let issuer = public_url.as_ref().map_or("keyloft", |url| url.as_str());
+        let signers = Signers::new(keystore.clone(), signers, issuer, policy.lasts);
+        let accounts = Accounts::new(keystore.clone(), people, memberships.clone(), signers, policy);
+        let providers = Providers::new(&config.signin, clock.clone())?;
         let metrics = Metrics::new(routes().iter().map(|route| route.path), Fault::ALL.map(Fault::as_str));
         Ok(Self {
             limiter: Arc::new(limiter),
@@ -152,7 +175,11 @@ impl App {
             usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
             bucket,
             machines: Machines::new(keystore.clone(), machines),
-            memberships: Memberships::new(keystore.clone(), members),
+            memberships,
+            accounts,
+            providers,
+            public_url,
+            attempts: Attempts::default(),
             keystore,
             catalog,
             admin_token,
@@ -230,6 +257,8 @@ impl App {
         tokio::join!(
             self.keystore.follow(),
             self.machines.follow(),
+            self.memberships.follow(),
+            self.accounts.follow(),
             self.follow_streams(),
             self.compactor.follow(),
             self.limiter.keep_small(),
@@ -284,6 +313,12 @@ impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "App({})", self.keystore.replica().node_id())
     }
+}
+
+/// Who is let in without a document that says so.
+fn sign_in_policy(settings: &signin::Settings) -> SignInPolicy {
+    let lasts = chrono::TimeDelta::from_std(settings.session_ttl).unwrap_or(chrono::TimeDelta::hours(8));
+    SignInPolicy { mappings: settings.mappings.clone(), platform_admins: settings.platform_admins.clone(), lasts }
 }
 
 /// Announces streams that this node widens, and reloads streams that other nodes announce.

@@ -15,6 +15,7 @@
 //! 8. [`error`]: the one map from errors to answers.  `code`: what these are called.
 
 pub(crate) mod app;
+mod attempts;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod client;
@@ -55,8 +56,8 @@ use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, bulk, firehose, health, ingest, keys, machines, memberships, platform, rotation, sessions, stream_list,
-    stream_objects, streams, tenants, verify, whoami,
+    apply, auth, bulk, firehose, health, ingest, keys, machines, memberships, operators, platform, rotation, sessions,
+    stream_list, stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -65,8 +66,9 @@ pub use server::{Server, Stop};
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Permission::{
-        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageStreams, ManageTenants, ReadChanges, ReadMachines,
-        ReadMembers, ReadPlatform, ReadSessions, ReadTenants, Sync, VerifyKeys,
+        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn, ManageStreams,
+        ManageTenants, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn, ReadPlatform, ReadSessions,
+        ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -122,6 +124,21 @@ pub fn routes() -> Vec<Route> {
         route("POST",   "/tenants/{tenant}/memberships",                    Admin(ManageMembers),   memberships::set),
         route("GET",    "/tenants/{tenant}/memberships",                    Admin(ReadMembers),     memberships::list),
         route("DELETE", "/tenants/{tenant}/memberships/{id}",               Admin(ManageMembers),   memberships::remove),
+        route("GET",    "/auth/complete",                                   Public,                 auth::sign_in::complete),
+        route("GET",    "/auth/{provider}/login",                           Public,                 auth::sign_in::login),
+        route("GET",    "/auth/{provider}/callback",                        Public,                 auth::sign_in::callback),
+        route("GET",    "/api/v1/auth/providers",                           Public,                 auth::sign_in::providers),
+        route("GET",    "/api/v1/auth/jwks",                                Public,                 auth::session::jwks),
+        route("POST",   "/api/v1/auth/token",                               Public,                 auth::session::exchange),
+        route("GET",    "/api/v1/auth/me",                                  Admin(ReadOwn),         auth::session::me),
+        route("POST",   "/api/v1/auth/logout",                              Admin(ManageOwn),       auth::session::logout),
+        route("DELETE", "/api/v1/auth/sessions/{sid}",                      Admin(ManageOwn),       auth::session::end),
+        route("GET",    "/api/v1/operators",                                Admin(ReadOperators),   operators::list),
+        route("GET",    "/api/v1/operators/{id}",                           Admin(ReadOperators),   operators::show),
+        route("PATCH",  "/api/v1/operators/{id}",                           Admin(ManageOperators), operators::update),
+        route("DELETE", "/api/v1/operators/{id}/sessions",                  Admin(ManageOperators), operators::end_sessions),
+        route("GET",    "/api/v1/signers",                                  Admin(ReadOperators),   operators::signers),
+        route("DELETE", "/api/v1/signers/{kid}",                            Admin(ManageOperators), operators::drop_signer),
         route("POST",   "/api/v1/apikeys/verify",                      Admin(VerifyKeys),      verify::judge),
         route("GET",    "/api/v1/sessions",                            Admin(ReadSessions),    sessions::list),
         route("DELETE", "/api/v1/sessions/{id}",                       Admin(EndSessions),     sessions::end),

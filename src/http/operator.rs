@@ -11,17 +11,21 @@ use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind};
 use crate::key::credential::machine_token;
 use crate::key::{Actor, Digest, Label, RequestId, TenantId};
-use crate::operators::{Caller, Permission, Role, Scope};
+use crate::operators::accounts::{NotIn, Person};
+use crate::operators::machine::MachinePlace;
+use crate::operators::{Caller, Ceiling, Machine, Permission, Rights, Role, Scope};
 use crate::sync::Lookup;
 
-/// Proof that somebody may do what a route does: the holder of the admin token, or a machine whose role allows it. Only
-/// [`operator`] makes one.
+/// Proof that somebody may do what a route does: the holder of the admin token, or a machine or a person whose roles
+/// allow it. Only [`operator`] makes one.
 #[derive(Debug)]
 pub struct Operator {
     context: RequestContext,
-    scope: Scope,
-    /// Nothing for the admin token, which may do everything.
-    role: Option<Role>,
+    rights: Rights,
+    permission: Permission,
+    /// What the path names.
+    place: Scope,
+    person: Option<Person>,
 }
 
 impl Operator {
@@ -40,40 +44,54 @@ impl Operator {
     /// # Errors
     /// 403 for a machine: none manages people.
     pub fn caller(&self) -> Result<Caller, Problem> {
-        self.role.map_or(Ok(Caller::Platform), |role| Err(role_not_allowed(role)))
+        self.rights.caller(&self.place).ok_or_else(|| Problem::new(Code::RoleNotAllowed, "Machines manage no people."))
+    }
+
+    /// Up to which role machines are managed.
+    pub fn ceiling(&self) -> Ceiling {
+        self.rights.ceiling(&self.place)
     }
 
     /// Whether e-mail addresses of members are shown.
     pub fn sees_addresses(&self) -> bool {
-        self.role.is_none_or(Role::sees_addresses)
+        self.rights.see_addresses(&self.place)
     }
 
     /// Whether the right holds in a tenant. On routes that name the tenant in their path, it does.
     pub fn covers(&self, tenant: &TenantId) -> bool {
-        self.scope.covers(tenant)
+        self.rights.may(self.permission, &Scope::Tenant(tenant.clone())).is_ok()
+    }
+
+    /// What somebody may do.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// The person; nothing for the admin token and for machines.
+    pub fn person(&self) -> Option<&Person> {
+        self.person.as_ref()
     }
 }
 
 /// Who presents a credential.
 struct Holder {
     actor: Actor,
-    scope: Scope,
-    /// Nothing for the admin token, which may do everything.
-    role: Option<Role>,
+    rights: Rights,
+    person: Option<Person>,
 }
 
 /// Finds out who presents the credential, and whether that is allowed what the route does. API keys are never accepted
 /// here.
 ///
 /// # Errors
-/// 401 `invalid_admin_token`, in the same words whatever is wrong with a token; 400 `ambiguous_credential`; 403
-/// `network_not_allowed`, `role_not_allowed`; 404 for the tenant of others, in the words for one that does not exist;
-/// 503 `not_ready` until all keys are loaded.
+/// 401 `invalid_admin_token`, in the same words whatever is wrong with a token, and before anything about tenants is
+/// looked at; 400 `ambiguous_credential`; 403 `network_not_allowed`, `role_not_allowed`; 404 for the tenant of others,
+/// in the words for one that does not exist; 503 `not_ready` until all keys are loaded.
 pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> Result<Operator, Problem> {
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let holder = match holder(app, request) {
+    let Holder { actor, rights, person } = match holder(app, request) {
         Ok(holder) => holder,
         Err(Refused::For(problem)) => return Err(problem),
         Err(Refused::Unseen(token)) => look(app, request, &token).await?,
@@ -81,20 +99,36 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     if !app.keystore.cache().is_hydrated() {
         return Err(not_ready());
     }
-    check_tenant(request, &holder.scope)?;
-    let is_named = request.match_info().get("tenant").is_some();
-    if let Some(role) = holder.role {
-        // All who have a role are machines.
-        let is_allowed = role.may(permission) && !permission.is_for_people();
-        if !(is_allowed && (is_named || role.is_of_platform() || permission.is_shared())) {
-            return Err(role_not_allowed(role));
+    let place = place(request, &rights)?;
+    let role = if permission.is_own() {
+        own(&rights, permission)
+    } else {
+        match rights.may(permission, &place) {
+            Err(_) if place == Scope::Platform && permission.is_shared() => rights.may_somewhere(permission),
+            judged => judged,
         }
-    }
-    let mut context = RequestContext::new(holder.actor, app.keystore.now());
+    };
+    let role = role.map_err(role_not_allowed)?;
+    let mut context = RequestContext { actor, ..anonymous(app, request) };
+    context.role = role.map(|role| Label::parse(role.as_str())).transpose()?;
+    Ok(Operator { context, rights, permission, place, person })
+}
+
+/// The context of a request that nobody has to be known for: who signs in becomes its actor.
+pub(super) fn anonymous(app: &App, request: &HttpRequest) -> RequestContext {
+    let mut context = RequestContext::new(Actor::System, app.keystore.now());
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
-    context.role = holder.role.map(|role| Label::parse(role.as_str())).transpose()?;
-    Ok(Operator { context, scope: holder.scope, role: holder.role })
+    context
+}
+
+/// What is about oneself takes no role; machines have no sign-ins.
+fn own(rights: &Rights, permission: Permission) -> Result<Option<Role>, Option<Role>> {
+    match rights {
+        Rights::Machine(_, role) if permission.is_for_people() => Err(Some(*role)),
+        Rights::Machine(_, role) => Ok(Some(*role)),
+        Rights::Everything | Rights::Person(_) => Ok(None),
+    }
 }
 
 /// Why nobody is recognised.
@@ -123,16 +157,15 @@ async fn look(app: &App, request: &HttpRequest, token: &Digest) -> Result<Holder
 }
 
 fn unknown() -> Problem {
-    let message = "Present the admin token, or that of a machine, as Authorization: Bearer.";
+    let message = "Present the admin token, or that of a machine or of a sign-in, as Authorization: Bearer.";
     Problem::new(Code::InvalidAdminToken, message)
 }
 
 fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     let token = AuthHeaders::of(request).bearer()?.ok_or_else(unknown)?;
     if app.admin_token.verify(token) {
-        return Ok(Holder { actor: Actor::AdminToken, scope: Scope::Platform, role: None });
+        return Ok(Holder { actor: Actor::AdminToken, rights: Rights::Everything, person: None });
     }
-    let token = machine_token(token).ok_or_else(unknown)?;
     let (cache, now) = (app.keystore.cache(), app.keystore.now());
     if !cache.is_hydrated() {
         return Err(not_ready().into());
@@ -141,42 +174,71 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     if !cache.is_good_at(now) {
         return Err(Denial::Stale.into());
     }
-    let Some((place, machine)) = app.machines.recognise(&token, now) else {
-        return Err(match app.keystore.decide_lookup(&token, client::of(request)) {
-            Lookup::Needed => Refused::Unseen(token),
-            Lookup::Busy => Denial::Unverifiable.into(),
-            // It may have been removed by hand, or come back, since the snapshot that this node started from.
-            _ if !cache.is_verified() => not_ready().into(),
-            Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown().into(),
-        });
+    let holder = match machine_token(token) {
+        Some(digest) => match app.machines.recognise(&digest, now) {
+            Some((place, found)) => machine(app, request, place, &found)?,
+            None => return Err(unseen(app, request, digest)),
+        },
+        None => match app.accounts.recognise(token) {
+            Ok(found) => person(found)?,
+            Err(NotIn::Unseen) => return Err(unseen(app, request, Digest::of(token))),
+            Err(NotIn::Refused) => return Err(unknown().into()),
+        },
     };
+    // For the log, also when the role does not allow the request.
+    request.extensions_mut().insert(holder.actor.clone());
+    Ok(holder)
+}
+
+/// A good token that this node does not know.
+fn unseen(app: &App, request: &HttpRequest, token: Digest) -> Refused {
+    match app.keystore.decide_lookup(&token, client::of(request)) {
+        Lookup::Needed => Refused::Unseen(token),
+        Lookup::Busy => Denial::Unverifiable.into(),
+        // It may have been removed by hand, or come back, since the snapshot that this node started from.
+        _ if !app.keystore.cache().is_verified() => not_ready().into(),
+        Lookup::Recent | Lookup::Alone | Lookup::OverBudget => unknown().into(),
+    }
+}
+
+fn machine(app: &App, request: &HttpRequest, place: MachinePlace, found: &Machine) -> Result<Holder, Refused> {
     if place.scope.tenant().is_some_and(|tenant| app.keystore.tenant(tenant).is_err()) {
         return Err(unknown().into());
     }
     let is_allowed = match client::of(request) {
-        Some(address) => machine.allowed_cidrs.allow(address),
-        None => machine.allowed_cidrs.is_any(),
+        Some(address) => found.allowed_cidrs.allow(address),
+        None => found.allowed_cidrs.is_any(),
     };
     if !is_allowed {
         let message = "The machine may not be used from this network.";
         return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
     let actor = Actor::Named(Label::parse(&place.id.to_string())?);
-    request.extensions_mut().insert(actor.clone()); // For the log, also when the role does not allow the request.
-    Ok(Holder { actor, scope: place.scope, role: Some(machine.role) })
+    Ok(Holder { actor, rights: Rights::Machine(place.scope, found.role), person: None })
 }
 
-/// A tenant in the path must be one that the role holds in. What belongs to others is as if it did not exist.
-fn check_tenant(request: &HttpRequest, scope: &Scope) -> Result<(), Problem> {
-    let Some(tenant) = request.match_info().get("tenant") else { return Ok(()) };
-    match TenantId::parse(tenant) {
-        Ok(tenant) if !scope.covers(&tenant) => Err(no_such_tenant()),
-        _ => Ok(()),
+fn person(found: Person) -> Result<Holder, Refused> {
+    let actor = Actor::Named(Label::parse(&found.id.to_string())?);
+    Ok(Holder { actor, rights: Rights::Person(found.rights.clone()), person: Some(found) })
+}
+
+/// What the path names: a tenant in which there is a role, or the platform. What belongs to others is as if it did not
+/// exist.
+fn place(request: &HttpRequest, rights: &Rights) -> Result<Scope, Problem> {
+    match request.match_info().get("tenant") {
+        None => Ok(Scope::Platform),
+        Some(tenant) => {
+            let tenant = TenantId::parse(tenant)?;
+            if rights.know(&tenant) { Ok(Scope::Tenant(tenant)) } else { Err(no_such_tenant()) }
+        }
     }
 }
 
-fn role_not_allowed(role: Role) -> Problem {
-    Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this."))
+fn role_not_allowed(role: Option<Role>) -> Problem {
+    match role {
+        Some(role) => Problem::new(Code::RoleNotAllowed, format!("The role {role} does not allow this.")),
+        None => Problem::new(Code::RoleNotAllowed, "You have no role that allows this."),
+    }
 }
 
 fn no_such_tenant() -> Problem {

@@ -10,7 +10,7 @@
 //! 8. [`settings`]: the settings of a key.  [`record`]: a key as the keystore knows it.  [`rotation`]: giving it a new
 //!    secret.
 //! 9. [`tenant`]: tenants, and the lifetimes of their keys.  [`retention`]: how long events are kept.
-//! 10. [`actor`]: who makes a change, and in which request.
+//! 10. [`actor`]: who makes a change, and in which request.  [`operator`]: the ids of people who administer.
 
 pub(crate) mod actor;
 pub(crate) mod credential;
@@ -20,6 +20,7 @@ pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod name;
 pub(crate) mod network;
+pub(crate) mod operator;
 pub(crate) mod own;
 pub(crate) mod record;
 #[cfg(feature = "server")]
@@ -41,6 +42,8 @@ pub use limits::{KeyLimits, Limits, Rate};
 pub(crate) use name::NameHash;
 pub use name::{KeyName, Label, NamePattern};
 pub use network::Networks;
+#[doc(hidden)]
+pub use operator::{OperatorId, SignerId};
 pub use record::{ApiKey, KeyPatch, NewKey, Standing};
 pub use retention::RetentionDays;
 pub use rotation::TooManySecrets;

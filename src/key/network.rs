@@ -104,6 +104,14 @@ impl<'de> Deserialize<'de> for Networks {
     }
 }
 
+/// The network of a client: what one customer of a provider usually has.
+pub(crate) fn client_network(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => u64::from(u32::from(address) >> 8), // /24
+        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 80).unwrap_or_default() | 1 << 63, // /48
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -113,6 +113,17 @@ impl fmt::Debug for RandomText {
     }
 }
 
+/// 256 random bits, from which a key is made that signs.
+///
+/// # Errors
+/// [`NoRandomness`] when the generator fails.
+#[cfg(feature = "server")]
+pub(crate) fn seed() -> Result<Zeroizing<[u8; 32]>, NoRandomness> {
+    let mut seed = Zeroizing::new([0; 32]);
+    SysRng.try_fill_bytes(&mut *seed).map_err(|_| NoRandomness)?;
+    Ok(seed)
+}
+
 /// Appends 256 random bits as 43 base62 characters: 62^43 is just above 2^256, so nothing is lost.
 fn push_random(text: &mut String) -> Result<(), NoRandomness> {
     let mut number = Zeroizing::new([0u8; 32]);

@@ -18,11 +18,11 @@ impl Keystore {
         &self,
         held: &Arc<Held<T>>,
         context: &RequestContext,
-        action: AuditAction,
+        action: impl Into<Option<AuditAction>>,
         id: T::Id,
         mut change: impl FnMut(Found<T>) -> Result<Edit<T, R>> + Send + 'static,
     ) -> Result<Changed<R>> {
-        let (this, held, context) = (self.clone(), held.clone(), context.clone());
+        let (this, held, context, action) = (self.clone(), held.clone(), context.clone(), action.into());
         self.run_to_completion(async move {
             let mut written = None;
             let edit = |found| {
@@ -67,7 +67,7 @@ impl Keystore {
             this.bucket.remove(&T::object(&id)).await?;
             let name = held.get(&id).and_then(|document| document.name());
             held.forget(&id);
-            this.log_held::<T>(&context, action, &id, name).await
+            this.log_held::<T>(&context, Some(action), &id, name).await
         })
         .await
     }
@@ -75,7 +75,7 @@ impl Keystore {
     async fn log_held<T: HeldKind>(
         &self,
         context: &RequestContext,
-        action: AuditAction,
+        action: Option<AuditAction>,
         id: &T::Id,
         name: Option<String>,
     ) -> Result<u64> {

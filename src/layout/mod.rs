@@ -3,9 +3,11 @@
 //! The objects of the default tenant stand at the root of the store, those of every other tenant under `<tenant>/`.
 //! Identities are validated types, so no name can leave its tenant's folder.
 //!
-//! [`arrival`]: the time of arrival in the names of event objects.  `ours`: the objects of all tenants, parsed back.
+//! [`arrival`]: the time of arrival in the names of event objects.  `folders`: the folders of objects.
+//! `ours`: the objects of all tenants, parsed back.
 
 pub mod arrival;
+mod folders;
 mod ours;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,9 @@ use uuid::Uuid;
 
 use self::arrival::events_of_day;
 pub use self::arrival::{ArrivalTime, Minute, events_file};
-use crate::key::{KeyId, MachineId, NameHash, NodeId, StreamName, TenantId};
+use self::folders::parse_machine;
+pub use self::folders::*;
+use crate::key::{KeyId, MachineId, NameHash, NodeId, OperatorId, SignerId, StreamName, TenantId};
 
 const SETTINGS: &str = ".settings";
 const API_KEYS: &str = "apikeys";
@@ -39,6 +43,8 @@ const ARCHIVE: &str = "archive";
 const MACHINES: &str = "service_operators";
 const AUDIT: &str = "audit";
 const MEMBERS: &str = "members.json";
+const OPERATORS: &str = "operators";
+const SIGNERS: &str = "signers";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +128,16 @@ pub enum ObjectName {
     },
     /// `.settings/keyloft/members.json`: the members of the platform.
     PlatformMembers,
+    /// `.settings/keyloft/operators/<userId>.json`: somebody who has signed in.
+    Account {
+        /// Who.
+        id: OperatorId,
+    },
+    /// `.settings/keyloft/signers/<kid>.json`: the public half of a key that signs for operators.
+    Signer {
+        /// Which key.
+        id: SignerId,
+    },
     /// `.settings/keyloft/admin.json`: the digest of the bootstrap admin token.
     Admin,
     /// `.settings/keyloft/log/<seq:020>.json`: an entry of the change log.
@@ -202,6 +218,8 @@ impl ObjectName {
             Self::PlatformMachine { id } => machines(None).join(format!("{id}.json")),
             Self::Members { tenant } => settings(tenant).join(MEMBERS),
             Self::PlatformMembers => keyloft(MEMBERS),
+            Self::Account { id } => accounts().join(format!("{id}.json")),
+            Self::Signer { id } => signers().join(format!("{id}.json")),
             Self::Admin => keyloft(ADMIN),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
             Self::HistoryRange { first, last } => {
@@ -255,117 +273,6 @@ impl ObjectName {
             _ => None,
         }
     }
-}
-
-/// The folder of a tenant's key documents.
-pub fn keys(tenant: &TenantId) -> RelativePathBuf {
-    settings(tenant).join(API_KEYS)
-}
-
-/// Parses the name of a document in `folder`, one of [`keys`]. Cheaper than [`ObjectName::parse`], for a million names.
-pub fn key_in(folder: &RelativePath, path: &RelativePath) -> Option<KeyId> {
-    let file = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
-    KeyId::parse(file.strip_suffix(".json")?).ok()
-}
-
-/// Parses the name of an object of events in `folder`, which is the [`day`] of `date`: when they arrived, and its id.
-/// Cheaper than [`ObjectName::parse`], for all names of a day.
-pub fn events_in(folder: &RelativePath, date: NaiveDate, path: &RelativePath) -> Option<(ArrivalTime, Uuid)> {
-    events_of_day(date, path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?)
-}
-
-/// The folder of the claims on one key name.
-pub fn name_claims(tenant: &TenantId, name: &NameHash) -> RelativePathBuf {
-    settings(tenant).join(API_KEY_NAMES).join(name.to_string())
-}
-
-/// Whether an object belongs to all tenants together.
-pub fn is_of_platform(object: &str) -> bool {
-    RelativePath::new(object).starts_with(keyloft(""))
-}
-
-/// The folder of a tenant's machines, or of those of the platform.
-pub fn machines(tenant: Option<&TenantId>) -> RelativePathBuf {
-    tenant.map_or_else(|| keyloft(MACHINES), |tenant| settings(tenant).join(MACHINES))
-}
-
-fn parse_machine(file: &str) -> Option<MachineId> {
-    MachineId::parse(file.strip_suffix(".json")?).ok()
-}
-
-/// The folder of the change log.
-pub fn log() -> RelativePathBuf {
-    keyloft(LOG)
-}
-
-/// The folder of the history of the change log.
-pub fn history() -> RelativePathBuf {
-    keyloft(AUDIT)
-}
-
-/// The folder of nodes.
-pub fn nodes() -> RelativePathBuf {
-    keyloft(NODES)
-}
-
-/// The folder of the snapshots; each has a folder in it, named by its number.
-pub fn snapshots() -> RelativePathBuf {
-    keyloft(SNAPSHOTS)
-}
-
-/// The folder of usage segments.
-pub fn usage_segments() -> RelativePathBuf {
-    keyloft(USAGE).join(SHEETS)
-}
-
-/// The folder of the pieces of the archive of usage.
-pub fn usage_archive() -> RelativePathBuf {
-    keyloft(USAGE).join(ARCHIVE)
-}
-
-/// The folder of probes of the store.
-pub fn probes() -> RelativePathBuf {
-    keyloft(PROBE)
-}
-
-/// The folder of a tenant's streams.
-pub fn streams(tenant: &TenantId) -> RelativePathBuf {
-    root(tenant).join(STREAMS)
-}
-
-/// The folder of one stream.
-pub fn stream_folder(tenant: &TenantId, stream: &StreamName) -> RelativePathBuf {
-    streams(tenant).join(stream.as_str())
-}
-
-/// The folder of one day of a stream.
-pub fn day(tenant: &TenantId, stream: &StreamName, date: NaiveDate) -> RelativePathBuf {
-    stream_folder(tenant, stream).join(format!("date={}", date.format("%Y-%m-%d")))
-}
-
-/// Reads the last segment of a day's folder back.
-pub fn parse_day(segment: &str) -> Option<NaiveDate> {
-    let text = segment.strip_prefix("date=")?;
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.format("%Y-%m-%d").to_string() == text)
-}
-
-/// Whether a folder is that of a stream, or in it.
-pub fn is_of_stream(folder: &RelativePath) -> bool {
-    let mut parts = folder.as_str().split('/');
-    let is_below = |first: Option<&str>| first == Some(STREAMS);
-    (is_below(parts.next()) || is_below(parts.next())) && parts.next().is_some()
-}
-
-/// Where Parseable keeps its metadata, users and API keys among them: `.parseable/.parseable.json`, and
-/// `<tenant>/.parseable.json` for a tenant (its `put_parseable_metadata`, 2026).
-pub fn parseable_metadata(tenant: &TenantId) -> RelativePathBuf {
-    let folder = if tenant.is_default() { RelativePathBuf::from(".parseable") } else { root(tenant) };
-    folder.join(".parseable.json")
-}
-
-/// The file that processes sharing one local directory lock around a compare-and-swap.
-pub fn lock_file() -> RelativePathBuf {
-    keyloft(LOCK)
 }
 
 fn keyloft(name: &str) -> RelativePathBuf {

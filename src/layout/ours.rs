@@ -1,10 +1,10 @@
 //! The names below `.settings/keyloft/`, shared by all tenants, parsed back.
 
 use super::{
-    ADMIN, ARCHIVE, AUDIT, LOG, MACHINES, MEMBERS, NODES, ObjectName, PROBE, SHEETS, SNAPSHOTS, USAGE, parse_machine,
-    parse_number, parse_uuid,
+    ADMIN, ARCHIVE, AUDIT, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, PROBE, SHEETS, SIGNERS, SNAPSHOTS,
+    USAGE, parse_machine, parse_number, parse_uuid,
 };
-use crate::key::NodeId;
+use crate::key::{NodeId, OperatorId, SignerId};
 
 /// The object of a name below that folder, in its segments.
 pub(super) fn parse(parts: &[&str]) -> Option<ObjectName> {
@@ -12,6 +12,8 @@ pub(super) fn parse(parts: &[&str]) -> Option<ObjectName> {
         [ADMIN] => Some(ObjectName::Admin),
         [MEMBERS] => Some(ObjectName::PlatformMembers),
         [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
+        [OPERATORS, file] => Some(ObjectName::Account { id: OperatorId::parse(file.strip_suffix(".json")?).ok()? }),
+        [SIGNERS, file] => Some(ObjectName::Signer { id: SignerId::parse(file.strip_suffix(".json")?).ok()? }),
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
         [AUDIT, file] => {
             let (first, last) = file.strip_suffix(".ndjson.zst")?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! The ids of people and of invitations, and e-mail addresses. Each is parsed once, at the edge.
+//! The ids of invitations, memberships and sign-in sessions, and e-mail addresses. Each is parsed once, at the edge.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,79 +7,31 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::key::id::{display_inner, textual};
-use crate::key::{Digest, InvalidId};
-
-/// A prefix and 32 hexadecimal digits in lower case: one spelling for each id.
-macro_rules! prefixed_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(u128);
-
-        impl $name {
-            /// Reads the one accepted spelling of an id.
-            ///
-            /// # Errors
-            /// [`InvalidId`] for any other text.
-            pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                const RULE: InvalidId =
-                    InvalidId::new($what, concat!($prefix, " and 32 hexadecimal digits in lower case"));
-                let digits = text.strip_prefix($prefix).ok_or(RULE)?;
-                let id = u128::from_str_radix(digits, 16).map(Self).map_err(|_| RULE)?;
-                // It would also take a sign, upper case, and other numbers of digits.
-                if id.to_string() == text { Ok(id) } else { Err(RULE) }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{:032x}"), self.0)
-            }
-        }
-    };
-}
-
-prefixed_id! {
-    /// The id of somebody who signs in: it follows from the identity alone, so that two nodes give one person one id,
-    /// and a role can be given before the first sign-in.
-    OperatorId, "op-", "the id of an operator"
-}
+use crate::key::operator::prefixed_id;
+use crate::key::{InvalidId, OperatorId};
 
 prefixed_id! {
     /// The id of an invitation: random.
     InvitationId, "inv-", "the id of an invitation"
 }
 
-impl OperatorId {
-    /// How many digits of the digest an id has.
-    const DIGITS: usize = 32;
-    /// The longest issuer and the longest subject, in bytes.
-    const MAX_BYTES: usize = 1024;
+prefixed_id! {
+    /// The id of a sign-in: random. It lasts until the operator signs out, or the session ends.
+    LoginId, "sid-", "the id of a sign-in"
+}
 
-    /// The id of an identity: the first 32 hexadecimal digits of SHA-256 over the issuer, a newline and the subject,
-    /// both exactly as the provider spells them. An e-mail address is never part of it.
-    ///
-    /// # Errors
-    /// [`InvalidId`] when one of them is empty, longer than 1,024 bytes, or holds a control character: a newline in
-    /// one of them could stand for another identity.
-    pub fn of(issuer: &str, subject: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId =
-            InvalidId::new("an issuer and a subject", "1-1024 bytes each, without control characters");
-        let is_good = |text: &str| (1..=Self::MAX_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
-        if !is_good(issuer) || !is_good(subject) {
-            return Err(RULE);
+macro_rules! random {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// A fresh random id (UUID v4).
+            #[allow(clippy::disallowed_methods)]
+            pub fn random() -> Self {
+                Self(Uuid::new_v4().as_u128())
+            }
         }
-        Self::parse(&format!("op-{}", &Digest::of(format!("{issuer}\n{subject}")).hex()[..Self::DIGITS]))
-    }
+    )*};
 }
-
-impl InvitationId {
-    /// A fresh random id (UUID v4).
-    #[allow(clippy::disallowed_methods)]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4().as_u128())
-    }
-}
+random!(InvitationId, LoginId);
 
 /// An e-mail address, kept as it was given. It says who is invited, and never who somebody is.
 ///
@@ -146,24 +98,11 @@ impl fmt::Display for MembershipId {
 }
 
 display_inner!(Email);
-textual!(OperatorId, InvitationId, Email);
+textual!(InvitationId, LoginId, Email);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_operator_is_the_digest_of_issuer_and_subject() {
-        // printf 'https://accounts.google.com\n110169484474386276334' | sha256sum
-        let id = OperatorId::of("https://accounts.google.com", "110169484474386276334").unwrap();
-        assert_eq!(id.to_string(), "op-5a12af06505d0ebbb95bca5441f5c29f");
-        assert_eq!(OperatorId::parse(&id.to_string()), Ok(id));
-        assert_ne!(OperatorId::of("https://accounts.google.com/", "110169484474386276334"), Ok(id));
-        for (issuer, subject) in [("", "a"), ("a", ""), ("a\nb", "c"), ("a", "b\nc"), ("a", "\u{85}")] {
-            assert!(OperatorId::of(issuer, subject).is_err(), "{issuer:?} {subject:?}");
-        }
-        assert!(OperatorId::of(&"a".repeat(1025), "b").is_err());
-    }
 
     #[test]
     fn an_id_has_one_spelling() {

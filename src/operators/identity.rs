@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::id::{Email, OperatorId};
+use super::OperatorId;
+use super::id::Email;
 use super::{Role, Scope};
 use crate::key::{InvalidId, Label};
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::checks::{self, Revisions};
 use super::machine::MachinePlace;
-use super::{Machine, Role, Scope};
+use super::{Ceiling, Machine, Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
@@ -32,9 +32,20 @@ pub struct Machines {
     keystore: Keystore,
     held: Arc<Held<Machine>>,
     /// Those whose removal the store could not take, and who asked for it. They are refused here.
-    refused: Arc<Mutex<BTreeMap<MachinePlace, RequestContext>>>,
+    refused: Arc<Mutex<BTreeMap<MachinePlace, MachineRequest>>>,
     /// One name is given at a time.
     naming: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who asks for a change, and on which terms.
+#[derive(Debug, Clone)]
+pub struct MachineRequest {
+    /// What the document and the change log record.
+    pub context: RequestContext,
+    /// Up to which role the caller manages machines.
+    pub ceiling: Ceiling,
+    /// The revisions of the document that the change is for.
+    pub revisions: Revisions,
 }
 
 /// A machine that is to be made.
@@ -112,16 +123,18 @@ impl Machines {
     /// Makes a machine, and its token. It works once this returns, and not before it is durable.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a role that does not fit, a lifetime beyond the longest or a name that is taken,
+    /// [`ErrorKind::RoleNotAllowed`] for a role above the caller's ceiling; [`ErrorKind::Invalid`] for one that does
+    /// not fit, a lifetime beyond the longest or a name that is taken,
     /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn create(
         &self,
-        context: &RequestContext,
+        MachineRequest { context, ceiling, .. }: &MachineRequest,
         scope: Scope,
         new: NewMachine,
     ) -> Result<(MachineId, WithToken)> {
         checks::tenant(&self.keystore, &scope).await?;
         check_role(new.role, &scope)?;
+        check_reach(*ceiling, new.role)?;
         let _turn = self.naming.lock().await;
         let known = self.list(&scope);
         if known.len() >= MAX_MACHINES {
@@ -153,15 +166,15 @@ impl Machines {
     /// [`ErrorKind::PreconditionFailed`] when it has another revision.
     pub async fn update(
         &self,
-        context: &RequestContext,
+        request: &MachineRequest,
         scope: &Scope,
         id: MachineId,
         patch: MachinePatch,
-        revisions: Revisions,
     ) -> Result<Changed<Machine>> {
         self.show(scope, id).await?;
         if let Some(role) = patch.role {
             check_role(role, scope)?;
+            check_reach(request.ceiling, role)?;
         }
         let _turn = self.naming.lock().await;
         if let Some(name) = &patch.name {
@@ -169,11 +182,10 @@ impl Machines {
         }
         let now = self.keystore.now();
         let expires_at = patch.lifetime.map(lifetime).transpose()?.map(|lifetime| now + lifetime);
-        let by = context.clone();
+        let asked = request.clone();
         let place = MachinePlace { scope: scope.clone(), id };
-        self.change(context, AuditAction::MachineUpdate, place, move |found| {
-            let mut machine = found.usable()?.ok_or_else(gone)?;
-            check_rev(&machine, revisions.as_deref())?;
+        self.change(&request.context, AuditAction::MachineUpdate, place, move |found| {
+            let mut machine = asked.usable(found)?;
             if let Some(name) = patch.name.clone() {
                 machine.name = name;
             }
@@ -182,7 +194,7 @@ impl Machines {
                 machine.allowed_cidrs = networks;
             }
             machine.expires_at = expires_at.unwrap_or(machine.expires_at);
-            machine.attribute(&by, now);
+            machine.attribute(&asked.context, now);
             Ok(machine)
         })
         .await
@@ -195,27 +207,25 @@ impl Machines {
     /// longest lifetime.
     pub async fn rotate(
         &self,
-        context: &RequestContext,
+        request: &MachineRequest,
         scope: &Scope,
         id: MachineId,
         overlap: TimeDelta,
-        revisions: Revisions,
     ) -> Result<WithToken> {
         self.show(scope, id).await?;
         if !(TimeDelta::zero()..=MAX_LIFETIME).contains(&overlap) {
             return Err(Error::invalid("the overlap must be between 0 and 400 days"));
         }
         let token = generate()?;
-        let (digest, hint, now, by) = (token.digest(), token.hint(), self.keystore.now(), context.clone());
+        let (digest, hint, now, asked) = (token.digest(), token.hint(), self.keystore.now(), request.clone());
         let place = MachinePlace { scope: scope.clone(), id };
-        let rotated = self.change(context, AuditAction::MachineRotate, place, move |found| {
-            let mut machine = found.usable()?.ok_or_else(gone)?;
-            check_rev(&machine, revisions.as_deref())?;
+        let rotated = self.change(&request.context, AuditAction::MachineRotate, place, move |found| {
+            let mut machine = asked.usable(found)?;
             if !machine.rotate((digest, hint), now, now + overlap) {
                 let message = "four older tokens of the machine still work: rotate with an overlap of 0, or wait";
                 return Err(Error::new(ErrorKind::TooManySecrets, message));
             }
-            machine.attribute(&by, now);
+            machine.attribute(&asked.context, now);
             Ok(machine)
         });
         let Changed { value, change_seq } = rotated.await?;
@@ -226,22 +236,18 @@ impl Machines {
     /// nodes within a poll.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::PreconditionFailed`]. When the store does not answer:
+    /// [`ErrorKind::NotFound`], [`ErrorKind::PreconditionFailed`], [`ErrorKind::RoleNotAllowed`]. When the store does
+    /// not answer:
     /// [`ErrorKind::RevokedHere`] when this node refuses it already, [`ErrorKind::Unavailable`] when it does not know
     /// it, or was given a revision.
-    pub async fn remove(
-        &self,
-        context: &RequestContext,
-        scope: &Scope,
-        id: MachineId,
-        revisions: Revisions,
-    ) -> Result<u64> {
+    pub async fn remove(&self, request: &MachineRequest, scope: &Scope, id: MachineId) -> Result<u64> {
         let place = MachinePlace { scope: scope.clone(), id };
-        let was_known = self.held.get(&place).is_some();
-        match self.remove_now(context, &place, revisions.as_deref()).await {
+        let known = self.held.get(&place);
+        match self.remove_now(request, &place).await {
             // What is not known, or has perhaps another revision, is not refused on suspicion.
-            Err(error) if error.kind() == ErrorKind::Unavailable && revisions.is_none() && was_known => {
-                self.refused.lock().insert(place, context.clone());
+            Err(error) if error.kind() == ErrorKind::Unavailable && request.revisions.is_none() && known.is_some() => {
+                known.map_or(Ok(()), |machine| check_reach(request.ceiling, machine.role))?;
+                self.refused.lock().insert(place, request.clone());
                 let message = "the store cannot be reached: this node refuses the machine, and goes on to remove it";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
             }
@@ -254,8 +260,8 @@ impl Machines {
         loop {
             tokio::time::sleep(jitter::around(REMOVE_AGAIN)).await;
             let refused: Vec<_> = self.refused.lock().clone().into_iter().collect();
-            for (place, context) in refused {
-                match self.remove_now(&context, &place, None).await {
+            for (place, request) in refused {
+                match self.remove_now(&request, &place).await {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         tracing::debug!(machine = %place, "a machine is refused, and not removed yet: {error:?}");
                     }
@@ -265,20 +271,16 @@ impl Machines {
         }
     }
 
-    async fn remove_now(
-        &self,
-        context: &RequestContext,
-        place: &MachinePlace,
-        revisions: Option<&[u64]>,
-    ) -> Result<u64> {
+    async fn remove_now(&self, request: &MachineRequest, place: &MachinePlace) -> Result<u64> {
+        let known = self.held.get(place);
         match self.held.documents().read(place).await?.found {
             // Removed by hand, or by a node that was killed before it had logged that: other nodes have it too.
-            Found::Absent if self.held.get(place).is_some() => {}
-            Found::Absent => return Err(gone()),
-            Found::Usable(machine) => check_rev(&machine, revisions)?,
-            Found::Unusable(_) => {}
+            Found::Absent => request.check_known(known.ok_or_else(gone)?.role)?,
+            Found::Usable(machine) => request.check(&machine)?,
+            // What it may do is not known.
+            Found::Unusable(_) => request.check_known(known.map_or(Role::Admin, |machine| machine.role))?,
         }
-        self.keystore.remove_held(&self.held, context, AuditAction::MachineRevoke, place.clone()).await
+        self.keystore.remove_held(&self.held, &request.context, AuditAction::MachineRevoke, place.clone()).await
     }
 
     async fn change(
@@ -296,8 +298,28 @@ impl Machines {
     }
 }
 
-fn check_rev(machine: &Machine, revisions: Option<&[u64]>) -> Result<()> {
-    checks::revision(machine.rev, revisions, "this machine")
+impl MachineRequest {
+    fn usable(&self, found: Found<Machine>) -> Result<Machine> {
+        let machine = found.usable()?.ok_or_else(gone)?;
+        self.check(&machine)?;
+        Ok(machine)
+    }
+
+    fn check(&self, machine: &Machine) -> Result<()> {
+        self.check_known(machine.role)?;
+        checks::revision(machine.rev, self.revisions.as_deref(), "this machine")
+    }
+
+    fn check_known(&self, role: Role) -> Result<()> {
+        check_reach(self.ceiling, role)
+    }
+}
+
+fn check_reach(ceiling: Ceiling, role: Role) -> Result<()> {
+    if ceiling.reaches(role) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::RoleNotAllowed, format!("your role does not manage machines with the role {role}")))
 }
 
 fn check_role(role: Role, scope: &Scope) -> Result<()> {

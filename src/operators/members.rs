@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::id::{Email, InvitationId, MembershipId, OperatorId};
+use super::OperatorId;
+use super::id::{Email, InvitationId, MembershipId};
 use super::{Role, Scope};
 use crate::documents::instant::{required, rfc3339};
 use crate::documents::{Document, RequestContext, Unreadable};
@@ -82,6 +83,10 @@ pub struct Invitation {
     /// Who invited last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<Actor>,
+    /// Whether the inviter had the right by a group of the provider or by the configuration, so that no document tells
+    /// when it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_mapping: bool,
     /// When.
     #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
@@ -191,12 +196,18 @@ impl Members {
     }
 
     /// Invites an address, in place of the invitations that it has, and gives the id of the one that it has now.
-    pub(super) fn invite(&mut self, email: Email, role: Role, by: &Actor, now: DateTime<Utc>) -> InvitationId {
+    pub(super) fn invite(
+        &mut self,
+        email: Email,
+        role: Role,
+        (by, by_mapping): (&Actor, bool),
+        now: DateTime<Utc>,
+    ) -> InvitationId {
         let known = self.invited(&email).next().map(|(id, invitation)| (id, invitation.unknown.clone()));
         let (id, unknown) = known.unwrap_or_else(|| (InvitationId::random(), Map::new()));
         self.invitations.retain(|_, invitation| !invitation.email.is(&email));
         let (invited_by, created_at, expires_at) = (Some(by.clone()), Some(now), now + INVITATION_LASTS);
-        let invitation = Invitation { email, role, invited_by, created_at, expires_at, unknown };
+        let invitation = Invitation { email, role, invited_by, by_mapping, created_at, expires_at, unknown };
         self.invitations.insert(id, invitation);
         id
     }
@@ -268,8 +279,11 @@ impl HeldKind for Members {
         scope.tenant().cloned().unwrap_or_default()
     }
 
+    const HASHES_ARE_OWN: bool = false;
+
+    /// To find the places of one operator.
     fn hashes(&self) -> Vec<u64> {
-        Vec::new()
+        self.members.keys().map(OperatorId::table_hash).collect()
     }
 
     fn conflict(&self, _: &Self) -> Option<&'static str> {

@@ -1,24 +1,35 @@
 //! Setting, inviting and removing members.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
+use super::OperatorId;
 use super::checks::{self, Revisions};
-use super::id::{Email, MembershipId, OperatorId};
-use super::members::{MAX_INVITATIONS, MAX_MEMBERS, Members};
+use super::id::{Email, InvitationId, MembershipId};
+use super::members::{Invitation, MAX_INVITATIONS, MAX_MEMBERS, Members};
 use super::rules::{self, Caller, Change, Refusal};
-use super::{Role, Scope};
+use super::{Account, AccountState, Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
+use crate::jitter;
 use crate::keystore::{Changed, Keystore};
 use crate::sync::{AuditAction, Held};
+
+/// The pause before a removal is tried again that the store could not take.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The members of all tenants and of the platform, in memory; the documents in the bucket decide.
 #[derive(Debug, Clone)]
 pub struct Memberships {
     keystore: Keystore,
     held: Arc<Held<Members>>,
+    accounts: Arc<Held<Account>>,
+    /// Those whose removal the store could not take, and who asked for it. They have no role there on this node.
+    refused: Arc<Mutex<BTreeMap<(Scope, OperatorId), MembersRequest>>>,
 }
 
 /// Who asks for a change, and on which terms.
@@ -57,16 +68,92 @@ pub struct ChangedMembership {
 /// Which membership is changed, and whether there was none before.
 type Edited = (MembershipId, bool);
 
-impl MembersRequest {
-    fn judge(&self, members: &Members, change: Change) -> Result<()> {
-        rules::judge(members, self.caller, change, self.force).map_err(Refusal::into_error)
-    }
-}
-
 impl Memberships {
-    /// The members that `held` has, changed through `keystore`, which must hold the same.
-    pub fn new(keystore: Keystore, held: Arc<Held<Members>>) -> Self {
-        Self { keystore, held }
+    /// The members that `held` has, changed through `keystore`, which must hold the same and `accounts`.
+    pub fn new(keystore: Keystore, held: Arc<Held<Members>>, accounts: Arc<Held<Account>>) -> Self {
+        Self { keystore, held, accounts, refused: Arc::default() }
+    }
+
+    /// The roles that documents give to somebody, on the platform and in tenants that exist. From memory.
+    pub fn places(&self, id: &OperatorId) -> Vec<(Scope, Role)> {
+        let refused = self.refused.lock();
+        let exists = |scope: &Scope| scope.tenant().is_none_or(|tenant| self.keystore.tenant(tenant).is_ok());
+        let found = self.held.find(id.table_hash()).into_iter();
+        found
+            .filter_map(|(scope, members)| Some((members.role(id)?, scope)))
+            .filter(|(_, scope)| exists(scope) && !refused.contains_key(&(scope.clone(), *id)))
+            .map(|(role, scope)| (scope, role))
+            .collect()
+    }
+
+    /// The invitations to an address that can be accepted. From memory.
+    pub(super) fn invited(&self, email: &Email) -> Vec<(Scope, InvitationId)> {
+        let now = self.keystore.now();
+        let open = |(scope, members): (Scope, Arc<Members>)| {
+            let ids = members.invitations(now).filter(|(_, invitation)| invitation.email.is(email)).map(|(id, _)| id);
+            ids.map(|id| (scope.clone(), id)).collect::<Vec<_>>()
+        };
+        self.held.all().into_iter().flat_map(open).collect()
+    }
+
+    /// Accepts an invitation for somebody whose verified address is the one that was invited. Nothing comes of one that
+    /// is gone, or whose inviter could no longer give the role.
+    ///
+    /// # Errors
+    /// As for [`Memberships::set`].
+    pub(super) async fn accept(
+        &self,
+        context: &RequestContext,
+        (scope, invitation): (Scope, InvitationId),
+        email: Email,
+        own: OperatorId,
+    ) -> Result<()> {
+        checks::tenant(&self.keystore, &scope).await?;
+        let (context, now, this, place) = (context.clone(), self.keystore.now(), self.clone(), scope.clone());
+        let by = context.clone();
+        let change = move |found: Found<Members>| {
+            let mut members = found.usable()?.unwrap_or_default();
+            let open = members.invitations(now).find(|(id, _)| *id == invitation).map(|(_, open)| open.clone());
+            let Some(open) = open.filter(|open| open.email.is(&email)) else { return Ok(Edit::Keep(())) };
+            if !this.may_still_invite(&members, &place, &open) {
+                return Ok(Edit::Keep(()));
+            }
+            let role = members.role(&own).max(Some(open.role)).unwrap_or(open.role);
+            members.set(own, role, open.invited_by.as_ref().unwrap_or(&by.actor), now);
+            members.remove(MembershipId::Invitation(invitation));
+            if !members.is_bounded() {
+                return Err(Error::invalid(format!("there are {MAX_MEMBERS} members already: remove some")));
+            }
+            members.attribute(&by, now);
+            Ok(Edit::Write(members, ()))
+        };
+        self.keystore.change_held(&self.held, &context, AuditAction::MemberSet, scope, change).await.map(drop)
+    }
+
+    /// Whether somebody who has invited could do it now.
+    fn may_still_invite(&self, members: &Members, place: &Scope, invitation: &Invitation) -> bool {
+        let by = invitation.invited_by.as_ref();
+        let Some(id) = by.and_then(|by| OperatorId::parse(by.as_str()).ok()) else { return true };
+        let is_admin = |(scope, role): &(Scope, Role)| *scope == Scope::Platform && *role == Role::PlatformAdmin;
+        let in_document = members.role(&id).and_then(Role::ceiling).is_some_and(|ceiling| invitation.role <= ceiling);
+        let has_right = invitation.by_mapping || in_document;
+        self.is_active(&id) && (has_right || *place != Scope::Platform && self.places(&id).iter().any(is_admin))
+    }
+
+    /// Whether somebody may sign in, as far as is known: who never has, may.
+    pub(super) fn is_active(&self, id: &OperatorId) -> bool {
+        self.accounts.get(id).is_none_or(|account| account.state == AccountState::Active)
+    }
+
+    /// Whether an owner of a tenant is the only one who may sign in.
+    pub(super) fn is_last_owner(&self, scope: &Scope, id: &OperatorId) -> bool {
+        let members = self.held.get(scope).unwrap_or_default();
+        members.role(id) == Some(Role::Owner) && !members.owners().any(|owner| owner != *id && self.is_active(&owner))
+    }
+
+    fn judge(&self, request: &MembersRequest, members: &Members, change: Change) -> Result<()> {
+        let judged = rules::judge(members, request.caller, change, request.force, |id| self.is_active(id));
+        judged.map_err(Refusal::into_error)
     }
 
     /// The members there, from memory.
@@ -98,19 +185,23 @@ impl Memberships {
             Grantee::Operator(_) => AuditAction::MemberSet,
             Grantee::Email(_) => AuditAction::MemberInvite,
         };
+        let this = self.clone();
         let edit = move |members: &mut Members, request: &MembersRequest, now: DateTime<Utc>| {
             let (member, from) = match &grantee {
                 Grantee::Operator(id) => (Some(*id), members.role(id)),
                 Grantee::Email(email) => (None, members.invited(email).map(|(_, invitation)| invitation.role).max()),
             };
-            request.judge(members, Change { member, from, to: Some(role) })?;
+            this.judge(request, members, Change { member, from, to: Some(role) })?;
             let by = &request.context.actor;
             let id = match &grantee {
                 Grantee::Operator(id) => {
                     members.set(*id, role, by, now);
                     MembershipId::Operator(*id)
                 }
-                Grantee::Email(email) => MembershipId::Invitation(members.invite(email.clone(), role, by, now)),
+                Grantee::Email(email) => {
+                    let by = (by, request.caller.is_mapped(members, role));
+                    MembershipId::Invitation(members.invite(email.clone(), role, by, now))
+                }
             };
             if !members.is_bounded() {
                 let most = format!("there are {MAX_MEMBERS} members or {MAX_INVITATIONS} invitations: remove some");
@@ -124,20 +215,60 @@ impl Memberships {
     /// Removes a member or an invitation.
     ///
     /// # Errors
-    /// As for [`Memberships::set`]; [`ErrorKind::NotFound`] when there is none. When the store does not answer, nothing
-    /// is removed.
+    /// As for [`Memberships::set`]; [`ErrorKind::NotFound`] when there is none. When the store does not answer:
+    /// [`ErrorKind::RevokedHere`] when a member has no role on this node any more.
     pub async fn remove(
         &self,
         request: MembersRequest,
         scope: &Scope,
         id: MembershipId,
     ) -> Result<Changed<ChangedMembership>> {
+        let error = match self.remove_now(request.clone(), scope, id).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && request.revisions.is_none() => error,
+            removed => return removed,
+        };
+        let (MembershipId::Operator(member), Some(members)) = (id, self.held.get(scope)) else { return Err(error) };
+        let Some(from) = members.role(&member) else { return Err(error) };
+        self.judge(&request, &members, Change { member: Some(member), from: Some(from), to: None })?;
+        self.refused.lock().insert((scope.clone(), member), request);
+        let message = "the store cannot be reached: the member has no role on this node, which goes on to remove it";
+        Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
+    }
+
+    /// Goes on to remove what the store could not take, until dropped.
+    pub async fn follow(&self) {
+        loop {
+            tokio::time::sleep(jitter::around(REMOVE_AGAIN)).await;
+            let refused: Vec<_> = self.refused.lock().clone().into_iter().collect();
+            for ((scope, member), request) in refused {
+                match self.remove_now(request, &scope, MembershipId::Operator(member)).await {
+                    Err(error) if error.kind() == ErrorKind::Unavailable => {
+                        tracing::debug!(%scope, %member, "a member is refused, and not removed yet: {error:?}");
+                        continue;
+                    }
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        tracing::error!(%scope, %member, "a member was not removed, and has its role again: {error:?}");
+                    }
+                    _ => {}
+                }
+                self.refused.lock().remove(&(scope, member));
+            }
+        }
+    }
+
+    async fn remove_now(
+        &self,
+        request: MembersRequest,
+        scope: &Scope,
+        id: MembershipId,
+    ) -> Result<Changed<ChangedMembership>> {
+        let this = self.clone();
         let edit = move |members: &mut Members, request: &MembersRequest, _: DateTime<Utc>| {
             let (member, from) = match id {
                 MembershipId::Operator(id) => (Some(id), members.role(&id)),
                 MembershipId::Invitation(id) => (None, members.invitation(&id).map(|invitation| invitation.role)),
             };
-            request.judge(members, Change { member, from, to: None })?;
+            this.judge(request, members, Change { member, from, to: None })?;
             from.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such member or invitation"))?;
             members.remove(id);
             Ok((id, false))

@@ -64,12 +64,25 @@ pub enum Permission {
     ReadMembers,
     /// Set, invite and remove members, as far as the [rules](super::rules) go.
     ManageMembers,
+    /// See who has signed in, and the keys that sign for them.
+    ReadOperators,
+    /// Disable operators, end their sign-ins and drop signers.
+    ManageOperators,
+    /// See who one is.
+    ReadOwn,
+    /// Sign out, and end sign-ins of one's own.
+    ManageOwn,
 }
 
 impl Permission {
     /// Whether it is about who may administer. Machines never have such a permission, whatever their role.
     pub fn is_for_people(self) -> bool {
-        matches!(self, Self::ManageMachines | Self::ManageMembers)
+        matches!(self, Self::ManageMachines | Self::ManageMembers | Self::ManageOperators | Self::ManageOwn)
+    }
+
+    /// Whether it is about oneself: it takes no role.
+    pub fn is_own(self) -> bool {
+        matches!(self, Self::ReadOwn | Self::ManageOwn)
     }
 
     /// Whether a route that names no tenant shows each operator what belongs to the tenants of its role.
@@ -132,15 +145,18 @@ impl Role {
             | Permission::ReadChanges
             | Permission::ReadMembers
             // Also of a viewer, who may leave: the rules decide on each change.
-            | Permission::ManageMembers => true,
+            | Permission::ManageMembers
+            | Permission::ReadOwn
+            | Permission::ManageOwn => true,
             Permission::VerifyKeys => self >= Self::Analyst && self != Self::PlatformViewer,
             Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
                 matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
             }
             Permission::ReadMachines => self >= Self::Admin,
-            Permission::ReadPlatform => self.is_of_platform(),
-            Permission::ManageTenants | Permission::Sync => self == Self::PlatformAdmin,
-            Permission::ManageMachines => false, // That takes the admin token.
+            Permission::ReadPlatform | Permission::ReadOperators => self.is_of_platform(),
+            Permission::ManageTenants | Permission::Sync | Permission::ManageOperators => self == Self::PlatformAdmin,
+            // Those of roles up to the ceiling.
+            Permission::ManageMachines => self.ceiling().is_some(),
         }
     }
 
@@ -279,6 +295,10 @@ mod tests {
             Permission::ManageMachines,
             Permission::ReadMembers,
             Permission::ManageMembers,
+            Permission::ReadOperators,
+            Permission::ManageOperators,
+            Permission::ReadOwn,
+            Permission::ManageOwn,
         ] {
             for roles in [&Role::ALL[..4], &Role::ALL[4..]] {
                 assert!(roles.is_sorted_by_key(|role| role.may(permission)), "{permission:?}");

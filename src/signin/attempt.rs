@@ -91,6 +91,11 @@ impl Attempt {
         callback.code.as_deref().filter(|code| !code.is_empty()).ok_or_else(|| SignInError::failed("no code came back"))
     }
 
+    /// Whether an answer is for this attempt, by its `state`.
+    pub fn is_answered_by(&self, callback: &Callback) -> bool {
+        callback.state.as_ref().is_some_and(|state| Digest::of(&self.state).verify(&Digest::of(state)))
+    }
+
     /// Before anything is asked of the provider.
     pub(super) fn check_state(&self, provider: &ProviderName, callback: &Callback) -> Result<(), SignInError> {
         callback.check_lengths()?;

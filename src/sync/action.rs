@@ -63,6 +63,20 @@ actions! {
     MachineRotate = "machine.rotate",
     /// A machine was removed.
     MachineRevoke = "machine.revoke",
+    /// Somebody signed in.
+    OperatorSignIn = "operator.sign_in",
+    /// Somebody signed out, or ended a sign-in of their own.
+    OperatorSignOut = "operator.sign_out",
+    /// Somebody was disabled.
+    OperatorDisable = "operator.disable",
+    /// Somebody was let in again.
+    OperatorEnable = "operator.enable",
+    /// The sign-ins of somebody were ended.
+    OperatorEndSessions = "operator.end_sessions",
+    /// A node made a key that signs for operators.
+    SignerAdd = "signer.add",
+    /// A key that signs was dropped.
+    SignerDrop = "signer.drop",
     /// The settings of a stream were changed.
     StreamUpdate = "stream.update",
     /// A stream was deleted.

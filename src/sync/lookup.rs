@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::shared::SharedRun;
 use crate::error::Result;
 use crate::key::Digest;
+use crate::key::network::client_network;
 
 /// No two looks begin within this: the store is asked ten times a second at most.
 const SPACING: Duration = Duration::from_millis(100);
@@ -168,7 +169,7 @@ impl Lookups {
     }
 
     fn budgets_of(&self, client: Option<IpAddr>) -> [&AtomicU64; 2] {
-        let hash = self.networks.hash_one(client.map(network));
+        let hash = self.networks.hash_one(client.map(client_network));
         [&self.budgets[index(hash, NETWORKS)], &self.budgets[NETWORKS + index(hash >> 32, NETWORKS)]]
     }
 
@@ -190,14 +191,6 @@ const SUM_STEP: u64 = 1_000_000 / SUM_PER_SECOND;
 
 fn index(hash: u64, places: usize) -> usize {
     usize::try_from(hash % places as u64).unwrap_or_default()
-}
-
-/// The network of a client: what one customer of a provider usually has.
-fn network(address: IpAddr) -> u64 {
-    match address {
-        IpAddr::V4(address) => u64::from(u32::from(address) >> 8), // /24
-        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 80).unwrap_or_default() | 1 << 63, // /48
-    }
 }
 
 /// Counts as waiting until it is dropped.
@@ -296,7 +289,8 @@ mod tests {
 
     #[test]
     fn networks_are_what_one_customer_has() {
-        let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+        let network = |text: &str| client_network(text.parse().unwrap());
+        let same = |a: &str, b: &str| network(a) == network(b);
         assert!(same("192.0.2.1", "192.0.2.254") && !same("192.0.2.1", "192.0.3.1"));
         assert!(same("2001:db8:1::1", "2001:db8:1:ffff::1") && !same("2001:db8:1::1", "2001:db8:2::1"));
         assert!(!same("0.0.1.0", "::1"));

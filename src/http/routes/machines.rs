@@ -1,4 +1,4 @@
-//! Machines: programs that administer with tokens of their own. For the holder of the admin token.
+//! Machines: programs that administer with tokens of their own. For people.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
 use crate::key::{Actor, Label, MachineId, Networks, TenantId};
 use crate::operators::machine::OlderToken;
-use crate::operators::{Machine, MachinePatch, NewMachine, Role, Scope};
+use crate::operators::{Machine, MachinePatch, MachineRequest, NewMachine, Role, Scope};
 use crate::serde_text::given;
 
 /// The default overlap in seconds: enough to roll the new token out.
@@ -142,7 +142,7 @@ pub async fn create(
         allowed_cidrs: body.allowed_cidrs,
         lifetime: body.expires_in_seconds.map(seconds),
     };
-    let (id, made) = app.machines.create(operator.context(), scope.clone(), new).await?;
+    let (id, made) = app.machines.create(&asked(&operator, None), scope.clone(), new).await?;
     let (receipt, _) = ReceiptView::of(&app, made.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &made.machine, app.keystore.now());
     let location = location(&scope, "service-operators", &id);
@@ -207,7 +207,7 @@ pub async fn update(
         allowed_cidrs: body.allowed_cidrs,
         lifetime: body.expires_in_seconds.map(seconds),
     };
-    let changed = app.machines.update(operator.context(), &scope, id, patch, named(request.headers())).await?;
+    let changed = app.machines.update(&asked(&operator, Some(&request)), &scope, id, patch).await?;
     let (receipt, status) = ReceiptView::of(&app, changed.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &changed.value, app.keystore.now());
     Ok(HttpResponse::build(status).insert_header((header::ETAG, etag(changed.value.rev))).json(ChangedMachine {
@@ -231,7 +231,7 @@ pub async fn rotate(
 ) -> Result<HttpResponse, Problem> {
     let (start, patience, scope, id) = (Instant::now(), wait.patience()?, place.scope()?, place.id()?);
     let overlap = seconds(body.overlap_seconds.unwrap_or(OVERLAP_SECONDS));
-    let rotated = app.machines.rotate(operator.context(), &scope, id, overlap, named(request.headers())).await?;
+    let rotated = app.machines.rotate(&asked(&operator, Some(&request)), &scope, id, overlap).await?;
     let (receipt, status) = ReceiptView::of(&app, rotated.change_seq, patience, start).await;
     let machine = MachineView::new(&scope, id, &rotated.machine, app.keystore.now());
     Ok(HttpResponse::build(status)
@@ -252,9 +252,17 @@ pub async fn remove(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (start, patience, scope, id) = (Instant::now(), wait.patience()?, place.scope()?, place.id()?);
-    let change_seq = app.machines.remove(operator.context(), &scope, id, named(request.headers())).await?;
+    let change_seq = app.machines.remove(&asked(&operator, Some(&request)), &scope, id).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(json!({"id": id, "removed": true, "receipt": receipt})))
+}
+
+fn asked(operator: &Operator, request: Option<&HttpRequest>) -> MachineRequest {
+    MachineRequest {
+        context: operator.context().clone(),
+        ceiling: operator.ceiling(),
+        revisions: request.and_then(|request| named(request.headers())),
+    }
 }
 
 fn seconds(seconds: u32) -> TimeDelta {

@@ -19,7 +19,7 @@ use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
 use crate::key::Actor;
 use crate::operators::{
-    Email, Grantee, Invitation, InvitationId, Member, Members, MembersRequest, MembershipId, OperatorId, Role,
+    Accounts, Email, Grantee, Invitation, InvitationId, Member, Members, MembersRequest, MembershipId, OperatorId, Role,
 };
 
 /// The parameters of a change.
@@ -41,15 +41,15 @@ pub struct Grant {
     role: Role,
 }
 
-/// A member. What only a sign-in tells is not known yet.
+/// A member. What only a sign-in tells is `null` before the first; the address is for those who may see it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MemberView<'a> {
     user_id: OperatorId,
     role: Role,
-    display_name: Option<&'a str>,
-    email: Option<&'a Email>,
-    provider: Option<&'a str>,
+    display_name: Option<String>,
+    email: Option<Email>,
+    provider: Option<String>,
     added_by: Option<&'a Actor>,
     #[serde(serialize_with = "rfc3339")]
     added_at: Option<DateTime<Utc>>,
@@ -87,16 +87,18 @@ struct ChangedView<'a> {
 }
 
 impl<'a> MemberView<'a> {
-    fn new((user_id, member): (OperatorId, &'a Member)) -> Self {
+    fn new((user_id, member): (OperatorId, &'a Member), accounts: &Accounts, shows_address: bool) -> Self {
+        let account = accounts.known(&user_id);
+        let account = account.as_deref();
         Self {
             user_id,
             role: member.role,
-            display_name: None,
-            email: None,
-            provider: None,
+            display_name: account.and_then(|account| account.display_name.clone()),
+            email: account.and_then(|account| account.email.clone()).filter(|_| shows_address),
+            provider: account.map(|account| account.provider.to_string()),
             added_by: member.added_by.as_ref(),
             added_at: member.added_at,
-            last_sign_in_at: None,
+            last_sign_in_at: account.and_then(|account| account.last_sign_in_at),
         }
     }
 }
@@ -115,9 +117,11 @@ impl<'a> InvitationView<'a> {
 }
 
 impl<'a> MembershipView<'a> {
-    fn new(id: MembershipId, members: &'a Members) -> Option<Self> {
+    fn new(id: MembershipId, members: &'a Members, accounts: &Accounts) -> Option<Self> {
         match id {
-            MembershipId::Operator(id) => Some(Self::Member(MemberView::new((id, members.member(&id)?)))),
+            MembershipId::Operator(id) => {
+                Some(Self::Member(MemberView::new((id, members.member(&id)?), accounts, true)))
+            }
             MembershipId::Invitation(id) => {
                 Some(Self::Invitation(InvitationView::new(id, members.invitation(&id)?, true)))
             }
@@ -151,8 +155,8 @@ pub async fn list(
     _: Query<Nothing>,
 ) -> Result<HttpResponse, Problem> {
     let (members, now) = (app.memberships.list(&place.scope()?).await?, app.keystore.now());
-    let items: Vec<_> = members.members().map(MemberView::new).collect();
     let shows = operator.sees_addresses();
+    let items: Vec<_> = members.members().map(|member| MemberView::new(member, &app.accounts, shows)).collect();
     let invitations: Vec<_> =
         members.invitations(now).map(|(id, invitation)| InvitationView::new(id, invitation, shows)).collect();
     let body = json!({"items": items, "invitations": invitations});
@@ -186,7 +190,7 @@ pub async fn set(
         answer.insert_header((header::LOCATION, location(&scope, "memberships", &id)));
     }
     answer.insert_header((header::ETAG, etag(members.rev)));
-    Ok(answer.json(ChangedView { membership: MembershipView::new(id, members), receipt }))
+    Ok(answer.json(ChangedView { membership: MembershipView::new(id, members, &app.accounts), receipt }))
 }
 
 /// Removes a member or an invitation.

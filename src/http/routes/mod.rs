@@ -1,9 +1,11 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
-//! plane: [`tenants`], [`memberships`], [`machines`], [`stream_list`], [`streams`], [`stream_objects`], [`keys`],
-//! [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`]. Neither: [`health`].
-//! [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which nodes have applied a change.
+//! plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`], [`streams`],
+//! [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`].
+//! Neither: [`health`].  [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which nodes
+//! have applied a change.
 
 pub mod apply;
+pub mod auth;
 pub mod bulk;
 pub mod firehose;
 pub mod health;
@@ -11,6 +13,7 @@ pub mod ingest;
 pub mod keys;
 pub mod machines;
 pub mod memberships;
+pub mod operators;
 pub mod place;
 pub mod platform;
 #[cfg(feature = "query")]

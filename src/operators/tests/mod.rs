@@ -1,11 +1,12 @@
-//! Tests of members: their rules and their document.
+//! Tests of members and of people who have signed in: rules and documents.
 
+mod account;
 mod members;
 mod rules;
 
 use chrono::DateTime;
 
-use super::id::OperatorId;
+use super::OperatorId;
 use super::members::Members;
 use super::role::Role;
 use crate::key::Actor;

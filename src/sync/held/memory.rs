@@ -41,7 +41,7 @@ impl<T: HeldKind> Memory<T> {
 
     /// The documents that do not count because of another, and why.
     pub(super) fn conflicts(&self) -> Vec<(T::Id, &'static str)> {
-        let shared = self.by_hash.values().filter(|ids| ids.len() > 1);
+        let shared = self.by_hash.values().filter(|ids| T::HASHES_ARE_OWN && ids.len() > 1);
         // One other is enough: somebody may have made thousands of copies.
         let conflict = |id: &T::Id, ids: &[T::Id]| {
             let mut others = ids.iter().filter(|other| *other != id);

@@ -47,6 +47,9 @@ pub trait HeldKind:
     /// The tenant under which a document is reported that cannot be used.
     fn tenant(id: &Self::Id) -> TenantId;
 
+    /// Whether two documents with one hash may be in conflict: where many share one, that would take long to say.
+    const HASHES_ARE_OWN: bool = true;
+
     /// What [`Held::find`] finds it by, beside its id: hashes that may collide.
     fn hashes(&self) -> Vec<u64>;
 

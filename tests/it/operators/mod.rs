@@ -1,7 +1,10 @@
 //! Who may administer beside the admin token.
 
+mod flows;
 mod machines;
 mod member_documents;
 mod memberships;
 mod owners;
 mod roles;
+mod sessions;
+mod tokens;

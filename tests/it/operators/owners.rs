@@ -32,7 +32,7 @@ async fn act(
     own: OperatorId,
     other: OperatorId,
 ) -> Result<(), ErrorKind> {
-    let (members, request) = (&server.app.memberships, by(Caller::Member(own), true));
+    let (members, request) = (&server.app.memberships, by(Caller::Member { id: own, mapped: None }, true));
     let done = match act {
         Act::RemoveTheOther => members.remove(request, scope, MembershipId::Operator(other)).await,
         Act::DemoteTheOther => members.set(request, scope, Grantee::Operator(other), Role::Viewer).await,

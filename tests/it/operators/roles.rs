@@ -1,70 +1,80 @@
-//! Every route of the admin plane × every role of a machine.
+//! Every route of the admin plane × every role of a machine and of a person.
 
 use keyloft::http::{RouteAuth, routes};
 use serde_json::{Value, json};
 
+use crate::support::people::Signer;
 use crate::support::{Answer, Client, TestServer};
 
-/// The columns of [`TABLE`].
-const ROLES: [&str; 5] = ["viewer", "analyst", "admin", "platform_viewer", "platform_admin"];
+/// The columns of [`TABLE`]: of machines, then of people.
+const MACHINES: [&str; 5] = ["viewer", "analyst", "admin", "platform_viewer", "platform_admin"];
+const PEOPLE: [&str; 6] = ["viewer", "analyst", "admin", "owner", "platform_viewer", "platform_admin"];
 
 /// `y` where the role may use the route, for what belongs to its own tenant; `-` where it is 403.
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, &str)] = &[
-    //                                                             viewer, analyst, admin, platform viewer and admin
-    ("POST",   "/api/v1/tenants",                                            "----y"),
-    ("GET",    "/api/v1/tenants",                                            "yyyyy"),
-    ("GET",    "/api/v1/tenants/{tenant}",                                   "yyyyy"),
-    ("PATCH",  "/api/v1/tenants/{tenant}",                                   "----y"),
-    ("GET",    "/api/v1/tenants/{tenant}/logstream",                         "yyyyy"),
-    ("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}",                "yyyyy"),
-    ("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects",        "yyyyy"),
-    ("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",                "--y-y"),
-    ("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}",                "----y"),
-    ("POST",   "/api/v1/tenants/{tenant}/apikeys",                           "--y-y"),
-    ("GET",    "/api/v1/tenants/{tenant}/apikeys",                           "yyyyy"),
-    ("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",                     "--y-y"),
-    ("POST",   "/api/v1/tenants/{tenant}/apikeys/bulk",                      "--y-y"),
-    ("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",                      "yyyyy"),
-    ("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",                      "--y-y"),
-    ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",                      "--y-y"),
-    ("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",               "--y-y"),
-    ("POST",   "/api/v1/tenants/{tenant}/service-operators",                 "-----"),
-    ("GET",    "/api/v1/tenants/{tenant}/service-operators",                 "--yyy"),
-    ("GET",    "/api/v1/tenants/{tenant}/service-operators/{id}",            "--yyy"),
-    ("PATCH",  "/api/v1/tenants/{tenant}/service-operators/{id}",            "-----"),
-    ("DELETE", "/api/v1/tenants/{tenant}/service-operators/{id}",            "-----"),
-    ("POST",   "/api/v1/tenants/{tenant}/service-operators/{id}/rotate",     "-----"),
-    ("POST",   "/api/v1/service-operators",                                  "-----"),
-    ("GET",    "/api/v1/service-operators",                                  "---yy"),
-    ("GET",    "/api/v1/service-operators/{id}",                             "---yy"),
-    ("PATCH",  "/api/v1/service-operators/{id}",                             "-----"),
-    ("DELETE", "/api/v1/service-operators/{id}",                             "-----"),
-    ("POST",   "/api/v1/service-operators/{id}/rotate",                      "-----"),
-    ("POST",   "/api/v1/tenants/{tenant}/memberships",                       "-----"),
-    ("GET",    "/api/v1/tenants/{tenant}/memberships",                       "yyyyy"),
-    ("DELETE", "/api/v1/tenants/{tenant}/memberships/{id}",                  "-----"),
-    ("POST",   "/api/v1/memberships",                                        "-----"),
-    ("GET",    "/api/v1/memberships",                                        "---yy"),
-    ("DELETE", "/api/v1/memberships/{id}",                                   "-----"),
-    ("POST",   "/tenants/{tenant}/memberships",                              "-----"),
-    ("GET",    "/tenants/{tenant}/memberships",                              "yyyyy"),
-    ("DELETE", "/tenants/{tenant}/memberships/{id}",                         "-----"),
-    ("POST",   "/api/v1/apikeys/verify",                                     "-yy-y"),
-    ("GET",    "/api/v1/sessions",                                           "yyyyy"),
-    ("DELETE", "/api/v1/sessions/{id}",                                      "--y-y"),
-    ("GET",    "/api/v1/unreadable",                                         "---yy"),
-    ("GET",    "/api/v1/nodes",                                              "---yy"),
-    ("GET",    "/api/v1/changes/{seq}",                                      "yyyyy"),
-    ("POST",   "/api/v1/sync",                                               "----y"),
-    // Last: it ends what the others are about.
-    ("DELETE", "/api/v1/tenants/{tenant}",                                   "----y"),
+const TABLE: &[(&str, &str, &str, &str)] = &[
+    ("POST",   "/api/v1/tenants",                                                   "----y", "-----y"),
+    ("GET",    "/api/v1/tenants",                                                   "yyyyy", "yyyyyy"),
+    ("GET",    "/api/v1/tenants/{tenant}",                                          "yyyyy", "yyyyyy"),
+    ("PATCH",  "/api/v1/tenants/{tenant}",                                          "----y", "-----y"),
+    ("GET",    "/api/v1/tenants/{tenant}/logstream",                                "yyyyy", "yyyyyy"),
+    ("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}",                       "yyyyy", "yyyyyy"),
+    ("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects",               "yyyyy", "yyyyyy"),
+    ("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",                       "--y-y", "--yy-y"),
+    ("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}",                       "----y", "-----y"),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys",                                  "--y-y", "--yy-y"),
+    ("GET",    "/api/v1/tenants/{tenant}/apikeys",                                  "yyyyy", "yyyyyy"),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",                            "--y-y", "--yy-y"),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys/bulk",                             "--y-y", "--yy-y"),
+    ("GET",    "/api/v1/tenants/{tenant}/apikeys/{id}",                             "yyyyy", "yyyyyy"),
+    ("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",                             "--y-y", "--yy-y"),
+    ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",                             "--y-y", "--yy-y"),
+    ("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",                      "--y-y", "--yy-y"),
+    ("POST",   "/api/v1/tenants/{tenant}/service-operators",                        "-----", "--yy-y"),
+    ("GET",    "/api/v1/tenants/{tenant}/service-operators",                        "--yyy", "--yyyy"),
+    ("GET",    "/api/v1/tenants/{tenant}/service-operators/{id}",                   "--yyy", "--yyyy"),
+    ("PATCH",  "/api/v1/tenants/{tenant}/service-operators/{id}",                   "-----", "--yy-y"),
+    ("DELETE", "/api/v1/tenants/{tenant}/service-operators/{id}",                   "-----", "--yy-y"),
+    ("POST",   "/api/v1/tenants/{tenant}/service-operators/{id}/rotate",            "-----", "--yy-y"),
+    ("POST",   "/api/v1/service-operators",                                         "-----", "-----y"),
+    ("GET",    "/api/v1/service-operators",                                         "---yy", "----yy"),
+    ("GET",    "/api/v1/service-operators/{id}",                                    "---yy", "----yy"),
+    ("PATCH",  "/api/v1/service-operators/{id}",                                    "-----", "-----y"),
+    ("DELETE", "/api/v1/service-operators/{id}",                                    "-----", "-----y"),
+    ("POST",   "/api/v1/service-operators/{id}/rotate",                             "-----", "-----y"),
+    ("POST",   "/api/v1/tenants/{tenant}/memberships",                              "-----", "--yy-y"),
+    ("GET",    "/api/v1/tenants/{tenant}/memberships",                              "yyyyy", "yyyyyy"),
+    ("DELETE", "/api/v1/tenants/{tenant}/memberships/{id}",                         "-----", "--yy-y"),
+    ("POST",   "/api/v1/memberships",                                               "-----", "-----y"),
+    ("GET",    "/api/v1/memberships",                                               "---yy", "----yy"),
+    ("DELETE", "/api/v1/memberships/{id}",                                          "-----", "-----y"),
+    ("POST",   "/tenants/{tenant}/memberships",                                     "-----", "--yy-y"),
+    ("GET",    "/tenants/{tenant}/memberships",                                     "yyyyy", "yyyyyy"),
+    ("DELETE", "/tenants/{tenant}/memberships/{id}",                                "-----", "--yy-y"),
+    ("GET",    "/api/v1/auth/me",                                                   "yyyyy", "yyyyyy"),
+    ("DELETE", "/api/v1/auth/sessions/{sid}",                                       "-----", "yyyyyy"),
+    ("GET",    "/api/v1/operators",                                                 "---yy", "----yy"),
+    ("GET",    "/api/v1/operators/{id}",                                            "---yy", "----yy"),
+    ("PATCH",  "/api/v1/operators/{id}",                                            "-----", "-----y"),
+    ("DELETE", "/api/v1/operators/{id}/sessions",                                   "-----", "-----y"),
+    ("GET",    "/api/v1/signers",                                                   "---yy", "----yy"),
+    ("DELETE", "/api/v1/signers/{kid}",                                             "-----", "-----y"),
+    ("POST",   "/api/v1/apikeys/verify",                                            "-yy-y", "-yyy-y"),
+    ("GET",    "/api/v1/sessions",                                                  "yyyyy", "yyyyyy"),
+    ("DELETE", "/api/v1/sessions/{id}",                                             "--y-y", "--yy-y"),
+    ("GET",    "/api/v1/unreadable",                                                "---yy", "----yy"),
+    ("GET",    "/api/v1/nodes",                                                     "---yy", "----yy"),
+    ("GET",    "/api/v1/changes/{seq}",                                             "yyyyy", "yyyyyy"),
+    ("POST",   "/api/v1/sync",                                                      "----y", "-----y"),
+    // Last: they end what the others are about.
+    ("DELETE", "/api/v1/tenants/{tenant}",                                          "----y", "-----y"),
+    ("POST",   "/api/v1/auth/logout",                                               "-----", "yyyyyy"),
 ];
 
 #[test]
 fn the_table_has_every_route_of_the_admin_plane() {
     for route in routes() {
-        let rows = TABLE.iter().filter(|(method, path, _)| (*method, *path) == (route.method, route.path)).count();
+        let rows = TABLE.iter().filter(|(method, path, ..)| (*method, *path) == (route.method, route.path)).count();
         let expected = usize::from(matches!(route.auth, RouteAuth::Admin(_)));
         assert_eq!(rows, expected, "{} {} in tests/it/operators/roles.rs", route.method, route.path);
     }
@@ -79,7 +89,9 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/tenants/{tenant}/apikeys/bulk") => json!({"op": "revoke", "filter": {"name": "k"}}),
         ("POST", "/api/v1/apikeys/verify") => json!({"apiKey": "hunter2"}),
         ("POST", path) if path.ends_with("/service-operators") => json!({"name": "n", "role": "viewer"}),
+        ("POST", "/api/v1/memberships") => json!({"email": "ada@example.com", "role": "platform_viewer"}),
         ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
+        ("PATCH", "/api/v1/operators/{id}") => json!({"state": "active"}),
         ("PATCH", _) => json!({}),
         _ => return None,
     })
@@ -98,29 +110,57 @@ pub(super) async fn machine(server: &TestServer, tenant: &str, role: &str) -> (S
     (made["id"].as_str().unwrap().to_owned(), Client::admin(server.url(), made["token"].as_str().unwrap()))
 }
 
-#[tokio::test]
-async fn every_route_answers_every_role_as_the_table_says() {
-    let server = TestServer::spawn().await;
+/// Asks each route as somebody, for what belongs to `tenant`.
+async fn ask_all(server: &TestServer, tenant: &str, client: &Client, machine: &str, allowed: impl Fn(usize) -> bool) {
     let admin = server.admin();
-    for (column, role) in ROLES.into_iter().enumerate() {
-        let tenant = format!("t{column}");
-        admin.post("/api/v1/tenants", json!({"tenantId": tenant})).await;
-        let (id, client) = machine(&server, &tenant, role).await;
-        for (row, (method, path, allowed)) in TABLE.iter().enumerate() {
-            let key = admin.issue(&tenant, &format!("k{row}"), "query").await;
-            let id = if path.contains("service-operators") { &id } else { &key.id };
-            let url = path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", id);
-            let mut request = client.request(method, &url.replace("{seq}", "1"));
-            if let Some(body) = body(method, path, row) {
-                request = request.json(&body);
-            }
-            let answer = Answer::of(request).await;
-            if allowed.as_bytes()[column] == b'y' {
-                assert!(!matches!(answer.status.as_u16(), 401 | 403), "{method} {path} as {role}: {}", answer.text());
-            } else {
-                answer.refused(403, "role_not_allowed");
-            }
+    for (row, (method, path, ..)) in TABLE.iter().enumerate() {
+        let key = match path.contains("{tenant}") {
+            true => admin.issue(tenant, &format!("k{row}"), "query").await.id,
+            false => "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10".to_owned(),
+        };
+        let id = match path {
+            path if path.contains("service-operators") => machine,
+            path if path.contains("memberships") => "inv-00000000000000000000000000000001",
+            path if path.contains("operators") => "op-00000000000000000000000000000001",
+            _ => &*key,
+        };
+        let url = path.replace("{tenant}", tenant).replace("{stream}", "web").replace("{id}", id).replace("{seq}", "1");
+        let url = url.replace("{sid}", "sid-00000000000000000000000000000001");
+        let mut request = client.request(method, &url.replace("{kid}", "sig-00000000000000000000000000000001"));
+        if let Some(body) = body(method, path, row) {
+            request = request.json(&body);
         }
+        let answer = Answer::of(request).await;
+        if !allowed(row) {
+            answer.refused(403, "role_not_allowed");
+        } else {
+            assert!(!matches!(answer.status.as_u16(), 401 | 403), "{method} {path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_every_role_of_a_machine_as_the_table_says() {
+    let server = TestServer::spawn().await;
+    for (column, role) in MACHINES.into_iter().enumerate() {
+        let tenant = format!("t{column}");
+        server.admin().post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+        let (id, client) = machine(&server, &tenant, role).await;
+        ask_all(&server, &tenant, &client, &id, |row| TABLE[row].2.as_bytes()[column] == b'y').await;
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_every_role_of_a_person_as_the_table_says() {
+    let server = TestServer::spawn().await;
+    let signer = Signer::added_to(&server).await;
+    for (column, role) in PEOPLE.into_iter().enumerate() {
+        let tenant = format!("t{column}");
+        server.admin().post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+        let (id, _) = machine(&server, &tenant, "viewer").await;
+        let person = signer.person(&server, column).await;
+        person.becomes(&server, &tenant, role).await;
+        ask_all(&server, &tenant, &person.client(&server), &id, |row| TABLE[row].3.as_bytes()[column] == b'y').await;
     }
 }
 
@@ -134,7 +174,7 @@ async fn another_tenant_is_as_one_that_does_not_exist() {
     }
     let key = admin.issue("other", "k", "query").await;
     let (_, client) = machine(&server, "acme", "admin").await;
-    for (row, (method, path, _)) in TABLE.iter().enumerate().filter(|(_, (_, path, _))| path.contains("{tenant}")) {
+    for (row, (method, path, ..)) in TABLE.iter().enumerate().filter(|(_, (_, path, ..))| path.contains("{tenant}")) {
         let mut answers = Vec::new();
         for tenant in ["other", "nobody"] {
             let url = path.replace("{tenant}", tenant).replace("{stream}", "web").replace("{id}", &key.id);

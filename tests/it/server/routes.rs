@@ -75,6 +75,21 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("POST",   "/tenants/{tenant}/memberships",        [ 401,  401,  401,  401,  401,  201,  401]),
     ("GET",    "/tenants/{tenant}/memberships",        [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/tenants/{tenant}/memberships/{id}",   [ 401,  401,  401,  401,  401,  400,  401]),
+    ("GET",    "/auth/complete",                       [ 200,  200,  200,  200,  200,  200,  200]),
+    ("GET",    "/auth/{provider}/login",               [ 404,  404,  404,  404,  404,  404,  404]),
+    ("GET",    "/auth/{provider}/callback",            [ 404,  404,  404,  404,  404,  404,  404]),
+    ("GET",    "/api/v1/auth/providers",               [ 200,  200,  200,  200,  200,  200,  200]),
+    ("GET",    "/api/v1/auth/jwks",                    [ 200,  200,  200,  200,  200,  200,  200]),
+    ("POST",   "/api/v1/auth/token",                   [ 400,  400,  400,  400,  400,  400,  400]),
+    ("GET",    "/api/v1/auth/me",                      [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/auth/sessions/{sid}",          [ 401,  401,  401,  401,  401,  400,  401]),
+    ("POST",   "/api/v1/auth/logout",                  [ 401,  401,  401,  401,  401,  400,  401]),
+    ("GET",    "/api/v1/operators",                    [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/operators/{id}",               [ 401,  401,  401,  401,  401,  400,  401]),
+    ("PATCH",  "/api/v1/operators/{id}",               [ 401,  401,  401,  401,  401,  400,  401]),
+    ("DELETE", "/api/v1/operators/{id}/sessions",      [ 401,  401,  401,  401,  401,  400,  401]),
+    ("GET",    "/api/v1/signers",                      [ 401,  401,  401,  401,  401,  200,  401]),
+    ("DELETE", "/api/v1/signers/{kid}",                [ 401,  401,  401,  401,  401,  400,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),
@@ -146,6 +161,8 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
                 | Permission::ReadChanges
                 | Permission::ReadMachines
                 | Permission::ReadMembers
+                | Permission::ReadOperators
+                | Permission::ReadOwn
         );
         let subject = match permission {
             Permission::VerifyKeys => "/apikeys/verify",
@@ -155,6 +172,9 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
             Permission::ManageStreams => "/logstream/{stream}",
             Permission::ReadMachines | Permission::ManageMachines => "/service-operators",
             Permission::ReadMembers | Permission::ManageMembers => "/memberships",
+            Permission::ReadOwn | Permission::ManageOwn => "/auth/",
+            Permission::ReadOperators | Permission::ManageOperators if route.path.contains("/signers") => "/signers",
+            Permission::ReadOperators | Permission::ManageOperators => "/operators",
             Permission::ReadChanges => "/changes",
             Permission::ReadPlatform | Permission::Sync => "",
         };
@@ -182,6 +202,8 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/service-operators") => json!({"name": "ci", "role": "platform_viewer"}),
         ("POST", "/api/v1/memberships") => json!({"email": "ada@example.com", "role": "platform_viewer"}),
         ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
+        ("POST", "/api/v1/auth/token") => json!({"handoff": "a.b.c"}),
+        ("POST", "/api/v1/auth/logout") => json!({}),
         ("PATCH", _) => json!({}),
         _ => return None,
     })

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod line;
 pub mod oidc;
 pub mod pair;
+pub mod people;
 pub mod process;
 pub mod raw;
 pub mod redis;

@@ -1,0 +1,126 @@
+//! Ending sign-ins, and disabling people.
+
+use std::time::Duration;
+
+use super::account::{AccountState, End, Login};
+use super::accounts::gone;
+use super::{Account, Accounts, OperatorId};
+use crate::documents::{Edit, Found, RequestContext};
+use crate::error::{Error, ErrorKind, Result};
+use crate::jitter;
+use crate::keystore::Changed;
+use crate::sync::AuditAction;
+
+/// The pause before something is ended again that the store could not take.
+const END_AGAIN: Duration = Duration::from_secs(1);
+
+impl Accounts {
+    /// Ends sign-ins, or disables. It holds on this node at once, also when the store does not answer, and elsewhere
+    /// within a poll.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::LastOwner`] unless `force` is given; [`ErrorKind::RevokedHere`] when the
+    /// store does not answer.
+    pub async fn end(&self, context: &RequestContext, id: OperatorId, end: End, force: bool) -> Result<u64> {
+        self.show(&id).await?;
+        if end == End::Disabled && !force {
+            let mut places = self.memberships.places(&id).into_iter();
+            if let Some((place, _)) = places.find(|(place, _)| self.memberships.is_last_owner(place, &id)) {
+                let message = format!("{place} would be left without an owner who may sign in");
+                return Err(Error::new(ErrorKind::LastOwner, message));
+            }
+        }
+        match self.end_now(context, id, end).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.pending.lock().entry(id).or_default().push((end, context.clone()));
+                let message = "the store cannot be reached: it holds on this node, which goes on to store it";
+                Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
+            }
+            ended => ended.map(|changed| changed.change_seq),
+        }
+    }
+
+    /// Lets somebody in again who was disabled.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn enable(&self, context: &RequestContext, id: OperatorId) -> Result<u64> {
+        let (by, now) = (context.clone(), self.keystore.now());
+        let change = move |found: Found<Account>| {
+            let mut account = found.usable()?.ok_or_else(gone)?;
+            if account.state == AccountState::Active {
+                return Ok(Edit::Keep(()));
+            }
+            account.state = AccountState::Active;
+            account.attribute(&by, now);
+            Ok(Edit::Write(account, ()))
+        };
+        let changed = self.keystore.change_held(&self.held, context, AuditAction::OperatorEnable, id, change).await?;
+        self.pending.lock().remove(&id);
+        Ok(changed.change_seq)
+    }
+
+    /// Goes on to store what the store could not take, until dropped.
+    pub async fn follow(&self) {
+        loop {
+            tokio::time::sleep(jitter::around(END_AGAIN)).await;
+            let pending: Vec<_> = self.pending.lock().clone().into_iter().collect();
+            for (id, (end, context)) in
+                pending.into_iter().flat_map(|(id, ends)| ends.into_iter().map(move |e| (id, e)))
+            {
+                match self.end_now(&context, id, end).await {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        tracing::debug!(operator = %id, "sign-ins are refused, and not ended yet: {error:?}");
+                    }
+                    _ => {
+                        let mut pending = self.pending.lock();
+                        if let Some(ends) = pending.get_mut(&id) {
+                            ends.retain(|(other, _)| *other != end);
+                        }
+                        pending.retain(|_, ends| !ends.is_empty());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn end_now(&self, context: &RequestContext, id: OperatorId, end: End) -> Result<Changed<()>> {
+        let action = match end {
+            End::Login(_) => AuditAction::OperatorSignOut,
+            End::All => AuditAction::OperatorEndSessions,
+            End::Disabled => AuditAction::OperatorDisable,
+        };
+        let (by, now) = (context.clone(), self.keystore.now());
+        let change = move |found: Found<Account>| {
+            let mut account = found.usable()?.ok_or_else(gone)?;
+            let is_other = match end {
+                End::Login(sid) => account.end(Some(&sid)),
+                End::All => account.end_begun_by(by.at),
+                End::Disabled => {
+                    let was_active = std::mem::replace(&mut account.state, AccountState::Disabled);
+                    account.end(None) || was_active == AccountState::Active
+                }
+            };
+            if !is_other {
+                return Ok(Edit::Keep(()));
+            }
+            account.attribute(&by, now);
+            Ok(Edit::Write(account, ()))
+        };
+        self.keystore.change_held(&self.held, context, action, id, change).await
+    }
+
+    pub(super) fn is_ended(&self, id: &OperatorId, login: &Login) -> bool {
+        let pending = self.pending.lock();
+        let ends = |(end, context): &(End, RequestContext)| match end {
+            End::Login(sid) => *sid == login.sid,
+            End::All => login.created_at <= context.at,
+            End::Disabled => true,
+        };
+        pending.get(id).is_some_and(|pending| pending.iter().any(ends))
+    }
+
+    pub(super) fn is_pending(&self, id: &OperatorId, is: impl Fn(End) -> bool) -> bool {
+        self.pending.lock().get(id).is_some_and(|ends| ends.iter().any(|(end, _)| is(*end)))
+    }
+}
