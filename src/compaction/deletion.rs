@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::source::Source;
 use super::{Compactor, IDLE, empty};
-use crate::documents::RequestContext;
+use crate::documents::{Difference, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, StreamName, TenantId};
 use crate::stream::objects::{StreamFolder, TimeRange};
@@ -54,10 +54,12 @@ impl Compactor {
     ) -> Result<StreamDeletion> {
         // Before the record: a day that is not on the list can only hold events of the new stream.
         let days = self.folder(tenant, stream).days().await?;
+        let before = self.catalog.get(tenant, stream).map(|schema| schema.settings().clone());
+        let difference = Difference::between(before.as_ref(), None);
         if self.catalog.begin_deletion(context, tenant, stream, &days).await?.is_none() {
             return Err(Error::new(ErrorKind::NotFound, "there is no such stream"));
         }
-        self.continue_deletion(context, tenant, stream, patience).await
+        self.continue_deletion(context, tenant, stream, difference, patience).await
     }
 
     /// Does what is left of the deletion of a stream.
@@ -66,6 +68,7 @@ impl Compactor {
         context: &RequestContext,
         tenant: &TenantId,
         stream: &StreamName,
+        difference: Difference,
         patience: Duration,
     ) -> Result<StreamDeletion> {
         let folder = self.folder(tenant, stream);
@@ -73,9 +76,8 @@ impl Compactor {
         let change_seq = match deletion.as_ref().and_then(|deletion| deletion.change_seq) {
             Some(change_seq) => change_seq,
             None => {
-                self.keystore
-                    .announce_settings(context, tenant.clone(), stream.clone(), AuditAction::StreamDelete)
-                    .await?
+                let (tenant, stream, action) = (tenant.clone(), stream.clone(), AuditAction::StreamDelete);
+                self.keystore.announce_settings(context, tenant, stream, Some(action), difference).await?
             }
         };
         let ended = StreamDeletion { change_seq, is_finished: true };
@@ -195,7 +197,7 @@ impl Compactor {
             }
             let context = RequestContext::new(deletion.by.unwrap_or(Actor::System), now);
             let context = deletion.request_id.into_iter().fold(context, RequestContext::with_request_id);
-            match self.continue_deletion(&context, &tenant, &stream, Duration::ZERO).await {
+            match self.continue_deletion(&context, &tenant, &stream, Difference::default(), Duration::ZERO).await {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%tenant, %stream, "a stream is still to be deleted: {error:?}"),
             }

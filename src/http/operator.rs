@@ -1,5 +1,6 @@
 //! From the `Authorization` of a request to the proof that its holder may administer, or a [`Problem`].
 
+use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, web};
 
 use super::app::App;
@@ -119,7 +120,11 @@ pub(super) fn anonymous(app: &App, request: &HttpRequest) -> RequestContext {
     let mut context = RequestContext::new(Actor::System, app.keystore.now());
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
-    context
+    context.route = request.match_pattern();
+    match request.headers().get(header::USER_AGENT) {
+        Some(agent) => context.with_agent(&String::from_utf8_lossy(agent.as_bytes())),
+        None => context,
+    }
 }
 
 /// What is about oneself takes no role; machines have no sign-ins.

@@ -110,7 +110,7 @@ impl Work {
         if outcomes.iter().all(Result::is_err) {
             return outcomes;
         }
-        let keys = outcomes.iter().flatten().map(|done| (&*done.key, done.action));
+        let keys = outcomes.iter().flatten().map(Done::logged);
         let logged = self.keystore.log_keys(&self.context, &self.tenant, keys).await;
         if let Ok(change_seq) = logged
             && outcomes.iter().flatten().any(|done| done.effect != Effect::Revoked)
@@ -201,7 +201,8 @@ impl Work {
         match keystore.swap(&self.context, tenant.clone(), id, expected_rev, on_unreadable, &change).await {
             Ok(swapped) => {
                 let effect = if swapped.action.is_some() { effect } else { Effect::Unchanged };
-                Ok(Done { action: swapped.action, ..Done::new(swapped.key, effect) })
+                let (action, before) = (swapped.action, Some(swapped.before));
+                Ok(Done { action, before, ..Done::new(swapped.key, effect) })
             }
             Err(error) if error.kind() == ErrorKind::PreconditionFailed => {
                 // The first try may have been carried out without an answer: then the key has the requested state.

@@ -92,12 +92,38 @@ pub struct Done {
     pub change_seq: u64,
     /// What the change log says was done.
     pub(super) action: Option<AuditAction>,
+    /// The key as it was; nothing if it is new, or as it was.
+    pub(super) before: Option<Arc<ApiKey>>,
+}
+
+/// A change of a key, as the change log shows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LoggedKey<'a> {
+    /// The key as it was; nothing if it is new.
+    pub(super) before: Option<&'a ApiKey>,
+    /// The key as it is; nothing if it is gone.
+    pub(super) after: Option<&'a ApiKey>,
+    /// What was done to it; nothing if it is as it was.
+    pub(super) action: Option<AuditAction>,
+}
+
+impl<'a> LoggedKey<'a> {
+    /// A key that is new.
+    pub(super) fn new(key: &'a ApiKey) -> Self {
+        Self { before: None, after: Some(key), action: AuditAction::of_key(None, key) }
+    }
 }
 
 impl Done {
     pub(super) fn new(key: Arc<ApiKey>, effect: Effect) -> Self {
         let action = if effect == Effect::Issued { AuditAction::of_key(None, &key) } else { None };
-        Self { key, effect, secret: None, change_seq: 0, action }
+        Self { key, effect, secret: None, change_seq: 0, action, before: None }
+    }
+
+    pub(super) fn logged(&self) -> LoggedKey<'_> {
+        // One that is as it was differs in nothing from itself.
+        let before = if self.action.is_none() { Some(&*self.key) } else { self.before.as_deref() };
+        LoggedKey { before, after: Some(&self.key), action: self.action }
     }
 }
 

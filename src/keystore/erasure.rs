@@ -31,14 +31,15 @@ impl Keystore {
         let edit = |found: Found<TenantDocument>| {
             let document = found.usable()?;
             let mut document = document.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such tenant"))?;
+            let before = document.tenant(id.clone());
             document.deleted_at.get_or_insert(now);
             document.erasure.get_or_insert_with(|| Erasure::new(context));
             document.attribute(context, now);
             let tenant = document.tenant(id.clone());
-            Ok(Edit::Write(document, tenant))
+            Ok(Edit::Write(document, (before, tenant)))
         };
-        let tenant = self.tenants.update(id, edit).await?;
-        let change_seq = self.remember(context, tenant, AuditAction::TenantDelete).await?.change_seq;
+        let (before, tenant) = self.tenants.update(id, edit).await?;
+        let change_seq = self.remember(context, Some(before), tenant, AuditAction::TenantDelete).await?.change_seq;
         self.erasures.lock().insert(id.clone(), change_seq);
         Ok(change_seq)
     }

@@ -26,24 +26,26 @@ impl Keystore {
         self.run_to_completion(async move {
             let mut written = None;
             let edit = |found| {
+                let stored = if let Found::Usable(stored) = &found { Some(T::clone(stored)) } else { None };
                 let edit = change(found)?;
                 written = match &edit {
-                    Edit::Write(document, _) => Some(document.clone()),
+                    Edit::Write(document, _) => Some((stored, document.clone())),
                     Edit::Keep(_) => None,
                 };
                 Ok(edit)
             };
             let before = held.before(&id);
             let value = Arc::new(held.documents().update(&id, edit).await?);
-            let Some(written) = written else {
+            let Some((stored, written)) = written else {
                 return Ok(Changed { value, change_seq: this.replica.applied_seq() });
             };
-            let name = written.name();
+            let logged = T::changed(&id).by(&context).doing(action).named(written.name());
+            let logged = logged.between(stored.as_ref(), Some(&written));
             // What is stored counts: another change may have come after ours.
             if held.refresh(&id).await.is_err() {
                 held.put(&id, written, &before);
             }
-            let change_seq = this.log_held::<T>(&context, action, &id, name).await?;
+            let change_seq = this.replica.append(vec![logged]).await?;
             this.replica.introduce(change_seq).await; // A secret may work by it.
             Ok(Changed { value, change_seq })
         })
@@ -65,20 +67,12 @@ impl Keystore {
         let (this, held, context) = (self.clone(), held.clone(), context.clone());
         self.run_to_completion(async move {
             this.bucket.remove(&T::object(&id)).await?;
-            let name = held.get(&id).and_then(|document| document.name());
+            let before = held.get(&id);
             held.forget(&id);
-            this.log_held::<T>(&context, Some(action), &id, name).await
+            let name = before.as_ref().and_then(|document| document.name());
+            let logged = T::changed(&id).by(&context).doing(action).named(name).between(before.as_deref(), None);
+            this.replica.append(vec![logged]).await
         })
         .await
-    }
-
-    async fn log_held<T: HeldKind>(
-        &self,
-        context: &RequestContext,
-        action: Option<AuditAction>,
-        id: &T::Id,
-        name: Option<String>,
-    ) -> Result<u64> {
-        self.replica.append(vec![T::changed(id).by(context).doing(action).named(name)]).await
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Keystore;
+use super::change::LoggedKey;
 use super::create::{OnPendingClaim, check_limits, check_metadata};
 use super::secret::{SuppliedSecret, generate};
 use crate::documents::{Edit, Found, RequestContext, StoredKey};
@@ -118,8 +119,7 @@ impl Keystore {
         let (this, context, tenant) = (self.clone(), context.clone(), tenant.clone());
         self.run_to_completion(async move {
             let key = this.write_new_key(&context, tenant, new, secret, true, OnPendingClaim::Refuse).await?;
-            let action = AuditAction::of_key(None, &key);
-            let change_seq = this.log_keys(&context, &key.tenant, [(&*key, action)]).await?;
+            let change_seq = this.log_keys(&context, &key.tenant, [LoggedKey::new(&key)]).await?;
             this.replica.introduce(change_seq).await;
             Ok(Changed { value: key, change_seq })
         })
@@ -304,19 +304,22 @@ impl Keystore {
         let held_rev = held.map_or(0, |held| held.rev);
         let action = AuditAction::of_key(Some(&before), &stored.key);
         if action.is_none() && held_rev <= before.rev && !repairs {
-            return Ok(Edit::Keep(Swapped { key: Arc::new(before), action }));
+            let key = Arc::new(before);
+            return Ok(Edit::Keep(Swapped { before: key.clone(), key, action }));
         }
         stored.key.rev = before.rev.max(held_rev).saturating_add(1);
         stored.attribute(context, self.clock.now());
         self.replica.about_to_write(tenant, *id);
-        let key = Arc::new(stored.key.clone());
-        Ok(Edit::Write(stored, Swapped { key, action }))
+        let (before, key) = (Arc::new(before), Arc::new(stored.key.clone()));
+        Ok(Edit::Write(stored, Swapped { before, key, action }))
     }
 }
 
 /// A key whose document is durable.
 #[derive(Debug)]
 pub(super) struct Swapped {
+    /// The key as it was.
+    pub(super) before: Arc<ApiKey>,
     /// The key as it is now.
     pub(super) key: Arc<ApiKey>,
     /// What was done to it; nothing if it is as it was.
@@ -324,7 +327,7 @@ pub(super) struct Swapped {
 }
 
 impl Swapped {
-    pub(super) fn logged(&self) -> (&ApiKey, Option<AuditAction>) {
-        (&self.key, self.action)
+    pub(super) fn logged(&self) -> LoggedKey<'_> {
+        LoggedKey { before: Some(&self.before), after: Some(&self.key), action: self.action }
     }
 }

@@ -63,8 +63,10 @@ use crate::documents::{Documents, RequestContext, StoredKey, TenantDocument};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Actor, ApiKey, Digest, KeyId, Tenant, TenantId};
 use crate::store::Bucket;
-use crate::sync::{AuditAction, ChangedObject, HeldDocuments, Replica};
+use crate::sync::{ChangedObject, HeldDocuments, Replica, log};
 pub use crate::sync::{Counts, Lookup, SyncSettings};
+
+use change::LoggedKey;
 
 /// How long a request waits for the lookup of its key.
 const LOOK_PATIENCE: Duration = Duration::from_secs(4);
@@ -222,13 +224,17 @@ impl Keystore {
         &self,
         context: &RequestContext,
         tenant: &TenantId,
-        keys: impl IntoIterator<Item = (&ApiKey, Option<AuditAction>)>,
+        keys: impl IntoIterator<Item = LoggedKey<'_>>,
     ) -> Result<u64> {
-        let change = |(key, action): (&ApiKey, Option<AuditAction>)| {
+        let keys: Vec<LoggedKey<'_>> = keys.into_iter().collect();
+        let is_detailed = keys.len() <= log::MAX_DETAILED;
+        let change = |LoggedKey { before, after, action }: LoggedKey<'_>| {
+            let key = after.or(before)?;
             let object = ChangedObject::Key { tenant: tenant.clone(), key_id: key.key_id };
-            object.by(context).doing(action).named(key.name.to_string())
+            let change = object.by(context).doing(action).named(key.name.to_string());
+            Some(if is_detailed { change.between(before, after) } else { change })
         };
-        self.replica.append(keys.into_iter().map(change).collect()).await
+        self.replica.append(keys.into_iter().filter_map(change).collect()).await
     }
 
     /// The context of maintenance.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::{FutureExt, StreamExt, stream};
 
 use super::Keystore;
+use super::change::LoggedKey;
 use super::running::outcome;
 use crate::clock::Clock;
 use crate::documents::Found;
@@ -72,7 +73,8 @@ impl Keystore {
             }
         }
         if !purged.is_empty() {
-            let keys = purged.iter().map(|key| (&**key, Some(AuditAction::KeyPurge)));
+            let action = Some(AuditAction::KeyPurge);
+            let keys = purged.iter().map(|key| LoggedKey { before: Some(&**key), after: None, action });
             self.log_keys(&self.maintenance(), tenant, keys).await?; // Also when others failed: these are gone.
         }
         failure.map(|()| purged.len())

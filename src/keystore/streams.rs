@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Keystore;
-use crate::documents::RequestContext;
+use crate::documents::{Difference, RequestContext};
 use crate::error::Result;
 use crate::key::{StreamName, TenantId};
 use crate::sync::log::LogEntry;
-use crate::sync::{AuditAction, ChangedObject};
+use crate::sync::{AuditAction, ChangedObject, LoggedChange};
 
 /// A node appends one entry about streams in this time, on average …
 const PERIOD: Duration = Duration::from_secs(10);
@@ -72,10 +72,12 @@ impl Keystore {
         context: &RequestContext,
         tenant: TenantId,
         stream: StreamName,
-        action: AuditAction,
+        action: Option<AuditAction>,
+        difference: Difference,
     ) -> Result<u64> {
         let this = self.clone();
         let change = ChangedObject::Stream { tenant, stream }.by(context).doing(action);
+        let change = LoggedChange { difference, ..change };
         self.run_to_completion(async move { this.replica.append(vec![change]).await }).await
     }
 

@@ -96,7 +96,7 @@ impl Keystore {
         patch.apply(&mut document)?;
         document.attribute(context, self.clock.now());
         match self.tenants.create(&id, &document).await? {
-            Written::Done => self.remember(context, document.tenant(id), AuditAction::TenantCreate).await,
+            Written::Done => self.remember(context, None, document.tenant(id), AuditAction::TenantCreate).await,
             Written::Conflict => Err(taken()),
         }
     }
@@ -134,20 +134,22 @@ impl Keystore {
             if document.deleted_at.is_some() {
                 return Err(Error::new(ErrorKind::TenantDeleted, "the tenant was deleted"));
             }
+            let before = document.tenant(id.clone());
             change(&mut document)?;
             document.attribute(context, self.clock.now());
             let tenant = document.tenant(id.clone());
-            Ok(Edit::Write(document, tenant))
+            Ok(Edit::Write(document, (before, tenant)))
         };
-        let tenant = self.tenants.update(&id, edit).await?;
+        let (before, tenant) = self.tenants.update(&id, edit).await?;
         let action = if tenant.deleted { AuditAction::TenantDelete } else { AuditAction::TenantUpdate };
-        self.remember(context, tenant, action).await
+        self.remember(context, Some(before), tenant, action).await
     }
 
     /// Takes the record into memory, then logs the change.
     pub(super) async fn remember(
         &self,
         context: &RequestContext,
+        before: Option<Tenant>,
         tenant: Tenant,
         action: AuditAction,
     ) -> Result<Changed<Tenant>> {
@@ -157,7 +159,7 @@ impl Keystore {
             self.cache.put_tenant(tenant);
         }
         let change = ChangedObject::Tenant { tenant: value.id.clone() }.by(context).doing(action);
-        let change = change.named(value.name.as_ref().map(ToString::to_string));
+        let change = change.named(value.name.as_ref().map(ToString::to_string)).between(before.as_ref(), Some(&*value));
         let change_seq = self.replica.append(vec![change]).await?;
         Ok(Changed { value, change_seq })
     }

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::id::{Email, LoginId};
 use super::{Identity, OperatorId, Role, Scope};
+use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Document, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::actor::lenient;
 use crate::key::{Attribution, Digest, Label, TenantId};
@@ -287,6 +288,22 @@ impl Document for Account {
     fn to_bytes(&self) -> Bytes {
         let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+    }
+}
+
+impl Audited for Account {
+    /// Sign-ins by their ids; what proves a handoff is not shown.
+    fn audited(&self) -> Fields {
+        let mut shown = fields(json!({
+            "state": self.state,
+            "provider": self.provider,
+            "displayName": self.display_name,
+            "email": self.email,
+        }));
+        for login in &self.logins {
+            shown.insert(login.sid.to_string(), json!({"expiresAt": login.expires_at, "mapped": login.mapped}));
+        }
+        shown
     }
 }
 

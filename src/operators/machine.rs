@@ -9,12 +9,13 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Role, Scope};
+use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Document, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, Label, MachineId, Networks, TenantId};
 use crate::layout::{self, ObjectName};
@@ -193,6 +194,24 @@ impl Document for Machine {
         let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
     }
+}
+
+impl Audited for Machine {
+    fn audited(&self) -> Fields {
+        let older = |older: &OlderToken| json!({"tokenHint": masked(&older.hint), "until": older.until});
+        fields(json!({
+            "name": self.name,
+            "role": self.role,
+            "tokenHint": masked(&self.hint),
+            "allowedCidrs": self.allowed_cidrs,
+            "expiresAt": self.expires_at,
+            "olderTokens": self.older_tokens.iter().map(older).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+fn masked(hint: &Hint) -> String {
+    format!("…{}", hint.as_str())
 }
 
 #[async_trait]

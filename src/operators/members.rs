@@ -10,14 +10,14 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::OperatorId;
 use super::id::{Email, InvitationId, MembershipId};
 use super::{Role, Scope};
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Document, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, TenantId};
 use crate::layout::ObjectName;
@@ -268,6 +268,17 @@ impl Document for Members {
     fn to_bytes(&self) -> Bytes {
         let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+    }
+}
+
+impl Audited for Members {
+    /// Each member and each invitation by its id: a change shows those that differ.
+    fn audited(&self) -> Fields {
+        let members = self.members.iter().map(|(id, member)| (id.to_string(), json!({"role": member.role})));
+        let invitations = self.invitations.iter().map(|(id, Invitation { email, role, expires_at, .. })| {
+            (id.to_string(), json!({"email": email, "role": role, "expiresAt": expires_at}))
+        });
+        members.chain(invitations).collect()
     }
 }
 

@@ -6,11 +6,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::documents::audited::fields;
 use crate::documents::instant::required;
-use crate::documents::{Document, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Attribution, NodeId, SignerId, TenantId};
 use crate::layout::{self, ObjectName};
@@ -105,6 +106,12 @@ impl Document for Signer {
     fn to_bytes(&self) -> Bytes {
         let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
         serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+    }
+}
+
+impl Audited for Signer {
+    fn audited(&self) -> Fields {
+        fields(json!({"nodeId": self.node_id, "signsUntil": self.signs_until, "expiresAt": self.expires_at}))
     }
 }
 

@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Deletion;
+use crate::documents::audited::fields;
 use crate::documents::instant::rfc3339;
+use crate::documents::{Audited, Fields};
 use crate::key::{Attribution, InvalidId, RetentionDays};
 
 /// What is done with a request in which some events cannot be stored.
@@ -82,5 +84,11 @@ impl StreamSettings {
     /// Whether nothing was ever set.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl Audited for StreamSettings {
+    fn audited(&self) -> Fields {
+        fields(json!({"onInvalid": self.on_invalid, "retentionDays": self.retention_days}))
     }
 }

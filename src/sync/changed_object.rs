@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::AuditAction;
-use crate::documents::RequestContext;
+use crate::documents::{Audited, Difference, RequestContext};
 use crate::key::actor::lenient;
 use crate::key::{Attribution, KeyId, Label, StreamName, TenantId};
 
@@ -68,6 +68,15 @@ pub struct LoggedChange {
     /// What people called the object then; nothing where it has no name.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The pattern of the route that it was asked at; nothing in entries of older versions, and without a request.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The program that asked, as it named itself; nothing in entries of older versions, and when it did not.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// What is different since; nothing in entries of older versions, of work on many objects, and when nothing is.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 impl LoggedChange {
@@ -75,6 +84,12 @@ impl LoggedChange {
     #[must_use]
     pub fn doing(self, action: impl Into<Option<AuditAction>>) -> Self {
         Self { action: action.into(), ..self }
+    }
+
+    /// The same, which made one state of the object out of another; `None` where there is none.
+    #[must_use]
+    pub fn between<T: Audited>(self, before: Option<&T>, after: Option<&T>) -> Self {
+        Self { difference: Difference::between(before, after), ..self }
     }
 
     /// The same for an object that people call so.
@@ -88,12 +103,23 @@ impl ChangedObject {
     /// The change of it that was asked for in this context.
     pub fn by(self, context: &RequestContext) -> LoggedChange {
         let (by, role, client) = (context.attribution(), context.role.clone(), context.client);
-        LoggedChange { object: self, by, role, client, action: None, name: None }
+        let (route, agent) = (context.route.clone(), context.agent.clone());
+        LoggedChange { by, role, client, route, agent, ..self.by_unknown() }
     }
 
     /// A change of it by somebody who is not known.
     pub fn by_unknown(self) -> LoggedChange {
-        LoggedChange { object: self, by: Attribution::default(), role: None, client: None, action: None, name: None }
+        LoggedChange {
+            object: self,
+            by: Attribution::default(),
+            role: None,
+            client: None,
+            action: None,
+            name: None,
+            route: None,
+            agent: None,
+            difference: Difference::default(),
+        }
     }
 
     /// The key that was changed, if it was one.

@@ -189,7 +189,7 @@ impl Journal {
 
     async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, kept: bool) -> Result<u64> {
         let mut numbers = Vec::new();
-        let queued = log::split(changes).into_iter().map(|part| {
+        let queued = log::split(log::compact(changes)).into_iter().map(|part| {
             let (notify, notified) = oneshot::channel();
             numbers.push(notified);
             QueuedChanges { part, notify: Some(notify), kept }
@@ -210,9 +210,8 @@ impl Journal {
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        let queued: Vec<_> =
-            log::split(changes).into_iter().map(|part| QueuedChanges { part, notify: None, kept: true }).collect();
-        self.waiting.lock().extend(queued);
+        let parts = log::split(log::compact(changes)).into_iter();
+        self.waiting.lock().extend(parts.map(|part| QueuedChanges { part, notify: None, kept: true }));
     }
 
     /// Whether changes wait for a number that no caller stays for, such as those that an outage left without one.

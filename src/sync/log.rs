@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::LoggedChange;
 use super::chain::EntryHash;
+use crate::documents::Difference;
 use crate::error::{ErrorKind, Result};
 use crate::key::NodeId;
 use crate::key::actor::lenient;
@@ -65,6 +66,17 @@ impl LogEntry {
     pub fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok().filter(|entry: &Self| entry.version == VERSION)
     }
+}
+
+/// What was asked for together is work on many objects if it is more than this.
+pub const MAX_DETAILED: usize = 20;
+
+/// The same changes; without what is different, if they are work on many objects.
+pub(super) fn compact(mut changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
+    if changes.len() > MAX_DETAILED {
+        changes.iter_mut().for_each(|change| change.difference = Difference::default());
+    }
+    changes
 }
 
 /// Changes that fit into one entry, and how much of it they take.
@@ -272,6 +284,38 @@ mod tests {
         let later = LogEntry::parse(later.as_bytes()).unwrap();
         let first = &later.changes[0];
         assert_eq!((first.action, &first.name, later.previous), (None, &None, None), "of a later version");
+    }
+
+    #[test]
+    fn an_entry_says_what_is_different_and_by_which_route_and_a_node_that_does_not_know_that_reads_the_rest() {
+        let golden = include_str!("../../fixtures/log/v1/detailed.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let (update, removal) = (&entry.changes[0], &entry.changes[1]);
+        assert_eq!(update.route.as_deref(), Some("/api/v1/tenants/{tenant}/apikeys/{id}"));
+        assert_eq!(update.agent.as_deref(), Some("curl/8.5.0"));
+        let Difference { before, after } = &update.difference;
+        assert_eq!(before.as_ref().unwrap()["state"], "active");
+        assert_eq!(after.as_ref().unwrap()["sourceId"], "till-7");
+        assert_eq!((removal.difference.before.is_some(), &removal.difference.after), (true, &None));
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
+        /// What earlier versions read of a change.
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Earlier {
+            #[serde(flatten)]
+            object: ChangedObject,
+            #[serde(flatten)]
+            by: crate::key::Attribution,
+            #[serde(default, deserialize_with = "lenient")]
+            action: Option<AuditAction>,
+        }
+        for change in &entry.changes {
+            let earlier: Earlier = serde_json::from_value(serde_json::to_value(change).unwrap()).unwrap();
+            assert_eq!((earlier.object, earlier.by), (change.object.clone(), change.by.clone()));
+            assert_eq!(earlier.action, change.action);
+        }
+        let odd = golden.replace("\"curl/8.5.0\"", "[1]").replace("{\"sourceId\":null,\"state\":\"active\"}", "7");
+        let odd = LogEntry::parse(odd.as_bytes()).unwrap();
+        assert_eq!((&odd.changes[0].agent, &odd.changes[0].difference.before), (&None, &None));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod support;
 
 mod access;
+mod audit;
 mod cli;
 mod docs;
 mod ingest;

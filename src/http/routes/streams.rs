@@ -143,9 +143,10 @@ pub async fn update(
             settings.retention_days = days;
         }
     };
-    let schema = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
-    let (tenant_id, name, action) = (tenant.clone(), stream.clone(), AuditAction::StreamUpdate);
-    let change_seq = app.keystore.announce_settings(operator.context(), tenant_id, name, action).await?;
+    let (schema, difference) = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
+    let action = (!difference.is_empty()).then_some(AuditAction::StreamUpdate);
+    let (context, tenant_id, name) = (operator.context(), tenant.clone(), stream.clone());
+    let change_seq = app.keystore.announce_settings(context, tenant_id, name, action, difference).await?;
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(StreamView::new(&tenant, &stream, &schema, Some(receipt))))
 }

@@ -23,7 +23,7 @@ use self::hooks::{InContact, Retention};
 use super::objects::UnreadableObjects;
 use super::{Conflict, Field, NewObjects, StreamSchema, StreamSettings};
 use crate::cache::UnreadableDocuments;
-use crate::documents::{Document as _, Documents, Edit, Found, RequestContext};
+use crate::documents::{Difference, Document as _, Documents, Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout;
@@ -293,8 +293,8 @@ impl StreamCatalog {
         Ok((self.remember_widened(tenant, stream, Arc::new(schema), began), conflicts))
     }
 
-    /// Changes the settings of a stream, durably, as `change` does. A stream that does not exist is
-    /// created, without a field.
+    /// Changes the settings of a stream, durably, as `change` does, and gives what is different since. A stream that
+    /// does not exist is created, without a field.
     ///
     /// # Errors
     /// As for [`StreamCatalog::widen_by_all`].
@@ -304,7 +304,7 @@ impl StreamCatalog {
         tenant: &TenantId,
         stream: &StreamName,
         change: impl Fn(&mut StreamSettings) + Send + Sync,
-    ) -> Result<Arc<StreamSchema>> {
+    ) -> Result<(Arc<StreamSchema>, Difference)> {
         if self.get(tenant, stream).is_none() {
             self.check_count(tenant, stream)?;
         }
@@ -316,16 +316,17 @@ impl StreamCatalog {
             let mut settings = schema.settings().clone();
             change(&mut settings);
             if exists && settings == *schema.settings() {
-                return Ok(Edit::Keep(schema));
+                return Ok(Edit::Keep((schema, Difference::default())));
             }
+            let difference = Difference::between(exists.then_some(schema.settings()), Some(&settings));
             settings.revision += 1;
             settings.modified_at = Some(context.at);
             settings.attribution = context.attribution();
             let schema = schema.with_settings(settings);
-            Ok(Edit::Write(schema.clone(), schema))
+            Ok(Edit::Write(schema.clone(), (schema, difference)))
         };
-        let schema = self.update(tenant, stream, edit).await?;
-        Ok(self.remember(tenant, stream, Arc::new(schema), None, began))
+        let (schema, difference) = self.update(tenant, stream, edit).await?;
+        Ok((self.remember(tenant, stream, Arc::new(schema), None, began), difference))
     }
 
     /// Whether one stream more fits. Streams that the server writes itself always do.

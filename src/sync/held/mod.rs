@@ -26,7 +26,7 @@ pub use self::line::DocumentLine;
 use self::memory::Memory;
 use super::ChangedObject;
 use crate::cache::UnreadableDocuments;
-use crate::documents::{Document, Documents, Found, Read};
+use crate::documents::{Audited, Document, Documents, Found, Read};
 use crate::error::Result;
 use crate::key::TenantId;
 use crate::store::{Bucket, Tag};
@@ -39,7 +39,13 @@ const NO_ID: &str = "its name is not <id>.json";
 /// A kind of document that every node holds in memory. Two documents are equal when they are of the same write.
 #[async_trait]
 pub trait HeldKind:
-    Document<Id: Clone + Ord + Debug + Display + FromStr + 'static> + Debug + PartialEq + Serialize + Sync + 'static
+    Document<Id: Clone + Ord + Debug + Display + FromStr + 'static>
+    + Audited
+    + Debug
+    + PartialEq
+    + Serialize
+    + Sync
+    + 'static
 {
     /// What the change log and snapshots call it.
     const KIND: &'static str;

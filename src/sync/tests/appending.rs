@@ -3,7 +3,7 @@
 use chrono::DateTime;
 
 use super::Scene;
-use crate::documents::RequestContext;
+use crate::documents::{Audited, Difference, Fields, RequestContext};
 use crate::faults::Kind;
 use crate::key::{Actor, KeyId, Label, TenantId};
 use crate::sync::log::{self, LogEntry, Slot};
@@ -15,6 +15,8 @@ fn longest() -> LoggedChange {
     let mut context = RequestContext::new(Actor::Named(Label::parse(&long).unwrap()), DateTime::UNIX_EPOCH);
     context.role = Label::parse(&long).ok();
     context.request_id = "r".repeat(48).parse().ok();
+    context.route = Some("/api/v1/tenants/{tenant}/service-operators/{id}".to_owned());
+    context = context.with_agent(&"\u{10ffff}".repeat(30));
     context.client = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().ok();
     let object = ChangedObject::Key { tenant: TenantId::parse(&"t".repeat(63)).unwrap(), key_id: KeyId::random() };
     object.by(&context).doing(AuditAction::ByHand).named(long)
@@ -40,6 +42,34 @@ async fn no_entry_is_larger_than_a_document_and_the_number_is_that_of_the_last()
     assert_eq!(all, changes);
     let one = node.replica.append(changes[..10].to_vec()).await.unwrap();
     assert_eq!(one, seq + 1, "few share one entry");
+}
+
+#[tokio::test]
+async fn few_changes_say_what_is_different_and_many_do_not() {
+    let scene = Scene::new();
+    let node = scene.started().await;
+    let view: Fields = (0..100).map(|at| (format!("{at}"), "x".repeat(300).into())).collect();
+    let difference = Difference::between(None, Some(&Shown(view)));
+    let shown = serde_json::to_vec(&difference).unwrap().len();
+    assert!((8_000..13_000).contains(&shown), "{shown}");
+    let detailed = |_| LoggedChange { difference: difference.clone(), ..longest() };
+    let few: Vec<_> = (0..20).map(detailed).collect();
+    assert_eq!(node.replica.append(few.clone()).await.unwrap(), 1, "as many as say it share an entry");
+    let many: Vec<_> = (0..21).map(detailed).collect();
+    assert_eq!(node.replica.append(many).await.unwrap(), 2);
+    let entries = logged(&scene).await;
+    assert_eq!(entries[0].changes, few);
+    assert_eq!(entries[1].changes.len(), 21);
+    assert!(entries[1].changes.iter().all(|change| change.difference.is_empty() && change.action.is_some()));
+}
+
+/// A document that shows this.
+struct Shown(Fields);
+
+impl Audited for Shown {
+    fn audited(&self) -> Fields {
+        self.0.clone()
+    }
 }
 
 #[tokio::test]

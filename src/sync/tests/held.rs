@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::snapshot::{MANY, objects};
 use super::{Node, Scene};
-use crate::documents::{Document, Unreadable};
+use crate::documents::audited::fields;
+use crate::documents::{Audited, Document, Fields, Unreadable};
 use crate::error::Result;
 use crate::faults::Kind;
 use crate::key::{MachineId, TenantId};
@@ -40,6 +42,12 @@ impl Document for Note {
 
     fn to_bytes(&self) -> Bytes {
         serde_json::to_vec(self).unwrap().into()
+    }
+}
+
+impl Audited for Note {
+    fn audited(&self) -> Fields {
+        fields(json!({"text": self.text}))
     }
 }
 
