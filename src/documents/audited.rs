@@ -1,9 +1,11 @@
 //! What the change log shows of a document: the fields that a change has made different, before and after it.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use crate::key::{ApiKey, OlderSecret, Tenant};
+use crate::key::{ApiKey, Attribution, OlderSecret, Tenant};
 
 /// The longest text, in bytes; a longer one ends with `…`.
 const MAX_TEXT: usize = 256;
@@ -20,6 +22,17 @@ pub trait Audited {
     /// What an admin may see of it, under the names that answers have: never a secret or a digest, and nothing that
     /// differs with each change, such as a revision.
     fn audited(&self) -> Fields;
+}
+
+/// The last write of a document, as the document says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastWrite {
+    /// Which write; `None` in a file that was written by hand.
+    pub write_id: Option<Uuid>,
+    /// Who changed it, and by which request.
+    pub by: Attribution,
+    /// When.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// What a change has made different. Bounded, so that an entry of the log holds those of many changes.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::instant::{required, rfc3339};
 use super::unreadable::has_field;
-use super::{Document, RequestContext, Unreadable};
+use super::{Document, LastWrite, RequestContext, Unreadable};
 use crate::key::{
     Actor, ApiKey, Attribution, Digest, Hint, KeyId, KeyName, KeySettings, KeyState, KeyType, OlderSecret,
     OlderSecrets, RequestId, TenantId,
@@ -163,13 +163,21 @@ pub struct StoredKey {
     /// The key.
     pub key: ApiKey,
     request_id: Option<RequestId>,
+    /// Of the write that it was read from.
+    write_id: Option<Uuid>,
     unknown: Map<String, Value>,
 }
 
 impl StoredKey {
     /// A key that is about to be written for the first time.
     pub fn new(key: ApiKey) -> Self {
-        Self { key, request_id: None, unknown: Map::new() }
+        Self { key, request_id: None, write_id: None, unknown: Map::new() }
+    }
+
+    /// Its last write.
+    pub fn last_write(&self) -> LastWrite {
+        let by = Attribution { modified_by: self.key.modified_by.clone(), request_id: self.request_id };
+        LastWrite { write_id: self.write_id, by, at: self.key.modified_at }
     }
 
     /// Notes who changes the key, and when.
@@ -192,7 +200,8 @@ impl Document for StoredKey {
     fn parse((tenant, key_id): &Self::Id, body: &[u8]) -> Result<Self, Unreadable> {
         let document = KeyDocument::parse(body)?;
         let key = document.key(tenant, *key_id)?;
-        Ok(Self { key, request_id: document.attribution.request_id, unknown: document.unknown })
+        let KeyDocument { attribution, write_id, unknown, .. } = document;
+        Ok(Self { key, request_id: attribution.request_id, write_id, unknown })
     }
 
     fn to_bytes(&self) -> Bytes {

@@ -16,7 +16,7 @@ pub mod key;
 pub mod tenant;
 pub mod unreadable;
 
-pub use audited::{Audited, Difference, Fields};
+pub use audited::{Audited, Difference, Fields, LastWrite};
 pub use collection::{Documents, Edit, Read};
 pub use contention::Contention;
 pub use context::RequestContext;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::instant::rfc3339;
-use super::{Document, RequestContext, Unreadable};
+use super::{Document, LastWrite, RequestContext, Unreadable};
 use crate::key::{Actor, Attribution, KeyType, Label, Lifetimes, Limits, RequestId, RetentionDays, Tenant, TenantId};
 use crate::layout::ObjectName;
 
@@ -130,6 +130,11 @@ impl TenantDocument {
             deleted: self.deleted_at.is_some(),
             erased: self.erasure.is_some(),
         }
+    }
+
+    /// Its last write.
+    pub fn last_write(&self) -> LastWrite {
+        LastWrite { write_id: self.write_id, by: self.attribution.clone(), at: self.modified_at }
     }
 
     /// Notes who changes the tenant, and when.

@@ -14,13 +14,13 @@ use super::id::{Email, LoginId};
 use super::{Identity, OperatorId, Role, Scope};
 use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::actor::lenient;
 use crate::key::{Attribution, Digest, Label, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::HeldKind;
+use crate::sync::{AuditAction, HeldKind};
 use crate::sync::held::KindListing;
 
 const VERSION: u32 = 1;
@@ -317,6 +317,22 @@ impl HeldKind for Account {
 
     fn name(&self) -> Option<String> {
         self.display_name.clone()
+    }
+
+    fn last_write(&self) -> LastWrite {
+        LastWrite { write_id: self.write_id, by: self.attribution.clone(), at: self.modified_at }
+    }
+
+    fn action(before: Option<&Self>, after: &Self) -> Option<AuditAction> {
+        let is_disabled = |account: &Self| account.state == AccountState::Disabled;
+        let has_begun = |login: &Login| !before.is_some_and(|before| before.logins.iter().any(|old| old.sid == login.sid));
+        Some(match before {
+            Some(before) if is_disabled(after) != is_disabled(before) => {
+                if is_disabled(after) { AuditAction::OperatorDisable } else { AuditAction::OperatorEnable }
+            }
+            _ if after.logins.iter().any(has_begun) => AuditAction::OperatorSignIn,
+            _ => AuditAction::OperatorEndSessions,
+        })
     }
 
     fn hashes(&self) -> Vec<u64> {

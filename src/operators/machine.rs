@@ -15,13 +15,13 @@ use uuid::Uuid;
 use super::{Role, Scope};
 use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, Label, MachineId, Networks, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::HeldKind;
 use crate::sync::held::KindListing;
+use crate::sync::{AuditAction, HeldKind};
 
 const VERSION: u32 = 1;
 /// How many folders are listed at once.
@@ -224,6 +224,18 @@ impl HeldKind for Machine {
 
     fn name(&self) -> Option<String> {
         Some(self.name.to_string())
+    }
+
+    fn last_write(&self) -> LastWrite {
+        LastWrite { write_id: self.write_id, by: self.attribution.clone(), at: self.modified_at }
+    }
+
+    fn action(before: Option<&Self>, after: &Self) -> Option<AuditAction> {
+        Some(match (before, after) {
+            (None, _) => AuditAction::MachineCreate,
+            (Some(before), after) if before.digest != after.digest => AuditAction::MachineRotate,
+            _ => AuditAction::MachineUpdate,
+        })
     }
 
     fn hashes(&self) -> Vec<u64> {

@@ -17,13 +17,13 @@ use super::OperatorId;
 use super::id::{Email, InvitationId, MembershipId};
 use super::{Role, Scope};
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, TenantId};
 use crate::layout::ObjectName;
 use crate::store::Bucket;
-use crate::sync::HeldKind;
 use crate::sync::held::KindListing;
+use crate::sync::{AuditAction, HeldKind};
 
 const VERSION: u32 = 1;
 /// How many members a tenant may have, and the platform.
@@ -288,6 +288,22 @@ impl HeldKind for Members {
 
     fn tenant(scope: &Scope) -> TenantId {
         scope.tenant().cloned().unwrap_or_default()
+    }
+
+    fn last_write(&self) -> LastWrite {
+        LastWrite { write_id: self.write_id, by: self.attribution.clone(), at: self.modified_at }
+    }
+
+    fn action(before: Option<&Self>, after: &Self) -> Option<AuditAction> {
+        let nobody = Self::default();
+        let before = before.unwrap_or(&nobody);
+        let is_set = after.members.iter().any(|(id, member)| before.role(id) != Some(member.role));
+        let is_invited = after.invitations.iter().any(|(id, invitation)| before.invitation(id) != Some(invitation));
+        Some(match (is_set, is_invited) {
+            (true, _) => AuditAction::MemberSet,
+            (false, true) => AuditAction::MemberInvite,
+            (false, false) => AuditAction::MemberRemove,
+        })
     }
 
     const HASHES_ARE_OWN: bool = false;

@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use crate::documents::audited::fields;
 use crate::documents::instant::required;
-use crate::documents::{Audited, Document, Fields, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
 use crate::error::Result as Outcome;
 use crate::key::{Attribution, NodeId, SignerId, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::HeldKind;
+use crate::sync::{AuditAction, HeldKind};
 use crate::sync::held::KindListing;
 
 const VERSION: u32 = 1;
@@ -121,6 +121,14 @@ impl HeldKind for Signer {
 
     fn tenant(_: &SignerId) -> TenantId {
         TenantId::default()
+    }
+
+    fn last_write(&self) -> LastWrite {
+        LastWrite { write_id: self.write_id, by: self.attribution.clone(), at: Some(self.created_at) }
+    }
+
+    fn action(_: Option<&Self>, _: &Self) -> Option<AuditAction> {
+        Some(AuditAction::SignerAdd)
     }
 
     fn hashes(&self) -> Vec<u64> {

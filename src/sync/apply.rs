@@ -44,7 +44,7 @@ pub(super) async fn apply(bucket: &Bucket, cache: &KeyCache, tags: &Tags, change
 pub(super) async fn key(bucket: &Bucket, cache: &KeyCache, tags: &Tags, tenant: &TenantId, id: KeyId) -> Result<()> {
     let object = || ObjectName::Key { tenant: tenant.clone(), key_id: id }.path();
     match read::key(bucket, tenant, id).await? {
-        KeyRead::Key(key, tag) => {
+        KeyRead::Key(key, tag, _) => {
             cache.set_readable(tenant, &object()); // Before: a key that shares its digest is reported when it is put.
             take_in(bucket, cache, tags, &key, tag).await?;
         }
@@ -76,7 +76,7 @@ pub(super) async fn take_in(
     let changed = match cache.key(tenant, id).filter(|known| known.rev > key.rev) {
         None => cache.put_key(key.clone()),
         Some(known) => match read::key(bucket, tenant, id).await? {
-            KeyRead::Key(again, _) if again == *key => {
+            KeyRead::Key(again, ..) if again == *key => {
                 if key.is_live() && !known.is_live() {
                     tracing::warn!(%tenant, key_id = %id, "a revoked key was restored by hand: it works again");
                 }
@@ -93,7 +93,7 @@ pub(super) async fn take_in(
 pub(super) async fn tenant(bucket: &Bucket, cache: &KeyCache, tags: &Tags, id: &TenantId) -> Result<()> {
     let held = cache.tenant(id);
     match read::tenant(bucket, id).await? {
-        TenantRead::Tenant(tenant) => {
+        TenantRead::Tenant(tenant, _) => {
             if held.as_deref() != Some(&tenant) {
                 cache.restore_tenant(held.as_ref(), tenant);
             }

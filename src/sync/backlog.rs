@@ -3,12 +3,17 @@
 //! The newest entry is applied first, so a revocation never waits behind a bulk change that was logged before it. An
 //! entry is a hint where to look and the document decides, so the order does not matter for the result.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use super::ChangedObject;
+use super::{AuditAction, ChangedObject, LoggedChange};
+use crate::documents::Difference;
+use crate::key::RequestId;
 
 /// How many changes may wait before no more entries are read: some 20 MiB.
 const MAX_CHANGES: usize = 256 * 1024;
+
+/// How many changes are remembered that another node has found.
+const MAX_FOUND: usize = 100;
 
 /// What was read and what of it is applied.
 #[derive(Debug, Default)]
@@ -23,6 +28,8 @@ pub(super) struct Backlog {
     fresh: HashSet<ChangedObject>,
     /// What entries have named since [`Backlog::watch`].
     watched: Option<HashSet<ChangedObject>>,
+    /// Changes of the requests of a node that another node has found and entered lately.
+    found: VecDeque<(ChangedObject, RequestId, Option<AuditAction>)>,
 }
 
 /// Some changes that are to be applied together, each once.
@@ -65,9 +72,35 @@ impl Backlog {
         self.watched = Some(self.entries.values().flatten().cloned().collect());
     }
 
-    /// What was noted since [`Backlog::watch`]. No more is.
-    pub(super) fn watched(&mut self) -> HashSet<ChangedObject> {
-        self.watched.take().unwrap_or_default()
+    /// Ends what [`Backlog::watch`] began.
+    pub(super) fn unwatch(&mut self) {
+        self.watched = None;
+    }
+
+    /// Notes the changes that another node has found: the node that made one may be about to enter it itself.
+    pub(super) fn note_found(&mut self, changes: &[LoggedChange]) {
+        for change in changes.iter().filter(|change| change.changed_at.is_some()) {
+            let id = change.by.request_id;
+            self.found.extend(id.map(|id| (change.object.clone(), id, change.action)));
+        }
+        let surplus = self.found.len().saturating_sub(MAX_FOUND);
+        self.found.drain(..surplus);
+    }
+
+    /// A change as it is to be entered after all that was read. One that a full reconcile has found is not, if entries
+    /// have named the object since that began. One that another node has found is only a repetition.
+    pub(super) fn to_enter(&self, change: &LoggedChange, is_found: bool) -> Option<LoggedChange> {
+        if is_found && self.watched.as_ref().is_some_and(|watched| watched.contains(&change.object)) {
+            return None;
+        }
+        let mut change = change.clone();
+        let is_same = |found: &(ChangedObject, RequestId, Option<AuditAction>)| {
+            found.0 == change.object && change.by.request_id == Some(found.1) && found.2 == change.action
+        };
+        if !is_found && self.found.iter().any(is_same) {
+            (change.action, change.difference) = (None, Difference::default());
+        }
+        Some(change)
     }
 
     /// Takes in the entry after the last one. One that is known already changes nothing.
@@ -85,6 +118,15 @@ impl Backlog {
         if !changes.is_empty() {
             self.entries.insert(seq, changes);
         }
+    }
+
+    /// Takes in an entry of this node after the last one. What it names is in memory already.
+    pub(super) fn push_own(&mut self, seq: u64, changes: &[LoggedChange]) {
+        if let Some(watched) = &mut self.watched {
+            watched.extend(changes.iter().map(|change| change.object.clone()));
+        }
+        self.note_found(changes);
+        self.push(seq, Vec::new());
     }
 
     /// Takes in that the entry after the last one cannot be read.
@@ -211,9 +253,11 @@ mod tests {
         backlog.watch();
         backlog.push(3, vec![change(3)]);
         apply(&mut backlog, 9);
-        assert_eq!(backlog.watched(), [change(2), change(3)].into());
-        backlog.push(4, vec![change(4)]);
-        assert!(backlog.watched().is_empty());
+        let enter = |backlog: &Backlog, number| backlog.to_enter(&change(number).by_unknown(), true).is_some();
+        assert_eq!([1, 2, 3].map(|number| enter(&backlog, number)), [true, false, false]);
+        assert!(backlog.to_enter(&change(2).by_unknown(), false).is_some(), "it was changed once more");
+        backlog.unwatch();
+        assert!(enter(&backlog, 2));
     }
 
     #[test]

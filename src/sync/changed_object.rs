@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::AuditAction;
@@ -48,6 +49,7 @@ pub enum ChangedObject {
 
 /// One change as an entry of the log carries it: the object, and who changed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LoggedChange {
     /// What was changed.
     #[serde(flatten)]
@@ -74,6 +76,10 @@ pub struct LoggedChange {
     /// The program that asked, as it named itself; nothing in entries of older versions, and when it did not.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// When the object was changed, as it says itself; only if the node that changed it ended before it could log that,
+    /// and a full reconcile of another has found it.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<DateTime<Utc>>,
     /// What is different since; nothing in entries of older versions, of work on many objects, and when nothing is.
     #[serde(flatten)]
     pub difference: Difference,
@@ -118,6 +124,7 @@ impl ChangedObject {
             name: None,
             route: None,
             agent: None,
+            changed_at: None,
             difference: Difference::default(),
         }
     }

@@ -1,19 +1,19 @@
 //! This node's place in the change log: reading it, applying what it names, and appending in groups.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::alone::Alone;
 use super::backlog::Backlog;
 use super::chain::EntryHash;
-use super::log::{self, LogEntry, Part, Slot};
+use super::log::{self, LogEntry, Slot};
+use super::queue::{Group, Queue};
 use super::{ChangedObject, LoggedChange};
 use crate::clock::{Clock, Mark};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,42 +59,22 @@ pub struct Journal {
     turn: tokio::sync::Mutex<()>,
     /// The last entry that was read or written, if it was by this node: the next one names it.
     tip: Mutex<Option<(u64, EntryHash)>>,
-    waiting: Mutex<VecDeque<QueuedChanges>>,
+    waiting: Queue,
     /// The kinds of documents that this node holds beside keys, tenants and streams.
     pub(super) kinds: Vec<&'static str>,
     /// How many changes were passed over because only later versions know their kind.
     unknown: AtomicU64,
+    entries: OnceLock<EntryListener>,
 }
 
-/// Changes that want a number, and who waits for it.
-#[derive(Debug)]
-struct QueuedChanges {
-    part: Part,
-    notify: Option<oneshot::Sender<Result<u64>>>,
-    /// Whether they are kept when there is no number for now.
-    kept: bool,
-}
+/// Is called with entries.
+struct EntryListener(Box<Listener>);
 
-impl QueuedChanges {
-    fn notify(self, outcome: Result<u64>) {
-        if let Some(notify) = self.notify {
-            let _ = notify.send(outcome);
-        }
-    }
-}
+type Listener = dyn Fn(u64, &LogEntry) + Send + Sync;
 
-/// The changes that are being written. They are queued again if that is cut short.
-struct WriteGroup<'a> {
-    journal: &'a Journal,
-    waiting: Vec<QueuedChanges>,
-}
-
-impl Drop for WriteGroup<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.journal.waiting.lock();
-        for unwritten in self.waiting.drain(..).rev() {
-            waiting.push_front(unwritten);
-        }
+impl fmt::Debug for EntryListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EntryListener(..)")
     }
 }
 
@@ -107,8 +87,20 @@ impl Journal {
         alone: Arc<Alone>,
         kinds: Vec<&'static str>,
     ) -> Self {
-        let (backlog, turn, tip, waiting, unknown) = Default::default();
-        Self { bucket, clock, node_id, alone, backlog, turn, tip, waiting, kinds, unknown }
+        let (backlog, turn, tip, waiting, unknown, entries) = Default::default();
+        Self { bucket, clock, node_id, alone, backlog, turn, tip, waiting, kinds, unknown, entries }
+    }
+
+    /// Calls `listener` with the number of each entry that is read or written, in their order. It must not wait. The
+    /// first call counts.
+    pub fn on_entry(&self, listener: impl Fn(u64, &LogEntry) + Send + Sync + 'static) {
+        let _ = self.entries.set(EntryListener(Box::new(listener)));
+    }
+
+    fn tell(&self, seq: u64, entry: &LogEntry) {
+        if let Some(EntryListener(listener)) = self.entries.get() {
+            listener(seq, entry);
+        }
     }
 
     /// Every entry up to this number was read.
@@ -121,9 +113,9 @@ impl Journal {
         self.backlog.lock().watch();
     }
 
-    /// What entries have named since [`Journal::watch`].
-    pub fn watched(&self) -> HashSet<ChangedObject> {
-        self.backlog.lock().watched()
+    /// Ends what [`Journal::watch`] began.
+    pub fn unwatch(&self) {
+        self.backlog.lock().unwatch();
     }
 
     /// Every entry up to this number is applied.
@@ -176,26 +168,21 @@ impl Journal {
     /// [`ErrorKind::Unavailable`] when no number could be had: the changes are kept, and appended as soon as the store
     /// answers again.
     pub async fn append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
-        self.append_or(apply, changes, true).await
-    }
-
-    /// Like [`Journal::append`], but does not keep the changes for a retry: full reconciles of other nodes find them.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] when no number could be had.
-    pub async fn try_append(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
         self.append_or(apply, changes, false).await
     }
 
-    async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, kept: bool) -> Result<u64> {
-        let mut numbers = Vec::new();
-        let queued = log::split(log::compact(changes)).into_iter().map(|part| {
-            let (notify, notified) = oneshot::channel();
-            numbers.push(notified);
-            QueuedChanges { part, notify: Some(notify), kept }
-        });
-        let queued: Vec<_> = queued.collect();
-        self.waiting.lock().extend(queued);
+    /// Appends changes that a full reconcile has found which began with [`Journal::watch`], without those that entries
+    /// have named since: an entry is written after all before it were read, so of several nodes that find a change the
+    /// first enters it. Does not keep them for a retry: full reconciles of other nodes find them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when no number could be had.
+    pub async fn append_found(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
+        self.append_or(apply, changes, true).await
+    }
+
+    async fn append_or(&self, apply: &impl Apply, changes: Vec<LoggedChange>, is_found: bool) -> Result<u64> {
+        let numbers = self.waiting.push(changes, is_found);
         {
             let _turn = self.turn.lock().await;
             self.write_waiting(apply).await; // Another caller may have written ours.
@@ -210,13 +197,12 @@ impl Journal {
 
     /// Keeps changes whose documents are durable until there is a number for them.
     pub fn append_later(&self, changes: Vec<LoggedChange>) {
-        let parts = log::split(log::compact(changes)).into_iter();
-        self.waiting.lock().extend(parts.map(|part| QueuedChanges { part, notify: None, kept: true }));
+        self.waiting.push_silently(changes);
     }
 
     /// Whether changes wait for a number that no caller stays for, such as those that an outage left without one.
     pub fn has_unlogged(&self) -> bool {
-        self.waiting.lock().iter().any(|waiting| waiting.notify.as_ref().is_none_or(oneshot::Sender::is_closed))
+        self.waiting.has_left_behind()
     }
 
     /// Gives the changes a number that wait for one. What cannot be logged now is kept.
@@ -227,34 +213,35 @@ impl Journal {
 
     /// Writes what waits, entry after entry. Only with the turn.
     async fn write_waiting(&self, apply: &impl Apply) {
-        loop {
-            let mut group = self.take_group();
-            if group.waiting.is_empty() {
-                return;
-            }
-            let changes = group.waiting.iter().flat_map(|waiting| waiting.part.changes.iter().cloned()).collect();
-            let outcome = self.write(apply, changes).await;
-            let group = std::mem::take(&mut group.waiting);
-            match outcome {
-                Ok(seq) => group.into_iter().for_each(|waiting| waiting.notify(Ok(seq))),
-                Err(error) => return self.keep(group, &error),
+        while let Some(group) = self.waiting.take_group() {
+            match self.write(apply, &group).await {
+                Ok(seq) => group.logged(seq),
+                Err(error) => return group.failed(&error),
             }
         }
     }
 
     /// Creates an entry at the first free number. The entries of others that it meets on the way are read first and
     /// applied afterwards: a writer that applied each of them at once would lose number after number to other writers.
-    async fn write(&self, apply: &impl Apply, changes: Vec<LoggedChange>) -> Result<u64> {
-        let mut entry = LogEntry::new(self.node_id, self.clock.now(), changes);
+    async fn write(&self, apply: &impl Apply, group: &Group<'_>) -> Result<u64> {
+        let mut entry = LogEntry::new(self.node_id, self.clock.now(), Vec::new());
         for _ in 0..ATTEMPTS {
-            let before = self.backlog.lock().read();
+            let before = {
+                let backlog = self.backlog.lock();
+                entry.changes = group.changes().filter_map(|(change, found)| backlog.to_enter(change, found)).collect();
+                backlog.read()
+            };
+            if entry.changes.is_empty() && group.changes().next().is_some() {
+                return Ok(before); // All of it was found elsewhere, too, and entered there.
+            }
             let seq = before + 1;
             (entry.previous, entry.seq) = (self.hash_of(before).await?, Some(seq));
             let body = entry.to_bytes();
             let hash = EntryHash::of(&body);
             if self.bucket.create(&ObjectName::LogEntry { seq }, body).await? == Written::Done {
                 *self.tip.lock() = Some((seq, hash));
-                self.backlog.lock().push(seq, Vec::new()); // What it names is in memory already.
+                self.backlog.lock().push_own(seq, &entry.changes);
+                self.tell(seq, &entry);
                 let _later = self.apply_portion(apply).await; // Most often this is all that was met on the way.
                 return Ok(seq);
             }
@@ -309,6 +296,8 @@ impl Journal {
                         if entry.node_id != self.node_id {
                             self.alone.met_another();
                         }
+                        self.tell(seq, &entry);
+                        backlog.note_found(&entry.changes);
                         backlog.push(seq, self.known(seq, entry));
                     }
                     Slot::Unreadable(_) => {
@@ -352,39 +341,5 @@ impl Journal {
         let mut backlog = self.backlog.lock();
         backlog.applied_portion(portion);
         Ok(!backlog.has_changes())
-    }
-
-    /// As many of those who wait as fit into one entry, at least one.
-    fn take_group(&self) -> WriteGroup<'_> {
-        let mut waiting = self.waiting.lock();
-        let (mut group, mut changes, mut bytes) = (Vec::new(), 0, 0);
-        while let Some(next) = waiting.front() {
-            (changes, bytes) = (changes + next.part.changes.len(), bytes + next.part.bytes);
-            if !group.is_empty() && (changes > LogEntry::MAX_CHANGES || bytes > LogEntry::MAX_BYTES) {
-                break;
-            }
-            group.extend(waiting.pop_front());
-        }
-        WriteGroup { journal: self, waiting: group }
-    }
-
-    /// Notifies all who wait that there is no number for now, and keeps their changes until the store answers again.
-    /// What was changed is kept once, with who changed it last, so the number of changes is bounded by what exists. A
-    /// change that was only repeated does not hide what was done.
-    fn keep(&self, group: Vec<QueuedChanges>, error: &Error) {
-        let mut waiting = self.waiting.lock();
-        let mut pending: HashMap<_, LoggedChange> = HashMap::new();
-        for failed in group.into_iter().chain(waiting.drain(..)) {
-            for change in failed.part.changes.iter().filter(|_| failed.kept) {
-                let earlier = pending.get(&change.object).and_then(|earlier| earlier.action);
-                if change.action.is_some() || earlier.is_none() {
-                    pending.insert(change.object.clone(), change.clone());
-                }
-            }
-            failed.notify(Err(Error::new(error.kind(), error.message())));
-        }
-        let parts = log::split(pending.into_values().collect());
-        let parts = parts.into_iter().filter(|part| !part.changes.is_empty());
-        waiting.extend(parts.map(|part| QueuedChanges { part, notify: None, kept: true }));
     }
 }

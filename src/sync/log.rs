@@ -79,6 +79,11 @@ pub(super) fn compact(mut changes: Vec<LoggedChange>) -> Vec<LoggedChange> {
     changes
 }
 
+/// The same change, as one of many if so many come before it.
+pub(super) fn compact_after(count: usize, change: LoggedChange) -> LoggedChange {
+    if count < MAX_DETAILED { change } else { LoggedChange { difference: Difference::default(), ..change } }
+}
+
 /// Changes that fit into one entry, and how much of it they take.
 #[derive(Debug, Default)]
 pub(super) struct Part {

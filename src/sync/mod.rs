@@ -4,13 +4,14 @@
 //! next number once a second. What was changed by hand is found by a full reconcile.
 //!
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
-//! 2. [`changed_object`], [`action`], [`log`], [`journal`], `backlog`: what changed and what was done, the numbered
-//!    entries, this node's position in the log, and the entries that are still to be applied.  [`chain`]: each entry
-//!    names the one before it.  [`history`]: entries that are kept when the log is trimmed.
+//! 2. [`changed_object`], [`action`], [`log`], [`journal`], `backlog`, `queue`: what changed and what was done, the
+//!    numbered entries, this node's position in the log, the entries that are still to be applied, and the changes that
+//!    are still to be logged.  [`chain`]: each entry names the one before it.  [`history`]: entries that are kept when
+//!    the log is trimmed.
 //! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
 //!    kind of document that nodes hold.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.
-//!    `tenant_listing`, `listing`: what it compares.
+//!    `tenant_listing`, `listing`: what it compares.  `found`: what it tells the log.
 //! 5. `snapshot`: a compacted copy of all keys, which spares a start its reads.
 //! 6. [`node`], [`receipt`]: what each node has applied, and what that proves.
 //! 7. [`lookup`]: a key that is not in memory may have been issued elsewhere a moment ago.  `alone`: or cannot have
@@ -23,6 +24,7 @@ mod apply;
 mod backlog;
 pub mod chain;
 pub mod changed_object;
+mod found;
 pub mod held;
 pub mod history;
 pub mod journal;
@@ -30,6 +32,7 @@ mod listing;
 pub mod log;
 pub mod lookup;
 pub mod node;
+mod queue;
 mod read;
 pub mod receipt;
 pub mod reconcile;

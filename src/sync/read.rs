@@ -5,7 +5,7 @@ use std::sync::Arc;
 use relative_path::RelativePath;
 
 use crate::cache::{KeyCache, UnreadableDocuments};
-use crate::documents::{Documents, Found, StoredKey, TenantDocument};
+use crate::documents::{Documents, Found, LastWrite, StoredKey, TenantDocument};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Tenant, TenantId};
 use crate::store::{Bucket, Tag};
@@ -13,8 +13,8 @@ use crate::store::{Bucket, Tag};
 /// The document of a key, as it stands in the bucket.
 #[derive(Debug)]
 pub(super) enum KeyRead {
-    /// A usable key, and the tag of its document.
-    Key(Arc<ApiKey>, Option<Tag>),
+    /// A usable key, the tag of its document, and its last write.
+    Key(Arc<ApiKey>, Option<Tag>, LastWrite),
     /// There is one, but it cannot be used, and why.
     Unusable(String),
     /// There is none.
@@ -24,7 +24,10 @@ pub(super) enum KeyRead {
 pub(super) async fn key(bucket: &Bucket, tenant: &TenantId, id: KeyId) -> Result<KeyRead> {
     let read = Documents::<StoredKey>::new(bucket.clone()).read(&(tenant.clone(), id)).await?;
     Ok(match read.found {
-        Found::Usable(stored) => KeyRead::Key(Arc::new(stored.key), read.tag),
+        Found::Usable(stored) => {
+            let last = stored.last_write();
+            KeyRead::Key(Arc::new(stored.key), read.tag, last)
+        }
         Found::Unusable(reason) => KeyRead::Unusable(reason.to_string()),
         Found::Absent => KeyRead::Gone,
     })
@@ -33,8 +36,8 @@ pub(super) async fn key(bucket: &Bucket, tenant: &TenantId, id: KeyId) -> Result
 /// The record of a tenant, as it stands in the bucket.
 #[derive(Debug)]
 pub(super) enum TenantRead {
-    /// A usable record; the default tenant needs none.
-    Tenant(Tenant),
+    /// A usable record, and its last write; the default tenant needs none.
+    Tenant(Tenant, Box<LastWrite>),
     /// There is one, but it cannot be used, and why.
     Unusable(String),
     /// There is none.
@@ -43,9 +46,9 @@ pub(super) enum TenantRead {
 
 pub(super) async fn tenant(bucket: &Bucket, id: &TenantId) -> Result<TenantRead> {
     Ok(match Documents::<TenantDocument>::new(bucket.clone()).read(id).await?.found {
-        Found::Usable(document) => TenantRead::Tenant(document.tenant(id.clone())),
+        Found::Usable(document) => TenantRead::Tenant(document.tenant(id.clone()), Box::new(document.last_write())),
         Found::Unusable(reason) => TenantRead::Unusable(reason.to_string()),
-        Found::Absent if id.is_default() => TenantRead::Tenant(Tenant::new(id.clone())),
+        Found::Absent if id.is_default() => TenantRead::Tenant(Tenant::new(id.clone()), Box::default()),
         Found::Absent => TenantRead::Gone,
     })
 }

@@ -1,6 +1,6 @@
 //! List, compare, read: one routine for the start, for repair and for changes made by hand.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -8,13 +8,14 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use relative_path::RelativePath;
 
 use super::apply;
-use super::changed_object::ChangedObject;
+use super::changed_object::{ChangedObject, LoggedChange};
 use super::read::{self, KeyRead, TenantRead, in_place_of_unusable, report};
 use super::snapshot::Contents;
 use super::tags::{TaggedKey, Tags};
 use super::tenant_listing::{TenantListing, list_tenant};
+use super::{found, log};
 use crate::cache::{KeyCache, UnreadableDocuments};
-use crate::documents::{KeyDocument, Unreadable};
+use crate::documents::{KeyDocument, LastWrite, Unreadable};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Tenant, TenantId};
 use crate::layout::ObjectName;
@@ -54,12 +55,12 @@ pub(super) struct Outcome {
     /// Keys that were taken from a snapshot.
     pub(super) spared: usize,
     /// What memory held in another state, or not at all, or not any more: one more than [`MOST_FOUND`] at most.
-    pub(super) found: Vec<ChangedObject>,
+    pub(super) found: Vec<LoggedChange>,
 }
 
 /// Makes `cache` equal to `bucket`: reads what the listing shows in another state than `tags`, unless it is among the
 /// `snapshot` in that very state, and drops what is gone. A document that cannot be used is reported, and never takes a
-/// key out of memory that was compared with the bucket before.
+/// key out of memory that was compared with the bucket before. With `telling`, it says who has changed what it found.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Unavailable`] when the store does not answer; no key is changed then.
@@ -67,6 +68,7 @@ pub(super) async fn run(
     bucket: &Bucket,
     cache: &KeyCache,
     tags: &Tags,
+    telling: bool,
     snapshot: impl Future<Output = Option<Contents>>,
 ) -> Result<Outcome> {
     for key in cache.duplicate_secrets() {
@@ -79,7 +81,7 @@ pub(super) async fn run(
     tenants.insert(TenantId::default());
     let listings = stream::iter(tenants).map(|id| list_tenant(bucket, cache, id).boxed()).buffered(TENANTS);
     let (listings, snapshot) = futures::join!(listings.try_collect::<Vec<_>>(), snapshot);
-    let mut pass = Pass::new(bucket, cache, tags, snapshot.unwrap_or_default());
+    let mut pass = Pass::new(bucket, cache, tags, telling, snapshot.unwrap_or_default());
     for listing in listings? {
         pass.compare(listing).await;
     }
@@ -107,14 +109,18 @@ struct Pass<'a> {
     /// Whether memory came from a snapshot and was never compared with the bucket. Then a key whose document cannot be
     /// used is removed, as a start without a snapshot would not take it in.
     verifying: bool,
-    found: Vec<ChangedObject>,
+    /// Whether it matters who has changed what is found.
+    telling: bool,
+    /// The last writes of keys that were read, of as many as are named.
+    written: HashMap<(TenantId, KeyId), LastWrite>,
+    found: Vec<LoggedChange>,
     unchanged: usize,
     spared: usize,
     removed: usize,
 }
 
 impl<'a> Pass<'a> {
-    fn new(bucket: &'a Bucket, cache: &'a KeyCache, tags: &'a Tags, snapshot: Contents) -> Self {
+    fn new(bucket: &'a Bucket, cache: &'a KeyCache, tags: &'a Tags, telling: bool, snapshot: Contents) -> Self {
         Self {
             bucket,
             cache,
@@ -126,6 +132,8 @@ impl<'a> Pass<'a> {
             read: Vec::new(),
             gone: Vec::new(),
             verifying: !cache.is_verified(),
+            telling,
+            written: HashMap::new(),
             found: Vec::new(),
             unchanged: 0,
             spared: 0,
@@ -137,7 +145,12 @@ impl<'a> Pass<'a> {
     async fn compare(&mut self, tenant: TenantListing) {
         let TenantListing { id, held, known, listing, record } = tenant;
         let tenant = match record {
-            TenantRead::Tenant(tenant) => tenant,
+            TenantRead::Tenant(tenant, last) => {
+                if held.as_deref() != Some(&tenant) {
+                    self.note_found(|| found::tenant(held.as_deref(), &tenant, *last));
+                }
+                tenant
+            }
             TenantRead::Unusable(reason) => {
                 let object = ObjectName::Tenant { tenant: id.clone() }.path();
                 report(&mut self.unreadable, &id, &object, reason);
@@ -147,7 +160,8 @@ impl<'a> Pass<'a> {
                 self.removed += known.len();
                 self.cache.remove_tenant(&id);
                 self.tags.remove_tenant(&id);
-                self.note_found(ChangedObject::Tenant { tenant: id });
+                let name = held.as_ref().and_then(|held| held.name.as_ref()).map(ToString::to_string);
+                self.note_found(|| found::gone(ChangedObject::Tenant { tenant: id }, name, held.as_deref()));
                 return;
             }
             TenantRead::Gone => {
@@ -162,7 +176,6 @@ impl<'a> Pass<'a> {
         };
         if held.as_deref() != Some(&tenant) {
             self.cache.restore_tenant(held.as_ref(), tenant);
-            self.note_found(ChangedObject::Tenant { tenant: id.clone() });
         }
         for listed in listing.foreign {
             let reason = foreign(self.bucket, &listed).await;
@@ -196,9 +209,9 @@ impl<'a> Pass<'a> {
         self.missed.extend(known.map(|key| (id.clone(), key.key_id)));
     }
 
-    fn note_found(&mut self, object: ChangedObject) {
-        if self.found.len() <= MOST_FOUND {
-            self.found.push(object);
+    fn note_found(&mut self, change: impl FnOnce() -> LoggedChange) {
+        if self.telling && self.found.len() <= MOST_FOUND {
+            self.found.push(log::compact_after(self.found.len(), change()));
         }
     }
 
@@ -217,7 +230,12 @@ impl<'a> Pass<'a> {
             .buffer_unordered(READS);
         while let Some((tenant, key_id, missed, document)) = documents.next().await {
             match document? {
-                KeyRead::Key(key, tag) => self.read.push((key, tag)),
+                KeyRead::Key(key, tag, last) => {
+                    if self.telling && self.written.len() <= MOST_FOUND {
+                        self.written.insert((tenant, key_id), last);
+                    }
+                    self.read.push((key, tag));
+                }
                 KeyRead::Gone if missed => self.gone.push((tenant, key_id)),
                 KeyRead::Gone => {} // Removed since it was listed.
                 KeyRead::Unusable(reason) => {
@@ -236,9 +254,11 @@ impl<'a> Pass<'a> {
         // Removals first: a renamed file has the same digest under another id.
         self.removed += self.gone.len();
         for (tenant, key_id) in std::mem::take(&mut self.gone) {
+            let before = self.cache.key(&tenant, key_id);
             self.cache.remove_key(&tenant, key_id);
             self.tags.forget(&tenant, key_id);
-            self.note_found(ChangedObject::Key { tenant, key_id });
+            let name = before.as_ref().map(|key| key.name.to_string());
+            self.note_found(|| found::gone(ChangedObject::Key { tenant, key_id }, name, before.as_deref()));
         }
         let shared = shared(&self.read);
         let is_duplicate = |(key, _): &(Arc<ApiKey>, Option<Tag>)| {
@@ -262,10 +282,11 @@ impl<'a> Pass<'a> {
             if at % STEP == STEP - 1 {
                 tokio::task::yield_now().await;
             }
-            let object = ChangedObject::Key { tenant: key.tenant.clone(), key_id: key.key_id };
+            let before = if self.telling { self.cache.key(&key.tenant, key.key_id) } else { None };
             if apply::take_in(self.bucket, self.cache, self.tags, &key, tag).await? {
                 counts.changed += 1;
-                self.note_found(object);
+                let last = self.written.remove(&(key.tenant.clone(), key.key_id));
+                self.note_found(|| found::key(before.as_deref(), &key, last));
             }
         }
         counts.keys = found.saturating_sub(self.cache.duplicate_secrets().len());

@@ -24,9 +24,10 @@ use serde::Serialize;
 
 pub use self::line::DocumentLine;
 use self::memory::Memory;
-use super::ChangedObject;
+use super::found::attributed;
+use super::{AuditAction, ChangedObject, LoggedChange};
 use crate::cache::UnreadableDocuments;
-use crate::documents::{Audited, Document, Documents, Found, Read};
+use crate::documents::{Audited, Document, Documents, Found, LastWrite, Read};
 use crate::error::Result;
 use crate::key::TenantId;
 use crate::store::{Bucket, Tag};
@@ -70,6 +71,16 @@ pub trait HeldKind:
 
     /// What people call a document; nothing where they do not.
     fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// Its last write. Documents without are taken for changed by hand.
+    fn last_write(&self) -> LastWrite {
+        LastWrite::default()
+    }
+
+    /// What makes one state of a document out of another.
+    fn action(_before: Option<&Self>, _after: &Self) -> Option<AuditAction> {
         None
     }
 
@@ -123,7 +134,7 @@ pub trait HeldDocuments: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
-    async fn reconcile(&self, tenants: &[TenantId], verifying: bool) -> Result<Vec<ChangedObject>>;
+    async fn reconcile(&self, tenants: &[TenantId], verifying: bool) -> Result<Vec<LoggedChange>>;
 
     /// What a snapshot holds of the kind: what is in memory, without the documents that cannot be used now.
     fn lines(&self) -> Vec<DocumentLine>;
@@ -259,7 +270,7 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
         self.refresh(&id).await.map(drop)
     }
 
-    async fn reconcile(&self, tenants: &[TenantId], verifying: bool) -> Result<Vec<ChangedObject>> {
+    async fn reconcile(&self, tenants: &[TenantId], verifying: bool) -> Result<Vec<LoggedChange>> {
         let KindListing { documents: listed, foreign } = T::list(&self.bucket, tenants).await?;
         let named = |(tenant, path): (TenantId, RelativePathBuf)| ((tenant, path.into_string()), NO_ID.to_owned());
         *self.foreign.lock() = foreign.into_iter().map(named).collect();
@@ -276,10 +287,17 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
             // A weak listing may miss an object: only a read that finds nothing takes it out of memory.
             to_read.extend(missed.into_iter().cloned());
         }
-        let read = |id: T::Id| async move { Ok((self.read(&id, verifying).await?, id)) }.boxed();
+        let read = |id: T::Id| {
+            let read = async move {
+                let before = self.get(&id);
+                let is_other = self.read(&id, verifying).await?;
+                Ok(is_other.then(|| found(&id, before.as_deref(), self.get(&id).as_deref())))
+            };
+            read.boxed()
+        };
         let read = stream::iter(to_read.into_iter().map(read)).buffer_unordered(READS);
-        let read: Vec<(bool, T::Id)> = read.try_collect().await?;
-        Ok(read.into_iter().filter(|(is_other, _)| *is_other).map(|(_, id)| T::changed(&id)).collect())
+        let read: Vec<Option<LoggedChange>> = read.try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     fn lines(&self) -> Vec<DocumentLine> {
@@ -304,4 +322,15 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
         let conflicts = conflicts.iter().map(|(id, reason)| (name(id), (*reason).to_owned()));
         documents.chain(conflicts).chain(self.foreign.lock().clone()).collect()
     }
+}
+
+/// The change of a document that a full reconcile has found and the log does not say; `None` where there is none.
+fn found<T: HeldKind>(id: &T::Id, before: Option<&T>, after: Option<&T>) -> LoggedChange {
+    let name = after.or(before).and_then(HeldKind::name);
+    let written = after.and_then(|after| {
+        let last = after.last_write();
+        let known = before.and_then(|before| before.last_write().write_id);
+        (last.write_id.is_some() && last.write_id != known).then(|| (last, T::action(before, after)))
+    });
+    attributed(T::changed(id), written).named(name).between(before, after)
 }

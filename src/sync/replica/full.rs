@@ -6,10 +6,9 @@ use futures::FutureExt;
 use super::Replica;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::TenantId;
-use crate::sync::log::LogEntry;
 use crate::sync::reconcile::{MOST_FOUND, Outcome};
 use crate::sync::snapshot::{self, Contents, SnapshotList};
-use crate::sync::{AuditAction, ChangedObject, Counts, log, reconcile};
+use crate::sync::{Counts, LoggedChange, log, reconcile};
 
 /// How long an entry of the log stays at least, by the clock of the store: far longer than a node may be silent.
 const LOG_KEPT: TimeDelta = TimeDelta::hours(24);
@@ -28,17 +27,14 @@ impl Replica {
         let _turn = self.loading.lock().await;
         self.journal.watch();
         let pass = self.list_and_compare().await;
-        let named = self.journal.watched();
-        let (Outcome { counts, mut found, .. }, follows) = pass?;
-        if follows {
-            found.retain(|object| !named.contains(object));
+        if let Ok(Outcome { found, .. }) = &pass {
             self.announce(found).await;
         }
-        Ok(counts)
+        self.journal.unwatch();
+        Ok(pass?.counts)
     }
 
-    /// Says also whether this node had followed the log: then what it found was not logged.
-    async fn list_and_compare(&self) -> Result<(Outcome, bool)> {
+    async fn list_and_compare(&self) -> Result<Outcome> {
         let snapshots = self.list_snapshots().await?;
         // The place in the log is read before the documents: what is written after this has a higher number, and is
         // polled.
@@ -54,12 +50,15 @@ impl Replica {
             if self.cache.key_count() > 0 { None } else { self.read_snapshot(&snapshots, false).await }
         };
         let verifying = !self.cache.is_verified();
-        let mut pass = reconcile::run(&self.bucket, &self.cache, &self.tags, snapshot).boxed().await?;
+        // What a node finds that has followed the log was not logged.
+        let mut pass = reconcile::run(&self.bucket, &self.cache, &self.tags, follows, snapshot).boxed().await?;
         let tenants = self.live_tenants();
         for held in &self.held {
             let changed = held.reconcile(&tenants, verifying).await?;
             pass.counts.others += changed.len();
-            pass.found.extend(changed);
+            let count = pass.found.len();
+            let found = changed.into_iter().enumerate().filter(|_| follows);
+            pass.found.extend(found.map(|(at, change)| log::compact_after(count + at, change)));
             pass.counts.unreadable += held.unreadable().len();
         }
         self.journal.reconciled(head);
@@ -71,24 +70,19 @@ impl Replica {
         self.in_contact(polled);
         self.cache.set_hydrated();
         self.note_snapshots(snapshots, pass.counts.changed.saturating_sub(pass.spared));
-        Ok((pass, follows))
+        Ok(pass)
     }
 
-    /// Appends changes made by hand to the log, so that other nodes and starts from an older snapshot apply them.
-    /// Appends nothing if there are too many: the next snapshot holds them, and full reconciles find them.
-    async fn announce(&self, found: Vec<ChangedObject>) {
-        if found.len() > MOST_FOUND {
+    /// Appends what was changed and not logged to the log, so that other nodes and starts from an older snapshot apply
+    /// it, and each change is on record. Appends nothing if there is too much: the next snapshot holds it, and full
+    /// reconciles find it.
+    async fn announce(&self, found: &[LoggedChange]) {
+        if found.is_empty() || found.len() > MOST_FOUND {
             return;
         }
-        let changes: Vec<_> = found.into_iter().map(|object| object.by_unknown().doing(AuditAction::ByHand)).collect();
-        for changes in changes.chunks(LogEntry::MAX_CHANGES) {
-            match self.journal.try_append(self, changes.to_vec()).await {
-                Ok(seq) => tracing::info!(seq, changes = changes.len(), "changes made by hand are in the change log"),
-                Err(error) => {
-                    tracing::debug!("changes made by hand are not logged: other nodes must find them: {error:?}");
-                    return;
-                }
-            }
+        match self.journal.append_found(self, found.to_vec()).await {
+            Ok(seq) => tracing::info!(seq, changes = found.len(), "changes that were not logged are in the change log"),
+            Err(error) => tracing::debug!("changes are not logged yet: other nodes must find them: {error:?}"),
         }
     }
 

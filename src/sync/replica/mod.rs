@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::alone::Alone;
 use super::journal::{Apply, Journal, Polled};
+use super::log::LogEntry;
 use super::lookup::Lookups;
 use super::node::NodeRegistry;
 use super::shared::SharedRun;
@@ -151,6 +152,17 @@ impl Replica {
     /// Calls `listener` when another node has created or widened a stream. It must not wait. The first call counts.
     pub fn on_stream(&self, listener: impl Fn(&TenantId, &StreamName) + Send + Sync + 'static) {
         let _ = self.streams.set(StreamListener(Box::new(listener)));
+    }
+
+    /// Calls `listener` with the number of each entry of the change log that is read or written from now on, in their
+    /// order. It must not wait. The first call counts.
+    pub fn on_entry(&self, listener: impl Fn(u64, &LogEntry) + Send + Sync + 'static) {
+        self.journal.on_entry(listener);
+    }
+
+    /// The number of the last entry of the change log that this node has read or written.
+    pub fn log_end(&self) -> u64 {
+        self.journal.read()
     }
 
     /// Forgets which state of a document is in memory: it is about to be written.

@@ -7,8 +7,8 @@ use super::{Node, Scene, an_instant, key, name, plain};
 use crate::faults::Kind;
 use crate::key::{ApiKey, Attribution, Digest, KeyState, KeyType, NodeId, Tenant, TenantId};
 use crate::layout::{self, ObjectName};
-use crate::sync::ChangedObject;
 use crate::sync::log::{self, LogEntry, Slot};
+use crate::sync::{ChangedObject, LoggedChange};
 
 impl Scene {
     /// A node that has started as `keyloft serve` does.
@@ -235,7 +235,8 @@ async fn what_was_changed_by_hand_is_found_by_the_verification_and_then_known_ev
     let Slot::Taken(entry, _) = log::read(&scene.bucket, 1).await.unwrap() else { panic!("no entry") };
     let named: std::collections::HashSet<_> = entry.changes.iter().map(|change| change.object.clone()).collect();
     assert_eq!(named, [changed_object(&made), changed_object(&older), changed_object(&keys[0])].into());
-    assert!(entry.changes.iter().all(|change| change.by == Attribution::default()));
+    let made_by_a_node = |change: &LoggedChange| change.object == changed_object(&made);
+    assert!(entry.changes.iter().all(|change| (change.by == Attribution::default()) != made_by_a_node(change)));
     other.replica.poll().await.unwrap();
     let third = scene.loaded().await;
     for node in [&node, &other, &third] {

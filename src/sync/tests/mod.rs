@@ -1,6 +1,7 @@
 //! Nodes over a bucket in memory that goes wrong on request, and that counts what it is asked.
 
 mod appending;
+mod found;
 mod held;
 mod later_versions;
 mod load;

@@ -151,7 +151,7 @@ async fn maintenance_is_the_systems_and_a_file_by_hand_is_nobodys() {
     server.app.sync().await.unwrap();
     let view = server.admin().get(&format!("{KEYS}/{id}")).await.json();
     assert_eq!((&view["createdBy"], &view["modifiedBy"]), (&json!(null), &json!(null)));
-    assert_eq!(actions(&server).last(), named([("-", "document.by_hand", "-")]).last());
+    assert_eq!(actions(&server).last(), named([("-", "document.by_hand", "hand")]).last());
     server.admin().patch(&format!("{KEYS}/{id}"), json!({"sourceId": "x"})).await;
     let view = server.admin().get(&format!("{KEYS}/{id}")).await.json();
     assert_eq!((&view["createdBy"], &view["modifiedBy"]), (&json!(null), &json!("admin")));
