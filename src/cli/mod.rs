@@ -118,7 +118,7 @@ enum Command {
     /// Import the keys of another system; its clients keep their secrets
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", import::EXAMPLES))]
     Import(import::ImportCommand),
-    /// Check the record of what happened
+    /// Read what happened, and check the record of it
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", audit::EXAMPLES))]
     Audit(audit::AuditCommand),
     /// Check what a store guarantees
@@ -144,7 +144,7 @@ pub fn main() -> ExitCode {
         Command::Signer(command) => signer::run(&cli.client, command),
         Command::Apply(command) => apply::run(&cli.client, &command),
         Command::Import(command) => import::run(&cli.client, command),
-        Command::Audit(command) => cli.client.refuse_for("audit").and_then(|()| audit::run(cli.client.json, command)),
+        Command::Audit(command) => audit::run(&cli.client, command),
         Command::Store(command) => cli.client.refuse_for("store").and_then(|()| store::run(cli.client.json, command)),
     };
     failure::exit_code(outcome)

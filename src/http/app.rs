@@ -11,6 +11,7 @@ use super::attempts::Attempts;
 use super::routes;
 use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
+use crate::audit::AuditLog;
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::compaction::Compactor;
@@ -78,6 +79,9 @@ pub struct App {
     pub usage: Meter,
     /// The digest of the admin token.
     pub admin_token: AdminDigest,
+    /// What happened.
+    #[doc(hidden)]
+    pub audit: AuditLog,
     /// The metrics of this node.
     #[doc(hidden)]
     pub metrics: Metrics,
@@ -135,6 +139,8 @@ impl App {
             vec![machines.clone(), members.clone(), people.clone(), signers.clone()];
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
+        let audit = AuditLog::new(bucket.clone());
+        audit.follow(keystore.replica());
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
         let store_clock = keystore.replica().store_clock().clone();
         catalog.retain(store_clock.clone(), move |id| {
@@ -183,6 +189,7 @@ impl App {
             keystore,
             catalog,
             admin_token,
+            audit,
             metrics,
             request_ids: RequestIds::default(),
             max_body_bytes: config.ingest.max_body_bytes,

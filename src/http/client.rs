@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, USER_AGENT};
 use actix_web::{HttpRequest, web};
 
-use crate::key::Networks;
+use crate::key::{Digest, Networks};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// How many hops are read, from the right.
 const MAX_HOPS: usize = 32;
+/// No more words of a program's name are recorded: they have more than 120 bytes.
+const MAX_WORDS: usize = 64;
 
 /// The proxies whose forwarding headers are believed; none by default.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +44,13 @@ pub fn of(request: &HttpRequest) -> Option<IpAddr> {
         Some(proxies) => address(request, proxies),
         None => address(request, &TrustedProxies::default()),
     }
+}
+
+/// The program of the client, as it names itself; `None` when it does not, or when a word of that is a secret of ours.
+pub(super) fn agent(request: &HttpRequest, is_secret: impl Fn(&Digest) -> bool) -> Option<String> {
+    let agent = String::from_utf8_lossy(request.headers().get(USER_AGENT)?.as_bytes()).into_owned();
+    let mut words = agent.split_whitespace().take(MAX_WORDS);
+    (!words.any(|word| is_secret(&Digest::of(word)))).then_some(agent)
 }
 
 fn forwarded(headers: &HeaderMap, proxies: &TrustedProxies) -> Option<IpAddr> {

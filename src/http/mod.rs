@@ -56,8 +56,8 @@ use route::{Admin, FirehoseKey, Key, Public, route};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, auth, bulk, firehose, health, ingest, keys, machines, memberships, operators, platform, rotation, sessions,
-    stream_list, stream_objects, streams, tenants, verify, whoami,
+    apply, audit, auth, bulk, firehose, health, ingest, keys, machines, memberships, operators, platform, rotation,
+    sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -67,8 +67,8 @@ pub use server::{Server, Stop};
 pub fn routes() -> Vec<Route> {
     use Permission::{
         EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn, ManageStreams,
-        ManageTenants, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn, ReadPlatform, ReadSessions,
-        ReadTenants, Sync, VerifyKeys,
+        ManageTenants, ReadAudit, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn, ReadPlatform,
+        ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -139,6 +139,8 @@ pub fn routes() -> Vec<Route> {
         route("DELETE", "/api/v1/operators/{id}/sessions",                  Admin(ManageOperators), operators::end_sessions),
         route("GET",    "/api/v1/signers",                                  Admin(ReadOperators),   operators::signers),
         route("DELETE", "/api/v1/signers/{kid}",                            Admin(ManageOperators), operators::drop_signer),
+        route("GET",    "/api/v1/tenants/{tenant}/audit",              Admin(ReadAudit),       audit::list),
+        route("GET",    "/api/v1/audit",                               Admin(ReadAudit),       audit::list),
         route("POST",   "/api/v1/apikeys/verify",                      Admin(VerifyKeys),      verify::judge),
         route("GET",    "/api/v1/sessions",                            Admin(ReadSessions),    sessions::list),
         route("DELETE", "/api/v1/sessions/{id}",                       Admin(EndSessions),     sessions::end),

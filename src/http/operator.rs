@@ -1,6 +1,5 @@
 //! From the `Authorization` of a request to the proof that its holder may administer, or a [`Problem`].
 
-use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, web};
 
 use super::app::App;
@@ -121,10 +120,9 @@ pub(super) fn anonymous(app: &App, request: &HttpRequest) -> RequestContext {
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
     context.route = request.match_pattern();
-    match request.headers().get(header::USER_AGENT) {
-        Some(agent) => context.with_agent(&String::from_utf8_lossy(agent.as_bytes())),
-        None => context,
-    }
+    client::agent(request, |secret| app.admin_token.is(secret) || app.keystore.cache().owner(secret).is_some())
+        .into_iter()
+        .fold(context, |context, agent| context.with_agent(&agent))
 }
 
 /// What is about oneself takes no role; machines have no sign-ins.

@@ -20,8 +20,8 @@ use crate::key::actor::lenient;
 use crate::key::{Attribution, Digest, Label, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::{AuditAction, HeldKind};
 use crate::sync::held::KindListing;
+use crate::sync::{AuditAction, HeldKind};
 
 const VERSION: u32 = 1;
 /// How many sign-ins of one operator last at once; the oldest ends for one more.
@@ -325,10 +325,15 @@ impl HeldKind for Account {
 
     fn action(before: Option<&Self>, after: &Self) -> Option<AuditAction> {
         let is_disabled = |account: &Self| account.state == AccountState::Disabled;
-        let has_begun = |login: &Login| !before.is_some_and(|before| before.logins.iter().any(|old| old.sid == login.sid));
+        let has_begun =
+            |login: &Login| !before.is_some_and(|before| before.logins.iter().any(|old| old.sid == login.sid));
         Some(match before {
             Some(before) if is_disabled(after) != is_disabled(before) => {
-                if is_disabled(after) { AuditAction::OperatorDisable } else { AuditAction::OperatorEnable }
+                if is_disabled(after) {
+                    AuditAction::OperatorDisable
+                } else {
+                    AuditAction::OperatorEnable
+                }
             }
             _ if after.logins.iter().any(has_begun) => AuditAction::OperatorSignIn,
             _ => AuditAction::OperatorEndSessions,

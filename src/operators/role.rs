@@ -60,6 +60,8 @@ pub enum Permission {
     ReadMachines,
     /// Make, change and remove machines.
     ManageMachines,
+    /// Read the audit.
+    ReadAudit,
     /// See who is a member.
     ReadMembers,
     /// Set, invite and remove members, as far as the [rules](super::rules) go.
@@ -149,7 +151,7 @@ impl Role {
             | Permission::ReadOwn
             | Permission::ManageOwn => true,
             Permission::VerifyKeys => self >= Self::Analyst && self != Self::PlatformViewer,
-            Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
+            Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions | Permission::ReadAudit => {
                 matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
             }
             Permission::ReadMachines => self >= Self::Admin,
@@ -293,6 +295,7 @@ mod tests {
             Permission::Sync,
             Permission::ReadMachines,
             Permission::ManageMachines,
+            Permission::ReadAudit,
             Permission::ReadMembers,
             Permission::ManageMembers,
             Permission::ReadOperators,

@@ -16,8 +16,8 @@ use crate::error::Result as Outcome;
 use crate::key::{Attribution, NodeId, SignerId, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::store::Bucket;
-use crate::sync::{AuditAction, HeldKind};
 use crate::sync::held::KindListing;
+use crate::sync::{AuditAction, HeldKind};
 
 const VERSION: u32 = 1;
 

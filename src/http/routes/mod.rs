@@ -1,10 +1,11 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
 //! plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`], [`streams`],
-//! [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`platform`].
-//! Neither: [`health`].  [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which nodes
-//! have applied a change.
+//! [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`audit`],
+//! [`platform`]. Neither: [`health`].  [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which
+//! nodes have applied a change.
 
 pub mod apply;
+pub mod audit;
 pub mod auth;
 pub mod bulk;
 pub mod firehose;

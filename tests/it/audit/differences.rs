@@ -2,19 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::changes;
 use crate::support::{Answer, TestServer};
 
 const KEYS: &str = "/api/v1/tenants/default/apikeys";
-
-/// All changes of the change log, in their order.
-fn changes(server: &TestServer) -> Vec<Value> {
-    let folder = server.path(".settings/keyloft/log");
-    let files = std::fs::read_dir(folder).into_iter().flatten(); // There is none before the first change.
-    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-    files.sort();
-    let read = |file| serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap();
-    files.into_iter().flat_map(|file| read(file)["changes"].as_array().unwrap().clone()).collect()
-}
 
 /// What the last change has made different.
 fn last(server: &TestServer) -> (Value, Value) {

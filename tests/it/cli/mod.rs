@@ -1,6 +1,7 @@
 //! The command line, as operators type it.
 
 mod audit;
+mod audit_records;
 mod bulk;
 mod commands;
 mod import;

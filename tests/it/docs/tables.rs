@@ -177,6 +177,7 @@ fn means(row: &str, role: Role) -> bool {
         "read its members" => Permission::ReadMembers,
         "[verify](keys.md#verify) its keys" => Permission::VerifyKeys,
         "issue" => Permission::ManageKeys,
+        "read its [audit](audit.md#reading-it)" => Permission::ReadAudit,
         "read its machines" => Permission::ReadMachines,
         "make" => return gives(Role::Analyst),
         "the same for machines that are admins" => return gives(Role::Admin),
@@ -192,7 +193,7 @@ fn means(row: &str, role: Role) -> bool {
 fn the_table_of_roles_says_what_each_role_may() {
     let head = "| what | viewer | analyst | admin | owner | platform viewer | platform admin |";
     let rows = table("docs/operators.md", head);
-    assert_eq!(rows.len(), 12);
+    assert_eq!(rows.len(), 13);
     for row in rows {
         for (role, said) in Role::ALL.into_iter().zip(&row[1..]) {
             assert_eq!(said == "yes", means(&row[0], role), "{role}: {}", row[0]);

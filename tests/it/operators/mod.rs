@@ -5,6 +5,6 @@ mod machines;
 mod member_documents;
 mod memberships;
 mod owners;
-mod roles;
+pub(crate) mod roles;
 mod sessions;
 mod tokens;

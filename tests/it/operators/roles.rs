@@ -59,6 +59,8 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("DELETE", "/api/v1/operators/{id}/sessions",                                   "-----", "-----y"),
     ("GET",    "/api/v1/signers",                                                   "---yy", "----yy"),
     ("DELETE", "/api/v1/signers/{kid}",                                             "-----", "-----y"),
+    ("GET",    "/api/v1/tenants/{tenant}/audit",                                    "--y-y", "--yy-y"),
+    ("GET",    "/api/v1/audit",                                                     "----y", "-----y"),
     ("POST",   "/api/v1/apikeys/verify",                                            "-yy-y", "-yyy-y"),
     ("GET",    "/api/v1/sessions",                                                  "yyyyy", "yyyyyy"),
     ("DELETE", "/api/v1/sessions/{id}",                                             "--y-y", "--yy-y"),
@@ -98,7 +100,7 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
 }
 
 /// A machine of a tenant, or of the platform for roles of the platform.
-pub(super) async fn machine(server: &TestServer, tenant: &str, role: &str) -> (String, Client) {
+pub(crate) async fn machine(server: &TestServer, tenant: &str, role: &str) -> (String, Client) {
     let path = match role.starts_with("platform") {
         true => "/api/v1/service-operators".to_owned(),
         false => format!("/api/v1/tenants/{tenant}/service-operators"),

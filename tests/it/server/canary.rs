@@ -148,7 +148,16 @@ async fn use_key(seen: &mut Seen, server: &Process, admin: &Client, secret: &Sec
         ("as a session", admin.request("DELETE", &format!("/api/v1/sessions/{key}"))),
         ("as a wait", admin.request("DELETE", &format!("{}?wait={key}", secret.path))),
         ("in bulk", admin.request("POST", "/api/v1/tenants/default/apikeys/bulk").body(in_bulk)),
+        ("audit filter", admin.request("GET", &format!("/api/v1/audit?actor={key}&action={key}&{key}=1"))),
+        ("audit cursor", admin.request("GET", &format!("/api/v1/audit?cursor={key}"))),
         ("show", admin.request("GET", &secret.path)),
+        (
+            "patch with the key as user agent",
+            admin
+                .request("PATCH", &secret.path)
+                .header("user-agent", format!("x {key}"))
+                .json(&json!({"sourceId": "t"})),
+        ),
         ("patch", admin.request("PATCH", &secret.path).json(&json!({"sourceId": "s"}))),
     ];
     for (place, request) in requests {
@@ -205,6 +214,8 @@ async fn whole_run(format: &str) {
         ("GET", "/api/v1/tenants/acme/apikeys?state=revoked"),
         ("GET", "/api/v1/sessions"),
         ("GET", "/api/v1/nodes"),
+        ("GET", "/api/v1/audit?limit=1000"),
+        ("GET", "/api/v1/tenants/acme/audit?limit=1000"),
         ("PATCH", &broken.path),
     ] {
         seen.send(path, admin.request(method, path).json(&json!({}))).await;
@@ -238,6 +249,7 @@ async fn whole_run(format: &str) {
         "verify (200 OK)",
         "patch (200 OK)",
         "rotate to (200 OK)",
+        "/api/v1/audit?limit=1000 (200 OK)",
     ] {
         assert!(seen.0.iter().any(|(seen, _)| seen == place), "no {place}");
     }

@@ -90,6 +90,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/api/v1/operators/{id}/sessions",      [ 401,  401,  401,  401,  401,  400,  401]),
     ("GET",    "/api/v1/signers",                      [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/signers/{kid}",                [ 401,  401,  401,  401,  401,  400,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/audit",       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/audit",                        [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/sessions",                     [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/sessions/{id}",                [ 401,  401,  401,  401,  401,  404,  401]),
@@ -163,6 +165,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
                 | Permission::ReadMembers
                 | Permission::ReadOperators
                 | Permission::ReadOwn
+                | Permission::ReadAudit
         );
         let subject = match permission {
             Permission::VerifyKeys => "/apikeys/verify",
@@ -176,6 +179,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
             Permission::ReadOperators | Permission::ManageOperators if route.path.contains("/signers") => "/signers",
             Permission::ReadOperators | Permission::ManageOperators => "/operators",
             Permission::ReadChanges => "/changes",
+            Permission::ReadAudit => "/audit",
             Permission::ReadPlatform | Permission::Sync => "",
         };
         if reads != (route.method == "GET") || !route.path.contains(subject) {

@@ -29,13 +29,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("operators", &["documents", "error", "jitter", "key", "keystore", "layout", "store", "sync"]),
     ("jwt", &[]),
     ("signin", &["clock", "error", "jwt", "key", "operators"]),
-    ("audit", &["error", "store", "sync"]),
+    ("audit", &["documents", "error", "key", "operators", "store", "sync"]),
     ("telemetry", &["error"]),
     ("config", &["compaction", "ingest", "key", "operators", "query", "signin", "store", "sync", "telemetry", "usage"]),
     (
         "http",
         &[
             "access",
+            "audit",
             "cache",
             "clock",
             "compaction",

@@ -22,8 +22,6 @@ use crate::signin::{Callback, SignInError};
 const COMPLETE: &str = "/auth/complete";
 /// The longest `next`.
 const MAX_NEXT: usize = 512;
-/// The longest `User-Agent` that is kept.
-const MAX_AGENT: usize = 120;
 
 /// Where a sign-in is to go on.
 #[derive(Debug, Deserialize)]
@@ -141,8 +139,9 @@ pub async fn callback(
                 Target::CommandLine(_, challenge) | Target::Paste(challenge) => Some(Digest::of(challenge)),
                 Target::FrontEnd => Some(Digest::of(value)),
             };
-            let origin = Origin { address: client::of(&request), user_agent: agent(&request), proof };
-            app.accounts.sign_in(&anonymous(&app, &request), identity, origin).await.map_err(|error| {
+            let context = anonymous(&app, &request);
+            let origin = Origin { address: context.client, user_agent: context.agent.clone(), proof };
+            app.accounts.sign_in(&context, identity, origin).await.map_err(|error| {
                 tracing::warn!(provider = %name, "a sign-in did not work: {error:?}");
                 let is_away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StoreNotSafe);
                 if is_away { Ending::StoreUnavailable } else { Ending::Failed }
@@ -218,11 +217,6 @@ fn set(answer: &mut HttpResponse, cookie: &actix_web::cookie::Cookie<'_>) {
     if answer.add_cookie(cookie).is_err() {
         tracing::error!("a cookie could not be set");
     }
-}
-
-fn agent(request: &HttpRequest) -> Option<String> {
-    let agent = request.headers().get(header::USER_AGENT)?.to_str().ok()?;
-    Some(agent.chars().filter(|character| !character.is_control()).take(MAX_AGENT).collect())
 }
 
 fn no_such_provider() -> Problem {
