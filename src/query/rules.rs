@@ -10,6 +10,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use super::checked_arithmetic;
 use super::constants::ForgetConstants;
+use super::filters::MergeFilters;
 use super::frame_bounds::CheckFrames;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
@@ -39,7 +40,7 @@ pub(super) fn logical() -> Vec<Logical> {
             "optimize_projections" => rules.push(Arc::new(RenameAliases)),
             _ => {}
         }
-        rules.push(rule);
+        rules.push(if rule.name() == "push_down_filter" { Arc::new(MergeFilters(rule)) } else { rule });
     }
     rules
 }
@@ -64,10 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_that_ours_stand_in_front_of_are_still_called_so() {
+    fn the_rules_that_ours_wrap_or_stand_in_front_of_are_still_called_so() {
         let names: Vec<_> = logical().iter().map(|rule| rule.name().to_owned()).collect();
         for pair in [["mark_joins", "decorrelate_predicate_subquery"], ["rename_aliases", "optimize_projections"]] {
             assert!(names.windows(2).any(|window| window == pair), "{names:?}");
         }
+        assert!(names.iter().any(|name| name == "push_down_filter"), "{names:?}");
     }
 }

@@ -7,6 +7,7 @@ mod correct;
 mod damaged;
 mod differential;
 mod exact;
+mod filters;
 mod functions;
 mod hostile;
 mod isolation;
