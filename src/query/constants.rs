@@ -93,15 +93,15 @@ fn makes_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<SortMergeJoinExec>()
 }
 
-/// The rows of another node, of whose columns nothing is known.
+/// The rows of another node, of whose columns nothing is known, and below which no sort is moved.
 #[derive(Debug)]
-struct WithoutConstantsExec {
+pub(super) struct WithoutConstantsExec {
     rows: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl WithoutConstantsExec {
-    fn new(rows: Arc<dyn ExecutionPlan>) -> Self {
+    pub(super) fn new(rows: Arc<dyn ExecutionPlan>) -> Self {
         let nothing = EquivalenceProperties::new(rows.schema());
         let properties = PlanProperties::clone(rows.properties()).with_eq_properties(nothing);
         Self { rows, properties: Arc::new(properties) }

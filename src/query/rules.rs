@@ -15,6 +15,7 @@ use super::frame_bounds::CheckFrames;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
 use super::numbers::CompareNumbers;
+use super::offsets::SkipSorted;
 use super::projection_aliases::RenameAliases;
 use super::texts::RepeatedTexts;
 
@@ -49,6 +50,7 @@ pub(super) fn logical() -> Vec<Logical> {
 pub(super) fn physical(interrupt: &Interrupt, constants: ForgetConstants) -> Vec<Physical> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.insert(0, Arc::new(constants));
+    rules.insert(0, Arc::new(SkipSorted));
     rules.push(Arc::new(InterruptJoins(interrupt.clone())));
     rules.push(Arc::new(RepeatedTexts));
     rules

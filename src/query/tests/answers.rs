@@ -176,3 +176,64 @@ async fn a_stream_without_objects_answers_like_an_empty_table() {
         assert_eq!(house.json(sql).await, rows, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn an_offset_skips_the_first_rows_of_its_own_order() {
+    let house = House::new();
+    let columns =
+        vec![("id", ints(&[1, 4, 2, 3])), ("k", ints(&[10, 40, 20, 30])), ("s", texts(&["a", "b", "a", "b"]))];
+    house.store("default", "e", "2026-11-20T10:00:00Z", columns).await;
+    let columns = vec![("id", ints(&[6, 5])), ("k", ints(&[60, 50])), ("s", texts(&["c", "c"]))];
+    house.store("default", "e", "2026-11-20T11:00:00Z", columns).await;
+    let mut wrong = Vec::new();
+    for (sql, ids) in [
+        ("SELECT id FROM (SELECT id FROM e ORDER BY id OFFSET 2) ORDER BY id DESC", "[6,5,4,3]"),
+        ("SELECT id FROM (SELECT id, k FROM e ORDER BY k OFFSET 3) ORDER BY id DESC OFFSET 1", "[5,4]"),
+        ("SELECT id FROM (SELECT id FROM e ORDER BY k LIMIT 3 OFFSET 2) ORDER BY id DESC", "[5,4,3]"),
+        ("SELECT id FROM (SELECT id FROM e ORDER BY k DESC LIMIT 4 OFFSET 1) ORDER BY id LIMIT 2 OFFSET 1", "[3,4]"),
+        ("SELECT row_number() OVER (ORDER BY id DESC) AS id FROM (SELECT id FROM e ORDER BY id OFFSET 4)", "[1,2]"),
+        (
+            "(SELECT id FROM e ORDER BY k OFFSET 5) UNION ALL (SELECT id FROM e ORDER BY k DESC OFFSET 5) ORDER BY id",
+            "[1,6]",
+        ),
+        ("SELECT k / 10 AS id FROM e ORDER BY id OFFSET 4", "[5,6]"),
+    ] {
+        let found = house.ask(everything("default"), request(sql), Format::NdJson).await;
+        let found = found.map(|rows| rows.lines().map(|row| row[6..row.len() - 1].to_owned()).collect::<Vec<_>>());
+        let found = found.map(|ids| format!("[{}]", ids.join(",")));
+        if found.as_deref().ok() != Some(ids) {
+            wrong.push(format!("{sql}\n  expected {ids}\n  found    {found:?}"));
+        }
+    }
+    let rows =
+        house.json("SELECT count(*) AS n FROM (SELECT id FROM (SELECT id FROM e LIMIT 4 OFFSET 2) ORDER BY id)").await;
+    assert_eq!(rows, r#"[{"n":4}]"#);
+    for (sql, n) in [
+        ("SELECT sum(k) AS n FROM (SELECT k FROM e ORDER BY id OFFSET 4)", 110),
+        ("SELECT sum(k) AS n FROM (SELECT k FROM e ORDER BY id DESC OFFSET 4)", 30),
+        ("SELECT sum(x) AS n FROM (SELECT k + 1 AS x FROM e ORDER BY id DESC OFFSET 5)", 11),
+        (
+            "SELECT sum(x) AS n FROM (SELECT x FROM (SELECT k AS x, s FROM e ORDER BY id OFFSET 2) AS t WHERE s = 'a')",
+            0,
+        ),
+        ("SELECT sum(x) AS n FROM (SELECT max(k) AS x FROM e GROUP BY s ORDER BY s OFFSET 2)", 60),
+        ("SELECT count(*) AS n FROM e WHERE k IN (SELECT k FROM e ORDER BY id OFFSET 4) AND id > 4", 2),
+        (
+            "SELECT sum(k) AS n FROM ((SELECT k FROM e ORDER BY id OFFSET 5) UNION ALL (SELECT k FROM e ORDER BY id DESC OFFSET 5))",
+            70,
+        ),
+        ("SELECT sum(t.k) AS n FROM e JOIN (SELECT k FROM e ORDER BY id DESC OFFSET 4) AS t ON e.k > t.k", 130),
+        ("SELECT sum(k) AS n FROM (SELECT k FROM e ORDER BY id LIMIT 1 OFFSET 4)", 50),
+        (
+            "SELECT sum(k) AS n FROM (SELECT k FROM (SELECT id, k FROM e ORDER BY id OFFSET 1) ORDER BY id DESC OFFSET 4)",
+            20,
+        ),
+    ] {
+        let found = house.ask(everything("default"), request(sql), Format::JsonArray).await;
+        let n = if n == 0 { "null".to_owned() } else { n.to_string() };
+        if found.as_deref().ok() != Some(&format!(r#"[{{"n":{n}}}]"#)) {
+            wrong.push(format!("{sql}\n  expected {n}\n  found    {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
