@@ -14,6 +14,7 @@ use super::filters::MergeFilters;
 use super::frame_bounds::CheckFrames;
 use super::interrupt::{Interrupt, InterruptJoins};
 use super::mark_joins::MarkJoins;
+use super::null_safe_joins::KeepNullSafe;
 use super::numbers::CompareNumbers;
 use super::offsets::SkipSorted;
 use super::projection_aliases::RenameAliases;
@@ -41,7 +42,12 @@ pub(super) fn logical() -> Vec<Logical> {
             "optimize_projections" => rules.push(Arc::new(RenameAliases)),
             _ => {}
         }
-        rules.push(if rule.name() == "push_down_filter" { Arc::new(MergeFilters(rule)) } else { rule });
+        rules.push(match rule.name() {
+            "push_down_filter" => Arc::new(MergeFilters(rule)),
+            "extract_equijoin_predicate" => Arc::new(KeepNullSafe::in_equations(rule)),
+            "eliminate_cross_join" => Arc::new(KeepNullSafe::in_order(rule)),
+            _ => rule,
+        });
     }
     rules
 }
@@ -72,6 +78,8 @@ mod tests {
         for pair in [["mark_joins", "decorrelate_predicate_subquery"], ["rename_aliases", "optimize_projections"]] {
             assert!(names.windows(2).any(|window| window == pair), "{names:?}");
         }
-        assert!(names.iter().any(|name| name == "push_down_filter"), "{names:?}");
+        for wrapped in ["push_down_filter", "extract_equijoin_predicate", "eliminate_cross_join"] {
+            assert!(names.iter().any(|name| name == wrapped), "{names:?}");
+        }
     }
 }

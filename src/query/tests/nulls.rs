@@ -299,3 +299,44 @@ async fn a_constant_column_of_a_join_can_order_a_window() {
     )])
     .await;
 }
+
+#[tokio::test]
+async fn equations_and_is_not_distinct_from_of_a_join_keep_their_meaning() {
+    let house = House::new();
+    let day = "2026-11-20T10:00:00Z";
+    let s = |values: &[Option<&str>]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+    let columns = |ids: &[i64], k: &[Option<i64>], values: &[Option<&str>]| {
+        vec![("id", ints(ids)), ("k", some_ints(k)), ("s", s(values))]
+    };
+    let (one, two, none, x) = (Some(1), Some(2), None, Some("x"));
+    house.store("default", "x", day, columns(&[1, 2, 3], &[one, none, none], &[x, x, None])).await;
+    house.store("default", "y", day, columns(&[1, 2, 3], &[one, none, two], &[x, None, x])).await;
+    house.store("default", "z", day, columns(&[1, 2], &[one, none], &[None, x])).await;
+    let same = "x JOIN y ON x.k IS NOT DISTINCT FROM y.k";
+    let mut wrong = Vec::new();
+    for (rows, expected) in [
+        (same.to_owned(), "1/1 2/2 3/2"),
+        (format!("{same} WHERE x.s = y.s"), "1/1"),
+        (format!("{same} AND x.s = y.s"), "1/1"),
+        ("x LEFT JOIN y ON x.k IS NOT DISTINCT FROM y.k WHERE y.s = coalesce(x.s, x.s)".to_owned(), "1/1"),
+        (format!("{same} WHERE x.s IS NOT DISTINCT FROM y.s"), "1/1 3/2"),
+        (format!("{same} JOIN z ON z.k = x.k"), "1/1"),
+        (format!("{same} JOIN z ON z.k IS NOT DISTINCT FROM x.k"), "1/1 2/2 3/2"),
+        (format!("{same} JOIN z ON z.s = x.s WHERE z.id > 0"), "1/1 2/2"),
+        ("x JOIN z ON x.s = z.s JOIN y ON x.k IS NOT DISTINCT FROM y.k".to_owned(), "1/1 2/2"),
+        ("x JOIN z ON x.s = z.s JOIN y ON x.k IS NOT DISTINCT FROM y.k WHERE z.k IS NULL".to_owned(), "1/1 2/2"),
+        ("x, y, z WHERE x.k IS NOT DISTINCT FROM y.k AND x.s = z.s AND z.id = 2".to_owned(), "1/1 2/2"),
+        (
+            format!("(SELECT x.id, x.s AS p, y.s AS q, y.id AS i FROM {same}) AS x JOIN y ON x.i = y.id WHERE p = q"),
+            "1/1",
+        ),
+    ] {
+        let sql = format!("SELECT CAST(x.id AS VARCHAR) || '/' || CAST(y.id AS VARCHAR) AS p FROM {rows} ORDER BY p");
+        let found = house.ask(everything("default"), request(&sql), Format::NdJson).await;
+        let found = found.map(|rows| rows.lines().map(|row| row[6..row.len() - 2].to_owned()).collect::<Vec<_>>());
+        if found.as_ref().ok().map(|pairs| pairs.join(" ")).as_deref() != Some(expected) {
+            wrong.push(format!("{sql}\n  expected {expected}\n  found    {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
