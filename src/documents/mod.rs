@@ -16,7 +16,9 @@ pub mod key;
 pub mod tenant;
 pub mod unreadable;
 
-pub use audited::{Audited, Difference, Fields, LastWrite};
+#[cfg(feature = "server")]
+pub use audited::Fields;
+pub use audited::{Audited, Difference, LastWrite};
 pub use collection::{Documents, Edit, Read};
 pub use contention::Contention;
 pub use context::RequestContext;

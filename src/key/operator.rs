@@ -38,6 +38,7 @@ macro_rules! prefixed_id {
     };
 }
 
+#[cfg(feature = "server")]
 pub(crate) use prefixed_id;
 
 prefixed_id! {
@@ -77,6 +78,7 @@ impl OperatorId {
 
 impl OperatorId {
     /// A hash for in-memory tables: it is part of a digest already.
+    #[cfg(feature = "server")]
     pub(crate) fn table_hash(&self) -> u64 {
         (self.0 >> 64) as u64
     }
