@@ -18,6 +18,7 @@ use super::null_safe_joins::KeepNullSafe;
 use super::numbers::CompareNumbers;
 use super::offsets::SkipSorted;
 use super::projection_aliases::RenameAliases;
+use super::same_names::MoveByName;
 use super::texts::RepeatedTexts;
 
 type Analysis = Arc<dyn AnalyzerRule + Send + Sync>;
@@ -54,7 +55,7 @@ pub(super) fn logical() -> Vec<Logical> {
 
 /// The rules for physical plans. What is known to be constant is corrected first, because the others rest on it.
 pub(super) fn physical(interrupt: &Interrupt, constants: ForgetConstants) -> Vec<Physical> {
-    let mut rules = PhysicalOptimizer::new().rules;
+    let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(MoveByName::wrap).collect();
     rules.insert(0, Arc::new(constants));
     rules.insert(0, Arc::new(SkipSorted));
     rules.push(Arc::new(InterruptJoins(interrupt.clone())));
@@ -81,5 +82,8 @@ mod tests {
         for wrapped in ["push_down_filter", "extract_equijoin_predicate", "eliminate_cross_join"] {
             assert!(names.iter().any(|name| name == wrapped), "{names:?}");
         }
+        let moving =
+            PhysicalOptimizer::new().rules.iter().filter(|rule| rule.name().starts_with("FilterPushdown")).count();
+        assert_eq!(moving, 2);
     }
 }

@@ -1,5 +1,6 @@
 //! Which objects a query opens, and how those of other nodes are read.
 
+use super::differential::random::Random;
 use super::*;
 use crate::documents::Document as _;
 
@@ -172,4 +173,36 @@ async fn a_column_that_an_object_lacks_is_null_in_every_way() {
         (&all[0]["a"], &all[0]["b"], &all[0]["t"]),
         (&3.into(), &serde_json::Value::Null, &serde_json::Value::Null)
     );
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_column_hides_no_object_that_has_another_of_its_name() {
+    let mut wrong = Vec::new();
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        let house = House::with(QuerySettings { threads: 2, batch_rows: 8, ..QuerySettings::default() });
+        for table in ["x", "y"] {
+            let mut id = 0;
+            for _ in 0..3 {
+                let ids: Vec<i64> = (0..2 + random.below(5) as i64).map(|row| id + row + 1).collect();
+                id += ids.len() as i64;
+                let keys: Vec<i64> = ids.iter().map(|_| random.below(5) as i64).collect();
+                let columns = vec![("id", ints(&ids)), ("k", ints(&keys))];
+                house.store("default", table, "2026-11-20T10:00:00Z", columns).await;
+            }
+        }
+        for order in ["x.id, y.NAME", "y.NAME, x.id", "y.NAME DESC, x.id", "x.id DESC, y.NAME DESC"] {
+            let sql = |other: &str, name: &str| {
+                let order = order.replace("NAME", name);
+                let rows = format!("SELECT x.k AS r FROM x JOIN {other} AS y ON x.k = y.k ORDER BY {order} LIMIT 3");
+                format!("SELECT sum(r) AS n, count(*) AS m FROM ({rows}) AS t")
+            };
+            let same = house.json(&sql("y", "id")).await;
+            let other = house.json(&sql("(SELECT id AS i, k FROM y)", "i")).await;
+            if same != other {
+                wrong.push(format!("seed {seed}, {order}: {same} and {other}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
