@@ -316,6 +316,10 @@ const KNOWN: &[(&str, &str)] = &[
     ("Unsupported binary operator", "this operator is not available"),
     ("Unsupported SQL unary operator", "this operator is not available"),
     ("is not supported in the physical expr", "this operator is not available for these types"),
+    (
+        "Conflicting ordering requirements in aggregate",
+        "aggregates of one SELECT take one ORDER BY: compute each in a subquery, and join them",
+    ),
     ("Unsupported JOIN operator", "a join of this kind is not available"),
     ("AvgAccumulator for (", "`avg` does not take a value without a type: cast it"),
     ("Unsupported data type Array(", "a function does not take a value of this type: cast it"),

@@ -319,6 +319,10 @@ async fn a_refusal_says_what_to_write() {
         ("date_bin(INTERVAL '1 month 1 day', p_timestamp)", "the step of `date_bin` is"),
         ("rank() OVER (ORDER BY X'ff')", "needs a frame of ROWS"),
         ("Miles_per_Gallon # 1", "there is no such operator at Line: 1"),
+        (
+            "string_agg(Name, ',' ORDER BY Name) AS y, string_agg(Name, ',' ORDER BY Miles_per_Gallon)",
+            "aggregates of one SELECT take one ORDER BY",
+        ),
     ] {
         let error = house.refused(&format!("SELECT {expression} AS x FROM cars")).await;
         assert!(error.message().contains(words), "{expression}: {error}");
