@@ -32,7 +32,7 @@ impl Generator {
             return if self.random.one_in(8) { self.literal(kind) } else { self.column(kind, sight) };
         }
         let depth = depth - 1;
-        match self.random.below(if matches!(kind, Kind::Text) { 7 } else { 6 }) {
+        match self.random.below(if matches!(kind, Kind::Text) { 8 } else { 7 }) {
             0 => {
                 let (first, second) = (self.expr(kind, sight, depth), self.expr(kind, sight, depth));
                 format!("coalesce({first}, {second})")
@@ -57,14 +57,33 @@ impl Generator {
             }
             5 if kind == Kind::Int && self.subqueries_left() => self.scalar(kind, sight, "count"),
             5 => self.column(kind, sight),
+            6 => self.call(kind, sight, depth),
             _ => format!("({} || {})", self.expr(kind, sight, depth), self.expr(kind, sight, depth)),
+        }
+    }
+
+    /// A call of a function, or a cast.
+    fn call(&mut self, kind: Kind, sight: &Sight, depth: u32) -> String {
+        let mut operand = |kind| self.expr(kind, sight, depth);
+        let (first, second) = (operand(kind), operand(kind));
+        let text = operand(Kind::Text);
+        let whole = operand(Kind::Int);
+        match (kind, self.random.below(4)) {
+            (_, 0) => format!("greatest({first}, {second})"),
+            (_, 1) => format!("least({first}, {second})"),
+            (Kind::Int, 2) => format!("length({text})"),
+            (Kind::Int | Kind::Float, 3) => format!("abs({first})"),
+            (Kind::Float, _) => format!("CAST({whole} AS DOUBLE)"),
+            (Kind::Text, 2) => format!("CAST({whole} AS VARCHAR)"),
+            (Kind::Text, _) => format!("substr({first}, 1, 1)"),
+            _ => first,
         }
     }
 
     pub(super) fn condition(&mut self, sight: &Sight, depth: u32) -> String {
         let leaf = depth == 0;
         let below = depth.saturating_sub(1);
-        match self.random.below(if leaf { 6 } else { 16 }) {
+        match self.random.below(if leaf { 7 } else { 17 }) {
             0 | 1 => {
                 let kind = self.random.pick(&[Kind::Int, Kind::Int, Kind::Text, Kind::Float]);
                 let (left, right) = (self.expr(kind, sight, below), self.expr(kind, sight, below));
@@ -87,16 +106,23 @@ impl Generator {
                 self.random.pick(&["x%", "%y", "_", "%"])
             ),
             5 => self.column(Kind::Bool, sight),
-            6 | 7 => {
+            6 => {
+                // Conditions on one column, some of which have the literal first.
+                let kind = self.random.pick(&[Kind::Int, Kind::Text, Kind::Float]);
+                let column = self.column(kind, sight);
+                let (one, two) = (self.bound(kind, &column), self.bound(kind, &column));
+                format!("({one} AND {two})")
+            }
+            7 | 8 => {
                 let (left, right) = (self.condition(sight, below), self.condition(sight, below));
                 format!("({left} {} {right})", self.random.pick(&["AND", "OR"]))
             }
-            8 => format!("NOT ({})", self.condition(sight, below)),
-            9 => {
+            9 => format!("NOT ({})", self.condition(sight, below)),
+            10 => {
                 let test = self.random.pick(&["TRUE", "FALSE", "NULL", "NOT TRUE", "NOT FALSE", "NOT NULL"]);
                 format!("({}) IS {test}", self.condition(sight, below))
             }
-            10 => {
+            11 => {
                 // Without parentheses: how tightly it binds matters.
                 let kind = self.random.pick(&[Kind::Int, Kind::Text]);
                 let (left, right) = (self.column(kind, sight), self.column(kind, sight));
@@ -104,9 +130,9 @@ impl Generator {
                 let (not, operator) = (self.random.pick(&["", "NOT "]), self.random.pick(&["AND", "OR"]));
                 format!("({left} IS {not}DISTINCT FROM {right} {operator} {rest})")
             }
-            11 | 12 if self.subqueries_left() => self.within(sight),
-            13 | 14 if self.subqueries_left() => self.exists(sight),
-            15 if self.subqueries_left() => {
+            12 | 13 if self.subqueries_left() => self.within(sight),
+            14 | 15 if self.subqueries_left() => self.exists(sight),
+            16 if self.subqueries_left() => {
                 let left = self.column(Kind::Int, sight);
                 let operator = self.random.pick(&["=", "<>", "<", ">="]);
                 let quantifier = self.random.pick(&["ANY", "ALL"]);
@@ -118,6 +144,16 @@ impl Generator {
                     (self.column(Kind::Int, sight), self.literal(Kind::Int), self.column(Kind::Int, sight));
                 format!("{of} {}BETWEEN {low} AND {high}", self.random.pick(&["", "NOT "]))
             }
+        }
+    }
+
+    fn bound(&mut self, kind: Kind, column: &str) -> String {
+        let literal = self.literal(kind);
+        let operator = self.random.pick(&["=", "<", ">", "<=", ">="]);
+        if self.random.one_in(2) {
+            format!("{column} {operator} {literal}")
+        } else {
+            format!("{literal} {operator} {column}")
         }
     }
 

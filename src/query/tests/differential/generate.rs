@@ -1,7 +1,7 @@
 //! Queries that a seed decides.
 
 use super::random::Random;
-use super::tables::{Columns, Kind, TABLES};
+use super::tables::{Columns, Kind};
 
 /// The columns that can be named, as they are written.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,13 @@ impl Sight {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// The same columns, where these tell rows apart.
+    pub(super) fn told_apart_by(self, table: &str, names: &[&str]) -> Self {
+        let ids = names.iter().map(|name| format!("{table}.{name}")).collect();
+        Self { ids, ..self }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
         self.columns.extend(other.columns);
         self.ids.extend(other.ids);
     }
@@ -60,112 +66,6 @@ impl Generator {
             10 => self.star(),
             _ => self.distinct(),
         }
-    }
-
-    fn table(&mut self) -> (String, Sight) {
-        let (table, columns) = self.random.pick(TABLES);
-        let alias = self.alias("t");
-        let sight = Sight::of(&alias, columns);
-        match self.random.below(9) {
-            0 => {
-                let inner = Sight::of(table, columns);
-                let condition = self.condition(&inner, 1);
-                (format!("(SELECT * FROM {table} WHERE {condition}) AS {alias}"), sight)
-            }
-            1 => {
-                // A column that is the same in every row.
-                let text = self.literal(Kind::Text);
-                let sight = Sight {
-                    columns: vec![
-                        (format!("{alias}.id"), Kind::Int),
-                        (format!("{alias}.k"), Kind::Int),
-                        (format!("{alias}.s"), Kind::Text),
-                    ],
-                    ids: vec![format!("{alias}.id")],
-                };
-                (format!("(SELECT id, k, {text} AS s FROM {table}) AS {alias}"), sight)
-            }
-            2 => {
-                let sight = Sight {
-                    columns: vec![
-                        (format!("{alias}.k"), Kind::Int),
-                        (format!("{alias}.id"), Kind::Int),
-                        (format!("{alias}.s"), Kind::Text),
-                    ],
-                    ids: vec![format!("{alias}.k"), format!("{alias}.id")],
-                };
-                (format!("(SELECT k, count(*) AS id, max(s) AS s FROM {table} GROUP BY k) AS {alias}"), sight)
-            }
-            _ => (format!("{table} AS {alias}"), sight),
-        }
-    }
-
-    pub(super) fn from(&mut self) -> (String, Sight) {
-        if self.random.one_in(5) {
-            return self.using();
-        }
-        let (mut sql, mut sight) = self.table();
-        for _ in 0..self.random.pick(&[0, 0, 1, 1, 1, 2]) {
-            let (table, other) = self.table();
-            let join = self.random.pick(&["JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN"]);
-            if join == "CROSS JOIN" {
-                sql = format!("{sql} CROSS JOIN {table}");
-                sight.add(other);
-                continue;
-            }
-            let kind = self.random.pick(&[Kind::Int, Kind::Int, Kind::Text]);
-            let (left, right) = (self.column(kind, &sight), self.column(kind, &other));
-            let mut on = format!("{left} = {right}");
-            for _ in 0..self.random.pick(&[0, 0, 1, 1, 2]) {
-                // Conditions with a literal make columns constant.
-                let side = if self.random.one_in(3) { &sight } else { &other };
-                let side = side.clone();
-                let part = if self.random.one_in(2) {
-                    let kind = self.random.pick(&[Kind::Text, Kind::Int]);
-                    format!("{} = {}", self.column(kind, &side), self.literal(kind))
-                } else {
-                    self.condition(&side, 0)
-                };
-                on = format!("{on} AND {part}");
-            }
-            sight.add(other);
-            sql = format!("{sql} {join} {table} ON {on}");
-        }
-        (sql, sight)
-    }
-
-    /// Joins that merge columns.
-    fn using(&mut self) -> (String, Sight) {
-        let (mut sql, mut sight) = self.table();
-        let natural = self.random.one_in(3);
-        if natural {
-            let (left, right) = (self.alias("t"), self.alias("t"));
-            let join = self.random.pick(&["", "LEFT ", "RIGHT ", "FULL "]);
-            let (one, two) = (self.random.pick(TABLES).0, self.random.pick(TABLES).0);
-            let sql = format!(
-                "(SELECT id AS id_{left}, k, s FROM {one}) AS {left} NATURAL {join}JOIN (SELECT id AS id_{right}, k FROM {two}) AS {right}"
-            );
-            let columns = vec![
-                ("k".to_owned(), Kind::Int),
-                (format!("{left}.s"), Kind::Text),
-                (format!("id_{left}"), Kind::Int),
-                (format!("{right}.id_{right}"), Kind::Int),
-            ];
-            return (sql, Sight { columns, ids: vec![format!("id_{left}"), format!("id_{right}"), "k".to_owned()] });
-        }
-        for _ in 0..self.random.pick(&[1, 1, 2]) {
-            let (table, other) = self.table();
-            let join = self.random.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "FULL JOIN"]);
-            sql = format!("{sql} {join} {table} USING (k)");
-            sight.add(other);
-        }
-        for names in [&mut sight.ids, &mut sight.columns.iter().map(|(name, _)| name.clone()).collect()] {
-            names.retain(|name| !name.ends_with(".k"));
-        }
-        sight.columns.retain(|(name, _)| !name.ends_with(".k"));
-        sight.columns.push(("k".to_owned(), Kind::Int));
-        sight.ids.push("k".to_owned());
-        (sql, sight)
     }
 
     pub(super) fn filter(&mut self, sight: &Sight) -> String {
@@ -223,7 +123,7 @@ impl Generator {
 
     fn aggregate(&mut self, sight: &Sight) -> String {
         let distinct = self.random.pick(&["", "", "DISTINCT "]);
-        let function = match self.random.below(7) {
+        let function = match self.random.below(9) {
             0 => "count(*)".to_owned(),
             1 => {
                 let kind = self.kind();
@@ -232,6 +132,8 @@ impl Generator {
             2 => format!("sum({distinct}{})", self.expr(Kind::Int, sight, 1)),
             3 => format!("avg({})", self.column(Kind::Float, sight)),
             4 => format!("bool_or({})", self.condition(sight, 1)),
+            5 => format!("string_agg({0}, ',' ORDER BY {0})", self.column(Kind::Text, sight)),
+            6 => format!("{}({})", self.random.pick(&["median", "stddev", "var_pop"]), self.column(Kind::Float, sight)),
             _ => {
                 let kind = self.random.pick(&[Kind::Int, Kind::Text, Kind::Float]);
                 format!("{}({})", self.random.pick(&["min", "max"]), self.expr(kind, sight, 1))
@@ -259,6 +161,7 @@ impl Generator {
         let group = match (groups.is_empty(), self.random.below(5)) {
             (true, _) => String::new(),
             (_, 0) => format!(" GROUP BY ROLLUP ({})", groups.join(", ")),
+            (_, 2) if groups.len() == 2 => format!(" GROUP BY CUBE ({})", groups.join(", ")),
             (_, 1) => format!(" GROUP BY GROUPING SETS (({}), ({}))", groups.join(", "), groups[0]),
             _ => format!(" GROUP BY {}", groups.join(", ")),
         };
@@ -306,7 +209,7 @@ impl Generator {
             let ids: Vec<_> = sight.ids.iter().map(|id| format!("{id}{}", self.random.pick(&["", " DESC"]))).collect();
             let total = format!("{key}, {}", ids.join(", "));
             let column = self.column(Kind::Int, &sight);
-            outputs.push(match self.random.below(7) {
+            outputs.push(match self.random.below(11) {
                 0 => format!("row_number() OVER ({partition}ORDER BY {total})"),
                 1 => format!("rank() OVER ({partition}ORDER BY {key})"),
                 2 => format!("dense_rank() OVER ({partition}ORDER BY {key})"),
@@ -318,7 +221,23 @@ impl Generator {
                 5 => format!(
                     "count({column}) OVER ({partition}ORDER BY {total} ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)"
                 ),
-                _ => format!("max({column}) OVER ({})", partition.trim_end()),
+                6 => format!(
+                    "{}({column}) OVER ({})",
+                    self.random.pick(&["max", "min", "sum", "count"]),
+                    partition.trim_end()
+                ),
+                7 => {
+                    let frame = self.random.pick(&[
+                        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
+                        "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
+                        "ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING",
+                    ]);
+                    let function = self.random.pick(&["sum", "min", "max", "count", "first_value", "last_value"]);
+                    format!("{function}({column}) OVER ({partition}ORDER BY {total} {frame})")
+                }
+                8 => format!("ntile(2) OVER ({partition}ORDER BY {total})"),
+                9 => format!("{}() OVER ({partition}ORDER BY {key})", self.random.pick(&["percent_rank", "cume_dist"])),
+                _ => format!("lag({column}, 2, 7) OVER ({partition}ORDER BY {total})"),
             });
         }
         let qualify =
