@@ -58,6 +58,11 @@ impl Row {
         }
     }
 
+    /// A row for what the server did not decide.
+    pub(super) fn left(tenant: &TenantId, source: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { result: Status::Left, ..Self::refused(tenant, source, why) }
+    }
+
     fn of(tenant: &TenantId, found: &ParsedKey, result: Status, why: Option<String>) -> Self {
         Self {
             source: found.source.clone(),
@@ -80,6 +85,10 @@ const COLUMNS: &[Column] = &[
     ("KEY ID", "keyId"),
     ("NOTE", "note"),
 ];
+
+/// Machines whose tokens are shown.
+const TOKENS: &[Column] =
+    &[("MACHINE", "id"), ("TENANT", "tenant"), ("NAME", "name"), ("EXPIRES", "expiresAt"), ("TOKEN", "token")];
 
 /// Imports keys in one request. Returns a row for each, in order.
 pub(super) fn upload(client: &Client, tenant: &TenantId, found: &[ParsedKey], dry_run: bool) -> Outcome<Vec<Row>> {
@@ -176,14 +185,34 @@ fn take_in(rows: &mut [Row], asked: &[usize], answer: &Value, dry_run: bool) -> 
     Ok(())
 }
 
-pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize) -> Outcome {
+/// Shows the rows, and machines that were made with their tokens, which are shown once.
+pub(super) fn show(args: &ClientArgs, rows: &[Row], removed: usize, machines: &[Value]) -> Outcome {
+    let text = shown(args, rows, removed, machines);
+    if machines.is_empty() {
+        return output::print(&text);
+    }
+    output::print_once(&text)
+        .map_err(|failure| failure.and("the tokens of new machines are lost: keyloft service rotate gives them others"))
+}
+
+fn shown(args: &ClientArgs, rows: &[Row], removed: usize, machines: &[Value]) -> String {
     let items: Vec<Value> = rows.iter().map(|row| json!(row)).collect();
     if args.json {
-        return output::print(&output::json(&json!({ "items": items, "originalsRemoved": removed })));
+        let mut report = json!({ "items": items, "originalsRemoved": removed });
+        if !machines.is_empty() {
+            report["machines"] = json!(machines);
+        }
+        return output::json(&report);
     }
     let gone = if removed > 0 { format!(" Originals removed: {removed}.") } else { String::new() };
     let table = if items.is_empty() { String::new() } else { output::table(COLUMNS, &items) + "\n\n" };
-    output::print(&format!("{table}{}{gone}", summary(rows)))
+    let tokens = if machines.is_empty() {
+        String::new()
+    } else {
+        let tokens = output::table(TOKENS, machines);
+        format!("\n\n{tokens}\n\nKeep these tokens now: they are not shown again.")
+    };
+    format!("{table}{}{gone}{tokens}", summary(rows))
 }
 
 fn summary(rows: &[Row]) -> String {

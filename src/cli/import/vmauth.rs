@@ -73,7 +73,7 @@ pub(super) fn run(args: &ClientArgs, vmauth: &VmauthArgs) -> Outcome {
     let (found, mut rows) = read(config, &tenant, |user| key_type(vmauth, user));
     unused(&vmauth.ingestion_users, &found)?;
     rows.splice(0..0, upload::upload(&args.connect()?, &tenant, &found, vmauth.dry_run)?);
-    upload::show(args, &rows, 0)?;
+    upload::show(args, &rows, 0, &[])?;
     upload::judge(&rows)
 }
 

@@ -255,6 +255,72 @@ async fn what_parseable_does_not_say_can_be_said() {
     typed(&server, "import parseable").failed(2, "--store");
 }
 
+#[tokio::test]
+async fn keys_that_manage_parseable_become_machines_only_when_that_is_said() {
+    let server = TestServer::spawn().await;
+    let other = tempfile::tempdir().unwrap();
+    bucket(other.path());
+    let metadata = other.path().join(".parseable/.parseable.json");
+    let mut whole = read(&metadata);
+    whole["users"].as_array_mut().unwrap().retain(|user| user["key_name"] != "guessable");
+    std::fs::write(&metadata, whole.to_string()).unwrap();
+    let key = std::fs::read_to_string(format!("{FIXTURES}/parseable/{CHECKOUT}")).unwrap();
+    let editor = key.replace("\"keyName\": \"checkout\"", "\"keyType\": \"editor\", \"keyName\": \"all\"");
+    std::fs::write(other.path().join(".settings/apikeys").join(CHECKOUT), editor).unwrap();
+    let line = format!("import parseable --json --tenant default --store {}", other.path().display());
+    let machines = async || server.admin().get("/api/v1/tenants/default/service-operators").await.json();
+    let preview = report(&typed(&server, &format!("{line} --admins-as machine --dry-run")), 0);
+    let expected =
+        |result: &str| pairs(&[("agents", result), ("reports", result), ("all", result), ("all (2)", result)]);
+    assert_eq!(results(&preview), expected("would-import"));
+    assert_eq!((&preview["machines"], machines().await["items"].as_array().unwrap().len()), (&Value::Null, 0));
+    let first = report(&typed(&server, &format!("{line} --admins-as machine")), 0);
+    assert_eq!(results(&first), expected("imported"));
+    let made = first["machines"].as_array().unwrap();
+    let described: Vec<_> = made.iter().map(|made| (&made["name"], &made["role"], &made["tenant"])).collect();
+    let admin_of_default = |name| (name, json!("admin"), json!("default"));
+    let wanted = [admin_of_default(json!("all")), admin_of_default(json!("all (2)"))];
+    assert_eq!(described, wanted.iter().map(|(name, role, tenant)| (name, role, tenant)).collect::<Vec<_>>());
+    for machine in made {
+        let token = machine["token"].as_str().unwrap();
+        let body = json!({"keyName": machine["name"], "keyType": "query"});
+        let client = Client::admin(server.url(), token);
+        assert_eq!(client.post("/api/v1/tenants/default/apikeys", body).await.status, 201);
+        assert_eq!(client.get("/api/v1/nodes").await.status, 403, "an admin of one tenant, not of the platform");
+    }
+    for secret in [&parseable_secrets()["checkout"], &parseable_secrets()["all"]] {
+        assert_eq!(carried(&server, secret).await, [401; 4], "the secret of a machine is not imported");
+        assert!(!first.to_string().contains(secret));
+    }
+    let again = report(&typed(&server, &format!("{line} --admins-as machine")), 0);
+    assert_eq!((results(&again), &again["machines"]), (expected("already-there"), &Value::Null));
+    assert_eq!(machines().await["items"].as_array().unwrap().len(), 2);
+    // Their programs need the new tokens before the old secrets may go.
+    let removed = report(&typed(&server, &format!("{line} --admins-as machine --delete-originals")), 3);
+    assert_eq!(removed["originalsRemoved"], 2);
+    assert!(removed["items"][2]["note"].as_str().unwrap().ends_with(": the original stays"), "{removed}");
+    assert!(other.path().join(".settings/apikeys").join(CHECKOUT).exists());
+    whole["users"].as_array_mut().unwrap().retain(|user| user["api_key"].is_null() || user["key_name"] == "all");
+    assert_eq!(read(&metadata), whole);
+    typed(&server, &format!("{line} --admins-as owner")).failed(2, "machine");
+}
+
+#[tokio::test]
+async fn tokens_of_new_machines_are_shown_to_people_once() {
+    let server = TestServer::spawn().await;
+    let other = tempfile::tempdir().unwrap();
+    bucket(other.path());
+    let line = format!("import parseable --admins-as machine --tenant default --store {}", other.path().display());
+    let shown = typed(&server, &line);
+    assert_eq!(shown.code, 3, "the guessable one is refused");
+    assert_eq!(shown.stdout.matches("kl_svc_").count(), 1, "{}", shown.stdout);
+    assert!(shown.stdout.contains("not shown again") && shown.stdout.contains("a new token, for 90 days"));
+    let again = typed(&server, &line);
+    assert!(!again.stdout.contains("kl_svc_") && again.stdout.contains("service rotate"), "{}", again.stdout);
+    let missing = typed(&server, &line.replace("--tenant default", "--tenant acme"));
+    assert!(missing.stdout.contains("No keys") || missing.code == 3, "{}{}", missing.stdout, missing.stderr);
+}
+
 /// The users of the fixture whose secrets are good enough: name and secret.
 fn vmauth_secrets() -> Vec<(String, String)> {
     use base64::Engine as _;

@@ -8,7 +8,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::super::parsed::{self, ParsedKey};
-use crate::key::KeyType;
+use crate::key::{KeyName, KeyType};
+
+/// The types and privileges of Parseable whose holders manage it.
+const MANAGING: [&str; 2] = ["admin", "editor"];
 
 /// A key in clear text. Parseable's users spell their fields with underscores, its files do not.
 #[derive(Deserialize)]
@@ -35,6 +38,19 @@ impl Original {
         serde_json::from_slice(body).ok()
     }
 
+    /// Whether its holder manages Parseable there: its type, or one of its roles, is that of an admin or an editor.
+    pub(super) fn manages(&self, metadata: Option<&Value>) -> bool {
+        match self.key_type.as_deref() {
+            Some(stated) => MANAGING.contains(&stated),
+            None => self.roles.iter().flat_map(|role| privileges(metadata, role)).any(|name| MANAGING.contains(&name)),
+        }
+    }
+
+    /// Its name here; that of its source where it has none.
+    pub(super) fn new_name(&self, source: &str) -> Option<KeyName> {
+        parsed::key_name(self.key_name.as_deref().unwrap_or_default(), &format!("parseable {source}"))
+    }
+
     /// The key to import; `otherwise` is its type where Parseable states none.
     pub(super) fn into_parsed(self, source: String, metadata: Option<&Value>, otherwise: KeyType) -> Option<ParsedKey> {
         let (key_type, note) = self.key_type(metadata, otherwise);
@@ -44,7 +60,7 @@ impl Original {
             ("createdAt", self.created_at.as_deref()),
         ];
         Some(ParsedKey {
-            name: parsed::key_name(self.key_name.as_deref().unwrap_or_default(), &format!("parseable {source}"))?,
+            name: self.new_name(&source)?,
             source,
             key_type,
             metadata: parsed::metadata("parseable", &notes),
@@ -59,7 +75,7 @@ impl Original {
         match self.key_type.as_deref() {
             Some("ingestion") => return (KeyType::Ingestion, None),
             Some("query") => return (KeyType::Query, None),
-            Some("admin" | "editor") => return wider("admin or editor"),
+            Some(manages) if MANAGING.contains(&manages) => return wider("admin or editor"),
             Some(_) => return wider("of another type"),
             None if self.roles.is_empty() => return (otherwise, None),
             None => {}
@@ -111,6 +127,8 @@ pub(super) fn is_key_file(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const METADATA: &str = include_str!("../../../../fixtures/import/parseable/metadata.json");
@@ -138,6 +156,23 @@ mod tests {
         assert_eq!(keys_in(&left).len(), 1);
         assert_eq!(left["users"].as_array().unwrap().len(), 3);
         assert_eq!((&left["roles"], &left["users"][0]), (&metadata["roles"], &metadata["users"][0]));
+    }
+
+    #[test]
+    fn who_manages_is_told_by_the_type_or_else_by_the_privileges_of_the_roles() {
+        let metadata: Value = serde_json::from_str(METADATA).unwrap();
+        let manages = |key: Value| Original::deserialize(&key).unwrap().manages(Some(&metadata));
+        for (key, expected) in [
+            (json!({"apiKey": "x", "keyType": "admin"}), true),
+            (json!({"apiKey": "x", "keyType": "editor"}), true),
+            (json!({"apiKey": "x", "keyType": "query", "roles": ["admins"]}), false),
+            (json!({"apiKey": "x", "roles": ["readers", "admins"]}), true),
+            (json!({"apiKey": "x", "roles": ["readers", "senders"]}), false),
+            (json!({"apiKey": "x", "roles": ["admin"]}), false),
+            (json!({"apiKey": "x"}), false),
+        ] {
+            assert_eq!(manages(key.clone()), expected, "{key}");
+        }
     }
 
     #[test]

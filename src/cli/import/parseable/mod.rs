@@ -2,9 +2,11 @@
 //!
 //! 1. `document`: their format, in a file each and in the metadata.
 //! 2. `source`: finding them in the bucket, and removing them there.
-//! 3. `run`: all of it, in order.
+//! 3. `machines`: what becomes of keys that manage.
+//! 4. `run`: all of it, in order.
 
 mod document;
+mod machines;
 mod run;
 mod source;
 

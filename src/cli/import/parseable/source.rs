@@ -10,7 +10,7 @@ use super::super::parsed::ParsedKey;
 use super::super::upload::Row;
 use super::document::{self, Original};
 use crate::error::ErrorKind;
-use crate::key::{KeyType, TenantId};
+use crate::key::{KeyName, KeyType, TenantId};
 use crate::layout;
 use crate::store::{Bucket, Stored, Version, Written};
 
@@ -19,11 +19,30 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// No metadata of Parseable should be larger, in bytes.
 const MAX_METADATA_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How keys are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// The type of keys for which Parseable states none, or more than a key here can have.
+    pub(super) otherwise: KeyType,
+    /// Whether those that manage Parseable become machines.
+    pub(super) machines: bool,
+}
+
+/// A key that becomes a machine. Its secret is not kept: a machine has a token of another form.
+pub(super) struct Managing {
+    /// Where it was found.
+    pub(super) source: String,
+    /// Its name.
+    pub(super) name: KeyName,
+}
+
 /// The keys of one tenant in Parseable.
 pub(super) struct Source {
     pub(super) tenant: TenantId,
     /// The keys that can be read.
     pub(super) keys: Vec<ParsedKey>,
+    /// Those that become machines. Their originals are never removed: their programs need new tokens first.
+    pub(super) managing: Vec<Managing>,
     /// Why others cannot.
     pub(super) refused: Vec<Row>,
     files: Vec<RelativePathBuf>,
@@ -38,21 +57,23 @@ pub(super) async fn tenants(bucket: &Bucket) -> Outcome<Vec<TenantId>> {
 }
 
 /// Reads the keys of a tenant.
-pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) -> Outcome<Source> {
-    let mut source = Source { tenant, keys: Vec::new(), refused: Vec::new(), files: Vec::new(), metadata: None };
+pub(super) async fn read(bucket: &Bucket, tenant: TenantId, how: Reading) -> Outcome<Source> {
+    let (keys, managing) = (Vec::new(), Vec::new());
+    let mut source = Source { tenant, keys, managing, refused: Vec::new(), files: Vec::new(), metadata: None };
     let mut listed = bucket.list(&layout::keys(&source.tenant)).await?;
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     for file in listed.into_iter().filter(|file| file.path.file_name().is_some_and(document::is_key_file)) {
         let Some(stored) = source.open(bucket, &file.path, MAX_FILE_BYTES).await? else { continue };
-        source.take(file.path.as_str(), Original::parse(&stored.body), None, otherwise);
-        source.files.push(file.path);
+        if source.take(file.path.as_str(), Original::parse(&stored.body), None, how) {
+            source.files.push(file.path);
+        }
     }
     let path = layout::parseable_metadata(&source.tenant);
     if let Some(stored) = source.open(bucket, &path, MAX_METADATA_BYTES).await? {
         match serde_json::from_slice::<Value>(&stored.body) {
             Ok(metadata) if metadata.is_object() => {
                 for (at, key) in document::keys_in(&metadata) {
-                    source.take(&format!("{path} users[{at}]"), key, Some(&metadata), otherwise);
+                    source.take(&format!("{path} users[{at}]"), key, Some(&metadata), how);
                 }
                 source.metadata = Some((path, metadata, stored.version));
             }
@@ -63,11 +84,20 @@ pub(super) async fn read(bucket: &Bucket, tenant: TenantId, otherwise: KeyType) 
 }
 
 impl Source {
-    fn take(&mut self, source: &str, key: Option<Original>, metadata: Option<&Value>, otherwise: KeyType) {
-        match key.and_then(|key| key.into_parsed(source.to_owned(), metadata, otherwise)) {
+    /// Takes what was found. Says whether it may be removed once all keys are imported.
+    fn take(&mut self, source: &str, key: Option<Original>, metadata: Option<&Value>, how: Reading) -> bool {
+        if how.machines
+            && let Some(key) = key.as_ref().filter(|key| key.manages(metadata))
+            && let Some(name) = key.new_name(source)
+        {
+            self.managing.push(Managing { source: source.to_owned(), name });
+            return false;
+        }
+        match key.and_then(|key| key.into_parsed(source.to_owned(), metadata, how.otherwise)) {
             Some(key) => self.keys.push(key),
             None => self.refuse(source, "not a key of Parseable, or one of a later version"),
         }
+        true
     }
 
     fn refuse(&mut self, source: &str, why: &str) {
@@ -119,6 +149,8 @@ mod tests {
     const METADATA: &str = include_str!("../../../../fixtures/import/parseable/metadata.json");
     const FILE: &str = include_str!("../../../../fixtures/import/parseable/01JQGPQY77ZXYYK596NGYA1DQ9.json");
 
+    const AS_KEYS: Reading = Reading { otherwise: KeyType::Ingestion, machines: false };
+
     async fn put(bucket: &Bucket, path: &str, body: &str) {
         bucket.object_store().put(&Path::parse(path).unwrap(), body.to_owned().into()).await.unwrap();
     }
@@ -139,7 +171,7 @@ mod tests {
         let acme = TenantId::parse("acme").unwrap();
         let names = [TenantId::default(), acme.clone(), TenantId::parse("web").unwrap()];
         assert_eq!(tenants(&bucket).await.unwrap(), names);
-        let source = read(&bucket, acme, KeyType::Ingestion).await.unwrap();
+        let source = read(&bucket, acme, AS_KEYS).await.unwrap();
         (bucket, source)
     }
 
@@ -150,8 +182,23 @@ mod tests {
         assert_eq!(source.remove(&bucket, &BTreeSet::new()).await.unwrap(), 5);
         assert!(!exists(&bucket, KEY).await && exists(&bucket, ACME).await);
         assert!(exists(&bucket, "acme/.settings/apikeys/5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json").await);
-        let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        let again = read(&bucket, TenantId::parse("acme").unwrap(), AS_KEYS).await.unwrap();
         assert!(again.keys.is_empty());
+    }
+
+    #[tokio::test]
+    async fn originals_that_become_machines_are_never_removed() {
+        let (bucket, _) = acme().await;
+        put(&bucket, KEY, &FILE.replace("\"keyName\"", "\"keyType\": \"admin\", \"keyName\"")).await;
+        let acme = TenantId::parse("acme").unwrap();
+        let source = read(&bucket, acme, Reading { machines: true, ..AS_KEYS }).await.unwrap();
+        let managing: Vec<_> = source.managing.iter().map(|key| (key.source.as_str(), key.name.as_str())).collect();
+        assert_eq!(managing, [(KEY, "checkout"), ("acme/.parseable.json users[4]", "all")]);
+        assert_eq!(source.remove(&bucket, &BTreeSet::new()).await.unwrap(), 3);
+        assert!(exists(&bucket, KEY).await);
+        let left = bucket.read_foreign(RelativePath::new(ACME), 1 << 20).await.unwrap().unwrap();
+        let users = serde_json::from_slice::<Value>(&left.body).unwrap()["users"].as_array().unwrap().len();
+        assert_eq!(users, 3, "two people, and the key that manages");
     }
 
     #[tokio::test]
@@ -171,7 +218,7 @@ mod tests {
         {
             let bucket = Bucket::in_memory();
             put(&bucket, PATH, text).await;
-            let source = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+            let source = read(&bucket, TenantId::default(), AS_KEYS).await.unwrap();
             assert_eq!((source.refused.len(), source.keys.len()), (refused, 0), "{text}");
             assert_eq!(source.remove(&bucket, &BTreeSet::new()).await.unwrap(), 0);
             let left = bucket.read_foreign(RelativePath::new(PATH), 1 << 20).await.unwrap().unwrap();
@@ -183,13 +230,13 @@ mod tests {
     async fn what_stays_is_not_removed_and_a_file_that_is_too_large_is_refused_alone() {
         let (bucket, _) = acme().await;
         put(&bucket, "acme/.settings/apikeys/01JQ1K5GQAPENECFSECZP11HYG.json", &" ".repeat(70_000)).await;
-        let source = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        let source = read(&bucket, TenantId::parse("acme").unwrap(), AS_KEYS).await.unwrap();
         assert_eq!((source.keys.len(), source.refused.len()), (5, 1));
         assert!(source.refused[0].note.as_ref().unwrap().contains("larger than"));
         let stay = BTreeSet::from([KEY.to_owned(), source.keys[1].source.clone()]);
         assert_eq!(source.remove(&bucket, &stay).await.unwrap(), 3);
         assert!(exists(&bucket, KEY).await);
-        let again = read(&bucket, TenantId::parse("acme").unwrap(), KeyType::Ingestion).await.unwrap();
+        let again = read(&bucket, TenantId::parse("acme").unwrap(), AS_KEYS).await.unwrap();
         assert_eq!(again.keys.len(), 2);
     }
 
@@ -198,7 +245,7 @@ mod tests {
         let bucket = Bucket::in_memory();
         put(&bucket, ".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", r#"{"apiKey": 7}"#).await;
         put(&bucket, ".parseable/.parseable.json", r#"{"users": [{"api_key": "x", "key_name": 7}, {"#).await;
-        let source = read(&bucket, TenantId::default(), KeyType::Ingestion).await.unwrap();
+        let source = read(&bucket, TenantId::default(), AS_KEYS).await.unwrap();
         let refused: Vec<_> = source.refused.iter().map(|row| row.source.as_str()).collect();
         let expected = [".settings/apikeys/01JQGPQY77ZXYYK596NGYA1DQ9.json", ".parseable/.parseable.json"];
         assert_eq!((refused.as_slice(), source.keys.len()), (expected.as_slice(), 0));
