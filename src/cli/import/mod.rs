@@ -1,12 +1,13 @@
 //! `keyloft import`: the keys of other systems, imported with the secrets that their clients have.
 //!
-//! 1. [`parseable`], [`vmauth`]: where keys come from.
+//! 1. [`parseable`], [`vmauth`], [`ditto`]: where keys come from.
 //! 2. `parsed`: a key of another system.  `pattern`: names with `*`.
 //! 3. `upload`: sending their digests to the server, and reporting the outcome for each.
 //!
 //! Only digests leave this process. A secret that is too short or too easy to guess is refused: its key needs a new
 //! one.
 
+pub mod ditto;
 pub mod parseable;
 mod parsed;
 mod pattern;
@@ -34,6 +35,9 @@ pub enum ImportCommand {
     /// Read the tokens and passwords of a vmauth configuration; they become query keys unless said otherwise
     #[command(after_help = vmauth::EXAMPLES)]
     Vmauth(vmauth::VmauthArgs),
+    /// Read the identities of a Ditto Edge Server, and their secrets from standard input
+    #[command(after_help = ditto::EXAMPLES)]
+    Ditto(ditto::DittoArgs),
 }
 
 /// Runs one of them.
@@ -41,5 +45,6 @@ pub(super) fn run(args: &ClientArgs, command: ImportCommand) -> Outcome {
     match command {
         ImportCommand::Parseable(parseable) => parseable::run(args, &parseable),
         ImportCommand::Vmauth(vmauth) => vmauth::run(args, &vmauth),
+        ImportCommand::Ditto(ditto) => ditto::run(args, &ditto),
     }
 }

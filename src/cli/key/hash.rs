@@ -56,6 +56,18 @@ impl ScryptHash {
         Ok(Self { params: read_params(params)?, salt, hash, wrapped })
     }
 
+    /// The memory that checking a secret takes, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        u64::from(self.params.r()).saturating_mul(128 << self.params.log_n())
+    }
+
+    /// The memory that is passed over while a secret is checked, in bytes: what it costs.
+    pub fn work_bytes(&self) -> u64 {
+        // The text of a key, and what it stands for.
+        let times = if self.wrapped { 2 } else { 1 };
+        self.memory_bytes().saturating_mul(u64::from(self.params.p())).saturating_mul(times)
+    }
+
     /// Whether it is the hash of `secret`.
     pub fn is_of(&self, secret: &str) -> bool {
         let inner = decode(secret).filter(|_| self.wrapped).map(Zeroizing::new);
