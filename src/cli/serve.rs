@@ -12,8 +12,9 @@ use super::{Failure, Outcome, ServeArgs, output};
 use crate::access::AdminDigest;
 use crate::cache::global;
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Authentication, Config};
 use crate::http::app::App;
+use crate::http::auth_off;
 use crate::http::server::Server;
 use crate::key::PlainSecret;
 use crate::layout::ObjectName;
@@ -63,9 +64,9 @@ async fn serve(config: Config) -> Outcome {
     let (address, stop) = (server.address(), server.stop());
     let running = actix_web::rt::spawn(server.run());
     let following = actix_web::rt::spawn({
-        let app = app.clone();
+        let (app, authentication) = (app.clone(), config.http.auth);
         async move {
-            tokio::join!(app.probe_store(), async {
+            tokio::join!(auth_off::remind(authentication), app.probe_store(), async {
                 app.hydrate().await;
                 app.follow().await;
             });
@@ -131,6 +132,9 @@ async fn admin(config: &Config, bucket: &Bucket) -> Outcome<(AdminDigest, Option
 /// Printed once on standard output, never logged: it may hold the admin token.
 fn greeting(config: &Config, address: SocketAddr, new_token: Option<&PlainSecret>) -> String {
     let mut text = format!("Keyloft listens on http://{address} and keeps everything in {}.\n\n", config.store);
+    if config.http.auth == Authentication::Off {
+        text.push_str("Authentication is off: all who reach this address may do everything.\n\n");
+    }
     let export = match (new_token, &config.admin.token) {
         (Some(token), _) => {
             text.push_str("This is the admin token. It is shown this once: keep it.\n\n");

@@ -10,11 +10,23 @@ use super::headers::{HeaderNames, Origins};
 use super::value::{count, duration};
 use crate::key::Networks;
 
+/// Whether requests need a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Authentication {
+    /// They do.
+    #[default]
+    On,
+    /// They do not: for trusted development, on a loopback address only.
+    Off,
+}
+
 /// How the server listens.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Whether requests need a credential.
+    pub auth: Authentication,
     /// Worker threads; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
     /// The proxies whose forwarding headers are believed; none when empty.
@@ -37,6 +49,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            auth: Authentication::On,
             workers: None,
             trusted_proxies: Networks::default(),
             api_key_headers: HeaderNames::default(),
@@ -61,6 +74,22 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         doc: "The address to listen on; of a name, its first IPv4 address if it has one.",
         set: |config, text| {
             config.http.listen = address(text)?;
+            Ok(())
+        },
+    },
+    OptionDoc {
+        flag: Some("auth"),
+        env: "KEYLOFT_AUTH",
+        key: Some("http.auth"),
+        default: "on",
+        unit: "on or off",
+        doc: "off takes requests without a credential, in trusted development: on a loopback address only.",
+        set: |config, text| {
+            config.http.auth = match text {
+                "on" => Authentication::On,
+                "off" => Authentication::Off,
+                _ => return Err("must be on or off".to_owned()),
+            };
             Ok(())
         },
     },

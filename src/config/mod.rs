@@ -34,7 +34,7 @@ use std::path::PathBuf;
 
 pub use admin::{AdminConfig, AdminToken};
 pub use headers::{HeaderNames, Origins};
-pub use http::HttpConfig;
+pub use http::{Authentication, HttpConfig};
 pub use limits::{LimitsConfig, RedisUrl};
 pub use log::{LogConfig, LogFormat};
 #[doc(hidden)]
@@ -195,6 +195,10 @@ impl Config {
             let option = option.ok_or_else(|| InvalidConfig::new(format!("--{flag}"), "is no option"))?;
             (option.set)(&mut config, text).map_err(|reason| InvalidConfig::new(format!("--{flag}"), reason))?;
         }
+        let is_loopback = config.http.listen.ip().to_canonical().is_loopback();
+        if config.http.auth == Authentication::Off && !is_loopback {
+            return Err(InvalidConfig::new("auth", "off needs a loopback address in listen, such as 127.0.0.1:8000"));
+        }
         if config.ingest.max_in_flight_bytes < config.ingest.max_body_bytes {
             return Err(InvalidConfig::new("ingest-max-in-flight", "must be at least ingest-max-body"));
         }
@@ -309,6 +313,22 @@ mod tests {
             let error = Config::load(&[("limits-redis-ca-file", bad.to_owned())], environment(&[])).unwrap_err();
             assert!(error.to_string().starts_with("--limits-redis-ca-file: "), "{error}");
         }
+    }
+
+    #[test]
+    fn authentication_is_off_on_loopback_addresses_only() {
+        let load = |listen: &str, auth: &str| {
+            let flags = [("listen", listen.to_owned()), ("auth", auth.to_owned())];
+            Config::load(&flags, environment(&[])).map(|config| config.http.auth)
+        };
+        for listen in ["127.0.0.1:8000", "127.9.9.9:8000", "[::1]:8000", "[::ffff:127.0.0.1]:8000", "localhost:8000"] {
+            assert_eq!(load(listen, "off"), Ok(Authentication::Off), "{listen}");
+        }
+        for listen in ["0.0.0.0:8000", "[::]:8000", "192.0.2.7:8000", "[::ffff:192.0.2.7]:8000"] {
+            assert!(load(listen, "off").unwrap_err().to_string().starts_with("auth: off needs"), "{listen}");
+            assert_eq!(load(listen, "on"), Ok(Authentication::On));
+        }
+        assert!(load("127.0.0.1:8000", "false").is_err() && load("127.0.0.1:8000", "").is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::audit::AuditLog;
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::compaction::Compactor;
-use crate::config::Config;
+use crate::config::{Authentication, Config};
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
@@ -82,6 +82,8 @@ pub struct App {
     /// What happened.
     #[doc(hidden)]
     pub audit: AuditLog,
+    /// Whether requests need a credential.
+    pub(crate) authentication: Authentication,
     /// The metrics of this node.
     #[doc(hidden)]
     pub metrics: Metrics,
@@ -190,6 +192,7 @@ impl App {
             catalog,
             admin_token,
             audit,
+            authentication: config.http.auth,
             metrics,
             request_ids: RequestIds::default(),
             max_body_bytes: config.ingest.max_body_bytes,

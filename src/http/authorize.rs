@@ -9,9 +9,9 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 
-use super::client;
 use super::credential::AuthHeaders;
 use super::error::{Code, Problem};
+use super::{auth_off, client};
 use crate::access::limits::{Cost, Limiter, Quotas, fields};
 use crate::access::{Action, Attempt, Decision, Denial, Facts, Permit, StatedTenant, decide, recognise};
 use crate::key::{ApiKey, Digest, StreamName, TenantId};
@@ -102,6 +102,7 @@ pub(super) async fn authorize_with(
         Err(Refused::For(problem)) => Err(problem),
         // Boxed: keeps the future small on the common path.
         Err(Refused::Unseen(digest, _)) => Box::pin(look(request, action, header, digest)).await,
+        Err(Refused::Keyless) => Box::pin(keyless(request, action, header)).await,
     }
 }
 
@@ -111,6 +112,19 @@ enum Refused {
     /// The credential is unknown here and has not been looked up in the change log yet. The denial holds if that does
     /// not find it either.
     Unseen(Digest, Denial),
+    /// It presents no credential, where none is needed.
+    Keyless,
+}
+
+impl Refused {
+    /// The answer, once nothing more can be looked up.
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::For(problem) => problem,
+            Self::Unseen(_, unknown) => unknown.into(),
+            Self::Keyless => Denial::Missing.into(),
+        }
+    }
 }
 
 impl<E: Into<Problem>> From<E> for Refused {
@@ -120,9 +134,27 @@ impl<E: Into<Problem>> From<E> for Refused {
 }
 
 fn judge(request: &HttpRequest, action: Action, header: Option<&HeaderName>) -> Result<Authorized, Refused> {
-    let keystore = keystore(request)?;
     let headers = AuthHeaders::with(request, header);
-    let digest = headers.digest()?;
+    match headers.digest() {
+        Err(Denial::Missing) if auth_off::is_keyless(request, &headers) => Err(Refused::Keyless),
+        digest => judge_digest(request, action, &headers, digest?),
+    }
+}
+
+/// With authentication off: the request uses the key that is kept for this in its tenant.
+async fn keyless(request: &HttpRequest, action: Action, header: Option<&HeaderName>) -> Result<Authorized, Problem> {
+    let headers = AuthHeaders::with(request, header);
+    let digest = auth_off::digest(request, keystore(request)?, &headers, action).await?;
+    judge_digest(request, action, &headers, digest).map_err(Refused::into_problem)
+}
+
+fn judge_digest(
+    request: &HttpRequest,
+    action: Action,
+    headers: &AuthHeaders<'_>,
+    digest: Digest,
+) -> Result<Authorized, Refused> {
+    let keystore = keystore(request)?;
     let address = client::of(request);
     let (stated_tenant, unreadable) = match headers.tenant() {
         Ok(None) => (StatedTenant::Nothing, None),
@@ -157,10 +189,7 @@ async fn look(
     digest: Digest,
 ) -> Result<Authorized, Problem> {
     match keystore(request)?.look_up(&digest, client::of(request)).await {
-        Ok(()) => judge(request, action, header).map_err(|refused| match refused {
-            Refused::For(problem) => problem,
-            Refused::Unseen(_, unknown) => unknown.into(),
-        }),
+        Ok(()) => judge(request, action, header).map_err(Refused::into_problem),
         Err(error) => {
             tracing::debug!("an unknown key cannot be looked up: {error:?}");
             Err(Denial::Unverifiable.into())

@@ -85,6 +85,11 @@ impl<'a> AuthHeaders<'a> {
         found
     }
 
+    /// Whether no header is there that could carry one, whatever is in it.
+    pub(super) fn are_missing(&self) -> bool {
+        matches!((&self.api_key, &self.authorization), (SingleHeader::Missing, SingleHeader::Missing))
+    }
+
     /// The digest of the credential that was presented.
     ///
     /// # Errors

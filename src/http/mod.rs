@@ -5,7 +5,8 @@
 //!    right.
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
-//! 5. [`credential`]: auth headers.  [`client`]: the client's address.  [`media_type`]: the types of a body and of its
+//! 5. [`credential`]: auth headers.  [`client`]: the client's address.  `auth_off`: requests without
+//!    a credential, in development.  [`media_type`]: the types of a body and of its
 //!    answer.  `if_match`, `query_string`: the header field, and parameters.
 //!    [`imported_secret`], `settings`: an imported secret, and key settings, in a body.
 //!    [`receive`]: a body of events, within its memory.
@@ -16,6 +17,7 @@
 
 pub(crate) mod app;
 mod attempts;
+pub(crate) mod auth_off;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod client;

@@ -25,9 +25,9 @@ use super::client_stream::ClientStream;
 use super::configure;
 use super::credential::ApiKeyHeaders;
 use super::middleware::cors::{self, Cors};
-use super::middleware::{bounds, observe};
+use super::middleware::{bounds, local, observe};
 use super::routes::health;
-use crate::config::HttpConfig;
+use crate::config::{Authentication, HttpConfig};
 
 /// How many connections may wait to be accepted. The 128 of the standard library are too few while the node is stopped
 /// or busy: clients beyond them would wait for a second and more.
@@ -61,10 +61,16 @@ impl Server {
     /// Answers what comes in on `listener`.
     ///
     /// # Errors
-    /// When the listener cannot be used.
+    /// When the listener cannot be used, or authentication is off and it is not for this machine alone.
     pub fn accept(listener: TcpListener, app: Arc<App>, config: &HttpConfig) -> io::Result<Self> {
         SockRef::from(&listener).listen(BACKLOG)?;
         let address = listener.local_addr()?;
+        let auth_is_off = config.auth == Authentication::Off;
+        if auth_is_off && !address.ip().to_canonical().is_loopback() {
+            let message = "authentication may be off on a loopback address only";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let authentication = web::Data::new(config.auth);
         let app = web::Data::from(app);
         let keystore = web::Data::new(app.keystore.clone());
         let sessions = web::Data::from(app.sessions.clone());
@@ -93,10 +99,12 @@ impl Server {
                 .app_data(proxies.clone())
                 .app_data(headers.clone())
                 .app_data(cors.clone())
+                .app_data(authentication.clone())
                 .configure(configure)
                 .default_service(web::to(health::not_found))
-                .wrap(from_fn(bounds::check)) // 3. nothing oversized goes further
-                .wrap(Condition::new(cors.is_on(), from_fn(cors::apply))) // 2. pages may read refusals, too
+                .wrap(from_fn(bounds::check)) // 4. nothing oversized goes further
+                .wrap(Condition::new(cors.is_on(), from_fn(cors::apply))) // 3. pages may read refusals, too
+                .wrap(Condition::new(auth_is_off, from_fn(local::only))) // 2. without a credential, only from here
                 .wrap(from_fn(observe::record)); // 1. sees every answer, refusals included
             let app = app.into_factory().map_err(|error| error.error_response());
             let stopping = stopping.clone();

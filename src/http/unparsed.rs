@@ -11,10 +11,12 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::app::App;
+use super::auth_off;
 use super::deadline::Deadline;
 use super::error::{Code, Problem};
 use super::middleware::observe;
 use super::unread::{MAX_LINGER, MAX_UNREAD_BYTES};
+use crate::config::Authentication;
 
 /// More than the longest answer of actix's own has.
 const MAX_ANSWER_BYTES: usize = 192;
@@ -68,9 +70,13 @@ impl<'b> OwnAnswer<'b> {
         let id = app.request_ids.next();
         observe::note_unparsed(app, &id, &problem);
         let (status, body) = (problem.code().status(), problem.body());
+        let mark = match app.authentication {
+            Authentication::On => String::new(),
+            Authentication::Off => format!("{}: off\r\n", auth_off::MARK.0),
+        };
         let head = format!(
             "HTTP/1.1 {} {}\r\ncontent-length: {}\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
-             x-request-id: {}\r\ndate: {}\r\n\r\n",
+             x-request-id: {}\r\n{mark}date: {}\r\n\r\n",
             status.as_u16(),
             status.canonical_reason().unwrap_or_default(),
             body.len(),

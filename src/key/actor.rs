@@ -17,6 +17,8 @@ pub enum Actor {
     AdminToken,
     /// Keyloft itself, for maintenance: `system`.
     System,
+    /// A client of a server that takes requests without a credential: `auth_off`.
+    AuthOff,
     /// Known only by name: a program that embeds Keyloft, a command without a server, or the name in a file that was
     /// written by hand.
     Named(Label),
@@ -25,6 +27,7 @@ pub enum Actor {
 impl Actor {
     const ADMIN_TOKEN: &'static str = "admin";
     const SYSTEM: &'static str = "system";
+    const AUTH_OFF: &'static str = "auth_off";
 
     /// The actor that a text names.
     ///
@@ -34,6 +37,7 @@ impl Actor {
         match text {
             Self::ADMIN_TOKEN => Ok(Self::AdminToken),
             Self::SYSTEM => Ok(Self::System),
+            Self::AUTH_OFF => Ok(Self::AuthOff),
             name => Label::parse(name).map(Self::Named),
         }
     }
@@ -43,6 +47,7 @@ impl Actor {
         match self {
             Self::AdminToken => Self::ADMIN_TOKEN,
             Self::System => Self::SYSTEM,
+            Self::AuthOff => Self::AUTH_OFF,
             Self::Named(name) => name.as_str(),
         }
     }
@@ -130,6 +135,7 @@ mod tests {
         for (text, actor) in [
             ("admin", Actor::AdminToken),
             ("system", Actor::System),
+            ("auth_off", Actor::AuthOff),
             ("keyloft key generate", Actor::Named(Label::parse("keyloft key generate").unwrap())),
         ] {
             assert_eq!((Actor::parse(text), actor.as_str()), (Ok(actor.clone()), text));

@@ -37,7 +37,8 @@ pub async fn check(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
+/// The refusal, in the form of the route.
+pub(super) fn refuse(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     let is_delivery = request.path().starts_with(firehose::PATH);
     let refused = request.error_response(problem);
     if !is_delivery {

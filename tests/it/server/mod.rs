@@ -1,5 +1,6 @@
 //! The server itself: routes, HTTP, start and end, log and metrics.
 
+mod auth_off;
 mod bounds;
 mod canary;
 mod cors;
