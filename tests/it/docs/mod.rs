@@ -8,6 +8,7 @@
 //! 6. `tls`: the proxies of the README's TLS section.
 //! 7. `style`: plain words, short lines.
 //! 8. `surface`: the public items of the crate.
+//! 9. `threats`: what the threat model names.
 
 mod commands;
 mod links;
@@ -16,4 +17,5 @@ mod pages;
 mod style;
 mod surface;
 mod tables;
+mod threats;
 mod tls;
