@@ -86,6 +86,8 @@ pub enum ActorKind {
     AdminToken,
     /// Keyloft itself, for maintenance.
     System,
+    /// A request without a credential, where none was needed.
+    AuthOff,
     /// Somebody who wrote a file in the store.
     ByHand,
 }
@@ -98,6 +100,7 @@ impl ActorKind {
             Self::Machine => "machine",
             Self::AdminToken => "admin_token",
             Self::System => "system",
+            Self::AuthOff => "auth_off",
             Self::ByHand => "by_hand",
         }
     }
@@ -108,6 +111,7 @@ impl RecordActor {
         let (kind, id) = match actor {
             Some(Actor::AdminToken) => (ActorKind::AdminToken, None),
             Some(Actor::System) => (ActorKind::System, None),
+            Some(Actor::AuthOff) => (ActorKind::AuthOff, None),
             Some(named) if OperatorId::parse(named.as_str()).is_ok() => (ActorKind::Operator, Some(named.to_string())),
             Some(named) if MachineId::parse(named.as_str()).is_ok() => (ActorKind::Machine, Some(named.to_string())),
             Some(named) => (ActorKind::ByHand, Some(named.to_string())),
