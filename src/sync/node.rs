@@ -69,14 +69,15 @@ pub struct NodeRegistry {
     withdrawn: tokio::sync::Mutex<bool>,
     published: Mutex<Option<Published>>,
     known: Mutex<HashMap<NodeId, KnownNode>>,
+    /// When our own document was written by the clock of the store, and when that was first seen here. Not when it was
+    /// sent: a writing that had no answer may arrive minutes later.
+    seen: Mutex<Option<(DateTime<Utc>, Instant)>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Published {
     applied_seq: u64,
     at: DateTime<Utc>,
-    /// The same without the clock, which may be set.
-    moment: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -90,8 +91,8 @@ struct KnownNode {
 impl NodeRegistry {
     /// The registry as seen by a node that has published nothing.
     pub(super) fn new(node_id: NodeId, alone: Arc<Alone>) -> Self {
-        let (withdrawn, published, known) = Default::default();
-        Self { node_id, alone, withdrawn, published, known }
+        let (withdrawn, published, known, seen) = Default::default();
+        Self { node_id, alone, withdrawn, published, known, seen }
     }
 
     /// Publishes what this node has applied, if that is news, a heartbeat is due, or the clock of the store is to be
@@ -118,7 +119,7 @@ impl NodeRegistry {
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let (moment, began, name) = (Instant::now(), store_clock.mark(), ObjectName::Node { node_id: self.node_id });
         bucket.put(&name, body.into()).await?;
-        *self.published.lock() = Some(Published { applied_seq, at: now, moment });
+        *self.published.lock() = Some(Published { applied_seq, at: now });
         self.alone.published(moment);
         let ended = store_clock.mark();
         if learns && let Some(written_at) = bucket.written_at(&name).await? {
@@ -181,6 +182,13 @@ impl NodeRegistry {
                 None => _ = self.known.lock().remove(&node_id),
             }
         }
+        let own = self.known.lock().get(&self.node_id).map(|own| own.written_at);
+        {
+            let mut seen = self.seen.lock();
+            if let Some(written_at) = own.filter(|own| seen.is_none_or(|(before, _)| before != *own)) {
+                *seen = Some((written_at, Instant::now()));
+            }
+        }
         let views = self.last_read(applied_seq, now);
         self.alone.listed(began, !views.iter().any(|view| view.live && view.node_id != self.node_id));
         Ok(views)
@@ -220,15 +228,12 @@ impl NodeRegistry {
         Ok(())
     }
 
-    /// The time by the clock of the store: that of our last writing, and what has passed here since.
+    /// The time by the clock of the store, or a little less: that of our last writing, and what has passed here since it
+    /// was seen.
     fn store_now(&self, known: &HashMap<NodeId, KnownNode>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let mine = known.get(&self.node_id).zip(*self.published.lock());
+        let mine = self.seen.lock().map(|(written_at, since)| written_at + since.elapsed());
         let newest = known.values().map(|known| known.written_at).max();
-        mine.map(|(known, last)| known.written_at + last.moment.elapsed())
-            .into_iter()
-            .chain(newest)
-            .max()
-            .unwrap_or(now)
+        mine.into_iter().chain(newest).max().unwrap_or(now)
     }
 }
 
