@@ -74,7 +74,8 @@ impl AuditFilter {
             && wants(&self.actor, &|word| actor.kind.as_str() == word || actor.id.as_deref() == Some(word))
             && wants(&self.action, &|word| action.is_some_and(|action| is_of(action.as_str(), word)))
             && wants(&self.target, &|word| {
-                target.kind == word || target.id == word || target.name.as_deref() == Some(word)
+                let is_target = target.kind == word || target.id == word || target.name.as_deref() == Some(word);
+                is_target || names_member(record, word)
             })
     }
 
@@ -87,4 +88,9 @@ impl AuditFilter {
 /// Whether an action is this one, or of this family.
 fn is_of(action: &str, word: &str) -> bool {
     action.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+/// Whether a change of members is about this member or invitation: one document holds them all.
+fn names_member(record: &Record, id: &str) -> bool {
+    let mut states = [&record.before, &record.after].into_iter().flatten();
+    record.target.kind == "members" && states.any(|fields| fields.contains_key(id))
 }

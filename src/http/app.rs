@@ -164,8 +164,8 @@ impl App {
             &config.compaction,
             config.session.ttl + MARGIN,
         );
-        let memberships = Memberships::new(keystore.clone(), members, people.clone());
         let policy = sign_in_policy(&config.signin);
+        let memberships = Memberships::new(keystore.clone(), members, people.clone(), &policy.platform_admins);
         let public_url = config.signin.public_url.clone();
         let issuer = public_url.as_ref().map_or("keyloft", |url| url.as_str());
         let signers = Signers::new(keystore.clone(), signers, issuer, policy.lasts);

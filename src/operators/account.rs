@@ -204,8 +204,11 @@ impl Account {
         self.created_at = self.created_at.or(Some(now));
         self.last_sign_in_at = Some(now);
         self.logins.retain(|login| login.lasts(now));
-        let over = (self.logins.len() + 1).saturating_sub(MAX_LOGINS);
-        self.logins.drain(..over);
+        while self.logins.len() >= MAX_LOGINS {
+            // One whose token nobody has fetched goes first.
+            let first = self.logins.iter().position(|login| login.handoff.is_some()).unwrap_or(0);
+            self.logins.remove(first);
+        }
         let mapped = new.mapped.into_iter().map(|(scope, role)| MappedRole { tenant: scope.tenant().cloned(), role });
         let handoff = new.proof.map(|proof| Handoff { until: now + HANDOFF_LASTS, proof: proof.to_document() });
         let sid = LoginId::random();
@@ -297,6 +300,8 @@ impl Audited for Account {
         let mut shown = fields(json!({
             "state": self.state,
             "provider": self.provider,
+            "issuer": self.issuer,
+            "subject": self.subject,
             "displayName": self.display_name,
             "email": self.email,
         }));

@@ -31,6 +31,10 @@ impl Accounts {
             }
         }
         match self.end_now(context, id, end).await {
+            Ok(changed) if end == End::Disabled && !force => {
+                self.check_owners_again(context, id).await?;
+                Ok(changed.change_seq)
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 self.pending.lock().entry(id).or_default().push((end, context.clone()));
                 let message = "the store cannot be reached: it holds on this node, which goes on to store it";
@@ -38,6 +42,24 @@ impl Accounts {
             }
             ended => ended.map(|changed| changed.change_seq),
         }
+    }
+
+    /// Lets somebody in again if a tenant has no other owner who may sign in: another node may have disabled the other
+    /// one at the same time. Of two such changes, the one that stands later in the log sees the other.
+    async fn check_owners_again(&self, context: &RequestContext, id: OperatorId) -> Result<()> {
+        // Without the store nothing is learned; what was decided from memory stays.
+        if self.keystore.catch_up().await.is_err() {
+            return Ok(());
+        }
+        let mut places = self.memberships.places(&id).into_iter();
+        if let Some((place, _)) = places.find(|(place, _)| self.memberships.is_last_owner(place, &id)) {
+            self.enable(context, id).await?;
+            return Err(Error::new(
+                ErrorKind::LastOwner,
+                format!("{place} would be left without an owner who may sign in"),
+            ));
+        }
+        Ok(())
     }
 
     /// Lets somebody in again who was disabled.
@@ -56,7 +78,10 @@ impl Accounts {
             Ok(Edit::Write(account, ()))
         };
         let changed = self.keystore.change_held(&self.held, context, AuditAction::OperatorEnable, id, change).await?;
-        self.pending.lock().remove(&id);
+        // Sign-ins that are to end still end.
+        if let Some(ends) = self.pending.lock().get_mut(&id) {
+            ends.retain(|(end, _)| *end != End::Disabled);
+        }
         Ok(changed.change_seq)
     }
 

@@ -83,10 +83,6 @@ pub struct Invitation {
     /// Who invited last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invited_by: Option<Actor>,
-    /// Whether the inviter had the right by a group of the provider or by the configuration, so that no document tells
-    /// when it ends.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_mapping: bool,
     /// When.
     #[serde(default, serialize_with = "rfc3339", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
@@ -196,18 +192,12 @@ impl Members {
     }
 
     /// Invites an address, in place of the invitations that it has, and gives the id of the one that it has now.
-    pub(super) fn invite(
-        &mut self,
-        email: Email,
-        role: Role,
-        (by, by_mapping): (&Actor, bool),
-        now: DateTime<Utc>,
-    ) -> InvitationId {
+    pub(super) fn invite(&mut self, email: Email, role: Role, by: &Actor, now: DateTime<Utc>) -> InvitationId {
         let known = self.invited(&email).next().map(|(id, invitation)| (id, invitation.unknown.clone()));
         let (id, unknown) = known.unwrap_or_else(|| (InvitationId::random(), Map::new()));
         self.invitations.retain(|_, invitation| !invitation.email.is(&email));
         let (invited_by, created_at, expires_at) = (Some(by.clone()), Some(now), now + INVITATION_LASTS);
-        let invitation = Invitation { email, role, invited_by, by_mapping, created_at, expires_at, unknown };
+        let invitation = Invitation { email, role, invited_by, created_at, expires_at, unknown };
         self.invitations.insert(id, invitation);
         id
     }
@@ -218,6 +208,11 @@ impl Members {
             MembershipId::Operator(id) => _ = self.members.remove(&id),
             MembershipId::Invitation(id) => _ = self.invitations.remove(&id),
         }
+    }
+
+    /// Drops the invitations of an address.
+    pub(super) fn forget_address(&mut self, email: &Email) {
+        self.invitations.retain(|_, invitation| !invitation.email.is(email));
     }
 
     /// Drops the invitations that have expired.

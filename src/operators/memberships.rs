@@ -11,8 +11,9 @@ use super::OperatorId;
 use super::checks::{self, Revisions};
 use super::id::{Email, InvitationId, MembershipId};
 use super::members::{Invitation, MAX_INVITATIONS, MAX_MEMBERS, Members};
+use super::rights::PersonRights;
 use super::rules::{self, Caller, Change, Refusal};
-use super::{Account, AccountState, Role, Scope};
+use super::{Account, AccountState, Rights, Role, Scope};
 use crate::documents::{Edit, Found, RequestContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
@@ -28,6 +29,8 @@ pub struct Memberships {
     keystore: Keystore,
     held: Arc<Held<Members>>,
     accounts: Arc<Held<Account>>,
+    /// Those who administer the platform by configuration.
+    platform_admins: Arc<[OperatorId]>,
     /// Those whose removal the store could not take, and who asked for it. They have no role there on this node.
     refused: Arc<Mutex<BTreeMap<(Scope, OperatorId), MembersRequest>>>,
 }
@@ -70,8 +73,13 @@ type Edited = (MembershipId, bool);
 
 impl Memberships {
     /// The members that `held` has, changed through `keystore`, which must hold the same and `accounts`.
-    pub fn new(keystore: Keystore, held: Arc<Held<Members>>, accounts: Arc<Held<Account>>) -> Self {
-        Self { keystore, held, accounts, refused: Arc::default() }
+    pub fn new(
+        keystore: Keystore,
+        held: Arc<Held<Members>>,
+        accounts: Arc<Held<Account>>,
+        platform_admins: &[OperatorId],
+    ) -> Self {
+        Self { keystore, held, accounts, platform_admins: platform_admins.into(), refused: Arc::default() }
     }
 
     /// The roles that documents give to somebody, on the platform and in tenants that exist. From memory.
@@ -115,10 +123,12 @@ impl Memberships {
             let mut members = found.usable()?.unwrap_or_default();
             let open = members.invitations(now).find(|(id, _)| *id == invitation).map(|(_, open)| open.clone());
             let Some(open) = open.filter(|open| open.email.is(&email)) else { return Ok(Edit::Keep(())) };
-            if !this.may_still_invite(&members, &place, &open) {
+            let role = members.role(&own).max(Some(open.role)).unwrap_or(open.role);
+            // Nobody raises their own role, by their own invitation neither.
+            let is_own = inviter(&open) == Some(own) && members.role(&own) != Some(role);
+            if is_own || !this.may_still_invite(&members, &place, &open) {
                 return Ok(Edit::Keep(()));
             }
-            let role = members.role(&own).max(Some(open.role)).unwrap_or(open.role);
             members.set(own, role, open.invited_by.as_ref().unwrap_or(&by.actor), now);
             members.remove(MembershipId::Invitation(invitation));
             if !members.is_bounded() {
@@ -130,14 +140,18 @@ impl Memberships {
         self.keystore.change_held(&self.held, &context, AuditAction::MemberSet, scope, change).await.map(drop)
     }
 
-    /// Whether somebody who has invited could do it now.
+    /// Whether the inviter could give the role now.
     fn may_still_invite(&self, members: &Members, place: &Scope, invitation: &Invitation) -> bool {
-        let by = invitation.invited_by.as_ref();
-        let Some(id) = by.and_then(|by| OperatorId::parse(by.as_str()).ok()) else { return true };
-        let is_admin = |(scope, role): &(Scope, Role)| *scope == Scope::Platform && *role == Role::PlatformAdmin;
-        let in_document = members.role(&id).and_then(Role::ceiling).is_some_and(|ceiling| invitation.role <= ceiling);
-        let has_right = invitation.by_mapping || in_document;
-        self.is_active(&id) && (has_right || *place != Scope::Platform && self.places(&id).iter().any(is_admin))
+        let Some(id) = inviter(invitation) else { return true };
+        let elsewhere = self.places(&id).into_iter().filter(|(scope, _)| scope != place);
+        let granted = members.role(&id).map(|role| (place.clone(), role)).into_iter().chain(elsewhere).collect();
+        let account = self.accounts.get(&id);
+        let now = self.keystore.now();
+        let logins = account.iter().flat_map(|account| account.logins(now));
+        let mapped = logins.flat_map(|login| &login.mapped).map(|mapped| (mapped.scope(), mapped.role()));
+        let configured = self.platform_admins.contains(&id).then_some((Scope::Platform, Role::PlatformAdmin));
+        let rights = Rights::Person(PersonRights { id, granted, mapped: mapped.chain(configured).collect() });
+        self.is_active(&id) && rights.ceiling(place).reaches(invitation.role)
     }
 
     /// Whether somebody may sign in, as far as is known: who never has, may.
@@ -198,10 +212,7 @@ impl Memberships {
                     members.set(*id, role, by, now);
                     MembershipId::Operator(*id)
                 }
-                Grantee::Email(email) => {
-                    let by = (by, request.caller.is_mapped(members, role));
-                    MembershipId::Invitation(members.invite(email.clone(), role, by, now))
-                }
+                Grantee::Email(email) => MembershipId::Invitation(members.invite(email.clone(), role, by, now)),
             };
             if !members.is_bounded() {
                 let most = format!("there are {MAX_MEMBERS} members or {MAX_INVITATIONS} invitations: remove some");
@@ -209,7 +220,12 @@ impl Memberships {
             }
             Ok((id, from.is_none()))
         };
-        self.change(request, scope, action, edit).await
+        let changed = self.change(request, scope, action, edit).await?;
+        // Who gets a role again is not to be removed any more.
+        if let MembershipId::Operator(id) = changed.value.id {
+            self.refused.lock().remove(&(scope.clone(), id));
+        }
+        Ok(changed)
     }
 
     /// Removes a member or an invitation.
@@ -271,6 +287,11 @@ impl Memberships {
             this.judge(request, members, Change { member, from, to: None })?;
             from.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such member or invitation"))?;
             members.remove(id);
+            // What waits for the address of a member who is removed would bring them back.
+            let account = member.and_then(|member| this.accounts.get(&member));
+            if let Some(email) = account.and_then(|account| account.email.clone()) {
+                members.forget_address(&email);
+            }
             Ok((id, false))
         };
         self.change(request, scope, AuditAction::MemberRemove, edit).await
@@ -299,6 +320,11 @@ impl Memberships {
         };
         self.keystore.change_held(&self.held, &context, action, scope.clone(), change).await
     }
+}
+
+/// The person who has invited; `None` for the admin token, and for an invitation that was written by hand.
+fn inviter(invitation: &Invitation) -> Option<OperatorId> {
+    OperatorId::parse(invitation.invited_by.as_ref()?.as_str()).ok()
 }
 
 fn check_role(role: Role, scope: &Scope) -> Result<()> {

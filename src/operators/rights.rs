@@ -100,12 +100,12 @@ impl Rights {
     /// Whose rights count when the members of a place are changed; `None` for machines, which manage no people.
     pub fn caller(&self, place: &Scope) -> Option<Caller> {
         match self {
-            Self::Everything => Some(Caller::Platform),
+            Self::Everything => Some(Caller::Platform(None)),
             Self::Machine(..) => None,
             Self::Person(person) => {
                 let is_admin = |(scope, role): (&Scope, Role)| *scope == Scope::Platform && role == Role::PlatformAdmin;
                 Some(if *place != Scope::Platform && person.roles().any(is_admin) {
-                    Caller::Platform
+                    Caller::Platform(Some(person.id))
                 } else {
                     Caller::Member { id: person.id, mapped: person.mapped_in(place) }
                 })
@@ -187,7 +187,10 @@ mod tests {
         );
         assert!(!Ceiling::Role(Role::PlatformAdmin).reaches(Role::Admin) && !Ceiling::Nothing.reaches(Role::Viewer));
         let admin = person(&[("platform", Role::PlatformAdmin)], &[]);
-        assert_eq!(admin.caller(&place("tenants/acme")), Some(Caller::Platform));
+        assert_eq!(
+            admin.caller(&place("tenants/acme")),
+            Some(Caller::Platform(Some(OperatorId::of("https://id.example", "1").unwrap())))
+        );
         assert!(matches!(admin.caller(&Scope::Platform), Some(Caller::Member { .. })));
     }
 }

@@ -151,10 +151,10 @@ impl Role {
             | Permission::ReadOwn
             | Permission::ManageOwn => true,
             Permission::VerifyKeys => self >= Self::Analyst && self != Self::PlatformViewer,
-            Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions | Permission::ReadAudit => {
+            Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
                 matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
             }
-            Permission::ReadMachines => self >= Self::Admin,
+            Permission::ReadMachines | Permission::ReadAudit => self >= Self::Admin,
             Permission::ReadPlatform | Permission::ReadOperators => self.is_of_platform(),
             Permission::ManageTenants | Permission::Sync | Permission::ManageOperators => self == Self::PlatformAdmin,
             // Those of roles up to the ceiling.

@@ -9,8 +9,9 @@ use crate::error::{Error, ErrorKind};
 /// Who asks for a change of members. A machine never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// The holder of the admin token, and in a tenant also an admin of the platform: may do everything.
-    Platform,
+    /// The holder of the admin token, and in a tenant also an admin of the platform: may do everything, but an admin
+    /// does not raise their own role there.
+    Platform(Option<OperatorId>),
     /// Somebody with the role that the replaced document says, or with one that no document says.
     Member {
         /// Who.
@@ -18,16 +19,6 @@ pub enum Caller {
         /// The role by a group of the provider, or by the configuration.
         mapped: Option<Role>,
     },
-}
-
-impl Caller {
-    /// Whether the document alone does not let a member give this role.
-    pub(super) fn is_mapped(self, members: &Members, role: Role) -> bool {
-        match self {
-            Self::Platform => false,
-            Self::Member { id, .. } => members.role(&id).and_then(Role::ceiling).is_none_or(|ceiling| role > ceiling),
-        }
-    }
 }
 
 /// What happens to one member, or to one invitation.
@@ -67,23 +58,35 @@ pub fn judge(
     force: bool,
     is_active: impl Fn(&OperatorId) -> bool,
 ) -> Result<(), Refusal> {
-    if let Caller::Member { id: own, mapped } = caller {
-        let role = members.role(&own).max(mapped).ok_or(Refusal::Role)?;
-        let is_allowed = match change.member {
-            Some(member) if member == own => change.to <= change.from,
-            _ => role.ceiling().is_some() && change.from.max(change.to) <= role.ceiling(),
-        };
-        if !is_allowed {
-            return Err(Refusal::Role);
+    let is_allowed = match (caller, change.member) {
+        (Caller::Platform(Some(own)) | Caller::Member { id: own, .. }, Some(member)) if member == own => {
+            let is_known = matches!(caller, Caller::Platform(_)) || role_of(members, caller).is_some();
+            is_known && change.to <= change.from
         }
+        (Caller::Platform(_), _) => true,
+        (Caller::Member { .. }, _) => {
+            let ceiling = role_of(members, caller).and_then(Role::ceiling);
+            ceiling.is_some() && change.from.max(change.to) <= ceiling
+        }
+    };
+    if !is_allowed {
+        return Err(Refusal::Role);
     }
     let is_last = |member: OperatorId| !members.owners().any(|owner| owner != member && is_active(&owner));
     let ends = change.from == Some(Role::Owner) && change.to != Some(Role::Owner);
-    let is_forced = force && caller == Caller::Platform;
+    let is_forced = force && matches!(caller, Caller::Platform(_));
     if ends && !is_forced && change.member.is_some_and(is_last) {
         return Err(Refusal::LastOwner);
     }
     Ok(())
+}
+
+/// The role of a member who asks.
+fn role_of(members: &Members, caller: Caller) -> Option<Role> {
+    match caller {
+        Caller::Platform(_) => None,
+        Caller::Member { id, mapped } => members.role(&id).max(mapped),
+    }
 }
 
 impl Refusal {

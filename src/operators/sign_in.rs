@@ -82,8 +82,6 @@ impl Accounts {
         let kind = if origin.proof.is_some() { TokenType::Handoff } else { TokenType::Console };
         let new =
             NewLogin { lasts, address: origin.address, user_agent: origin.user_agent, mapped, proof: origin.proof };
-        // One whose token nobody has fetched is not in yet.
-        let action = (kind == TokenType::Console).then_some(AuditAction::OperatorSignIn);
         let by = context.clone();
         let change = move |found: Found<Account>| {
             let mut account = found.usable()?.unwrap_or_else(|| Account::new(&identity));
@@ -94,7 +92,7 @@ impl Accounts {
             account.attribute(&by, now);
             Ok(Edit::Write(account, Some(sid)))
         };
-        let changed = self.keystore.change_held(&self.held, &context, action, id, change).await?;
+        let changed = self.keystore.change_held(&self.held, &context, AuditAction::OperatorSignIn, id, change).await?;
         let Some(sid) = *changed.value else { return Ok(Entry::NotAllowed(id)) };
         let ends = if kind == TokenType::Handoff { now + HANDOFF_LASTS } else { now + lasts };
         let token = self.signers.sign(kind, &self.claims(id, sid, now, ends)).await?;
@@ -132,8 +130,8 @@ impl Accounts {
             account.attribute(&by, now);
             Ok(Edit::Write(account.clone(), account))
         };
-        let action = AuditAction::OperatorSignIn;
-        let changed = self.keystore.change_held(&self.held, &context, action, id, change).await?;
+        // Signing in is logged already; this tells the other nodes that the handoff is used.
+        let changed = self.keystore.change_held(&self.held, &context, None, id, change).await?;
         let expires_at = changed.value.login(&sid, now).ok_or_else(gone)?.expires_at;
         let token = self.signers.sign(TokenType::Operator, &self.claims(id, sid, now, expires_at)).await?;
         Ok((SignedIn { id, token, expires_at, change_seq: changed.change_seq }, changed.value))

@@ -43,15 +43,28 @@ pub(in crate::cli) fn read(base: &Url) -> Outcome<Option<Login>> {
     Ok(Some(Login { token, expires_at: field("expiresAt") }))
 }
 
+/// Makes the folder, so that nobody signs in whose token cannot be kept.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn prepare(base: &Url) -> Outcome {
+    let path = path(base).ok_or_else(no_home)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))
+}
+
+fn no_home() -> Failure {
+    Failure::failed("neither XDG_CONFIG_HOME nor HOME is set: there is no place for the token")
+}
+
 /// Keeps a sign-in, in place of the one at this server.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn write(base: &Url, login: &Login) -> Outcome {
-    let path = path(base).ok_or_else(|| Failure::failed("neither XDG_CONFIG_HOME nor HOME is set"))?;
+    let path = path(base).ok_or_else(no_home)?;
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let fields = json!({"url": base.as_str(), "token": login.token.expose(), "expiresAt": login.expires_at});
     let text = Zeroizing::new(fields.to_string());
     let fresh = path.with_extension(format!("{}.new", std::process::id()));

@@ -37,9 +37,8 @@ impl Listener {
         self.0.local_addr().map_or(0, |address| address.port())
     }
 
-    /// What the browser brings, within `patience`. Other requests are answered and passed over.
-    pub(super) fn handoff(self, patience: Duration) -> Outcome<Zeroizing<String>> {
-        let end = Instant::now() + patience;
+    /// What the browser brings, until `end`. Other requests are answered and passed over.
+    pub(super) fn handoff(&self, end: Instant) -> Outcome<Zeroizing<String>> {
         while Instant::now() < end {
             match self.0.accept() {
                 Ok((stream, _)) => match answer(stream) {
@@ -75,7 +74,7 @@ fn answer(mut stream: TcpStream) -> Option<Brought> {
     }
     let brought = read(std::str::from_utf8(&request).ok()?);
     let words = match &brought {
-        Some(Brought::Handoff(_)) => "You are signed in. You can close this page.",
+        Some(Brought::Handoff(_)) => "Go on at the command line. You can close this page.",
         Some(Brought::Refusal { .. }) => "The sign-in did not work. The command line says why.",
         None => "There is nothing here.",
     };

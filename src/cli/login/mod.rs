@@ -7,7 +7,7 @@ pub(super) mod file;
 mod listener;
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -58,22 +58,31 @@ const PLACES: &[Column] = &[("TENANT", "tenant"), ("ROLE", "role"), ("SOURCE", "
 /// Signs in.
 pub(super) fn run(args: &ClientArgs, login: &LoginArgs) -> Outcome {
     let client = args.connect_without_token()?;
+    file::prepare(client.base())?;
     let mut url = provider(&client, login.provider.as_deref())?;
     let verifier = RandomText::generate().map_err(|error| Failure::failed(error.to_string()))?.into_inner();
     let challenge = Digest::of(&verifier).base64url();
-    let handoff = if login.no_browser {
+    let exchange = |handoff: Zeroizing<String>| {
+        client.post(&["auth", "token"], &json!({"handoff": handoff.as_str(), "verifier": verifier.as_str()}))
+    };
+    let answer = if login.no_browser {
         url.query_pairs_mut().append_pair("handoff", "1").append_pair("challenge", &challenge);
         complain(&format_args!("open this address, sign in, and paste what the page shows:\n  {url}"));
-        Zeroizing::new(input::api_key()?.trim().to_owned())
+        exchange(Zeroizing::new(input::api_key()?.trim().to_owned()))?
     } else {
         let listener = Listener::bind()?;
         url.query_pairs_mut().append_pair("cli", &listener.port().to_string()).append_pair("challenge", &challenge);
         complain(&format_args!("opening a browser; if none opens, open this address on this machine:\n  {url}"));
         open(&url);
-        listener.handoff(PATIENCE)?
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match exchange(listener.handoff(end)?) {
+                // Any program of this machine can ask the port: only the server knows whose handoff is good.
+                Err(failure) if failure.kind() == FailureKind::Refused => complain(&failure),
+                exchanged => break exchanged?,
+            }
+        }
     };
-    let body = json!({"handoff": handoff.as_str(), "verifier": verifier.as_str()});
-    let answer = client.post(&["auth", "token"], &body)?;
     let token = answer["token"].as_str().unwrap_or_default().to_owned();
     let token = AdminToken::parse(token).map_err(|rule| Failure::failed(format!("the token {rule}")))?;
     let expires_at = answer["expiresAt"].as_str().unwrap_or_default();

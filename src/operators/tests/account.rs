@@ -66,6 +66,11 @@ fn the_oldest_sign_in_ends_for_one_too_many_and_expired_ones_take_no_place() {
     let last = account.sign_in(&identity(), login(None), at(50));
     assert!(account.login(&first, at(50)).is_none());
     assert_eq!(account.logins(at(50)).count(), MAX_LOGINS);
+    let mut crowded = account.clone();
+    for _ in 0..2 * MAX_LOGINS {
+        crowded.sign_in(&identity(), login(Some("proof")), at(51));
+    }
+    assert!(crowded.login(&last, at(51)).is_some(), "only one place is for those whose token nobody has fetched");
     account.sign_in(&identity(), login(None), at(149));
     assert_eq!(account.logins(at(149)).count(), 2);
     assert!(account.end(Some(&last)) && !account.end(Some(&last)) && account.end(None) && !account.end(None));

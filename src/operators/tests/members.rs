@@ -96,9 +96,9 @@ fn a_document_has_so_many_entries_and_no_more() {
 fn a_second_invitation_of_an_address_takes_the_place_of_the_first() {
     let mut members = Members::default();
     let email = |text: &str| Email::parse(text).unwrap();
-    let first = members.invite(email("ada@example.com"), Role::Viewer, (&Actor::AdminToken, false), at(0));
-    let second = members.invite(email("Ada@Example.com"), Role::Admin, (&Actor::System, false), at(60));
-    let other = members.invite(email("bob@example.com"), Role::Viewer, (&Actor::AdminToken, false), at(60));
+    let first = members.invite(email("ada@example.com"), Role::Viewer, &Actor::AdminToken, at(0));
+    let second = members.invite(email("Ada@Example.com"), Role::Admin, &Actor::System, at(60));
+    let other = members.invite(email("bob@example.com"), Role::Viewer, &Actor::AdminToken, at(60));
     assert_eq!((first, members.invitations(at(60)).count()), (second, 2));
     let invitation = members.invitation(&second).unwrap().clone();
     assert_eq!((invitation.email.to_string().as_str(), invitation.role), ("Ada@Example.com", Role::Admin));

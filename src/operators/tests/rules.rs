@@ -56,7 +56,7 @@ fn a_member_changes_others_as_the_table_says_and_invites_alike() {
                     let verdict = judge(&members, one(0), Change { member, from, to }, true);
                     assert_eq!(verdict, said(allowed == 'y'), "{role:?}: {from:?} to {to:?}");
                 }
-                let verdict = judge(&members, Caller::Platform, Change { member: Some(id(1)), from, to }, false);
+                let verdict = judge(&members, Caller::Platform(None), Change { member: Some(id(1)), from, to }, false);
                 assert_eq!(verdict, Ok(()));
             }
         }
@@ -82,11 +82,11 @@ fn the_last_owner_stays_unless_the_platform_insists() {
     let two = with([(id(0), Role::Owner), (id(1), Role::Owner)]);
     for to in [None, Some(Role::Admin)] {
         let change = Change { member: Some(id(0)), from: Some(Role::Owner), to };
-        for (caller, force) in [(one(0), false), (one(0), true), (Caller::Platform, false)] {
+        for (caller, force) in [(one(0), false), (one(0), true), (Caller::Platform(None), false)] {
             assert_eq!(judge(&alone, caller, change, force), Err(Refusal::LastOwner));
             assert_eq!(judge(&two, caller, change, force), Ok(()));
         }
-        assert_eq!(judge(&alone, Caller::Platform, change, true), Ok(()));
+        assert_eq!(judge(&alone, Caller::Platform(None), change, true), Ok(()));
         // An invitation as owner is no owner: neither does it count, nor does its end.
         assert_eq!(judge(&alone, one(0), Change { member: None, ..change }, false), Ok(()));
     }
@@ -133,7 +133,7 @@ proptest! {
             match (member, to) {
                 (Some(member), Some(to)) => members.set(member, to, &Actor::System, NOW),
                 (Some(member), None) => members.remove(MembershipId::Operator(member)),
-                (None, Some(to)) => _ = members.invite(email.clone(), to, (&Actor::System, false), NOW),
+                (None, Some(to)) => _ = members.invite(email.clone(), to, &Actor::System, NOW),
                 (None, None) => invitation.into_iter().for_each(|(id, _)| members.remove(MembershipId::Invitation(id))),
             }
             prop_assert!(members.owners().next().is_some());

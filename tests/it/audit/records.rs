@@ -68,7 +68,7 @@ async fn a_record_says_who_did_what_and_its_tenant_sees_it_while_others_do_not()
     client.get("/api/v1/tenants/other/audit").await.refused(404, "not_found");
     admin.get("/api/v1/tenants/nobody/audit").await.refused(404, "not_found");
     let (_, viewer) = machine(&server, "acme", "platform_viewer").await;
-    viewer.get("/api/v1/tenants/acme/audit").await.refused(403, "role_not_allowed");
+    assert_eq!(viewer.get("/api/v1/tenants/acme/audit").await.status, 200);
 }
 
 #[tokio::test]

@@ -248,7 +248,11 @@ async fn a_provider_that_is_away_stops_neither_the_start_nor_the_admin_token() {
     provider.kill();
     let server = server_of(&issuer, |_| {}).await;
     let (status, _, page) = Tab::default().go(&format!("{}/auth/corp/login", server.url())).await;
-    assert!(status == 503 && page.contains("does not answer"), "{page}");
+    assert!(status == 503 && page.contains("provider_unavailable"), "{page}");
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let login = format!("{}/auth/corp/login?cli=1&challenge={challenge}", server.url());
+    let (_, location, _) = Tab::default().go(&login).await;
+    assert_eq!(location.as_deref(), Some("http://127.0.0.1:1/callback?error=provider_unavailable"));
     assert_eq!(server.admin().get(ME).await.json()["platformRole"], "platform_admin");
     server.anonymous().get("/auth/other/login").await.refused(404, "not_found");
 }

@@ -47,7 +47,8 @@ async fn race(a: &TestServer, b: &TestServer, rounds: usize) {
     let (scope, ids) = (Scope::Tenant("default".parse().unwrap()), [somebody(1), somebody(2)]);
     for round in 0..rounds {
         for id in ids {
-            let set = a.app.memberships.set(by(Caller::Platform, false), &scope, Grantee::Operator(id), Role::Owner);
+            let set =
+                a.app.memberships.set(by(Caller::Platform(None), false), &scope, Grantee::Operator(id), Role::Owner);
             set.await.unwrap();
         }
         let (one, other) = (ACTS[round % 4], ACTS[round / 4 % 4]);

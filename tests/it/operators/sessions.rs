@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keyloft::key::{Digest, Label};
-use keyloft::testing::operators::{Entry, Identity, Origin};
+use keyloft::testing::operators::{Entry, Identity, Mapping, Origin, Role, Scope};
 use serde_json::{Value, json};
 
 use crate::support::pair::{faulty, quick, slow, two};
@@ -128,6 +128,15 @@ async fn a_removed_member_has_no_role_here_at_once_and_elsewhere_within_a_poll()
     gone.refused(404, "not_found");
     assert_eq!(gone.text(), viewer.client(&a).get("/api/v1/tenants/nobody").await.text());
     until_refused(&b, &viewer.client(&b), TENANT, 404).await;
+    let records = owner.client(&a).get(&format!("{TENANT}/audit?target={}", viewer.id)).await.json();
+    let record = &records["items"][0];
+    assert_eq!(
+        (&record["action"], &record["actor"]["label"]),
+        (&json!("member.remove"), &json!("Person 1")),
+        "{records}"
+    );
+    assert_eq!(records["items"].as_array().unwrap().len(), 2);
+    viewer.client(&a).get(&format!("{TENANT}/audit")).await.refused(404, "not_found");
     owner.client(&a).delete(&format!("{members}/{}", owner.id)).await.refused(409, "last_owner");
 }
 
@@ -254,4 +263,82 @@ async fn what_ends_while_the_store_is_away_ends_here_at_once_and_everywhere_late
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("ten seconds passed, and the store still has them");
+}
+
+/// Signs somebody in; their client.
+async fn client_of(server: &TestServer, identity: Identity) -> Client {
+    let handoff = sign_in(server, identity, "p").await.unwrap();
+    Client::admin(server.url(), &exchange(server, &handoff, "p").await.unwrap())
+}
+
+#[tokio::test]
+async fn a_role_by_a_group_cannot_be_made_to_last() {
+    let server = TestServer::spawn_with(|setup| {
+        setup.config.signin.mappings = vec![Mapping {
+            provider: Label::parse("corp").unwrap(),
+            group: "dev".to_owned(),
+            scope: Scope::Tenant("default".parse().unwrap()),
+            role: Role::Admin,
+        }];
+    })
+    .await;
+    let members = "/api/v1/tenants/default/memberships";
+    let gal = || Identity { groups: vec!["dev".to_owned()], ..identity(1, "gal@example.com") };
+    let client = client_of(&server, gal()).await;
+    for email in ["gal@example.com", "bob@example.com", "eve@example.com"] {
+        assert_eq!(client.post(members, json!({"email": email, "role": "analyst"})).await.status, 201);
+    }
+    assert!(sign_in(&server, gal(), "p").await.is_some());
+    assert_eq!(server.admin().get(members).await.json()["items"], json!([]), "nobody accepts their own invitation");
+    assert_eq!(sign_in(&server, identity(1, "gal@example.com"), "p").await, None, "the group is gone");
+    assert!(sign_in(&server, identity(2, "bob@example.com"), "p").await.is_some());
+    assert_eq!(client.post("/api/v1/auth/logout", json!({"all": true})).await.status, 204);
+    assert_eq!(sign_in(&server, identity(3, "eve@example.com"), "p").await, None, "the inviter has no role any more");
+}
+
+#[tokio::test]
+async fn an_admin_of_the_platform_by_configuration_invites_and_does_not_raise_their_own_role() {
+    let server = TestServer::spawn_with(|setup| {
+        setup.config.signin.platform_admins = vec![id(1).parse().unwrap()];
+    })
+    .await;
+    let members = "/api/v1/tenants/default/memberships";
+    let client = client_of(&server, identity(1, "root@example.com")).await;
+    client.post(members, json!({"userId": id(1), "role": "owner"})).await.refused(403, "role_not_allowed");
+    for email in ["root@example.com", "bob@example.com"] {
+        assert_eq!(client.post(members, json!({"email": email, "role": "owner"})).await.status, 201);
+    }
+    assert!(sign_in(&server, identity(1, "root@example.com"), "p").await.is_some());
+    assert!(sign_in(&server, identity(2, "bob@example.com"), "p").await.is_some());
+    let listed = server.admin().get(members).await.json();
+    assert_eq!((&listed["items"][0]["userId"], listed["items"].as_array().unwrap().len()), (&json!(id(2)), 1));
+}
+
+#[tokio::test]
+async fn two_owners_who_are_disabled_on_two_nodes_at_once_do_not_both_go() {
+    let (a, b) = two(slow).await;
+    let signer = Signer::added_to(&a).await;
+    let owners = [signer.person(&a, 1).await, signer.person(&a, 2).await];
+    for owner in &owners {
+        owner.becomes(&a, "default", "owner").await;
+    }
+    b.admin().post("/api/v1/sync", json!({})).await;
+    for round in 0..20 {
+        let disable = async |server: &TestServer, owner: &Person| {
+            let path = format!("/api/v1/operators/{}", owner.id);
+            server.admin().patch(&path, json!({"state": "disabled"})).await.status.as_u16()
+        };
+        let both = tokio::join!(disable(&a, &owners[0]), disable(&b, &owners[1]));
+        let mut states = Vec::new();
+        for owner in &owners {
+            for server in [&a, &b] {
+                server.admin().post("/api/v1/sync", json!({})).await;
+            }
+            let path = format!("/api/v1/operators/{}", owner.id);
+            states.push(a.admin().get(&path).await.json()["state"].as_str().unwrap().to_owned());
+            assert_eq!(a.admin().patch(&path, json!({"state": "active"})).await.status, 200);
+        }
+        assert!(states.iter().any(|state| state == "active"), "round {round}: {both:?}");
+        b.admin().post("/api/v1/sync", json!({})).await;
+    }
 }

@@ -72,8 +72,11 @@ impl Ending {
             Self::NotAllowed(id) => format!("<code>{id}</code>"),
             _ => String::new(),
         };
-        let body = format!("{HEAD}<p>{}</p>{id}</main></html>", self.words());
+        let body = format!("{HEAD}<p>{}</p>{id}<p><small>{}</small></p></main></html>", self.words(), self.code());
         let mut answer = HttpResponse::build(self.status());
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((header::RETRY_AFTER, "1"));
+        }
         answer.insert_header(("x-keyloft-code", self.code()));
         html(answer, body)
     }

@@ -105,7 +105,8 @@ pub async fn exchange(
 ) -> Result<HttpResponse, Problem> {
     app.attempts.take(client::of(&request))?;
     let proofs = match &body.verifier {
-        // RFC 7636, section 4.6.
+        // RFC 7636, sections 4.1 and 4.6.
+        Some(verifier) if !(43..=128).contains(&verifier.len()) => Vec::new(),
         Some(verifier) => vec![Digest::of(Digest::of(verifier).base64url())],
         None => Flows::of(&app, &request).proofs(),
     };

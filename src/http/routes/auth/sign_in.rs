@@ -98,11 +98,13 @@ pub async fn login(
     let target = asked.target()?;
     let (url, attempt) = match provider.begin().await {
         Ok(begun) => begun,
-        Err(error) => return Ok(ending(&name, &error).page()),
+        Err(error) => return Ok(ended(&app, &target, ending(&name, &error))),
     };
-    let cookies = match Flows::of(&app, &request).begin(attempt, target).await {
+    let cookies = match Flows::of(&app, &request).begin(attempt, target.clone()).await {
         Ok(cookies) => cookies,
-        Err(problem) if problem.code() == Code::StoreUnavailable => return Ok(Ending::StoreUnavailable.page()),
+        Err(problem) if problem.code() == Code::StoreUnavailable => {
+            return Ok(ended(&app, &target, Ending::StoreUnavailable));
+        }
         Err(problem) => return Err(problem),
     };
     let mut answer = to(url.as_str());
