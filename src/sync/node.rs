@@ -228,8 +228,8 @@ impl NodeRegistry {
         Ok(())
     }
 
-    /// The time by the clock of the store, or a little less: that of our last writing, and what has passed here since it
-    /// was seen.
+    /// The time by the clock of the store, or a little less: that of our last writing, and what has passed here since
+    /// it was seen.
     fn store_now(&self, known: &HashMap<NodeId, KnownNode>, now: DateTime<Utc>) -> DateTime<Utc> {
         let mine = self.seen.lock().map(|(written_at, since)| written_at + since.elapsed());
         let newest = known.values().map(|known| known.written_at).max();
