@@ -36,7 +36,12 @@ impl Accounts {
                 Ok(changed.change_seq)
             }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.pending.lock().entry(id).or_default().push((end, context.clone()));
+                let mut pending = self.pending.lock();
+                let ends = pending.entry(id).or_default();
+                // One of each, however often it is asked for.
+                ends.retain(|(other, _)| *other != end);
+                ends.push((end, context.clone()));
+                drop(pending);
                 let message = "the store cannot be reached: it holds on this node, which goes on to store it";
                 Err(Error::new(ErrorKind::RevokedHere, message).caused_by(error))
             }
@@ -93,6 +98,10 @@ impl Accounts {
             for (id, (end, context)) in
                 pending.into_iter().flat_map(|(id, ends)| ends.into_iter().map(move |e| (id, e)))
             {
+                // Somebody may have been let in again meanwhile.
+                if !self.is_pending(&id, |other| other == end) {
+                    continue;
+                }
                 match self.end_now(&context, id, end).await {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         tracing::debug!(operator = %id, "sign-ins are refused, and not ended yet: {error:?}");

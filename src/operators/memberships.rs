@@ -257,6 +257,10 @@ impl Memberships {
             tokio::time::sleep(jitter::around(REMOVE_AGAIN)).await;
             let refused: Vec<_> = self.refused.lock().clone().into_iter().collect();
             for ((scope, member), request) in refused {
+                // The member may have got a role again meanwhile.
+                if !self.refused.lock().contains_key(&(scope.clone(), member)) {
+                    continue;
+                }
                 match self.remove_now(request, &scope, MembershipId::Operator(member)).await {
                     Err(error) if error.kind() == ErrorKind::Unavailable => {
                         tracing::debug!(%scope, %member, "a member is refused, and not removed yet: {error:?}");

@@ -78,6 +78,7 @@ impl Accounts {
         if rights.granted.is_empty() && rights.mapped.is_empty() {
             return Ok(Entry::NotAllowed(id));
         }
+        self.signers.ready().await?;
         let (now, lasts) = (self.keystore.now(), self.policy.lasts);
         let kind = if origin.proof.is_some() { TokenType::Handoff } else { TokenType::Console };
         let new =
@@ -121,6 +122,8 @@ impl Accounts {
         let (id, sid, now) = (claims.sub, claims.sid, self.keystore.now());
         let mut context = context.clone();
         context.actor = Actor::Named(Label::parse(&id.to_string()).map_err(|error| Error::invalid(error.to_string()))?);
+        // A handoff that is used up without a token would be lost.
+        self.signers.ready().await?;
         let (by, proofs) = (context.clone(), proofs.to_vec());
         let change = move |found: Found<Account>| {
             let mut account = found.usable()?.ok_or_else(gone)?;

@@ -56,6 +56,17 @@ impl Signers {
         self.held.all()
     }
 
+    /// Makes a key if there is none, before something is changed that a token must follow.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when there is no key yet and the store does not answer.
+    pub(super) async fn ready(&self) -> Result<()> {
+        if self.own().is_none() {
+            self.make().await?;
+        }
+        Ok(())
+    }
+
     /// Signs a token. The first one, and the first one after a day, makes a key, whose public half is durable before.
     ///
     /// # Errors
