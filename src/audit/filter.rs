@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::record::{AuditOutcome, Record};
+use super::record::Record;
 use crate::error::{Error, Result};
 use crate::key::TenantId;
-use crate::sync::AuditAction;
 use crate::sync::log::LogEntry;
+use crate::sync::{AuditAction, AuditOutcome};
 
 /// Clocks of nodes differ: entries of one time stand no farther apart in the log.
 const DISORDER: TimeDelta = TimeDelta::hours(1);

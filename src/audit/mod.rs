@@ -4,18 +4,26 @@
 //! 1. [`record`]: one change, as it is reported.  [`filter`]: which records are wanted.
 //! 2. [`recent`]: the newest entries of the log, in memory.  [`walk`]: all entries that there are, the newest first:
 //!    from memory, the log and its history.  [`read`]: records out of them.
-//! 3. [`verify`]: whether all of the record that there is belongs together.
+//! 3. `requests`: those that changed nothing, until they are logged.  `flush`: which is done together.
+//! 4. `rows`: the system stream `keyloft_audit`.  `progress`: how far it is.
+//! 5. [`verify`]: whether all of the record that there is belongs together.
 
 pub mod filter;
+mod flush;
+mod progress;
 pub mod read;
 pub mod recent;
 pub mod record;
+mod requests;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 mod walk;
 
+pub use crate::sync::AuditOutcome;
 pub use filter::{AuditFilter, AuditScope};
 pub use read::{AuditLog, AuditPage};
-pub use record::{AuditId, AuditOutcome, Record};
+pub use record::{AuditId, Record};
+pub use rows::AuditRows;
 pub use verify::{Verification, verify};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::filter::{AuditFilter, AuditScope};
 use super::recent::Recent;
 use super::record::{AuditId, Record};
+use super::requests::Requests;
 use super::walk::Walk;
 use crate::error::Result;
 use crate::store::Bucket;
@@ -22,6 +23,7 @@ const MAX_ASKED: usize = 32;
 pub struct AuditLog {
     pub(super) bucket: Bucket,
     pub(super) recent: Arc<Mutex<Recent>>,
+    pub(super) requests: Arc<Mutex<Requests>>,
 }
 
 /// Some records, and where the next ones are.
@@ -37,11 +39,11 @@ pub struct AuditPage {
 impl AuditLog {
     /// The audit of a bucket.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, recent: Arc::default() }
+        Self { bucket, recent: Arc::default(), requests: Arc::default() }
     }
 
     /// Keeps the entries in memory that a replica reads and writes from now on.
-    pub fn follow(&self, replica: &Replica) {
+    pub fn listen(&self, replica: &Replica) {
         let this = self.clone();
         replica.on_entry(move |seq, entry: &LogEntry| this.note(seq, entry));
     }

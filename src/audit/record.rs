@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::documents::Fields;
 use crate::documents::instant::required;
 use crate::key::{Actor, InvalidId, Label, MachineId, RequestId, TenantId};
 use crate::operators::machine::MachinePlace;
-use crate::operators::{OperatorId, Scope};
+use crate::operators::{Accounts, OperatorId, Scope};
 use crate::sync::log::{LogEntry, MAX_SEQ};
-use crate::sync::{AuditAction, ChangedObject, LoggedChange};
+use crate::sync::{AnswerTarget, AuditAction, AuditOutcome, ChangedObject, LoggedChange};
 
 /// Where a change stands in the log: `<number of the entry>-<place in it>`. Later changes have greater ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,20 +47,6 @@ impl Serialize for AuditId {
     }
 }
 
-/// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuditOutcome {
-    /// It was done.
-    Done,
-    /// All was as it was asked for: another request had done it.
-    Unchanged,
-    /// It was not allowed.
-    Refused,
-    /// It could not be done.
-    Failed,
-}
-
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordActor {
@@ -88,6 +74,8 @@ pub enum ActorKind {
     System,
     /// A request without a credential, where none was needed.
     AuthOff,
+    /// A request whose credential is not recognised, or that has none.
+    Anonymous,
     /// Somebody who wrote a file in the store.
     ByHand,
 }
@@ -101,6 +89,7 @@ impl ActorKind {
             Self::AdminToken => "admin_token",
             Self::System => "system",
             Self::AuthOff => "auth_off",
+            Self::Anonymous => "anonymous",
             Self::ByHand => "by_hand",
         }
     }
@@ -117,6 +106,10 @@ impl RecordActor {
             Some(named) => (ActorKind::ByHand, Some(named.to_string())),
             None => (ActorKind::ByHand, None),
         };
+        Self::known(kind, id, role)
+    }
+
+    fn known(kind: ActorKind, id: Option<String>, role: Option<&Label>) -> Self {
         let label = id.clone().filter(|_| kind == ActorKind::Operator);
         Self { kind, id, label, role: role.cloned() }
     }
@@ -136,6 +129,10 @@ pub struct Target {
 }
 
 impl Target {
+    fn of(AnswerTarget { kind, tenant, id }: &AnswerTarget) -> Self {
+        Self { kind: kind.clone(), tenant: tenant.clone(), id: id.clone(), name: None }
+    }
+
     fn new(object: &ChangedObject, name: Option<String>) -> Self {
         let (kind, tenant, id) = match object {
             ChangedObject::Key { tenant, key_id } => ("key", Some(tenant.clone()), key_id.to_string()),
@@ -198,11 +195,26 @@ pub struct Record {
     pub after: Option<Fields>,
     /// What became of it.
     pub outcome: AuditOutcome,
+    /// The status of the answer; none of a change: its acknowledgement came after.
+    pub status: Option<u16>,
+    /// The code of the problem; none without one.
+    pub code: Option<String>,
+    /// How many requests this stands for: 1, unless there were too many to tell them apart.
+    pub count: u64,
     /// The number of the change, for its receipt.
     pub change_seq: u64,
 }
 
 impl Record {
+    /// Gives the actor the name that a person had at the last sign-in; the log has ids.
+    pub fn name_actor(&mut self, accounts: &Accounts) {
+        let id = self.actor.id.as_deref().and_then(|id| OperatorId::parse(id).ok());
+        let account = id.and_then(|id| accounts.known(&id)).filter(|account| account.display_name.is_some());
+        if let Some(account) = account {
+            self.actor.label.clone_from(&account.display_name);
+        }
+    }
+
     /// The record of a change in an entry. `None` where nobody did anything: events have created or widened a stream.
     pub fn new(seq: u64, entry: &LogEntry, index: usize) -> Option<Self> {
         let change = entry.changes.get(index)?;
@@ -212,15 +224,23 @@ impl Record {
         if is_by_events {
             return None;
         }
-        let LoggedChange { object, by, role, client, action, name, route, agent, changed_at, difference } = change;
+        let LoggedChange { object, by, role, client, action, name, route, agent, changed_at, difference, answer } =
+            change;
         // Entries without a number are of versions that did not say what was done.
         let is_done = action.is_some() || !difference.is_empty() || entry.seq.is_none();
+        let done = if is_done { AuditOutcome::Done } else { AuditOutcome::Unchanged };
+        let (actor, target) = match (answer, &by.modified_by) {
+            (Some(answer), None) => (RecordActor::known(ActorKind::Anonymous, None, None), Target::of(&answer.target)),
+            (Some(answer), actor) => (RecordActor::new(actor.as_ref(), role.as_ref()), Target::of(&answer.target)),
+            (None, actor) => (RecordActor::new(actor.as_ref(), role.as_ref()), Target::new(object, name.clone())),
+        };
+        let answer = answer.as_ref();
         Some(Self {
             audit_id: AuditId { seq, index },
             at: changed_at.unwrap_or(entry.at),
-            actor: RecordActor::new(by.modified_by.as_ref(), role.as_ref()),
+            actor,
             action: *action,
-            target: Target::new(object, name.clone()),
+            target,
             request: RecordRequest {
                 id: by.request_id,
                 route: route.clone(),
@@ -229,7 +249,10 @@ impl Record {
             },
             before: difference.before.clone(),
             after: difference.after.clone(),
-            outcome: if is_done { AuditOutcome::Done } else { AuditOutcome::Unchanged },
+            outcome: answer.map_or(done, |answer| answer.outcome),
+            status: answer.map(|answer| answer.status),
+            code: answer.and_then(|answer| answer.code.clone()),
+            count: answer.map_or(1, |answer| answer.count),
             change_seq: seq,
         })
     }
@@ -259,7 +282,7 @@ mod tests {
                 "address": "203.0.113.7", "userAgent": "curl/8.5.0",
             },
             "before": {"sourceId": null, "state": "active"}, "after": {"sourceId": "till-7", "state": "disabled"},
-            "outcome": "done", "changeSeq": 7,
+            "outcome": "done", "status": null, "code": null, "count": 1, "changeSeq": 7,
         });
         assert_eq!(json!(found[0]), expected);
         let removal = found[1].as_ref().unwrap();

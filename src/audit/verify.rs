@@ -1,6 +1,6 @@
 //! Whether the change log and its history are what was written: every entry names the one before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -11,6 +11,7 @@ use crate::store::Bucket;
 use crate::sync::chain::EntryHash;
 use crate::sync::history::{self, KeptEntry, KeptRange};
 use crate::sync::log::{self, LogEntry};
+use crate::sync::node;
 
 /// How many entries of the log are read at once.
 const READS: usize = 16;
@@ -36,6 +37,9 @@ pub struct Verification {
     pub strays: Vec<u64>,
     /// What is wrong, at most a hundred of it.
     pub findings: Vec<Finding>,
+    /// What nodes have seen last.
+    #[serde(skip)]
+    seen: HashMap<u64, EntryHash>,
 }
 
 /// Something that is wrong with an entry.
@@ -74,6 +78,9 @@ impl Verification {
         if let Some(says) = entry.says.filter(|says| *says != seq) {
             self.find(seq, format!("it says that it is entry {says}"));
         }
+        if self.seen.get(&seq).is_some_and(|seen| *seen != entry.hash) {
+            self.find(seq, "it is not what a node has seen");
+        }
         match entry.previous {
             // What came before the first entry there is was removed when its time was over.
             Some(previous) if self.last + 1 == seq && self.head.is_some_and(|head| head != previous) => {
@@ -110,6 +117,9 @@ impl Entry {
 /// [`ErrorKind::Unavailable`] when the store does not answer.
 pub async fn verify(bucket: &Bucket) -> Result<Verification> {
     let mut found = Verification::default();
+    // Before the log: what nodes have seen by now, it has.
+    let heads = node::heads(bucket).await?;
+    found.seen = heads.iter().map(|(_, head)| (head.seq, head.hash)).collect();
     // The log first: what is trimmed meanwhile is in the history already.
     let mut log = read_log(bucket, &mut found).await?;
     // What stands before a gap, and is in the history too, was written after the log was trimmed there.
@@ -135,6 +145,10 @@ pub async fn verify(bucket: &Bucket) -> Result<Verification> {
         }
     }
     log.iter().for_each(|(seq, entry)| found.take(*seq, entry));
+    let last = found.last;
+    for (node, head) in heads.iter().filter(|(_, head)| head.seq > last) {
+        found.find(head.seq, format!("it is missing, and the node {node} has seen it"));
+    }
     found.findings.sort_by_key(|finding| finding.seq);
     Ok(found)
 }

@@ -11,13 +11,14 @@ use super::attempts::Attempts;
 use super::routes;
 use crate::access::limits::Limiter;
 use crate::access::{AdminDigest, Sessions};
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, AuditRows};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::compaction::Compactor;
 use crate::config::{Authentication, Config};
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
+use crate::key::RetentionDays;
 use crate::key::request_ids::RequestIds;
 use crate::keystore::Keystore;
 use crate::operators::accounts::SignInPolicy;
@@ -27,6 +28,7 @@ use crate::query::Engine;
 use crate::signin::{self, Providers, PublicUrl};
 use crate::store::{Bucket, StoreMode};
 use crate::stream::StreamCatalog;
+use crate::stream::system::AUDIT;
 use crate::sync::{self, Held, HeldDocuments};
 use crate::telemetry::metrics::{Levels, Metrics};
 use crate::usage::Meter;
@@ -82,6 +84,11 @@ pub struct App {
     /// What happened.
     #[doc(hidden)]
     pub audit: AuditLog,
+    /// The same as rows of a stream.
+    #[doc(hidden)]
+    pub audit_rows: AuditRows,
+    /// How long requests that changed nothing wait until they are logged.
+    audit_interval: Duration,
     /// Whether requests need a credential.
     pub(crate) authentication: Authentication,
     /// The metrics of this node.
@@ -110,6 +117,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// After this long without the store, other nodes may soon count this one as dead, and its schemas of streams may be
 /// outdated.
 const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// Refused requests are logged, and the audit is in its stream, within a minute.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
 /// How many requests with a key may look up at once how much streams hold.
@@ -142,11 +151,13 @@ impl App {
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
         let audit = AuditLog::new(bucket.clone());
-        audit.follow(keystore.replica());
+        audit.listen(keystore.replica());
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
         let store_clock = keystore.replica().store_clock().clone();
-        catalog.retain(store_clock.clone(), move |id| {
-            tenants.tenant(id).and_then(|tenant| tenant.retention_days).or(by_default)
+        let of_audit = config.sync.audit_retention.and_then(|retention| RetentionDays::covering(retention).ok());
+        catalog.retain(store_clock.clone(), move |id, stream| match stream.as_str() {
+            AUDIT => of_audit,
+            _ => tenants.tenant(id).and_then(|tenant| tenant.retention_days).or(by_default),
         });
         let (clock_of_node, settings) = (clock.clone(), config.ingest.clone());
         let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock_of_node, store_clock.clone(), settings);
@@ -180,6 +191,7 @@ impl App {
             deliveries: Deliveries::default(),
             #[cfg(feature = "query")]
             engine: Engine::new(bucket.clone(), catalog.clone(), config.query.clone())?,
+            audit_rows: AuditRows::new(audit.clone(), keystore.clone(), accounts.clone(), system_streams.clone()),
             usage: Meter::new(bucket.clone(), keystore.clone(), system_streams, config.usage.clone()),
             bucket,
             machines: Machines::new(keystore.clone(), machines),
@@ -192,6 +204,7 @@ impl App {
             catalog,
             admin_token,
             audit,
+            audit_interval: config.usage.flush_interval.unwrap_or(AUDIT_INTERVAL).min(AUDIT_INTERVAL),
             authentication: config.http.auth,
             metrics,
             request_ids: RequestIds::default(),
@@ -272,7 +285,9 @@ impl App {
             self.follow_streams(),
             self.compactor.follow(),
             self.limiter.keep_small(),
-            self.usage.follow()
+            self.usage.follow(),
+            self.audit.follow(self.keystore.replica(), self.audit_interval),
+            self.audit_rows.follow(self.audit_interval),
         );
     }
 

@@ -13,8 +13,10 @@
 //! 6. `client_stream`: how long a request is waited for.  `deadline`: what counts for that.  [`connection`]: whether a
 //!    client has hung up.  [`unread`]: bodies that are not read.  `unparsed`: requests that are no HTTP.
 //! 7. [`body`]: the body that holds a session.
-//! 8. [`error`]: the one map from errors to answers.  `code`: what these are called.
+//! 8. [`error`]: the one map from errors to answers.  `code`: what these are called.  `answered`: what the audit learns
+//!    of answers.
 
+mod answered;
 pub(crate) mod app;
 mod attempts;
 pub(crate) mod auth_off;

@@ -74,6 +74,12 @@ impl Operator {
     }
 }
 
+/// Who was recognised, for the audit: left with the request.
+pub(super) struct Known {
+    pub(super) actor: Actor,
+    pub(super) role: Option<Role>,
+}
+
 /// Who presents a credential.
 struct Holder {
     actor: Actor,
@@ -109,6 +115,9 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
             judged => judged,
         }
     };
+    // Also when the role does not allow the request.
+    let (Ok(used) | Err(used)) = role;
+    request.extensions_mut().insert(Known { actor: actor.clone(), role: used });
     let role = role.map_err(role_not_allowed)?;
     let mut context = RequestContext { actor, ..anonymous(app, request) };
     context.role = role.map(|role| Label::parse(role.as_str())).transpose()?;
@@ -120,7 +129,7 @@ pub(super) fn anonymous(app: &App, request: &HttpRequest) -> RequestContext {
     let mut context = RequestContext::new(Actor::System, app.keystore.now());
     context.request_id = request.extensions().get::<RequestId>().copied();
     context.client = client::of(request);
-    context.route = request.match_pattern();
+    context.route = request.match_pattern().map(|pattern| format!("{} {pattern}", request.method()));
     client::agent(request, |secret| app.admin_token.is(secret) || app.keystore.cache().owner(secret).is_some())
         .into_iter()
         .fold(context, |context, agent| context.with_agent(&agent))
@@ -217,11 +226,12 @@ fn machine(app: &App, request: &HttpRequest, place: MachinePlace, found: &Machin
         Some(address) => found.allowed_cidrs.allow(address),
         None => found.allowed_cidrs.is_any(),
     };
+    let actor = Actor::Named(Label::parse(&place.id.to_string())?);
     if !is_allowed {
+        request.extensions_mut().insert(Known { actor, role: Some(found.role) });
         let message = "The machine may not be used from this network.";
         return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
-    let actor = Actor::Named(Label::parse(&place.id.to_string())?);
     Ok(Holder { actor, rights: Rights::Machine(place.scope, found.role), person: None })
 }
 

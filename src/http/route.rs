@@ -9,6 +9,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Responder, guard, web};
 
+use super::answered;
 use super::authorize::{Authorized, authorize_with};
 use super::error::{Code, Problem};
 use super::extract::RunningSession;
@@ -240,10 +241,12 @@ where
                     // Again: the body may have taken its time, and the right may be gone.
                     Ok(handler.call(operator(&request, self.0).await?, args).await)
                 };
-                match answer().await {
+                let response = match answer().await {
                     Ok(answer) => answer.respond_to(&request).map_into_boxed_body(),
                     Err(error) => HttpResponse::from_error(error),
-                }
+                };
+                answered::note(&request, &response);
+                response
             }
         })
     }

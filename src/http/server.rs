@@ -176,6 +176,9 @@ impl Stop {
         if timeout_at(requests_end, self.actix.stop(drained)).await.is_err() {
             tracing::warn!("running requests did not end in time and are cut off");
         }
+        if !matches!(timeout_at(usage_end, self.app.audit.flush(self.app.keystore.replica())).await, Ok(Ok(()))) {
+            tracing::warn!("requests that were refused since the last flush are not in the audit");
+        }
         // After the last request has been counted.
         if timeout_at(usage_end, self.app.usage.close()).await.is_err() {
             tracing::warn!("the usage since the last flush is lost: the store did not answer in time");

@@ -217,6 +217,15 @@ impl Drop for StreamTask {
     }
 }
 
+/// How an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// Under a name of its own: nothing is there.
+    New,
+    /// Unless another node has written the same already.
+    Once,
+}
+
 /// What a stream was widened for.
 pub(super) struct Widened<'a> {
     /// The fields of an object.
@@ -263,7 +272,7 @@ impl Writer {
         let requests = requests(&fitting);
         let fields: Vec<&[Field]> = fitting.iter().map(|queued| queued.request.batch.fields.as_slice()).collect();
         let widened = Widened { fields: &fields, deletions: schema.deletions(), since };
-        match self.write(&name, widened, move || parquet(&schema, &requests, first_offset)).await {
+        match self.write(&name, widened, Put::New, move || parquet(&schema, &requests, first_offset)).await {
             Ok(()) => fitting.into_iter().for_each(|queued| {
                 let rows = queued.request.batch.rows;
                 queued.answer(Ok(rows));
@@ -280,6 +289,7 @@ impl Writer {
         &self,
         name: &ObjectName,
         widened: Widened<'_>,
+        put: Put,
         encode: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
     ) -> Result<()> {
         let body = on_cpu(&self.cpu, &Handle::current(), encode).await?;
@@ -293,7 +303,12 @@ impl Writer {
             return Err(conflict.into_error());
         }
         self.clock.check()?;
-        self.bucket.write_large(name, body.into()).await?;
+        match put {
+            Put::New => self.bucket.write_large(name, body.into()).await?,
+            Put::Once => {
+                let _ours_or_another_nodes = self.bucket.create(name, body.into()).await?;
+            }
+        }
         self.catalog.new_objects().written(name);
         if !is_still()
             && let Some(conflict) = self.widen_again(tenant, stream, &widened).await?

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Batch;
-use super::batcher::{Widened, Writer};
+use super::batcher::{Put, Widened, Writer};
 use super::write::parquet_about;
 use crate::clock::StoreClock;
 use crate::error::Result;
@@ -39,7 +39,7 @@ impl SystemStream for SystemWriter {
     }
 
     async fn write(&self, rows: SystemRows) -> Result<()> {
-        let SystemRows { tenant, stream, id, at, about, fields, columns } = rows;
+        let SystemRows { tenant, stream, id, at, first_offset, about, fields, columns } = rows;
         if about.is_empty() {
             return Ok(());
         }
@@ -48,11 +48,13 @@ impl SystemStream for SystemWriter {
         if let Some(conflict) = conflicts.into_iter().flatten().next() {
             return Err(conflict.into_error());
         }
-        let first_offset = self.0.catalog.new_objects().events(&tenant, &stream, about.len());
+        let put = if first_offset.is_some() { Put::Once } else { Put::New };
+        let first_offset =
+            first_offset.unwrap_or_else(|| self.0.catalog.new_objects().events(&tenant, &stream, about.len()));
         let name = ObjectName::events(tenant, stream, at, id);
         let batch = Batch { fields, rows: about.len(), columns };
         let fields = batch.fields.clone();
         let widened = Widened { fields: &[&fields], deletions: schema.deletions(), since };
-        self.0.write(&name, widened, move || parquet_about(&schema, &batch, about, at, first_offset)).await
+        self.0.write(&name, widened, put, move || parquet_about(&schema, &batch, about, at, first_offset)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The networks a key may be used from.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -109,6 +109,15 @@ pub(crate) fn client_network(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(address) => u64::from(u32::from(address) >> 8), // /24
         IpAddr::V6(address) => u64::try_from(u128::from(address) >> 80).unwrap_or_default() | 1 << 63, // /48
+    }
+}
+
+/// The first address of that network.
+#[cfg_attr(not(feature = "server"), allow(dead_code))]
+pub(crate) fn client_network_start(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) >> 8 << 8).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 80 << 80).into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ impl RetentionDays {
     /// The number of days; 0 for ever.
     pub fn days(self) -> u32 {
         self.0
+    }
+
+    /// The fewest days that are at least so long.
+    ///
+    /// # Errors
+    /// [`InvalidId`] for more days than a retention has.
+    pub fn covering(time: Duration) -> Result<Self, InvalidId> {
+        u32::try_from(time.as_secs().div_ceil(24 * 60 * 60)).unwrap_or(u32::MAX).try_into()
     }
 
     /// The first day, in UTC, whose events are kept; `None` when all are.

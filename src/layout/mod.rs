@@ -42,6 +42,7 @@ const SHEETS: &str = "sheets";
 const ARCHIVE: &str = "archive";
 const MACHINES: &str = "service_operators";
 const AUDIT: &str = "audit";
+const AUDIT_STREAM: &str = "stream.json";
 const MEMBERS: &str = "members.json";
 const OPERATORS: &str = "operators";
 const SIGNERS: &str = "signers";
@@ -152,6 +153,8 @@ pub enum ObjectName {
         /// The number of the last one.
         last: u64,
     },
+    /// `.settings/keyloft/audit/stream.json`: how far the change log is in the streams `keyloft_audit`.
+    AuditStream,
     /// `.settings/keyloft/nodes/<node-id>.json`: the changes that a node has applied.
     Node {
         /// Which node.
@@ -225,6 +228,7 @@ impl ObjectName {
             Self::HistoryRange { first, last } => {
                 history().join(format!("{}-{}.ndjson.zst", number(*first), number(*last)))
             }
+            Self::AuditStream => history().join(AUDIT_STREAM),
             Self::Node { node_id } => nodes().join(format!("{node_id}.json")),
             Self::Snapshot { seq, id } => snapshots().join(number(*seq)).join(format!("{}.json", id.as_hyphenated())),
             Self::SnapshotPart { seq, id, part } => {

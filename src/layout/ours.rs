@@ -1,8 +1,8 @@
 //! The names below `.settings/keyloft/`, shared by all tenants, parsed back.
 
 use super::{
-    ADMIN, ARCHIVE, AUDIT, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, PROBE, SHEETS, SIGNERS, SNAPSHOTS,
-    USAGE, parse_machine, parse_number, parse_uuid,
+    ADMIN, ARCHIVE, AUDIT, AUDIT_STREAM, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, PROBE, SHEETS, SIGNERS,
+    SNAPSHOTS, USAGE, parse_machine, parse_number, parse_uuid,
 };
 use crate::key::{NodeId, OperatorId, SignerId};
 
@@ -15,6 +15,7 @@ pub(super) fn parse(parts: &[&str]) -> Option<ObjectName> {
         [OPERATORS, file] => Some(ObjectName::Account { id: OperatorId::parse(file.strip_suffix(".json")?).ok()? }),
         [SIGNERS, file] => Some(ObjectName::Signer { id: SignerId::parse(file.strip_suffix(".json")?).ok()? }),
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
+        [AUDIT, AUDIT_STREAM] => Some(ObjectName::AuditStream),
         [AUDIT, file] => {
             let (first, last) = file.strip_suffix(".ndjson.zst")?.split_once('-')?;
             Some(ObjectName::HistoryRange { first: parse_number(first)?, last: parse_number(last)? })

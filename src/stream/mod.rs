@@ -44,7 +44,7 @@ pub use field::{Conflict, Field, FieldType};
 pub use lineage::Lineage;
 pub use manifest::{DayId, Manifest, MergedObject};
 pub use new_objects::NewObjects;
-pub use object_id::ObjectIds;
+pub use object_id::{ObjectIds, WriterId};
 pub use schema::StreamSchema;
 pub use settings::{OnInvalid, REJECTED, StreamSettings};
 pub use system::{SystemRows, SystemStream};

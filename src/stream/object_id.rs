@@ -23,7 +23,7 @@ pub struct WriterId(u128);
 
 impl WriterId {
     #[allow(clippy::disallowed_methods)]
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let uuid = Builder::from_custom_bytes(Uuid::new_v4().into_bytes()).into_uuid();
         Self(uuid.as_u128() >> NUMBER_BITS)
     }

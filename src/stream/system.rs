@@ -14,8 +14,11 @@ use crate::key::{KeyId, Label, StreamName, TenantId};
 /// What the keys of a tenant were used for.
 pub const USAGE: &str = "keyloft_usage";
 
+/// What happened in a tenant. Whoever may read the audit may read it.
+pub const AUDIT: &str = "keyloft_audit";
+
 /// Every stream that the server writes.
-pub const ALL: [&str; 2] = [USAGE, REJECTED];
+pub const ALL: [&str; 3] = [USAGE, AUDIT, REJECTED];
 
 /// Where the server writes rows about its own work. Callers take this trait, so that they do not depend on how
 /// events are stored.
@@ -45,6 +48,9 @@ pub struct SystemRows {
     pub id: Uuid,
     /// `p_timestamp` of every row.
     pub at: DateTime<Utc>,
+    /// The offset of the first row, where several nodes may write the very same rows: then they are created, and what
+    /// is there already stays.
+    pub first_offset: Option<i64>,
     /// `p_key_id` and `p_source_id` of each row.
     pub about: Vec<(Option<KeyId>, Option<Label>)>,
     /// The fields of the rows.

@@ -10,7 +10,7 @@ use crate::key::{ApiKey, InvalidId, KeyState};
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
         /// What was done to what.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum AuditAction {
             $($(#[$doc])* $name,)*
@@ -81,6 +81,12 @@ actions! {
     StreamUpdate = "stream.update",
     /// A stream was deleted.
     StreamDelete = "stream.delete",
+    /// It was asked whether a key allows something.
+    KeyVerify = "key.verify",
+    /// The audit was read.
+    AuditRead = "audit.read",
+    /// Somebody asked for events in SQL.
+    QueryRun = "query.run",
     /// A document was changed by hand.
     ByHand = "document.by_hand",
 }

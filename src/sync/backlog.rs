@@ -30,6 +30,9 @@ pub(super) struct Backlog {
     watched: Option<HashSet<ChangedObject>>,
     /// Changes of the requests of a node that another node has found and entered lately.
     found: VecDeque<(ChangedObject, RequestId, Option<AuditAction>)>,
+    /// The changes of the last entry of this node that it has read: it did not know that it had written it, so they may
+    /// wait for a number still.
+    own: HashSet<(ChangedObject, Option<RequestId>, Option<AuditAction>)>,
 }
 
 /// Some changes that are to be applied together, each once.
@@ -79,7 +82,7 @@ impl Backlog {
 
     /// Notes the changes that another node has found: the node that made one may be about to enter it itself.
     pub(super) fn note_found(&mut self, changes: &[LoggedChange]) {
-        for change in changes.iter().filter(|change| change.changed_at.is_some()) {
+        for change in changes.iter().filter(|change| change.changed_at.is_some() && change.answer.is_none()) {
             let id = change.by.request_id;
             self.found.extend(id.map(|id| (change.object.clone(), id, change.action)));
         }
@@ -87,8 +90,15 @@ impl Backlog {
         self.found.drain(..surplus);
     }
 
+    /// Notes the changes of an entry that this node has written without learning that it had.
+    pub(super) fn note_own(&mut self, changes: &[LoggedChange]) {
+        let named = |change: &LoggedChange| (change.object.clone(), change.by.request_id, change.action);
+        self.own = changes.iter().map(named).collect();
+    }
+
     /// A change as it is to be entered after all that was read. One that a full reconcile has found is not, if entries
-    /// have named the object since that began. One that another node has found is only a repetition.
+    /// have named the object since that began. One that another node has found is only a repetition, and so is one of
+    /// an entry that this node has written without learning that it had.
     pub(super) fn to_enter(&self, change: &LoggedChange, is_found: bool) -> Option<LoggedChange> {
         if is_found && self.watched.as_ref().is_some_and(|watched| watched.contains(&change.object)) {
             return None;
@@ -97,7 +107,12 @@ impl Backlog {
         let is_same = |found: &(ChangedObject, RequestId, Option<AuditAction>)| {
             found.0 == change.object && change.by.request_id == Some(found.1) && found.2 == change.action
         };
-        if !is_found && self.found.iter().any(is_same) {
+        let is_entered = self.own.contains(&(change.object.clone(), change.by.request_id, change.action));
+        if is_entered && change.object.is_request() {
+            return None;
+        }
+        let is_repeated = is_entered && change.by.request_id.is_some();
+        if !is_found && (is_repeated || self.found.iter().any(is_same)) {
             (change.action, change.difference) = (None, Difference::default());
         }
         Some(change)

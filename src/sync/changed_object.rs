@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::AuditAction;
+use super::{Answer, AuditAction, answer};
 use crate::documents::{Audited, Difference, RequestContext};
 use crate::key::actor::lenient;
 use crate::key::{Attribution, KeyId, Label, StreamName, TenantId};
@@ -83,6 +83,9 @@ pub struct LoggedChange {
     /// What is different since; nothing in entries of older versions, of work on many objects, and when nothing is.
     #[serde(flatten)]
     pub difference: Difference,
+    /// How a request was answered that changed nothing; nothing of changes.
+    #[serde(default, deserialize_with = "answer::lenient", skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
 }
 
 impl LoggedChange {
@@ -126,6 +129,7 @@ impl ChangedObject {
             agent: None,
             changed_at: None,
             difference: Difference::default(),
+            answer: None,
         }
     }
 

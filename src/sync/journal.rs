@@ -293,7 +293,9 @@ impl Journal {
                 }
                 match slot {
                     Slot::Taken(entry, _) => {
-                        if entry.node_id != self.node_id {
+                        if entry.node_id == self.node_id {
+                            backlog.note_own(&entry.changes);
+                        } else {
                             self.alone.met_another();
                         }
                         self.tell(seq, &entry);
@@ -315,6 +317,7 @@ impl Journal {
     fn known(&self, seq: u64, entry: LogEntry) -> Vec<ChangedObject> {
         let count = entry.changes.len();
         let known = |object: &ChangedObject| match object {
+            request if request.is_request() => true,
             ChangedObject::Held { kind, .. } => {
                 let is_known = self.kinds.contains(&kind.as_str());
                 if !is_known {
@@ -324,8 +327,9 @@ impl Journal {
             }
             _ => true,
         };
-        let objects: Vec<_> = entry.changes.into_iter().map(|change| change.object).filter(known).collect();
+        let mut objects: Vec<_> = entry.changes.into_iter().map(|change| change.object).filter(known).collect();
         let unknown = count - objects.len();
+        objects.retain(|object| !object.is_request());
         if unknown > 0 && self.unknown.fetch_add(unknown as u64, Ordering::Relaxed) == 0 {
             tracing::warn!(seq, "the change log has entries of a later version: this node passes over some changes");
         }

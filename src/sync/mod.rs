@@ -6,7 +6,7 @@
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
 //! 2. [`changed_object`], [`action`], [`log`], [`journal`], `backlog`, `queue`: what changed and what was done, the
 //!    numbered entries, this node's position in the log, the entries that are still to be applied, and the changes that
-//!    are still to be logged.  [`chain`]: each entry names the one before it.  [`history`]: entries that are kept when
+//!    are still to be logged.  [`answer`]: requests that changed nothing stand beside the changes.  [`chain`]: each entry names the one before it.  [`history`]: entries that are kept when
 //!    the log is trimmed.
 //! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
 //!    kind of document that nodes hold.
@@ -20,6 +20,7 @@
 
 pub mod action;
 mod alone;
+pub mod answer;
 mod apply;
 mod backlog;
 pub mod chain;
@@ -47,6 +48,7 @@ mod tests;
 
 pub(crate) use crate::jitter::{around, up_to};
 pub use action::AuditAction;
+pub use answer::{Answer, AnswerTarget, AuditOutcome};
 pub use changed_object::{ChangedObject, LoggedChange};
 pub use held::{Held, HeldDocuments, HeldKind};
 pub use lookup::Lookup;

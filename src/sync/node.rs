@@ -7,10 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use relative_path::RelativePath;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::alone::Alone;
+use super::chain::EntryHash;
 use super::log;
 use crate::clock::{Clock, StoreClock};
 use crate::error::{ErrorKind, Result};
@@ -42,6 +44,44 @@ pub struct NodeDocument {
     /// Whether it finds events that were merged. Nodes of earlier versions do not say so.
     #[serde(default)]
     pub reads_manifests: bool,
+    /// The last entry of the change log that it has seen; nothing of nodes of earlier versions, and before the first.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub head: Option<LogHead>,
+}
+
+/// An entry of the change log that a node has seen. Who cuts off the end of the log must change this too, or `verify`
+/// tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    /// Its number.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: EntryHash,
+}
+
+/// What a later version writes may be none of ours: it is not known then.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<LogHead>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
+}
+
+/// The last entries that nodes have seen, as far as they say so.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn heads(bucket: &Bucket) -> Result<Vec<(NodeId, LogHead)>> {
+    let mut heads = Vec::new();
+    for listed in bucket.list(&layout::nodes()).await? {
+        let Some(name @ ObjectName::Node { node_id }) = ObjectName::parse(RelativePath::new(listed.path.as_str())) else {
+            continue;
+        };
+        let stored = match bucket.read(&name).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+            read => read?,
+        };
+        let document = stored.and_then(|stored| serde_json::from_slice::<NodeDocument>(&stored.body).ok());
+        heads.extend(document.and_then(|document| Some((node_id, document.head?))));
+    }
+    Ok(heads)
 }
 
 /// A node as another sees it.
@@ -95,7 +135,7 @@ impl NodeRegistry {
         Self { node_id, alone, withdrawn, published, known, seen }
     }
 
-    /// Publishes what this node has applied, if that is news, a heartbeat is due, or the clock of the store is to be
+    /// Publishes what this node has applied, and the last entry that it has seen, if that is news, a heartbeat is due, or the clock of the store is to be
     /// learnt anew.
     ///
     /// # Errors
@@ -103,19 +143,19 @@ impl NodeRegistry {
     pub async fn publish(
         &self,
         bucket: &Bucket,
-        applied_seq: impl Fn() -> u64,
+        state: impl Fn() -> (u64, Option<LogHead>),
         now: DateTime<Utc>,
         store_clock: &StoreClock,
     ) -> Result<()> {
         let withdrawn = self.withdrawn.lock().await;
-        let (applied_seq, learns) = (applied_seq(), store_clock.wants_a_write());
+        let ((applied_seq, head), learns) = (state(), store_clock.wants_a_write());
         let stale =
             |last: Published| learns || last.applied_seq != applied_seq || now - last.at >= HEARTBEAT || now < last.at;
         if *withdrawn || !self.published.lock().is_none_or(stale) {
             return Ok(());
         }
-        let document =
-            NodeDocument { version: VERSION, node_id: self.node_id, applied_seq, at: now, reads_manifests: true };
+        let (version, node_id) = (VERSION, self.node_id);
+        let document = NodeDocument { version, node_id, applied_seq, at: now, reads_manifests: true, head };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let (moment, began, name) = (Instant::now(), store_clock.mark(), ObjectName::Node { node_id: self.node_id });
         bucket.put(&name, body.into()).await?;
@@ -252,14 +292,14 @@ mod tests {
         let (a, b) =
             (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
-        a.publish(&bucket, || 3, now, &by_hand()).await.unwrap();
-        b.publish(&bucket, || 5, now, &by_hand()).await.unwrap();
+        a.publish(&bucket, || (3, None), now, &by_hand()).await.unwrap();
+        b.publish(&bucket, || (5, None), now, &by_hand()).await.unwrap();
         let views = a.read(&bucket, 4, now).await.unwrap();
         let of = |registry: &NodeRegistry| views.iter().find(|view| view.node_id == registry.node_id).unwrap();
         assert_eq!((of(&a).applied_seq, of(&b).applied_seq, of(&b).live), (4, 5, true));
         b.withdraw(&bucket).await.unwrap();
         assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1);
-        b.publish(&bucket, || 6, now, &by_hand()).await.unwrap();
+        b.publish(&bucket, || (6, None), now, &by_hand()).await.unwrap();
         assert_eq!(a.read(&bucket, 4, now).await.unwrap().len(), 1, "it has ended");
     }
 
@@ -270,8 +310,8 @@ mod tests {
         let (a, b) =
             (NodeRegistry::new(NodeId::random(), Arc::default()), NodeRegistry::new(NodeId::random(), Arc::default()));
         let now = SystemClock.now();
-        a.publish(&bucket, || 1, now, &by_hand()).await.unwrap();
-        b.publish(&bucket, || 1, now, &by_hand()).await.unwrap();
+        a.publish(&bucket, || (1, None), now, &by_hand()).await.unwrap();
+        b.publish(&bucket, || (1, None), now, &by_hand()).await.unwrap();
         a.read(&bucket, 1, now).await.unwrap();
         let live = |at| a.last_read(1, at).iter().filter(|view| view.live).count();
         tokio::time::advance(std::time::Duration::from_secs(170)).await;

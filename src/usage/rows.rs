@@ -129,7 +129,7 @@ impl Target {
         let about = rows.iter().map(|(key, _)| (Some(key.key_id), key.settings.source_id.clone())).collect();
         let (fields, columns) = columns(self.node_id, &rows);
         let (tenant, stream) = (tenant.clone(), stream.clone());
-        self.stream.write(SystemRows { tenant, stream, id, at, about, fields, columns }).await
+        self.stream.write(SystemRows { tenant, stream, id, at, first_offset: None, about, fields, columns }).await
     }
 }
 

@@ -118,7 +118,7 @@ async fn an_idle_node_hears_that_another_has_ended_and_does_what_that_one_would(
     let (first, idle) = Node::two(1).await;
     for node in [&first, &idle] {
         let days = RetentionDays::try_from(2).unwrap();
-        node.catalog.retain(node.clock.clone(), move |_| Some(days));
+        node.catalog.retain(node.clock.clone(), move |_, _| Some(days));
     }
     idle.store_number("27T10:00:00", 1).await;
     idle.follow_beside(&first, 75).await;

@@ -31,7 +31,7 @@ impl Node {
     fn retaining(days: u32, keep: Duration) -> Self {
         let node = Self::over(Bucket::in_memory(), keep);
         let days = RetentionDays::try_from(days).unwrap();
-        node.catalog.retain(node.clock.clone(), move |_| Some(days));
+        node.catalog.retain(node.clock.clone(), move |_, _| Some(days));
         node
     }
 }

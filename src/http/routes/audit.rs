@@ -15,7 +15,7 @@ use crate::http::error::Problem;
 use crate::http::media_type::preferred;
 use crate::http::operator::Operator;
 use crate::http::query_string::Query;
-use crate::operators::{OperatorId, Scope};
+use crate::operators::Scope;
 use crate::serde_text::Rfc3339;
 
 const MAX_PAGE: usize = 1000;
@@ -74,7 +74,7 @@ pub async fn list(
     let end = app.keystore.replica().log_end();
     // Before the status: what fails at once is no answer of 200.
     let mut first = app.audit.page(&scope, &filter, end, cursor, portion).await?;
-    name_people(&app, &mut first.items);
+    first.items.iter_mut().for_each(|record| record.name_actor(&app.accounts));
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     if !is_export {
@@ -86,18 +86,6 @@ pub async fn list(
         Some((Ok::<_, actix_web::Error>(piece), export))
     });
     Ok(answer.content_type("application/x-ndjson").streaming(lines))
-}
-
-/// Gives people the name that they had when they signed in last; the log has their ids.
-fn name_people(app: &App, records: &mut [Record]) {
-    for actor in records.iter_mut().map(|record| &mut record.actor) {
-        let id = actor.id.as_deref().and_then(|id| OperatorId::parse(id).ok());
-        if let Some(account) = id.and_then(|id| app.accounts.known(&id))
-            && account.display_name.is_some()
-        {
-            actor.label.clone_from(&account.display_name);
-        }
-    }
 }
 
 /// All records that match, read as the client takes them.
@@ -128,7 +116,7 @@ impl Export {
                     let Self { app, scope, filter, end, .. } = self;
                     match app.audit.page(scope, filter, *end, Some(cursor), PORTION).await {
                         Ok(mut page) => {
-                            name_people(app, &mut page.items);
+                            page.items.iter_mut().for_each(|record| record.name_actor(&app.accounts));
                             page
                         }
                         Err(error) => {

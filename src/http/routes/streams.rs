@@ -18,6 +18,8 @@ use crate::http::extract::Json;
 use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
 use crate::key::{Actor, RetentionDays, StreamName, TenantId};
+use crate::operators::Permission::ManageTenants;
+use crate::operators::Scope;
 use crate::serde_text::nullable;
 use crate::stream::{Field, OnInvalid, StreamSchema, system};
 use crate::sync::AuditAction;
@@ -129,9 +131,14 @@ pub async fn update(
         let reason = "A stream that starts with keyloft_ is written by Keyloft: it has no setting but retentionDays.";
         return Err(Problem::invalid(reason));
     }
+    let of_tenant = Scope::Tenant(tenant.clone());
+    if stream.as_str() == system::AUDIT && operator.rights().may(ManageTenants, &of_tenant).is_err() {
+        let reason = "The audit is kept as long as the platform says: its admins may change that.";
+        return Err(Problem::new(Code::RoleNotAllowed, reason));
+    }
     app.keystore.tenant_read_through(&tenant).await?;
     if stream.is_system() && !system::ALL.contains(&stream.as_str()) && app.catalog.get(&tenant, &stream).is_none() {
-        let streams = system::ALL.join(" and ");
+        let streams = system::ALL.join(", ");
         let reason = format!("There is no such stream: names that start with keyloft_ belong to Keyloft ({streams}).");
         return Err(Problem::new(Code::NotFound, reason));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::key::{RetentionDays, TenantId};
+use crate::key::{RetentionDays, StreamName, TenantId};
 
 /// Whether other nodes count this node as live, and this node receives their announcements.
 pub(super) struct InContact(pub(super) Box<dyn Fn() -> bool + Send + Sync>);
@@ -12,10 +12,10 @@ pub(super) struct InContact(pub(super) Box<dyn Fn() -> bool + Send + Sync>);
 /// The retention of streams without a setting of their own, and the clock.
 pub(super) struct Retention {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) of_tenant: Box<OfTenant>,
+    pub(super) by_default: Box<ByDefault>,
 }
 
-type OfTenant = dyn Fn(&TenantId) -> Option<RetentionDays> + Send + Sync;
+type ByDefault = dyn Fn(&TenantId, &StreamName) -> Option<RetentionDays> + Send + Sync;
 
 impl fmt::Debug for InContact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,21 +25,21 @@ impl StreamCatalog {
         let _ = self.in_contact.set(InContact(Box::new(in_contact)));
     }
 
-    /// Keeps events as long as `of_tenant` says, where a stream does not. Without, they are kept for ever. The first
+    /// Keeps events as long as `by_default` says, where a stream does not. Without, they are kept for ever. The first
     /// call counts.
     pub fn retain(
         &self,
         clock: Arc<dyn Clock>,
-        of_tenant: impl Fn(&TenantId) -> Option<RetentionDays> + Send + Sync + 'static,
+        by_default: impl Fn(&TenantId, &StreamName) -> Option<RetentionDays> + Send + Sync + 'static,
     ) {
-        let _ = self.retention.set(Retention { clock, of_tenant: Box::new(of_tenant) });
+        let _ = self.retention.set(Retention { clock, by_default: Box::new(by_default) });
     }
 
     /// The first day of a stream whose events are kept; `None` when all are.
     pub fn first_day(&self, tenant: &TenantId, stream: &StreamName) -> Option<NaiveDate> {
-        let Retention { clock, of_tenant } = self.retention.get()?;
+        let Retention { clock, by_default } = self.retention.get()?;
         let of_stream = self.known(tenant, stream).and_then(|schema| schema.settings().retention_days);
-        of_stream.or_else(|| of_tenant(tenant))?.first_day(clock.now().date_naive())
+        of_stream.or_else(|| by_default(tenant, stream))?.first_day(clock.now().date_naive())
     }
 
     /// Another node has changed a stream: what memory holds of it is not trusted until it was read again.

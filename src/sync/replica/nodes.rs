@@ -7,7 +7,7 @@ use super::Replica;
 use crate::clock::StoreClock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::alone::INTRODUCTION;
-use crate::sync::node::NodeView;
+use crate::sync::node::{LogHead, NodeView};
 use crate::sync::{Receipt, log};
 
 /// How often the nodes are read while a caller waits for a receipt.
@@ -21,7 +21,8 @@ impl Replica {
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub async fn publish(&self) -> Result<()> {
         let (now, store_clock) = (self.clock.now(), &self.store_clock);
-        self.registry.publish(&self.bucket, || self.published_seq(), now, store_clock).await?;
+        let head = || self.journal.tip().map(|(seq, hash)| LogHead { seq, hash });
+        self.registry.publish(&self.bucket, || (self.published_seq(), head()), now, store_clock).await?;
         if self.alone.wants_list() {
             self.nodes().await?;
         }

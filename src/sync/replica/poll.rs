@@ -133,6 +133,11 @@ impl Replica {
         }
     }
 
+    /// Whether this node has its place in the log, and nothing waits for a number that no caller stays for.
+    pub fn can_append(&self) -> bool {
+        !self.is_lost() && !self.journal.has_unlogged()
+    }
+
     /// Finds this node's place in the log by a full reconcile. If that fails, `changes` are appended once it has
     /// worked.
     async fn find_place(&self, changes: &[LoggedChange]) -> Result<()> {

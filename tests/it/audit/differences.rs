@@ -101,7 +101,7 @@ async fn a_change_says_at_which_route_and_by_which_program_it_was_asked() {
     let tenant = server.admin().request("PATCH", "/api/v1/tenants/default").header("user-agent", "terraform/1.9");
     Answer::of(tenant.json(&json!({"name": "x"}))).await;
     let change = changes(&server).pop().unwrap();
-    assert_eq!(change["route"], "/api/v1/tenants/{tenant}");
+    assert_eq!(change["route"], "PATCH /api/v1/tenants/{tenant}");
     assert_eq!(change["agent"], "terraform/1.9");
     let silent = server.admin().request("PATCH", "/api/v1/tenants/default").header("user-agent", "kl_adm_x");
     Answer::of(silent.json(&json!({"name": "y"}))).await;

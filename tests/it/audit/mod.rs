@@ -3,6 +3,8 @@
 mod differences;
 mod found;
 mod records;
+mod requests;
+mod stream;
 
 use serde_json::Value;
 

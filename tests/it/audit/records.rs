@@ -51,7 +51,7 @@ async fn a_record_says_who_did_what_and_its_tenant_sees_it_while_others_do_not()
         let actor = json!({"kind": "machine", "id": id, "label": null, "role": "admin"});
         assert_eq!((&record["actor"], &record["target"]["name"]), (&actor, &json!("till")));
         let request = json!({
-            "id": "r-1", "route": "/api/v1/tenants/{tenant}/apikeys", "address": "127.0.0.1", "userAgent": "ci/1",
+            "id": "r-1", "route": "POST /api/v1/tenants/{tenant}/apikeys", "address": "127.0.0.1", "userAgent": "ci/1",
         });
         assert_eq!(record["request"], request);
         assert_eq!((&record["before"], &record["after"]["keyName"]), (&Value::Null, &json!("till")));

@@ -38,11 +38,19 @@ impl Ending {
         }
     }
 
-    fn status(self) -> StatusCode {
+    pub(super) fn status(self) -> StatusCode {
         match self {
             Self::NotAllowed(_) | Self::Denied => StatusCode::FORBIDDEN,
             Self::ProviderUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Who it was, where that is certain.
+    pub(super) const fn who(self) -> Option<OperatorId> {
+        match self {
+            Self::NotAllowed(id) => Some(id),
+            _ => None,
         }
     }
 

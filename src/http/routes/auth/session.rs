@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::flow::{self, Flows};
+use super::{attempt, refused};
 use crate::documents::instant::required;
 use crate::error::ErrorKind;
 use crate::http::app::App;
-use crate::http::client;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{Json, JsonOrNothing};
 use crate::http::operator::{Operator, anonymous};
@@ -103,7 +103,7 @@ pub async fn exchange(
     request: HttpRequest,
     Json(body): Json<Exchange>,
 ) -> Result<HttpResponse, Problem> {
-    app.attempts.take(client::of(&request))?;
+    attempt(&app, &request)?;
     let proofs = match &body.verifier {
         // RFC 7636, sections 4.1 and 4.6.
         Some(verifier) if !(43..=128).contains(&verifier.len()) => Vec::new(),
@@ -113,10 +113,12 @@ pub async fn exchange(
     let context = anonymous(&app, &request);
     let (signed_in, account) = app.accounts.exchange(&context, &body.handoff, &proofs).await.map_err(|error| {
         let message = "The handoff is not valid: it works once, within a minute, where the sign-in began.";
-        match error.kind() {
+        let problem = match error.kind() {
             ErrorKind::NotFound => Problem::new(Code::InvalidHandoff, message),
             _ => error.into(),
-        }
+        };
+        refused(&app, &request, &problem);
+        problem
     })?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({
         "token": signed_in.token,

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use super::attempt;
 use super::flow::{self, Flows, Target};
 use super::page::{self, Ending};
 use crate::error::ErrorKind;
+use crate::http::answered;
 use crate::http::app::App;
-use crate::http::client;
 use crate::http::error::{Code, Problem};
 use crate::http::operator::anonymous;
 use crate::http::query_string::{Nothing, Query};
@@ -93,17 +94,17 @@ pub async fn login(
     Query(asked): Query<Login>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    app.attempts.take(client::of(&request))?;
+    attempt(&app, &request)?;
     let provider = app.providers.get(&name).ok_or_else(no_such_provider)?;
     let target = asked.target()?;
     let (url, attempt) = match provider.begin().await {
         Ok(begun) => begun,
-        Err(error) => return Ok(ended(&app, &target, ending(&name, &error))),
+        Err(error) => return Ok(ended(&app, &request, &target, ending(&name, &error))),
     };
     let cookies = match Flows::of(&app, &request).begin(attempt, target.clone()).await {
         Ok(cookies) => cookies,
         Err(problem) if problem.code() == Code::StoreUnavailable => {
-            return Ok(ended(&app, &target, Ending::StoreUnavailable));
+            return Ok(ended(&app, &request, &target, Ending::StoreUnavailable));
         }
         Err(problem) => return Err(problem),
     };
@@ -124,7 +125,7 @@ pub async fn callback(
     callback: Result<web::Query<Callback>, actix_web::Error>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    app.attempts.take(client::of(&request))?;
+    attempt(&app, &request)?;
     let provider = app.providers.get(&name).ok_or_else(no_such_provider)?;
     let flows = Flows::of(&app, &request);
     let callback = callback.map(web::Query::into_inner).ok();
@@ -132,7 +133,7 @@ pub async fn callback(
         let flow = flows.take(&callback)?;
         Some((callback, flow))
     }) else {
-        return Ok(Ending::Failed.page());
+        return Ok(ended(&app, &request, &Target::Page(COMPLETE.to_owned()), Ending::Failed));
     };
     let entry = match provider.finish(&flow.attempt, &callback).await {
         Ok(identity) => {
@@ -162,8 +163,8 @@ pub async fn callback(
             Target::CommandLine(port, _) => to(&loopback(*port, &format!("handoff={}", signed_in.token))),
             Target::Paste(_) | Target::FrontEnd => to(&complete_at(&app, &format!("handoff={}", signed_in.token))),
         },
-        Ok(Entry::NotAllowed(id)) => ended(&app, &flow.target, Ending::NotAllowed(id)),
-        Err(ending) => ended(&app, &flow.target, ending),
+        Ok(Entry::NotAllowed(id)) => ended(&app, &request, &flow.target, Ending::NotAllowed(id)),
+        Err(ending) => ended(&app, &request, &flow.target, ending),
     };
     // A front end redeems the handoff with the cookie.
     if !matches!(flow.target, Target::FrontEnd) {
@@ -177,7 +178,9 @@ pub async fn complete() -> HttpResponse {
     page::complete()
 }
 
-fn ended(app: &App, target: &Target, ending: Ending) -> HttpResponse {
+/// Ends a sign-in that did not work, where it was to go on.
+fn ended(app: &App, request: &HttpRequest, target: &Target, ending: Ending) -> HttpResponse {
+    answered::note_sign_in(app, request, ending.status(), ending.code(), ending.who());
     match target {
         Target::Page(_) => ending.page(),
         Target::CommandLine(port, _) => to(&loopback(*port, &ending.parameters())),
