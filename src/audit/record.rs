@@ -278,7 +278,7 @@ mod tests {
             "action": "key.update",
             "target": {"kind": "key", "tenant": "acme", "id": "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10", "name": "checkout"},
             "request": {
-                "id": "7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95", "route": "/api/v1/tenants/{tenant}/apikeys/{id}",
+                "id": "7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95", "route": "PATCH /api/v1/tenants/{tenant}/apikeys/{id}",
                 "address": "203.0.113.7", "userAgent": "curl/8.5.0",
             },
             "before": {"sourceId": null, "state": "active"}, "after": {"sourceId": "till-7", "state": "disabled"},
@@ -290,6 +290,29 @@ mod tests {
         assert_eq!((kind, role), (ActorKind::Machine, Some("platform_admin")));
         assert_eq!(removal.target.tenant, TenantId::parse("acme").ok());
         assert_eq!(removal.target.id, "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d11");
+    }
+
+    #[test]
+    fn a_request_that_changed_nothing_is_a_record_of_who_asked_for_what_and_why_not() {
+        let found = records(include_str!("../../fixtures/log/v1/requests.json"));
+        let expected = json!({
+            "auditId": "7-0", "at": "2026-11-29T01:01:03.000Z",
+            "actor": {
+                "kind": "machine", "id": "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d12", "label": null, "role": "viewer",
+            },
+            "action": "key.revoke",
+            "target": {"kind": "key", "tenant": "acme", "id": "5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10", "name": null},
+            "request": {
+                "id": "7d0e6c1a-52b3-4f0d-9a64-0c2b1e8f7a95", "route": "DELETE /api/v1/tenants/{tenant}/apikeys/{id}",
+                "address": "203.0.113.7", "userAgent": "ci/1",
+            },
+            "before": null, "after": null,
+            "outcome": "refused", "status": 403, "code": "role_not_allowed", "count": 1, "changeSeq": 7,
+        });
+        assert_eq!(json!(found[0]), expected);
+        let counted = found[1].as_ref().unwrap();
+        assert_eq!((counted.actor.kind, counted.count, counted.action), (ActorKind::Anonymous, 512, None));
+        assert_eq!(counted.target.tenant, None);
     }
 
     #[test]

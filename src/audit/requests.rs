@@ -1,8 +1,8 @@
 //! Requests that changed nothing, until they are logged: refused ones, failed ones, and those that read what is worth
 //! a record. Pure: no store, no clock.
 //!
-//! What clients send is bounded here: of each kind of request a hundred a minute are told apart, the others are counted
-//! by reason, client network and minute.
+//! What clients send is bounded here: of each kind of request, a hundred a minute have a record each. The others are
+//! counted by reason, client network and minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::key::network::client_network_start;
 use crate::key::{Actor, TenantId};
 use crate::sync::{AuditAction, AuditOutcome, LoggedChange};
 
-/// How many requests of a kind are told apart in a minute.
+/// How many requests of a kind have a record each in a minute.
 const LINES: usize = 100;
 /// How many records wait for the store at most.
 const MAX_WAITING: usize = 2000;
@@ -29,7 +29,7 @@ pub(super) struct Requests {
     counts: HashMap<Counted, LoggedChange>,
     /// The minute that `told` belongs to.
     minute: Option<DateTime<Utc>>,
-    /// How many of each kind were told apart in it.
+    /// How many of each kind have a record each in it.
     told: HashMap<Kind, usize>,
 }
 
@@ -168,7 +168,8 @@ mod tests {
         let outcome = if code.is_empty() { AuditOutcome::Done } else { AuditOutcome::Refused };
         let code = Some(code.to_owned()).filter(|code| !code.is_empty());
         let answer = Answer { outcome, status: 401, code, target, count: 1 };
-        answer.to(&context.with_agent("curl"), actor.map(|actor| Actor::Named(Label::parse(actor).unwrap())))
+        let actor = actor.map(|actor| Actor::Named(Label::parse(actor).unwrap()));
+        LoggedChange::of_request(answer, &context.with_agent("curl"), actor)
     }
 
     fn counts(all: &[LoggedChange]) -> Vec<u64> {

@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::operator::{Known, anonymous};
 use crate::key::{Actor, Label, StreamName, TenantId};
 use crate::operators::OperatorId;
-use crate::sync::{Answer, AnswerTarget, AuditAction, AuditOutcome};
+use crate::sync::{Answer, AnswerTarget, AuditAction, AuditOutcome, LoggedChange};
 
 /// Notes how a request of the admin plane was answered, if that is worth a record and no change: changes are in the log
 /// already.
@@ -34,7 +34,7 @@ pub(super) fn note(request: &HttpRequest, response: &HttpResponse) {
     let answer = Answer { outcome, status: status.as_u16(), code, target: target(app, request), count: 1 };
     let mut context = anonymous(app, request);
     context.role = role.and_then(|role| Label::parse(role.as_str()).ok());
-    app.audit.add_request(answer.to(&context, actor).doing(action));
+    app.audit.add_request(LoggedChange::of_request(answer, &context, actor).doing(action));
 }
 
 /// Notes a sign-in that did not work, and of whom, if that is known.
@@ -44,7 +44,8 @@ pub(super) fn note_sign_in(app: &App, request: &HttpRequest, status: StatusCode,
     let target = AnswerTarget { kind: "operator".to_owned(), tenant: None, id };
     let answer = Answer { outcome, status: status.as_u16(), code: Some(code.to_owned()), target, count: 1 };
     let actor = who.and_then(|who| Label::parse(&who.to_string()).ok()).map(Actor::Named);
-    app.audit.add_request(answer.to(&anonymous(app, request), actor).doing(AuditAction::OperatorSignIn));
+    let request = LoggedChange::of_request(answer, &anonymous(app, request), actor);
+    app.audit.add_request(request.doing(AuditAction::OperatorSignIn));
 }
 
 /// What the path names, as far as it exists or has the form of an id: a path may hold anything, even a mistyped key.

@@ -14,7 +14,7 @@ use crate::key::{KeyId, Label, StreamName, TenantId};
 /// What the keys of a tenant were used for.
 pub const USAGE: &str = "keyloft_usage";
 
-/// What happened in a tenant. Whoever may read the audit may read it.
+/// What happened in a tenant, for those who may read its audit.
 pub const AUDIT: &str = "keyloft_audit";
 
 /// Every stream that the server writes.

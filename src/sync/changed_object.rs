@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Answer, AuditAction, answer};
 use crate::documents::{Audited, Difference, RequestContext};
 use crate::key::actor::lenient;
-use crate::key::{Attribution, KeyId, Label, StreamName, TenantId};
+use crate::key::{Actor, Attribution, KeyId, Label, StreamName, TenantId};
 
 /// A document that was written.
 ///
@@ -89,6 +90,14 @@ pub struct LoggedChange {
 }
 
 impl LoggedChange {
+    /// A request that changed nothing, of `actor` if that is known. The id of the context's request stays with it.
+    pub fn of_request(answer: Answer, context: &RequestContext, actor: Option<Actor>) -> Self {
+        let mut change = Self { answer: Some(answer), ..new_request().by(context) };
+        change.by.modified_by = actor;
+        change.changed_at = Some(context.at);
+        change
+    }
+
     /// The same, which did this.
     #[must_use]
     pub fn doing(self, action: impl Into<Option<AuditAction>>) -> Self {
@@ -133,6 +142,11 @@ impl ChangedObject {
         }
     }
 
+    /// Whether this is a request that changed nothing.
+    pub(super) fn is_request(&self) -> bool {
+        matches!(self, Self::Held { kind, .. } if kind == answer::REQUEST)
+    }
+
     /// The key that was changed, if it was one.
     pub(super) fn key(&self) -> Option<(&TenantId, KeyId)> {
         match self {
@@ -140,4 +154,10 @@ impl ChangedObject {
             Self::Stream { .. } | Self::Tenant { .. } | Self::Held { .. } => None,
         }
     }
+}
+
+/// Each has an id, so that a node which does not know whether it has logged one finds it again.
+#[allow(clippy::disallowed_methods)]
+fn new_request() -> ChangedObject {
+    ChangedObject::Held { kind: answer::REQUEST.to_owned(), id: Uuid::new_v4().to_string() }
 }

@@ -233,7 +233,7 @@ fn seq(listed: &Listed) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::key::{Actor, Label, RequestId};
-    use crate::sync::{AuditAction, ChangedObject};
+    use crate::sync::{AuditAction, AuditOutcome, ChangedObject};
 
     #[test]
     fn golden_entries_parse_for_ever_and_are_written_as_they_were_read() {
@@ -296,7 +296,7 @@ mod tests {
         let golden = include_str!("../../fixtures/log/v1/detailed.json");
         let entry = LogEntry::parse(golden.as_bytes()).unwrap();
         let (update, removal) = (&entry.changes[0], &entry.changes[1]);
-        assert_eq!(update.route.as_deref(), Some("/api/v1/tenants/{tenant}/apikeys/{id}"));
+        assert_eq!(update.route.as_deref(), Some("PATCH /api/v1/tenants/{tenant}/apikeys/{id}"));
         assert_eq!(update.agent.as_deref(), Some("curl/8.5.0"));
         let Difference { before, after } = &update.difference;
         assert_eq!(before.as_ref().unwrap()["state"], "active");
@@ -321,6 +321,19 @@ mod tests {
         let odd = golden.replace("\"curl/8.5.0\"", "[1]").replace("{\"sourceId\":null,\"state\":\"active\"}", "7");
         let odd = LogEntry::parse(odd.as_bytes()).unwrap();
         assert_eq!((&odd.changes[0].agent, &odd.changes[0].difference.before), (&None, &None));
+    }
+
+    #[test]
+    fn an_entry_tells_requests_that_changed_nothing_and_what_is_broken_of_one_is_not_known() {
+        let golden = include_str!("../../fixtures/log/v1/requests.json");
+        let entry = LogEntry::parse(golden.as_bytes()).unwrap();
+        let answers: Vec<_> = entry.changes.iter().filter_map(|change| change.answer.as_ref()).collect();
+        assert_eq!((answers[0].status, answers[0].outcome, answers[1].count), (403, AuditOutcome::Refused, 512));
+        assert_eq!(answers[0].target.tenant, crate::key::TenantId::parse("acme").ok());
+        assert_eq!(serde_json::to_string(&entry).unwrap(), golden.trim_end());
+        let odd = golden.replacen("\"refused\"", "\"postponed\"", 1).replacen("512", "-1", 1);
+        let odd = LogEntry::parse(odd.as_bytes()).unwrap();
+        assert!(odd.changes.iter().all(|change| change.answer.is_none() && change.object.is_request()));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! 1. [`replica`]: this node's copy of the bucket. **The front door.**
 //! 2. [`changed_object`], [`action`], [`log`], [`journal`], `backlog`, `queue`: what changed and what was done, the
 //!    numbered entries, this node's position in the log, the entries that are still to be applied, and the changes that
-//!    are still to be logged.  [`answer`]: requests that changed nothing stand beside the changes.  [`chain`]: each entry names the one before it.  [`history`]: entries that are kept when
-//!    the log is trimmed.
+//!    are still to be logged.  [`answer`]: requests that changed nothing, which stand beside the changes.  [`chain`]:
+//!    each entry names the one before it.  [`history`]: entries that are kept when the log is trimmed.
 //! 3. `read`, `apply`, `tags`: keys and tenants, taken in; which state of each is in memory.  [`held`]: every other
 //!    kind of document that nodes hold.
 //! 4. [`reconcile`]: list, compare, read; one routine for the start, for repair and for changes made by hand.

@@ -71,7 +71,8 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Op
 pub async fn heads(bucket: &Bucket) -> Result<Vec<(NodeId, LogHead)>> {
     let mut heads = Vec::new();
     for listed in bucket.list(&layout::nodes()).await? {
-        let Some(name @ ObjectName::Node { node_id }) = ObjectName::parse(RelativePath::new(listed.path.as_str())) else {
+        let Some(name @ ObjectName::Node { node_id }) = ObjectName::parse(RelativePath::new(listed.path.as_str()))
+        else {
             continue;
         };
         let stored = match bucket.read(&name).await {
@@ -135,8 +136,8 @@ impl NodeRegistry {
         Self { node_id, alone, withdrawn, published, known, seen }
     }
 
-    /// Publishes what this node has applied, and the last entry that it has seen, if that is news, a heartbeat is due, or the clock of the store is to be
-    /// learnt anew.
+    /// Publishes what this node has applied, and the last entry that it has seen, if that is news, a heartbeat is due,
+    /// or the clock of the store is to be learnt anew.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.

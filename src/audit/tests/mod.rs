@@ -1,5 +1,7 @@
 //! Pages of the audit: from memory, from the log and from its history.
 
+mod verify;
+
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 

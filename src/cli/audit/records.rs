@@ -192,8 +192,20 @@ fn row(record: &Value) -> Value {
     let target = format!("{} {name}", text(&target["kind"]).unwrap_or_default());
     json!({
         "at": record["at"], "actor": actor, "action": record["action"], "target": target,
-        "address": record["request"]["address"], "outcome": record["outcome"], "auditId": record["auditId"],
+        "address": record["request"]["address"], "outcome": outcome(record), "auditId": record["auditId"],
     })
+}
+
+/// What became of it, why, and how often, such as `refused role_not_allowed x12`.
+fn outcome(record: &Value) -> String {
+    let mut outcome = record["outcome"].as_str().unwrap_or_default().to_owned();
+    if let Some(code) = record["code"].as_str() {
+        outcome.push_str(&format!(" {code}"));
+    }
+    if let Some(count) = record["count"].as_u64().filter(|count| *count > 1) {
+        outcome.push_str(&format!(" x{count}"));
+    }
+    outcome
 }
 
 /// A record in one line.

@@ -4,10 +4,10 @@ use chrono::DateTime;
 
 use super::Scene;
 use crate::documents::{Audited, Difference, Fields, RequestContext};
-use crate::faults::Kind;
+use crate::faults::{Fault, Kind};
 use crate::key::{Actor, KeyId, Label, TenantId};
 use crate::sync::log::{self, LogEntry, Slot};
-use crate::sync::{AuditAction, ChangedObject, LoggedChange};
+use crate::sync::{Answer, AnswerTarget, AuditAction, AuditOutcome, ChangedObject, LoggedChange};
 
 /// A change as long as one can be.
 fn longest() -> LoggedChange {
@@ -89,4 +89,26 @@ async fn what_was_done_in_an_outage_is_not_hidden_by_its_repetition() {
     node.replica.log_remaining().await.unwrap();
     let actions: Vec<_> = logged(&scene).await.into_iter().flat_map(|entry| entry.changes).collect();
     assert_eq!(actions.iter().map(|change| change.action).collect::<Vec<_>>(), [Some(AuditAction::KeyRevoke)]);
+}
+
+#[tokio::test]
+async fn what_was_logged_without_the_node_learning_it_is_logged_once() {
+    let scene = Scene::new();
+    let node = scene.started().await;
+    let context = RequestContext::new(Actor::AdminToken, DateTime::UNIX_EPOCH).with_request_id("r-1".parse().unwrap());
+    let object = ChangedObject::Key { tenant: TenantId::default(), key_id: KeyId::random() };
+    let target = AnswerTarget { kind: "platform".into(), tenant: None, id: "platform".into() };
+    let answer = Answer { outcome: AuditOutcome::Refused, status: 401, code: None, target, count: 1 };
+    // The entry is stored, and neither the answer nor a look at it arrives.
+    scene.faults.inject(Fault::ErrorAfter, |call| call.is_about("/log/"));
+    let change = object.by(&context).doing(AuditAction::KeyRevoke);
+    assert!(node.replica.append(vec![change.clone(), LoggedChange::of_request(answer, &context, None)]).await.is_err());
+    scene.faults.none();
+    node.replica.log_remaining().await.unwrap();
+    let all: Vec<_> = logged(&scene).await.into_iter().flat_map(|entry| entry.changes).collect();
+    assert_eq!(all.iter().filter(|logged| logged.answer.is_some()).count(), 1, "{all:?}");
+    let done = all.iter().filter(|logged| logged.action == Some(AuditAction::KeyRevoke));
+    assert_eq!(done.count(), 1, "{all:?}");
+    assert_eq!(all.len(), 3, "the change is repeated, without an action: {all:?}");
+    node.replica.log_remaining().await.unwrap();
 }

@@ -29,7 +29,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("operators", &["documents", "error", "jitter", "key", "keystore", "layout", "store", "sync"]),
     ("jwt", &[]),
     ("signin", &["clock", "error", "jwt", "key", "operators"]),
-    ("audit", &["documents", "error", "key", "operators", "store", "sync"]),
+    (
+        "audit",
+        &["clock", "documents", "error", "jitter", "key", "keystore", "layout", "operators", "store", "stream", "sync"],
+    ),
     ("telemetry", &["error"]),
     ("config", &["compaction", "ingest", "key", "operators", "query", "signin", "store", "sync", "telemetry", "usage"]),
     (
