@@ -78,8 +78,8 @@ impl AuditRows {
 
     /// Writes the records of all entries that this node has read, unless others have.
     ///
-    /// A range of entries is chosen by a compare-and-swap first. Each node that goes on with it writes the same rows into
-    /// objects of the same names, which are created once, and which count once however often they were merged.
+    /// A range of entries is chosen by a compare-and-swap first. Each node that goes on with it writes the same rows
+    /// into objects of the same names, which are created once, and which count once however often they were merged.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer: nothing is lost, and nothing is written twice.
