@@ -41,6 +41,8 @@ pub struct Accounts {
     pub(super) policy: Arc<SignInPolicy>,
     /// What the store could not take yet. It holds on this node.
     pub(super) pending: Arc<Mutex<Pending>>,
+    /// Of that, one is stored at a time, and not while somebody is let in again.
+    pub(super) storing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Who presents a token.
@@ -74,7 +76,8 @@ impl Accounts {
         signers: Signers,
         policy: SignInPolicy,
     ) -> Self {
-        Self { keystore, held, memberships, signers, policy: Arc::new(policy), pending: Arc::default() }
+        let policy = Arc::new(policy);
+        Self { keystore, held, memberships, signers, policy, pending: Arc::default(), storing: Arc::default() }
     }
 
     /// What signs tokens.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::account::{AccountState, End, Login};
 use super::accounts::gone;
 use super::{Account, Accounts, OperatorId};
@@ -67,27 +69,44 @@ impl Accounts {
         Ok(())
     }
 
-    /// Lets somebody in again who was disabled.
+    /// Lets somebody in again who was disabled. The sign-ins that had ended by that, or were to end, stay so.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn enable(&self, context: &RequestContext, id: OperatorId) -> Result<u64> {
+        let is_pending = self.is_pending(&id, |end| end == End::Disabled);
+        // What is being stored at this moment would disable them again.
+        let _turn = if is_pending { Some(self.storing.lock().await) } else { None };
+        let disabled_at = self.pending.lock().get(&id).and_then(|ends| {
+            let disabled = ends.iter().find(|(end, _)| *end == End::Disabled);
+            disabled.map(|(_, context)| context.at)
+        });
         let (by, now) = (context.clone(), self.keystore.now());
         let change = move |found: Found<Account>| {
             let mut account = found.usable()?.ok_or_else(gone)?;
-            if account.state == AccountState::Active {
+            let was_disabled = std::mem::replace(&mut account.state, AccountState::Active) == AccountState::Disabled;
+            // The store may not know yet that they were disabled, which ends sign-ins too.
+            let is_ended = disabled_at.is_some_and(|at| account.end_begun_by(at));
+            if !was_disabled && !is_ended {
                 return Ok(Edit::Keep(()));
             }
-            account.state = AccountState::Active;
             account.attribute(&by, now);
             Ok(Edit::Write(account, ()))
         };
         let changed = self.keystore.change_held(&self.held, context, AuditAction::OperatorEnable, id, change).await?;
-        // Sign-ins that are to end still end.
-        if let Some(ends) = self.pending.lock().get_mut(&id) {
-            ends.retain(|(end, _)| *end != End::Disabled);
+        if let Some(at) = disabled_at {
+            self.settle(&id, End::Disabled, at);
         }
         Ok(changed.change_seq)
+    }
+
+    /// Forgets what was stored, unless it was asked for again since.
+    fn settle(&self, id: &OperatorId, end: End, asked_at: DateTime<Utc>) {
+        let mut pending = self.pending.lock();
+        if let Some(ends) = pending.get_mut(id) {
+            ends.retain(|(other, context)| *other != end || context.at != asked_at);
+        }
+        pending.retain(|_, ends| !ends.is_empty());
     }
 
     /// Goes on to store what the store could not take, until dropped.
@@ -99,6 +118,7 @@ impl Accounts {
                 pending.into_iter().flat_map(|(id, ends)| ends.into_iter().map(move |e| (id, e)))
             {
                 // Somebody may have been let in again meanwhile.
+                let _turn = self.storing.lock().await;
                 if !self.is_pending(&id, |other| other == end) {
                     continue;
                 }
@@ -106,13 +126,7 @@ impl Accounts {
                     Err(error) if error.kind() != ErrorKind::NotFound => {
                         tracing::debug!(operator = %id, "sign-ins are refused, and not ended yet: {error:?}");
                     }
-                    _ => {
-                        let mut pending = self.pending.lock();
-                        if let Some(ends) = pending.get_mut(&id) {
-                            ends.retain(|(other, _)| *other != end);
-                        }
-                        pending.retain(|_, ends| !ends.is_empty());
-                    }
+                    _ => self.settle(&id, end, context.at),
                 }
             }
         }

@@ -33,6 +33,8 @@ pub struct Memberships {
     platform_admins: Arc<[OperatorId]>,
     /// Those whose removal the store could not take, and who asked for it. They have no role there on this node.
     refused: Arc<Mutex<BTreeMap<(Scope, OperatorId), MembersRequest>>>,
+    /// Of these, one is removed at a time, and not while it gets a role again.
+    removing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Who asks for a change, and on which terms.
@@ -79,7 +81,8 @@ impl Memberships {
         accounts: Arc<Held<Account>>,
         platform_admins: &[OperatorId],
     ) -> Self {
-        Self { keystore, held, accounts, platform_admins: platform_admins.into(), refused: Arc::default() }
+        let platform_admins = platform_admins.into();
+        Self { keystore, held, accounts, platform_admins, refused: Arc::default(), removing: Arc::default() }
     }
 
     /// The roles that documents give to somebody, on the platform and in tenants that exist. From memory.
@@ -199,6 +202,12 @@ impl Memberships {
             Grantee::Operator(_) => AuditAction::MemberSet,
             Grantee::Email(_) => AuditAction::MemberInvite,
         };
+        let is_refused = match &grantee {
+            Grantee::Operator(id) => self.refused.lock().contains_key(&(scope.clone(), *id)),
+            Grantee::Email(_) => false,
+        };
+        // A removal that is being stored at this moment would come after this.
+        let _turn = if is_refused { Some(self.removing.lock().await) } else { None };
         let this = self.clone();
         let edit = move |members: &mut Members, request: &MembersRequest, now: DateTime<Utc>| {
             let (member, from) = match &grantee {
@@ -258,6 +267,7 @@ impl Memberships {
             let refused: Vec<_> = self.refused.lock().clone().into_iter().collect();
             for ((scope, member), request) in refused {
                 // The member may have got a role again meanwhile.
+                let _turn = self.removing.lock().await;
                 if !self.refused.lock().contains_key(&(scope.clone(), member)) {
                     continue;
                 }

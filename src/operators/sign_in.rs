@@ -78,7 +78,7 @@ impl Accounts {
         if rights.granted.is_empty() && rights.mapped.is_empty() {
             return Ok(Entry::NotAllowed(id));
         }
-        self.signers.ready().await?;
+        let key = self.signers.key().await?;
         let (now, lasts) = (self.keystore.now(), self.policy.lasts);
         let kind = if origin.proof.is_some() { TokenType::Handoff } else { TokenType::Console };
         let new =
@@ -96,7 +96,7 @@ impl Accounts {
         let changed = self.keystore.change_held(&self.held, &context, AuditAction::OperatorSignIn, id, change).await?;
         let Some(sid) = *changed.value else { return Ok(Entry::NotAllowed(id)) };
         let ends = if kind == TokenType::Handoff { now + HANDOFF_LASTS } else { now + lasts };
-        let token = self.signers.sign(kind, &self.claims(id, sid, now, ends)).await?;
+        let token = key.sign(kind, &self.claims(id, sid, now, ends));
         Ok(Entry::In(SignedIn { id, token, expires_at: now + lasts, change_seq: changed.change_seq }))
     }
 
@@ -123,7 +123,7 @@ impl Accounts {
         let mut context = context.clone();
         context.actor = Actor::Named(Label::parse(&id.to_string()).map_err(|error| Error::invalid(error.to_string()))?);
         // A handoff that is used up without a token would be lost.
-        self.signers.ready().await?;
+        let key = self.signers.key().await?;
         let (by, proofs) = (context.clone(), proofs.to_vec());
         let change = move |found: Found<Account>| {
             let mut account = found.usable()?.ok_or_else(gone)?;
@@ -136,7 +136,7 @@ impl Accounts {
         // Signing in is logged already; this tells the other nodes that the handoff is used.
         let changed = self.keystore.change_held(&self.held, &context, None, id, change).await?;
         let expires_at = changed.value.login(&sid, now).ok_or_else(gone)?.expires_at;
-        let token = self.signers.sign(TokenType::Operator, &self.claims(id, sid, now, expires_at)).await?;
+        let token = key.sign(TokenType::Operator, &self.claims(id, sid, now, expires_at));
         Ok((SignedIn { id, token, expires_at, change_seq: changed.change_seq }, changed.value))
     }
 

@@ -27,16 +27,24 @@ pub struct Signers {
     issuer: Arc<str>,
     /// The longest time that a token holds.
     longest: TimeDelta,
-    own: Arc<RwLock<Option<Own>>>,
+    own: Arc<RwLock<Option<SigningKey>>>,
     /// One key is made at a time.
     making: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// The key that signs in this process, and goes on to do so whatever becomes of the store.
 #[derive(Clone)]
-struct Own {
+pub(super) struct SigningKey {
     id: SignerId,
     pair: Arc<Ed25519KeyPair>,
     signs_until: DateTime<Utc>,
+}
+
+impl SigningKey {
+    /// Signs a token.
+    pub(super) fn sign(&self, kind: TokenType, claims: &impl Claims) -> String {
+        token::sign(kind, &self.id, &self.pair, claims)
+    }
 }
 
 impl Signers {
@@ -56,27 +64,24 @@ impl Signers {
         self.held.all()
     }
 
-    /// Makes a key if there is none, before something is changed that a token must follow.
+    /// The key that signs, to be had before something is changed that a token must follow. The first one, and the first
+    /// one after a day, is made here, and its public half is durable then.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when there is no key yet and the store does not answer.
-    pub(super) async fn ready(&self) -> Result<()> {
-        if self.own().is_none() {
-            self.make().await?;
+    pub(super) async fn key(&self) -> Result<SigningKey> {
+        match self.own() {
+            Some(own) => Ok(own),
+            None => self.make().await,
         }
-        Ok(())
     }
 
-    /// Signs a token. The first one, and the first one after a day, makes a key, whose public half is durable before.
+    /// Signs a token with the key that [`Signers::key`] gives.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when there is no key yet and the store does not answer.
     pub async fn sign(&self, kind: TokenType, claims: &impl Claims) -> Result<String> {
-        let own = match self.own() {
-            Some(own) => own,
-            None => self.make().await?,
-        };
-        Ok(token::sign(kind, &own.id, &own.pair, claims))
+        Ok(self.key().await?.sign(kind, claims))
     }
 
     /// Checks a token.
@@ -100,12 +105,12 @@ impl Signers {
     }
 
     /// The key of this process, unless it has signed long enough, or somebody has dropped it.
-    fn own(&self) -> Option<Own> {
+    fn own(&self) -> Option<SigningKey> {
         let own = self.own.read().clone()?;
         (self.keystore.now() < own.signs_until && self.held.get(&own.id).is_some()).then_some(own)
     }
 
-    async fn make(&self) -> Result<Own> {
+    async fn make(&self) -> Result<SigningKey> {
         let _turn = self.making.lock().await;
         if let Some(own) = self.own() {
             return Ok(own);
@@ -121,7 +126,7 @@ impl Signers {
             Found::Usable(_) | Found::Unusable(_) => Err(Error::new(ErrorKind::Internal, "the id is taken")),
         };
         self.keystore.change_held(&self.held, &context, AuditAction::SignerAdd, id, create).await?;
-        let own = Own { id, pair: Arc::new(pair), signs_until };
+        let own = SigningKey { id, pair: Arc::new(pair), signs_until };
         *self.own.write() = Some(own.clone());
         self.forget_expired(&context).await;
         Ok(own)

@@ -1,5 +1,6 @@
 //! Who may administer beside the admin token.
 
+mod away;
 mod flows;
 mod machines;
 mod member_documents;

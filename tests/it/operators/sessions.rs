@@ -7,7 +7,7 @@ use keyloft::testing::operators::{Entry, Identity, Mapping, Origin, Role, Scope}
 use serde_json::{Value, json};
 
 use crate::support::pair::{faulty, quick, slow, two};
-use crate::support::people::{Person, Signer, id};
+use crate::support::people::{Person, Signer, base64, id};
 use crate::support::{Client, Fault, TestServer, context};
 
 const ME: &str = "/api/v1/auth/me";
@@ -140,7 +140,7 @@ async fn a_removed_member_has_no_role_here_at_once_and_elsewhere_within_a_poll()
     owner.client(&a).delete(&format!("{members}/{}", owner.id)).await.refused(409, "last_owner");
 }
 
-fn identity(number: usize, email: &str) -> Identity {
+pub(super) fn identity(number: usize, email: &str) -> Identity {
     Identity {
         provider: Label::parse("corp").unwrap(),
         issuer: crate::support::people::ISSUER.to_owned(),
@@ -156,7 +156,7 @@ fn origin(proof: &str) -> Origin {
 }
 
 /// Signs somebody in; the handoff.
-async fn sign_in(server: &TestServer, identity: Identity, proof: &str) -> Option<String> {
+pub(super) async fn sign_in(server: &TestServer, identity: Identity, proof: &str) -> Option<String> {
     match server.app.accounts.sign_in(&context(), identity, origin(proof)).await.unwrap() {
         Entry::In(signed_in) => Some(signed_in.token),
         Entry::NotAllowed(_) => None,
@@ -235,6 +235,47 @@ async fn an_invitation_by_somebody_who_has_lost_the_role_is_worth_nothing() {
 }
 
 #[tokio::test]
+async fn a_member_who_is_removed_does_not_come_back_by_an_invitation_of_before() {
+    let server = TestServer::spawn().await;
+    let members = "/api/v1/tenants/default/memberships";
+    server.admin().post(members, json!({"userId": id(1), "role": "viewer"})).await;
+    assert!(sign_in(&server, identity(1, "ada@example.com"), "p").await.is_some());
+    for email in ["Ada@Example.com", "bob@example.com"] {
+        assert_eq!(server.admin().post(members, json!({"email": email, "role": "analyst"})).await.status, 201);
+    }
+    assert_eq!(server.admin().delete(&format!("{members}/{}", id(1))).await.status, 200);
+    let left = server.admin().get(members).await.json();
+    assert_eq!((&left["items"], left["invitations"].as_array().unwrap().len()), (&json!([]), 1));
+    assert_eq!(left["invitations"][0]["email"], "bob@example.com");
+    assert_eq!(sign_in(&server, identity(1, "ada@example.com"), "p").await, None);
+    // Who is invited after that comes back.
+    server.admin().post(members, json!({"email": "ada@example.com", "role": "analyst"})).await;
+    assert!(sign_in(&server, identity(1, "ada@example.com"), "p").await.is_some());
+}
+
+/// RFC 7636, section 4.1.
+#[tokio::test]
+async fn a_verifier_that_is_none_is_refused_although_the_challenge_fits() {
+    let server = TestServer::spawn().await;
+    server.admin().post("/api/v1/tenants/default/memberships", json!({"userId": id(1), "role": "viewer"})).await;
+    let long = |length: usize| "aZ0-._~".repeat(20)[..length].to_owned();
+    let with = |wrong: char| format!("{}{wrong}", long(60));
+    let refused = [String::new(), long(1), long(42), long(129), with(' '), with('+'), with('/'), with('='), with('ä')];
+    for (verifier, is_good) in
+        refused.map(|text| (text, false)).into_iter().chain([(long(43), true), (long(128), true)])
+    {
+        let challenge = base64(ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes()));
+        let handoff = sign_in(&server, identity(1, ""), &challenge).await.unwrap();
+        let body = json!({"handoff": handoff, "verifier": verifier});
+        let answer = server.anonymous().post("/api/v1/auth/token", body).await;
+        match is_good {
+            true => assert_eq!(answer.status, 200, "{verifier:?}: {}", answer.text()),
+            false => answer.refused(400, "invalid_handoff"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_ends_while_the_store_is_away_ends_here_at_once_and_everywhere_later() {
     let (server, faults) = faulty(|_| {}).await;
     let grant = json!({"userId": id(1), "role": "owner"});
@@ -266,7 +307,7 @@ async fn what_ends_while_the_store_is_away_ends_here_at_once_and_everywhere_late
 }
 
 /// Signs somebody in; their client.
-async fn client_of(server: &TestServer, identity: Identity) -> Client {
+pub(super) async fn client_of(server: &TestServer, identity: Identity) -> Client {
     let handoff = sign_in(server, identity, "p").await.unwrap();
     Client::admin(server.url(), &exchange(server, &handoff, "p").await.unwrap())
 }
