@@ -60,19 +60,30 @@ impl RequestContext {
     }
 
     /// The same for a request from a program that names itself so: at most [`RequestContext::MAX_AGENT`] bytes of it,
-    /// without control characters. A name that may hold one of our credentials is not recorded.
+    /// without control characters. A name that may hold a credential, ours or another's, is not recorded.
     #[must_use]
     pub fn with_agent(self, agent: &str) -> Self {
-        let mut agent: String = agent.chars().filter(|c| !c.is_control()).take(Self::MAX_AGENT).collect();
+        let mut agent: String = agent.chars().filter(|c| !c.is_control()).collect();
+        // All of it: the part that would be recorded may be the beginning of a credential.
+        let is_recorded = !agent.trim().is_empty() && !may_hold_credential(&agent);
         agent.truncate(agent.floor_char_boundary(Self::MAX_AGENT));
-        let agent = Some(agent).filter(|agent| !agent.trim().is_empty() && !agent.contains("kl_"));
-        Self { agent, ..self }
+        Self { agent: Some(agent).filter(|_| is_recorded), ..self }
     }
 
     /// The part that documents record.
     pub fn attribution(&self) -> Attribution {
         Attribution { modified_by: Some(self.actor.clone()), request_id: self.request_id }
     }
+}
+
+/// Whether a text has something in it that looks like a credential: one of ours, a JSON Web Token, or what follows the
+/// name of a scheme as in `Authorization`.
+fn may_hold_credential(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let is_in_base64url = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_token = |word: &str| word.find("eyJ").is_some_and(|at| word[at..].matches('.').count() >= 2);
+    ["kl_", "bearer ", "bearer:", "basic "].iter().any(|mark| lower.contains(mark))
+        || text.split(|c: char| !is_in_base64url(c)).any(is_token)
 }
 
 #[cfg(test)]
@@ -92,8 +103,27 @@ mod tests {
         let agent = |text: &str| RequestContext::admin().with_agent(text).agent;
         assert_eq!(agent("curl/8.5 \u{1b}[31m(x)\r\n").as_deref(), Some("curl/8.5 [31m(x)"));
         assert_eq!(agent(&"ä".repeat(200)).unwrap(), "ä".repeat(60));
-        for unknown in ["", " \n", "kl_qry_0123456789", "my kl_svc_token"] {
+        let token = format!("eyJhbGciOiJFZERTQSJ9.{}.c2lnbmF0dXJl", "eyJzdWIiOiIxIn0".repeat(20));
+        let quoted = format!("cli/1 (token=\"{token}\")");
+        let late = format!("{} {token}", "cli ".repeat(40));
+        for unknown in [
+            "",
+            " \n",
+            "kl_qry_0123456789",
+            "my kl_svc_token",
+            "KL_QRY_0123456789",
+            "k\u{1}l_qry_0123456789",
+            "Bearer 0123456789",
+            "curl/8.5 bearer 0123456789",
+            "Authorization: Basic dXNlcjpwYXNz",
+            &token,
+            &quoted,
+            &late,
+        ] {
             assert_eq!(agent(unknown), None, "{unknown:?}");
+        }
+        for known in ["Mozilla/5.0 (X11; Linux x86_64) Chrome/142.0.0.0", "forebear/1.2", "eyJ/1.0.0 (x.y)", "a.b.c"] {
+            assert_eq!(agent(known).as_deref(), Some(known));
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::operators::roles::machine;
 use crate::support::pair::slow;
+use crate::support::people::Signer;
 use crate::support::{Answer, Client, Fault, Faults, Faulty, TestServer};
 
 const KEYS: &str = "/api/v1/tenants/default/apikeys";
@@ -69,6 +70,46 @@ async fn a_record_says_who_did_what_and_its_tenant_sees_it_while_others_do_not()
     admin.get("/api/v1/tenants/nobody/audit").await.refused(404, "not_found");
     let (_, viewer) = machine(&server, "acme", "platform_viewer").await;
     assert_eq!(viewer.get("/api/v1/tenants/acme/audit").await.status, 200);
+}
+
+/// What happened in a tenant is asked for above all when it is gone.
+#[tokio::test]
+async fn the_audit_of_a_deleted_tenant_is_read_by_the_platform_and_by_nobody_else() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    for tenant in ["acme", "other"] {
+        admin.post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+    }
+    let signer = Signer::added_to(&server).await;
+    let people = [signer.person(&server, 1).await, signer.person(&server, 2).await, signer.person(&server, 3).await];
+    for (person, role) in people.iter().zip(["owner", "admin", "platform_viewer"]) {
+        person.becomes(&server, "acme", role).await;
+    }
+    people[1].becomes(&server, "other", "admin").await;
+    let (_, own) = machine(&server, "acme", "admin").await;
+    let machines = [machine(&server, "", "platform_viewer").await.1, machine(&server, "", "platform_admin").await.1];
+    admin.issue("acme", "till", "query").await;
+    let path = "/api/v1/tenants/acme/audit";
+    assert_eq!(people[0].client(&server).get(path).await.status, 200);
+    assert!(admin.delete("/api/v1/tenants/acme").await.status.is_success());
+    for client in [&server.admin(), &machines[0], &machines[1], &people[2].client(&server)] {
+        let (records, _) = page(client, path).await;
+        let actions = field(&records, "/action");
+        for action in ["key.issue", "machine.create", "member.set", "tenant.delete"] {
+            assert!(actions.iter().any(|done| done == action), "{action}: {actions:?}");
+        }
+        assert!(records.iter().all(|record| record["target"]["tenant"] == "acme"), "{records:?}");
+        assert_eq!(export(client, path).await, records);
+        // Everything else is gone for them too.
+        client.get("/api/v1/tenants/acme/apikeys").await.refused(410, "tenant_deleted");
+    }
+    for person in &people[..2] {
+        let gone = person.client(&server).get(path).await;
+        gone.refused(404, "not_found");
+        assert_eq!(gone.text(), person.client(&server).get("/api/v1/tenants/nobody/audit").await.text());
+    }
+    own.get(path).await.refused(401, "invalid_admin_token");
+    admin.get("/api/v1/tenants/nobody/audit").await.refused(404, "not_found");
 }
 
 #[tokio::test]
