@@ -1,6 +1,8 @@
 //! A kind of document, and the outcome of reading one.
 
 use bytes::Bytes;
+use serde::Serialize;
+use uuid::Uuid;
 
 use super::Unreadable;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +27,14 @@ pub trait Document: Sized + Send {
 
     /// The bytes to store. Different at every call, so that a writer recognises its own write.
     fn to_bytes(&self) -> Bytes;
+}
+
+/// The bytes of a document with an id of its write, which `stamp` puts into it: what [`Document::to_bytes`] gives.
+#[allow(clippy::disallowed_methods)] // Nothing depends on which id it is.
+pub(crate) fn stamped<T: Clone + Serialize>(document: &T, stamp: impl FnOnce(&mut T, Uuid)) -> Bytes {
+    let mut document = document.clone();
+    stamp(&mut document, Uuid::new_v4());
+    serde_json::to_vec_pretty(&document).unwrap_or_default().into()
 }
 
 /// The object in the bucket under the name of a document.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::document::stamped;
 use super::instant::{required, rfc3339};
 use super::unreadable::has_field;
 use super::{Document, LastWrite, RequestContext, Unreadable};
@@ -150,10 +151,8 @@ impl KeyDocument {
     }
 
     /// The bytes to store, different at every call.
-    #[allow(clippy::disallowed_methods)]
     pub fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 

@@ -22,6 +22,8 @@ pub use audited::{Audited, Difference, LastWrite};
 pub use collection::{Documents, Edit, Read};
 pub use contention::Contention;
 pub use context::RequestContext;
+#[cfg(feature = "server")]
+pub(crate) use document::stamped;
 pub use document::{Document, Found};
 pub use key::{KeyDocument, StoredKey};
 pub use tenant::{Erasure, TenantDocument};

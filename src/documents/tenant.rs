@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::document::stamped;
 use super::instant::rfc3339;
 use super::{Document, LastWrite, RequestContext, Unreadable};
 use crate::key::{Actor, Attribution, KeyType, Label, Lifetimes, Limits, RequestId, RetentionDays, Tenant, TenantId};
@@ -159,10 +160,8 @@ impl Document for TenantDocument {
         if document.version == VERSION { Ok(document) } else { Err(Unreadable::Version(document.version)) }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 

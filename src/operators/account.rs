@@ -14,7 +14,7 @@ use super::id::{Email, LoginId};
 use super::{Identity, OperatorId, Role, Scope};
 use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable, stamped};
 use crate::error::Result as Outcome;
 use crate::key::actor::lenient;
 use crate::key::{Attribution, Digest, Label, TenantId};
@@ -287,10 +287,8 @@ impl Document for Account {
         }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 
@@ -354,13 +352,8 @@ impl HeldKind for Account {
     }
 
     async fn list(bucket: &Bucket, _: &[TenantId]) -> Outcome<KindListing<OperatorId>> {
-        let mut listing = KindListing { documents: Vec::new(), foreign: Vec::new() };
-        for object in bucket.list(&layout::accounts()).await? {
-            match ObjectName::parse(&object.path) {
-                Some(ObjectName::Account { id }) => listing.documents.push((id, object.tag)),
-                _ => listing.foreign.push((TenantId::default(), object.path)),
-            }
-        }
-        Ok(listing)
+        let folder = (TenantId::default(), layout::accounts());
+        let id = |object| if let ObjectName::Account { id } = object { Some(id) } else { None };
+        KindListing::of(bucket, [folder], id).await
     }
 }

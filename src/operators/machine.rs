@@ -6,8 +6,6 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -15,7 +13,7 @@ use uuid::Uuid;
 use super::{Role, Scope};
 use crate::documents::audited::fields;
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable, stamped};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, Digest, Hint, InvalidId, Label, MachineId, Networks, TenantId};
 use crate::layout::{self, ObjectName};
@@ -24,8 +22,6 @@ use crate::sync::held::KindListing;
 use crate::sync::{AuditAction, HeldKind};
 
 const VERSION: u32 = 1;
-/// How many folders are listed at once.
-const FOLDERS: usize = 16;
 /// How many older tokens of a machine may work beside its own.
 pub const MAX_OLDER: usize = 4;
 
@@ -189,10 +185,8 @@ impl Document for Machine {
         }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 
@@ -250,22 +244,14 @@ impl HeldKind for Machine {
     }
 
     async fn list(bucket: &Bucket, tenants: &[TenantId]) -> Outcome<KindListing<MachinePlace>> {
-        let scopes: Vec<Scope> =
-            std::iter::once(Scope::Platform).chain(tenants.iter().cloned().map(Scope::Tenant)).collect();
-        let list = |scope: Scope| async move { Ok((bucket.list(&layout::machines(scope.tenant())).await?, scope)) };
-        let listed = stream::iter(scopes.into_iter().map(|scope| list(scope).boxed())).buffered(FOLDERS);
-        let mut listing = KindListing { documents: Vec::new(), foreign: Vec::new() };
-        for (objects, scope) in listed.try_collect::<Vec<_>>().await? {
-            for object in objects {
-                match ObjectName::parse(&object.path) {
-                    Some(ObjectName::Machine { id, .. } | ObjectName::PlatformMachine { id }) => {
-                        listing.documents.push((MachinePlace { scope: scope.clone(), id }, object.tag));
-                    }
-                    _ => listing.foreign.push((scope.tenant().cloned().unwrap_or_default(), object.path)),
-                }
-            }
-        }
-        Ok(listing)
+        let of_platform = (TenantId::default(), layout::machines(None));
+        let of_tenants = tenants.iter().map(|tenant| (tenant.clone(), layout::machines(Some(tenant))));
+        let place = |object| match object {
+            ObjectName::Machine { tenant, id } => Some(MachinePlace { scope: Scope::Tenant(tenant), id }),
+            ObjectName::PlatformMachine { id } => Some(MachinePlace { scope: Scope::Platform, id }),
+            _ => None,
+        };
+        KindListing::of(bucket, std::iter::once(of_platform).chain(of_tenants), place).await
     }
 }
 

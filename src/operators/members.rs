@@ -17,7 +17,7 @@ use super::OperatorId;
 use super::id::{Email, InvitationId, MembershipId};
 use super::{Role, Scope};
 use crate::documents::instant::{required, rfc3339};
-use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable, stamped};
 use crate::error::Result as Outcome;
 use crate::key::{Actor, Attribution, TenantId};
 use crate::layout::ObjectName;
@@ -259,10 +259,8 @@ impl Document for Members {
         }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::documents::audited::fields;
 use crate::documents::instant::required;
-use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable};
+use crate::documents::{Audited, Document, Fields, LastWrite, RequestContext, Unreadable, stamped};
 use crate::error::Result as Outcome;
 use crate::key::{Attribution, NodeId, SignerId, TenantId};
 use crate::layout::{self, ObjectName};
@@ -102,10 +102,8 @@ impl Document for Signer {
         }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn to_bytes(&self) -> Bytes {
-        let stamped = Self { write_id: Some(Uuid::new_v4()), ..self.clone() };
-        serde_json::to_vec_pretty(&stamped).unwrap_or_default().into()
+        stamped(self, |document, write_id| document.write_id = Some(write_id))
     }
 }
 
@@ -140,13 +138,8 @@ impl HeldKind for Signer {
     }
 
     async fn list(bucket: &Bucket, _: &[TenantId]) -> Outcome<KindListing<SignerId>> {
-        let mut listing = KindListing { documents: Vec::new(), foreign: Vec::new() };
-        for object in bucket.list(&layout::signers()).await? {
-            match ObjectName::parse(&object.path) {
-                Some(ObjectName::Signer { id }) => listing.documents.push((id, object.tag)),
-                _ => listing.foreign.push((TenantId::default(), object.path)),
-            }
-        }
-        Ok(listing)
+        let folder = (TenantId::default(), layout::signers());
+        let id = |object| if let ObjectName::Signer { id } = object { Some(id) } else { None };
+        KindListing::of(bucket, [folder], id).await
     }
 }

@@ -30,6 +30,7 @@ use crate::cache::UnreadableDocuments;
 use crate::documents::{Audited, Document, Documents, Found, LastWrite, Read};
 use crate::error::Result;
 use crate::key::TenantId;
+use crate::layout::ObjectName;
 use crate::store::{Bucket, Tag};
 
 /// How many documents are read, or folders listed, at once.
@@ -97,6 +98,34 @@ pub struct KindListing<Id> {
     pub documents: Vec<(Id, Option<Tag>)>,
     /// What is no document of the kind by its name, and in the folder of which tenant it is.
     pub foreign: Vec<(TenantId, RelativePathBuf)>,
+}
+
+impl<Id> KindListing<Id> {
+    /// What is in these folders, each with the tenant under which it is reported. `id` says which document of the kind
+    /// an object is, if it is one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
+    pub async fn of(
+        bucket: &Bucket,
+        folders: impl IntoIterator<Item = (TenantId, RelativePathBuf)>,
+        id: impl Fn(ObjectName) -> Option<Id>,
+    ) -> Result<Self> {
+        let list =
+            |(tenant, folder): (TenantId, RelativePathBuf)| async move { Ok((bucket.list(&folder).await?, tenant)) };
+        let folders: Vec<_> = folders.into_iter().collect();
+        let listed = stream::iter(folders.into_iter().map(|folder| list(folder).boxed())).buffered(READS);
+        let mut listing = Self { documents: Vec::new(), foreign: Vec::new() };
+        for (objects, tenant) in listed.try_collect::<Vec<_>>().await? {
+            for object in objects {
+                match ObjectName::parse(&object.path).and_then(&id) {
+                    Some(id) => listing.documents.push((id, object.tag)),
+                    None => listing.foreign.push((tenant.clone(), object.path)),
+                }
+            }
+        }
+        Ok(listing)
+    }
 }
 
 /// All documents of one kind in memory. A document that cannot be used stays what it was, and is reported.

@@ -68,14 +68,9 @@ impl HeldKind for Note {
     }
 
     async fn list(bucket: &Bucket, _: &[TenantId]) -> Result<KindListing<MachineId>> {
-        let (mut documents, mut foreign) = (Vec::new(), Vec::new());
-        for listed in bucket.list(&layout::machines(None)).await? {
-            match ObjectName::parse(&listed.path) {
-                Some(ObjectName::PlatformMachine { id }) => documents.push((id, listed.tag)),
-                _ => foreign.push((TenantId::default(), listed.path)),
-            }
-        }
-        Ok(KindListing { documents, foreign })
+        let folder = (TenantId::default(), layout::machines(None));
+        let id = |object| if let ObjectName::PlatformMachine { id } = object { Some(id) } else { None };
+        KindListing::of(bucket, [folder], id).await
     }
 }
 
