@@ -1,4 +1,4 @@
-//! Moving in from other systems: clients go on with the secrets they have.
+//! Keys of Parseable.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
+use super::{FIXTURES, assert_nowhere, carried, pairs, read, report, results};
 use crate::support::key_files::{sync, unreadable};
 use crate::support::process::keyloft;
 use crate::support::server::ADMIN_TOKEN;
 use crate::support::{Client, Ended, TestServer, TestStore, typed};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/import");
 const CHECKOUT: &str = "01JQGPQY77ZXYYK596NGYA1DQ9.json";
 const DASHBOARDS: &str = "01JQ1K5GQAPENECFSECZP11HYG.json";
 
@@ -29,10 +29,6 @@ fn bucket(root: &Path) {
     std::fs::write(root.join("web/.stream/.stream.json"), "{}").unwrap();
 }
 
-fn read(path: impl AsRef<Path>) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 /// The secrets of the fixtures, by key name.
 fn parseable_secrets() -> BTreeMap<String, String> {
     let text =
@@ -42,54 +38,6 @@ fn parseable_secrets() -> BTreeMap<String, String> {
     let users = metadata["users"].as_array().unwrap().iter().filter(|user| user["api_key"].is_string()).cloned();
     let keys = files.into_iter().chain(users);
     keys.map(|key| (text(&key, ["keyName", "key_name"]), text(&key, ["apiKey", "api_key"]))).collect()
-}
-
-/// What the report says of each source: its result, in the order of the rows.
-fn results(report: &Value) -> Vec<(String, String)> {
-    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or("-").to_owned();
-    report["items"].as_array().unwrap().iter().map(|row| (text(row, "keyName"), text(row, "result"))).collect()
-}
-
-fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
-    of.iter().map(|(name, result)| ((*name).to_owned(), (*result).to_owned())).collect()
-}
-
-/// The report of a command that ended with this code.
-#[track_caller]
-fn report(ended: &Ended, code: i32) -> Value {
-    assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
-    serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}{}", ended.stdout, ended.stderr))
-}
-
-/// The statuses of whoami with a secret in each of the four carriers.
-async fn carried(server: &TestServer, secret: &str) -> [u16; 4] {
-    use base64::Engine as _;
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("anybody:{secret}"));
-    let carriers = [
-        ("x-api-key", secret.to_owned()),
-        ("authorization", format!("Bearer {secret}")),
-        ("authorization", format!("ApiKey {secret}")),
-        ("authorization", format!("Basic {basic}")),
-    ];
-    let mut statuses = [0; 4];
-    for (status, carrier) in statuses.iter_mut().zip(carriers) {
-        *status = Client::new(server.url(), Some(carrier)).get("/api/v1/whoami").await.status.as_u16();
-    }
-    statuses
-}
-
-/// Nothing that a folder holds contains one of these.
-fn assert_nowhere(folder: &Path, secrets: &[&str]) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            assert_nowhere(&path, secrets);
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            let text = String::from_utf8_lossy(&bytes);
-            assert!(!secrets.iter().any(|secret| text.contains(secret)), "a secret stands in {}", path.display());
-        }
-    }
 }
 
 #[tokio::test]
@@ -319,195 +267,4 @@ async fn tokens_of_new_machines_are_shown_to_people_once() {
     assert!(!again.stdout.contains("kl_svc_") && again.stdout.contains("service rotate"), "{}", again.stdout);
     let missing = typed(&server, &line.replace("--tenant default", "--tenant acme"));
     assert!(missing.stdout.contains("No keys") || missing.code == 3, "{}{}", missing.stdout, missing.stderr);
-}
-
-/// The secrets of the identities of the fixtures: of the first, and of the till.
-fn ditto_secrets() -> [String; 2] {
-    let text = std::fs::read_to_string(format!("{FIXTURES}/ditto/secrets.txt")).unwrap();
-    text.lines().map(str::to_owned).collect::<Vec<_>>().try_into().unwrap()
-}
-
-#[tokio::test]
-async fn identities_of_an_edge_server_work_here_with_their_secrets() {
-    let server = TestServer::spawn().await;
-    let file = format!("{FIXTURES}/ditto/resources.yaml");
-    let before = std::fs::read(&file).unwrap();
-    let [dashboards, till] = ditto_secrets();
-    let import = |options: &[&str], secrets: &str| {
-        let mut command = keyloft();
-        command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
-        Ended::of(command.args(["import", "ditto", &file, "--json"]).args(options), secrets)
-    };
-    let refused = [("-", "refused"); 4];
-    let expected = |fate: &str| pairs(&[&[("dashboards", fate), ("till", fate)], &refused[..]].concat());
-    let both = format!("{dashboards}\ntill {till}\n");
-    let options = ["--keys-stdin", "--ingestion-identities", "till"];
-    let preview = report(&import(&[&options[..], &["--dry-run"]].concat(), &both), 3);
-    assert_eq!(results(&preview), expected("would-import"));
-    for secret in [&dashboards, &till] {
-        assert_eq!(carried(&server, secret).await, [401; 4]);
-    }
-    let first = import(&options, &both);
-    assert_eq!(results(&report(&first, 3)), expected("imported"));
-    for (secret, key_type) in [(&dashboards, "query"), (&till, "ingestion")] {
-        assert_eq!(carried(&server, secret).await, [200; 4]);
-        let client = Client::new(server.url(), Some(("authorization", format!("Bearer {secret}"))));
-        assert_eq!(client.get("/api/v1/whoami").await.json()["keyType"], key_type);
-        assert!(!first.stdout.contains(secret) && !first.stderr.contains(secret));
-    }
-    for (named, why) in [
-        ("open_http", "serve --auth off"),
-        ("costly", "not computed"),
-        ("nobody", "lets it in"),
-        ("reader", "cannot express the permissions of read_only"),
-    ] {
-        let rows = report(&first, 3);
-        let row = rows["items"].as_array().unwrap().iter().find(|row| row["source"] == named).unwrap().clone();
-        assert!(row["note"].as_str().unwrap().contains(why), "{row}");
-    }
-    let key = server.admin().get("/api/v1/tenants/default/apikeys?name=dashboards").await.json()["items"][0].take();
-    assert_eq!(key["metadata"]["ditto"], json!({"identity": "dashboards", "id": "service-account-1"}));
-    assert_eq!(results(&report(&import(&options, &both), 3)), expected("already-there"));
-    assert_nowhere(server.directory(), &[&dashboards, &till]);
-    assert_eq!(std::fs::read(&file).unwrap(), before);
-}
-
-#[tokio::test]
-async fn an_identity_whose_secret_was_not_given_is_named() {
-    let server = TestServer::spawn().await;
-    let file = format!("{FIXTURES}/ditto/auth.yaml");
-    let [kiosk, till] = ditto_secrets();
-    let import = |options: &[&str], secrets: &str| {
-        let mut command = keyloft();
-        command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
-        Ended::of(command.args(["import", "ditto", &file]).args(options), secrets)
-    };
-    let rows = report(&import(&["--json", "--keys-stdin"], &format!("{kiosk}\nhunter2-{till}\n")), 3);
-    let notes: Vec<_> = rows["items"].as_array().unwrap().iter().map(|row| (&row["source"], &row["note"])).collect();
-    let expected = [
-        ("kiosk", "full there, query only here"),
-        ("till", "its secret is not on standard input"),
-        ("standard input line 2", "it belongs to no hash of the file"),
-    ]
-    .map(|(source, note)| (json!(source), json!(note)));
-    assert_eq!(notes, expected.iter().map(|(source, note)| (source, note)).collect::<Vec<_>>());
-    assert!(!rows.to_string().contains(&till));
-    let without = import(&[], &kiosk);
-    assert!(without.stdout.contains("--keys-stdin") && without.code == 3, "{}{}", without.stdout, without.stderr);
-    import(&["--keys-stdin", "--ingestion-identities", "kisok"], "").failed(2, "names no identity");
-    import(&["--keys-stdin", "--as", "query", "--ingestion-identities", "till"], "").failed(2, "cannot be used");
-    typed(&server, "import ditto - --keys-stdin").failed(2, "standard input");
-    typed(&server, "import ditto /nowhere.yaml --keys-stdin").failed(2, "cannot open");
-}
-
-/// The users of the fixture whose secrets are good enough: name and secret.
-fn vmauth_secrets() -> Vec<(String, String)> {
-    use base64::Engine as _;
-    let text = std::fs::read_to_string(format!("{FIXTURES}/vmauth.yml")).unwrap();
-    let mut found = Vec::new();
-    let mut name = String::new();
-    for (number, line) in text.lines().enumerate() {
-        let Some((field, value)) = line.trim_start_matches(['-', ' ']).split_once(": ") else { continue };
-        let value = value.trim_matches('"');
-        match field {
-            "name" | "username" => name = value.to_owned(),
-            "bearer_token" | "password" | "auth_token" => {
-                let secret = match value.split_once(' ') {
-                    Some(("Bearer", token)) => token.to_owned(),
-                    Some(("Basic", pair)) => {
-                        let pair = base64::engine::general_purpose::STANDARD.decode(pair).unwrap();
-                        String::from_utf8(pair).unwrap().split_once(':').unwrap().1.to_owned()
-                    }
-                    _ => value.to_owned(),
-                };
-                if line.starts_with('-') {
-                    name = format!("vmauth line {}", number + 1);
-                }
-                found.push((name.clone(), secret));
-            }
-            _ => {}
-        }
-    }
-    found.retain(|(_, secret)| secret.len() >= 32 && !secret.contains(' '));
-    found
-}
-
-#[tokio::test]
-async fn users_of_vmauth_work_here_with_their_tokens_and_passwords() {
-    let server = TestServer::spawn().await;
-    let file = format!("{FIXTURES}/vmauth.yml");
-    let before = std::fs::read(&file).unwrap();
-    let line = format!("import vmauth {file} --json --ingestion-users agent-*,header");
-    let expected = |fate: &str| {
-        pairs(&[
-            ("dashboards", fate),
-            ("vmauth line 12", fate),
-            ("agent-web", fate),
-            ("agent-db", fate),
-            ("agent-db (2)", fate),
-            ("short", "refused"),
-            ("header", fate),
-            ("basic-header", fate),
-            ("-", "refused"),
-            ("-", "refused"),
-            ("-", "refused"),
-            ("-", "refused"),
-        ])
-    };
-    assert_eq!(results(&report(&typed(&server, &format!("{line} --dry-run")), 3)), expected("would-import"));
-    let secrets = vmauth_secrets();
-    assert_eq!(secrets.len(), 7);
-    for (name, secret) in &secrets {
-        assert_eq!(carried(&server, secret).await, [401; 4], "{name}");
-    }
-    let first = typed(&server, &line);
-    assert_eq!(results(&report(&first, 3)), expected("imported"));
-    for (name, secret) in &secrets {
-        assert_eq!(carried(&server, secret).await, [200; 4], "{name}");
-        let sends = name.starts_with("agent-") || name == "header";
-        let me = server.with_key(secret).get("/api/v1/whoami").await.json();
-        assert_eq!(me["keyType"], if sends { "ingestion" } else { "query" }, "{name}");
-        assert!(!first.stdout.contains(secret) && !first.stderr.contains(secret));
-    }
-    assert!(first.stdout.contains("ip_filters stay behind"), "{}", first.stdout);
-    assert_eq!(results(&report(&typed(&server, &line), 3))[0], ("dashboards".to_owned(), "already-there".to_owned()));
-    let names = server.admin().get("/api/v1/tenants/default/apikeys").await.json();
-    assert_eq!(names["items"].as_array().unwrap().len(), 7, "a second time adds nothing");
-    assert_nowhere(server.directory(), &secrets.iter().map(|(_, secret)| secret.as_str()).collect::<Vec<_>>());
-    typed(&server, &format!("import vmauth {file} --delete-originals")).failed(2, "unexpected argument");
-    typed(&server, &format!("import vmauth {file} --ingestion-users agnet-*")).failed(2, "names no user");
-    typed(&server, &format!("import vmauth {file} --ingestion-users a --as query")).failed(2, "cannot be used");
-    assert_eq!(std::fs::read(&file).unwrap(), before);
-}
-
-#[tokio::test]
-async fn one_secret_of_two_users_is_one_key_unless_they_are_of_two_types() {
-    let server = TestServer::spawn().await;
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("auth.yml");
-    let secret = "Zk3v-9QpX_71LmRw.T0sYbC8aHdJ5uEg";
-    let user = |name: &str| format!("- username: {name}\n  password: {secret}\n  url_prefix: http://127.0.0.1\n");
-    std::fs::write(&file, format!("users:\n{}{}{}", user("a"), user("b"), user("agent"))).unwrap();
-    let line = format!("import vmauth {} --json --ingestion-users agent", file.display());
-    let rows = report(&typed(&server, &line), 3);
-    assert_eq!(results(&rows), pairs(&[("a", "imported"), ("b", "already-there"), ("agent", "refused")]));
-    assert!(!rows.to_string().contains(secret));
-    server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
-    let elsewhere = report(&typed(&server, &format!("import vmauth {} --json --tenant acme", file.display())), 3);
-    assert_eq!(results(&elsewhere)[0], ("a".to_owned(), "refused".to_owned()));
-    assert!(elsewhere["items"][0]["note"].as_str().unwrap().contains("tenant default"), "{elsewhere}");
-    let other = report(&typed(&server, &format!("import vmauth {} --json --as ingestion", file.display())), 3);
-    assert_eq!(results(&other)[0], ("a".to_owned(), "refused".to_owned()));
-    assert_eq!(other["items"][0]["note"], "that key is for query");
-    let id = rows["items"][0]["keyId"].as_str().unwrap();
-    server.admin().delete(&format!("/api/v1/tenants/default/apikeys/{id}")).await;
-    let revoked = report(&typed(&server, &line), 3);
-    assert_eq!(
-        (&revoked["items"][0]["result"], &revoked["items"][0]["note"]),
-        (&json!("refused"), &json!("that key is revoked"))
-    );
-    std::fs::write(&file, format!("users:\n- username: {secret}\n  password: [{secret}]\n")).unwrap();
-    let broken = typed(&server, &format!("import vmauth {}", file.display()));
-    assert!(broken.stderr.contains("line 3") && !broken.stderr.contains(secret), "{}", broken.stderr);
-    broken.failed(2, "not what was expected");
 }
