@@ -76,6 +76,16 @@ impl Problem {
         self.denial.map_or(self.code.as_str(), |denial| denial.as_str())
     }
 
+    /// The label under which it counts as denied: that of a denial, or the code where somebody who administers is not
+    /// known, or may not do what they ask for.
+    pub(super) fn denied(&self) -> Option<&'static str> {
+        let is_denied = matches!(
+            self.code,
+            Code::InvalidAdminToken | Code::RoleNotAllowed | Code::NetworkNotAllowed | Code::LastOwner
+        );
+        (is_denied || self.denial.is_some()).then(|| self.reason())
+    }
+
     /// What is answered.
     pub(super) fn body(&self) -> Bytes {
         if self.code == Code::InvalidApiKey { Bytes::from_static(INVALID_API_KEY.as_bytes()) } else { self.render() }

@@ -138,7 +138,11 @@ impl Metrics {
                 Unit::Seconds,
                 seconds,
             ),
-            denials: add(metrics, "denials", "Requests denied because of their credential, by reason"),
+            denials: add(
+                metrics,
+                "denials",
+                "Requests denied because of their credential, its role or network, or to keep an owner, by reason",
+            ),
             events: add(metrics, "ingested_events", "Events accepted and durably stored"),
             repeated_deliveries: add(
                 metrics,
@@ -220,7 +224,7 @@ impl Metrics {
         self.quarantined.get_or_create(&FaultLabels { fault }).inc_by(events);
     }
 
-    /// Counts a request that was denied because of its credential.
+    /// Counts a request that was denied because of its credential, or of what its holder may not do.
     pub fn count_denial(&self, reason: &'static str) {
         self.denials.get_or_create(&DenialLabels { reason }).inc();
     }

@@ -101,8 +101,8 @@ fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
     let denial = problem.and_then(Problem::denial);
     let route = app.metrics.count_request(method, request.match_name(), status.as_u16(), took);
-    if let Some(denial) = denial {
-        app.metrics.count_denial(denial.as_str());
+    if let Some(reason) = problem.and_then(Problem::denied) {
+        app.metrics.count_denial(reason);
     }
     let extensions = request.extensions();
     let presented = extensions.get::<Presented>();

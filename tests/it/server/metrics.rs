@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Answer, TestServer};
+use serde_json::json;
+
+use crate::operators::roles::machine;
+use crate::support::people::Signer;
+use crate::support::{Answer, Client, TestServer};
 
 async fn metrics(server: &TestServer, accept: Option<&str>) -> (String, String) {
     let request = server.anonymous().request("GET", "/metrics");
@@ -82,4 +86,43 @@ async fn the_older_format_is_well_formed_and_says_the_same() {
         // Requests for metrics are counted themselves, once they are answered.
         assert!(samples.contains_key(name) || name.contains("route=\"/metrics\""), "{name}");
     }
+}
+
+/// Who may not administer is counted as who may not send or ask.
+#[tokio::test]
+async fn refusals_of_those_who_administer_are_counted_by_reason() {
+    let server = TestServer::spawn().await;
+    let signer = Signer::added_to(&server).await;
+    let owner = signer.person(&server, 1).await;
+    owner.becomes(&server, "default", "owner").await;
+    let machines = "/api/v1/tenants/default/service-operators";
+    let elsewhere = json!({"name": "ci", "role": "viewer", "allowedCidrs": ["192.0.2.0/24"]});
+    let elsewhere = server.admin().post(machines, elsewhere).await.json();
+    let (_, viewer) = machine(&server, "default", "viewer").await;
+    let leave = format!("/api/v1/tenants/default/memberships/{}", owner.id);
+    for (times, reason) in ["invalid_admin_token", "role_not_allowed", "network_not_allowed", "last_owner"]
+        .into_iter()
+        .enumerate()
+        .map(|(at, reason)| (at + 1, reason))
+    {
+        for _ in 0..times {
+            let (answer, status) = match reason {
+                "invalid_admin_token" => (server.anonymous().get("/api/v1/tenants").await, 401),
+                "role_not_allowed" => (viewer.post("/api/v1/tenants", json!({"tenantId": "acme"})).await, 403),
+                "network_not_allowed" => {
+                    let token = elsewhere["token"].as_str().unwrap();
+                    (Client::admin(server.url(), token).get("/api/v1/tenants").await, 403)
+                }
+                _ => (owner.client(&server).delete(&leave).await, 409),
+            };
+            answer.refused(status, reason);
+        }
+        let samples = parse(&metrics(&server, Some("text/plain;version=0.0.4")).await.1);
+        let counted = samples.get(&format!("keyloft_denials_total{{reason=\"{reason}\"}}"));
+        assert_eq!(counted, Some(&(times as f64)), "{reason}: {samples:?}");
+    }
+    // What is refused for another reason is not.
+    server.admin().get("/api/v1/tenants/nobody").await.refused(404, "not_found");
+    let samples = parse(&metrics(&server, Some("text/plain;version=0.0.4")).await.1);
+    assert_eq!(samples.keys().filter(|name| name.starts_with("keyloft_denials")).count(), 4, "{samples:?}");
 }
