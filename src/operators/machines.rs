@@ -51,7 +51,7 @@ pub struct MachineRequest {
 /// A machine that is to be made.
 #[derive(Debug, Clone)]
 pub struct NewMachine {
-    /// What people call it; unique among the machines there as far as this node knows.
+    /// What people call it; unique among the machines there that this node knows.
     pub name: Label,
     /// What it may do.
     pub role: Role,
@@ -125,7 +125,8 @@ impl Machines {
     /// # Errors
     /// [`ErrorKind::RoleNotAllowed`] for a role above the caller's ceiling; [`ErrorKind::Invalid`] for one that does
     /// not fit, a lifetime beyond the longest or a name that is taken,
-    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::Unavailable`] when the store does not answer.
+    /// [`ErrorKind::NotFound`] without such a tenant, [`ErrorKind::Unavailable`] when the store does not answer: the
+    /// machine may then exist, but its token is lost.
     pub async fn create(
         &self,
         MachineRequest { context, ceiling, .. }: &MachineRequest,
@@ -236,11 +237,11 @@ impl Machines {
     /// nodes within a poll.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::PreconditionFailed`], [`ErrorKind::RoleNotAllowed`]. When the store does
-    /// not answer:
-    /// [`ErrorKind::RevokedHere`] when this node refuses it already, [`ErrorKind::Unavailable`] when it does not know
-    /// it, or was given a revision.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::TenantDeleted`], [`ErrorKind::PreconditionFailed`],
+    /// [`ErrorKind::RoleNotAllowed`]. When the store does not answer: [`ErrorKind::RevokedHere`] when this node refuses
+    /// it already, [`ErrorKind::Unavailable`] when it does not know it, or was given a revision.
     pub async fn remove(&self, request: &MachineRequest, scope: &Scope, id: MachineId) -> Result<u64> {
+        checks::tenant(&self.keystore, scope).await?;
         let place = MachinePlace { scope: scope.clone(), id };
         let known = self.held.get(&place);
         match self.remove_now(request, &place).await {
@@ -275,7 +276,7 @@ impl Machines {
         let known = self.held.get(place);
         match self.held.documents().read(place).await?.found {
             // Removed by hand, or by a node that was killed before it had logged that: other nodes have it too.
-            Found::Absent => request.check_known(known.ok_or_else(gone)?.role)?,
+            Found::Absent => request.check_known(known.ok_or_else(removed)?.role)?,
             Found::Usable(machine) => request.check(&machine)?,
             // What it may do is not known.
             Found::Unusable(_) => request.check_known(known.map_or(Role::Admin, |machine| machine.role))?,
@@ -355,4 +356,8 @@ fn generate() -> Result<PlainSecret> {
 
 fn gone() -> Error {
     Error::new(ErrorKind::NotFound, "there is no such machine")
+}
+
+fn removed() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such machine, or it is removed already")
 }

@@ -23,6 +23,8 @@ use crate::sync::{AuditAction, Held};
 /// The pause before a removal is tried again that the store could not take.
 const REMOVE_AGAIN: Duration = Duration::from_secs(1);
 
+const GONE: &str = "there is no such member or invitation, or it is removed already";
+
 /// The members of all tenants and of the platform, in memory; the documents in the bucket decide.
 #[derive(Debug, Clone)]
 pub struct Memberships {
@@ -299,7 +301,7 @@ impl Memberships {
                 MembershipId::Invitation(id) => (None, members.invitation(&id).map(|invitation| invitation.role)),
             };
             this.judge(request, members, Change { member, from, to: None })?;
-            from.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such member or invitation"))?;
+            from.ok_or_else(|| Error::new(ErrorKind::NotFound, GONE))?;
             members.remove(id);
             // What waits for the address of a member who is removed would bring them back.
             let account = member.and_then(|member| this.accounts.get(&member));

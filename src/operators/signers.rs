@@ -99,7 +99,7 @@ impl Signers {
     pub async fn drop_signer(&self, context: &RequestContext, id: SignerId) -> Result<u64> {
         let is_stored = !matches!(self.held.documents().read(&id).await?.found, Found::Absent);
         if !is_stored && self.held.get(&id).is_none() {
-            return Err(Error::new(ErrorKind::NotFound, "there is no such signer"));
+            return Err(Error::new(ErrorKind::NotFound, "there is no such signer, or it is dropped already"));
         }
         self.keystore.remove_held(&self.held, context, AuditAction::SignerDrop, id).await
     }

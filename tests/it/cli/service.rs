@@ -26,6 +26,12 @@ async fn a_machine_is_made_changed_rotated_and_removed() {
     assert!(rotated.starts_with("Token  kl_svc_") && !rotated.contains(&token), "{rotated}");
     as_machine("key list").failed(3, "invalid_admin_token");
     assert!(typed(&server, &format!("service revoke {id} --wait 5s")).done().contains("Applied on every live node"));
+    // What was done already is said.
+    for wait in ["", " --wait 5s", " --json"] {
+        let again = typed(&server, &format!("service revoke {id}{wait}"));
+        assert!(again.stderr.contains("removed already"), "{}", again.stderr);
+        again.failed(3, "not_found");
+    }
     assert_eq!(typed(&server, "service list --json").json()["items"], json!([]));
     let platform = typed(&server, "service create --name p --role platform_viewer --platform --json").json();
     assert_eq!(platform["tenant"], Value::Null);

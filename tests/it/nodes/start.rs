@@ -9,11 +9,12 @@ use keyloft::key::{ApiKey, Digest, Hint, KeyName, KeyState, KeyType, NewKey, Pla
 use keyloft::store::StoreUrl;
 use keyloft::testing::KeyDocument;
 use keyloft::testing::layout::ObjectName;
-use keyloft::{Keystore, SystemClock};
+use keyloft::{Clock, Keystore, SystemClock};
 use serde_json::json;
 
+use crate::support::people::{Signer, claims, id};
 use crate::support::server::ADMIN_TOKEN;
-use crate::support::{Process, TestServer, context};
+use crate::support::{Client, Process, TestServer, context};
 
 /// Enough for a snapshot.
 const MANY: usize = 1_100;
@@ -35,12 +36,17 @@ fn keystore(store: &Path) -> Keystore {
     Keystore::new(StoreUrl::Directory(store.to_owned()).open().unwrap(), Arc::default(), Arc::new(SystemClock))
 }
 
-/// Fills a directory with keys and a snapshot of them, and gives some that work.
-async fn fill(store: &Path) -> Vec<(ApiKey, PlainSecret)> {
+/// Writes as many keys as a snapshot needs.
+fn write_many(store: &Path) {
     for number in 0..MANY {
         let (key, _) = key(&format!("filler {number}"));
         write(store, &ApiKey { digest: Digest::of(number.to_string()), ..key });
     }
+}
+
+/// Fills a directory with keys and a snapshot of them, and gives some that work.
+async fn fill(store: &Path) -> Vec<(ApiKey, PlainSecret)> {
+    write_many(store);
     let some: Vec<_> = ["good", "revoked", "removed"].map(key).into();
     some.iter().for_each(|(key, _)| write(store, key));
     let keystore = keystore(store);
@@ -86,6 +92,50 @@ async fn a_key_that_is_not_known_is_503_until_the_store_was_listed_and_401_then(
         whoami(refused).await.refused(401, "invalid_api_key");
     }
     assert_eq!(some[1].0.state, KeyState::Active, "it was revoked since");
+}
+
+/// A machine may have been made by hand, and a signer may have come with a copied folder, since the snapshot.
+#[tokio::test]
+async fn a_token_that_is_not_known_is_503_until_the_store_was_listed_and_401_then() {
+    let maker = TestServer::spawn().await;
+    write_many(maker.directory());
+    maker.app.keystore.sync().await.unwrap();
+    assert!(maker.app.keystore.replica().compact().await.unwrap());
+    let directory = maker.shared_directory();
+    drop(maker);
+    let server = TestServer::spawn_with(|setup| {
+        setup.directory = directory;
+        setup.hydrate = false;
+    })
+    .await;
+    let token = PlainSecret::generate_machine().unwrap();
+    let document = json!({
+        "version": 1, "name": "by hand", "role": "viewer", "digest": token.digest().to_document(),
+        "expiresAt": SystemClock.now() + chrono::TimeDelta::days(1),
+    });
+    let folder = server.path(".settings/service_operators");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("5f0c2e9e-3b44-4b8f-8f0e-7a2a4b6c8d10.json"), document.to_string()).unwrap();
+    let (nobodys, signer) = (PlainSecret::generate_machine().unwrap(), Signer::unknown());
+    let persons = signer.token(&claims(&id(1), "sid-00000000000000000000000000000001", SystemClock.now()));
+    let me = async |token: &str| Client::admin(server.url(), token).get("/api/v1/auth/me").await;
+    me(token.expose()).await.refused(503, "not_ready");
+    server.app.keystore.load().await.unwrap();
+    assert_eq!(me(ADMIN_TOKEN).await.status, 200);
+    for unknown in [token.expose(), nobodys.expose(), &persons] {
+        for _ in 0..3 {
+            let answer = me(unknown).await;
+            assert!(answer.header("retry-after").is_some());
+            answer.refused(503, "not_ready");
+        }
+    }
+    // What cannot be a token of ours is known at once.
+    me("kl_svc_short").await.refused(401, "invalid_admin_token");
+    assert_eq!(server.admin().post("/api/v1/sync", json!({})).await.status, 200);
+    assert_eq!(me(token.expose()).await.status, 200);
+    for unknown in [nobodys.expose(), &persons] {
+        me(unknown).await.refused(401, "invalid_admin_token");
+    }
 }
 
 #[tokio::test]

@@ -214,10 +214,25 @@ async fn a_broken_document_is_reported_and_grants_nothing_after_a_restart() {
 async fn the_machines_of_a_deleted_tenant_are_nobody() {
     let server = TestServer::spawn().await;
     server.admin().post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
-    let (_, client) = machine(&server, "acme", "admin").await;
+    let (id, client) = machine(&server, "acme", "admin").await;
     assert_eq!(client.get("/api/v1/tenants").await.status, 200);
     assert!(server.admin().delete("/api/v1/tenants/acme").await.status.is_success());
     client.get("/api/v1/tenants").await.refused(401, "invalid_admin_token");
+    // Their routes answer as those of keys there do.
+    let (machines, one) = ("/api/v1/tenants/acme/service-operators", format!("/{id}"));
+    for (method, path, body) in [
+        ("GET", String::new(), None),
+        ("POST", String::new(), Some(json!({"name": "n", "role": "viewer"}))),
+        ("GET", one.clone(), None),
+        ("PATCH", one.clone(), Some(json!({"name": "n"}))),
+        ("POST", format!("{one}/rotate"), Some(json!({}))),
+        ("DELETE", one.clone(), None),
+    ] {
+        let request = server.admin().request(method, &format!("{machines}{path}"));
+        let request = body.iter().fold(request, |request, body| request.json(body));
+        Answer::of(request).await.refused(410, "tenant_deleted");
+    }
+    assert!(server.path(&format!("acme/.settings/service_operators/{id}.json")).exists());
 }
 
 /// As a revocation of a key: this node acts at once, and the store follows as soon as it answers.

@@ -2,6 +2,7 @@
 
 mod away;
 mod flows;
+mod machine_moments;
 mod machines;
 mod member_documents;
 mod memberships;
