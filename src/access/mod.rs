@@ -36,6 +36,8 @@ pub use limits::Limiter;
 #[cfg(feature = "server")]
 pub(crate) use permit::recognise;
 pub use permit::{Attempt, Permit, authenticate};
+#[cfg(feature = "query")]
+pub(crate) use session::holder::{OperatorGrant, OperatorRight};
 pub use session::{Session, SessionEnd, SessionGuard, SessionId, Sessions, TooManyQueries};
 #[cfg(feature = "server")]
 pub(crate) use verification::{Question, Verification, verify};

@@ -148,6 +148,9 @@ impl App {
         let (people, signers) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
         let kinds: Vec<Arc<dyn HeldDocuments>> =
             vec![machines.clone(), members.clone(), people.clone(), signers.clone()];
+        let (ttl, most) = (config.session.ttl, config.session.max_per_tenant);
+        let sessions = Sessions::new(cache.clone(), clock.clone(), ttl, most);
+        follow_operators(&sessions, &kinds);
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
         let audit = AuditLog::new(bucket.clone());
@@ -185,7 +188,7 @@ impl App {
         let metrics = Metrics::new(routes().iter().map(|route| route.path), Fault::ALL.map(Fault::as_str));
         Ok(Self {
             limiter: Arc::new(limiter),
-            sessions: Sessions::new(cache, clock, config.session.ttl, config.session.max_per_tenant),
+            sessions,
             ingest,
             compactor,
             deliveries: Deliveries::default(),
@@ -344,6 +347,18 @@ impl fmt::Debug for App {
 fn sign_in_policy(settings: &signin::Settings) -> SignInPolicy {
     let lasts = chrono::TimeDelta::from_std(settings.session_ttl).unwrap_or(chrono::TimeDelta::hours(8));
     SignInPolicy { mappings: settings.mappings.clone(), platform_admins: settings.platform_admins.clone(), lasts }
+}
+
+/// Ends the query sessions of operators when people, members, machines or signers change and the right is gone.
+fn follow_operators(sessions: &Arc<Sessions>, kinds: &[Arc<dyn HeldDocuments>]) {
+    for kind in kinds {
+        let sessions = Arc::downgrade(sessions);
+        kind.watch(Arc::new(move || {
+            if let Some(sessions) = sessions.upgrade() {
+                sessions.review_operators();
+            }
+        }));
+    }
 }
 
 /// Announces streams that this node widens, and reloads streams that other nodes announce.

@@ -122,6 +122,21 @@ impl<'a> AuthHeaders<'a> {
         }
     }
 
+    /// Whether a text holds what is presented, in whichever of the headers.
+    #[cfg_attr(not(feature = "query"), allow(dead_code))]
+    pub fn are_quoted_in(&self, text: &str) -> bool {
+        let direct = self.api_key.once().ok().flatten().map(|value| Cow::Borrowed(value.as_bytes().trim_ascii()));
+        let authorization = match self.authorization.once().ok().flatten().and_then(scheme) {
+            Some((Scheme::Plain, value)) => Some(Cow::Borrowed(value)),
+            Some((Scheme::Basic, value)) => basic(value).ok().map(Cow::Owned),
+            None => None,
+        };
+        let quoted = |presented: Cow<'_, [u8]>| {
+            str::from_utf8(&presented).is_ok_and(|presented| !presented.is_empty() && text.contains(presented))
+        };
+        [direct, authorization].into_iter().flatten().any(quoted)
+    }
+
     /// The bearer token of the admin plane; `None` when there is none.
     ///
     /// # Errors
@@ -263,6 +278,25 @@ mod tests {
         let headers = headers(&[("x-api-key", KEY.as_bytes()), ("authorization", b"Bearer also-a-secret")]);
         let shown = format!("{:?}", AuthHeaders::among(&headers, &[], None));
         assert!(shown.contains("Once(..)") && !shown.contains(KEY) && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_text_that_quotes_what_was_presented_is_recognised_whatever_carries_it() {
+        let basic = format!("Basic {}", STANDARD.encode(format!("any:{KEY}")));
+        let bearer = format!("Bearer {KEY}");
+        for fields in [
+            &[("x-api-key", KEY.as_bytes())][..],
+            &[("authorization", bearer.as_bytes())],
+            &[("authorization", basic.as_bytes())],
+            &[("x-api-key", KEY.as_bytes()), ("authorization", b"Bearer another")],
+            &[("x-api-key", b"another"), ("authorization", bearer.as_bytes())],
+        ] {
+            let headers = headers(fields);
+            let presented = AuthHeaders::among(&headers, &[], None);
+            assert!(presented.are_quoted_in(&format!("SELECT {KEY}")), "{fields:?}");
+            assert!(!presented.are_quoted_in("SELECT 1"), "{fields:?}");
+        }
+        assert!(!AuthHeaders::among(&headers(&[("x-api-key", b"")]), &[], None).are_quoted_in("SELECT 1"));
     }
 
     #[test]

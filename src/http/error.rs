@@ -263,10 +263,13 @@ impl From<SessionEnd> for Problem {
         match end {
             SessionEnd::Deadline => Self::new(Code::QueryTimeout, "The query took longer than a session lasts."),
             SessionEnd::KeyWithdrawn => Self::new(Code::InvalidApiKey, NOT_VALID),
+            SessionEnd::OperatorWithdrawn => {
+                Self::new(Code::SessionClosed, "The right to query the tenant, or the credential, has ended.")
+            }
             SessionEnd::TenantSuspended => Self::new(Code::SessionClosed, "The tenant was suspended."),
             SessionEnd::TenantDeleted => Self::new(Code::SessionClosed, "The tenant was deleted."),
             SessionEnd::StreamWithdrawn => {
-                Self::new(Code::SessionClosed, "The key no longer covers a stream that the query reads.")
+                Self::new(Code::SessionClosed, "A stream that the query reads is no longer covered.")
             }
             SessionEnd::Closed => Self::new(Code::SessionClosed, "The query was ended."),
             SessionEnd::Admin => Self::new(Code::SessionClosed, "An admin ended the query."),

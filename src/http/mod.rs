@@ -2,7 +2,7 @@
 //!
 //! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
 //! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`], [`mod@operator`]: from headers to the proof of a
-//!    right.
+//!    right.  `operator_session`: the query session of an operator.
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
 //! 4. [`middleware`]: what happens around handlers.
 //! 5. [`credential`]: auth headers.  [`client`]: the client's address.  `auth_off`: requests without
@@ -35,6 +35,8 @@ pub(crate) mod imported_secret;
 pub(crate) mod media_type;
 pub mod middleware;
 pub(crate) mod operator;
+#[cfg(feature = "query")]
+mod operator_session;
 mod query_string;
 pub(crate) mod receive;
 pub(crate) mod route;
@@ -54,9 +56,9 @@ pub use client::TrustedProxies;
 pub use credential::ApiKeyHeaders;
 pub use error::{Code, Problem};
 pub use extract::RunningSession;
-#[cfg(feature = "query")]
-use route::InSession;
 use route::{Admin, FirehoseKey, Key, Public, route};
+#[cfg(feature = "query")]
+use route::{AdminInSession, InSession};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
@@ -98,6 +100,8 @@ pub fn routes() -> Vec<Route> {
         route("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageStreams),   streams::update),
         route("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}", Admin(ManageTenants),   streams::delete),
         route("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects", Admin(ReadTenants), stream_objects::list),
+        #[cfg(feature = "query")]
+        route("POST",   "/api/v1/tenants/{tenant}/query",              AdminInSession(Permission::RunQueries), routes::query::run),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys",            Admin(ManageKeys),      keys::issue),
         route("GET",    "/api/v1/tenants/{tenant}/apikeys",            Admin(ReadTenants),     keys::list),
         // Before `{id}`, which would match these paths too.

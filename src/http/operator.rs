@@ -1,5 +1,7 @@
 //! From the `Authorization` of a request to the proof that its holder may administer, or a [`Problem`].
 
+use std::net::IpAddr;
+
 use actix_web::{HttpMessage, HttpRequest, web};
 
 use super::app::App;
@@ -12,7 +14,7 @@ use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind};
 use crate::key::credential::machine_token;
 use crate::key::{Actor, Digest, Label, RequestId, TenantId};
-use crate::operators::accounts::{NotIn, Person};
+use crate::operators::accounts::{KnownToken, NotIn, Person};
 use crate::operators::machine::MachinePlace;
 use crate::operators::{Caller, Ceiling, Machine, Permission, Rights, Role, Scope};
 use crate::sync::Lookup;
@@ -27,6 +29,7 @@ pub struct Operator {
     /// What the path names.
     place: Scope,
     person: Option<Person>,
+    credential: KnownCredential,
 }
 
 impl Operator {
@@ -68,6 +71,12 @@ impl Operator {
         &self.rights
     }
 
+    /// What was presented, to judge the right again later.
+    #[cfg_attr(not(feature = "query"), allow(dead_code))]
+    pub(super) fn credential(&self) -> &KnownCredential {
+        &self.credential
+    }
+
     /// The person; nothing for the admin token and for machines.
     pub fn person(&self) -> Option<&Person> {
         self.person.as_ref()
@@ -80,11 +89,31 @@ pub(super) struct Known {
     pub(super) role: Option<Role>,
 }
 
+/// A credential that was good when it was presented, without its secret.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "query"), allow(dead_code))]
+pub(super) enum KnownCredential {
+    /// The admin token, or none where none is needed.
+    Everything,
+    /// The token of a machine.
+    Machine(Digest),
+    /// The token of a sign-in.
+    Person(KnownToken),
+}
+
 /// Who presents a credential.
 struct Holder {
     actor: Actor,
     rights: Rights,
     person: Option<Person>,
+    credential: KnownCredential,
+}
+
+impl Holder {
+    /// One who may do everything.
+    fn of_everything(actor: Actor) -> Self {
+        Self { actor, rights: Rights::Everything, person: None, credential: KnownCredential::Everything }
+    }
 }
 
 /// Finds out who presents the credential, and whether that is allowed what the route does. API keys are never accepted
@@ -98,7 +127,7 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     let Some(app) = request.app_data::<web::Data<App>>() else {
         return Err(Problem::new(Code::Internal, "The server is not set up."));
     };
-    let Holder { actor, rights, person } = match holder(app, request) {
+    let Holder { actor, rights, person, credential } = match holder(app, request) {
         Ok(holder) => holder,
         Err(Refused::For(problem)) => return Err(problem),
         Err(Refused::Unseen(token)) => look(app, request, &token).await?,
@@ -121,7 +150,7 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     let role = role.map_err(role_not_allowed)?;
     let mut context = RequestContext { actor, ..anonymous(app, request) };
     context.role = role.map(|role| Label::parse(role.as_str())).transpose()?;
-    Ok(Operator { context, rights, permission, place, person })
+    Ok(Operator { context, rights, permission, place, person, credential })
 }
 
 /// The context of a request that nobody has to be known for: who signs in becomes its actor.
@@ -177,11 +206,11 @@ fn unknown() -> Problem {
 fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     let headers = AuthHeaders::of(request);
     if auth_off::is_keyless(request, &headers) {
-        return Ok(Holder { actor: Actor::AuthOff, rights: Rights::Everything, person: None });
+        return Ok(Holder::of_everything(Actor::AuthOff));
     }
     let token = headers.bearer()?.ok_or_else(unknown)?;
     if app.admin_token.verify(token) {
-        return Ok(Holder { actor: Actor::AdminToken, rights: Rights::Everything, person: None });
+        return Ok(Holder::of_everything(Actor::AdminToken));
     }
     let (cache, now) = (app.keystore.cache(), app.keystore.now());
     if !cache.is_hydrated() {
@@ -193,7 +222,7 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
     }
     let holder = match machine_token(token) {
         Some(digest) => match app.machines.recognise(&digest, now) {
-            Some((place, found)) => machine(app, request, place, &found)?,
+            Some((place, found)) => machine(app, request, digest, place, &found)?,
             None => return Err(unseen(app, request, digest)),
         },
         None => match app.accounts.recognise(token) {
@@ -218,26 +247,38 @@ fn unseen(app: &App, request: &HttpRequest, token: Digest) -> Refused {
     }
 }
 
-fn machine(app: &App, request: &HttpRequest, place: MachinePlace, found: &Machine) -> Result<Holder, Refused> {
+fn machine(
+    app: &App,
+    request: &HttpRequest,
+    token: Digest,
+    place: MachinePlace,
+    found: &Machine,
+) -> Result<Holder, Refused> {
     if place.scope.tenant().is_some_and(|tenant| app.keystore.tenant(tenant).is_err()) {
         return Err(unknown().into());
     }
-    let is_allowed = match client::of(request) {
-        Some(address) => found.allowed_cidrs.allow(address),
-        None => found.allowed_cidrs.is_any(),
-    };
     let actor = Actor::Named(Label::parse(&place.id.to_string())?);
-    if !is_allowed {
+    if !is_allowed_from(found, client::of(request)) {
         request.extensions_mut().insert(Known { actor, role: Some(found.role) });
         let message = "The machine may not be used from this network.";
         return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
-    Ok(Holder { actor, rights: Rights::Machine(place.scope, found.role), person: None })
+    let credential = KnownCredential::Machine(token);
+    Ok(Holder { actor, rights: Rights::Machine(place.scope, found.role), person: None, credential })
+}
+
+/// Whether a machine may be used from where the client is.
+pub(super) fn is_allowed_from(machine: &Machine, address: Option<IpAddr>) -> bool {
+    match address {
+        Some(address) => machine.allowed_cidrs.allow(address),
+        None => machine.allowed_cidrs.is_any(),
+    }
 }
 
 fn person(found: Person) -> Result<Holder, Refused> {
     let actor = Actor::Named(Label::parse(&found.id.to_string())?);
-    Ok(Holder { actor, rights: Rights::Person(found.rights.clone()), person: Some(found) })
+    let (rights, credential) = (Rights::Person(found.rights.clone()), KnownCredential::Person(found.token.clone()));
+    Ok(Holder { actor, rights, person: Some(found), credential })
 }
 
 /// What the path names: a tenant in which there is a role, or the platform. What belongs to others is as if it did not

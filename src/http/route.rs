@@ -15,6 +15,8 @@ use super::error::{Code, Problem};
 use super::extract::RunningSession;
 use super::middleware::query_session;
 use super::operator::{Operator, operator};
+#[cfg(feature = "query")]
+use super::operator_session;
 use super::routes::firehose;
 use crate::access::Action;
 use crate::access::limits::Cost;
@@ -125,6 +127,11 @@ pub(super) struct InSession(pub(super) Action);
 
 /// The admin token, or that of a machine. The handler receives an [`Operator`].
 pub(super) struct Admin(pub(super) Permission);
+
+/// The same inside a query session of the tenant that the path names, which lasts as long as the answer. The handler
+/// receives a [`RunningSession`].
+#[cfg(feature = "query")]
+pub(super) struct AdminInSession(pub(super) Permission);
 
 impl<H, Args> Right<H, Args> for Public
 where
@@ -249,6 +256,32 @@ where
                 response
             }
         })
+    }
+}
+
+#[cfg(feature = "query")]
+impl<H, Args> Right<H, Args> for AdminInSession
+where
+    H: ProvenHandler<RunningSession, Args>,
+    Args: FromRequest + 'static,
+{
+    fn auth(&self) -> RouteAuth {
+        RouteAuth::Admin(self.0)
+    }
+
+    fn serve(self, handler: H) -> actix_web::Route {
+        let in_session = move |operator: Operator, request: HttpRequest, payload: web::Payload| {
+            let handler = handler.clone();
+            async move {
+                let guard = match operator_session::open(&request, operator).await {
+                    Ok(guard) => guard,
+                    Err(problem) => return HttpResponse::from_error(problem),
+                };
+                let answer = |session| handler.answer(session, &request, payload.into_inner());
+                query_session::run_in(&request, guard, answer).await
+            }
+        };
+        Right::<_, (HttpRequest, web::Payload)>::serve(Admin(self.0), in_session)
     }
 }
 

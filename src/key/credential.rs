@@ -12,11 +12,19 @@ pub(super) const CHECKSUM_LEN: usize = 6;
 pub(super) const LEN: usize = PREFIX_LEN + SECRET_LEN + CHECKSUM_LEN;
 /// What the token of a machine begins with.
 pub(super) const MACHINE_PREFIX: &str = "kl_svc_";
+/// What the admin token begins with, if Keyloft has made it.
+pub(super) const ADMIN_PREFIX: &str = "kl_adm_";
 /// The lengths of imported secrets.
 pub(super) const OWN_LEN: std::ops::RangeInclusive<usize> = 32..=128;
 /// What only secrets of our own making start with.
 const RESERVED_PREFIX: &[u8] = b"kl_";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Whether a text may hold a secret of our own making: an API key, the token of a machine or the admin token.
+pub fn may_hold_secret(text: &str) -> bool {
+    let keys = KeyType::ALL.into_iter().map(KeyType::prefix);
+    keys.chain([MACHINE_PREFIX, ADMIN_PREFIX]).any(|prefix| text.contains(prefix))
+}
 
 /// A well-formed API key that was presented. A lookup finds out whether it belongs to a key.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::credential::{BASE62, CHECKSUM_LEN, LEN, MACHINE_PREFIX, PREFIX_LEN, SECRET_LEN, checksum};
+use super::credential::{ADMIN_PREFIX, BASE62, CHECKSUM_LEN, LEN, MACHINE_PREFIX, PREFIX_LEN, SECRET_LEN, checksum};
 use super::id::InvalidId;
 use super::{Digest, KeyType};
 
@@ -35,7 +35,7 @@ impl PlainSecret {
     /// [`NoRandomness`] when the generator fails.
     pub fn generate_admin() -> Result<Self, NoRandomness> {
         let mut text = Zeroizing::new(String::with_capacity(LEN));
-        text.push_str("kl_adm_");
+        text.push_str(ADMIN_PREFIX);
         push_random(&mut text)?;
         Ok(Self(text))
     }

@@ -9,6 +9,8 @@ use super::id::{InvalidId, display_inner, is_segment, textual};
 
 /// The prefix of system streams.
 const SYSTEM_PREFIX: &str = "keyloft_";
+/// The stream of the audit.
+pub const AUDIT: &str = "keyloft_audit";
 
 /// The name of a stream: a table of events in a tenant.
 ///
@@ -103,9 +105,12 @@ impl Streams {
     pub const MAX_PATTERNS: usize = 64;
 
     /// Whether `stream` is covered. `*` does not match system streams: only patterns that start with
-    /// `keyloft_` do.
+    /// `keyloft_` do. The stream of the audit is covered by its name alone.
     pub fn allow(&self, stream: &StreamName) -> bool {
-        let meant = |pattern: &StreamPattern| !stream.is_system() || pattern.0.starts_with(SYSTEM_PREFIX);
+        let meant = |pattern: &StreamPattern| match &*stream.0 {
+            AUDIT => &*pattern.0 == AUDIT,
+            _ => !stream.is_system() || pattern.0.starts_with(SYSTEM_PREFIX),
+        };
         match self {
             Self::All => !stream.is_system(),
             Self::Matching(patterns) => patterns.iter().any(|pattern| meant(pattern) && pattern.matches(stream)),
@@ -213,6 +218,29 @@ mod tests {
         ] {
             assert_eq!(patterns.parse::<Streams>().unwrap().allow(&usage), covered, "{patterns}");
         }
+    }
+
+    #[test]
+    fn the_stream_of_the_audit_is_covered_by_its_name_alone() {
+        let audit = StreamName::parse(AUDIT).unwrap();
+        for (patterns, covered) in [
+            ("*", false),
+            ("*,web", false),
+            ("keyloft_*", false),
+            ("keyloft_audit*", false),
+            ("keyloft_aud*t", false),
+            ("*audit", false),
+            ("keyloft_*,web", false),
+            ("", false),
+            ("keyloft_audit", true),
+            ("*,keyloft_audit", true),
+            ("keyloft_*,keyloft_audit", true),
+        ] {
+            assert_eq!(patterns.parse::<Streams>().unwrap().allow(&audit), covered, "{patterns}");
+        }
+        // Others that begin like it are not meant.
+        let other = StreamName::parse("keyloft_audit2").unwrap();
+        assert!("keyloft_*".parse::<Streams>().unwrap().allow(&other));
     }
 
     /// The textbook definition, exponential but obvious.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use super::account::{AccountState, End};
@@ -14,6 +14,7 @@ use super::token::{SessionClaims, TokenFault, TokenType};
 use super::{Account, Mapping, Memberships, OperatorId, Role, Scope, Signers};
 use crate::documents::RequestContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::SignerId;
 use crate::keystore::Keystore;
 use crate::sync::Held;
 
@@ -56,6 +57,18 @@ pub struct Person {
     pub rights: PersonRights,
     /// The document.
     pub account: Arc<Account>,
+    /// The token.
+    pub token: KnownToken,
+}
+
+/// What a good token says, without the token.
+#[derive(Debug, Clone)]
+pub struct KnownToken {
+    id: OperatorId,
+    sid: LoginId,
+    signer: SignerId,
+    /// The first instant at which it is no good.
+    pub until: DateTime<Utc>,
 }
 
 /// Why a token is refused.
@@ -94,22 +107,35 @@ impl Accounts {
     }
 
     fn recognise_as(&self, kind: TokenType, token: &str) -> Result<Person, NotIn> {
-        let claims: SessionClaims = self.signers.verify(kind, token).map_err(|fault| match fault {
+        let verified = self.signers.verify_signed(kind, token).map_err(|fault| match fault {
             TokenFault::Signer => NotIn::Unseen,
             _ => NotIn::Refused,
-        })?;
-        let (id, now) = (claims.sub, self.keystore.now());
+        });
+        let (signer, SessionClaims { sub, sid, exp, .. }) = verified?;
+        let until = DateTime::from_timestamp(exp, 0).ok_or(NotIn::Refused)?;
+        self.recognise_again(KnownToken { id: sub, sid, signer, until })
+    }
+
+    /// Who has presented a token that was good when it was presented, if it still is. From memory.
+    ///
+    /// # Errors
+    /// Why it is refused now.
+    pub fn recognise_again(&self, token: KnownToken) -> Result<Person, NotIn> {
+        let (id, sid, now) = (token.id, token.sid, self.keystore.now());
+        if token.until <= now || !self.signers.hold(&token.signer) {
+            return Err(NotIn::Refused);
+        }
         let account = self.held.get(&id).ok_or(NotIn::Unseen)?;
         if account.state == AccountState::Disabled {
             return Err(NotIn::Refused);
         }
-        let login = account.login(&claims.sid, now).ok_or(NotIn::Unseen)?;
+        let login = account.login(&sid, now).ok_or(NotIn::Unseen)?;
         if self.is_ended(&id, login) {
             return Err(NotIn::Refused);
         }
         let mapped = login.mapped.iter().map(|mapped| (mapped.scope(), mapped.role())).collect();
         let rights = self.rights(id, mapped);
-        Ok(Person { id, sid: claims.sid, rights, account })
+        Ok(Person { id, sid, rights, account, token })
     }
 
     pub(super) fn rights(&self, id: OperatorId, mut mapped: Vec<(Scope, Role)>) -> PersonRights {

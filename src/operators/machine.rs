@@ -137,7 +137,7 @@ impl Machine {
     }
 
     /// Until when a token is accepted; `None` when it is none of this machine's.
-    pub(super) fn accepted_until(&self, token: &Digest) -> Option<DateTime<Utc>> {
+    pub fn accepted_until(&self, token: &Digest) -> Option<DateTime<Utc>> {
         let is = |text: &str| Digest::parse(text).is_ok_and(|digest| digest.verify(token));
         if is(&self.digest) {
             return Some(self.expires_at);

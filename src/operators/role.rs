@@ -12,7 +12,7 @@ use crate::key::{InvalidId, TenantId};
 pub enum Role {
     /// Reads one tenant.
     Viewer,
-    /// Verifies its keys too.
+    /// Verifies its keys and asks SQL too.
     Analyst,
     /// Issues, changes and revokes its keys too, and manages its viewers and analysts.
     Admin,
@@ -46,6 +46,8 @@ pub enum Permission {
     ManageStreams,
     /// Create, change, suspend and delete tenants, and delete streams.
     ManageTenants,
+    /// Ask SQL.
+    RunQueries,
     /// See running queries.
     ReadSessions,
     /// End running queries.
@@ -150,7 +152,7 @@ impl Role {
             | Permission::ManageMembers
             | Permission::ReadOwn
             | Permission::ManageOwn => true,
-            Permission::VerifyKeys => self >= Self::Analyst && self != Self::PlatformViewer,
+            Permission::VerifyKeys | Permission::RunQueries => self >= Self::Analyst && self != Self::PlatformViewer,
             Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
                 matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
             }
@@ -288,6 +290,7 @@ mod tests {
             Permission::ManageKeys,
             Permission::ManageStreams,
             Permission::ManageTenants,
+            Permission::RunQueries,
             Permission::ReadSessions,
             Permission::EndSessions,
             Permission::ReadChanges,

@@ -89,7 +89,20 @@ impl Signers {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn verify<C: Claims>(&self, kind: TokenType, text: &str) -> Result<C, TokenFault> {
+        self.verify_signed(kind, text).map(|(_, claims)| claims)
+    }
+
+    /// The same, with the signer.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub(super) fn verify_signed<C: Claims>(&self, kind: TokenType, text: &str) -> Result<(SignerId, C), TokenFault> {
         token::verify(kind, text, &self.issuer, self.keystore.now(), |id| self.held.get(id))
+    }
+
+    /// Whether what a signer has signed holds.
+    pub(super) fn hold(&self, id: &SignerId) -> bool {
+        self.held.get(id).is_some()
     }
 
     /// Drops a signer: nothing that it has signed holds any more.

@@ -123,7 +123,7 @@ pub(super) fn sign(kind: TokenType, id: &SignerId, pair: &Ed25519KeyPair, claims
     text
 }
 
-/// Reads a token of `issuer` that holds at `now`. `find` finds the signer.
+/// Reads a token of `issuer` that holds at `now`: its signer, whom `find` finds, and its claims.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
@@ -133,7 +133,7 @@ pub(super) fn verify<C: Claims>(
     issuer: &str,
     now: DateTime<Utc>,
     find: impl FnOnce(&SignerId) -> Option<std::sync::Arc<Signer>>,
-) -> Result<C, TokenFault> {
+) -> Result<(SignerId, C), TokenFault> {
     let parts = (text.len() <= kind.max_bytes()).then(|| text.rsplit_once('.')).flatten();
     let (signed, signature) = parts.ok_or(TokenFault::Form)?;
     let (header, claims) = signed.split_once('.').ok_or(TokenFault::Form)?;
@@ -154,5 +154,5 @@ pub(super) fn verify<C: Claims>(
         && iat.max(nbf) <= seconds + LEEWAY
         && seconds < exp
         && exp <= signer.expires_at.timestamp();
-    if is_good { Ok(claims) } else { Err(TokenFault::Claims) }
+    if is_good { Ok((kid, claims)) } else { Err(TokenFault::Claims) }
 }

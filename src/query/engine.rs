@@ -35,6 +35,7 @@ use super::tables::{self, Tables};
 use super::using::MergeColumns;
 use super::{explain, expression_size, failure, functions, grouping_sets, intervals, rules, statement, subqueries};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::credential::may_hold_secret;
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
 
@@ -350,8 +351,11 @@ fn check_names(state: &SessionState, tables: &Tables, statement: &Statement) -> 
         if !is_permitted(&name, tables)? {
             tables.check_readable(name.table())?;
             let name = name.to_string();
+            if may_hold_secret(&name) {
+                return Err(Error::invalid(failure::HOLDS_SECRET));
+            }
             let name = &name[..name.floor_char_boundary(200)];
-            return Err(Error::invalid(format!("there is no stream `{name}` that this key may read")));
+            return Err(Error::invalid(format!("there is no stream `{name}` that you may read")));
         }
     }
     Ok(())

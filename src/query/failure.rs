@@ -12,11 +12,13 @@ use object_store::Error as StoreError;
 
 use super::wording::{self, OTHERWISE};
 use crate::error::{Error, ErrorKind};
-use crate::key::KeyType;
+use crate::key::credential::may_hold_secret;
 use crate::stream::objects::MISSING;
 
 /// Enough for the parser's complaint, too little for a list of a thousand columns.
 const MAX_MESSAGE_BYTES: usize = 1024;
+/// In place of a message that would quote a secret.
+pub(super) const HOLDS_SECRET: &str = "the query holds an API key or a token: take it out";
 
 /// The prefixes that layers of the library put before a message.
 const LAYERS: &[&str] = &[
@@ -210,8 +212,8 @@ fn first_line(text: &str) -> String {
         return OTHERWISE.to_owned();
     }
     // Messages quote the client's SQL: a key that was pasted into it must not travel on in answers and their logs.
-    if KeyType::ALL.into_iter().any(|key_type| text.contains(key_type.prefix())) {
-        return "the query holds an API key: take it out".to_owned();
+    if may_hold_secret(text) {
+        return HOLDS_SECRET.to_owned();
     }
     line.to_owned()
 }

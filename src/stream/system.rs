@@ -15,7 +15,7 @@ use crate::key::{KeyId, Label, StreamName, TenantId};
 pub const USAGE: &str = "keyloft_usage";
 
 /// What happened in a tenant, for those who may read its audit.
-pub const AUDIT: &str = "keyloft_audit";
+pub const AUDIT: &str = crate::key::stream::AUDIT;
 
 /// Every stream that the server writes.
 pub const ALL: [&str; 3] = [USAGE, AUDIT, REJECTED];

@@ -1,5 +1,7 @@
 //! A permit becomes a query session, held by the response body.
 
+use std::sync::Arc;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
@@ -47,17 +49,26 @@ pub async fn hold(
     }
 }
 
-/// The same around one answer.
-#[cfg_attr(not(feature = "query"), expect(dead_code, reason = "only the query route opens sessions"))]
+/// The same around one answer, in a session for the permit of a key.
+#[cfg_attr(not(feature = "query"), expect(dead_code, reason = "only query routes open sessions"))]
 pub(crate) async fn run<F: Future<Output = HttpResponse>>(
     request: &HttpRequest,
     permit: &Permit,
     answer: impl FnOnce(RunningSession) -> F,
 ) -> HttpResponse {
-    let guard = match open(request, permit) {
-        Ok(guard) => guard,
-        Err(problem) => return HttpResponse::from_error(problem),
-    };
+    match open(request, permit) {
+        Ok(guard) => run_in(request, guard, answer).await,
+        Err(problem) => HttpResponse::from_error(problem),
+    }
+}
+
+/// The same in a session that is open.
+#[cfg_attr(not(feature = "query"), allow(dead_code))]
+pub(crate) async fn run_in<F: Future<Output = HttpResponse>>(
+    request: &HttpRequest,
+    guard: SessionGuard,
+    answer: impl FnOnce(RunningSession) -> F,
+) -> HttpResponse {
     let session = RunningSession::new(guard.session().clone());
     tokio::select! {
         biased;
@@ -70,11 +81,16 @@ pub(crate) async fn run<F: Future<Output = HttpResponse>>(
 }
 
 fn open(request: &HttpRequest, permit: &Permit) -> Result<SessionGuard, Problem> {
+    Ok(sessions(request)?.open(permit)?)
+}
+
+/// The sessions of this application.
+pub(crate) fn sessions(request: &HttpRequest) -> Result<Arc<Sessions>, Problem> {
     let Some(sessions) = request.app_data::<web::Data<Sessions>>() else {
         tracing::error!("query sessions need web::Data<Sessions>");
         return Err(not_set_up());
     };
-    Ok(sessions.clone().into_inner().open(permit)?)
+    Ok(sessions.clone().into_inner())
 }
 
 fn not_set_up() -> Problem {

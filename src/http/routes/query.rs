@@ -34,7 +34,7 @@ pub async fn run(
     request: HttpRequest,
     Json(ask): Json<QueryBody>,
 ) -> Result<HttpResponse, Problem> {
-    let refusal = |error| refusal(&request, error);
+    let refusal = |error| refusal(&request, &ask.query, error);
     let query =
         QueryRequest::new(&ask.query, ask.start_time.map(|at| at.0), ask.end_time.map(|at| at.0)).map_err(refusal)?;
     let scope = Scope { tenant: session.tenant.clone(), access: session.shared() };
@@ -61,20 +61,17 @@ impl Access for Session {
     }
 }
 
-/// Masks the session's key in a message: messages quote SQL, and the client may have pasted its key into it.
-fn refusal(request: &HttpRequest, error: Error) -> Problem {
+/// Masks the credential of the request in a message: messages quote SQL, whole or in part, and the client may have
+/// pasted its credential into it.
+fn refusal(request: &HttpRequest, sql: &str, error: Error) -> Problem {
+    let presented = AuthHeaders::of(request);
     match error.kind() {
-        ErrorKind::Invalid if quotes_credential(request, error.message()) => {
-            Problem::new(Code::InvalidQuery, "the query holds an API key: take it out")
+        ErrorKind::Invalid if [sql, error.message()].iter().any(|text| presented.are_quoted_in(text)) => {
+            Problem::new(Code::InvalidQuery, "the query holds the credential of this request: take it out")
         }
         ErrorKind::Invalid | ErrorKind::TooLarge => Problem::new(Code::InvalidQuery, error.message().to_owned()),
         _ => error.into(),
     }
-}
-
-fn quotes_credential(request: &HttpRequest, message: &str) -> bool {
-    let Ok(presented) = AuthHeaders::of(request).credential() else { return false };
-    str::from_utf8(&presented).is_ok_and(|presented| message.contains(presented))
 }
 
 /// The format that `Accept` prefers; JSON when none of its types is supported.

@@ -9,6 +9,7 @@ use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
+use crate::key::Actor;
 
 /// Those of the tenants that the operator may see, oldest first.
 pub async fn list(operator: Operator, app: web::Data<App>, _: Query<Nothing>) -> HttpResponse {
@@ -21,7 +22,8 @@ pub async fn list(operator: Operator, app: web::Data<App>, _: Query<Nothing>) ->
             json!({
                 "sessionId": session.id.to_string(),
                 "tenant": session.tenant,
-                "keyId": session.key_id,
+                "keyId": session.key_id(),
+                "operator": session.operator().map(name),
                 "streams": session.streams(),
                 "openedAt": session.opened_at.to_rfc3339_opts(SecondsFormat::Millis, true),
                 "expiresAt": session.expires_at().to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -29,6 +31,14 @@ pub async fn list(operator: Operator, app: web::Data<App>, _: Query<Nothing>) ->
         })
         .collect();
     HttpResponse::Ok().json(json!({"items": items}))
+}
+
+/// Who has opened a session: the id of a person or a machine, or one of two words.
+fn name(operator: &Actor) -> &str {
+    match operator {
+        Actor::AdminToken => "admin_token",
+        other => other.as_str(),
+    }
 }
 
 /// Ends one: its query stops, its client is cut off.

@@ -57,6 +57,23 @@ async fn a_stream_outside_the_patterns_is_as_if_it_did_not_exist() {
 }
 
 #[tokio::test]
+async fn a_secret_in_a_query_is_not_quoted() {
+    let house = House::new();
+    house.cars().await;
+    for prefix in ["kl_ing_", "kl_qry_", "kl_svc_", "kl_adm_"] {
+        let secret = format!("{prefix}0123456789");
+        for sql in [
+            format!("SELECT * FROM {secret}"),
+            format!("SELECT {secret} FROM cars"),
+            format!("SELECT CAST('{secret}' AS BIGINT) AS n"),
+        ] {
+            let error = house.refused(&sql).await;
+            assert!(!error.message().contains(prefix) && error.message().contains("take it out"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn only_objects_that_are_events_of_the_stream_are_read() {
     let house = House::new();
     house.cars().await;

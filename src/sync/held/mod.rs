@@ -5,10 +5,11 @@
 //! their own, the cache: it finds a key by its secret, and knows millions of them.
 //!
 //! 1. [`Held`]: all documents of one kind.  [`HeldDocuments`]: the same without the type, for the replica.
-//! 2. [`memory`]: the maps.  [`line`]: a document as a line of a snapshot.
+//! 2. [`memory`]: the maps.  [`line`]: a document as a line of a snapshot.  [`watchers`]: who follows changes.
 
 mod line;
 mod memory;
+mod watchers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Display};
@@ -24,6 +25,8 @@ use serde::Serialize;
 
 pub use self::line::DocumentLine;
 use self::memory::Memory;
+pub use self::watchers::Watcher;
+use self::watchers::Watchers;
 use super::found::attributed;
 use super::{AuditAction, ChangedObject, LoggedChange};
 use crate::cache::UnreadableDocuments;
@@ -137,6 +140,7 @@ pub struct Held<T: HeldKind> {
     unreadable: Mutex<BTreeMap<T::Id, String>>,
     /// Of the last full reconcile.
     foreign: Mutex<UnreadableDocuments>,
+    watchers: Watchers,
 }
 
 /// What was in memory before a read or a write.
@@ -173,13 +177,17 @@ pub trait HeldDocuments: Debug + Send + Sync {
 
     /// The documents that cannot be used.
     fn unreadable(&self) -> UnreadableDocuments;
+
+    /// Calls `watcher` after every change of what is in memory.
+    fn watch(&self, watcher: Watcher);
 }
 
 impl<T: HeldKind> Held<T> {
     /// Nothing yet of the documents in `bucket`.
     pub fn new(bucket: Bucket) -> Self {
         let (memory, unreadable, foreign) = (RwLock::new(Memory::default()), Mutex::default(), Mutex::default());
-        Self { documents: Documents::new(bucket.clone()), bucket, memory, unreadable, foreign }
+        let (documents, watchers) = (Documents::new(bucket.clone()), Watchers::default());
+        Self { documents, bucket, memory, unreadable, foreign, watchers }
     }
 
     /// The document in memory.
@@ -217,12 +225,15 @@ impl<T: HeldKind> Held<T> {
         if memory.removals() == before.removals {
             memory.put(id.clone(), Arc::new(document), None);
         }
+        drop(memory);
+        self.watchers.notify();
     }
 
     /// Takes a document out of memory that was just removed.
     pub fn forget(&self, id: &T::Id) {
         self.memory.write().remove(id);
         self.note(id, None);
+        self.watchers.notify();
     }
 
     async fn read(&self, id: &T::Id, verifying: bool) -> Result<bool> {
@@ -266,6 +277,9 @@ impl<T: HeldKind> Held<T> {
         };
         drop(memory);
         self.note(id, reason);
+        if is_other {
+            self.watchers.notify();
+        }
         Some(is_other)
     }
 
@@ -341,6 +355,12 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
         for (id, document, tag) in lines.into_iter().filter_map(DocumentLine::read::<T>) {
             memory.put(id, Arc::new(document), tag);
         }
+        drop(memory);
+        self.watchers.notify();
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        self.watchers.add(watcher);
     }
 
     fn unreadable(&self) -> UnreadableDocuments {

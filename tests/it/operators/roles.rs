@@ -22,6 +22,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET",    "/api/v1/tenants/{tenant}/logstream/{stream}/objects",               "yyyyy", "yyyyyy"),
     ("PATCH",  "/api/v1/tenants/{tenant}/logstream/{stream}",                       "--y-y", "--yy-y"),
     ("DELETE", "/api/v1/tenants/{tenant}/logstream/{stream}",                       "----y", "-----y"),
+    ("POST",   "/api/v1/tenants/{tenant}/query",                                    "-yy-y", "-yyy-y"),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys",                                  "--y-y", "--yy-y"),
     ("GET",    "/api/v1/tenants/{tenant}/apikeys",                                  "yyyyy", "yyyyyy"),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys/apply",                            "--y-y", "--yy-y"),
@@ -87,6 +88,7 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
     Some(match (method, path) {
         ("POST", "/api/v1/tenants") => json!({"tenantId": format!("new-{round}")}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys") => json!({"keyName": format!("n{round}"), "keyType": "query"}),
+        ("POST", "/api/v1/tenants/{tenant}/query") => json!({"query": "SELECT 1 AS one"}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys/apply") => json!({"keys": []}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys/bulk") => json!({"op": "revoke", "filter": {"name": "k"}}),
         ("POST", "/api/v1/apikeys/verify") => json!({"apiKey": "hunter2"}),

@@ -1,6 +1,8 @@
 //! SQL over `/api/v1/query`, and the sessions it opens.
 
 mod heavy;
+mod operator_ends;
+mod operators;
 mod requests;
 mod session_places;
 mod sessions;

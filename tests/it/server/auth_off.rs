@@ -42,6 +42,8 @@ async fn without_a_credential_both_planes_answer_and_the_change_log_says_so() {
     assert_eq!(anybody.post("/api/v1/tenants", json!({"tenantId": "acme"})).await.status, 201);
     assert_eq!(anybody.ingest("web", r#"{"a":1}"#).await.status, 200);
     assert_eq!(anybody.query("SELECT a FROM web").await.text(), r#"[{"a":1}]"#);
+    let as_operator = anybody.post("/api/v1/tenants/default/query", json!({"query": "SELECT a FROM web"})).await;
+    assert_eq!(as_operator.text(), r#"[{"a":1}]"#);
     let acme = |request: reqwest::RequestBuilder| Answer::of(request.header("x-tenant-id", "acme"));
     let sent = anybody.request("POST", "/api/v1/logstream/web").json(&json!({"a": 2}));
     assert_eq!(acme(sent).await.status, 200);

@@ -45,6 +45,28 @@ async fn must_stop(mut process: Process) {
 }
 
 #[tokio::test]
+async fn the_log_names_the_operator_who_asks_and_not_what_was_presented() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let process = Process::serve(&store, &["--log-format", "json"]);
+    let admin = process.admin(process.admin_token().unwrap());
+    let machine = json!({"name": "ci", "role": "analyst"});
+    let made = admin.post("/api/v1/tenants/default/service-operators", machine).await.json();
+    let token = made["token"].as_str().unwrap();
+    let query = json!({"query": "SELECT 1 AS x"});
+    assert_eq!(process.admin(token).post("/api/v1/tenants/default/query", query).await.json(), json!([{"x": 1}]));
+    for _ in 0..500 {
+        let log = std::fs::read_to_string(store.with_extension("log")).unwrap();
+        if let Some(line) = log.lines().find(|line| line.contains("/api/v1/tenants/{tenant}/query")) {
+            assert!(line.contains(made["id"].as_str().unwrap()), "{line}");
+            return assert!(!log.contains(token));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("five seconds passed, and the log has no line");
+}
+
+#[tokio::test]
 async fn a_log_reader_that_goes_away_breaks_nothing() {
     for format in ["text", "json"] {
         let Logged { _folder, process, mut log } = serve(&["--log-format", format]);

@@ -90,6 +90,7 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/api/v1/operators/{id}/sessions",      [ 401,  401,  401,  401,  401,  400,  401]),
     ("GET",    "/api/v1/signers",                      [ 401,  401,  401,  401,  401,  200,  401]),
     ("DELETE", "/api/v1/signers/{kid}",                [ 401,  401,  401,  401,  401,  400,  401]),
+    ("POST",   "/api/v1/tenants/{tenant}/query",       [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/tenants/{tenant}/audit",       [ 401,  401,  401,  401,  401,  200,  401]),
     ("GET",    "/api/v1/audit",                        [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/apikeys/verify",               [ 401,  401,  401,  401,  401,  200,  401]),
@@ -171,6 +172,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
             Permission::VerifyKeys => "/apikeys/verify",
             Permission::ManageKeys => "/apikeys",
             Permission::ReadTenants | Permission::ManageTenants => "/tenants",
+            Permission::RunQueries => "/query",
             Permission::ReadSessions | Permission::EndSessions => "/sessions",
             Permission::ManageStreams => "/logstream/{stream}",
             Permission::ReadMachines | Permission::ManageMachines => "/service-operators",
@@ -196,7 +198,7 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/firehose/{stream}") => {
             json!({"requestId": format!("r-{round}"), "timestamp": 1, "records": []})
         }
-        ("POST", "/api/v1/query") => json!({"query": "SELECT 1 AS one"}),
+        ("POST", "/api/v1/query" | "/api/v1/tenants/{tenant}/query") => json!({"query": "SELECT 1 AS one"}),
         ("POST", "/api/v1/tenants") => json!({"tenantId": format!("new-{round}")}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys") => json!({"keyName": format!("n{round}"), "keyType": "query"}),
         ("POST", "/api/v1/tenants/{tenant}/apikeys/apply") => json!({"keys": []}),
