@@ -84,6 +84,21 @@ async fn a_constant_below_a_grouping_set_is_no_constant_above_it() {
 }
 
 #[tokio::test]
+async fn a_constant_below_a_grouping_set_ends_no_group() {
+    let house = House::with(QuerySettings { threads: 2, batch_rows: 8, ..QuerySettings::default() });
+    for object in 0..4 {
+        let ids: Vec<i64> = (0..40).map(|id| id * 4 + object).collect();
+        let k: Vec<i64> = ids.iter().map(|id| id / 3 % 20).collect();
+        house.store("default", "a", "2026-11-20T10:00:00Z", vec![("id", ints(&ids)), ("k", ints(&k))]).await;
+    }
+    for sets in ["GROUPING SETS ((k, s), (k))", "GROUPING SETS ((k), (k, s))", "CUBE (k, s)", "ROLLUP (k, s)"] {
+        let groups = format!("SELECT k, s, count(*) AS n FROM (SELECT k, 'x' AS s FROM a) AS t GROUP BY {sets}");
+        let sql = format!("SELECT count(*) AS groups FROM ({groups}) AS t WHERE k IS NOT NULL");
+        assert_eq!(house.json(&sql).await, r#"[{"groups":40}]"#, "{sets}");
+    }
+}
+
+#[tokio::test]
 async fn an_outer_join_whose_sides_are_swapped_below_other_columns_is_planned_at_once() {
     let sql = "SELECT t.v AS c FROM l LEFT JOIN (SELECT k, count(*) AS n, max(v) AS v FROM r GROUP BY k) AS t \
                ON l.id = t.n AND t.k = 1 ORDER BY c";
