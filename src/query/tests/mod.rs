@@ -15,6 +15,7 @@ mod json;
 mod nulls;
 mod numbers;
 mod objects;
+mod orders;
 mod reads;
 mod sliding;
 mod stopping;
