@@ -23,18 +23,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Constraints, Result, Statistics};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
 /// The rule. It must be the first one.
 #[derive(Debug)]
@@ -92,25 +94,43 @@ fn makes_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
 pub(super) struct WithoutConstantsExec {
     rows: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+    /// Whether nothing is known of their order only.
+    order_only: bool,
 }
 
 impl WithoutConstantsExec {
     pub(super) fn new(rows: Arc<dyn ExecutionPlan>) -> Self {
-        let nothing = EquivalenceProperties::new(rows.schema());
-        let properties = PlanProperties::clone(rows.properties()).with_eq_properties(nothing);
-        Self { rows, properties: Arc::new(properties) }
+        Self::which(rows, false)
+    }
+
+    /// The rows of another node, of whose order nothing is known.
+    pub(super) fn order(rows: Arc<dyn ExecutionPlan>) -> Self {
+        Self::which(rows, true)
+    }
+
+    fn which(rows: Arc<dyn ExecutionPlan>, order_only: bool) -> Self {
+        let known = if order_only {
+            let mut known = rows.equivalence_properties().clone().with_constraints(Constraints::default());
+            known.clear_orderings();
+            known.clear_per_partition_constants();
+            known
+        } else {
+            EquivalenceProperties::new(rows.schema())
+        };
+        let properties = PlanProperties::clone(rows.properties()).with_eq_properties(known);
+        Self { rows, properties: Arc::new(properties), order_only }
     }
 }
 
 impl DisplayAs for WithoutConstantsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WithoutConstantsExec")
+        write!(f, "{}", self.name())
     }
 }
 
 impl ExecutionPlan for WithoutConstantsExec {
     fn name(&self) -> &'static str {
-        "WithoutConstantsExec"
+        if self.order_only { "WithoutOrderExec" } else { "WithoutConstantsExec" }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -134,11 +154,32 @@ impl ExecutionPlan for WithoutConstantsExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = children.pop().unwrap_or_else(|| self.rows.clone());
-        Ok(Arc::new(Self::new(rows)))
+        Ok(Arc::new(Self::which(rows, self.order_only)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.rows.execute(partition, context)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![if self.order_only { ChildStats::At(partition) } else { ChildStats::Skip }]
+    }
+
+    fn statistics_from_inputs(&self, of_rows: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(of_rows.first().map_or_else(|| Arc::new(Statistics::new_unknown(&self.schema())), Arc::clone))
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        if self.order_only {
+            FilterDescription::from_children(filters, &self.children())
+        } else {
+            Ok(FilterDescription::all_unsupported(&filters, &self.children()))
+        }
     }
 
     fn supports_limit_pushdown(&self) -> bool {

@@ -20,6 +20,10 @@ use super::offsets::SkipSorted;
 use super::projection_aliases::RenameAliases;
 use super::same_names::MoveByName;
 use super::texts::RepeatedTexts;
+use super::wrong_orders::{ForgetOrders, MergeByAll};
+
+/// DataFusion's physical rule that adds, moves and leaves out sorts.
+const SORTING: &str = "EnsureRequirements";
 
 type Analysis = Arc<dyn AnalyzerRule + Send + Sync>;
 type Physical = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
@@ -53,9 +57,13 @@ pub(super) fn logical() -> Vec<Logical> {
     rules
 }
 
-/// The rules for physical plans. What is known to be constant is corrected first, because the others rest on it.
+/// The rules for physical plans. What is known of rows is corrected first, because the others rest on it.
 pub(super) fn physical(interrupt: &Interrupt, constants: ForgetConstants) -> Vec<Physical> {
     let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(MoveByName::wrap).collect();
+    if let Some(sorting) = rules.iter().position(|rule| rule.name() == SORTING) {
+        rules.insert(sorting + 1, Arc::new(MergeByAll));
+    }
+    rules.insert(0, Arc::new(ForgetOrders));
     rules.insert(0, Arc::new(constants));
     rules.insert(0, Arc::new(SkipSorted));
     rules.push(Arc::new(InterruptJoins(interrupt.clone())));
@@ -85,5 +93,6 @@ mod tests {
         let moving =
             PhysicalOptimizer::new().rules.iter().filter(|rule| rule.name().starts_with("FilterPushdown")).count();
         assert_eq!(moving, 2);
+        assert!(PhysicalOptimizer::new().rules.iter().any(|rule| rule.name() == SORTING));
     }
 }

@@ -231,6 +231,8 @@ impl Generator {
                         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
                         "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
                         "ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING",
+                        "ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
+                        "ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING",
                     ]);
                     let function = self.random.pick(&["sum", "min", "max", "count", "first_value", "last_value"]);
                     format!("{function}({column}) OVER ({partition}ORDER BY {total} {frame})")
@@ -243,8 +245,24 @@ impl Generator {
         let qualify =
             if self.random.one_in(6) { format!(" QUALIFY {} IS NOT NULL", outputs[1]) } else { String::new() };
         let ordered = self.random.one_in(2);
-        let order = if ordered { self.order(&sight, outputs.len()) } else { String::new() };
+        let order = match (ordered, self.random.one_in(2)) {
+            (true, true) => self.order_by_window(&sight, outputs.len()),
+            (true, false) => self.order(&sight, outputs.len()),
+            _ => String::new(),
+        };
         Query { sql: format!("SELECT {} FROM {from}{filter}{qualify}{order}", named(&outputs)), ordered }
+    }
+
+    /// An order of all rows: by windows, or by a column and then by windows.
+    fn order_by_window(&mut self, sight: &Sight, outputs: usize) -> String {
+        let mut keys = Vec::new();
+        if self.random.one_in(2) {
+            let kind = self.random.pick(&[Kind::Int, Kind::Text]);
+            keys.extend(Some(self.column(kind, sight)).filter(|key| key.contains('.')));
+        }
+        keys.extend((1..outputs).rev().map(|at| format!("c{at}{}", self.direction())));
+        keys.extend(sight.ids.iter().cloned());
+        format!(" ORDER BY {}, c0{}", keys.join(", "), self.limit())
     }
 }
 

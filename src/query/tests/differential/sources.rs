@@ -50,10 +50,15 @@ impl Generator {
                 (sql, numbered.told_apart_by(alias, &["id", "g"]))
             }
             2 => {
-                let limit = self.random.pick(&["LIMIT 3", "LIMIT 5", "LIMIT 2 OFFSET 1", "OFFSET 2"]);
                 let direction = self.random.pick(&["", " DESC"]);
-                let sql = format!("SELECT id, k, k AS g, s FROM {table} ORDER BY id{direction} {limit}");
-                (sql, numbered)
+                let limit = if self.random.one_in(3) {
+                    // All rows, so that it does not matter how those are ordered whose keys are equal.
+                    format!("{}{direction} LIMIT 1000", self.random.pick(&["k", "s", "k, s"]))
+                } else {
+                    let limit = self.random.pick(&["LIMIT 3", "LIMIT 5", "LIMIT 2 OFFSET 1", "OFFSET 2"]);
+                    format!("id{direction} {limit}")
+                };
+                (format!("SELECT id, k, k AS g, s FROM {table} ORDER BY {limit}"), numbered)
             }
             3 => {
                 let key = self.random.pick(&["k", "s"]);
