@@ -21,6 +21,7 @@ const RESERVED_PREFIX: &[u8] = b"kl_";
 pub(super) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Whether a text may hold a secret of our own making: an API key, the token of a machine or the admin token.
+#[cfg(feature = "query")]
 pub fn may_hold_secret(text: &str) -> bool {
     let keys = KeyType::ALL.into_iter().map(KeyType::prefix);
     keys.chain([MACHINE_PREFIX, ADMIN_PREFIX]).any(|prefix| text.contains(prefix))
