@@ -48,7 +48,9 @@ mod tests;
 
 pub(crate) use crate::jitter::{around, up_to};
 pub use action::AuditAction;
-pub use answer::{Answer, AnswerTarget, AuditOutcome};
+pub use answer::Answer;
+#[cfg(feature = "server")]
+pub use answer::{AnswerTarget, AuditOutcome};
 pub use changed_object::{ChangedObject, LoggedChange};
 pub use held::{Held, HeldDocuments, HeldKind};
 pub use lookup::Lookup;
