@@ -1,5 +1,7 @@
 //! A server that holds the earthquakes, and somebody who reads them.
 
+use std::time::Duration;
+
 use super::server::Setup;
 use super::{Client, Issued, TestServer, events};
 
@@ -58,6 +60,8 @@ impl Scene {
         self.server
             .until("a query computes", |server| server.open_sessions() == 1 && server.app.engine.live_tasks() > 0)
             .await;
+        // Its session is open, and it counts as work, before its query is read.
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
 
     /// Waits until no session is open and no query works.
