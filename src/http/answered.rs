@@ -40,8 +40,11 @@ pub(super) fn note(request: &HttpRequest, response: &HttpResponse) {
 /// Notes a sign-in that did not work, and of whom, if that is known.
 pub(super) fn note_sign_in(app: &App, request: &HttpRequest, status: StatusCode, code: &str, who: Option<OperatorId>) {
     let outcome = if status.is_server_error() { AuditOutcome::Failed } else { AuditOutcome::Refused };
-    let id = who.map_or_else(String::new, |who| who.to_string());
-    let target = AnswerTarget { kind: "operator".to_owned(), tenant: None, id };
+    let (kind, id) = match who {
+        Some(who) => ("operator", who.to_string()),
+        None => ("platform", "platform".to_owned()),
+    };
+    let target = AnswerTarget { kind: kind.to_owned(), tenant: None, id };
     let answer = Answer { outcome, status: status.as_u16(), code: Some(code.to_owned()), target, count: 1 };
     let actor = who.and_then(|who| Label::parse(&who.to_string()).ok()).map(Actor::Named);
     let request = LoggedChange::of_request(answer, &anonymous(app, request), actor);

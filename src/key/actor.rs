@@ -62,7 +62,7 @@ impl fmt::Display for Actor {
 /// The id of a request: the one that its answer carries in `X-Request-Id`.
 ///
 /// - 1-48 of letters, digits, `_`, `-` and `.`: an API key of ours is longer, so none passes for an id.
-/// - not `kl_` at the beginning: it may be the greater part of such a key.
+/// - no `kl_` in it: it may be the greater part of such a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId {
     text: [u8; Self::MAX_LEN],
@@ -77,9 +77,9 @@ impl RequestId {
     /// # Errors
     /// [`InvalidId`] when the text breaks a rule listed on the type.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        const RULE: InvalidId = InvalidId::new("a request id", "1-48 letters, digits, _, - and ., without kl_ before");
+        const RULE: InvalidId = InvalidId::new("a request id", "1-48 letters, digits, _, - and ., without kl_");
         let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-        if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(harmless) || text.starts_with("kl_") {
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(harmless) || text.contains("kl_") {
             return Err(RULE);
         }
         Ok(Self::padded(text.as_bytes()))
@@ -164,7 +164,9 @@ mod tests {
     fn an_api_key_of_ours_is_no_request_id() {
         let secret = crate::key::PlainSecret::generate(crate::key::KeyType::Query).unwrap();
         for end in 3..=secret.expose().len() {
-            assert!(RequestId::parse(&secret.expose()[..end]).is_err(), "{end} characters of it");
+            let part = &secret.expose()[..end];
+            assert!(RequestId::parse(part).is_err(), "{end} characters of it");
+            assert!(RequestId::parse(&format!("a{part}")).is_err(), "{end} characters of it after another one");
         }
     }
 

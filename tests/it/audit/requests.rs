@@ -122,3 +122,16 @@ async fn the_chain_holds_and_a_store_that_was_away_has_each_request_once() {
     assert_eq!(ids.len(), 5);
     Ended::of(keyloft().args(["audit", "verify", "--store"]).arg(server.directory()), "").done();
 }
+
+#[tokio::test]
+async fn a_sign_in_that_was_refused_is_the_platforms() {
+    let server = TestServer::spawn().await;
+    let exchange = json!({"handoff": "kl-none", "verifier": "v".repeat(43)});
+    server.anonymous().post("/api/v1/auth/token", exchange).await.refused(400, "invalid_handoff");
+    let all = records(&server, "/api/v1/audit?action=operator.sign_in").await;
+    assert_eq!(
+        fields(&all[0], &["/actor/kind", "/target/kind", "/target/id", "/outcome", "/status", "/code"]),
+        json!(["anonymous", "platform", "platform", "refused", 400, "invalid_handoff"]),
+    );
+    assert_eq!(all.len(), 1);
+}
