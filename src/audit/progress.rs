@@ -58,6 +58,12 @@ impl Progress {
         Self { written, writer, number, range: None, ..self }
     }
 
+    /// The same for a log that was cut off: what comes after `end` is another entry than before. Its objects have other
+    /// names.
+    pub(super) fn back_at(self, end: u64) -> Self {
+        Self { written: end, writer: WriterId::random(), number: 0, range: None, ..self }
+    }
+
     /// The id of the objects of the range.
     pub(super) fn id(&self) -> Uuid {
         self.writer.id(self.number)

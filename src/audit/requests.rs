@@ -17,16 +17,18 @@ use crate::sync::{AuditAction, AuditOutcome, LoggedChange};
 const LINES: usize = 100;
 /// How many records wait for the store at most.
 const MAX_WAITING: usize = 2000;
-/// From here on requests are counted by reason and minute alone.
-const MAX_COUNTS: usize = 1000;
-/// How many counts of reasons and minutes there are beyond that: then a minute is no longer told from another.
-const MAX_REASONS: usize = 1500;
+/// How many counts of a kind there are. From here on networks are not told apart,
+const NETWORKS: usize = 500;
+/// from here on neither senders, tenants nor what they asked for,
+const SENDERS: usize = 1000;
+/// and from here on not even minutes.
+const MINUTES: usize = 1200;
 
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     lines: Vec<LoggedChange>,
-    counts: HashMap<Counted, LoggedChange>,
+    counts: HashMap<Kind, HashMap<Counted, LoggedChange>>,
     /// The minute that `told` belongs to.
     minute: Option<DateTime<Utc>>,
     /// How many of each kind have a record each in it.
@@ -85,7 +87,7 @@ impl Requests {
     pub(super) fn take(&mut self) -> Vec<LoggedChange> {
         let mut all = std::mem::take(&mut self.lines);
         let from = all.len();
-        all.extend(std::mem::take(&mut self.counts).into_values());
+        all.extend(std::mem::take(&mut self.counts).into_values().flat_map(HashMap::into_values));
         all[from..].sort_by_key(|counted| counted.changed_at);
         all
     }
@@ -99,17 +101,24 @@ impl Requests {
             network: request.client.map(client_network_start),
         };
         let mut counted = Counted { code: answer.code.clone(), outcome: Some(answer.outcome), minute, who: Some(who) };
-        if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(&counted) {
+        let counts = self.counts.entry(Kind::of(&request)).or_default();
+        let has_room = |counted: &Counted, most: usize| counts.len() < most || counts.contains_key(counted);
+        if !has_room(&counted, NETWORKS)
+            && let Some(who) = &mut counted.who
+        {
+            who.network = None;
+        }
+        if !has_room(&counted, SENDERS) {
             counted.who = None;
         }
-        if self.counts.len() >= MAX_REASONS && !self.counts.contains_key(&counted) {
+        if !has_room(&counted, MINUTES) {
             counted.minute = None;
         }
-        match self.counts.get_mut(&counted).and_then(|known| known.answer.as_mut()) {
+        match counts.get_mut(&counted).and_then(|known| known.answer.as_mut()) {
             Some(known) => known.count += answer.count,
             None => {
                 let first = first_of(request, &counted);
-                self.counts.insert(counted, first);
+                counts.insert(counted, first);
             }
         }
     }
@@ -205,9 +214,28 @@ mod tests {
             requests.add(request(&format!("code_{}", n % 7), None, &client, i64::from(n)));
         }
         let all = requests.take();
-        assert!(all.len() <= MAX_WAITING + MAX_REASONS + 7, "{}", all.len());
+        assert!(all.len() <= MAX_WAITING + MINUTES + 7, "{}", all.len());
         assert_eq!(counts(&all).iter().sum::<u64>(), 200_000);
         assert!(requests.take().is_empty());
+    }
+
+    #[test]
+    fn strangers_from_many_networks_hide_neither_tenants_nor_who_is_known() {
+        let mut requests = Requests::default();
+        for n in 0..5000_u32 {
+            let client = Ipv6Addr::from(u128::from(n) << 80).to_string();
+            requests.add(request("invalid_admin_token", None, &client, 0));
+        }
+        for _ in 0..5 {
+            requests.add(request("", Some("one"), "203.0.113.7", 1).doing(AuditAction::KeyVerify));
+        }
+        let all = requests.take();
+        assert_eq!(counts(&all).iter().sum::<u64>(), 5005);
+        let tenants = all.iter().map(|request| request.answer.as_ref().unwrap().target.tenant.as_ref());
+        assert!(tenants.into_iter().all(|tenant| tenant.is_some_and(|tenant| tenant.as_str() == "acme")));
+        let verified = all.iter().find(|request| request.action == Some(AuditAction::KeyVerify)).unwrap();
+        assert_eq!(verified.by.modified_by.as_ref().map(Actor::as_str), Some("one"));
+        assert_eq!(verified.client, "203.0.113.0".parse().ok());
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 
 use super::progress::{Progress, Range};
 use super::read::AuditLog;
 use super::record::Record;
 use super::walk::Walk;
 use crate::clock::Clock as _;
-use crate::documents::{Contention, Documents, Fields};
+use crate::documents::{Contention, Document, Documents, Fields, Found};
 use crate::error::{ErrorKind, Result};
 use crate::jitter;
 use crate::key::{KeyId, StreamName, TenantId};
@@ -42,13 +43,15 @@ pub struct AuditRows {
     progress: Documents<Progress>,
     /// The entries up to this one are in the stream, as far as this node knows.
     written: AtomicU64,
+    unreadable: Mutex<Option<String>>,
 }
 
 impl AuditRows {
     /// Writes through `stream`.
     pub fn new(audit: AuditLog, keystore: Keystore, accounts: Accounts, stream: Arc<dyn SystemStream>) -> Self {
         let progress = Documents::new(audit.bucket.clone());
-        Self { audit, keystore, accounts, stream, progress, written: AtomicU64::new(0) }
+        let (written, unreadable) = Default::default();
+        Self { audit, keystore, accounts, stream, progress, written, unreadable }
     }
 
     /// Writes what other nodes have not written, twice in `interval` or more often, until dropped. Without changes it
@@ -88,12 +91,26 @@ impl AuditRows {
         let mut contention = Contention::over("the progress of the audit's stream");
         loop {
             let read = self.progress.read(&()).await?;
+            *self.unreadable.lock() = match &read.found {
+                Found::Unusable(reason) => Some(reason.to_string()),
+                Found::Absent | Found::Usable(_) => None,
+            };
             let found = match read.found.usable()? {
                 Some(found) => found,
                 None => Progress::after(self.first().await?.saturating_sub(1)),
             };
             self.written.store(found.written, Ordering::Relaxed);
+            let claimed = found.range.map_or(found.written, |range| range.last);
             let next = match found.range {
+                _ if claimed > end && self.is_cut_off_before(claimed).await? => {
+                    let end = self.keystore.replica().log_end();
+                    tracing::error!(
+                        end,
+                        claimed,
+                        "entries of the change log are gone that were written to its streams"
+                    );
+                    found.back_at(end)
+                }
                 Some(range) => {
                     self.write_range(&found, range).await?;
                     found.done()
@@ -109,6 +126,20 @@ impl AuditRows {
                 contention.lost().await?;
             }
         }
+    }
+
+    /// Whether the log has ended before an entry that it had, by all that can be read now: another node may have written
+    /// what this one had not read yet.
+    async fn is_cut_off_before(&self, seq: u64) -> Result<bool> {
+        let replica = self.keystore.replica();
+        replica.catch_up().await?;
+        Ok(replica.log_end() < seq)
+    }
+
+    /// Why the document cannot be used that says how far the streams are, as far as this node knows.
+    pub fn unreadable(&self) -> Option<(String, String)> {
+        let reason = self.unreadable.lock().clone()?;
+        Some((Progress::object(&()).path().into_string(), reason))
     }
 
     /// The number of the first entry that there is.

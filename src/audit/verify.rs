@@ -6,6 +6,8 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 
+use super::progress::Progress;
+use crate::documents::{Documents, Found};
 use crate::error::{ErrorKind, Result};
 use crate::store::Bucket;
 use crate::sync::chain::EntryHash;
@@ -87,7 +89,13 @@ impl Verification {
                 self.find(self.last, format!("it is not what the next one names: that has {previous}"));
             }
             Some(_) => {}
-            None => self.unchained += 1,
+            None => {
+                self.unchained += 1;
+                // Entries that say their number name the one before, too.
+                if self.entries > 0 && entry.says.is_some() {
+                    self.find(seq, "it names no entry before it, as if it were the first");
+                }
+            }
         }
         (self.last, self.head, self.entries) = (seq, Some(entry.hash), self.entries + 1);
     }
@@ -146,6 +154,12 @@ pub async fn verify(bucket: &Bucket) -> Result<Verification> {
     }
     log.iter().for_each(|(seq, entry)| found.take(*seq, entry));
     let last = found.last;
+    let written = Documents::<Progress>::new(bucket.clone()).read(&()).await?.found;
+    if let Found::Usable(progress) = written
+        && progress.written > last
+    {
+        found.find(progress.written, "it is missing, and was written to the streams keyloft_audit");
+    }
     for (node, head) in heads.iter().filter(|(_, head)| head.seq > last) {
         found.find(head.seq, format!("it is missing, and the node {node} has seen it"));
     }

@@ -25,13 +25,13 @@ pub(super) fn note(request: &HttpRequest, response: &HttpResponse) {
         status if status.is_success() && reads => AuditOutcome::Done,
         _ => return,
     };
-    let (actor, role) = match request.extensions().get::<Known>() {
-        Some(Known { actor, role }) => (Some(actor.clone()), *role),
-        None => (None, None),
-    };
+    let extensions = request.extensions();
+    let known = extensions.get::<Known>();
+    let (actor, role) = (known.map(|known| known.actor.clone()), known.and_then(|known| known.role));
     let problem = response.error().and_then(|error| error.as_error::<Problem>());
     let code = problem.map(|problem| problem.code().as_str().to_owned());
-    let answer = Answer { outcome, status: status.as_u16(), code, target: target(app, request), count: 1 };
+    let answer = Answer { outcome, status: status.as_u16(), code, target: target(app, request, known), count: 1 };
+    drop(extensions);
     let mut context = anonymous(app, request);
     context.role = role.and_then(|role| Label::parse(role.as_str()).ok());
     app.audit.add_request(LoggedChange::of_request(answer, &context, actor).doing(action));
@@ -51,11 +51,13 @@ pub(super) fn note_sign_in(app: &App, request: &HttpRequest, status: StatusCode,
     app.audit.add_request(request.doing(AuditAction::OperatorSignIn));
 }
 
-/// What the path names, as far as it exists or has the form of an id: a path may hold anything, even a mistyped key.
-fn target(app: &App, request: &HttpRequest) -> AnswerTarget {
+/// What the path names, as far as it exists or has the form of an id: a path may hold anything, even a mistyped key. A
+/// tenant in which somebody has no role is as one that does not exist.
+fn target(app: &App, request: &HttpRequest, known: Option<&Known>) -> AnswerTarget {
     let path = request.match_info();
     let tenant = path.get("tenant").and_then(|tenant| TenantId::parse(tenant).ok());
-    let tenant = tenant.filter(|tenant| app.keystore.cache().tenant(tenant).is_some());
+    let is_theirs = |tenant: &TenantId| known.is_none_or(|known| known.rights.know(tenant));
+    let tenant = tenant.filter(|tenant| app.keystore.cache().tenant(tenant).is_some() && is_theirs(tenant));
     let id = path.get("id").or_else(|| path.get("sid"));
     let id = id.filter(|id| Uuid::try_parse(id).is_ok() || OperatorId::parse(id).is_ok());
     let stream = path.get("stream").and_then(|stream| StreamName::parse(stream).ok());

@@ -18,8 +18,8 @@ use crate::compaction::Compactor;
 use crate::config::{Authentication, Config};
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
-use crate::key::RetentionDays;
 use crate::key::request_ids::RequestIds;
+use crate::key::{RetentionDays, TenantId};
 use crate::keystore::Keystore;
 use crate::operators::accounts::SignInPolicy;
 use crate::operators::{Accounts, Machines, Memberships, Signers};
@@ -311,6 +311,8 @@ impl App {
         let mut documents = self.keystore.cache().unreadable();
         documents.extend(self.keystore.replica().unreadable());
         documents.extend(self.catalog.unreadable());
+        let of_audit = self.audit_rows.unreadable();
+        documents.extend(of_audit.map(|(object, reason)| ((TenantId::default(), object), reason)));
         documents
     }
 

@@ -87,6 +87,7 @@ impl Operator {
 pub(super) struct Known {
     pub(super) actor: Actor,
     pub(super) role: Option<Role>,
+    pub(super) rights: Rights,
 }
 
 /// A credential that was good when it was presented, without its secret.
@@ -146,7 +147,7 @@ pub(super) async fn operator(request: &HttpRequest, permission: Permission) -> R
     };
     // Also when the role does not allow the request.
     let (Ok(used) | Err(used)) = role;
-    request.extensions_mut().insert(Known { actor: actor.clone(), role: used });
+    request.extensions_mut().insert(Known { actor: actor.clone(), role: used, rights: rights.clone() });
     let role = role.map_err(role_not_allowed)?;
     let mut context = RequestContext { actor, ..anonymous(app, request) };
     context.role = role.map(|role| Label::parse(role.as_str())).transpose()?;
@@ -258,13 +259,14 @@ fn machine(
         return Err(unknown().into());
     }
     let actor = Actor::Named(Label::parse(&place.id.to_string())?);
+    let rights = Rights::Machine(place.scope, found.role);
     if !is_allowed_from(found, client::of(request)) {
-        request.extensions_mut().insert(Known { actor, role: Some(found.role) });
+        request.extensions_mut().insert(Known { actor, role: Some(found.role), rights });
         let message = "The machine may not be used from this network.";
         return Err(Problem::new(Code::NetworkNotAllowed, message).into());
     }
     let credential = KnownCredential::Machine(token);
-    Ok(Holder { actor, rights: Rights::Machine(place.scope, found.role), person: None, credential })
+    Ok(Holder { actor, rights, person: None, credential })
 }
 
 /// Whether a machine may be used from where the client is.

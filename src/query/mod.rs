@@ -14,8 +14,8 @@
 //!    wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
 //! 8. `checked_arithmetic`, `exact`, `numbers`, `not_a_number`, `instants`, `rounding`, `sliding`, `frame_queue`,
-//!    `frame_bounds`, `filters`, `null_safe_joins`, `projection_aliases`, `constants`, `offsets`, `same_names`, `wrong_orders`,
-//!    `rules`: corrections of the library.
+//!    `frame_bounds`, `filters`, `null_safe_joins`, `projection_aliases`, `constants`, `offsets`, `same_names`,
+//!    `wrong_orders`, `rules`: corrections of the library.
 //! 9. `texts`: repeated texts are evaluated once per batch. `interrupt`, `memory`: end joins that compute for long
 //!    without a pause, and bound the memory of a tenant.
 //! 10. [`engine`]: plans and runs queries on threads of their own.

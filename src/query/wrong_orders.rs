@@ -10,8 +10,8 @@
 //!   one branch has found for `ORDER BY g, id LIMIT 3` then skipped rows of another, whose `g` comes first (remove this
 //!   with the release that has apache/datafusion#23528).
 //! - The rows of an inner join are taken for sorted by what its right side is sorted by, and then by what its left side
-//!   is sorted by. But rows of the left side come once for each of the right side, of which several can be equal (remove
-//!   this with the release that has apache/datafusion#25053).
+//!   is sorted by. But rows of the left side come once for each of the right side, and several of these can be equal
+//!   (remove this with the release that has apache/datafusion#25053).
 //!
 //! So a node of whose order nothing is known stands above each, where something above it needs an order.
 //!

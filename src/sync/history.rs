@@ -103,6 +103,27 @@ pub async fn read(bucket: &Bucket, range: KeptRange) -> Result<Vec<KeptEntry>> {
     lines.map(|line| parse(line).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a line of it is no entry"))).collect()
 }
 
+/// One entry; `None` when it is not kept, or cannot be read.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] when the store does not answer.
+pub async fn stored(bucket: &Bucket, seq: u64) -> Result<Option<Bytes>> {
+    for range in ranges(bucket, seq.saturating_sub(LONGEST_RANGE)).await? {
+        if !(range.first..=range.last).contains(&seq) {
+            continue;
+        }
+        match read(bucket, range).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {}
+            entries => {
+                if let Some(found) = entries?.into_iter().find(|entry| entry.seq == seq) {
+                    return Ok(Some(found.stored));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Removes the ranges that were written before `before`, by the clock of the store.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::alone::Alone;
 use super::backlog::Backlog;
 use super::chain::EntryHash;
+use super::history;
 use super::log::{self, LogEntry, Slot};
 use super::queue::{Group, Queue};
 use super::{ChangedObject, LoggedChange};
@@ -256,12 +257,19 @@ impl Journal {
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
     }
 
-    /// The hash of an entry, most often the one that this node has seen last. `None` when there is none, or no more.
+    /// The hash of an entry, most often the one that this node has seen last, else of the log, or of its history. `None`
+    /// when there is none, or no more.
     async fn hash_of(&self, seq: u64) -> Result<Option<EntryHash>> {
         if let Some((_, hash)) = self.tip.lock().filter(|(tip, _)| *tip == seq) {
             return Ok(Some(hash));
         }
-        let hash = if seq == 0 { None } else { log::read(&self.bucket, seq).await?.hash() };
+        let hash = match seq {
+            0 => None,
+            _ => match log::read(&self.bucket, seq).await? {
+                Slot::Free => history::stored(&self.bucket, seq).await?.map(|stored| EntryHash::of(&stored)),
+                there => there.hash(),
+            },
+        };
         *self.tip.lock() = hash.map(|hash| (seq, hash));
         Ok(hash)
     }

@@ -97,6 +97,16 @@ async fn a_log_whose_end_was_cut_off_or_written_anew_is_not_what_a_node_has_seen
 }
 
 #[tokio::test]
+async fn an_entry_that_names_none_before_it_is_the_first_one() {
+    let log = Log::new().await;
+    let mut unchained = LogEntry::parse(&log.entries[7]).unwrap();
+    (unchained.previous, unchained.seq) = (None, Some(8));
+    log.put(ObjectName::LogEntry { seq: 8 }, unchained.to_bytes()).await;
+    let findings = log.findings().await;
+    assert!(findings.contains(&(8, "it names no entry before it, as if it were the first".to_owned())), "{findings:?}");
+}
+
+#[tokio::test]
 async fn a_log_that_was_trimmed_holds_and_its_head_stands_for_all_of_it() {
     let log = Log::new().await;
     let found = verify(&log.bucket).await.unwrap();

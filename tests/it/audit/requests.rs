@@ -135,3 +135,24 @@ async fn a_sign_in_that_was_refused_is_the_platforms() {
     );
     assert_eq!(all.len(), 1);
 }
+
+#[tokio::test]
+async fn a_machine_of_another_tenant_leaves_no_record_in_a_tenant() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    for tenant in ["acme", "shop"] {
+        admin.post("/api/v1/tenants", json!({"tenantId": tenant})).await;
+    }
+    let body = json!({"name": "ci", "role": "admin", "allowedCidrs": ["192.0.2.0/24"]});
+    let made = admin.post("/api/v1/tenants/shop/service-operators", body).await.json();
+    let elsewhere = Client::admin(server.url(), made["token"].as_str().unwrap());
+    for tenant in ["acme", "shop"] {
+        let path = format!("/api/v1/tenants/{tenant}/apikeys");
+        elsewhere.get(&path).await.refused(403, "network_not_allowed");
+    }
+    assert_eq!(records(&server, "/api/v1/tenants/acme/audit?outcome=refused").await, [json!({}); 0]);
+    let own = records(&server, "/api/v1/tenants/shop/audit?outcome=refused").await;
+    assert_eq!(own.iter().map(|record| &record["actor"]["id"]).collect::<Vec<_>>(), [&made["id"]]);
+    let platform = records(&server, "/api/v1/audit?target=platform&outcome=refused").await;
+    assert_eq!(fields(&platform[0], &["/actor/id", "/target/tenant"]), json!([made["id"], null]));
+}

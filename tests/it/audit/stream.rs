@@ -9,7 +9,9 @@ use keyloft::key::{StreamName, TenantId};
 use object_store::memory::InMemory;
 use serde_json::{Value, json};
 
+use crate::support::command::Ended;
 use crate::support::dice::Dice;
+use crate::support::process::keyloft;
 use crate::support::{Client, Fault, Faults, Faulty, TestServer};
 
 const TENANTS: [&str; 2] = ["acme", "other"];
@@ -189,4 +191,49 @@ async fn only_the_platform_says_how_long_the_audit_is_kept() {
     assert_eq!(platform.patch(path, json!({"retentionDays": 500})).await.status, 200);
     let usage = "/api/v1/tenants/default/logstream/keyloft_usage";
     assert_eq!(admin.patch(usage, json!({"retentionDays": 30})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_off_is_named_and_what_comes_then_has_its_rows() {
+    let server = TestServer::spawn().await;
+    let body = json!({"keyName": "auditor", "keyType": "query", "streams": ["keyloft_audit"]});
+    let auditor = server.admin().issue_with("default", body).await.api_key;
+    server.app.audit_rows.write().await.unwrap();
+    server.until("the new stream is in the log", |server| server.app.keystore.replica().log_end() > 1).await;
+    server.admin().issue("default", "forgotten", "query").await;
+    server.app.audit_rows.write().await.unwrap();
+    let mut entries: Vec<_> = std::fs::read_dir(server.path(".settings/keyloft/log")).unwrap().collect();
+    entries.sort_by_key(|entry| entry.as_ref().unwrap().path());
+    std::fs::remove_file(entries.pop().unwrap().unwrap().path()).unwrap();
+    std::fs::remove_dir_all(server.path(".settings/keyloft/nodes")).unwrap();
+    let verified = Ended::of(keyloft().args(["audit", "verify", "--store"]).arg(server.directory()), "");
+    verified.failed(1, "it is missing, and was written to the streams keyloft_audit");
+    let server = server.restart().await;
+    server.admin().issue("default", "later", "query").await;
+    server.app.audit_rows.write().await.unwrap();
+    server.admin().issue("default", "last", "query").await;
+    server.app.audit_rows.write().await.unwrap();
+    let sql = "SELECT target_name AS n FROM keyloft_audit ORDER BY p_timestamp, p_offset";
+    let rows = server.with_key(&auditor).query(sql).await.json();
+    let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["n"].as_str().unwrap()).collect();
+    assert_eq!(names.first(), Some(&"auditor"));
+    assert!(names.contains(&"forgotten") && names.contains(&"last"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_progress_that_cannot_be_read_is_listed_until_it_can() {
+    let server = TestServer::spawn().await;
+    server.admin().issue("default", "k", "query").await;
+    server.app.audit_rows.write().await.unwrap();
+    let path = server.path(".settings/keyloft/audit/stream.json");
+    let good = std::fs::read(&path).unwrap();
+    for broken in ["", "{\"version\":2}", "no JSON"] {
+        std::fs::write(&path, broken).unwrap();
+        assert!(server.app.audit_rows.write().await.is_err(), "{broken}");
+        let listed = server.admin().get("/api/v1/unreadable").await.json();
+        assert_eq!(listed["items"][0]["object"], ".settings/keyloft/audit/stream.json", "{listed}");
+    }
+    std::fs::write(&path, good).unwrap();
+    server.app.audit_rows.write().await.unwrap();
+    assert_eq!(server.admin().get("/api/v1/unreadable").await.json()["items"], json!([]));
 }
