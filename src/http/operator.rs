@@ -226,8 +226,8 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
             Some((place, found)) => machine(app, request, digest, place, &found)?,
             None => return Err(unseen(app, request, digest)),
         },
-        None => match app.accounts.recognise(token) {
-            Ok(found) => person(found)?,
+        None => match recognise(app, request, token) {
+            Ok(found) => person(request, found)?,
             Err(NotIn::Unseen) => return Err(unseen(app, request, Digest::of(token))),
             Err(NotIn::Refused) => return Err(unknown().into()),
         },
@@ -277,7 +277,16 @@ pub(super) fn is_allowed_from(machine: &Machine, address: Option<IpAddr>) -> boo
     }
 }
 
-fn person(found: Person) -> Result<Holder, Refused> {
+/// The right is judged again once the body is there; what the signature says of the same token is known by then.
+fn recognise(app: &App, request: &HttpRequest, token: &str) -> Result<Person, NotIn> {
+    match request.extensions().get::<KnownToken>().cloned() {
+        Some(known) => app.accounts.recognise_again(known),
+        None => app.accounts.recognise(token),
+    }
+}
+
+fn person(request: &HttpRequest, found: Person) -> Result<Holder, Refused> {
+    request.extensions_mut().insert(found.token.clone());
     let actor = Actor::Named(Label::parse(&found.id.to_string())?);
     let (rights, credential) = (Rights::Person(found.rights.clone()), KnownCredential::Person(found.token.clone()));
     Ok(Holder { actor, rights, person: Some(found), credential })
