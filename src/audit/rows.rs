@@ -27,7 +27,7 @@ use crate::stream::{Field, FieldType, SystemRows, SystemStream};
 use crate::sync::{history, log};
 
 /// How many entries are written together.
-const ENTRIES: u64 = 32;
+const ENTRIES: u64 = 100;
 /// For how many tenants at once.
 const WRITES: usize = 8;
 /// Rows of one entry have offsets of their own, and so have those of the next.
