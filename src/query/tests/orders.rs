@@ -156,3 +156,25 @@ async fn what_an_aggregate_finds_over_a_window_is_sorted() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn rows_are_sorted_by_a_column_and_by_what_is_computed_from_it() {
+    let house = House::with(QuerySettings { threads: 1, batch_rows: 8, ..QuerySettings::default() });
+    for object in 0..8 {
+        let ids: Vec<i64> = (0..20).map(|id| id + 20 * object).collect();
+        let mut columns = vec![("id", ints(&ids))];
+        if object == 0 {
+            columns.extend([("k", ints(&ids)), ("s", texts(&["x"; 20])), ("w", ints(&ids))]);
+        }
+        house.store("default", "a", "2026-11-20T10:00:00Z", columns).await;
+    }
+    for (sql, expected) in [
+        ("SELECT k, s, k AS c, s AS d, id FROM a ORDER BY s, id + w DESC, id LIMIT 2", [19, 18]),
+        ("SELECT k, s, k AS c, s AS d, id FROM a ORDER BY id + w, id LIMIT 2", [0, 1]),
+        ("SELECT k, s, k AS c, s AS d, id FROM a ORDER BY id, id + w DESC LIMIT 2", [0, 1]),
+    ] {
+        let ids: Vec<_> = expected.iter().map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+        assert_eq!(house.json(&format!("SELECT id FROM ({sql})")).await, format!("[{}]", ids.join(",")), "{sql}");
+        house.json(sql).await;
+    }
+}
