@@ -34,16 +34,29 @@ impl Generator {
 
     /// A subquery that the conditions around it may or may not be moved into.
     fn derived(&mut self, table: &str, alias: &str) -> (String, Sight) {
-        let inner = Sight::of(table, SHARED);
+        let (sql, sight) = if self.random.one_in(3) {
+            // One in another, in which `id` is unique.
+            let below = self.alias("n");
+            let (sql, _) = self.derived_by(table, &Sight::of(table, SHARED), &below, &[0, 2, 3, 6]);
+            let (from, inner) = (format!("({sql}) AS {below}"), Sight::of(&below, SHARED));
+            self.derived_by(&from, &inner, alias, &[0, 1, 2, 3, 5, 6])
+        } else {
+            self.derived_by(table, &Sight::of(table, SHARED), alias, &[0, 1, 2, 3, 4, 5, 6])
+        };
+        (format!("({sql}) AS {alias}"), sight)
+    }
+
+    /// A query of one of these shapes, and what can be seen of it under the name `alias`.
+    fn derived_by(&mut self, table: &str, inner: &Sight, alias: &str, shapes: &[u64]) -> (String, Sight) {
         let numbered = Sight::of(alias, NUMBERED);
-        let (sql, sight) = match self.random.below(7) {
+        match self.random.pick(shapes) {
             0 => {
                 let number = self.random.pick(&["CAST(NULL AS BIGINT)", "1", "2", "nullif(1, 1)", "id + 1"]);
                 (format!("SELECT id, k, {number} AS g, s FROM {table}"), numbered)
             }
             1 => {
                 let other = self.random.pick(TABLES).0;
-                let condition = self.condition(&inner, 1);
+                let condition = self.condition(inner, 1);
                 let sql = format!(
                     "SELECT id, k, 1 AS g, s FROM {table} WHERE {condition} UNION ALL SELECT id, k, 2, s FROM {other}"
                 );
@@ -79,12 +92,11 @@ impl Generator {
                 (sql, numbered.told_apart_by(alias, &["k", "g", "s"]))
             }
             _ => {
-                let number = self.expr(Kind::Int, &inner, 1);
-                let text = self.expr(Kind::Text, &inner, 1);
+                let number = self.expr(Kind::Int, inner, 1);
+                let text = self.expr(Kind::Text, inner, 1);
                 (format!("SELECT id, {number} AS k, k AS g, {text} AS s FROM {table}"), numbered)
             }
-        };
-        (format!("({sql}) AS {alias}"), sight)
+        }
     }
 
     pub(super) fn from(&mut self) -> (String, Sight) {
