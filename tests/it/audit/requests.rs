@@ -150,7 +150,7 @@ async fn a_machine_of_another_tenant_leaves_no_record_in_a_tenant() {
         let path = format!("/api/v1/tenants/{tenant}/apikeys");
         elsewhere.get(&path).await.refused(403, "network_not_allowed");
     }
-    assert_eq!(records(&server, "/api/v1/tenants/acme/audit?outcome=refused").await, [json!({}); 0]);
+    assert!(records(&server, "/api/v1/tenants/acme/audit?outcome=refused").await.is_empty());
     let own = records(&server, "/api/v1/tenants/shop/audit?outcome=refused").await;
     assert_eq!(own.iter().map(|record| &record["actor"]["id"]).collect::<Vec<_>>(), [&made["id"]]);
     let platform = records(&server, "/api/v1/audit?target=platform&outcome=refused").await;
