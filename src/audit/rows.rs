@@ -128,8 +128,8 @@ impl AuditRows {
         }
     }
 
-    /// Whether the log has ended before an entry that it had, by all that can be read now: another node may have written
-    /// what this one had not read yet.
+    /// Whether the log has ended before an entry that it had, by all that can be read now: another node may have
+    /// written what this one had not read yet.
     async fn is_cut_off_before(&self, seq: u64) -> Result<bool> {
         let replica = self.keystore.replica();
         replica.catch_up().await?;

@@ -257,8 +257,8 @@ impl Journal {
         Err(Error::new(ErrorKind::Unavailable, "too many writers are appending to the change log"))
     }
 
-    /// The hash of an entry, most often the one that this node has seen last, else of the log, or of its history. `None`
-    /// when there is none, or no more.
+    /// The hash of an entry, most often the one that this node has seen last, else of the log, or of its history.
+    /// `None` when there is none, or no more.
     async fn hash_of(&self, seq: u64) -> Result<Option<EntryHash>> {
         if let Some((_, hash)) = self.tip.lock().filter(|(tip, _)| *tip == seq) {
             return Ok(Some(hash));
