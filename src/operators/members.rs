@@ -191,6 +191,11 @@ impl Members {
         self.members.entry(id).or_insert_with(new).role = role;
     }
 
+    /// Makes somebody a member as they were one.
+    pub(super) fn restore(&mut self, id: OperatorId, member: Member) {
+        self.members.insert(id, member);
+    }
+
     /// Invites an address, in place of the invitations that it has, and gives the id of the one that it has now.
     pub(super) fn invite(&mut self, email: Email, role: Role, by: &Actor, now: DateTime<Utc>) -> InvitationId {
         let known = self.invited(&email).next().map(|(id, invitation)| (id, invitation.unknown.clone()));

@@ -28,8 +28,8 @@ const GONE: &str = "there is no such member or invitation, or it is removed alre
 /// The members of all tenants and of the platform, in memory; the documents in the bucket decide.
 #[derive(Debug, Clone)]
 pub struct Memberships {
-    keystore: Keystore,
-    held: Arc<Held<Members>>,
+    pub(super) keystore: Keystore,
+    pub(super) held: Arc<Held<Members>>,
     accounts: Arc<Held<Account>>,
     /// Those who administer the platform by configuration.
     platform_admins: Arc<[OperatorId]>,
@@ -164,12 +164,6 @@ impl Memberships {
         self.accounts.get(id).is_none_or(|account| account.state == AccountState::Active)
     }
 
-    /// Whether an owner of a tenant is the only one who may sign in.
-    pub(super) fn is_last_owner(&self, scope: &Scope, id: &OperatorId) -> bool {
-        let members = self.held.get(scope).unwrap_or_default();
-        members.role(id) == Some(Role::Owner) && !members.owners().any(|owner| owner != *id && self.is_active(&owner))
-    }
-
     fn judge(&self, request: &MembersRequest, members: &Members, change: Change) -> Result<()> {
         let judged = rules::judge(members, request.caller, change, request.force, |id| self.is_active(id));
         judged.map_err(Refusal::into_error)
@@ -210,7 +204,8 @@ impl Memberships {
         };
         // A removal that is being stored at this moment would come after this.
         let _turn = if is_refused { Some(self.removing.lock().await) } else { None };
-        let this = self.clone();
+        let (this, before) = (self.clone(), Arc::new(Mutex::new(None)));
+        let (replaced, judged) = (before.clone(), request.clone());
         let edit = move |members: &mut Members, request: &MembersRequest, now: DateTime<Utc>| {
             let (member, from) = match &grantee {
                 Grantee::Operator(id) => (Some(*id), members.role(id)),
@@ -220,6 +215,7 @@ impl Memberships {
             let by = &request.context.actor;
             let id = match &grantee {
                 Grantee::Operator(id) => {
+                    *replaced.lock() = members.member(id).cloned();
                     members.set(*id, role, by, now);
                     MembershipId::Operator(*id)
                 }
@@ -235,6 +231,10 @@ impl Memberships {
         // Who gets a role again is not to be removed any more.
         if let MembershipId::Operator(id) = changed.value.id {
             self.refused.lock().remove(&(scope.clone(), id));
+            if role != Role::Owner {
+                let before = before.lock().take();
+                self.keep_an_owner(judged, scope, id, before).await?;
+            }
         }
         Ok(changed)
     }
@@ -294,7 +294,8 @@ impl Memberships {
         scope: &Scope,
         id: MembershipId,
     ) -> Result<Changed<ChangedMembership>> {
-        let this = self.clone();
+        let (this, before) = (self.clone(), Arc::new(Mutex::new(None)));
+        let (replaced, judged) = (before.clone(), request.clone());
         let edit = move |members: &mut Members, request: &MembersRequest, _: DateTime<Utc>| {
             let (member, from) = match id {
                 MembershipId::Operator(id) => (Some(id), members.role(&id)),
@@ -302,6 +303,7 @@ impl Memberships {
             };
             this.judge(request, members, Change { member, from, to: None })?;
             from.ok_or_else(|| Error::new(ErrorKind::NotFound, GONE))?;
+            *replaced.lock() = member.and_then(|member| members.member(&member).cloned());
             members.remove(id);
             // What waits for the address of a member who is removed would bring them back.
             let account = member.and_then(|member| this.accounts.get(&member));
@@ -310,10 +312,15 @@ impl Memberships {
             }
             Ok((id, false))
         };
-        self.change(request, scope, AuditAction::MemberRemove, edit).await
+        let changed = self.change(request, scope, AuditAction::MemberRemove, edit).await?;
+        if let MembershipId::Operator(id) = id {
+            let before = before.lock().take();
+            self.keep_an_owner(judged, scope, id, before).await?;
+        }
+        Ok(changed)
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         request: MembersRequest,
         scope: &Scope,

@@ -3,7 +3,7 @@
 //! 1. [`role`]: what each role may do, and where.  [`id`]: ids of people and invitations, and e-mail addresses.
 //! 2. [`machine`]: the document of a machine.  [`machines`]: making, changing and recognising them.
 //! 3. [`members`]: the document of the members of a tenant.  [`rules`]: who may change whose membership.
-//!    [`memberships`]: setting, inviting and removing them.
+//!    [`memberships`]: setting, inviting and removing them.  `owners`: a tenant keeps one.
 //! 4. [`identity`]: what a provider says about somebody who signs in.  [`account`]: the document of somebody who has
 //!    signed in.  [`accounts`]: who presents a token.  [`mod@sign_in`]: signing in.  [`endings`]: ending sign-ins,
 //!    disabling.
@@ -22,6 +22,7 @@ pub mod machine;
 pub mod machines;
 pub mod members;
 pub mod memberships;
+mod owners;
 pub mod rights;
 pub mod role;
 pub mod rules;

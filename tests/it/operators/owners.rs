@@ -1,9 +1,14 @@
 //! Two owners who act against each other on two nodes at the same moment.
 
+use std::time::Duration;
+
 use keyloft::ErrorKind;
 use keyloft::testing::operators::{Caller, Grantee, MembersRequest, MembershipId, OperatorId, Role, Scope};
 
+use serde_json::json;
+
 use crate::support::pair::{slow, two};
+use crate::support::people::Signer;
 use crate::support::{TestServer, TestStore, context};
 
 /// What each of the two does.
@@ -86,4 +91,40 @@ async fn two_owners_who_act_against_each_other_on_ceph_leave_one() {
     };
     let (a, b) = (node().await, node().await);
     race(&a, &b, 48).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_who_goes_while_the_other_one_is_disabled_elsewhere_leaves_one_who_may_sign_in() {
+    let (a, b) = two(slow).await;
+    let signer = Signer::added_to(&a).await;
+    let owners = [signer.person(&a, 1).await, signer.person(&a, 2).await];
+    for round in 0..24 {
+        for owner in &owners {
+            let path = format!("/api/v1/operators/{}", owner.id);
+            assert_eq!(a.admin().patch(&path, json!({"state": "active"})).await.status, 200);
+            owner.becomes(&a, "default", "owner").await;
+        }
+        b.admin().post("/api/v1/sync", json!({})).await;
+        let going = async {
+            // At another moment of the other's each time.
+            tokio::time::sleep(Duration::from_millis(round % 6 * 3)).await;
+            let members = "/api/v1/tenants/default/memberships";
+            match round % 2 {
+                0 => a.admin().delete(&format!("{members}/{}", owners[0].id)).await,
+                _ => a.admin().post(members, json!({"userId": owners[0].id, "role": "viewer"})).await,
+            }
+        };
+        let disabled = format!("/api/v1/operators/{}", owners[1].id);
+        let both = tokio::join!(going, b.admin().patch(&disabled, json!({"state": "disabled"})));
+        for server in [&a, &b] {
+            server.app.keystore.sync().await.unwrap();
+            let members = server.app.memberships.list(&Scope::Tenant("default".parse().unwrap())).await.unwrap();
+            let mut able = Vec::new();
+            for id in members.owners() {
+                let view = server.admin().get(&format!("/api/v1/operators/{id}")).await.json();
+                able.extend((view["state"] == "active").then_some(id));
+            }
+            assert!(!able.is_empty(), "round {round}: {both:?}");
+        }
+    }
 }
