@@ -1,7 +1,7 @@
 //! A tenant that has an owner keeps one who may sign in, also when another node disables the other one at that moment.
 
 use super::members::Member;
-use super::memberships::{Memberships, MembersRequest};
+use super::memberships::{MembersRequest, Memberships};
 use super::rules::Caller;
 use super::{MembershipId, OperatorId, Role, Scope};
 use crate::error::{Error, ErrorKind, Result};

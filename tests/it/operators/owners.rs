@@ -115,7 +115,8 @@ async fn an_owner_who_goes_while_the_other_one_is_disabled_elsewhere_leaves_one_
             }
         };
         let disabled = format!("/api/v1/operators/{}", owners[1].id);
-        let both = tokio::join!(going, b.admin().patch(&disabled, json!({"state": "disabled"})));
+        let admin = b.admin();
+        let both = tokio::join!(going, admin.patch(&disabled, json!({"state": "disabled"})));
         for server in [&a, &b] {
             server.app.keystore.sync().await.unwrap();
             let members = server.app.memberships.list(&Scope::Tenant("default".parse().unwrap())).await.unwrap();
