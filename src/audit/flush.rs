@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::read::AuditLog;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::jitter;
 use crate::sync::{LoggedChange, Replica};
 
@@ -19,14 +19,14 @@ impl AuditLog {
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: they are logged as soon as it does.
     pub async fn flush(&self, replica: &Replica) -> Result<()> {
-        if !replica.can_append() {
+        if self.requests.lock().is_empty() {
             return Ok(());
         }
-        let requests = self.requests.lock().take();
-        match requests.is_empty() {
-            true => Ok(()),
-            false => replica.append(requests).await.map(drop),
+        if !replica.can_append() {
+            return Err(Error::new(ErrorKind::Unavailable, "the change log cannot be written now"));
         }
+        let requests = self.requests.lock().take();
+        replica.append(requests).await.map(drop)
     }
 
     /// Flushes once per interval, until dropped. A node that refused nothing writes nothing.

@@ -6,7 +6,8 @@
 //!    from memory, the log and its history.  [`read`]: records out of them.
 //! 3. `requests`: those that changed nothing, until they are logged.  `flush`: which is done together.
 //! 4. `rows`: the system stream `keyloft_audit`.  `progress`: how far it is.
-//! 5. [`verify`]: whether all of the record that there is belongs together.
+//! 5. `settings`: changes of the settings of streams that were not logged.
+//! 6. [`verify`]: whether all of the record that there is belongs together.
 
 pub mod filter;
 mod flush;
@@ -16,6 +17,7 @@ pub mod recent;
 pub mod record;
 mod requests;
 mod rows;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub mod verify;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::documents::{Document, Unreadable};
+use crate::documents::{Document, Unreadable, stamped};
 use crate::layout::ObjectName;
 use crate::stream::WriterId;
 
@@ -40,7 +40,7 @@ pub(super) struct Range {
 impl Progress {
     /// The beginning: entries up to `written` are left out.
     pub(super) fn after(written: u64) -> Self {
-        Self { version: VERSION, written, writer: WriterId::random(), number: 0, range: None, write_id: new_id() }
+        Self { version: VERSION, written, writer: WriterId::random(), number: 0, range: None, write_id: Uuid::nil() }
     }
 
     /// The same while a range is being written.
@@ -86,11 +86,6 @@ impl Document for Progress {
     }
 
     fn to_bytes(&self) -> Bytes {
-        serde_json::to_vec(&Self { write_id: new_id(), ..self.clone() }).unwrap_or_default().into()
+        stamped(self, |progress, write_id| progress.write_id = write_id)
     }
-}
-
-#[allow(clippy::disallowed_methods)]
-fn new_id() -> Uuid {
-    Uuid::new_v4()
 }

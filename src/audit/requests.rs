@@ -83,6 +83,11 @@ impl Requests {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.counts.values().all(HashMap::is_empty)
+    }
+
     /// All that waits, the counts last.
     pub(super) fn take(&mut self) -> Vec<LoggedChange> {
         let mut all = std::mem::take(&mut self.lines);

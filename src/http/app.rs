@@ -225,8 +225,14 @@ impl App {
     /// As for [`Keystore::sync`].
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
         self.keystore.replica().publish().await?;
-        self.catalog.sync().await?;
+        self.sync_streams().await?;
         self.keystore.sync().await
+    }
+
+    /// Makes the streams in memory equal to the bucket, and logs changes of their settings that were not.
+    async fn sync_streams(&self) -> crate::Result<()> {
+        self.catalog.sync().await?;
+        self.audit.enter_settings(&self.catalog, &self.keystore).await
     }
 
     /// Loads keys, tenants and streams, and retries with growing pauses until that succeeds: a node may start before
@@ -299,7 +305,7 @@ impl App {
         let interval = self.keystore.replica().settings().reconcile_interval;
         loop {
             tokio::time::sleep(sync::around(interval)).await;
-            if let Err(error) = self.catalog.sync().await {
+            if let Err(error) = self.sync_streams().await {
                 tracing::warn!("the streams could not be reconciled: {error:?}");
             }
         }

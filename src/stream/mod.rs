@@ -2,7 +2,8 @@
 //!
 //! 1. [`field`]: a field and what it holds. Pure.
 //!    [`schema`]: which fields a stream has, and how it widens. Pure.  [`columns`]: fields as columns. Pure.
-//!    [`settings`]: what an operator sets of it.  [`deletion`]: how a stream goes, and its name becomes free.
+//!    [`settings`]: what an operator sets of it.  [`unlogged`]: changes of that which may not be in the change log.
+//!    [`deletion`]: how a stream goes, and its name becomes free.
 //! 2. [`catalog`]: every stream of every tenant, in memory; what `schema.json` says is what counts.
 //! 3. [`object_id`], [`taken`]: how event objects are numbered, and sets of them. Pure.
 //!    [`manifest`]: what a day consists of, once some of its objects have been merged.
@@ -37,6 +38,7 @@ pub mod settings;
 pub mod statistics;
 pub mod system;
 pub mod taken;
+pub mod unlogged;
 
 pub use catalog::StreamCatalog;
 pub use deletion::Deletion;
@@ -49,3 +51,4 @@ pub use schema::StreamSchema;
 pub use settings::{OnInvalid, REJECTED, StreamSettings};
 pub use system::{SystemRows, SystemStream};
 pub use taken::TakenObjects;
+pub use unlogged::UnloggedChange;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Deletion;
+use super::{Deletion, UnloggedChange};
 use crate::documents::audited::fields;
 use crate::documents::instant::rfc3339;
 use crate::documents::{Audited, Fields};
@@ -75,6 +75,9 @@ pub struct StreamSettings {
     /// Its last deletion; `None` when it was never deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// The changes that may not be in the change log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlogged: Vec<UnloggedChange>,
     /// What a later version sets besides.
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,

@@ -5,8 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::segment::new_id;
-use crate::documents::{Document, Documents, Found, Unreadable};
+use crate::documents::{Document, Documents, Found, Unreadable, stamped};
 use crate::error::Result;
 use crate::layout::ObjectName;
 use crate::store::Bucket;
@@ -39,7 +38,7 @@ pub(super) struct ArchivedSegment {
 
 impl Archive {
     fn empty(recorded_since: DateTime<Utc>) -> Self {
-        Self { version: VERSION, recorded_since, pieces: Vec::new(), archived: Vec::new(), write_id: new_id() }
+        Self { version: VERSION, recorded_since, pieces: Vec::new(), archived: Vec::new(), write_id: Uuid::nil() }
     }
 
     /// Creates the archive, which records when counting began, unless there is one.
@@ -81,6 +80,6 @@ impl Document for Archive {
     }
 
     fn to_bytes(&self) -> Bytes {
-        serde_json::to_vec(&Self { write_id: new_id(), ..self.clone() }).unwrap_or_default().into()
+        stamped(self, |archive, write_id| archive.write_id = write_id)
     }
 }

@@ -1,5 +1,6 @@
 //! Pages of the audit: from memory, from the log and from its history.
 
+mod settings;
 mod verify;
 
 use bytes::Bytes;

@@ -150,10 +150,17 @@ pub async fn update(
             settings.retention_days = days;
         }
     };
-    let (schema, difference) = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
+    let (schema, made) = app.catalog.change_settings(operator.context(), &tenant, &stream, change).await?;
+    let revision = made.as_ref().map(|made| made.revision);
+    let difference = made.map(|made| made.difference).unwrap_or_default();
     let action = (!difference.is_empty()).then_some(AuditAction::StreamUpdate);
     let (context, tenant_id, name) = (operator.context(), tenant.clone(), stream.clone());
     let change_seq = app.keystore.announce_settings(context, tenant_id, name, action, difference).await?;
+    if let Some(revision) = revision
+        && let Err(error) = app.catalog.note_logged(&tenant, &stream, revision).await
+    {
+        tracing::debug!("a change of settings is logged, which is not noted yet: {error:?}");
+    }
     let (receipt, status) = ReceiptView::of(&app, change_seq, patience, start).await;
     Ok(HttpResponse::build(status).json(StreamView::new(&tenant, &stream, &schema, Some(receipt))))
 }

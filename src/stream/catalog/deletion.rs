@@ -61,6 +61,7 @@ impl StreamCatalog {
                 modified_at: Some(context.at),
                 attribution: context.attribution(),
                 deletion: Some(deletion),
+                unlogged: stored.settings().unlogged.clone(),
                 ..StreamSettings::default()
             };
             Some(StreamSchema::default().with_settings(settings))

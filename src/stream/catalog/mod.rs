@@ -1,12 +1,13 @@
 //! Every stream of every tenant, in memory; `schema.json` is the truth.
 //!
-//! 1. [`StreamCatalog`]: looking streams up, widening them and changing their settings.
+//! 1. [`StreamCatalog`]: looking streams up, and widening them.  [`settings`]: changing what is set of them.
 //! 2. [`trust`]: when memory may be used without reading the store. [`deletion`]: the steps of a deletion. [`lost`]: a
 //!    schema that is missing. [`hooks`]: callbacks into the rest of the node.
 
 mod deletion;
 mod hooks;
 mod lost;
+mod settings;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +22,9 @@ use relative_path::RelativePath;
 
 use self::hooks::{InContact, Retention};
 use super::objects::UnreadableObjects;
-use super::{Conflict, Field, NewObjects, StreamSchema, StreamSettings};
+use super::{Conflict, Field, NewObjects, StreamSchema};
 use crate::cache::UnreadableDocuments;
-use crate::documents::{Difference, Document as _, Documents, Edit, Found, RequestContext};
+use crate::documents::{Document as _, Documents, Edit, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{StreamName, TenantId};
 use crate::layout;
@@ -291,42 +292,6 @@ impl StreamCatalog {
             listener(tenant, stream);
         }
         Ok((self.remember_widened(tenant, stream, Arc::new(schema), began), conflicts))
-    }
-
-    /// Changes the settings of a stream, durably, as `change` does, and gives what is different since. A stream that
-    /// does not exist is created, without a field.
-    ///
-    /// # Errors
-    /// As for [`StreamCatalog::widen_by_all`].
-    pub async fn change_settings(
-        &self,
-        context: &RequestContext,
-        tenant: &TenantId,
-        stream: &StreamName,
-        change: impl Fn(&mut StreamSettings) + Send + Sync,
-    ) -> Result<(Arc<StreamSchema>, Difference)> {
-        if self.get(tenant, stream).is_none() {
-            self.check_count(tenant, stream)?;
-        }
-        let began = self.announcements.load(Ordering::SeqCst);
-        let edit = |found: Found<StreamSchema>| {
-            let stored = found.usable()?;
-            let exists = stored.as_ref().is_some_and(|schema| !schema.is_unused());
-            let schema = stored.unwrap_or_default().used();
-            let mut settings = schema.settings().clone();
-            change(&mut settings);
-            if exists && settings == *schema.settings() {
-                return Ok(Edit::Keep((schema, Difference::default())));
-            }
-            let difference = Difference::between(exists.then_some(schema.settings()), Some(&settings));
-            settings.revision += 1;
-            settings.modified_at = Some(context.at);
-            settings.attribution = context.attribution();
-            let schema = schema.with_settings(settings);
-            Ok(Edit::Write(schema.clone(), (schema, difference)))
-        };
-        let (schema, difference) = self.update(tenant, stream, edit).await?;
-        Ok((self.remember(tenant, stream, Arc::new(schema), None, began), difference))
     }
 
     /// Whether one stream more fits. Streams that the server writes itself always do.

@@ -73,6 +73,27 @@ impl Replica {
         Ok(pass)
     }
 
+    /// Appends the changes that `find` gives, and which no entry has that is written before: it runs once all entries
+    /// before were read, and of several nodes that find a change the first enters it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store does not answer, and what `find` gives.
+    pub async fn enter_found(&self, find: impl AsyncFnOnce() -> Result<Vec<LoggedChange>>) -> Result<()> {
+        let _turn = self.loading.lock().await;
+        self.journal.watch();
+        let entered = async {
+            self.journal.read_to_end().await?;
+            let found = find().await?;
+            if !found.is_empty() {
+                self.journal.append_found(self, found).await?;
+            }
+            Ok(())
+        };
+        let entered = entered.await;
+        self.journal.unwatch();
+        entered
+    }
+
     /// Appends what was changed and not logged to the log, so that other nodes and starts from an older snapshot apply
     /// it, and each change is on record. Appends nothing if there is too much: the next snapshot holds it, and full
     /// reconciles find it.
