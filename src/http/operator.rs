@@ -83,7 +83,7 @@ impl Operator {
     }
 }
 
-/// Who was recognised, for the audit: left with the request.
+/// Who was recognised, for the request log and the audit: left with the request.
 pub(super) struct Known {
     pub(super) actor: Actor,
     pub(super) role: Option<Role>,
@@ -232,8 +232,6 @@ fn holder(app: &App, request: &HttpRequest) -> Result<Holder, Refused> {
             Err(NotIn::Refused) => return Err(unknown().into()),
         },
     };
-    // For the log, also when the role does not allow the request.
-    request.extensions_mut().insert(holder.actor.clone());
     Ok(holder)
 }
 

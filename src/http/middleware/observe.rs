@@ -18,6 +18,7 @@ use crate::http::app::App;
 use crate::http::authorize::{Accepted, Presented};
 use crate::http::connection::{Answering, Connection, connection};
 use crate::http::error::Problem;
+use crate::http::operator::Known;
 use crate::http::unread::RequestBody;
 use crate::key::request_ids::RequestIds;
 use crate::key::{Actor, ApiKey, Digest, RequestId, own};
@@ -111,9 +112,9 @@ fn note(response: &ServiceResponse<impl MessageBody>, took: Duration) {
     }
     let key = presented.and_then(Presented::good_key);
     let code = problem.map(|problem| problem.code().as_str());
-    // A machine presents no key, and requests with one need not look.
-    let machine = if presented.is_none() { extensions.get::<Actor>() } else { None };
-    let identified = Identified { key, machine };
+    // Who administers presents no key, and requests with one need not look.
+    let known = if presented.is_none() { extensions.get::<Known>() } else { None };
+    let identified = Identified { key, actor: known.map(|known| &known.actor) };
     log(method, route, status.as_u16(), millis(took), identified, denial, code);
 }
 
@@ -146,7 +147,7 @@ fn count(presented: &Presented, app: &App, status: StatusCode, refused: Option<&
 #[derive(Debug, Default, Clone, Copy)]
 struct Identified<'a> {
     key: Option<&'a ApiKey>,
-    machine: Option<&'a Actor>,
+    actor: Option<&'a Actor>,
 }
 
 fn log(
@@ -154,7 +155,7 @@ fn log(
     route: &str,
     status: u16,
     millis: u64,
-    Identified { key, machine }: Identified<'_>,
+    Identified { key, actor }: Identified<'_>,
     denial: Option<Denial>,
     code: Option<&str>,
 ) {
@@ -163,10 +164,10 @@ fn log(
             let tenant = key.map(|key| tracing::field::display(&key.tenant));
             let key_id = key.map(|key| key.key_id).or_else(|| denial.and_then(|denial| denial.key_id()));
             let key_id = key_id.map(tracing::field::display);
-            let machine = machine.map(tracing::field::display);
+            let actor = actor.map(tracing::field::display);
             let reason = denial.map(|denial| denial.as_str());
             tracing::$level!(
-                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, machine, reason, code,
+                name: REQUEST_COMPLETED, method, route, status, millis, tenant, key_id, actor, reason, code,
                 "request completed"
             )
         }};

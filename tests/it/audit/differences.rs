@@ -62,6 +62,9 @@ async fn a_change_of_a_tenant_a_stream_a_machine_or_a_member_does_too() {
     assert_eq!(last(&server), (Value::Null, json!({"onInvalid": "reject", "retentionDays": 7})));
     admin.patch(stream, json!({"retentionDays": 8})).await;
     assert_eq!(last(&server), (json!({"retentionDays": 7}), json!({"retentionDays": 8})));
+    let stored: Value =
+        serde_json::from_slice(&std::fs::read(server.path("acme/streams/web/schema.json")).unwrap()).unwrap();
+    assert_eq!((&stored["settings"]["retentionDays"], &stored["settings"]["unlogged"]), (&json!(8), &Value::Null));
     admin.patch(stream, json!({"retentionDays": 8})).await;
     assert_eq!(changes(&server).pop().unwrap()["action"], Value::Null, "nothing was changed");
     admin.delete(stream).await;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::Process;
 
@@ -131,6 +131,26 @@ async fn line_of(logged: &mut Logged, request_id: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_line_of_a_request_says_who_administers() {
+    let mut logged = serve(&["--log-format", "json"]);
+    let admin = logged.process.admin(logged.process.admin_token().unwrap());
+    let made = admin.post("/api/v1/tenants/default/service-operators", json!({"name": "ci", "role": "viewer"})).await;
+    let made = made.json();
+    let machine = logged.process.admin(made["token"].as_str().unwrap());
+    for (client, status, actor) in [
+        (&admin, 201, json!("admin")),
+        (&machine, 403, made["id"].clone()),
+        (&logged.process.admin("x"), 401, Value::Null),
+    ] {
+        let answer = client.post("/api/v1/tenants/default/apikeys", json!({"keyName": "k", "keyType": "query"})).await;
+        let line = line_of(&mut logged, answer.header("x-request-id").unwrap()).await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((answer.status.as_u16(), &line["actor"]), (status, &actor), "{line}");
+    }
+    must_stop(logged.process).await;
+}
+
+#[tokio::test]
 async fn a_request_is_one_line_that_its_id_finds() {
     for format in ["text", "json"] {
         let mut logged = serve(&["--log-format", format]);
@@ -149,7 +169,7 @@ async fn a_request_is_one_line_that_its_id_finds() {
                 assert!(line.contains(part), "{part}: {line}");
             }
         } else {
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(line["span"], json!({"name": "request", "id": id}));
             assert_eq!((&line["message"], &line["status"]), (&json!("request completed"), &json!(200)));
             assert_eq!((&line["tenant"], &line["key_id"]), (&json!("default"), &json!(issued.id)));
