@@ -42,6 +42,7 @@
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
+//! | `policy` | traffic policies: what is done about which requests, and when. Pure (feature `server`) |
 //! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
 //! | `jwt` | the tokens of identity providers (feature `server`) |
 //! | `signin` | finding out at an identity provider who somebody is (feature `server`) |
@@ -105,6 +106,9 @@ pub mod keystore;
 mod layout;
 #[cfg(feature = "server")]
 mod operators;
+#[cfg(feature = "server")]
+#[doc(hidden)] // not part of the contract until the server uses it
+pub mod policy;
 #[cfg(feature = "query")]
 mod query;
 #[cfg(feature = "server")]

@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("clock", &["error"]),
     ("key", &[]),
     ("serde_text", &[]),
+    ("policy", &[]),
     ("layout", &["key"]),
     ("store", &["error", "key", "layout"]),
     ("jitter", &[]),

@@ -1,0 +1,17 @@
+//! Traffic policies: what a tenant calls its traffic, who acts in it, and what is done about it and when. Pure: no HTTP,
+//! no store, no clock. Time comes with the event; the same set and the same events give the same decisions.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `field`, `value` | the fields of an event, and what they hold for one event |
+//! | `nearest` | names that come nearest to one that does not exist |
+
+mod field;
+mod nearest;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use field::{Field, Fields, Kind, Slot, TooManyFields, UnknownField};
+pub use value::{Value, Values};

@@ -1,0 +1,3 @@
+//! Tests of what every part of the policies builds on.
+
+mod field;
