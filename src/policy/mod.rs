@@ -1,13 +1,15 @@
-//! Traffic policies: what a tenant calls its traffic, who acts in it, and what is done about it and when. Pure: no HTTP,
-//! no store, no clock. Time comes with the event; the same set and the same events give the same decisions.
+//! Traffic policies: what a tenant calls its traffic, who acts in it, and what is done about it and when. Pure: no
+//! HTTP, no store, no clock. Time comes with the event; the same set and the same events give the same decisions.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `field`, `value` | the fields of an event, and what they hold for one event |
+//! | [`set`] | all policies of a tenant, as one document |
 //! | `nearest` | names that come nearest to one that does not exist |
 
 mod field;
 mod nearest;
+pub mod set;
 mod value;
 
 #[cfg(test)]

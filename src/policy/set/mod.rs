@@ -1,0 +1,19 @@
+//! The policy set: all policies of a tenant, as one document that is valid as a whole or not at all.
+//!
+//! 1. [`ids`], [`parts`]: actions, entities, mitigations and policies, as documents write them.
+//! 2. [`document`]: the set, and the document of one of its versions.  [`limits`]: how large it may be.
+//! 3. [`starters`]: the parts that every set knows without saying them.
+
+pub mod document;
+pub mod ids;
+pub mod limits;
+pub mod parts;
+pub mod starters;
+#[cfg(test)]
+mod tests;
+
+pub use document::{
+    DOCUMENT_VERSION, LANGUAGE_VERSION, PolicySet, PolicySetDocument, Record, SetMode, Traffic, TrafficFormat,
+};
+pub use ids::{ActionId, EntityDefinitionId, MitigationId, PolicyId};
+pub use parts::{Action, Challenge, EntityDefinition, Level, Mitigation, Mode, OnMissing, Policy, Window};

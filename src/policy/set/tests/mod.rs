@@ -1,0 +1,3 @@
+//! Sets as documents.
+
+mod documents;
