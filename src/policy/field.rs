@@ -7,8 +7,6 @@ use super::nearest::nearest;
 
 /// Longest name of a field, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Most parts of the path of a `payload_…` field.
-const MAX_PAYLOAD_PARTS: usize = 16;
 
 /// What a field holds. An absent field is empty as text, false as a bool, and null as anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,8 +98,8 @@ pub enum Field {
     Header(Box<str>),
     /// `request_cookie_<name>`: named as parameters are.
     Cookie(Box<str>),
-    /// `payload_<path>`: `payload_user_email` is `payload.user.email`, or `payload.user_email` where that exists.
-    Payload(Box<[Box<str>]>),
+    /// `payload_<path>`: `payload_user_email` is `payload.user_email` where that exists, else `payload.user.email`.
+    Payload(Box<str>),
 }
 
 /// Every field without a name of its own.
@@ -183,8 +181,7 @@ impl Field {
         if let Some(own) = own(COOKIE) {
             return Some(Self::Cookie(own.into()));
         }
-        let parts: Box<[Box<str>]> = own(PAYLOAD)?.split('_').map(Box::from).collect();
-        (parts.len() <= MAX_PAYLOAD_PARTS).then_some(Self::Payload(parts))
+        own(PAYLOAD).map(|own| Self::Payload(own.into()))
     }
 
     /// Its name, as expressions write it.
@@ -193,7 +190,7 @@ impl Field {
             Self::Query(own) => format!("{QUERY}{own}"),
             Self::Header(own) => format!("{HEADER}{own}"),
             Self::Cookie(own) => format!("{COOKIE}{own}"),
-            Self::Payload(parts) => format!("{PAYLOAD}{}", parts.join("_")),
+            Self::Payload(own) => format!("{PAYLOAD}{own}"),
             fixed => fixed.fixed().map(|(name, _)| name).unwrap_or_default().to_owned(),
         }
     }

@@ -71,6 +71,13 @@ impl Value<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Values<'a>(Box<[Value<'a>]>);
 
+impl<'a> From<Vec<Value<'a>>> for Values<'a> {
+    /// Values in the order of their slots; slots beyond the last are absent.
+    fn from(values: Vec<Value<'a>>) -> Self {
+        Self(values.into())
+    }
+}
+
 impl<'a> Values<'a> {
     /// Takes the value of each field of a set out of an event.
     pub fn read(fields: &Fields, value: impl FnMut(&Field) -> Value<'a>) -> Self {
