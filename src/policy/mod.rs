@@ -4,10 +4,14 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `field`, `value` | the fields of an event, and what they hold for one event |
+//! | `fault` | what is wrong with a set, and where |
+//! | `language` | expressions: parsed, checked and compiled, then evaluated for every event |
 //! | [`set`] | all policies of a tenant, as one document |
 //! | `nearest` | names that come nearest to one that does not exist |
 
+mod fault;
 mod field;
+mod language;
 mod nearest;
 pub mod set;
 mod value;
@@ -15,5 +19,10 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use fault::{Fault, Place};
 pub use field::{Field, Fields, Kind, Slot, TooManyFields, UnknownField};
+pub use language::{
+    ActionBits, ActionSlot, Actions, MAX_BYTES, MAX_COST, MAX_DEPTH, MAX_NODES, MAX_VALUE_BYTES, Patterns, Program,
+    Scope, SeenField, Step, compile,
+};
 pub use value::{Value, Values};
