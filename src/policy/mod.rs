@@ -7,14 +7,20 @@
 //! | `fault` | what is wrong with a set, and where |
 //! | `language` | expressions: parsed, checked and compiled, then evaluated for every event |
 //! | [`set`] | all policies of a tenant, as one document |
+//! | [`event`] | requests and answers, from each of their forms, with every value in one spelling |
+//! | [`entity`] | who acts, as a pseudonym |
+//! | [`window`] | how often entities did something lately |
 //! | `nearest` | names that come nearest to one that does not exist |
 
+pub mod entity;
+pub mod event;
 mod fault;
 mod field;
 mod language;
 mod nearest;
 pub mod set;
 mod value;
+pub mod window;
 
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,9 @@ pub struct PolicySetDocument {
     pub created_at: DateTime<Utc>,
     /// Who made it.
     pub created_by: String,
+    /// By which request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// What its author says about it.
     #[serde(default)]
     pub comment: Option<String>,
@@ -140,6 +143,7 @@ impl PolicySetDocument {
             policy_set_version: number,
             created_at,
             created_by,
+            request_id: None,
             comment: None,
             restores: None,
             write_id: None,

@@ -92,7 +92,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["jwt/"]),
     ("redis", &["access/limits/shared.rs"]),
     ("reqwest", &["cli/connection.rs", "signin/fetch.rs"]),
-    ("ring", &["jwt/crypto.rs", "operators/signers.rs", "operators/token.rs"]),
+    ("ring", &["jwt/crypto.rs", "operators/signers.rs", "operators/token.rs", "policy/entity.rs"]),
     ("sha2", &["key/digest.rs"]),
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),

@@ -1,0 +1,92 @@
+//! Headers of a request.
+
+use std::borrow::Cow;
+
+use super::text::cut;
+
+/// How many headers of different names are read.
+pub const MAX_HEADERS: usize = 64;
+
+/// Headers by name. Names are the same without regard to case, and `-` is `_`, as in CGI: where both spellings come,
+/// the one with dashes counts, because the other one may pass a proxy that checks the first.
+#[derive(Clone, Default)]
+pub(super) struct Headers<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Headers<'a> {
+    /// Adds one. Repeated ones are joined by `, `.
+    pub fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>, malformed: &mut bool) {
+        let Some((own, before)) = self.0.iter_mut().find(|(own, _)| is_same(own.bytes(), name.bytes())) else {
+            if self.0.len() < MAX_HEADERS {
+                self.0.push((name, value));
+            } else {
+                *malformed = true;
+            }
+            return;
+        };
+        if own.eq_ignore_ascii_case(&name) {
+            let joined = format!("{before}, {value}");
+            *before = cut(Cow::Owned(joined), malformed);
+            return;
+        }
+        *malformed = true;
+        let underscores = |name: &str| name.bytes().filter(|byte| *byte == b'_').count();
+        if underscores(&name) < underscores(own) {
+            (*own, *before) = (name, value);
+        }
+    }
+
+    /// The header that expressions name so.
+    pub fn get(&self, name: &str) -> Option<&Cow<'a, str>> {
+        self.0.iter().find(|(own, _)| is_same(own.bytes(), name.bytes())).map(|(_, value)| value)
+    }
+}
+
+fn is_same(one: impl ExactSizeIterator<Item = u8>, other: impl ExactSizeIterator<Item = u8>) -> bool {
+    let letter = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
+    one.len() == other.len() && one.map(letter).eq(other.map(letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> (Headers<'static>, bool) {
+        let (mut headers, mut malformed) = (Headers::default(), false);
+        for (name, value) in lines {
+            headers.add(Cow::Borrowed(name), Cow::Borrowed(value), &mut malformed);
+        }
+        (headers, malformed)
+    }
+
+    #[test]
+    fn repeated_headers_are_joined_whatever_their_case() {
+        let (headers, malformed) = headers(&[("X-Foo", "a"), ("Accept", "b"), ("x-foo", "c")]);
+        assert_eq!((headers.get("x_foo").unwrap().as_ref(), malformed), ("a, c", false));
+        assert_eq!(headers.get("x_fo"), None);
+    }
+
+    #[test]
+    fn a_header_with_underscores_never_hides_one_with_dashes() {
+        for lines in
+            [[("X-User-Id", "real"), ("X_User_Id", "forged")], [("x_user-id", "forged"), ("x-user-id", "real")]]
+        {
+            let (headers, malformed) = headers(&lines);
+            assert_eq!((headers.get("x_user_id").unwrap().as_ref(), malformed), ("real", true));
+        }
+    }
+
+    #[test]
+    fn headers_beyond_the_bound_are_dropped_and_it_shows() {
+        let (mut headers, mut malformed) = (Headers::default(), false);
+        for number in 0..64 {
+            headers.add(format!("h{number}").into(), "v".into(), &mut malformed);
+        }
+        assert!(!malformed);
+        headers.add("h63".into(), "again".into(), &mut malformed);
+        assert!(!malformed, "no new name");
+        headers.add("h64".into(), "v".into(), &mut malformed);
+        assert!(malformed && headers.get("h64").is_none());
+        headers.add("h0".into(), "x".repeat(1024).into(), &mut malformed);
+        assert_eq!(headers.get("h0").unwrap().len(), 1024);
+    }
+}
