@@ -151,6 +151,23 @@ impl<'a> Event<'a> {
         self.return_path
     }
 
+    /// What decisions record of the request: its method, host and path, none of which is a secret.
+    pub fn request(&self) -> (Option<&str>, Option<&str>, Option<&str>) {
+        (self.method.as_deref(), self.host.as_deref(), self.path.as_deref())
+    }
+
+    /// The status of the answer.
+    pub fn response_status(&self) -> Option<i64> {
+        self.status
+    }
+
+    /// Notes that the text of the event had to be mended to be read.
+    #[must_use]
+    pub fn mended(mut self, mended: bool) -> Self {
+        self.malformed |= mended;
+        self
+    }
+
     /// How it came.
     pub fn arrival(&self) -> &Arrival<'a> {
         &self.arrival

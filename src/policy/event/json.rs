@@ -41,6 +41,14 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The events of a body of `decide`: those of `events`, when it is an object of only that, else itself.
+    pub fn events(&self) -> &[Self] {
+        match self.members() {
+            [(name, Self::List(events))] if name == "events" => events,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
     /// The last member of a name, as most readers of JSON take it.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.members().iter().rev().find(|(own, _)| own == name).map(|(_, value)| value)

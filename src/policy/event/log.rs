@@ -57,16 +57,12 @@ impl LogFormat {
             Self::Named(names) => {
                 let text = Text::new(line);
                 let (json, mended) = text.json()?;
-                let mut event = Event::of_names(names, &json, arrival);
-                event.malformed |= mended;
-                Ok(then(event))
+                Ok(then(Event::of_names(names, &json, arrival).mended(mended)))
             }
             Self::Keyloft => {
                 let text = Text::new(line);
                 let (json, mended) = text.json()?;
-                let mut event = Event::of_decide(&json, arrival)?;
-                event.malformed |= mended;
-                Ok(then(event))
+                Ok(then(Event::of_decide(&json, arrival)?.mended(mended)))
             }
         }
     }

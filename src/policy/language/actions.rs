@@ -1,5 +1,6 @@
 //! The actions that an expression may name, and which of them an event is.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// The place of an action in a set.
@@ -20,27 +21,40 @@ impl ActionSlot {
 
 /// The actions of a set by name, for the expressions that may ask for them with `action("login")`.
 #[derive(Debug, Clone, Default)]
-pub struct Actions(Option<BTreeMap<Box<str>, ActionSlot>>);
+pub struct Actions {
+    names: Option<BTreeMap<Box<str>, ActionSlot>>,
+    asked: Cell<ActionBits>,
+}
 
 impl Actions {
     /// For expressions that may ask for these.
     pub fn named<'a>(names: impl IntoIterator<Item = (&'a str, ActionSlot)>) -> Self {
-        Self(Some(names.into_iter().map(|(name, slot)| (name.into(), slot)).collect()))
+        let names = names.into_iter().map(|(name, slot)| (name.into(), slot)).collect();
+        Self { names: Some(names), asked: Cell::default() }
     }
 
     /// For expressions that may not ask: those of the actions themselves, and those that are judged before them.
     pub fn none() -> Self {
-        Self(None)
+        Self::default()
     }
 
     /// The slot of an action.
     pub(super) fn get(&self, name: &str) -> Option<ActionSlot> {
-        self.0.as_ref()?.get(name).copied()
+        let slot = self.names.as_ref()?.get(name).copied()?;
+        let mut asked = self.asked.get();
+        asked.set(slot);
+        self.asked.set(asked);
+        Some(slot)
+    }
+
+    /// Those that expressions asked for since this was called the last time.
+    pub fn take_asked(&self) -> ActionBits {
+        self.asked.take()
     }
 
     /// All names; `None` where no action may be asked for.
     pub(super) fn names(&self) -> Option<impl Iterator<Item = &str>> {
-        self.0.as_ref().map(|names| names.keys().map(|name| &**name))
+        self.names.as_ref().map(|names| names.keys().map(|name| &**name))
     }
 }
 
@@ -63,5 +77,11 @@ impl ActionBits {
     #[inline]
     pub fn has(&self, slot: ActionSlot) -> bool {
         self.0.get(slot.index() / 64).is_some_and(|word| word >> (slot.index() % 64) & 1 == 1)
+    }
+
+    /// Whether the event is one of these actions.
+    #[inline]
+    pub fn intersects(&self, others: &Self) -> bool {
+        self.0.iter().zip(&others.0).any(|(one, other)| one & other != 0)
     }
 }

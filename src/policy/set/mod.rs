@@ -3,7 +3,11 @@
 //! 1. [`ids`], [`parts`]: actions, entities, mitigations and policies, as documents write them.
 //! 2. [`document`]: the set, and the document of one of its versions.  [`limits`]: how large it may be.
 //! 3. [`starters`]: the parts that every set knows without saying them.
+//! 4. [`check`], [`compile`]: its faults.  [`compiled`]: the set as it is evaluated.
 
+mod check;
+mod compile;
+pub mod compiled;
 pub mod document;
 pub mod ids;
 pub mod limits;
@@ -12,6 +16,8 @@ pub mod starters;
 #[cfg(test)]
 mod tests;
 
+pub use compile::compile;
+pub use compiled::{CompiledAction, CompiledEntity, CompiledPolicy, CompiledSet, CompiledWindow, Count, Threshold};
 pub use document::{
     DOCUMENT_VERSION, LANGUAGE_VERSION, PolicySet, PolicySetDocument, Record, SetMode, Traffic, TrafficFormat,
 };

@@ -85,6 +85,16 @@ fn dotted_names_are_found_nested_flat_and_mixed() {
 }
 
 #[test]
+fn a_body_is_one_event_or_a_list_of_them() {
+    let events = |text: &str| Text::new(text.as_bytes()).json().unwrap().0.events().len();
+    assert_eq!(events(r#"{"events": [{}, {}, 1]}"#), 3);
+    assert_eq!(events(r#"{"events": []}"#), 0);
+    for one in ["{}", "7", r#"{"events": [], "clientIp": null}"#, r#"{"events": {}}"#, r#"[{}]"#] {
+        assert_eq!(events(one), 1, "{one}");
+    }
+}
+
+#[test]
 fn sizes_are_those_of_compact_json() {
     for text in [r#"{}"#, r#"[]"#, r#"{"a":[1,-20,true,false,null,"xy",1.5],"b":{}}"#, r#"[[],[1]]"#] {
         let text = Text::new(text.as_bytes());

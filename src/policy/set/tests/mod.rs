@@ -1,3 +1,5 @@
-//! Sets as documents.
+//! Sets as documents, and what is wrong with them.
 
+mod compile;
 mod documents;
+mod faults;
