@@ -10,8 +10,10 @@
 //! | [`event`] | requests and answers, from each of their forms, with every value in one spelling |
 //! | [`entity`] | who acts, as a pseudonym |
 //! | [`window`] | how often entities did something lately |
+//! | [`engine`] | what a set says about an event |
 //! | `nearest` | names that come nearest to one that does not exist |
 
+pub mod engine;
 pub mod entity;
 pub mod event;
 mod fault;
