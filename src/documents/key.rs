@@ -245,6 +245,9 @@ mod tests {
         assert!(rotated.older_until(&Digest::of("a")).is_none() && rotated.digest == Digest::of("test"));
         let attributed = key(include_str!("../../fixtures/key/v1/attributed.json")).unwrap();
         assert_eq!((attributed.created_by, attributed.modified_by), (Some(Actor::AdminToken), Some(Actor::System)));
+        let deciding = key(include_str!("../../fixtures/key/v1/deciding.json")).unwrap();
+        assert_eq!(deciding.settings.decide, Some(true));
+        assert!(attributed.settings.may_decide() && !KeySettings::default().may_decide());
         let limited = key(include_str!("../../fixtures/key/v1/limited.json")).unwrap();
         let settings = limited.settings;
         assert_eq!((settings.allowed_cidrs.iter().count(), settings.limits.get().events), (3, None));
@@ -259,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_golden_document_of_today_is_written_as_it_was_read() {
-        let golden = include_str!("../../fixtures/key/v1/attributed.json");
+        let golden = include_str!("../../fixtures/key/v1/deciding.json");
         assert_eq!(written(golden), golden.trim_end());
     }
 
@@ -267,6 +270,7 @@ mod tests {
     fn golden_documents_keep_every_field_when_they_are_written() {
         for golden in [
             include_str!("../../fixtures/key/v1/full.json"),
+            include_str!("../../fixtures/key/v1/attributed.json"),
             include_str!("../../fixtures/key/v1/rotated.json"),
             include_str!("../../fixtures/key/v1/limited.json"),
             include_str!("../../fixtures/key/v1/unknown-fields.json"),

@@ -14,6 +14,8 @@ macro_rules! with_settings {
             #[serde(default)]
             trust_level: $crate::key::TrustLevel,
             #[serde(default)]
+            decide: Option<bool>,
+            #[serde(default)]
             allowed_cidrs: $crate::key::Networks,
             #[serde(default)]
             limits: $crate::key::KeyLimits,
@@ -28,6 +30,7 @@ macro_rules! with_settings {
                     streams: std::mem::take(&mut self.streams),
                     source_id: self.source_id.take(),
                     trust_level: std::mem::take(&mut self.trust_level),
+                    decide: self.decide.take(),
                     allowed_cidrs: std::mem::take(&mut self.allowed_cidrs),
                     limits: std::mem::take(&mut self.limits),
                     metadata: std::mem::take(&mut self.metadata),
@@ -52,6 +55,8 @@ macro_rules! with_settings_patch {
             #[serde(default, deserialize_with = "crate::serde_text::cleared")]
             trust_level: Option<$crate::key::TrustLevel>,
             #[serde(default, deserialize_with = "crate::serde_text::cleared")]
+            decide: Option<Option<bool>>,
+            #[serde(default, deserialize_with = "crate::serde_text::cleared")]
             allowed_cidrs: Option<$crate::key::Networks>,
             #[serde(default, deserialize_with = "crate::serde_text::cleared")]
             limits: Option<$crate::key::KeyLimits>,
@@ -66,6 +71,7 @@ macro_rules! with_settings_patch {
                     streams: self.streams.take(),
                     source_id: self.source_id.take(),
                     trust_level: self.trust_level.take(),
+                    decide: self.decide.take(),
                     allowed_cidrs: self.allowed_cidrs.take(),
                     limits: self.limits.take(),
                     metadata: self.metadata.take(),
@@ -102,8 +108,8 @@ mod tests {
     /// Settings that all differ from the default, and a field of the body.
     fn all() -> serde_json::Value {
         let all = json!({
-            "own": 1, "streams": ["web-*"], "sourceId": "web", "trustLevel": "low", "allowedCidrs": ["10.0.0.0/8"],
-            "limits": {"requests": {"perMinute": 5, "burst": 5}}, "metadata": {"a": 1},
+            "own": 1, "streams": ["web-*"], "sourceId": "web", "trustLevel": "low", "decide": false,
+            "allowedCidrs": ["10.0.0.0/8"], "limits": {"requests": {"perMinute": 5, "burst": 5}}, "metadata": {"a": 1},
         });
         for (field, default) in json!(KeySettings::default()).as_object().unwrap() {
             assert!(all[field] != *default && !all[field].is_null(), "{field}");

@@ -19,12 +19,22 @@ pub struct KeySettings {
     pub source_id: Option<Label>,
     /// How far the operator trusts the source.
     pub trust_level: TrustLevel,
+    /// Whether it may ask for decisions of traffic policies; `None` as [`KeySettings::may_decide`] says.
+    pub decide: Option<bool>,
     /// The networks it may be used from.
     pub allowed_cidrs: Networks,
     /// Its rate limits.
     pub limits: KeyLimits,
     /// The operator's own notes.
     pub metadata: Metadata,
+}
+
+impl KeySettings {
+    /// Whether a key with these settings may ask for decisions of traffic policies, if its type allows it: unless it
+    /// says so, when it names the system that sends. A system that reports traffic fills the counters of policies.
+    pub fn may_decide(&self) -> bool {
+        self.decide.unwrap_or(self.source_id.is_some())
+    }
 }
 
 /// Changes of the settings; `None` leaves one as it is.
@@ -36,6 +46,8 @@ pub struct SettingsPatch {
     pub source_id: Option<Option<Label>>,
     /// How far the operator trusts the source.
     pub trust_level: Option<TrustLevel>,
+    /// Whether it may ask for decisions.
+    pub decide: Option<Option<bool>>,
     /// The networks it may be used from, replaced whole.
     pub allowed_cidrs: Option<Networks>,
     /// Its rate limits, replaced whole.
@@ -47,10 +59,11 @@ pub struct SettingsPatch {
 impl SettingsPatch {
     /// Makes the changes.
     pub fn apply(self, settings: &mut KeySettings) {
-        let Self { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = self;
+        let Self { streams, source_id, trust_level, decide, allowed_cidrs, limits, metadata } = self;
         set(&mut settings.streams, streams);
         set(&mut settings.source_id, source_id);
         set(&mut settings.trust_level, trust_level);
+        set(&mut settings.decide, decide);
         set(&mut settings.allowed_cidrs, allowed_cidrs);
         set(&mut settings.limits, limits);
         set(&mut settings.metadata, metadata);
@@ -60,11 +73,12 @@ impl SettingsPatch {
 /// Every setting, whatever it was before.
 impl From<KeySettings> for SettingsPatch {
     fn from(settings: KeySettings) -> Self {
-        let KeySettings { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = settings;
+        let KeySettings { streams, source_id, trust_level, decide, allowed_cidrs, limits, metadata } = settings;
         Self {
             streams: Some(streams),
             source_id: Some(source_id),
             trust_level: Some(trust_level),
+            decide: Some(decide),
             allowed_cidrs: Some(allowed_cidrs),
             limits: Some(limits),
             metadata: Some(metadata),
@@ -87,14 +101,16 @@ pub(crate) fn sparse<S: Serializer>(settings: &KeySettings, serializer: S) -> Re
         #[serde(skip_serializing_if = "is_default")]
         trust_level: &'a TrustLevel,
         #[serde(skip_serializing_if = "is_default")]
+        decide: &'a Option<bool>,
+        #[serde(skip_serializing_if = "is_default")]
         allowed_cidrs: &'a Networks,
         #[serde(skip_serializing_if = "is_default")]
         limits: &'a KeyLimits,
         #[serde(skip_serializing_if = "is_default")]
         metadata: &'a Metadata,
     }
-    let KeySettings { streams, source_id, trust_level, allowed_cidrs, limits, metadata } = settings;
-    Sparse { streams, source_id, trust_level, allowed_cidrs, limits, metadata }.serialize(serializer)
+    let KeySettings { streams, source_id, trust_level, decide, allowed_cidrs, limits, metadata } = settings;
+    Sparse { streams, source_id, trust_level, decide, allowed_cidrs, limits, metadata }.serialize(serializer)
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -228,6 +244,7 @@ mod tests {
             streams: "web-*".parse().unwrap(),
             source_id: Label::parse("web").ok(),
             trust_level: Label::parse("low").unwrap().into(),
+            decide: Some(false),
             allowed_cidrs: "10.0.0.0/8".parse().unwrap(),
             limits: Limits { requests: Rate::per_minute(5).ok(), ..Limits::default() }.into(),
             metadata: Metadata::try_from(json!({"a": 1}).as_object().unwrap().clone()).unwrap(),

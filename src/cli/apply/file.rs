@@ -149,6 +149,7 @@ struct KeyEntry {
     limits: Option<Limits>,
     source_id: Option<Label>,
     trust_level: Option<Label>,
+    decide: Option<bool>,
     #[serde(default, deserialize_with = "nullable")]
     expires_at: Option<Option<Rfc3339>>,
     metadata: Option<Metadata>,
@@ -201,6 +202,7 @@ impl KeyEntry {
             ("limits", self.limits.or(set.limits).map(|value| json!(value))),
             ("sourceId", self.source_id.map(|value| json!(value))),
             ("trustLevel", self.trust_level.map(|value| json!(value))),
+            ("decide", self.decide.map(|value| json!(value))),
             ("expiresAt", self.expires_at.map(|end| json!(end.map(|end| end.0)))),
             ("metadata", self.metadata.map(|value| json!(value))),
             ("state", self.state.map(|state| json!(state.as_str()))),

@@ -41,6 +41,9 @@ pub struct CreateArgs {
     /// How far the source is trusted [default: standard]
     #[arg(long, value_name = "LABEL", value_parser = Label::parse)]
     pub(super) trust_level: Option<Label>,
+    /// Whether it may ask for decisions of traffic policies [default: an ingestion key with a source may]
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    pub(super) decide: Option<bool>,
     /// The first instant at which it no longer works, such as 2027-01-01T00:00:00Z or 2027-01-01 [default: that of
     /// its tenant]
     #[arg(long, value_name = "INSTANT|DATE", value_parser = instant, conflicts_with_all = ["expires_in", "no_expiry"])]
@@ -70,6 +73,7 @@ impl CreateArgs {
                 streams: self.streams.unwrap_or_default(),
                 source_id: self.source_id,
                 trust_level: self.trust_level.map(TrustLevel::from).unwrap_or_default(),
+                decide: self.decide,
                 allowed_cidrs: self.allowed_cidrs.unwrap_or_default(),
                 limits: self.limits.limits().into(),
                 metadata: self.metadata.unwrap_or_default(),
@@ -86,6 +90,7 @@ impl CreateArgs {
             ("streams", self.streams.as_ref().map(|value| json!(value))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
+            ("decide", self.decide.map(|value| json!(value))),
             ("expiresAt", self.no_expiry.then_some(Value::Null).or(self.expires_at.map(|value| json!(value)))),
             ("expiresInSeconds", self.expires_in.map(|value| json!(value.as_secs()))),
             ("allowedCidrs", self.allowed_cidrs.as_ref().map(|value| json!(value))),

@@ -50,6 +50,9 @@ pub struct UpdateArgs {
     /// How far the source is trusted
     #[arg(long, group = "change", value_name = "LABEL", value_parser = Label::parse)]
     trust_level: Option<Label>,
+    /// Whether it may ask for decisions of traffic policies
+    #[arg(long, group = "change", value_name = "true|false", action = clap::ArgAction::Set)]
+    decide: Option<bool>,
     /// The networks it may be used from, separated by commas
     #[arg(long, group = "change", value_name = "CIDRS", value_parser = networks, conflicts_with = "any_network")]
     allowed_cidrs: Option<Networks>,
@@ -86,6 +89,7 @@ impl UpdateArgs {
             ("olderSecrets", self.end_overlap.then(|| json!([]))),
             ("sourceId", self.source_id.as_ref().map(|value| json!(value))),
             ("trustLevel", self.trust_level.as_ref().map(|value| json!(value))),
+            ("decide", self.decide.map(|value| json!(value))),
             ("allowedCidrs", networks),
             ("metadata", self.metadata.as_ref().map(|value| json!(value))),
         ];

@@ -140,6 +140,7 @@ fn key(number: usize) -> ApiKey {
             streams: if number.is_multiple_of(3) { Streams::All } else { "web*,checkout".parse().unwrap() },
             source_id: Label::parse("web-prod").ok(),
             trust_level: Label::parse("low").unwrap().into(),
+            decide: Some(number.is_multiple_of(2)),
             allowed_cidrs: "10.0.0.0/8,2001:db8::/32".parse().unwrap(),
             limits: Limits { requests: Rate::new(600, 10).ok(), ..Limits::default() }.into(),
             metadata: Metadata::try_from(metadata.as_object().unwrap().clone()).unwrap(),

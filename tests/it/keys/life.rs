@@ -23,7 +23,7 @@ async fn issuing_shows_the_key_this_once_and_never_a_digest() {
     let server = TestServer::spawn().await;
     let body = json!({
         "keyName": "checkout-api", "keyType": "ingestion", "streams": ["web-*", "orders"], "sourceId": "web-prod",
-        "trustLevel": "high", "expiresAt": "2999-01-02T03:04:05.678Z", "metadata": {"team": "payments"},
+        "trustLevel": "high", "decide": false, "expiresAt": "2999-01-02T03:04:05.678Z", "metadata": {"team": "payments"},
     });
     let answer = server.admin().post(KEYS, body).await;
     assert_eq!(answer.status, 201);
@@ -48,6 +48,7 @@ async fn issuing_shows_the_key_this_once_and_never_a_digest() {
         ("streams", json!(["web-*", "orders"])),
         ("sourceId", json!("web-prod")),
         ("trustLevel", json!("high")),
+        ("decide", json!(false)),
         ("createdBy", json!("admin")),
         ("modifiedBy", json!("admin")),
         ("expiresAt", json!("2999-01-02T03:04:05.678Z")),
@@ -83,6 +84,7 @@ async fn what_is_not_said_has_a_default() {
         ("streams", json!(["*"])),
         ("sourceId", Value::Null),
         ("trustLevel", json!("standard")),
+        ("decide", Value::Null),
         ("expiresAt", Value::Null),
         ("metadata", json!({})),
     ] {
