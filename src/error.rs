@@ -47,6 +47,8 @@ pub enum ErrorKind {
     LastOwner,
     /// The role of the caller does not go so far: ask somebody with a higher one.
     RoleNotAllowed,
+    /// Other parts of the policy set refer to it: change those first.
+    PolicyInUse,
     /// The key is revoked, which is final: issue another.
     KeyRevoked,
     /// The object was changed since the caller read it: read it again.

@@ -43,6 +43,8 @@
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
 //! | `policy` | traffic policies: what is done about which requests, and when. Pure (feature `server`) |
+//! | `decisions` | decisions by policies as they run: from memory, and on record (feature `server`) |
+//! | `policy_book` | the policy sets of tenants: their versions in the bucket (feature `server`) |
 //! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
 //! | `jwt` | the tokens of identity providers (feature `server`) |
 //! | `signin` | finding out at an identity provider who somebody is (feature `server`) |
@@ -82,6 +84,8 @@ mod clock;
 mod compaction;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+mod decisions;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 mod documents;
 mod error;
@@ -107,8 +111,10 @@ mod layout;
 #[cfg(feature = "server")]
 mod operators;
 #[cfg(feature = "server")]
-#[doc(hidden)] // not part of the contract until the server uses it
+#[doc(hidden)] // not part of the contract until it is whole
 pub mod policy;
+#[cfg(feature = "server")]
+mod policy_book;
 #[cfg(feature = "query")]
 mod query;
 #[cfg(feature = "server")]

@@ -258,7 +258,8 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     }
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = ["detail", "title"].into_iter().find_map(|field| problem[field].as_str());
-    let detail = detail.or(status.canonical_reason()).unwrap_or("no reason given");
+    let faults = faults(&problem);
+    let detail = faults.as_deref().or(detail).or(status.canonical_reason()).unwrap_or("no reason given");
     let code = problem["code"].as_str().map_or_else(String::new, |code| format!(", {code}"));
     let message = format!("{detail} ({}{code})", status.as_u16());
     // 429 does not refuse the request itself: it may work later.
@@ -270,6 +271,21 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     } else {
         Err(Failure::failed(format!("{message}: not followed, so that the admin token goes nowhere else")))
     }
+}
+
+/// Every fault of a refused policy set, a line each; nothing of other refusals.
+fn faults(problem: &Value) -> Option<String> {
+    let faults = problem["errors"].as_array().filter(|faults| !faults.is_empty())?;
+    let line = |fault: &Value| {
+        let text = |member: &str| fault[member].as_str().unwrap_or_default();
+        let place = match (fault["line"].as_u64(), fault["column"].as_u64()) {
+            (Some(line), Some(column)) => format!(":{line}:{column}"),
+            _ => String::new(),
+        };
+        let hint = fault["hint"].as_str().map_or_else(String::new, |hint| format!(" ({hint})"));
+        format!("{}{place}: {}{hint}", text("path"), text("message"))
+    };
+    Some(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -103,6 +103,7 @@ impl From<Error> for Failure {
             | ErrorKind::TenantDeleted
             | ErrorKind::TenantProtected
             | ErrorKind::LastOwner
+            | ErrorKind::PolicyInUse
             | ErrorKind::RoleNotAllowed
             | ErrorKind::KeyRevoked
             | ErrorKind::PreconditionFailed => FailureKind::Refused,

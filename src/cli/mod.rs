@@ -4,7 +4,8 @@
 //! 2. [`serve`]: the boot sequence.
 //! 3. [`key`], [`tenant`], [`stream`], [`service`], [`membership`], [`operator`], [`signer`], [`audit`], [`store`]: the
 //!    commands of operators.  [`login`]: signing in and out.  `place`: what belongs to the platform.
-//! 4. [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what both read.
+//! 4. [`policy`]: traffic policies.  [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what these
+//!    read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
 //! 7. `input`: answers and API keys on standard input.  `when`: instants and durations as people type them.
@@ -23,6 +24,7 @@ pub mod membership;
 pub mod operator;
 pub mod output;
 pub mod place;
+pub mod policy;
 pub mod serve;
 pub mod service;
 pub mod signer;
@@ -97,6 +99,9 @@ enum Command {
     /// List, set, invite and remove members: people who administer
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", membership::EXAMPLES))]
     Membership(membership::MembershipCommand),
+    /// Apply, show, compare and roll back traffic policies
+    #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", policy::EXAMPLES))]
+    Policy(policy::PolicyCommand),
     /// Sign in at an identity provider
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", login::EXAMPLES))]
     Login(login::LoginArgs),
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Stream(command) => stream::run(&cli.client, command),
         Command::Service(command) => service::run(&cli.client, command),
         Command::Membership(command) => membership::run(&cli.client, command),
+        Command::Policy(command) => policy::run(&cli.client, command),
         Command::Login(args) => login::run(&cli.client, &args),
         Command::Logout(args) => login::logout(&cli.client, &args),
         Command::Whoami => login::whoami(&cli.client),

@@ -7,7 +7,8 @@
 //! 2. `value`: parsing durations, sizes and counts, and their bounds.
 //! 3. `file`: `keyloft.toml`.  `tables`: the lists of tables in it.  [`headers`]: names of headers and origins.
 //! 4. [`admin`], [`http`], [`session`], [`limits`], [`log`]: settings that are defined here, and their options.
-//!    `sync`, `ingest`, `compaction`, `query`, `usage`, `signin`: the options of settings that those modules define.
+//!    `sync`, `ingest`, `compaction`, `policy`, `query`, `usage`, `signin`: the options of settings that other modules
+//!    define.
 //! 5. `providers`: the identity providers of the environment.
 
 pub(crate) mod admin;
@@ -19,6 +20,7 @@ mod ingest;
 pub(crate) mod limits;
 pub(crate) mod log;
 mod option;
+mod policy;
 mod providers;
 #[cfg(feature = "query")]
 mod query;
@@ -43,6 +45,7 @@ pub use session::SessionConfig;
 pub(crate) use value::parse_duration;
 
 pub use crate::compaction::CompactionSettings;
+use crate::decisions::PolicySettings;
 pub use crate::ingest::IngestSettings;
 #[cfg(feature = "query")]
 pub use crate::query::QuerySettings;
@@ -74,6 +77,9 @@ pub struct Config {
     pub ingest: IngestSettings,
     /// Merging of events.
     pub compaction: CompactionSettings,
+    /// Traffic policies.
+    #[doc(hidden)]
+    pub policy: PolicySettings,
     /// SQL queries.
     #[cfg(feature = "query")]
     pub query: QuerySettings,
@@ -142,6 +148,7 @@ pub fn options() -> impl Iterator<Item = &'static OptionDoc> {
         limits::OPTIONS,
         ingest::OPTIONS,
         compaction::OPTIONS,
+        policy::OPTIONS,
         #[cfg(feature = "query")]
         query::OPTIONS,
         usage::OPTIONS,
@@ -166,6 +173,7 @@ impl Default for Config {
             #[cfg(feature = "query")]
             query: QuerySettings::default(),
             compaction: CompactionSettings::default(),
+            policy: PolicySettings::default(),
             usage: UsageSettings::default(),
             log: LogConfig::default(),
         }
@@ -207,6 +215,7 @@ impl Config {
             return Err(InvalidConfig::new("limits-redis-ca-file", "needs a rediss:// URL in KEYLOFT_LIMITS_REDIS"));
         }
         providers::complete(&mut config.signin, &environment)?;
+        config.policy.secret = policy::secret(&environment)?;
         config.admin.token = admin::token(environment)?;
         Ok(config)
     }

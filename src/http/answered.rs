@@ -78,6 +78,10 @@ fn kind(pattern: &str) -> &'static str {
         ("/service-operators/", "machine"),
         ("/memberships/", "members"),
         ("/operators/", "operator"),
+        ("/actions/", "policy_set"),
+        ("/entities/", "policy_set"),
+        ("/mitigations/", "policy_set"),
+        ("/policies/", "policy_set"),
         ("/auth/sessions/", "sign_in"),
     ];
     kinds.iter().find(|(part, _)| pattern.contains(part)).map_or("query", |(_, kind)| kind)
@@ -108,6 +112,13 @@ fn attempted(method: &Method, pattern: &str) -> Option<AuditAction> {
         ("POST", "/auth/logout") | ("DELETE", "/auth/sessions/{sid}") => Do::OperatorSignOut,
         ("DELETE", "/operators/{id}/sessions") => Do::OperatorEndSessions,
         ("DELETE", "/signers/{kid}") => Do::SignerDrop,
+        ("PUT", "/policyset")
+        | ("POST", "/policyset/apply")
+        | ("POST", "/actions" | "/entities" | "/mitigations" | "/policies")
+        | ("PATCH" | "DELETE", "/actions/{id}" | "/entities/{id}" | "/mitigations/{id}" | "/policies/{id}") => {
+            Do::PolicySetDeploy
+        }
+        ("POST", "/policyset/rollback") => Do::PolicySetRollback,
         ("GET" | "HEAD", "/audit") => Do::AuditRead,
         ("POST", "/query") if of_tenant.is_some() => Do::QueryRun,
         _ => return None,

@@ -16,6 +16,7 @@ use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::compaction::Compactor;
 use crate::config::{Authentication, Config};
+use crate::decisions::{Decider, Recorder};
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
@@ -23,14 +24,15 @@ use crate::key::{RetentionDays, TenantId};
 use crate::keystore::Keystore;
 use crate::operators::accounts::SignInPolicy;
 use crate::operators::{Accounts, Machines, Memberships, Signers};
+use crate::policy_book::{PolicyBook, Versions};
 #[cfg(feature = "query")]
 use crate::query::Engine;
 use crate::signin::{self, Providers, PublicUrl};
-use crate::store::{Bucket, StoreMode};
+use crate::store::Bucket;
 use crate::stream::StreamCatalog;
 use crate::stream::system::AUDIT;
 use crate::sync::{self, Held, HeldDocuments};
-use crate::telemetry::metrics::{Levels, Metrics};
+use crate::telemetry::metrics::Metrics;
 use crate::usage::Meter;
 
 /// The state of a node.
@@ -45,6 +47,12 @@ pub struct App {
     /// Who has a role in a tenant.
     #[doc(hidden)]
     pub memberships: Memberships,
+    /// The policy sets of tenants.
+    #[doc(hidden)]
+    pub policies: PolicyBook,
+    /// Decisions about requests.
+    #[doc(hidden)]
+    pub decider: Decider,
     /// People who have signed in.
     #[doc(hidden)]
     pub accounts: Accounts,
@@ -146,8 +154,9 @@ impl App {
         let catalog = Arc::new(StreamCatalog::new(bucket.clone()));
         let (machines, members) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
         let (people, signers) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
+        let policy_sets = Arc::new(Versions::new(bucket.clone()));
         let kinds: Vec<Arc<dyn HeldDocuments>> =
-            vec![machines.clone(), members.clone(), people.clone(), signers.clone()];
+            vec![machines.clone(), members.clone(), people.clone(), signers.clone(), policy_sets.clone()];
         let (ttl, most) = (config.session.ttl, config.session.max_per_tenant);
         let sessions = Sessions::new(cache.clone(), clock.clone(), ttl, most);
         follow_operators(&sessions, &kinds);
@@ -173,11 +182,14 @@ impl App {
         let compactor = Compactor::new(
             bucket.clone(),
             catalog.clone(),
-            store_clock,
+            store_clock.clone(),
             keystore.clone(),
             &config.compaction,
             config.session.ttl + MARGIN,
         );
+        let policies = PolicyBook::new(keystore.clone(), policy_sets);
+        let recorder = Recorder::new(system_streams.clone(), store_clock);
+        let decider = Decider::new(bucket.clone(), keystore.clone(), policies.clone(), recorder, config.policy.clone());
         let policy = sign_in_policy(&config.signin);
         let memberships = Memberships::new(keystore.clone(), members, people.clone(), &policy.platform_admins);
         let public_url = config.signin.public_url.clone();
@@ -199,6 +211,8 @@ impl App {
             bucket,
             machines: Machines::new(keystore.clone(), machines),
             memberships,
+            decider,
+            policies,
             accounts,
             providers,
             public_url,
@@ -295,6 +309,7 @@ impl App {
             self.compactor.follow(),
             self.limiter.keep_small(),
             self.usage.follow(),
+            self.decider.follow(),
             self.audit.follow(self.keystore.replica(), self.audit_interval),
             self.audit_rows.follow(self.audit_interval),
         );
@@ -320,28 +335,6 @@ impl App {
         let of_audit = self.audit_rows.unreadable();
         documents.extend(of_audit.map(|(object, reason)| ((TenantId::default(), object), reason)));
         documents
-    }
-
-    /// The current values of the gauges.
-    pub(crate) async fn levels(&self) -> Levels {
-        let cache = self.keystore.cache();
-        Levels {
-            keys: cache.key_count(),
-            keys_expiring: self.keystore.expiring_soon().await,
-            tenants: self.keystore.tenants().len(),
-            unreadable: self.unreadable().len(),
-            sessions: self.sessions.list().len(),
-            limited: self.limiter.subjects(),
-            limits_fallbacks: self.limiter.fallbacks(),
-            usage_keys: self.usage.key_count(),
-            usage_flush_failures: self.usage.failures(),
-            applied_seq: self.keystore.replica().applied_seq(),
-            unknown_changes: self.keystore.replica().unknown_changes(),
-            lookups: self.keystore.replica().lookup_counts(),
-            clock_difference_seconds: self.keystore.replica().store_clock().difference().as_seconds_f64(),
-            view_age_seconds: self.keystore.replica().age().map_or(0.0, |age| age.as_seconds_f64()),
-            store_mode: self.bucket.mode().map_or("unknown", StoreMode::as_str),
-        }
     }
 }
 

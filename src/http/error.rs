@@ -16,6 +16,7 @@ use crate::access::limits::fields;
 use crate::access::{Denial, Refusal, SessionEnd, TooManyQueries};
 use crate::error::{Error, ErrorKind};
 use crate::key::InvalidId;
+use crate::policy::Fault;
 
 const NOT_VALID: &str = "The API key is not valid.";
 /// The refusal of an unknown key is rendered once: clients without a credential can cause it most often.
@@ -32,6 +33,7 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     applied_locally: bool,
     denial: Option<Denial>,
+    faults: Vec<Fault>,
 }
 
 impl Problem {
@@ -41,7 +43,14 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(1),
             _ => None,
         };
-        Self { code, detail: detail.into(), retry_after_seconds, applied_locally: false, denial: None }
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after_seconds,
+            applied_locally: false,
+            denial: None,
+            faults: Vec::new(),
+        }
     }
 
     /// Sets `Retry-After`, in whole seconds, rounded up.
@@ -54,6 +63,16 @@ impl Problem {
     /// A 400 `invalid_request`.
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// A 400 `invalid_expression` with everything that is wrong.
+    pub(super) fn faulty(faults: Vec<Fault>) -> Self {
+        let detail = match faults.as_slice() {
+            [] => "The policy set is not valid.".to_owned(),
+            [only] => only.to_string(),
+            [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        };
+        Self { faults, ..Self::new(Code::InvalidExpression, detail) }
     }
 
     /// The code.
@@ -101,6 +120,8 @@ impl Problem {
             code: &'static str,
             #[serde(rename = "appliedLocally", skip_serializing_if = "std::ops::Not::not")]
             applied_locally: bool,
+            #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+            errors: &'a [Fault],
         }
         let (code, status, title) = self.code.describe();
         let mut body = Vec::with_capacity(384);
@@ -113,6 +134,7 @@ impl Problem {
                 detail: &self.detail,
                 code,
                 applied_locally: self.applied_locally,
+                errors: &self.faults,
             },
         );
         body.into()
@@ -174,6 +196,7 @@ impl From<Error> for Problem {
             ErrorKind::TenantProtected => Code::TenantProtected,
             ErrorKind::LastOwner => Code::LastOwner,
             ErrorKind::RoleNotAllowed => Code::RoleNotAllowed,
+            ErrorKind::PolicyInUse => Code::PolicyInUse,
             ErrorKind::KeyRevoked => Code::KeyRevoked,
             ErrorKind::PreconditionFailed => Code::PreconditionFailed,
             ErrorKind::Unavailable | ErrorKind::RevokedHere => Code::StoreUnavailable,

@@ -21,6 +21,8 @@ use crate::serde_text::{JsonError, read_json};
 
 /// The largest JSON body of the admin plane and of queries, in bytes.
 pub const MAX_JSON_BYTES: usize = 128 * 1024;
+/// The largest JSON body of events that are decided about, in bytes.
+pub const MAX_EVENTS_BYTES: usize = 2 * 1024 * 1024;
 /// How long a JSON body may take to arrive.
 const JSON_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest JSON body that declares many keys, in bytes.
@@ -108,6 +110,19 @@ impl<T: DeserializeOwned + 'static> FromRequest for LargeJson<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = json(request, payload, MAX_LARGE_JSON_BYTES, LARGE_JSON_TIMEOUT);
         Box::pin(body.and_then(async |body| parse_json(&body).map(Self)))
+    }
+}
+
+/// The bytes of a JSON body of events of at most [`MAX_EVENTS_BYTES`], as they came.
+#[derive(Debug)]
+pub struct JsonBytes(pub Bytes);
+
+impl FromRequest for JsonBytes {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        Box::pin(json(request, payload, MAX_EVENTS_BYTES, JSON_TIMEOUT).map_ok(Self))
     }
 }
 

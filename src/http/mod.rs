@@ -1,6 +1,6 @@
 //! HTTP: every route and the right that it needs, on this page.
 //!
-//! 1. [`app`]: what handlers share.  [`server`]: listening, limits, shutdown.
+//! 1. [`app`]: what handlers share.  `levels`: its gauges.  [`server`]: listening, limits, shutdown.
 //! 2. [`mod@route`]: a line of the table below.  [`mod@authorize`], [`mod@operator`]: from headers to the proof of a
 //!    right.  `operator_session`: the query session of an operator.
 //! 3. [`mod@routes`]: the handlers.  [`extract`]: their arguments.
@@ -32,6 +32,7 @@ pub(crate) mod error;
 pub(crate) mod extract;
 mod if_match;
 pub(crate) mod imported_secret;
+mod levels;
 pub(crate) mod media_type;
 pub mod middleware;
 pub(crate) mod operator;
@@ -62,8 +63,8 @@ use route::{AdminInSession, InSession};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, audit, auth, bulk, firehose, health, ingest, keys, machines, memberships, operators, platform, rotation,
-    sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
+    apply, audit, auth, bulk, decide, firehose, health, ingest, keys, machines, memberships, operators, platform,
+    policyset, rotation, sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -71,10 +72,12 @@ pub use server::{Server, Stop};
 #[doc(hidden)]
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
+    use crate::policy::set as policy;
+    use policyset::parts;
     use Permission::{
-        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn, ManageStreams,
-        ManageTenants, ReadAudit, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn, ReadPlatform,
-        ReadSessions, ReadTenants, Sync, VerifyKeys,
+        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn, ManagePolicies,
+        ManageStreams, ManageTenants, ReadAudit, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn,
+        ReadPlatform, ReadPolicies, ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -85,6 +88,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/logstream",                           Key(Action::Query),     stream_list::readable),
         #[cfg(feature = "query")]
         route("POST",   "/api/v1/query",                               InSession(Action::Query), routes::query::run),
+        route("POST",   "/api/v1/decide",                              Key(Action::Ingest),    decide::decide),
         route("GET",    "/api/v1/whoami",                              Key(Action::Inspect),   whoami::show),
         // Last of the data plane: paths with parameters are tried one after the other, each with a regular expression.
         route("POST",   "/api/v1/logstream/{stream}",                  Key(Action::Ingest),    ingest::by_path),
@@ -111,6 +115,36 @@ pub fn routes() -> Vec<Route> {
         route("PATCH",  "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::update),
         route("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",       Admin(ManageKeys),      keys::revoke),
         route("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",  Admin(ManageKeys),      rotation::rotate),
+        route("GET",    "/api/v1/tenants/{tenant}/policyset",          Admin(ReadPolicies),    policyset::whole::show),
+        route("PUT",    "/api/v1/tenants/{tenant}/policyset",          Admin(ManagePolicies),  policyset::whole::replace),
+        route("GET",    "/api/v1/tenants/{tenant}/policyset/versions", Admin(ReadPolicies),    policyset::versions::list),
+        route("GET",    "/api/v1/tenants/{tenant}/policyset/versions/{number}", Admin(ReadPolicies), policyset::versions::show),
+        route("POST",   "/api/v1/tenants/{tenant}/policyset/apply",    Admin(ManagePolicies),  policyset::apply::run),
+        route("POST",   "/api/v1/tenants/{tenant}/policyset/rollback", Admin(ManagePolicies),  policyset::versions::roll_back),
+        #[cfg(feature = "query")]
+        route("GET",    "/api/v1/tenants/{tenant}/results/policies",   Admin(ReadPolicies),    routes::results::list),
+        #[cfg(feature = "query")]
+        route("GET",    "/api/v1/tenants/{tenant}/results/policies/{id}", Admin(ReadPolicies), routes::results::show),
+        route("POST",   "/api/v1/tenants/{tenant}/actions",            Admin(ManagePolicies),  parts::create::<policy::Action>),
+        route("GET",    "/api/v1/tenants/{tenant}/actions",            Admin(ReadPolicies),    parts::list::<policy::Action>),
+        route("GET",    "/api/v1/tenants/{tenant}/actions/{id}",       Admin(ReadPolicies),    parts::show::<policy::Action>),
+        route("PATCH",  "/api/v1/tenants/{tenant}/actions/{id}",       Admin(ManagePolicies),  parts::update::<policy::Action>),
+        route("DELETE", "/api/v1/tenants/{tenant}/actions/{id}",       Admin(ManagePolicies),  parts::remove::<policy::Action>),
+        route("POST",   "/api/v1/tenants/{tenant}/entities",           Admin(ManagePolicies),  parts::create::<policy::EntityDefinition>),
+        route("GET",    "/api/v1/tenants/{tenant}/entities",           Admin(ReadPolicies),    parts::list::<policy::EntityDefinition>),
+        route("GET",    "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ReadPolicies),    parts::show::<policy::EntityDefinition>),
+        route("PATCH",  "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ManagePolicies),  parts::update::<policy::EntityDefinition>),
+        route("DELETE", "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ManagePolicies),  parts::remove::<policy::EntityDefinition>),
+        route("POST",   "/api/v1/tenants/{tenant}/mitigations",        Admin(ManagePolicies),  parts::create::<policy::Mitigation>),
+        route("GET",    "/api/v1/tenants/{tenant}/mitigations",        Admin(ReadPolicies),    parts::list::<policy::Mitigation>),
+        route("GET",    "/api/v1/tenants/{tenant}/mitigations/{id}",   Admin(ReadPolicies),    parts::show::<policy::Mitigation>),
+        route("PATCH",  "/api/v1/tenants/{tenant}/mitigations/{id}",   Admin(ManagePolicies),  parts::update::<policy::Mitigation>),
+        route("DELETE", "/api/v1/tenants/{tenant}/mitigations/{id}",   Admin(ManagePolicies),  parts::remove::<policy::Mitigation>),
+        route("POST",   "/api/v1/tenants/{tenant}/policies",           Admin(ManagePolicies),  parts::create::<policy::Policy>),
+        route("GET",    "/api/v1/tenants/{tenant}/policies",           Admin(ReadPolicies),    parts::list::<policy::Policy>),
+        route("GET",    "/api/v1/tenants/{tenant}/policies/{id}",      Admin(ReadPolicies),    parts::show::<policy::Policy>),
+        route("PATCH",  "/api/v1/tenants/{tenant}/policies/{id}",      Admin(ManagePolicies),  parts::update::<policy::Policy>),
+        route("DELETE", "/api/v1/tenants/{tenant}/policies/{id}",      Admin(ManagePolicies),  parts::remove::<policy::Policy>),
         route("POST",   "/api/v1/tenants/{tenant}/service-operators",  Admin(ManageMachines),  machines::create),
         route("GET",    "/api/v1/tenants/{tenant}/service-operators",  Admin(ReadMachines),    machines::list),
         route("GET",    "/api/v1/tenants/{tenant}/service-operators/{id}", Admin(ReadMachines), machines::show),

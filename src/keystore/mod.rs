@@ -303,7 +303,7 @@ impl Keystore {
 
     /// Runs a change to completion even if its caller stops waiting: a key must not be revoked in the bucket and go on
     /// working in memory. A node that shuts down in order waits for it.
-    async fn run_to_completion<T: Send + 'static>(
+    pub(crate) async fn run_to_completion<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::arrival::{ArrivalTime, events_of_day};
 use super::{
-    API_KEY_NAMES, API_KEYS, ARCHIVE, AUDIT, LOCK, LOG, MACHINES, NODES, OPERATORS, PROBE, SHEETS, SIGNERS, SNAPSHOTS,
-    STREAMS, USAGE, keyloft, root, settings,
+    API_KEY_NAMES, API_KEYS, ARCHIVE, AUDIT, LOCK, LOG, MACHINES, NODES, OPERATORS, POLICIES, PROBE, SHEETS, SIGNERS,
+    SNAPSHOTS, STREAMS, USAGE, keyloft, root, settings,
 };
 use crate::key::{KeyId, MachineId, NameHash, StreamName, TenantId};
 
@@ -41,6 +41,11 @@ pub fn is_of_platform(object: &str) -> bool {
 /// The folder of a tenant's machines, or of those of the platform.
 pub fn machines(tenant: Option<&TenantId>) -> RelativePathBuf {
     tenant.map_or_else(|| keyloft(MACHINES), |tenant| settings(tenant).join(MACHINES))
+}
+
+/// The folder of the versions of a tenant's policy set.
+pub fn policy_sets(tenant: &TenantId) -> RelativePathBuf {
+    settings(tenant).join(POLICIES)
 }
 
 /// The folder of those who have signed in.

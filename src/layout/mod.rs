@@ -46,6 +46,8 @@ const AUDIT_STREAM: &str = "stream.json";
 const MEMBERS: &str = "members.json";
 const OPERATORS: &str = "operators";
 const SIGNERS: &str = "signers";
+const POLICIES: &str = "policies";
+const POLICY_SECRET: &str = "policy-secret.json";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +129,13 @@ pub enum ObjectName {
         /// Which tenant.
         tenant: TenantId,
     },
+    /// `<T>.settings/policies/<version:020>.json`: a version of a tenant's policy set.
+    PolicySet {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Counted from 1; the highest one holds.
+        version: u64,
+    },
     /// `.settings/keyloft/members.json`: the members of the platform.
     PlatformMembers,
     /// `.settings/keyloft/operators/<userId>.json`: somebody who has signed in.
@@ -141,6 +150,8 @@ pub enum ObjectName {
     },
     /// `.settings/keyloft/admin.json`: the digest of the bootstrap admin token.
     Admin,
+    /// `.settings/keyloft/policy-secret.json`: the secret of pseudonyms and clearances, which a node has made.
+    PolicySecret,
     /// `.settings/keyloft/log/<seq:020>.json`: an entry of the change log.
     LogEntry {
         /// Its number, counted from 1 without a gap.
@@ -220,10 +231,12 @@ impl ObjectName {
             Self::Machine { tenant, id } => machines(Some(tenant)).join(format!("{id}.json")),
             Self::PlatformMachine { id } => machines(None).join(format!("{id}.json")),
             Self::Members { tenant } => settings(tenant).join(MEMBERS),
+            Self::PolicySet { tenant, version } => policy_sets(tenant).join(format!("{}.json", number(*version))),
             Self::PlatformMembers => keyloft(MEMBERS),
             Self::Account { id } => accounts().join(format!("{id}.json")),
             Self::Signer { id } => signers().join(format!("{id}.json")),
             Self::Admin => keyloft(ADMIN),
+            Self::PolicySecret => keyloft(POLICY_SECRET),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
             Self::HistoryRange { first, last } => {
                 history().join(format!("{}-{}.ndjson.zst", number(*first), number(*last)))
@@ -260,6 +273,9 @@ impl ObjectName {
                 Some(Self::NameClaim { tenant, name: NameHash::parse(name).ok()?, generation })
             }
             [SETTINGS, MACHINES, file] => Some(Self::Machine { tenant, id: parse_machine(file)? }),
+            [SETTINGS, POLICIES, file] => {
+                Some(Self::PolicySet { tenant, version: parse_number(file.strip_suffix(".json")?)? })
+            }
             [SETTINGS, MEMBERS] => Some(Self::Members { tenant }),
             [SETTINGS, TENANT] => Some(Self::Tenant { tenant }),
             [STREAMS, stream, SCHEMA] => Some(Self::Schema { tenant, stream: StreamName::parse(stream).ok()? }),

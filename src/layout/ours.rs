@@ -1,8 +1,8 @@
 //! The names below `.settings/keyloft/`, shared by all tenants, parsed back.
 
 use super::{
-    ADMIN, ARCHIVE, AUDIT, AUDIT_STREAM, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, PROBE, SHEETS, SIGNERS,
-    SNAPSHOTS, USAGE, parse_machine, parse_number, parse_uuid,
+    ADMIN, ARCHIVE, AUDIT, AUDIT_STREAM, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, POLICY_SECRET, PROBE,
+    SHEETS, SIGNERS, SNAPSHOTS, USAGE, parse_machine, parse_number, parse_uuid,
 };
 use crate::key::{NodeId, OperatorId, SignerId};
 
@@ -10,6 +10,7 @@ use crate::key::{NodeId, OperatorId, SignerId};
 pub(super) fn parse(parts: &[&str]) -> Option<ObjectName> {
     match *parts {
         [ADMIN] => Some(ObjectName::Admin),
+        [POLICY_SECRET] => Some(ObjectName::PolicySecret),
         [MEMBERS] => Some(ObjectName::PlatformMembers),
         [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
         [OPERATORS, file] => Some(ObjectName::Account { id: OperatorId::parse(file.strip_suffix(".json")?).ok()? }),

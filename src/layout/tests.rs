@@ -13,7 +13,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
         "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| TenantId::parse(&text).ok())
     ];
     let stream = "[a-z0-9][a-z0-9_-]{0,62}".prop_filter_map("reserved", |text| StreamName::parse(&text).ok());
-    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..23).prop_map(|(tenant, stream, number, days, which)| {
+    (tenant, stream, any::<u128>(), 0i32..200_000, 0usize..25).prop_map(|(tenant, stream, number, days, which)| {
         let id = Uuid::from_u128(number);
         match which {
             0 => ObjectName::Key { tenant, key_id: KeyId::parse(&id.to_string()).unwrap() },
@@ -52,6 +52,8 @@ fn names() -> impl Strategy<Value = ObjectName> {
             19 => ObjectName::Account { id: OperatorId::of("https://a.example", &id.to_string()).unwrap() },
             20 => ObjectName::Signer { id: SignerId::of(id.as_bytes()) },
             21 => ObjectName::AuditStream,
+            23 => ObjectName::PolicySecret,
+            22 => ObjectName::PolicySet { tenant, version: number as u64 },
             _ => ObjectName::Admin,
         }
     })

@@ -42,6 +42,12 @@ pub enum Permission {
     VerifyKeys,
     /// Issue, change, rotate and revoke keys.
     ManageKeys,
+    /// See traffic policies and their results.
+    ReadPolicies,
+    /// Try traffic policies out.
+    DraftPolicies,
+    /// Deploy traffic policies.
+    ManagePolicies,
     /// Change the settings of streams.
     ManageStreams,
     /// Create, change, suspend and delete tenants, and delete streams.
@@ -148,14 +154,18 @@ impl Role {
             | Permission::ReadSessions
             | Permission::ReadChanges
             | Permission::ReadMembers
+            | Permission::ReadPolicies
             // Also of a viewer, who may leave: the rules decide on each change.
             | Permission::ManageMembers
             | Permission::ReadOwn
             | Permission::ManageOwn => true,
-            Permission::VerifyKeys | Permission::RunQueries => self >= Self::Analyst && self != Self::PlatformViewer,
-            Permission::ManageKeys | Permission::ManageStreams | Permission::EndSessions => {
-                matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin)
+            Permission::VerifyKeys | Permission::RunQueries | Permission::DraftPolicies => {
+                self >= Self::Analyst && self != Self::PlatformViewer
             }
+            Permission::ManageKeys
+            | Permission::ManagePolicies
+            | Permission::ManageStreams
+            | Permission::EndSessions => matches!(self, Self::Admin | Self::Owner | Self::PlatformAdmin),
             Permission::ReadMachines | Permission::ReadAudit => self >= Self::Admin,
             Permission::ReadPlatform | Permission::ReadOperators => self.is_of_platform(),
             Permission::ManageTenants | Permission::Sync | Permission::ManageOperators => self == Self::PlatformAdmin,

@@ -17,8 +17,11 @@ pub const USAGE: &str = "keyloft_usage";
 /// What happened in a tenant, for those who may read its audit.
 pub const AUDIT: &str = crate::key::stream::AUDIT;
 
+/// What traffic policies have decided about the requests of a tenant.
+pub const DECISIONS: &str = "keyloft_decisions";
+
 /// Every stream that the server writes.
-pub const ALL: [&str; 3] = [USAGE, AUDIT, REJECTED];
+pub const ALL: [&str; 4] = [USAGE, AUDIT, REJECTED, DECISIONS];
 
 /// Where the server writes rows about its own work. Callers take this trait, so that they do not depend on how
 /// events are stored.

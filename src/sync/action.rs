@@ -81,6 +81,10 @@ actions! {
     StreamUpdate = "stream.update",
     /// A stream was deleted.
     StreamDelete = "stream.delete",
+    /// A version of a policy set was deployed.
+    PolicySetDeploy = "policyset.deploy",
+    /// An earlier version of a policy set was brought back.
+    PolicySetRollback = "policyset.rollback",
     /// It was asked whether a key allows something.
     KeyVerify = "key.verify",
     /// The audit was read.

@@ -34,7 +34,7 @@ pub(super) fn gone<T: Audited>(object: ChangedObject, name: Option<String>, befo
 }
 
 /// A change of those who asked for the last write of the object, if a node has made that; else one by hand.
-pub(super) fn attributed(object: ChangedObject, written: Option<(LastWrite, Option<AuditAction>)>) -> LoggedChange {
+pub(crate) fn attributed(object: ChangedObject, written: Option<(LastWrite, Option<AuditAction>)>) -> LoggedChange {
     match written {
         // A change that does not say by whom was none of a node.
         Some((LastWrite { by, at, .. }, action)) if by.modified_by.is_some() && at.is_some() => {

@@ -25,7 +25,7 @@ mod apply;
 mod backlog;
 pub mod chain;
 pub mod changed_object;
-mod found;
+pub(crate) mod found;
 pub mod held;
 pub mod history;
 pub mod journal;

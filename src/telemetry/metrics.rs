@@ -11,10 +11,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Registry, Unit};
 
+pub use super::decisions::{DecisionLevels, DecisionMetrics};
 pub use super::format::MetricsFormat;
 use super::format::to_prometheus;
+use super::register::{add, with_unit};
 
 /// Everything this node counts.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Metrics {
     view_age: Gauge<f64, AtomicU64>,
     clock_difference: Gauge<f64, AtomicU64>,
     store_mode: Family<ModeLabels, Gauge>,
+    /// Decisions about requests.
+    pub decisions: DecisionMetrics,
 }
 
 /// Labels of a request: a fixed set of words, whatever clients send.
@@ -119,6 +123,8 @@ pub struct Levels {
     pub clock_difference_seconds: f64,
     /// How documents are changed in the store.
     pub store_mode: &'static str,
+    /// Those of decisions.
+    pub decisions: DecisionLevels,
 }
 
 impl Metrics {
@@ -207,6 +213,7 @@ impl Metrics {
                 Gauge::default(),
             ),
             store_mode: add(metrics, "store_mode", "How documents are changed in the store; always 1"),
+            decisions: DecisionMetrics::new(metrics),
             registry,
         }
     }
@@ -250,6 +257,7 @@ impl Metrics {
         self.clock_difference.set(levels.clock_difference_seconds);
         self.store_mode.clear();
         self.store_mode.get_or_create(&ModeLabels { mode: levels.store_mode }).set(1);
+        self.decisions.set(levels.decisions);
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -258,17 +266,6 @@ impl Metrics {
             MetricsFormat::Prometheus => to_prometheus(&text),
         }
     }
-}
-
-fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-fn with_unit<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
-    registry.register_with_unit(name, help, unit, metric.clone());
-    metric
 }
 
 fn quarantined(

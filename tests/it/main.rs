@@ -16,6 +16,7 @@ mod ingest;
 mod keys;
 mod nodes;
 mod operators;
+mod policies;
 mod query;
 mod scripts;
 mod server;

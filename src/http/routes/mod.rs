@@ -1,13 +1,14 @@
-//! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`whoami`]. Admin
-//! plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`], [`streams`],
-//! [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`sessions`], [`audit`],
-//! [`platform`]. Neither: [`health`].  [`place`]: what belongs to a tenant or to the platform.  [`receipt`]: which
-//! nodes have applied a change.
+//! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`decide`],
+//! [`whoami`]. Admin plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`],
+//! [`streams`], [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`policyset`],
+//! [`results`], [`sessions`], [`audit`], [`platform`]. Neither: [`health`].  [`place`]: what belongs to a tenant or to
+//! the platform.  [`receipt`]: which nodes have applied a change.
 
 pub mod apply;
 pub mod audit;
 pub mod auth;
 pub mod bulk;
+pub mod decide;
 pub mod firehose;
 pub mod health;
 pub mod ingest;
@@ -17,9 +18,12 @@ pub mod memberships;
 pub mod operators;
 pub mod place;
 pub mod platform;
+pub mod policyset;
 #[cfg(feature = "query")]
 pub mod query;
 pub mod receipt;
+#[cfg(feature = "query")]
+pub mod results;
 pub mod rotation;
 pub mod sessions;
 pub mod stream_list;

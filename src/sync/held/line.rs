@@ -1,5 +1,7 @@
 //! A document as a line of a snapshot.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,14 +18,21 @@ pub struct DocumentLine {
 }
 
 impl DocumentLine {
-    pub(super) fn new<T: HeldKind>(id: &T::Id, document: &T, tag: Option<Tag>) -> Self {
+    /// A document of this id, and the state of the object that it was read from.
+    pub(crate) fn of(id: &impl Display, document: &impl Serialize, tag: Option<Tag>) -> Self {
         Self { id: id.to_string(), tag, document: serde_json::to_value(document).unwrap_or_default() }
+    }
+
+    /// Its id, the bytes of its document, and the state of the object that it was read from.
+    pub(crate) fn parts(self) -> (String, Vec<u8>, Option<Tag>) {
+        (self.id, serde_json::to_vec(&self.document).unwrap_or_default(), self.tag)
     }
 
     /// `None` when it is no document of the kind: a full reconcile reads it then.
     pub(super) fn read<T: HeldKind>(self) -> Option<(T::Id, T, Option<Tag>)> {
-        let id = self.id.parse().ok()?;
-        let document = T::parse(&id, &serde_json::to_vec(&self.document).ok()?).ok()?;
-        Some((id, document, self.tag))
+        let (id, body, tag) = self.parts();
+        let id = id.parse().ok()?;
+        let document = T::parse(&id, &body).ok()?;
+        Some((id, document, tag))
     }
 }

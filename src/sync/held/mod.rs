@@ -25,8 +25,7 @@ use serde::Serialize;
 
 pub use self::line::DocumentLine;
 use self::memory::Memory;
-pub use self::watchers::Watcher;
-use self::watchers::Watchers;
+pub use self::watchers::{Watcher, Watchers};
 use super::found::attributed;
 use super::{AuditAction, ChangedObject, LoggedChange};
 use crate::cache::UnreadableDocuments;
@@ -347,7 +346,7 @@ impl<T: HeldKind> HeldDocuments for Held<T> {
         let unreadable: BTreeSet<T::Id> = self.unreadable.lock().keys().cloned().collect();
         let memory = self.memory.read();
         let usable = memory.iter().filter(|(id, ..)| !unreadable.contains(id));
-        usable.map(|(id, document, tag)| DocumentLine::new(id, &**document, tag)).collect()
+        usable.map(|(id, document, tag)| DocumentLine::of(id, &**document, tag)).collect()
     }
 
     fn take_in(&self, lines: Vec<DocumentLine>) {

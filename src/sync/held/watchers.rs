@@ -8,15 +8,18 @@ use parking_lot::RwLock;
 /// Called after a change, on the thread that made it, with no lock of the maps held.
 pub type Watcher = Arc<dyn Fn() + Send + Sync>;
 
+/// All of them.
 #[derive(Default)]
-pub(super) struct Watchers(RwLock<Vec<Watcher>>);
+pub struct Watchers(RwLock<Vec<Watcher>>);
 
 impl Watchers {
-    pub(super) fn add(&self, watcher: Watcher) {
+    /// Adds one.
+    pub fn add(&self, watcher: Watcher) {
         self.0.write().push(watcher);
     }
 
-    pub(super) fn notify(&self) {
+    /// Calls each.
+    pub fn notify(&self) {
         let watchers = self.0.read().clone();
         watchers.iter().for_each(|watcher| watcher());
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::TestServer;
 
 /// All changes of the change log, in their order.
-fn changes(server: &TestServer) -> Vec<Value> {
+pub fn changes(server: &TestServer) -> Vec<Value> {
     let folder = server.path(".settings/keyloft/log");
     let files = std::fs::read_dir(folder).into_iter().flatten(); // There is none before the first change.
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();

@@ -22,6 +22,7 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("POST",   "/api/v1/logstream/{stream}",           [ 401,  401,  200,  403,  401,  401,  401]),
     ("POST",   "/api/v1/query",                        [ 401,  401,  403,  200,  401,  401,  401]),
     ("GET",    "/api/v1/logstream",                    [ 401,  401,  403,  200,  401,  401,  401]),
+    ("POST",   "/api/v1/decide",                       [ 401,  401,  200,  403,  401,  401,  401]),
     ("GET",    "/api/v1/whoami",                       [ 401,  401,  200,  200,  401,  401,  401]),
     ("POST",   "/api/v1/tenants",                      [ 401,  401,  401,  401,  401,  201,  401]),
     ("GET",    "/api/v1/tenants",                      [ 401,  401,  401,  401,  401,  200,  401]),
@@ -46,6 +47,62 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("DELETE", "/api/v1/tenants/{tenant}/apikeys/{id}",[ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",   "/api/v1/tenants/{tenant}/apikeys/{id}/rotate",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/policyset",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("PUT",     "/api/v1/tenants/{tenant}/policyset",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/policyset/versions",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/policyset/versions/{number}",
+                                                       [ 401,  401,  401,  401,  401,  400,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/policyset/rollback",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/policyset/apply",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/actions",
+                                                       [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/actions",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/actions/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/tenants/{tenant}/actions/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/actions/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/entities",
+                                                       [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/entities",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/entities/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/tenants/{tenant}/entities/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/entities/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/mitigations",
+                                                       [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/mitigations",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/mitigations/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/tenants/{tenant}/mitigations/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/mitigations/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/policies",
+                                                       [ 401,  401,  401,  401,  401,  201,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/policies",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/policies/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("PATCH",   "/api/v1/tenants/{tenant}/policies/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/policies/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/results/policies",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",    "/api/v1/tenants/{tenant}/results/policies/{id}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/service-operators",
                                                        [ 401,  401,  401,  401,  401,  201,  401]),
     ("GET",     "/api/v1/tenants/{tenant}/service-operators",
@@ -167,6 +224,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
                 | Permission::ReadOperators
                 | Permission::ReadOwn
                 | Permission::ReadAudit
+                | Permission::ReadPolicies
         );
         let subject = match permission {
             Permission::VerifyKeys => "/apikeys/verify",
@@ -180,6 +238,11 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
             Permission::ReadOwn | Permission::ManageOwn => "/auth/",
             Permission::ReadOperators | Permission::ManageOperators if route.path.contains("/signers") => "/signers",
             Permission::ReadOperators | Permission::ManageOperators => "/operators",
+            Permission::ReadPolicies | Permission::ManagePolicies => {
+                let parts = ["/policyset", "/results", "/actions", "/entities", "/mitigations", "/policies"];
+                parts.into_iter().find(|part| route.path.contains(part)).unwrap_or("/policyset")
+            }
+            Permission::DraftPolicies => "/policyset/",
             Permission::ReadChanges => "/changes",
             Permission::ReadAudit => "/audit",
             Permission::ReadPlatform | Permission::Sync => "",
@@ -195,6 +258,7 @@ fn reading_needs_a_right_to_read_and_changing_one_to_change() {
 fn body(method: &str, path: &str, round: usize) -> Option<Value> {
     Some(match (method, path) {
         ("POST", "/api/v1/ingest" | "/api/v1/logstream/{stream}") => json!({"a": 1}),
+        ("POST", "/api/v1/decide") => json!({"request": {"path": "/"}}),
         ("POST", "/api/v1/firehose/{stream}") => {
             json!({"requestId": format!("r-{round}"), "timestamp": 1, "records": []})
         }
@@ -208,6 +272,17 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", "/api/v1/service-operators") => json!({"name": "ci", "role": "platform_viewer"}),
         ("POST", "/api/v1/memberships") => json!({"email": "ada@example.com", "role": "platform_viewer"}),
         ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
+        ("PUT", "/api/v1/tenants/{tenant}/policyset") => json!({}),
+        ("POST", "/api/v1/tenants/{tenant}/policyset/rollback") => json!({"to": 1}),
+        ("POST", "/api/v1/tenants/{tenant}/policyset/apply") => json!({"policySet": {}}),
+        ("POST", "/api/v1/tenants/{tenant}/actions") => json!({"name": format!("a{round}"), "expression": "true"}),
+        ("POST", "/api/v1/tenants/{tenant}/entities") => {
+            json!({"name": format!("e{round}"), "keyFields": ["client_ip"]})
+        }
+        ("POST", "/api/v1/tenants/{tenant}/mitigations") => json!({"name": format!("m{round}"), "mode": "monitor"}),
+        ("POST", "/api/v1/tenants/{tenant}/policies") => {
+            json!({"name": format!("p{round}"), "mitigationId": "6b65796c-6f66-8000-8000-000000000301"})
+        }
         ("POST", "/api/v1/auth/token") => json!({"handoff": "a.b.c"}),
         ("POST", "/api/v1/auth/logout") => json!({}),
         ("PATCH", _) => json!({}),
@@ -220,6 +295,7 @@ async fn every_route_answers_every_credential_as_the_table_says() {
     let server = TestServer::spawn().await;
     let admin = server.admin();
     let sender = admin.issue("default", "sender", "ingestion").await;
+    admin.patch(&format!("/api/v1/tenants/default/apikeys/{}", sender.id), json!({"decide": true})).await;
     let reader = admin.issue("default", "reader", "query").await;
     let revoked = admin.issue("default", "revoked", "ingestion").await;
     admin.delete(&format!("/api/v1/tenants/default/apikeys/{}", revoked.id)).await;

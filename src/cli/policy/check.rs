@@ -1,0 +1,176 @@
+//! `keyloft policy check`: a file of policies, offline: whether it is valid, and what it would have done on a log.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::output::{self, Column};
+use super::super::terminal::complain;
+use super::super::{ClientArgs, Failure, Outcome};
+use super::file;
+use crate::policy::Fault;
+use crate::policy::engine::{self, Outside};
+use crate::policy::entity::{Entity, Pseudonyms};
+use crate::policy::event::{Arrival, Door, LogFormat};
+use crate::policy::set::{CompiledSet, PolicyId, PolicySet, compile};
+use crate::policy::window::State;
+
+/// The largest log that is read, in bytes.
+const MAX_LOG_BYTES: u64 = 4 << 30;
+/// The memory of the windows, in bytes.
+const STATE_BYTES: usize = 256 << 20;
+/// So many unreadable lines are named; the others are counted.
+const NAMED_LINES: usize = 20;
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The file that declares the set; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// A log: what would the set have done? It is sorted by time first
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// How the log is written: combined, nginx-json, ecs or ndjson (as decide takes events)
+    #[arg(long, default_value = "combined", value_parser = format, requires = "log")]
+    format: LogFormat,
+}
+
+fn format(name: &str) -> Result<LogFormat, &'static str> {
+    LogFormat::parse(name).ok_or("must be combined, nginx-json, ecs or ndjson")
+}
+
+const COLUMNS: &[Column] = &[
+    ("POLICY", "name"),
+    ("TOTAL", "total"),
+    ("ENTITIES", "entities"),
+    ("OBSERVE", "observe"),
+    ("CHALLENGE", "challenge"),
+    ("BLOCK", "block"),
+    ("EXEMPTED", "exempted"),
+];
+
+/// What one policy would have done.
+#[derive(Debug, Default)]
+struct Tally {
+    outcomes: BTreeMap<&'static str, u64>,
+    entities: HashSet<Entity>,
+}
+
+/// What was read of a log.
+#[derive(Debug, Default)]
+struct Reading {
+    events: u64,
+    /// The numbers of the first unreadable lines, and why.
+    named: Vec<(u64, String)>,
+    unreadable: u64,
+}
+
+/// Checks a file, and with a log says what it would have done.
+pub(super) fn run(args: &ClientArgs, check: &CheckArgs) -> Outcome {
+    let (_, named) = file::read(&check.file)?;
+    let set = named.apply(&PolicySet::default(), true, new_id).map_err(|faults| wrong(&check.file, &faults))?;
+    let compiled = compile(&set).map_err(|faults| wrong(&check.file, &faults))?;
+    let Some(log) = &check.log else {
+        let (policies, actions) = (set.policies.len(), set.actions.len());
+        return output::print(&match args.json {
+            true => output::json(&json!({ "valid": true, "policies": policies, "actions": actions })),
+            false => format!("The set is valid: {policies} policies, {actions} actions."),
+        });
+    };
+    let bytes = read(log)?;
+    let (tallies, reading) = replay(&compiled, &bytes, &check.format);
+    report(args, &set, &tallies, &reading)
+}
+
+#[allow(clippy::disallowed_methods)] // Nothing depends on which id it is.
+fn new_id() -> Uuid {
+    Uuid::new_v4()
+}
+
+fn wrong(file: &Path, faults: &[Fault]) -> Failure {
+    let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", file.display())).collect();
+    Failure::usage(lines.join("\n"))
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    let shown = path.display();
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(|error| Failure::usage(format!("cannot open {shown}: {error}")))?)
+    };
+    let mut bytes = Vec::new();
+    let read = input.take(MAX_LOG_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    if bytes.len() as u64 > MAX_LOG_BYTES {
+        return Err(Failure::usage(format!("{shown} is larger than {MAX_LOG_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Decides about every line of a log, in the order of their times.
+fn replay(set: &CompiledSet, log: &[u8], format: &LogFormat) -> (BTreeMap<PolicyId, Tally>, Reading) {
+    let mut reading = Reading::default();
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(log.split(|byte| *byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        match format.read(line, Arrival::new(Door::Ingest, 0), |event| event.observed_at_ms()) {
+            Ok(at_ms) => lines.push((at_ms, line)),
+            Err(error) => {
+                reading.unreadable += 1;
+                if reading.named.len() < NAMED_LINES {
+                    reading.named.push((number, error.to_string()));
+                }
+            }
+        }
+    }
+    lines.sort_by_key(|(at_ms, _)| *at_ms); // Stable: lines of one time stay in their order.
+    let (state, pseudonyms) = (State::new(STATE_BYTES), Pseudonyms::new(b"offline", "offline"));
+    let mut tallies: BTreeMap<PolicyId, Tally> = BTreeMap::new();
+    for (at_ms, line) in lines {
+        reading.events += 1;
+        let judged = format.read(line, Arrival::new(Door::Ingest, 0), |event| {
+            let decision = engine::decide(set, &state, &pseudonyms, &event, Outside::at(at_ms));
+            for found in &decision.matches {
+                let tally = tallies.entry(found.policy.id).or_default();
+                *tally.outcomes.entry(found.outcome.as_str()).or_default() += 1;
+                tally.entities.extend(found.entity);
+            }
+        });
+        debug_assert!(judged.is_ok(), "it was read before");
+    }
+    (tallies, reading)
+}
+
+fn report(args: &ClientArgs, set: &PolicySet, tallies: &BTreeMap<PolicyId, Tally>, reading: &Reading) -> Outcome {
+    let item = |policy: &crate::policy::set::Policy| {
+        let nothing = Tally::default();
+        let tally = policy.policy_id.and_then(|id| tallies.get(&id)).unwrap_or(&nothing);
+        let of = |outcome: &str| tally.outcomes.get(outcome).copied().unwrap_or_default();
+        json!({
+            "name": policy.name, "total": tally.outcomes.values().sum::<u64>(), "entities": tally.entities.len(),
+            "observe": of("observe"), "challenge": of("challenge"), "block": of("block"), "exempted": of("exempted"),
+        })
+    };
+    let items: Vec<Value> = set.policies.iter().map(item).collect();
+    if args.json {
+        let unreadable: Vec<Value> =
+            reading.named.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();
+        return output::print(&output::json(&json!({
+            "events": reading.events, "unreadable": reading.unreadable, "unreadableLines": unreadable, "items": items,
+        })));
+    }
+    for (line, reason) in &reading.named {
+        complain(&format!("line {line} is not counted: {reason}"));
+    }
+    let table = output::table(COLUMNS, &items);
+    output::print(&format!("{table}\n\n{} events, {} unreadable lines.", reading.events, reading.unreadable))
+}

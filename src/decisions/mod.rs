@@ -1,0 +1,17 @@
+//! Decisions about requests, as they run: by the policy set in force, from memory, and on record.
+//!
+//! 1. [`settings`]: what an operator sets.  [`secret`]: the root secret of pseudonyms.
+//! 2. [`Decider`]: decisions, from memory.  [`answer`]: what is answered.
+//! 3. [`row`]: a decision on record.  [`recorder`]: rows on their way into the stream `keyloft_decisions`.
+
+pub mod answer;
+pub mod decider;
+pub mod recorder;
+pub mod row;
+pub mod secret;
+pub mod settings;
+
+pub use decider::{Decider, NotReady};
+pub use recorder::Recorder;
+pub use secret::RootSecret;
+pub use settings::PolicySettings;

@@ -1,0 +1,27 @@
+//! What an operator sets of traffic policies.
+
+use zeroize::Zeroizing;
+
+/// The settings of decisions.
+#[derive(Clone)]
+pub struct PolicySettings {
+    /// How many bytes of memory the windows of all tenants take at most.
+    pub memory: usize,
+    /// The secret of pseudonyms and clearances; without it, a node makes one and keeps it in the bucket.
+    pub secret: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self { memory: 64 << 20, secret: None }
+    }
+}
+
+impl std::fmt::Debug for PolicySettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicySettings")
+            .field("memory", &self.memory)
+            .field("has_secret", &self.secret.is_some())
+            .finish()
+    }
+}

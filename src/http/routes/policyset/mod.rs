@@ -1,0 +1,81 @@
+//! The policy set of a tenant: as a whole ([`whole`]), as a file declares it ([`apply`](mod@apply)), part by part
+//! ([`parts`]), and its versions ([`versions`]).
+
+pub mod apply;
+pub mod parts;
+pub mod versions;
+mod view;
+pub mod whole;
+
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use serde::Deserialize;
+
+use super::receipt::patience;
+use crate::http::app::App;
+use crate::http::error::{Code, Problem};
+use crate::http::if_match::named;
+use crate::http::operator::Operator;
+use crate::key::TenantId;
+use crate::policy::set::PolicySet;
+use crate::policy_book::{Deployed, NewVersion, Refusal};
+
+/// The query string of a change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangeQuery {
+    #[serde(default)]
+    dry_run: bool,
+    wait: Option<String>,
+}
+
+/// How a change was asked for.
+struct Asked {
+    start: Instant,
+    patience: Option<Duration>,
+    new: NewVersion,
+}
+
+impl Asked {
+    fn new(query: &ChangeQuery, request: &HttpRequest) -> Result<Self, Problem> {
+        let start = Instant::now();
+        let follows = match named(request.headers()).as_deref() {
+            None => None,
+            Some([number]) => Some(*number),
+            Some(_) => {
+                return Err(Problem::new(Code::PreconditionFailed, "If-Match names no version of this policy set."));
+            }
+        };
+        let new = NewVersion { follows, dry_run: query.dry_run, ..NewVersion::default() };
+        Ok(Self { start, patience: patience(query.wait.as_deref())?, new })
+    }
+
+    fn commented(mut self, comment: Option<String>) -> Self {
+        self.new.comment = comment;
+        self
+    }
+}
+
+/// Deploys a set. The secret of pseudonyms comes first: once a set is in force, requests are decided about.
+async fn deploy(
+    app: &App,
+    operator: &Operator,
+    tenant: &TenantId,
+    new: NewVersion,
+    edit: impl Fn(&PolicySet) -> Result<PolicySet, Refusal> + Send + Sync + 'static,
+) -> Result<Deployed, Problem> {
+    if !new.dry_run {
+        app.decider.prepare().await?;
+    }
+    Ok(app.policies.deploy(operator.context(), tenant, new, edit).await?)
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Faults(faults) => Self::faulty(faults),
+            Refusal::Error(error) => error.into(),
+        }
+    }
+}

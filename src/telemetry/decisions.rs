@@ -1,0 +1,102 @@
+//! The metrics of traffic policies.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::register::{add, with_unit};
+
+/// What this node counts of decisions.
+#[derive(Debug)]
+pub struct DecisionMetrics {
+    decisions: Family<DecisionLabels, Counter>,
+    matches: Family<OutcomeLabels, Counter>,
+    seconds: Histogram,
+    entities: Gauge,
+    evicted: Counter,
+    dropped: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    action: &'static str,
+    door: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// Values that are read when the metrics are scraped.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DecisionLevels {
+    /// Windows of entities in memory.
+    pub entities: usize,
+    /// Those that were forgotten for want of memory since the node started.
+    pub evicted: u64,
+    /// Rows of decisions that could not be recorded since then.
+    pub dropped: u64,
+}
+
+impl DecisionMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let seconds = Histogram::new(exponential_buckets(0.000_001, 4.0, 10));
+        let decisions: Family<DecisionLabels, Counter> =
+            add(registry, "decisions", "Requests that were decided about, by what was answered and the door");
+        let matches: Family<OutcomeLabels, Counter> =
+            add(registry, "policy_matches", "Policies that matched a request, by what came of it");
+        // A counter that appears with its first event hides that event from rates.
+        for action in ["allow", "challenge", "block"] {
+            drop(decisions.get_or_create(&DecisionLabels { action, door: "decide" }));
+        }
+        for outcome in ["observe", "challenge", "cleared", "block", "exempted"] {
+            drop(matches.get_or_create(&OutcomeLabels { outcome }));
+        }
+        Self {
+            decisions,
+            matches,
+            seconds: with_unit(
+                registry,
+                "decide",
+                "Time that a decision took in memory, without HTTP",
+                Unit::Seconds,
+                seconds,
+            ),
+            entities: add(registry, "policy_entities", "Windows of entities in memory"),
+            evicted: add(registry, "policy_evicted", "Windows of entities that were forgotten for want of memory"),
+            dropped: add(
+                registry,
+                "decisions_dropped",
+                "Matches that were not recorded, because too many waited for the store",
+            ),
+        }
+    }
+
+    /// Counts a decision.
+    pub fn count(
+        &self,
+        action: &'static str,
+        door: &'static str,
+        outcomes: impl IntoIterator<Item = &'static str>,
+        took: Duration,
+    ) {
+        self.decisions.get_or_create(&DecisionLabels { action, door }).inc();
+        self.seconds.observe(took.as_secs_f64());
+        for outcome in outcomes {
+            self.matches.get_or_create(&OutcomeLabels { outcome }).inc();
+        }
+    }
+
+    pub(super) fn set(&self, levels: DecisionLevels) {
+        self.entities.set(i64::try_from(levels.entities).unwrap_or(i64::MAX));
+        self.evicted.inner().store(levels.evicted, Ordering::Relaxed);
+        self.dropped.inner().store(levels.dropped, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,85 @@
+//! Versions that were written, broken or removed by hand.
+
+use serde_json::{Value, json};
+
+use super::{SET, blocking};
+use crate::audit::changes;
+use crate::support::{Answer, TestServer};
+
+fn file(server: &TestServer, number: u64) -> std::path::PathBuf {
+    server.path(&format!(".settings/policies/{number:020}.json"))
+}
+
+async fn sync(server: &TestServer) {
+    assert_eq!(Answer::of(server.admin().request("POST", "/api/v1/sync")).await.status, 200);
+}
+
+async fn unreadable(server: &TestServer) -> Vec<String> {
+    let list = server.admin().get("/api/v1/unreadable").await.json();
+    list["items"].as_array().unwrap().iter().map(|item| item["object"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_broken_version_leaves_the_last_good_one_in_force_and_the_next_one_comes_after_it() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.put(SET, blocking("/a")).await;
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
+    stored["policySetVersion"] = json!(2);
+    stored["surprise"] = json!(true);
+    std::fs::write(file(&server, 2), stored.to_string()).unwrap();
+    std::fs::write(file(&server, 3), "{").unwrap();
+    std::fs::write(server.path(".settings/policies/notes.txt"), "x").unwrap();
+    sync(&server).await;
+    let shown = admin.get(SET).await.json();
+    assert_eq!((&shown["policySetVersion"], &shown["policies"][0]["name"]), (&json!(1), &json!("paths")));
+    let names = unreadable(&server).await;
+    for name in ["00000000000000000002.json", "00000000000000000003.json", "notes.txt"] {
+        assert!(names.iter().any(|object| object.ends_with(name)), "{name}: {names:?}");
+    }
+    let list = admin.get(&format!("{SET}/versions")).await.json();
+    assert_eq!((&list["items"][0]["readable"], &list["items"][2]["inForce"]), (&json!(false), &json!(true)));
+    // A start finds the same.
+    let server = server.restart().await;
+    let admin = server.admin();
+    sync(&server).await;
+    assert_eq!(admin.get(SET).await.json()["policySetVersion"], 1);
+    assert_eq!(admin.put(SET, blocking("/b")).await.json()["policySetVersion"], 4);
+    assert!(unreadable(&server).await.iter().all(|object| !object.ends_with("2.json")), "a good one follows it");
+}
+
+#[tokio::test]
+async fn a_version_that_is_written_or_removed_by_hand_counts_after_a_full_look() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.put(SET, blocking("/a")).await;
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
+    stored["policySetVersion"] = json!(2);
+    stored["mode"] = json!("monitor");
+    stored.as_object_mut().unwrap().remove("writeId");
+    std::fs::write(file(&server, 2), stored.to_string()).unwrap();
+    sync(&server).await;
+    assert_eq!(admin.get(SET).await.json()["mode"], "monitor");
+    let change = changes(&server).pop().unwrap();
+    assert_eq!((&change["action"], &change["after"]["mode"]), (&json!("document.by_hand"), &json!("monitor")));
+    std::fs::remove_file(file(&server, 2)).unwrap();
+    sync(&server).await;
+    assert_eq!((&admin.get(SET).await.json()["policySetVersion"]), &json!(1));
+}
+
+#[tokio::test]
+async fn a_version_whose_node_ended_before_it_logged_it_is_that_of_its_author() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.put(SET, blocking("/a")).await;
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
+    stored["policySetVersion"] = json!(2);
+    stored["writeId"] = json!("6f1e2d3c-0000-4000-8000-0123456789ab");
+    stored["requestId"] = json!("r-lost");
+    stored["mode"] = json!("off");
+    std::fs::write(file(&server, 2), stored.to_string()).unwrap();
+    sync(&server).await;
+    let change = changes(&server).pop().unwrap();
+    assert_eq!((&change["action"], &change["requestId"]), (&json!("policyset.deploy"), &json!("r-lost")));
+    assert!(change["changedAt"].is_string());
+}

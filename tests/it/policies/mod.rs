@@ -1,0 +1,20 @@
+//! Traffic policies.
+
+mod apply;
+mod by_hand;
+mod decide;
+mod nodes;
+mod parts;
+mod sets;
+
+use serde_json::{Value, json};
+
+const SET: &str = "/api/v1/tenants/default/policyset";
+
+/// A set of one policy that blocks what has this path.
+fn blocking(path: &str) -> Value {
+    let block = "6b65796c-6f66-8000-8000-000000000303";
+    json!({"policies": [
+        {"name": "paths", "expression": format!("request_path == '{path}'"), "mitigationId": block},
+    ]})
+}

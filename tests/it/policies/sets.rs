@@ -1,0 +1,118 @@
+//! The policy set as a whole, and its versions.
+
+use serde_json::{Value, json};
+
+use super::{SET, blocking};
+use crate::audit::changes;
+use crate::support::TestServer;
+
+#[tokio::test]
+async fn a_set_is_empty_at_first_then_counts_its_versions_and_changes_nothing_without_a_change() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let none = admin.get(SET).await;
+    assert_eq!((none.status.as_u16(), none.header("etag")), (200, Some("\"0\"")));
+    assert_eq!((&none.json()["policySetVersion"], &none.json()["policies"]), (&json!(0), &json!([])));
+    let first = admin.put(SET, blocking("/a")).await;
+    assert_eq!((first.status.as_u16(), first.header("etag")), (200, Some("\"1\"")));
+    assert!(first.json()["receipt"]["changeSeq"].is_u64());
+    let id = first.json()["policies"][0]["policyId"].clone();
+    assert!(id.is_string());
+    // The same again, with or without its id, is no version.
+    assert_eq!(admin.put(SET, blocking("/a")).await.header("etag"), Some("\"1\""));
+    let mut other = blocking("/b");
+    other["comment"] = json!("b instead of a");
+    let second = admin.put(SET, other).await.json();
+    assert_eq!((&second["policySetVersion"], &second["policies"][0]["policyId"]), (&json!(2), &id));
+    let shown = admin.get(SET).await.json();
+    assert_eq!((&shown["createdBy"], &shown["comment"]), (&json!("admin"), &json!("b instead of a")));
+    assert_eq!(shown["policies"], second["policies"]);
+    let change = changes(&server).pop().unwrap();
+    assert_eq!((&change["action"], &change["name"]), (&json!("policyset.deploy"), &json!("2")));
+    assert_eq!(change["before"]["policies/paths"]["expression"], "request_path == '/a'");
+    assert_eq!(change["after"]["policies/paths"]["expression"], "request_path == '/b'");
+    let server = server.restart().await;
+    assert_eq!(server.admin().get(SET).await.json(), shown);
+}
+
+#[tokio::test]
+async fn an_earlier_version_is_brought_back_as_a_new_one() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    for path in ["/a", "/b", "/c"] {
+        admin.put(SET, blocking(path)).await;
+    }
+    let back = admin.post(&format!("{SET}/rollback"), json!({"to": 1, "comment": "c was wrong"})).await;
+    let back = back.json();
+    assert_eq!(
+        (&back["policySetVersion"], &back["policies"][0]["expression"]),
+        (&json!(4), &json!("request_path == '/a'"))
+    );
+    let list = admin.get(&format!("{SET}/versions")).await.json();
+    let told: Vec<Value> =
+        list["items"].as_array().unwrap().iter().map(|item| item["policySetVersion"].clone()).collect();
+    assert_eq!(told, [4, 3, 2, 1].map(Value::from));
+    assert_eq!((&list["items"][0]["restores"], &list["items"][0]["inForce"]), (&json!(1), &json!(true)));
+    let page = admin.get(&format!("{SET}/versions?before=3&limit=1")).await.json();
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["items"][0]["policySetVersion"]), (1, &json!(2)));
+    let third = admin.get(&format!("{SET}/versions/3")).await.json();
+    assert_eq!(third["policies"][0]["expression"], "request_path == '/c'");
+    assert_eq!(changes(&server).pop().unwrap()["action"], "policyset.rollback");
+    admin.get(&format!("{SET}/versions/9")).await.refused(404, "not_found");
+    admin.post(&format!("{SET}/rollback"), json!({"to": 9})).await.refused(404, "not_found");
+    for bad in ["limit=0", "limit=201", "x=1"] {
+        admin.get(&format!("{SET}/versions?{bad}")).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_must_follow_another_is_refused_after_any_other() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let put = |tag: &'static str, path: &'static str| {
+        let request = server.admin().request("PUT", SET).header("If-Match", tag).json(&blocking(path));
+        async move { crate::support::Answer::of(request).await }
+    };
+    assert_eq!(put("\"0\"", "/a").await.status, 200);
+    put("\"0\"", "/b").await.refused(412, "precondition_failed");
+    assert_eq!(put("\"1\"", "/b").await.status, 200);
+    put("W/\"2\"", "/c").await.refused(412, "precondition_failed");
+    assert_eq!(put("*", "/c").await.status, 200);
+    assert_eq!(admin.get(SET).await.json()["policySetVersion"], 3);
+}
+
+#[tokio::test]
+async fn what_is_only_checked_is_not_deployed() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let checked = admin.put(&format!("{SET}?dryRun=true"), blocking("/a")).await.json();
+    assert_eq!((&checked["policySetVersion"], checked["policies"].as_array().unwrap().len()), (&json!(0), 1));
+    assert_eq!(admin.get(SET).await.json()["policySetVersion"], 0);
+}
+
+#[tokio::test]
+async fn two_admins_who_change_other_parts_at_once_lose_nothing() {
+    let server = TestServer::spawn().await;
+    let adds = (0..12).map(|n| {
+        let admin = server.admin();
+        async move {
+            let action = json!({"name": format!("a{n}"), "expression": format!("request_path == '/{n}'")});
+            admin.post("/api/v1/tenants/default/actions", action).await.status.as_u16()
+        }
+    });
+    assert_eq!(futures::future::join_all(adds).await, [201; 12]);
+    let set = server.admin().get(SET).await.json();
+    assert_eq!((&set["policySetVersion"], set["actions"].as_array().unwrap().len()), (&json!(12), 12));
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_set_is_refused() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    for body in [json!([]), json!({"x": 1}), json!({"mode": "on"}), json!({"policies": [{"name": "a"}]})] {
+        admin.put(SET, body).await.refused(400, "invalid_request");
+    }
+    let comment = "x".repeat(1001);
+    admin.put(SET, json!({"comment": comment})).await.refused(400, "invalid_request");
+    admin.get("/api/v1/tenants/nobody/policyset").await.refused(404, "not_found");
+}
