@@ -1,4 +1,4 @@
-//! What is wrong with a policy set, said so that people find the place and mend it.
+//! What is wrong with a policy set, with its place and what to write instead.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct Fault {
     pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
-    /// What to write instead, where that can be told.
+    /// What to write instead, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

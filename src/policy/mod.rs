@@ -31,6 +31,6 @@ pub use fault::{Fault, Place};
 pub use field::{Field, Fields, Kind, Slot, TooManyFields, UnknownField};
 pub use language::{
     ActionBits, ActionSlot, Actions, MAX_BYTES, MAX_COST, MAX_DEPTH, MAX_NODES, MAX_VALUE_BYTES, Patterns, Program,
-    Scope, SeenField, Step, compile,
+    Scope, SeenField, Step, compile, stages,
 };
 pub use value::{Value, Values};

@@ -1,7 +1,8 @@
 //! A checked expression to a program, with its cost: how long it can take at most, whatever the event is.
 
+use memchr::memmem::Finder;
+
 use super::MAX_VALUE_BYTES;
-use super::pattern::Pattern;
 use super::program::{Address, Check, Flag, Number, Test, Text, by_length};
 use super::tree::{Comparison, Sign};
 use super::typed::{As, Part, Type, Typed, What};
@@ -20,11 +21,15 @@ mod units {
     /// An allocation.
     pub(super) const ALLOCATION: u32 = 20;
     /// Reading or writing an address as text.
-    pub(super) const ADDRESS: u32 = 40;
+    pub(super) const ADDRESS: u32 = 80;
+    /// A search.
+    pub(super) const CALL: u32 = 10;
+    /// Bytes that a pattern takes in one unit.
+    pub(super) const MATCHED: usize = 1;
     /// Bytes that are compared or copied in one unit.
     pub(super) const COPIED: usize = 64;
     /// Bytes that are looked at one by one in one unit.
-    pub(super) const READ: usize = 8;
+    pub(super) const READ: usize = 4;
 }
 
 struct Compiler {
@@ -91,7 +96,8 @@ impl Compiler {
             What::Find(part, texts) => self.find(*part, texts)?,
             What::Matches(value, pattern) => {
                 let (text, bytes) = self.text(value)?;
-                self.pay(pattern_cost(pattern, bytes));
+                self.pay(units::CALL);
+                self.pay_bytes(bytes, units::MATCHED);
                 Check::Matches(Box::new(text), pattern.clone())
             }
             _ => return None,
@@ -143,17 +149,21 @@ impl Compiler {
         if let (What::Field(slot, _), What::Text(literal)) = (&text.what, &searched.what) {
             self.pay_field(text);
             self.pay_find(part, MAX_VALUE_BYTES, literal.len());
-            return Some(Check::HasPart(part, *slot, literal.clone()));
+            return Some(match part {
+                Part::Anywhere => Check::Contains(*slot, Box::new(Finder::new(literal.as_bytes()).into_owned())),
+                _ => Check::HasPart(part, *slot, literal.clone()),
+            });
         }
         let (text, searched) = (self.text(text)?, self.text(searched)?);
-        self.pay_find(part, text.1, searched.1);
+        // What is searched for is looked at before it is searched.
+        self.pay_find(part, text.1.saturating_add(searched.1), searched.1.saturating_mul(2));
         Some(Check::Find(part, Box::new([text.0, searched.0])))
     }
 
     fn pay_find(&mut self, part: Part, text: usize, searched: usize) {
         match part {
             Part::Anywhere => {
-                self.pay(units::ALLOCATION);
+                self.pay(units::CALL);
                 self.pay_bytes(text.saturating_add(searched), units::READ);
             }
             _ => self.pay_bytes(text.min(searched), units::COPIED),
@@ -269,15 +279,4 @@ fn known(parts: &[(Sign, Number)]) -> Option<i64> {
         (Sign::Minus, Number::Literal(number)) => total.checked_sub(*number),
         _ => None,
     })
-}
-
-/// What matching a pattern costs: most take a table look-up a byte, which those that are large may outgrow.
-fn pattern_cost(pattern: &Pattern, bytes: usize) -> u32 {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let per_four_bytes = match pattern.bytes() {
-        0..=0x4000 => 1,
-        0x4001..=0x1_0000 => 4,
-        _ => 16,
-    };
-    bytes.saturating_mul(per_four_bytes) / 4 + 16
 }

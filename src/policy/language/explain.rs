@@ -20,7 +20,7 @@ pub struct Step {
     pub expression: String,
     /// Whether it holds.
     pub truth: bool,
-    /// The fields that it compares; those of the conditions in it are told there.
+    /// The fields that it compares; those of the conditions in it stand there.
     pub fields: Vec<SeenField>,
 }
 
@@ -92,7 +92,11 @@ pub(super) fn slots_of(test: &Test, slots: &mut Vec<Slot>) {
         Check::Choice(tests) => tests.iter().for_each(|test| slots_of(test, slots)),
         Check::Flag(flag) => of_flag(flag, slots),
         Check::Flags(_, flags) => flags.iter().for_each(|flag| of_flag(flag, slots)),
-        Check::Has(slot) | Check::Is(slot, ..) | Check::HasPart(_, slot, _) | Check::Number(_, slot, _) => {
+        Check::Has(slot)
+        | Check::Contains(slot, _)
+        | Check::Is(slot, ..)
+        | Check::HasPart(_, slot, _)
+        | Check::Number(_, slot, _) => {
             note(*slot, slots);
         }
         Check::Texts(_, texts) | Check::Find(_, texts) => texts.iter().for_each(|text| of_text(text, slots)),

@@ -9,21 +9,22 @@
 //! | `pattern`, `networks`, `actions` | what expressions refer to |
 //! | `compile`, `program` | the tree as a program, and its evaluation |
 //! | `explain` | why an expression is true or false for an event |
+//! | `stages` | a door for each stage, for fuzzing |
 //!
 //! # What can be written
 //!
 //! Text `'a'`, `"a"`, `'''a'''`, raw `r'\d+'`, with the escapes of CEL; whole numbers of 64 bits, also `0x1f`; `true`,
 //! `false`; durations `duration('1m30s')`; [fields](super::Field); `&& || !`, `== != < <= > >=`, `in ['a', 'b']`,
 //! `+ - %`, `a ? b : c`, parentheses, comments from `//` to the end of the line; and the functions
-//! `a.startsWith(b)`, `a.endsWith(b)`, `a.contains(b)`, `a.matches('pattern')`, `a.lowerAscii()`, `a.size()`, `has(field)`,
-//! `ip_in(client_ip, ['10.0.0.0/8'])`, `action('login')`.
+//! `a.startsWith(b)`, `a.endsWith(b)`, `a.contains(b)`, `a.matches('pattern')`, `a.lowerAscii()`, `a.size()`,
+//! `has(field)`, `ip_in(client_ip, ['10.0.0.0/8'])`, `action('login')`.
 //!
 //! It means what it means in [CEL](https://github.com/google/cel-spec/blob/master/doc/langdef.md), wherever CEL has a
 //! value and no error:
 //!
 //! - Texts are compared by code point, `size` counts code points, and nothing is normalised.
-//! - `matches` looks for a match anywhere in the text. Patterns are those of the crate `regex`, whose `\d`, `\w` and `\b`
-//!   know all of Unicode.
+//! - `matches` looks for a match anywhere in the text. Patterns are those of the crate `regex`; `\d`, `\w`, `\s` and
+//!   `\b` know ASCII only, as in RE2. One that could take long on some text is refused.
 //! - The result of `%` has the sign of its left side.
 //! - Neither `&&` nor `||` has an order.
 //!
@@ -34,15 +35,15 @@
 //! - A number that overflows is null, and so is `a % 0`. What is computed with null is null.
 //! - A comparison with null is false, whichever: `response_status != 200` is false without a response, and
 //!   `!(response_status == 200)` is true.
-//! - A part of the payload is text, a number or a bool, as what stands beside it asks. A number is text too, in decimal;
-//!   text is never a number. Two parts of the payload are compared as text.
+//! - A part of the payload is text, a number or a bool, as what stands beside it asks. A number is text too, in
+//!   decimal; text is never a number. Two parts of the payload are compared as text.
 //!
 //! Beyond CEL: `has` takes a field, `ip_in` and `action` exist, `client_ip` is an address and compared as one, and
 //! `duration_ms` is a number that also compares with a duration, for which a text may stand: `duration_ms > '5s'`.
 //!
 //! Not in language 1: maps, macros, bytes, floats, unsigned numbers, null, `*`, `/`, indices, conversions, lists other
-//! than those of literals behind `in` and in `ip_in`. Characters that cannot be seen are written as escapes. A literal that no
-//! value of its field can equal is a fault: `request_method == 'post'`.
+//! than those of literals behind `in` and in `ip_in`. Characters that cannot be seen are written as escapes. A literal
+//! that no value of its field can equal is a fault: `request_method == 'post'`.
 
 mod actions;
 mod check;
@@ -56,6 +57,8 @@ mod parse;
 mod pattern;
 mod program;
 mod span;
+#[doc(hidden)]
+pub mod stages;
 mod token;
 mod tree;
 mod typed;
@@ -84,7 +87,7 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_COST: u32 = 10_000;
 /// The bytes to which a value is cut before it is evaluated.
 pub const MAX_VALUE_BYTES: usize = 1 << 10;
-/// More faults of one expression than these are not told.
+/// More faults of one expression than these are not reported.
 const MAX_FAULTS: usize = 64;
 
 /// What the expressions of one set share.

@@ -81,7 +81,7 @@ impl<'s> Parser<'s> {
         Span::new(self.source.len(), self.source.len())
     }
 
-    fn expect(&mut self, sign: &'static str, open: &str) -> Result<Span, Problem> {
+    fn closed(&mut self, sign: &'static str, open: &str) -> Result<Span, Problem> {
         match self.take(&[sign]) {
             Some((_, span)) => Ok(span),
             None => Err(match self.peek() {
@@ -132,7 +132,7 @@ impl<'s> Parser<'s> {
             }
             let then =
                 this.deeper(|this| this.chain("||", Expr::Any, |this| this.chain("&&", Expr::All, Self::relation)))?;
-            this.expect(":", "the first choice of ?")?;
+            this.closed(":", "the first choice of ?")?;
             let other = this.expression()?;
             let span = condition.span.to(other.span);
             this.node(Expr::Choice(Box::new([condition, then, other])), span)
@@ -266,7 +266,7 @@ impl<'s> Parser<'s> {
                 None => self.expression()?,
             });
             if self.take(&[","]).is_none() {
-                return Ok((items, self.expect(close, what)?));
+                return Ok((items, self.closed(close, what)?));
             }
         }
     }
@@ -308,7 +308,7 @@ impl<'s> Parser<'s> {
             TokenKind::Word(word) => self.word(word, token),
             TokenKind::Sign("(") => {
                 let inner = self.expression()?;
-                let end = self.expect(")", "what stands in parentheses")?;
+                let end = self.closed(")", "what stands in parentheses")?;
                 Ok(Node { span: span.to(end), ..inner })
             }
             TokenKind::Sign("[") => {

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use memchr::memmem::{self, Finder};
+
 use super::actions::{ActionBits, ActionSlot};
 use super::networks::Networks;
 use super::pattern::Pattern;
@@ -48,6 +50,8 @@ pub(super) enum Check {
     OneOf(Box<Text>, Box<[Box<str>]>),
     /// A field has this text at a place.
     HasPart(Part, Slot, Box<str>),
+    /// A field has this text somewhere.
+    Contains(Slot, Box<Finder<'static>>),
     Find(Part, Box<[Text; 2]>),
     Matches(Box<Text>, Pattern),
     /// A field compared with a number.
@@ -133,6 +137,10 @@ impl Test {
                 Value::Text(text) => found(*part, text, literal),
                 value => found(*part, &value.text(), literal),
             },
+            Check::Contains(slot, finder) => match values.get(*slot) {
+                Value::Text(text) => finder.find(text.as_bytes()).is_some(),
+                value => finder.find(value.text().as_bytes()).is_some(),
+            },
             Check::Find(part, texts) => {
                 let [text, searched] = &**texts;
                 found(*part, &text.get(facts), &searched.get(facts))
@@ -184,7 +192,7 @@ fn found(part: Part, text: &str, searched: &str) -> bool {
         Part::Whole => text == searched,
         Part::Start => text.starts_with(searched),
         Part::End => text.ends_with(searched),
-        Part::Anywhere => text.contains(searched),
+        Part::Anywhere => memmem::find(text.as_bytes(), searched.as_bytes()).is_some(),
     }
 }
 

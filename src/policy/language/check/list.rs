@@ -94,7 +94,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Reads every item, so that the faults of all are told.
+    /// Reads every item, so that the faults of all are found.
     fn each<T>(&mut self, items: &[Node], mut read: impl FnMut(&mut Self, &Node) -> Option<T>) -> Option<Vec<T>> {
         let mut found = Some(Vec::with_capacity(items.len()));
         for item in items {

@@ -80,7 +80,7 @@ impl Checker<'_, '_> {
         Some(Typed { what, of, span })
     }
 
-    /// Checks both, so that the faults of both are told.
+    /// Checks both, so that the faults of both are found.
     fn both(&mut self, nodes: &[Node; 2]) -> [Option<Typed>; 2] {
         nodes.each_ref().map(|node| self.check(node))
     }

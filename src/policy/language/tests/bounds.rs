@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{Set, faults, values};
-use crate::policy::{ActionBits, MAX_BYTES, MAX_COST, Value};
+use crate::policy::{ActionBits, MAX_BYTES, MAX_COST, Value, stages};
 
 /// Debug builds of busy machines are slow; what has no bound takes for ever.
 const SOON: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ fn hostile_sources_end_soon_with_a_fault() {
     ];
     for source in &cases {
         let start = Instant::now();
+        let stages = [stages::tokens(source).is_ok(), stages::tree(source).is_ok(), stages::program(source).is_ok()];
+        assert!(stages.is_sorted_by(|before, after| before >= after), "a stage that fails ends the later ones");
         let found = faults(source);
         let shown: String = source.chars().take(40).collect();
         assert!(!found.is_empty() && found.len() <= 64, "{shown}…: {} faults", found.len());
@@ -68,23 +70,12 @@ fn the_bounds_are_where_they_are_said_to_be() {
 fn an_expression_costs_what_it_can_take_at_most() {
     let cost = |source: &str| Set::default().compile(source).unwrap().cost();
     assert!(cost("request_method == 'POST'") < 10);
-    assert!(cost("user_agent.matches('bot')") < 400);
+    assert!(cost("user_agent.matches('bot')") < 1_100);
     assert!(cost("user_agent.contains('bot')") < cost("user_agent.matches('bot')"));
     let many = |count: usize| vec!["user_agent.matches('b')"; count].join("||");
-    assert!(cost(&many(20)) < MAX_COST);
-    let found = faults(&many(60));
+    assert!(cost(&many(9)) < MAX_COST);
+    let found = faults(&many(10));
     assert!(found.len() == 1 && found[0].contains("units, and at most 10000"), "{found:?}");
-}
-
-#[test]
-fn the_patterns_of_a_set_have_a_bound_together() {
-    let mut set = Set::default();
-    let large = |number: usize| format!("user_agent.matches('{number}[a-q][^u-z]{{13}}\\\\pL{{4}}')");
-    let compiled = (0..5_000).take_while(|number| set.compile(&large(*number)).is_ok()).count();
-    assert!((10..4_200).contains(&compiled), "{compiled}");
-    let fault = set.compile(&large(9_999)).unwrap_err().remove(0);
-    assert_eq!(fault.message, "the patterns of the set take more than 16 MiB together");
-    assert!(set.compile(&large(0)).is_ok(), "one that is compiled already costs nothing");
 }
 
 /// What expressions are made of, in any order.
@@ -151,7 +142,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_compiled_is_refused_with_places_or_evaluated(source in anything(), text in any::<String>(), number: i64) {
+    fn whatever_is_compiled_is_refused_with_places_or_evaluated(
+        source in anything(),
+        text in any::<String>(),
+        number: i64,
+    ) {
         let mut set = Set::default();
         match set.compile(&source) {
             Ok(program) => {
@@ -163,6 +158,9 @@ proptest! {
                     prop_assert_eq!(steps[0].truth, truth);
                 }
                 prop_assert!(program.cost() <= MAX_COST);
+                if !source.contains("action") {
+                    prop_assert!(stages::truth(&source, &Value::Text(text.as_str().into())).is_some(), "{source}");
+                }
             }
             Err(faults) => {
                 prop_assert!(!faults.is_empty());

@@ -167,12 +167,12 @@ fn what_is_no_expression_is_told_where_it_ends_to_be_one() {
     fault("{'a': 1", "1:1+1 { means nothing here (there are no maps)");
     fault("for == 1", "1:1+3 for is a reserved word of CEL");
     fault("true #", "1:6+1 # means nothing here");
-    fault("user_agent.matches('(')", "1:20+3 the pattern cannot be read: unclosed group");
+    fault("user_agent.matches('(')", "1:20+3 the pattern cannot be read from its character 1: unclosed group");
     fault(
         "user_agent.matches('a(?=b)')",
-        "1:20+8 the pattern cannot be read: look-around, including look-ahead and look-behind, is not supported",
+        "1:20+8 the pattern cannot be read from its character 2: look-around, including look-ahead and look-behind, is not supported",
     );
-    fault("user_agent.matches(r'\\pL{1000}')", "1:20+12 the pattern is too large");
+    fault("user_agent.matches(r'\\pL{1000}')", "1:20+12 the pattern is too large: repeat fewer things fewer times");
 }
 
 #[test]
@@ -203,7 +203,10 @@ fn a_fault_is_json_with_its_place() {
     let fault = faults[0].clone().at("policies[3].expression");
     assert_eq!(
         serde_json::to_string(&fault).unwrap(),
-        r#"{"path":"policies[3].expression","line":1,"column":1,"length":13,"message":"there is no field request_methd","hint":"did you mean request_method?"}"#
+        concat!(
+            r#"{"path":"policies[3].expression","line":1,"column":1,"length":13,"#,
+            r#""message":"there is no field request_methd","hint":"did you mean request_method?"}"#
+        )
     );
     let whole = Fault::new("policies", "there are more than 200");
     assert_eq!(serde_json::to_string(&whole).unwrap(), r#"{"path":"policies","message":"there are more than 200"}"#);

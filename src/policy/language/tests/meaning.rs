@@ -37,7 +37,9 @@ fn conditions_mean_what_they_mean_in_cel() {
     for source in [
         "request_method == 'POST' && request_path.startsWith('/login')",
         "request_method == \"POST\" || request_method == \"GET\"",
-        "false || true && true",
+        "false || true && true && (true || true && false)",
+        "(true || true) && false ? false : true || true && false",
+        "1 + 2 % 2 == 1 && 5 - 2 - 1 == 2 && 7 % 4 % 2 == 1 && -2 % 3 + 4 < 3 == true",
         "!(true && false || false)",
         "request_method in ['GET', 'POST']",
         "!(request_method in ['GET', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])",

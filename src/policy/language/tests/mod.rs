@@ -4,6 +4,8 @@ mod bounds;
 mod explain;
 mod faults;
 mod meaning;
+mod oracle;
+mod pattern;
 
 use super::{ActionBits, ActionSlot, Actions, Patterns, Program, Scope, compile};
 use crate::policy::{Fault, Field, Fields, Value, Values};
