@@ -7,17 +7,18 @@ use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 
 use super::answer::Answer;
+use super::columns::Columns;
 use super::row::DecisionRow;
 use super::{PolicySettings, Recorder, RootSecret};
 use crate::error::Result;
-use crate::key::TenantId;
 use crate::key::request_ids::RequestIds;
+use crate::key::{StreamName, TenantId};
 use crate::keystore::Keystore;
-use crate::policy::engine::{self, Outside};
+use crate::policy::engine::{self, Decision, Outside};
 use crate::policy::entity::Pseudonyms;
-use crate::policy::event::Event;
+use crate::policy::event::{Arrival, Event};
 use crate::policy::window::State;
-use crate::policy_book::PolicyBook;
+use crate::policy_book::{PolicyBook, Version};
 use crate::store::Bucket;
 
 /// Decides about the requests of all tenants of a node.
@@ -96,8 +97,39 @@ impl Decider {
         let number = version.document.policy_set_version;
         let id = self.ids.next();
         let rows = DecisionRow::all(id, number, &version.compiled, &decision, event);
-        self.recorder.add(tenant, rows);
+        let _dropped_and_counted = self.recorder.add(tenant, rows);
         Ok(Answer::new(id, number, &version.compiled, &decision))
+    }
+
+    /// The version that judges the events of a stream; `None` when none does. From memory.
+    pub fn judging(&self, tenant: &TenantId, stream: &StreamName) -> Option<Arc<Version>> {
+        self.policies.in_force(tenant).filter(|version| version.judges(stream))
+    }
+
+    /// Judges events of a stream, in order, and gives the rows of those that matched; nothing is recorded yet. `each`
+    /// learns of every decision.
+    ///
+    /// # Errors
+    /// As for [`Decider::decide`].
+    pub fn judge(
+        &self,
+        tenant: &TenantId,
+        version: &Version,
+        columns: &Columns,
+        arrival: Arrival<'_>,
+        mut each: impl FnMut(&Decision<'_>),
+    ) -> Result<Vec<DecisionRow>, NotReady> {
+        let pseudonyms = self.pseudonyms(tenant)?;
+        let (now_ms, number) = (arrival.received_at_ms, version.document.policy_set_version);
+        let mut rows = Vec::new();
+        columns.each(arrival, |event| {
+            let decision = engine::decide(&version.compiled, &self.state, &pseudonyms, event, Outside::at(now_ms));
+            each(&decision);
+            if !decision.matches.is_empty() {
+                rows.extend(DecisionRow::all(self.ids.next(), number, &version.compiled, &decision, event));
+            }
+        });
+        Ok(rows)
     }
 
     /// The key of a tenant's pseudonyms.

@@ -2,16 +2,20 @@
 //!
 //! 1. [`settings`]: what an operator sets.  [`secret`]: the root secret of pseudonyms.
 //! 2. [`Decider`]: decisions, from memory.  [`answer`]: what is answered.
+//!    [`columns`]: ingested events, which are judged too.
 //! 3. [`row`]: a decision on record.  [`recorder`]: rows on their way into the stream `keyloft_decisions`.
 
 pub mod answer;
+pub mod columns;
 pub mod decider;
 pub mod recorder;
 pub mod row;
 pub mod secret;
 pub mod settings;
 
+pub use columns::Columns;
 pub use decider::{Decider, NotReady};
 pub use recorder::Recorder;
+pub use row::DecisionRow;
 pub use secret::RootSecret;
 pub use settings::PolicySettings;

@@ -56,17 +56,17 @@ impl Recorder {
         Self { stream, clock, waiting, turn, full, dropped }
     }
 
-    /// Takes in the rows of a decision, or none of them when too much waits already.
-    pub fn add(&self, tenant: &TenantId, rows: Vec<DecisionRow>) {
+    /// Takes in rows of decisions, or none of them when too much waits already. Says whether it did.
+    pub fn add(&self, tenant: &TenantId, rows: Vec<DecisionRow>) -> bool {
         if rows.is_empty() {
-            return;
+            return true;
         }
         let bytes: usize = rows.iter().map(DecisionRow::weight).sum();
         let mut waiting = self.waiting.lock();
         if waiting.bytes + bytes > MAX_BYTES {
             drop(waiting);
             self.dropped.fetch_add(rows.len() as u64, Ordering::Relaxed);
-            return;
+            return false;
         }
         waiting.bytes += bytes;
         match waiting.rows.get_mut(tenant) {
@@ -76,6 +76,7 @@ impl Recorder {
         if waiting.bytes >= FLUSH_BYTES {
             self.full.notify_one();
         }
+        true
     }
 
     /// How many rows were dropped since the start.

@@ -75,6 +75,11 @@ pub struct Unstored {
 }
 
 impl Unstored {
+    /// Those that were not set aside.
+    pub fn batch(&self) -> &Batch {
+        &self.events.batch
+    }
+
     /// How many there are, those that were set aside included.
     pub fn events(&self) -> usize {
         self.events.batch.rows + self.events.aside.as_ref().map_or(0, |aside| aside.rejected.count())

@@ -13,10 +13,10 @@ use super::document::{VersionId, last_write};
 use crate::cache::UnreadableDocuments;
 use crate::documents::{Document, Documents, Found, Read};
 use crate::error::Result;
-use crate::key::TenantId;
+use crate::key::{StreamName, StreamPattern, Streams, TenantId};
 use crate::layout::{self, ObjectName};
 use crate::operators::Scope;
-use crate::policy::set::{CompiledSet, PolicySetDocument, compile};
+use crate::policy::set::{CompiledSet, PolicySetDocument, SetMode, compile};
 use crate::store::{Bucket, Tag};
 use crate::sync::found::attributed;
 use crate::sync::held::{DocumentLine, Watcher, Watchers};
@@ -34,6 +34,8 @@ pub struct Version {
     pub document: PolicySetDocument,
     /// Ready to decide.
     pub compiled: CompiledSet,
+    /// The streams whose events it judges.
+    traffic: Streams,
     tag: Option<Tag>,
 }
 
@@ -156,7 +158,8 @@ impl Versions {
         let _turn = self.looking.lock().await;
         let is_newer = |held: Arc<Version>| held.document.policy_set_version < document.policy_set_version;
         if self.get(tenant).is_none_or(is_newer) {
-            self.put(tenant, Some(Arc::new(Version { document, compiled, tag: None })));
+            let traffic = traffic(&document);
+            self.put(tenant, Some(Arc::new(Version { document, compiled, traffic, tag: None })));
             self.note_unreadable(tenant, Vec::new()); // What cannot be used is below it now.
         }
     }
@@ -186,6 +189,11 @@ impl Versions {
 }
 
 impl Version {
+    /// Whether it judges the events of a stream.
+    pub fn judges(&self, stream: &StreamName) -> bool {
+        self.document.mode != SetMode::Off && self.traffic.allow(stream)
+    }
+
     /// Whether it was read from this state of that version.
     fn is(&self, number: u64, tag: Option<Tag>) -> bool {
         self.document.policy_set_version == number && tag.is_some() && self.tag == tag
@@ -194,10 +202,16 @@ impl Version {
     /// The same version, compiled.
     fn new(document: PolicySetDocument, tag: Option<Tag>) -> Result<Self, String> {
         match compile(&document.clone().into_set()) {
-            Ok(compiled) => Ok(Self { document, compiled, tag }),
+            Ok(compiled) => Ok(Self { traffic: traffic(&document), document, compiled, tag }),
             Err(faults) => Err(faults.first().map_or_else(String::new, ToString::to_string)),
         }
     }
+}
+
+/// The streams of the traffic of a set. What is no pattern covers none: a set with one has a fault.
+fn traffic(document: &PolicySetDocument) -> Streams {
+    let patterns = document.traffic.streams.iter().filter_map(|pattern| StreamPattern::parse(pattern).ok());
+    Streams::Matching(patterns.collect())
 }
 
 /// A version that was read, ready to decide; `None` when there is none, and why it cannot be used.

@@ -53,8 +53,10 @@ impl DecisionMetrics {
         let matches: Family<OutcomeLabels, Counter> =
             add(registry, "policy_matches", "Policies that matched a request, by what came of it");
         // A counter that appears with its first event hides that event from rates.
-        for action in ["allow", "challenge", "block"] {
-            drop(decisions.get_or_create(&DecisionLabels { action, door: "decide" }));
+        for door in ["decide", "ingest"] {
+            for action in ["allow", "challenge", "block"] {
+                drop(decisions.get_or_create(&DecisionLabels { action, door }));
+            }
         }
         for outcome in ["observe", "challenge", "cleared", "block", "exempted"] {
             drop(matches.get_or_create(&OutcomeLabels { outcome }));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::ingest::{Intake, encoding, on_invalid};
+use super::judge::store_and_judge;
 use crate::clock::Clock;
 use crate::http::app::App;
 use crate::http::authorize::Authorized;
@@ -71,10 +72,10 @@ pub async fn deliver(
     let intake = Intake { authorized: &authorized, app: &app, stream: &id.stream, on_invalid };
     let body_bytes = body.len();
     let unstored = intake.read(Upload { encoding, form, body }, reservation).await?;
-    let (origin, node, delivery) = (intake.origin(), app.clone(), id.clone());
+    let (origin, node, delivery, key) = (intake.origin(), app.clone(), id.clone(), authorized.key().clone());
     // Completes even when Firehose hangs up: a stored delivery must be remembered.
     let stored = tokio::spawn(async move {
-        let stored = node.ingest.store(origin, &delivery.stream, unstored).await;
+        let stored = store_and_judge(&node, &key, origin, &delivery.stream, unstored).await;
         if stored.is_ok() {
             *turn = true;
             node.deliveries.stored(&delivery, &is_stored, Instant::now());

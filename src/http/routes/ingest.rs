@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
+use super::judge::store_and_judge;
 use crate::access::limits::Cost;
 use crate::error::ErrorKind;
 use crate::http::app::App;
@@ -53,7 +54,7 @@ pub async fn by_path(
 
 async fn accept(
     authorized: &Authorized,
-    app: &App,
+    app: &web::Data<App>,
     request: &HttpRequest,
     stream: StreamName,
     payload: web::Payload,
@@ -65,7 +66,7 @@ async fn accept(
     let Received { body, reservation } = receive(app, request, payload.into_inner()).await?;
     let body_bytes = body.len();
     let unstored = intake.read(Upload { encoding, form, body }, reservation).await?;
-    let stored = app.ingest.store(intake.origin(), &stream, unstored).await;
+    let stored = store_and_judge(app, authorized.key(), intake.origin(), &stream, unstored).await;
     let stored = intake.note(stored, body_bytes)?;
     let mut answer = json!({"stream": stream, "accepted": stored.accepted});
     if let Some(set_aside) = &stored.set_aside {

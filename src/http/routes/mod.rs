@@ -12,6 +12,7 @@ pub mod decide;
 pub mod firehose;
 pub mod health;
 pub mod ingest;
+mod judge;
 pub mod keys;
 pub mod machines;
 pub mod memberships;

@@ -33,6 +33,11 @@ pub enum Json<'a> {
 }
 
 impl<'a> Json<'a> {
+    /// A number: a whole one where it is whole.
+    pub fn of_number(number: f64) -> Self {
+        whole(number).map_or(Self::Float(number), Self::Int)
+    }
+
     /// The members of an object.
     pub fn members(&self) -> &[(Cow<'a, str>, Self)] {
         match self {
@@ -201,7 +206,7 @@ impl<'de> Visitor<'de> for Depth {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Json<'de>, E> {
-        Ok(whole(number).map_or(Json::Float(number), Json::Int))
+        Ok(Json::of_number(number))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {

@@ -124,6 +124,11 @@ impl Names {
         Self::of_table(&NGINX)
     }
 
+    /// The names of the sender that mean something, in the order in which they count.
+    pub fn theirs(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
     fn of_table(table: &[(&str, Meaning)]) -> Self {
         Self(table.iter().map(|(name, meaning)| (Box::from(*name), meaning.clone())).collect())
     }

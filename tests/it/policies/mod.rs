@@ -3,6 +3,8 @@
 mod apply;
 mod by_hand;
 mod decide;
+mod figures;
+mod ingest;
 mod nodes;
 mod parts;
 mod sets;

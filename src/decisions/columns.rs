@@ -1,0 +1,117 @@
+//! Events as a stream holds them: columns, in which nested names are joined by `_`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+
+use crate::policy::event::{Arrival, Event, Json, Names};
+use crate::policy::set::{Traffic, TrafficFormat};
+use crate::stream::Field;
+
+/// Our fields under the names of `POST /api/v1/decide`.
+const OURS: [(&str, &str); 19] = [
+    ("observed_at", "observedAt"),
+    ("client_ip", "clientIp"),
+    ("country", "country"),
+    ("asn", "asn"),
+    ("tls_version", "tls.version"),
+    ("tls_ja3", "tls.ja3"),
+    ("tls_ja4", "tls.ja4"),
+    ("request_method", "request.method"),
+    ("request_scheme", "request.scheme"),
+    ("request_host", "request.host"),
+    ("request_path", "request.path"),
+    ("request_query", "request.query"),
+    ("request_bytes", "request.bytes"),
+    ("user_agent", "request.headers.user-agent"),
+    ("referer", "request.headers.referer"),
+    ("content_type", "request.headers.content-type"),
+    ("response_status", "response.status"),
+    ("response_bytes", "response.bytes"),
+    ("duration_ms", "response.durationMs"),
+];
+/// The columns of headers, cookies and payloads under those names, and what our fields begin with.
+const FAMILIES: [(&str, &str, &str); 3] = [
+    ("request_headers_", "request.headers.", "request_header_"),
+    ("request_cookies_", "request.cookies.", "request_cookie_"),
+    ("payload_", "payload.", "payload_"),
+];
+
+/// The columns of some events that mean something to policies.
+#[derive(Debug)]
+pub struct Columns {
+    names: Names,
+    /// With the dotted name of each.
+    columns: Vec<(String, ArrayRef)>,
+    rows: usize,
+}
+
+impl Columns {
+    /// Those of these columns that the traffic of a set names.
+    pub fn new(traffic: &Traffic, fields: &[Field], columns: &[ArrayRef]) -> Self {
+        let names = match traffic.format {
+            TrafficFormat::Ecs => Names::ecs(),
+            TrafficFormat::Map => mapped(&traffic.map),
+            TrafficFormat::Keyloft => mapped(&ours(fields)),
+        };
+        let column = |dotted: &str| {
+            let flat = dotted.replace('.', "_");
+            fields.iter().position(|field| *field.name == *flat).and_then(|at| columns.get(at)).cloned()
+        };
+        let named = names.theirs().filter_map(|dotted| Some((dotted.to_owned(), column(dotted)?))).collect();
+        Self { columns: named, names, rows: columns.first().map_or(0, Array::len) }
+    }
+
+    /// How many events there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Hands on each event, in order.
+    pub fn each(&self, arrival: Arrival<'_>, mut then: impl FnMut(&Event<'_>)) {
+        for row in 0..self.rows {
+            let members = self.columns.iter().filter_map(|(name, column)| member(name, column, row));
+            let json = Json::Object(members.collect());
+            then(&Event::of_names(&self.names, &json, arrival));
+        }
+    }
+}
+
+/// Names that a set was checked with; what is no field has no meaning.
+fn mapped(map: &BTreeMap<String, String>) -> Names {
+    Names::of_map(map).unwrap_or_else(|_| Names::of_map(&BTreeMap::new()).unwrap_or_else(|_| Names::ecs()))
+}
+
+/// The names of `decide`, with the headers, cookies and payloads that there are columns of.
+fn ours(fields: &[Field]) -> BTreeMap<String, String> {
+    let mut map: BTreeMap<String, String> =
+        OURS.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned())).collect();
+    map.insert("response_decision".to_owned(), "response.decision".to_owned());
+    for field in fields {
+        for (column, theirs, ours) in FAMILIES {
+            if let Some(name) = field.name.strip_prefix(column) {
+                let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+                map.insert(format!("{ours}{plain}"), format!("{theirs}{name}"));
+            }
+        }
+    }
+    map
+}
+
+/// The value of a row under its name; none of null.
+fn member<'a>(name: &'a str, column: &'a ArrayRef, row: usize) -> Option<(Cow<'a, str>, Json<'a>)> {
+    if column.is_null(row) {
+        return None;
+    }
+    let value = match column.data_type() {
+        DataType::Boolean => Json::Bool(column.as_boolean().value(row)),
+        DataType::Int64 => Json::Int(column.as_primitive::<Int64Type>().value(row)),
+        DataType::Float64 => Json::of_number(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Utf8 => Json::Text(Cow::Borrowed(column.as_string::<i32>().value(row))),
+        DataType::Utf8View => Json::Text(Cow::Borrowed(column.as_string_view().value(row))),
+        _ => return None,
+    };
+    Some((Cow::Borrowed(name), value))
+}
