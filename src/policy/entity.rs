@@ -15,8 +15,8 @@ const PREFIX: &str = "e_";
 
 /// One entity: 128 bits of an HMAC of its values. Written `e_` and 26 digits of base32 (RFC 4648) in lower case.
 ///
-/// Two entities are the same when definition, tenant and values are. The values cannot be read back, nor guessed without
-/// the key of the tenant.
+/// Two entities are the same when definition, tenant and values are. The values cannot be read back, nor guessed
+/// without the key of the tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Entity(u128);
 

@@ -59,7 +59,7 @@ impl<'a> Event<'a> {
             event.read_request(&request)?;
         }
         event.payload = root.given("payload");
-        event.has_long_payload = event.payload.is_some_and(|payload| payload.has_longer_text(MAX_VALUE_BYTES));
+        event.has_long_text |= event.payload.is_some_and(|payload| payload.has_longer_text(MAX_VALUE_BYTES));
         if let Some(response) = root.object("response", RESPONSE)? {
             event.has_response = true;
             if let Some(status) = response.size("status")? {
@@ -93,9 +93,10 @@ impl<'a> Event<'a> {
         for (name, value) in request.entries("headers", rule)? {
             self.add_header(Cow::Borrowed(name), Cow::Borrowed(value));
         }
-        match request.text("host")?.map(Cow::Borrowed).or_else(|| self.headers.get("host").cloned()) {
-            Some(host) if !host.is_empty() => self.set_host(host),
-            _ => {}
+        // The sender's own word wins, then the host of a whole URL, as RFC 9112, section 3.2.2, wants it.
+        let header = || self.headers.get("host").filter(|_| self.host.is_none()).cloned();
+        if let Some(host) = request.text("host")?.map(Cow::Borrowed).or_else(header).filter(|host| !host.is_empty()) {
+            self.set_host(host);
         }
         if request.given("cookies").is_some() {
             let cookies = request.entries("cookies", rule)?;

@@ -11,7 +11,7 @@ use super::host;
 use super::json::Json;
 use super::path;
 use super::text::{cut, has_control, lower, upper};
-use crate::policy::Value;
+use crate::policy::{MAX_VALUE_BYTES, Value};
 
 /// What an event tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,6 @@ pub struct Event<'a> {
     pub(super) host: Option<Cow<'a, str>>,
     pub(super) path: Option<Cow<'a, str>>,
     pub(super) path_raw: Option<Cow<'a, str>>,
-    /// All of it: pairs are read behind the bound of a value too.
     pub(super) query: Option<Cow<'a, str>>,
     pub(super) user_agent: Option<Cow<'a, str>>,
     pub(super) referer: Option<Cow<'a, str>>,
@@ -62,8 +61,8 @@ pub struct Event<'a> {
     pub(super) cookies: Option<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
     pub(super) payload: Option<&'a Json<'a>>,
     pub(super) mapped_payload: Vec<(Box<str>, Value<'a>)>,
-    /// Whether a text in the payload is longer than a value.
-    pub(super) has_long_payload: bool,
+    /// Whether a text is longer than the value of a field. Only a set that reads it makes that a fault of the request.
+    pub(super) has_long_text: bool,
     pub(super) has_response: bool,
     pub(super) status: Option<i64>,
     pub(super) response_bytes: Option<i64>,
@@ -110,7 +109,7 @@ impl<'a> Event<'a> {
             cookies: None,
             payload: None,
             mapped_payload: Vec::new(),
-            has_long_payload: false,
+            has_long_text: false,
             has_response: false,
             status: None,
             response_bytes: None,
@@ -195,7 +194,7 @@ impl<'a> Event<'a> {
     /// What a request asks for: a path with or without a query, or a whole URL, which names scheme and host too.
     pub(super) fn set_target(&mut self, text: Cow<'a, str>) {
         let rest = match text.split_once("://") {
-            Some((scheme @ ("http" | "https"), rest)) => {
+            Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
                 let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
                 let (authority, target) = rest.split_at(end);
                 self.set_scheme(Cow::Owned(scheme.to_owned()));
@@ -232,21 +231,23 @@ impl<'a> Event<'a> {
 
     pub(super) fn set_query(&mut self, text: Cow<'a, str>) {
         let (_, more) = super::query::pairs(&text);
-        self.malformed |= more || text.len() > crate::policy::MAX_VALUE_BYTES;
+        self.malformed |= more;
+        self.note_length(&text);
         self.query = Some(text);
     }
 
     pub(super) fn set_cookies(&mut self, cookies: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) {
         let mut given = cookies.into_iter();
-        let read = given.by_ref().take(super::MAX_PAIRS).map(|(name, value)| (name, cut(value, &mut self.malformed)));
-        self.cookies = Some(read.collect());
+        let read: Vec<_> = given.by_ref().take(super::MAX_PAIRS).collect();
         self.malformed |= given.next().is_some();
+        read.iter().for_each(|(_, value)| self.note_length(value));
+        self.cookies = Some(read);
     }
 
     pub(super) fn add_header(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) {
         self.malformed |= has_control(&value) || name.is_empty();
-        let value = cut(value, &mut self.malformed);
-        self.headers.add(name, value, &mut self.malformed);
+        let length = self.headers.add(name, value, &mut self.malformed);
+        self.has_long_text |= length > MAX_VALUE_BYTES;
     }
 
     pub(super) fn set_status(&mut self, status: Option<i64>) {
@@ -258,6 +259,11 @@ impl<'a> Event<'a> {
     /// Any other text.
     pub(super) fn text(&mut self, text: Cow<'a, str>) -> Option<Cow<'a, str>> {
         self.malformed |= has_control(&text);
-        Some(cut(text, &mut self.malformed))
+        self.note_length(&text);
+        Some(text)
+    }
+
+    pub(super) fn note_length(&mut self, text: &str) {
+        self.has_long_text |= text.len() > MAX_VALUE_BYTES;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::text::cut;
+use crate::policy::MAX_VALUE_BYTES;
 
 /// How many headers of different names are read.
 pub const MAX_HEADERS: usize = 64;
@@ -13,26 +13,31 @@ pub const MAX_HEADERS: usize = 64;
 pub(super) struct Headers<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Headers<'a> {
-    /// Adds one. Repeated ones are joined by `, `.
-    pub fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>, malformed: &mut bool) {
+    /// Adds one, and says how long its value is now. Repeated ones are joined by `, ` until that is too long.
+    pub fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>, malformed: &mut bool) -> usize {
+        let length = value.len();
         let Some((own, before)) = self.0.iter_mut().find(|(own, _)| is_same(own.bytes(), name.bytes())) else {
             if self.0.len() < MAX_HEADERS {
                 self.0.push((name, value));
             } else {
                 *malformed = true;
             }
-            return;
+            return length;
         };
         if own.eq_ignore_ascii_case(&name) {
-            let joined = format!("{before}, {value}");
-            *before = cut(Cow::Owned(joined), malformed);
-            return;
+            if before.len() <= MAX_VALUE_BYTES {
+                let joined = before.to_mut();
+                joined.push_str(", ");
+                joined.push_str(&value);
+            }
+            return before.len();
         }
         *malformed = true;
         let underscores = |name: &str| name.bytes().filter(|byte| *byte == b'_').count();
         if underscores(&name) < underscores(own) {
             (*own, *before) = (name, value);
         }
+        length
     }
 
     /// The header that expressions name so.
@@ -53,7 +58,7 @@ mod tests {
     fn headers(lines: &[(&'static str, &'static str)]) -> (Headers<'static>, bool) {
         let (mut headers, mut malformed) = (Headers::default(), false);
         for (name, value) in lines {
-            headers.add(Cow::Borrowed(name), Cow::Borrowed(value), &mut malformed);
+            _ = headers.add(Cow::Borrowed(name), Cow::Borrowed(value), &mut malformed);
         }
         (headers, malformed)
     }
@@ -86,7 +91,7 @@ mod tests {
         assert!(!malformed, "no new name");
         headers.add("h64".into(), "v".into(), &mut malformed);
         assert!(malformed && headers.get("h64").is_none());
-        headers.add("h0".into(), "x".repeat(1024).into(), &mut malformed);
-        assert_eq!(headers.get("h0").unwrap().len(), 1024);
+        let lengths = [500, 600, 700].map(|length| headers.add("h0".into(), "x".repeat(length).into(), &mut malformed));
+        assert_eq!(lengths, [503, 1105, 1105], "it is too long, and grows no more");
     }
 }

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::json::Json;
 use super::text::upper;
 use super::time;
-use crate::policy::{Field, MAX_VALUE_BYTES, Value};
+use crate::policy::{Field, Value};
 
 /// What a value of a sender means to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +255,7 @@ impl<'a> Event<'a> {
                 self.set_query(Cow::Owned(query));
             }
             Field::Payload(path) => {
-                self.has_long_payload |= matches!(&value, Value::Text(text) if text.len() > MAX_VALUE_BYTES);
+                self.note_length(&value.text());
                 self.mapped_payload.push((path.clone(), value));
             }
             // No sender states the others: see `is_stated`.

@@ -30,9 +30,9 @@ pub(super) fn upper(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte.is_ascii_lowercase()) { Cow::Owned(text.to_ascii_uppercase()) } else { text }
 }
 
-/// Whether a text holds a control character of ASCII.
+/// Whether a text holds a control character of ASCII other than a tab, which headers may hold.
 pub(super) fn has_control(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_control())
+    text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 /// The byte that two hexadecimal digits at the start of `digits` stand for.

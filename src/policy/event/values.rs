@@ -18,22 +18,25 @@ const FIRST_DAY: i64 = 4;
 impl Event<'_> {
     /// The values of all fields that a set reads, and of no other.
     pub fn values(&self, fields: &Fields) -> Values<'_> {
-        // A long text in a payload is nothing bad, unless the set reads it and gets only its beginning.
-        let is_cut = |field: &Field| match field {
-            Field::Payload(path) => {
-                matches!(self.payload_member(path), Value::Text(text) if text.len() > MAX_VALUE_BYTES)
-            }
-            _ => false,
-        };
-        let malformed = self.malformed || self.has_long_payload && fields.iter().any(is_cut);
+        // A long text is nothing bad, unless the set reads it and gets only its beginning.
+        let is_cut = |field| matches!(self.whole(field), Value::Text(text) if text.len() > MAX_VALUE_BYTES);
+        let malformed = self.malformed || self.has_long_text && fields.iter().any(is_cut);
         Values::read(fields, |field| match field {
             Field::RequestMalformed => Value::Bool(malformed),
             other => self.value(other),
         })
     }
 
-    /// The value of a field.
+    /// The value of a field, cut to [`MAX_VALUE_BYTES`].
     pub fn value(&self, field: &Field) -> Value<'_> {
+        match self.whole(field) {
+            Value::Text(text) if text.len() > MAX_VALUE_BYTES => Value::Text(cut(text, &mut false)),
+            other => other,
+        }
+    }
+
+    /// The value of a field, as long as it is.
+    fn whole(&self, field: &Field) -> Value<'_> {
         match field {
             Field::SourceId => shown(self.arrival.source_id),
             Field::TrustLevel => shown(self.arrival.trust_level),
@@ -57,7 +60,7 @@ impl Event<'_> {
             Field::RequestHost => text(self.host.as_ref()),
             Field::RequestPath => text(self.path.as_ref()),
             Field::RequestPathRaw => text(self.path_raw.as_ref()),
-            Field::RequestQuery => self.query.as_deref().map_or(Value::Absent, |query| bounded(Cow::Borrowed(query))),
+            Field::RequestQuery => shown(self.query.as_deref()),
             Field::RequestBytes => number(self.request_bytes),
             Field::RequestMalformed => Value::Bool(self.malformed),
             Field::ContentType => text(self.content_type.as_ref().or_else(|| self.headers.get("content_type"))),
@@ -73,10 +76,7 @@ impl Event<'_> {
             Field::Query(name) => self.query_parameter(name),
             Field::Header(name) => text(self.headers.get(name)),
             Field::Cookie(name) => self.cookie(name),
-            Field::Payload(path) => match self.payload_member(path) {
-                Value::Text(text) => bounded(text),
-                other => other,
-            },
+            Field::Payload(path) => self.payload_member(path),
         }
     }
 
@@ -88,7 +88,7 @@ impl Event<'_> {
         let Some(text) = self.query.as_deref() else { return Value::Absent };
         let (pairs, _) = query::pairs(text);
         pick(pairs.map(|(sent, value)| (query::decoded(sent), value)), name)
-            .map_or(Value::Absent, |value| bounded(query::decoded(value)))
+            .map_or(Value::Absent, |value| Value::Text(query::decoded(value)))
     }
 
     /// A cookie as the sender took it apart, else from the header.
@@ -154,9 +154,4 @@ fn number(number: Option<i64>) -> Value<'static> {
 
 fn size(size: Option<usize>) -> Value<'static> {
     number(size.and_then(|size| i64::try_from(size).ok()))
-}
-
-/// A text that was marked when the event was read, if it is too long.
-fn bounded(text: Cow<'_, str>) -> Value<'_> {
-    Value::Text(cut(text, &mut false))
 }

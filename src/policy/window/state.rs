@@ -84,7 +84,8 @@ impl State {
         self.shard(entity)?.lock().below_at_ms(window.of(entity), threshold)
     }
 
-    /// Forgets what these windows know of an entity: it was released, and must not be held again for what it did before.
+    /// Forgets what these windows know of an entity: it was released, and must not be held again for what it did
+    /// before.
     pub fn forget(&self, entity: Entity, windows: impl IntoIterator<Item = WindowKey>) {
         let Some(shard) = self.shard(entity) else { return };
         let mut shard = shard.lock();

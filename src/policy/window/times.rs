@@ -9,8 +9,8 @@ pub const EXACT: usize = 64;
 /// As many times as an entry holds in itself.
 pub(super) const FEW: usize = 5;
 
-/// A time in 32 bits: milliseconds modulo 2^32, about 49 days. Times that are kept lie within 64 windows of one another,
-/// so their differences are unambiguous.
+/// A time in 32 bits: milliseconds modulo 2^32, about 49 days. Times that are kept lie within 64 windows of one
+/// another, so their differences are unambiguous.
 pub(super) fn short(at_ms: i64) -> u32 {
     u32::try_from(at_ms.rem_euclid(1 << 32)).unwrap_or_default()
 }
@@ -91,7 +91,7 @@ pub(super) fn count(times: impl Iterator<Item = u32>, at_ms: i64, last_ms: i64, 
     times.filter(|time| long(*time, last_ms) > from).count()
 }
 
-/// When the window holds fewer of the times, oldest first, than `threshold`: as the last of them leaves that was needed.
+/// When the window holds fewer of the times, oldest first, than `threshold`: as the last one leaves that was needed.
 pub(super) fn below_at_ms(
     times: impl DoubleEndedIterator<Item = u32>,
     threshold: u32,

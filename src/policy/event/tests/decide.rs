@@ -133,6 +133,11 @@ fn what_a_client_chooses_never_makes_an_event_invalid() {
         (json!({"request": {"query": "a=1&".repeat(65)}}).to_string(), "request_query_a"),
         (json!({"request": {"headers": many}}).to_string(), "request_header_h0"),
         (json!({"request": {"headers": {"X-A": "1", "x_a": "2"}}}).to_string(), "request_header_x_a"),
+        (
+            json!({"request": {"headers": {"X-A": ["x".repeat(600), "y".repeat(600)]}}}).to_string(),
+            "request_header_x_a",
+        ),
+        (json!({"request": {"headers": {"Cookie": format!("a={long}")}}}).to_string(), "request_cookie_a"),
         (json!({"request": {"headers": {"X-A": "a\r\nb"}}}).to_string(), "request_header_x_a"),
         (json!({"request": {"cookies": {"a": long}}}).to_string(), "request_cookie_a"),
         (json!({"payload": {"a": long}}).to_string(), "payload_a"),
@@ -154,6 +159,32 @@ fn what_a_client_chooses_never_makes_an_event_invalid() {
 }
 
 #[test]
+fn a_long_text_is_a_fault_only_where_a_set_reads_it() {
+    let (token, cookie) = ("x".repeat(3000), format!("theme={}; sid=7", "x".repeat(3000)));
+    let event = json!({"request": {"headers": {"Authorization": token, "Cookie": cookie, "X-Tab": "a\tb"}},
+        "payload": {"comment": "x".repeat(3000)}})
+    .to_string();
+    for (names, malformed) in [
+        (vec!["request_cookie_sid", "request_path"], false),
+        (vec!["request_header_authorization"], true),
+        (vec!["request_cookie_theme"], true),
+        (vec!["payload_comment"], true),
+    ] {
+        let mut fields = Fields::default();
+        let mut slot = |name: &str| fields.slot(Field::parse(name).unwrap()).unwrap();
+        let (marked, read) = (slot("request_malformed"), slot(names[0]));
+        let rest: Vec<_> = names.iter().map(|name| slot(name)).collect();
+        decide(&event, |event| {
+            let values = event.values(&fields);
+            assert_eq!(*values.get(marked), Value::Bool(malformed), "{names:?}");
+            assert!(values.get(read).is_present() && rest.iter().all(|slot| values.get(*slot).text().len() <= 1024));
+        })
+        .unwrap();
+    }
+    assert_eq!(fields(&event, ["request_cookie_sid"]), some(["7"]), "behind a long one");
+}
+
+#[test]
 fn the_senders_own_words_about_host_and_cookies_win_over_the_headers() {
     let event = r#"{"request": {"headers": {"Host": "Front.example", "Cookie": "a=1; b=2"}}}"#;
     assert_eq!(fields(event, ["request_host", "request_cookie_b"]), some(["front.example", "2"]));
@@ -170,6 +201,9 @@ fn a_target_is_taken_apart() {
     assert_eq!(of("http://X.example:80/a?b"), some(["/a", "b", "x.example"]));
     assert_eq!(of("http://u:p@x.example"), [Some("/".into()), None, Some("x.example".into())]);
     assert_eq!(of("http://x.example?b"), some(["/", "b", "x.example"]));
+    assert_eq!(of("HTTPS://x.example/a"), [Some("/a".into()), None, Some("x.example".into())]);
+    let event = r#"{"request": {"path": "http://a.example/", "headers": {"Host": "b.example"}}}"#;
+    assert_eq!(fields(event, ["request_host"]), some(["a.example"]));
     assert_eq!(of("*"), [Some("*".into()), None, None]);
 }
 
