@@ -6,6 +6,7 @@ use super::MAX_VALUE_BYTES;
 use super::program::{Address, Check, Flag, Number, Test, Text, by_length};
 use super::tree::{Comparison, Sign};
 use super::typed::{As, Part, Type, Typed, What};
+use crate::policy::event::unwrapped;
 
 /// Compiles an expression. `None` when a type does not fit, which the check has ruled out.
 pub(super) fn compile(typed: &Typed) -> Option<(Test, u32)> {
@@ -259,7 +260,7 @@ impl Compiler {
         self.pay(units::STEP);
         Some(match (&typed.what, typed.of) {
             (What::Field(slot, _), Type::Ip) => Address::Field(*slot),
-            (What::Text(text), _) => Address::Literal(text.parse::<std::net::IpAddr>().ok()?.to_canonical()),
+            (What::Text(text), _) => Address::Literal(unwrapped(text.parse().ok()?)),
             (What::Choice(parts), Type::Ip) => {
                 let [condition, then, other] = &**parts;
                 Address::Choice(Box::new((self.test(condition)?, self.address(then)?, self.address(other)?)))

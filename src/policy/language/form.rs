@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::typed::Part;
 use super::{MAX_VALUE_BYTES, tree::Comparison};
+use crate::policy::event::unwrapped;
 use crate::policy::field::Field;
 
 /// Why a text never stands in a field, and what to write instead.
@@ -145,7 +146,7 @@ fn decoded(path: &str) -> String {
 
 fn network(text: &str) -> Option<Never> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        let address = address.to_canonical();
+        let address = unwrapped(address);
         return never("networks end with their size", format!("{address}/{}", if address.is_ipv4() { 32 } else { 64 }));
     }
     match text.parse::<IpNet>() {

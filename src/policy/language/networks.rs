@@ -1,11 +1,13 @@
 //! Lists of networks, as one sorted table.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// Networks as ranges that neither touch nor overlap, in order. IPv4 and IPv6 are apart: an IPv4-mapped network is
-/// IPv4, as the addresses of events are.
+use crate::policy::event::unwrapped;
+
+/// Networks as ranges that neither touch nor overlap, in order. IPv4 and IPv6 are apart: an IPv4-mapped or NAT64
+/// network is IPv4, as the addresses of events are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Networks {
     v4: Box<[(u32, u32)]>,
@@ -32,7 +34,7 @@ impl Networks {
 
     /// Whether one of them holds an address.
     pub(super) fn contain(&self, address: IpAddr) -> bool {
-        match address.to_canonical() {
+        match unwrapped(address) {
             IpAddr::V4(address) => within(&self.v4, address.to_bits()),
             IpAddr::V6(address) => within(&self.v6, address.to_bits()),
         }
@@ -51,20 +53,25 @@ pub(super) enum NoNetwork {
 /// A network in CIDR notation; an address alone is a network of one.
 pub(super) fn network(text: &str) -> Result<IpNet, NoNetwork> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(address.to_canonical().into());
+        return Ok(unwrapped(address).into());
     }
     let network: IpNet = text.parse().map_err(|_| NoNetwork::Unreadable)?;
     if network != network.trunc() {
         return Err(NoNetwork::Beyond(network.trunc()));
     }
     Ok(match network {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => mapped(v6.network(), v6.prefix_len()).unwrap_or(network),
+        IpNet::V6(_) => inner(network).unwrap_or(network),
         other => other,
     })
 }
 
-fn mapped(address: Ipv6Addr, prefix: u8) -> Option<IpNet> {
-    Ipv4Net::new(address.to_ipv4_mapped()?, prefix.checked_sub(96)?).ok().map(IpNet::V4)
+/// The IPv4 network inside of an IPv4-mapped or NAT64 one.
+fn inner(network: IpNet) -> Option<IpNet> {
+    let bits = network.prefix_len().checked_sub(96)?;
+    match unwrapped(network.network()) {
+        IpAddr::V4(address) => Ipv4Net::new(address, bits).ok().map(IpNet::V4),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// Sorts ranges and joins those that overlap or follow each other.

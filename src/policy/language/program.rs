@@ -12,6 +12,7 @@ use super::pattern::Pattern;
 use super::span::Span;
 use super::tree::{Comparison, Sign};
 use super::typed::Part;
+use crate::policy::event::unwrapped;
 use crate::policy::field::Slot;
 use crate::policy::value::{Value, Values};
 
@@ -277,7 +278,7 @@ impl Address {
         match self {
             Self::Literal(address) => Some(*address),
             Self::Field(slot) => facts.values.get(*slot).ip(),
-            Self::Text(text) => text.get(facts).parse::<IpAddr>().ok().map(|address| address.to_canonical()),
+            Self::Text(text) => text.get(facts).parse::<IpAddr>().ok().map(unwrapped),
             Self::Choice(choice) => {
                 let (condition, then, other) = &**choice;
                 if condition.holds(facts) { then.get(facts) } else { other.get(facts) }

@@ -8,6 +8,7 @@ use super::super::tree::{Expr, Node};
 use super::super::typed::{Part, Type, Typed, What};
 use super::super::{MAX_FAULTS, duration};
 use super::Checker;
+use crate::policy::event::unwrapped;
 
 impl Checker<'_, '_> {
     /// `a in ['b', 'c']`
@@ -70,7 +71,7 @@ impl Checker<'_, '_> {
     /// An address that a client can have.
     pub(super) fn address(&mut self, text: &str, span: Span) -> Option<IpAddr> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Some(address.to_canonical());
+            return Some(unwrapped(address));
         }
         let problem = Problem::new(span, "this is never true: this is no address");
         self.fault(match network(text) {

@@ -144,7 +144,8 @@ fn a_part_of_the_payload_is_what_is_asked_for() {
 fn addresses_are_compared_as_addresses() {
     for source in [
         "client_ip == '192.0.2.7' && client_ip == '::ffff:192.0.2.7' && client_ip != '192.0.2.8'",
-        "'192.0.2.7' == client_ip && client_ip == client_ip",
+        "'192.0.2.7' == client_ip && client_ip == client_ip && client_ip == '64:ff9b::192.0.2.7'",
+        "ip_in(client_ip, ['64:ff9b::192.0.2.0/120']) && ip_in(client_ip, ['::ffff:192.0.2.7'])",
         "client_ip in ['2001:db8::1', '192.0.2.7']",
         "ip_in(client_ip, ['192.0.2.0/24']) && ip_in(client_ip, ['10.0.0.0/8', '192.0.2.7'])",
         "!ip_in(client_ip, ['192.0.2.8/29', '2001:db8::/32'])",
