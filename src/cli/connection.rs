@@ -166,6 +166,11 @@ impl Client {
         self.send(self.request(Method::POST, path)?.query(parameters).json(body))
     }
 
+    /// The same with an API key.
+    pub(super) fn post_as(&self, key: &str, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
+        self.send(self.request(Method::POST, path)?.header("X-API-KEY", key).query(parameters).json(body))
+    }
+
     /// The same for many keys, with a longer timeout.
     pub(super) fn post_many(&self, path: &[&str], parameters: &[Parameter], body: &Value) -> Outcome<Value> {
         self.send(self.request(Method::POST, path)?.timeout(LONG_TIMEOUT).query(parameters).json(body))

@@ -4,8 +4,8 @@
 //! 2. [`serve`]: the boot sequence.
 //! 3. [`key`], [`tenant`], [`stream`], [`service`], [`membership`], [`operator`], [`signer`], [`audit`], [`store`]: the
 //!    commands of operators.  [`login`]: signing in and out.  `place`: what belongs to the platform.
-//! 4. [`policy`]: traffic policies.  [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`: what these
-//!    read.
+//! 4. [`policy`], [`decide`]: traffic policies.  [`apply`]: keys as files.  [`import`]: keys of other systems.  `yaml`:
+//!    what these read.
 //! 5. [`connection`]: where the server is and how requests reach it.
 //! 6. [`output`]: tables for people, JSON for programs.  `terminal`: errors, and text that cannot act on it.
 //! 7. `input`: answers and API keys on standard input.  `when`: instants and durations as people type them.
@@ -15,6 +15,7 @@ pub mod apply;
 pub mod args;
 pub mod audit;
 pub mod connection;
+pub mod decide;
 pub mod failure;
 pub mod import;
 mod input;
@@ -102,6 +103,9 @@ enum Command {
     /// Apply, show, compare and roll back traffic policies
     #[command(subcommand, after_help = format!("{}\n\n{AFTER_HELP}", policy::EXAMPLES))]
     Policy(policy::PolicyCommand),
+    /// Ask what to do with a request, as a system does
+    #[command(after_help = format!("{}\n\n{AFTER_HELP}", decide::EXAMPLES))]
+    Decide(decide::DecideArgs),
     /// Sign in at an identity provider
     #[command(after_help = format!("{}\n\n{AFTER_HELP}", login::EXAMPLES))]
     Login(login::LoginArgs),
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Stream(command) => stream::run(&cli.client, command),
         Command::Service(command) => service::run(&cli.client, command),
         Command::Membership(command) => membership::run(&cli.client, command),
+        Command::Decide(asked) => decide::run(&cli.client, &asked),
         Command::Policy(command) => policy::run(&cli.client, command),
         Command::Login(args) => login::run(&cli.client, &args),
         Command::Logout(args) => login::logout(&cli.client, &args),

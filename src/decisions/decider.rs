@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
+use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::columns::Columns;
@@ -17,6 +18,7 @@ use crate::keystore::Keystore;
 use crate::policy::engine::{self, Decision, Outside};
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::{Arrival, Event};
+use crate::policy::set::CompiledSet;
 use crate::policy::window::State;
 use crate::policy_book::{PolicyBook, Version};
 use crate::store::Bucket;
@@ -130,6 +132,28 @@ impl Decider {
             }
         });
         Ok(rows)
+    }
+
+    /// Explains what a set would decide about an event. Nothing is counted and nothing recorded.
+    ///
+    /// # Errors
+    /// As for [`Decider::decide`].
+    pub fn explain(
+        &self,
+        tenant: &TenantId,
+        version: Option<u64>,
+        set: &CompiledSet,
+        event: &Event<'_>,
+    ) -> Result<Value, NotReady> {
+        let pseudonyms = self.pseudonyms(tenant)?;
+        let outside = Outside::at(self.keystore.now().timestamp_millis());
+        let explained = engine::explain(set, &self.state, &pseudonyms, event, outside);
+        let decided = Answer::new(self.ids.next(), version.unwrap_or_default(), set, &explained.decision);
+        let mut answer = json!(explained);
+        answer["policySetVersion"] = json!(version);
+        answer["action"] = json!(decided.action);
+        answer["reason"] = json!(decided.reason);
+        Ok(answer)
     }
 
     /// The key of a tenant's pseudonyms.

@@ -75,9 +75,9 @@ pub fn routes() -> Vec<Route> {
     use crate::policy::set as policy;
     use policyset::parts;
     use Permission::{
-        EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn, ManagePolicies,
-        ManageStreams, ManageTenants, ReadAudit, ReadChanges, ReadMachines, ReadMembers, ReadOperators, ReadOwn,
-        ReadPlatform, ReadPolicies, ReadSessions, ReadTenants, Sync, VerifyKeys,
+        DraftPolicies, EndSessions, ManageKeys, ManageMachines, ManageMembers, ManageOperators, ManageOwn,
+        ManagePolicies, ManageStreams, ManageTenants, ReadAudit, ReadChanges, ReadMachines, ReadMembers,
+        ReadOperators, ReadOwn, ReadPlatform, ReadPolicies, ReadSessions, ReadTenants, Sync, VerifyKeys,
     };
     Vec::from([
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
@@ -120,6 +120,7 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}/policyset/versions", Admin(ReadPolicies),    policyset::versions::list),
         route("GET",    "/api/v1/tenants/{tenant}/policyset/versions/{number}", Admin(ReadPolicies), policyset::versions::show),
         route("POST",   "/api/v1/tenants/{tenant}/policyset/apply",    Admin(ManagePolicies),  policyset::apply::run),
+        route("POST",   "/api/v1/tenants/{tenant}/policyset/explain",  Admin(DraftPolicies),   policyset::explain::run),
         route("POST",   "/api/v1/tenants/{tenant}/policyset/rollback", Admin(ManagePolicies),  policyset::versions::roll_back),
         #[cfg(feature = "query")]
         route("GET",    "/api/v1/tenants/{tenant}/results/policies",   Admin(ReadPolicies),    routes::results::list),

@@ -2,10 +2,12 @@
 //!
 //! 1. [`apply`](mod@apply): the set as a file declares it.  [`check`](mod@check): the same offline, on a log.
 //! 2. [`history`]: its versions, what is different between two, and going back.
-//! 3. [`show`](mod@show): the set in force.  [`results`]: what it has done.  `file`: `policies.yaml`.
+//! 3. [`show`](mod@show): the set in force.  [`explain`]: why it decides as it does.  [`results`]: what it has done.
+//! 4. `file`: `policies.yaml`.
 
 pub mod apply;
 pub mod check;
+pub mod explain;
 mod file;
 pub mod history;
 pub mod results;
@@ -52,6 +54,10 @@ pub enum PolicyCommand {
     /// Show what is different between two versions
     #[command(after_help = "Examples:\n  keyloft policy diff\n  keyloft policy diff 3\n  keyloft policy diff 3 5")]
     Diff(history::DiffArgs),
+    /// Explain why the set, or a draft, decides as it does about an event
+    #[command(after_help = "Examples:\n  keyloft policy explain event.json\n  \
+                            keyloft policy explain event.json -f policies.yaml")]
+    Explain(explain::ExplainArgs),
     /// Show what the policies have done
     #[command(after_help = "Examples:\n  keyloft policy results --from 1h\n  keyloft policy results --watch")]
     Results(results::ResultsArgs),
@@ -69,6 +75,7 @@ pub(super) fn run(args: &ClientArgs, command: PolicyCommand) -> Outcome {
         PolicyCommand::Show(show) => show::run(args, &show),
         PolicyCommand::Versions(versions) => history::versions(args, &versions),
         PolicyCommand::Diff(diff) => history::diff(args, &diff),
+        PolicyCommand::Explain(asked) => explain::run(args, &asked),
         PolicyCommand::Results(asked) => results::run(args, &asked),
         PolicyCommand::Rollback(rollback) => history::roll_back(args, rollback),
     }

@@ -99,7 +99,7 @@ fn events<'j>(json: &'j Json<'j>) -> Result<(Box<dyn Iterator<Item = &'j Json<'j
     }
 }
 
-fn invalid(error: InvalidEvent) -> Problem {
+pub(super) fn invalid(error: InvalidEvent) -> Problem {
     match error {
         InvalidEvent::TooLarge => Problem::new(Code::PayloadTooLarge, error.to_string()),
         error => Problem::new(Code::InvalidEvent, error.to_string()),
@@ -114,6 +114,6 @@ fn invalid_at(at: usize, is_batch: bool, error: InvalidEvent) -> Problem {
     }
 }
 
-fn not_ready(NotReady: NotReady) -> Problem {
+pub(super) fn not_ready(NotReady: NotReady) -> Problem {
     Problem::new(Code::NotReady, "The policies are being loaded.")
 }

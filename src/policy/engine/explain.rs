@@ -93,7 +93,7 @@ pub fn explain<'s>(
 ) -> Explanation<'s> {
     let values = event.values(&set.fields);
     let mut known = Known::new(set, state, pseudonyms, event, &values, outside.now_ms);
-    known.expect();
+    known.look_ahead();
     let mut decision = judge(&mut known, outside);
     decision.holds.clear();
     let actions = known.actions();

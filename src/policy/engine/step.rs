@@ -166,7 +166,7 @@ impl<'s, 'e> Step<'s, 'e> {
 
     /// Expects the counts that [`Step::count`] would give, and changes nothing. Where different values are counted, the
     /// value at hand is taken for a known one.
-    pub fn expect(&mut self) {
+    pub fn look_ahead(&mut self) {
         let set = self.set;
         for (at, window) in set.windows.iter().enumerate() {
             if !self.is_counted(window) {

@@ -14,7 +14,8 @@ use crate::support::process::keyloft;
 const FOREIGN_FLAGS: &[&str] = &["--no-default-features", "--features", "--release", "--profile", "--locked", "--open"];
 
 /// Variables that are no options of `keyloft serve`.
-const OTHER_VARIABLES: &[&str] = &["KEYLOFT_TOKEN", "KEYLOFT_TOKEN_FILE", "KEYLOFT_URL", "KEYLOFT_TARGET_DIR"];
+const OTHER_VARIABLES: &[&str] =
+    &["KEYLOFT_API_KEY", "KEYLOFT_TOKEN", "KEYLOFT_TOKEN_FILE", "KEYLOFT_URL", "KEYLOFT_TARGET_DIR"];
 
 /// Streams of the system: they look like metrics.
 const SYSTEM_STREAMS: &[&str] = &["keyloft_audit", "keyloft_usage", "keyloft_rejected"];

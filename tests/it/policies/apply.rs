@@ -98,3 +98,33 @@ async fn a_file_is_applied_shown_compared_and_rolled_back() {
     std::fs::write(&file, FILE.replace("mitigation: slow", "mitigation: slw")).unwrap();
     typed(&server, &apply).failed(3, "policies[0].mitigation: there is no mitigation named slw (slow)");
 }
+
+#[tokio::test]
+async fn an_event_is_decided_and_explained_from_a_terminal() {
+    let server = TestServer::spawn().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, event) = (folder.path().join("p.yaml"), folder.path().join("event.json"));
+    std::fs::write(
+        &file,
+        "version: 1\npolicies: [{name: p, mitigation: block, expression: \"request_path == '/a'\"}]\n",
+    )
+    .unwrap();
+    std::fs::write(&event, r#"{"request": {"path": "/a"}}"#).unwrap();
+    let explain = format!("policy explain {} -f {}", event.display(), file.display());
+    let said = typed(&server, &explain).done();
+    assert!(said.starts_with("block (policy)") && said.contains("true  request_path == '/a'"), "{said}");
+    assert!(typed(&server, &format!("policy explain {}", event.display())).done().starts_with("allow (none)"));
+    typed(&server, &format!("policy apply -f {} --yes", file.display())).done();
+    let key = json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "edge"});
+    let key = server.admin().post("/api/v1/tenants/default/apikeys", key).await.json();
+    let ask = |options: &str| {
+        let mut command = crate::support::process::keyloft();
+        command.env("KEYLOFT_URL", server.url()).env("KEYLOFT_API_KEY", key["apiKey"].as_str().unwrap());
+        command.arg("decide").arg(&event).args(options.split_whitespace());
+        crate::support::Ended::of(&mut command, "")
+    };
+    assert_eq!(ask("").done().trim(), "block: p (policy)");
+    assert_eq!(ask("--observe").json(), json!({"observed": 1}));
+    assert_eq!(ask("--json").json()["action"], "block");
+    typed(&server, &format!("decide {}", event.display())).failed(2, "no API key");
+}

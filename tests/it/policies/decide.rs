@@ -197,3 +197,32 @@ async fn rows_hold_no_secret_of_a_request_and_no_address() {
     assert_eq!((rows.as_array().unwrap().len(), &rows[0]["request_path"]), (1, &json!("/a")));
     assert!(!rows.to_string().contains("hunter2") && !rows.to_string().contains("203.0.113"), "{rows}");
 }
+
+#[tokio::test]
+async fn a_decision_is_explained_without_counting_and_without_secrets() {
+    let server = TestServer::spawn().await;
+    let explain = format!("{SET}/explain");
+    let event = json!({"clientIp": "203.0.113.77", "request": {"method": "POST", "path": "/login",
+        "headers": {"authorization": "hunter2-token"}, "cookies": {"s": "hunter2-cookie"}}, "payload": {"p": "hunter2"}});
+    let none = server.admin().post(&explain, json!({"event": event})).await.json();
+    assert_eq!((&none["action"], &none["policySetVersion"]), (&json!("allow"), &json!(0)));
+    let draft = json!({
+        "actions": [{"name": "login", "expression": "request_path == '/login' && request_cookie_s != 'x'"}],
+        "policies": [{"name": "flood", "actions": ["login"], "entity": "network", "mitigation": "block",
+            "expression": "payload_p != 'x' && client_network != ''", "window": {"seconds": 60, "threshold": 2}}],
+    });
+    for _ in 0..3 {
+        let said = server.admin().post(&explain, json!({"event": event, "policySet": draft})).await.json();
+        assert_eq!((&said["action"], &said["policySetVersion"]), (&json!("allow"), &Value::Null));
+        assert_eq!(said["actions"][0]["expression"]["truth"], true);
+        let step = &said["actions"][0]["expression"]["steps"];
+        assert!(step.to_string().contains("\"line\":1") && step.to_string().contains("request_path"), "{step}");
+        assert_eq!(said["policies"][0]["window"]["counted"]["count"], 1, "nothing is counted");
+        assert!(!said.to_string().contains("hunter2") && !said.to_string().contains("203.0.113"), "{said}");
+    }
+    let wrong = json!({"event": event, "policySet": {"actions": [{"name": "a", "expression": "nothing == 1"}]}});
+    server.admin().post(&explain, wrong).await.refused(400, "invalid_expression");
+    server.admin().post(&explain, json!({"event": {"clientIP": 1}})).await.refused(400, "invalid_event");
+    server.admin().post(&explain, json!({"policySet": draft})).await.refused(400, "invalid_request");
+    server.admin().post(&explain, json!({"event": event, "x": 1})).await.refused(400, "invalid_request");
+}

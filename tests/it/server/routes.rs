@@ -57,6 +57,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
                                                        [ 401,  401,  401,  401,  401,  400,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/policyset/rollback",
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/policyset/explain",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/policyset/apply",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/actions",
@@ -274,6 +276,7 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
         ("PUT", "/api/v1/tenants/{tenant}/policyset") => json!({}),
         ("POST", "/api/v1/tenants/{tenant}/policyset/rollback") => json!({"to": 1}),
+        ("POST", "/api/v1/tenants/{tenant}/policyset/explain") => json!({"event": {}}),
         ("POST", "/api/v1/tenants/{tenant}/policyset/apply") => json!({"policySet": {}}),
         ("POST", "/api/v1/tenants/{tenant}/actions") => json!({"name": format!("a{round}"), "expression": "true"}),
         ("POST", "/api/v1/tenants/{tenant}/entities") => {

@@ -1,7 +1,9 @@
 //! The policy set of a tenant: as a whole ([`whole`]), as a file declares it ([`apply`](mod@apply)), part by part
-//! ([`parts`]), and its versions ([`versions`]).
+//! ([`parts`]), its versions ([`versions`]), and why it decides as it does
+//! ([`explain`]).
 
 pub mod apply;
+pub mod explain;
 pub mod parts;
 pub mod versions;
 mod view;
