@@ -59,18 +59,6 @@ impl<'a> Json<'a> {
         self.members().iter().rev().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    /// What stands under a dotted name: nested (`{"a": {"b": 1}}`), flat (`{"a.b": 1}`), or both.
-    pub fn at(&self, dotted: &str) -> Option<&Self> {
-        if let Some(found) = self.get(dotted) {
-            return Some(found);
-        }
-        // At most as many turns as there are dots, in each of them through a shorter name.
-        dotted.match_indices('.').find_map(|(dot, _)| {
-            let (head, tail) = dotted.split_at(dot);
-            self.get(head)?.at(tail.get(1..)?)
-        })
-    }
-
     /// Its value as that of a field: arrays and objects have none.
     pub fn value(&self) -> Value<'_> {
         match self {

@@ -37,7 +37,56 @@ impl Meaning {
 
 /// Which names of a sender mean what. Of several names with the same meaning the first one that an event has counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names(Vec<(Box<str>, Meaning)>);
+pub struct Names {
+    meanings: Vec<Meaning>,
+    tree: Tree,
+}
+
+/// Dotted names as a tree, so that an event is gone through once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tree {
+    children: Vec<(Box<str>, Self)>,
+    /// The meanings of the name that ends here.
+    meanings: Vec<usize>,
+}
+
+impl Tree {
+    fn add(&mut self, name: &str, meaning: usize) {
+        let mut at = self;
+        for part in name.split('.') {
+            let known = at.children.iter().position(|(own, _)| **own == *part);
+            let place = known.unwrap_or_else(|| {
+                at.children.push((part.into(), Self::default()));
+                at.children.len().saturating_sub(1)
+            });
+            let Some((_, child)) = at.children.get_mut(place) else { return };
+            at = child;
+        }
+        at.meanings.push(meaning);
+    }
+
+    /// Finds what stands under the names: nested (`{"a": {"b": 1}}`), flat (`{"a.b": 1}`), or both. The last of equal
+    /// names counts. No deeper than the JSON is.
+    fn find<'j>(&self, json: &'j Json<'j>, found: &mut [Option<&'j Json<'j>>]) {
+        for (name, value) in json.members() {
+            let child = |at: &'_ Self, part: &str| at.children.iter().position(|(own, _)| **own == *part);
+            let mut at = Some(self);
+            for part in name.split('.') {
+                at = at.and_then(|at| at.children.get(child(at, part)?)).map(|(_, child)| child);
+                if at.is_none() {
+                    break;
+                }
+            }
+            let Some(at) = at else { continue };
+            for meaning in &at.meanings {
+                if let Some(place) = found.get_mut(*meaning) {
+                    *place = Some(value);
+                }
+            }
+            at.find(value, found);
+        }
+    }
+}
 
 /// Our name of the decision that an answer carried, in maps of names.
 const DECISION: &str = "response_decision";
@@ -130,7 +179,16 @@ impl Names {
     }
 
     fn of_table(table: &[(&str, Meaning)]) -> Self {
-        Self(table.iter().map(|(name, meaning)| (Box::from(*name), meaning.clone())).collect())
+        Self::of(table.iter().map(|(name, meaning)| (*name, meaning.clone())))
+    }
+
+    fn of<'n>(names: impl Iterator<Item = (&'n str, Meaning)>) -> Self {
+        let (mut meanings, mut tree) = (Vec::new(), Tree::default());
+        for (name, meaning) in names {
+            tree.add(name, meanings.len());
+            meanings.push(meaning);
+        }
+        Self { meanings, tree }
     }
 
     /// Those of a tenant: from our field to the dotted name of theirs. `response_decision` is one of ours there, too.
@@ -146,7 +204,7 @@ impl Names {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        Ok(Self(map.iter().filter_map(|(ours, theirs)| Some((Box::from(&**theirs), meaning(ours)?))).collect()))
+        Ok(Self::of(map.iter().filter_map(|(ours, theirs)| Some((&**theirs, meaning(ours)?)))))
     }
 }
 
@@ -175,12 +233,14 @@ impl<'a> Event<'a> {
     /// event is marked (`request_malformed`).
     pub fn of_names(names: &Names, json: &'a Json<'a>, arrival: Arrival<'a>) -> Self {
         let mut event = Self::new(arrival);
+        let mut found = vec![None; names.meanings.len()];
+        names.tree.find(json, &mut found);
         let mut stated: Option<&Meaning> = None;
-        for (name, meaning) in &names.0 {
+        for (meaning, json) in names.meanings.iter().zip(found) {
             if stated == Some(meaning) || event.path.is_some() && meaning.is_path() {
                 continue; // An earlier name had it.
             }
-            if let Some(value) = json.at(name).map(Json::value).filter(|value| is_said(value)) {
+            if let Some(value) = json.map(Json::value).filter(is_said) {
                 event.state(meaning, value);
                 stated = Some(meaning);
             }

@@ -75,16 +75,6 @@ fn what_others_write_is_mended_and_nothing_else() {
 }
 
 #[test]
-fn dotted_names_are_found_nested_flat_and_mixed() {
-    let text = br#"{"a": {"b": {"c": 1}, "b.d": 2}, "e.f": {"g": 3}, "h": {"i": 4}, "h.i": 5, "x": {"y": 1, "y": 2}}"#;
-    let text = Text::new(text);
-    let (json, _) = text.json().unwrap();
-    let at = |name: &str| json.at(name).and_then(|json| json.value().int());
-    assert_eq!(["a.b.c", "a.b.d", "e.f.g", "h.i", "x.y"].map(at), [Some(1), Some(2), Some(3), Some(5), Some(2)]);
-    assert_eq!(["a.b", "a.c", "", ".", "a.b.c.d", "z"].map(at), [None; 6]);
-}
-
-#[test]
 fn a_body_is_one_event_or_a_list_of_them() {
     let events = |text: &str| Text::new(text.as_bytes()).json().unwrap().0.events().len();
     assert_eq!(events(r#"{"events": [{}, {}, 1]}"#), 3);

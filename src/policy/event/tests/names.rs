@@ -132,3 +132,18 @@ fn a_tenant_maps_our_fields_to_its_own_names() {
     let wrong = map(&[("client_ip", "a"), ("trust_level", "b"), ("nonsense", "c"), ("request_malformed", "d")]);
     assert_eq!(wrong.unwrap_err(), ["nonsense", "request_malformed", "trust_level"]);
 }
+
+#[test]
+fn dotted_names_are_found_nested_flat_and_mixed() {
+    let line = r#"{"a": {"b": {"c": "1"}, "b.d": "2"}, "e.f": {"g": "3"}, "h": {"i": "4"}, "x": {"y": "5", "y": "6"},
+        "a.b": 7, "z": [{"a": 1}], "": {"": "8"}}"#;
+    let found = |theirs: &str| {
+        let names = map(&[("request_header_x", theirs)]).unwrap();
+        read(&names, line, |event| field(event, "request_header_x"))
+    };
+    let values = ["a.b.c", "a.b.d", "e.f.g", "h.i", "x.y", "a.b", "."].map(found);
+    assert_eq!(values, ["1", "2", "3", "4", "6", "7", "8"].map(|value| Some(value.to_owned())));
+    assert_eq!(["a.c", "a.b.c.d", "z", "z.a", "e", "y"].map(found), [const { None }; 6]);
+    let twice = map(&[("request_header_x", "h.i"), ("request_cookie_y", "h.i")]).unwrap();
+    assert_fields(&twice, line, &[("request_header_x", Some("4")), ("request_cookie_y", Some("4"))]);
+}
