@@ -137,7 +137,7 @@ fn compiled(source: &str, scope: &mut Scope<'_>) -> Result<Program, Vec<Problem>
     let (test, cost) = compiled.ok_or_else(|| vec![Problem::new(tree.span, "the expression cannot be compiled")])?;
     if cost > MAX_COST {
         let message = format!("the expression costs {cost} units, and at most {MAX_COST}");
-        return Err(vec![Problem::new(tree.span, message).hint("fewer or smaller patterns; split it into policies")]);
+        return Err(vec![Problem::new(tree.span, message).hint("use fewer patterns, or split it into policies")]);
     }
     let mut slots = Vec::new();
     explain::slots_of(&test, &mut slots);
