@@ -43,7 +43,7 @@ const FAMILIES: [(&str, &str, &str); 3] = [
 #[derive(Debug)]
 pub struct Columns {
     names: Names,
-    /// With the dotted name of each.
+    /// With the dotted name of each. Of several with one name, the first that an event has counts.
     columns: Vec<(String, ArrayRef)>,
     rows: usize,
 }
@@ -56,11 +56,14 @@ impl Columns {
             TrafficFormat::Map => mapped(&traffic.map),
             TrafficFormat::Keyloft => mapped(&ours(fields)),
         };
-        let column = |dotted: &str| {
+        // `{"url": {"path": ...}}` is the column `url_path`, `{"url.path": ...}` is `url.path`.
+        let is = |field: &Field, flat: &str| field.name.len() == flat.len() && field.name.replace('.', "_") == *flat;
+        let mut named = Vec::new();
+        for dotted in names.theirs() {
             let flat = dotted.replace('.', "_");
-            fields.iter().position(|field| *field.name == *flat).and_then(|at| columns.get(at)).cloned()
-        };
-        let named = names.theirs().filter_map(|dotted| Some((dotted.to_owned(), column(dotted)?))).collect();
+            let places = fields.iter().enumerate().filter(|(_, field)| is(field, &flat)).map(|(at, _)| at);
+            named.extend(places.filter_map(|at| Some((dotted.to_owned(), columns.get(at)?.clone()))));
+        }
         Self { columns: named, names, rows: columns.first().map_or(0, Array::len) }
     }
 

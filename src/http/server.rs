@@ -179,6 +179,9 @@ impl Stop {
         if !matches!(timeout_at(usage_end, self.app.audit.flush(self.app.keystore.replica())).await, Ok(Ok(()))) {
             tracing::warn!("requests that were refused since the last flush are not in the audit");
         }
+        if !matches!(timeout_at(usage_end, self.app.decider.recorder().durable()).await, Ok(Ok(()))) {
+            tracing::warn!("decisions since the last flush are not recorded: the store did not answer in time");
+        }
         // After the last request has been counted.
         if timeout_at(usage_end, self.app.usage.close()).await.is_err() {
             tracing::warn!("the usage since the last flush is lost: the store did not answer in time");

@@ -48,8 +48,8 @@ pub struct Versions {
     /// Of each tenant, those above the one in force that cannot be used, and why.
     unreadable: Mutex<BTreeMap<VersionId, String>>,
     foreign: Mutex<UnreadableDocuments>,
-    /// One look at the versions of a tenant at a time would be enough; looks are rare, so one of all.
-    looking: tokio::sync::Mutex<()>,
+    /// One look at the versions of a tenant at a time: an older one must not come after a newer one.
+    looking: Mutex<BTreeMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
     watchers: Watchers,
 }
 
@@ -75,13 +75,17 @@ impl Versions {
     /// Nothing yet of the sets in `bucket`.
     pub fn new(bucket: Bucket) -> Self {
         let (memory, unreadable, foreign, watchers) = Default::default();
-        let (documents, looking) = (Documents::new(bucket.clone()), tokio::sync::Mutex::default());
+        let (documents, looking) = (Documents::new(bucket.clone()), Mutex::default());
         Self { bucket, documents, memory, unreadable, foreign, looking, watchers }
     }
 
     /// The version in force; `None` while a tenant has no set. From memory.
     pub fn get(&self, tenant: &TenantId) -> Option<Arc<Version>> {
         self.memory.read().get(tenant).cloned()
+    }
+
+    fn turn(&self, tenant: &TenantId) -> Arc<tokio::sync::Mutex<()>> {
+        self.looking.lock().entry(tenant.clone()).or_default().clone()
     }
 
     /// Whether some tenant has a set. From memory.
@@ -124,7 +128,8 @@ impl Versions {
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer.
     pub(super) async fn refresh(&self, tenant: &TenantId) -> Result<Listing> {
-        let _turn = self.looking.lock().await;
+        let turn = self.turn(tenant);
+        let _turn = turn.lock().await;
         let listing = self.list(tenant).await?;
         let held = self.get(tenant);
         let mut unreadable = Vec::new();
@@ -155,7 +160,8 @@ impl Versions {
 
     /// Puts a version in force that was just written and is the highest.
     pub(super) async fn put_written(&self, tenant: &TenantId, document: PolicySetDocument, compiled: CompiledSet) {
-        let _turn = self.looking.lock().await;
+        let turn = self.turn(tenant);
+        let _turn = turn.lock().await;
         let is_newer = |held: Arc<Version>| held.document.policy_set_version < document.policy_set_version;
         if self.get(tenant).is_none_or(is_newer) {
             let traffic = traffic(&document);

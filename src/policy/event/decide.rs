@@ -34,11 +34,10 @@ impl<'a> Event<'a> {
     /// # Errors
     /// [`InvalidEvent`] names the member that the sender has to mend.
     pub fn of_decide(json: &'a Json<'a>, arrival: Arrival<'a>) -> Result<Self> {
-        if json.bytes() > MAX_EVENT_BYTES {
-            return Err(InvalidEvent::TooLarge);
-        }
         let root = At { json, path: "", names: EVENT }.checked()?;
         let mut event = Self::new(arrival);
+        // A client of the sender chooses how large it is.
+        event.malformed |= json.bytes() > MAX_EVENT_BYTES;
         if let Some(at) = root.text("observedAt")? {
             let rule = "a time such as 2026-11-29T07:00:00.000Z";
             event.observed_at_ms = time::rfc3339(at).ok_or_else(|| root.wrong("observedAt", rule))?;

@@ -16,8 +16,8 @@ pub enum InvalidEvent {
     /// The text is no JSON.
     #[error("the event is not valid JSON: {0}")]
     Json(String),
-    /// The event is larger than [`super::MAX_EVENT_BYTES`].
-    #[error("an event has at most 64 KiB")]
+    /// The line of a log is too long.
+    #[error("a line has at most 2 MiB")]
     TooLarge,
     /// A line of a log is not in the format.
     #[error("the line is not in the {format} format: {rule}")]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::MAX_EVENT_BYTES;
 use super::arrival::Arrival;
 use super::error::InvalidEvent;
 use super::event::Event;
@@ -10,6 +9,9 @@ use super::json::Text;
 use super::names::Names;
 use super::text::hex_byte;
 use super::time;
+
+/// The longest line of a log that is read, in bytes.
+const MAX_LINE_BYTES: usize = 2 << 20;
 
 /// How a log is written.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ impl LogFormat {
         arrival: Arrival<'_>,
         then: impl FnOnce(Event<'_>) -> R,
     ) -> Result<R, InvalidEvent> {
-        if line.len() > MAX_EVENT_BYTES {
+        if line.len() > MAX_LINE_BYTES {
             return Err(InvalidEvent::TooLarge);
         }
         match self {

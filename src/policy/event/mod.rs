@@ -37,5 +37,5 @@ pub use log::LogFormat;
 pub use names::Names;
 pub use query::MAX_PAIRS;
 
-/// The largest event, in bytes of JSON.
+/// An event with more bytes of JSON is marked as malformed: its sender's client chooses how large it is.
 pub const MAX_EVENT_BYTES: usize = 64 << 10;

@@ -39,6 +39,8 @@ impl Meaning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     meanings: Vec<Meaning>,
+    /// The name of each.
+    theirs: Vec<Box<str>>,
     tree: Tree,
 }
 
@@ -175,7 +177,7 @@ impl Names {
 
     /// The names of the sender that mean something, in the order in which they count.
     pub fn theirs(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| &**name)
+        self.theirs.iter().map(|name| &**name)
     }
 
     fn of_table(table: &[(&str, Meaning)]) -> Self {
@@ -183,12 +185,13 @@ impl Names {
     }
 
     fn of<'n>(names: impl Iterator<Item = (&'n str, Meaning)>) -> Self {
-        let (mut meanings, mut tree) = (Vec::new(), Tree::default());
+        let (mut meanings, mut theirs, mut tree) = (Vec::new(), Vec::new(), Tree::default());
         for (name, meaning) in names {
             tree.add(name, meanings.len());
             meanings.push(meaning);
+            theirs.push(Box::from(name));
         }
-        Self { meanings, tree }
+        Self { meanings, theirs, tree }
     }
 
     /// Those of a tenant: from our field to the dotted name of theirs. `response_decision` is one of ours there, too.

@@ -1,8 +1,11 @@
 //! A set as people write it in a file: its parts refer to each other by name.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::compile::compile;
 use super::document::{PolicySet, SetMode, Traffic};
 use super::ids::{ActionId, EntityDefinitionId, MitigationId};
 use super::parts::{Action, EntityDefinition, Mitigation, Policy, Window};
@@ -74,13 +77,16 @@ impl NamedPolicySet {
     /// others are added. What the file does not say stays, unless `prune` says that it goes.
     ///
     /// # Errors
-    /// Each name that is the name of nothing.
+    /// Everything that is wrong with the set, by the places of the file; of a part that the file does not have, by its
+    /// name.
     pub fn apply(
         self,
         old: &PolicySet,
         prune: bool,
         mut new_id: impl FnMut() -> Uuid,
     ) -> Result<PolicySet, Vec<Fault>> {
+        let mut faults = self.twice();
+        let written = Written::of(&self);
         let mut set = if prune { PolicySet::default() } else { old.clone() };
         set.mode = self.mode.unwrap_or(set.mode);
         set.exempt = self.exempt.or(set.exempt);
@@ -91,15 +97,30 @@ impl NamedPolicySet {
         let (policies, kept) = (self.policies, std::mem::take(&mut set.policies));
         let mut set = set.identified(old, &mut new_id);
         let names = Names::of(&set);
-        let mut faults = Vec::new();
         let policies: Vec<Policy> =
             policies.into_iter().enumerate().map(|(at, policy)| names.resolve(at, policy, &mut faults)).collect();
-        if !faults.is_empty() {
-            return Err(faults);
-        }
         set.policies = kept;
         merge(&mut set.policies, policies, |part| &part.name);
-        Ok(set.identified(old, new_id))
+        let set = set.identified(old, new_id);
+        // References are named as the file has them.
+        let is_reference = |fault: &Fault| REFERENCES.iter().any(|member| fault.path.contains(member));
+        let more = compile(&set).err().unwrap_or_default().into_iter().filter(|fault| !is_reference(fault));
+        faults.extend(more.map(|fault| written.place(&set, fault)));
+        if faults.is_empty() { Ok(set) } else { Err(faults) }
+    }
+
+    /// Names that stand twice among the parts of a kind: one of the two would be lost.
+    fn twice(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (kind, names) in Written::of(self).0 {
+            let mut seen = HashSet::new();
+            for (at, name) in names.iter().enumerate() {
+                if !seen.insert(name) {
+                    faults.push(Fault::new(format!("{kind}[{at}].name"), format!("{name} is declared already")));
+                }
+            }
+        }
+        faults
     }
 
     /// The file that says a set.
@@ -114,6 +135,43 @@ impl NamedPolicySet {
             mitigations: set.mitigations.clone(),
             policies: set.policies.iter().map(|policy| names.policy(policy)).collect(),
         }
+    }
+}
+
+/// Members by which policies refer to other parts.
+const REFERENCES: [&str; 3] = ["mitigationId", "entityDefinitionId", "actionIds"];
+
+/// The names of the parts of a file, by kind.
+struct Written([(&'static str, Vec<String>); 4]);
+
+impl Written {
+    fn of(file: &NamedPolicySet) -> Self {
+        Self([
+            ("actions", file.actions.iter().map(|part| part.name.clone()).collect()),
+            ("entities", file.entities.iter().map(|part| part.name.clone()).collect()),
+            ("mitigations", file.mitigations.iter().map(|part| part.name.clone()).collect()),
+            ("policies", file.policies.iter().map(|part| part.name.clone()).collect()),
+        ])
+    }
+
+    /// A fault of a set, in the place that the part has in the file.
+    fn place(&self, set: &PolicySet, fault: Fault) -> Fault {
+        let Some((kind, rest)) = fault.path.split_once('[') else { return fault };
+        let Some((number, member)) = rest.split_once(']') else { return fault };
+        let name = number.parse().ok().and_then(|number: usize| match kind {
+            "actions" => set.actions.get(number).map(|part| &part.name),
+            "entities" => set.entities.get(number).map(|part| &part.name),
+            "mitigations" => set.mitigations.get(number).map(|part| &part.name),
+            "policies" => set.policies.get(number).map(|part| &part.name),
+            _ => None,
+        });
+        let names = self.0.iter().find(|(known, _)| *known == kind).map(|(_, names)| names);
+        let Some((name, names)) = name.zip(names) else { return fault };
+        let path = match names.iter().position(|written| written == name) {
+            Some(at) => format!("{kind}[{at}]{member}"),
+            None => format!("{kind}[{name}]{member}"),
+        };
+        fault.at(path)
     }
 }
 

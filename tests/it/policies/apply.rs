@@ -64,6 +64,16 @@ async fn every_name_that_is_the_name_of_nothing_is_a_fault_at_once() {
         refused.json()["errors"].as_array().unwrap().iter().map(|fault| fault["path"].clone()).collect();
     assert_eq!(faults, ["policies[0].actions[0]", "policies[0].entity", "policies[0].mitigation"]);
     assert_eq!(refused.json()["errors"][2]["hint"], "block");
+    // An unknown name hides nothing else, and no part is lost to another of its name.
+    let mut more = declared();
+    more["policies"][0]["mitigation"] = json!("blok");
+    more["actions"] = json!([{"name": "x", "expression": "request_pth == '/'"}, {"name": "login", "expression": "true"},
+        {"name": "login", "expression": "request_method == 'post'"}]);
+    server.admin().post("/api/v1/tenants/default/actions", json!({"name": "kept", "expression": "true"})).await;
+    let refused = server.admin().post(&format!("{SET}/apply"), json!({"policySet": more})).await;
+    let faults: Vec<_> =
+        refused.json()["errors"].as_array().unwrap().iter().map(|fault| fault["path"].clone()).collect();
+    assert_eq!(faults, ["actions[2].name", "policies[0].mitigation", "actions[0].expression", "actions[1].expression"]);
 }
 
 #[tokio::test]

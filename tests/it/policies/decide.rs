@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{SET, blocking};
-use crate::support::{Answer, Client, TestServer};
+use crate::support::{Answer, Client, Process, TestServer};
 
 const KEYS: &str = "/api/v1/tenants/default/apikeys";
 const DECIDE: &str = "/api/v1/decide";
@@ -143,8 +143,7 @@ async fn an_event_that_cannot_be_read_is_refused_with_its_member_and_nothing_of_
     }
     let many: Vec<Value> = (0..1001).map(|_| request("/a")).collect();
     edge.post(DECIDE, json!({"events": many})).await.refused(413, "payload_too_large");
-    let long = json!({"payload": {"a": "x".repeat(70_000)}});
-    edge.post(DECIDE, long).await.refused(413, "payload_too_large");
+    edge.post(DECIDE, json!({"payload": "x".repeat(2 << 20)})).await.refused(413, "payload_too_large");
     let text = edge.request("POST", DECIDE).header("content-type", "application/json").body("{\"a\":");
     assert_eq!(Answer::of(text).await.problem(), (400, "invalid_event".to_owned()));
     assert_eq!(results(&server).await[0]["total"], 0);
@@ -225,4 +224,90 @@ async fn a_decision_is_explained_without_counting_and_without_secrets() {
     server.admin().post(&explain, json!({"event": {"clientIP": 1}})).await.refused(400, "invalid_event");
     server.admin().post(&explain, json!({"policySet": draft})).await.refused(400, "invalid_request");
     server.admin().post(&explain, json!({"event": event, "x": 1})).await.refused(400, "invalid_request");
+}
+
+fn flood(threshold: u32) -> Value {
+    let network = "6b65796c-6f66-8000-8000-000000000202";
+    json!({"policies": [{"name": "flood", "mitigationId": "6b65796c-6f66-8000-8000-000000000303",
+        "entityDefinitionId": network, "window": {"seconds": 60, "threshold": threshold}}]})
+}
+
+#[tokio::test]
+async fn another_threshold_keeps_the_counts_and_another_tenant_has_none_of_them() {
+    let server = TestServer::spawn().await;
+    let (admin, edge) = (server.admin(), asking(&server).await);
+    admin.put(SET, flood(10)).await;
+    for _ in 0..3 {
+        assert_eq!(edge.post(DECIDE, request("/")).await.json()["action"], "allow");
+    }
+    admin.put(SET, flood(4)).await;
+    assert_eq!(edge.post(DECIDE, request("/")).await.json()["action"], "block");
+    admin.post("/api/v1/tenants", json!({"tenantId": "acme"})).await;
+    admin.put("/api/v1/tenants/acme/policyset", flood(2)).await;
+    let key = json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "s"});
+    let key = admin.post("/api/v1/tenants/acme/apikeys", key).await.json();
+    let acme = server.with_key(key["apiKey"].as_str().unwrap());
+    let first = acme.post(DECIDE, request("/")).await.json();
+    assert_eq!((&first["action"], &first["policySetVersion"]), (&json!("allow"), &json!(1)));
+    let second = acme.post(DECIDE, request("/")).await.json();
+    let ours = edge.post(DECIDE, request("/")).await.json();
+    assert_ne!(second["entity"], ours["entity"], "one client has another name in each tenant");
+    let results = admin.get("/api/v1/tenants/acme/results/policies").await.json();
+    assert_eq!(results["items"][0]["total"], 1);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_decisions_go_on_and_their_rows_wait() {
+    let (server, faults) = crate::support::pair::faulty(|_| {}).await;
+    let edge = asking(&server).await;
+    server.admin().put(SET, blocking("/a")).await;
+    faults.inject(crate::support::Fault::ErrorBefore, |_| true);
+    for _ in 0..20 {
+        assert_eq!(edge.post(DECIDE, request("/a")).await.json()["action"], "block");
+    }
+    edge.post(&format!("{DECIDE}?durable=true"), request("/a")).await.refused(503, "store_unavailable");
+    faults.none();
+    assert_eq!(results(&server).await[0]["block"], 21);
+}
+
+#[tokio::test]
+async fn an_orderly_stop_records_what_was_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let process = Process::serve(&store, &[]);
+    let token = process.admin_token().unwrap().to_owned();
+    let admin = process.admin(&token);
+    let key = json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "s"});
+    let key = admin.post(KEYS, key).await.json();
+    admin.put(SET, blocking("/a")).await;
+    let edge = process.with_key(key["apiKey"].as_str().unwrap());
+    assert_eq!(edge.post(DECIDE, request("/a")).await.json()["action"], "block");
+    let mut process = process;
+    process.signal("TERM");
+    assert_eq!(tokio::task::spawn_blocking(move || process.wait()).await.unwrap(), Some(0));
+    let process = Process::serve(&store, &[]);
+    let answer = process.admin(&token).get("/api/v1/tenants/default/results/policies").await;
+    assert_eq!(answer.json()["items"][0]["block"], 1);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_very_much_is_judged_all_the_same_and_marked() {
+    let server = TestServer::spawn().await;
+    let edge = asking(&server).await;
+    let mut set = blocking("/a");
+    set["policies"][0]["expression"] = json!("request_path == '/a' && request_malformed");
+    server.admin().put(SET, set).await;
+    assert_eq!(edge.post(DECIDE, request("/a")).await.json()["action"], "allow");
+    let long = "y".repeat(70_000);
+    for large in [
+        json!({"request": {"path": "/a", "query": long}}),
+        json!({"request": {"path": "/a", "headers": {"x": long}}}),
+        json!({"request": {"path": "/a", "cookies": {"x": long}}}),
+        json!({"request": {"path": "/a"}, "payload": {"x": long}}),
+    ] {
+        let batch = json!({"events": [request("/b"), large]});
+        let actions = edge.post(DECIDE, batch).await.json();
+        assert_eq!(actions["decisions"][0]["action"], "allow");
+        assert_eq!(actions["decisions"][1]["action"], "block");
+    }
 }

@@ -77,3 +77,40 @@ async fn a_part_with_an_id_of_the_client_keeps_it_and_follows_if_match() {
     patch("\"7\"").await.refused(412, "precondition_failed");
     assert_eq!(patch("\"1\"").await.json()["enabled"], Value::Bool(false));
 }
+
+#[tokio::test]
+async fn a_part_that_others_refer_to_stays() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let made = |collection: &'static str, body: Value| {
+        let admin = server.admin();
+        async move { admin.post(&format!("{OF}/{collection}"), body).await.json() }
+    };
+    let action = made("actions", json!({"name": "login", "expression": "request_path == '/login'"})).await;
+    let entity = made("entities", json!({"name": "who", "keyFields": ["client_ip"]})).await;
+    let mitigation = made("mitigations", json!({"name": "slow", "mode": "monitor"})).await;
+    let policy = json!({"name": "p", "actionIds": [action["actionId"]], "mitigationId": mitigation["mitigationId"],
+        "entityDefinitionId": entity["entityDefinitionId"], "window": {"seconds": 60, "threshold": 2}});
+    let policy = made("policies", policy).await;
+    let asks = made(
+        "policies",
+        json!({"name": "asks", "expression": "action('login')",
+        "mitigationId": "6b65796c-6f66-8000-8000-000000000301"}),
+    )
+    .await;
+    for (collection, id) in [
+        ("actions", &action["actionId"]),
+        ("entities", &entity["entityDefinitionId"]),
+        ("mitigations", &mitigation["mitigationId"]),
+    ] {
+        let path = format!("{OF}/{collection}/{}", id.as_str().unwrap());
+        admin.delete(&path).await.refused(409, "policy_in_use");
+    }
+    let login = format!("{OF}/actions/{}", action["actionId"].as_str().unwrap());
+    admin.patch(&login, json!({"name": "signin"})).await.refused(400, "invalid_expression");
+    for policy in [policy, asks] {
+        let path = format!("{OF}/policies/{}", policy["policyId"].as_str().unwrap());
+        assert_eq!(admin.delete(&path).await.status, 200);
+    }
+    assert_eq!(admin.delete(&login).await.status, 200);
+}

@@ -116,3 +116,40 @@ async fn a_body_that_is_no_set_is_refused() {
     admin.put(SET, json!({"comment": comment})).await.refused(400, "invalid_request");
     admin.get("/api/v1/tenants/nobody/policyset").await.refused(404, "not_found");
 }
+
+#[tokio::test]
+async fn every_fault_of_a_set_is_named_with_its_place_and_nothing_is_deployed() {
+    let server = TestServer::spawn().await;
+    let block = "6b65796c-6f66-8000-8000-000000000303";
+    let wrong = json!({
+        "actions": [{"name": "login", "expression": "request_methd == 'POST' &&\n request_path == 'login'"}],
+        "policies": [{"name": "p", "mitigationId": block, "window": {"seconds": 0, "threshold": 3}},
+            {"name": "p", "mitigationId": uuid::Uuid::nil(), "expression": "client_ip =="}],
+    });
+    let refused = server.admin().put(SET, wrong).await;
+    assert_eq!(refused.problem(), (400, "invalid_expression".to_owned()));
+    let faults = refused.json()["errors"].as_array().unwrap().clone();
+    let at = |path: &str| faults.iter().filter(|fault| fault["path"].as_str().unwrap().starts_with(path)).count();
+    assert_eq!(at("actions[0].expression"), 2, "{faults:?}");
+    assert!(at("policies[0]") >= 1 && at("policies[1]") >= 2, "{faults:?}");
+    let unknown = faults.iter().find(|fault| fault["message"].as_str().unwrap().contains("request_methd")).unwrap();
+    assert_eq!((&unknown["line"], &unknown["column"], &unknown["length"]), (&json!(1), &json!(1), &json!(13)));
+    assert!(unknown["hint"].as_str().unwrap().contains("request_method"), "{unknown}");
+    assert_eq!(server.admin().get(SET).await.json()["policySetVersion"], 0);
+}
+
+#[tokio::test]
+async fn a_set_has_bounds() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    let action = |n: usize| json!({"name": format!("a{n}"), "expression": format!("request_path == '/{n}'")});
+    let many = |count: usize| json!({"actions": (0..count).map(action).collect::<Vec<_>>()});
+    admin.put(SET, many(501)).await.refused(400, "invalid_expression");
+    assert_eq!(admin.put(SET, many(500)).await.status, 200);
+    let long =
+        |n: usize| json!({"name": format!("a{n}"), "expression": format!("request_path == '/{}'", "x".repeat(4000))});
+    let large = json!({"actions": (0..300).map(long).collect::<Vec<_>>()});
+    let refused = admin.put(SET, large).await;
+    assert!(matches!(refused.status.as_u16(), 400 | 413), "{refused:?}");
+    assert_eq!(admin.get(SET).await.json()["policySetVersion"], 1);
+}
