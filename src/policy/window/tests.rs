@@ -144,21 +144,6 @@ fn clients_that_come_once_evict_nobody_who_came_twice() {
     assert!(regulars().all(|one| state.count(one, window(3600), 1000) == 2));
 }
 
-/// One of the promises of the design, at its full size: some seconds when it is optimised, a minute when it is not.
-#[test]
-#[ignore = "a minute without optimisation; the one above is the same with fewer"]
-fn ten_million_clients_that_come_once_evict_nobody_who_came_twice() {
-    let state = State::new(64 << 20);
-    let regulars = || (0..100_000).map(entity);
-    for at_ms in [0, 1] {
-        regulars().for_each(|one| _ = state.hit(one, window(3600), at_ms, None));
-    }
-    flood(&state, 0..10_000_000);
-    let size = state.size();
-    assert!(size.bytes <= 64 << 20 && size.entries > 600_000, "{size:?}");
-    assert!(regulars().all(|one| state.count(one, window(3600), 1000) == 2));
-}
-
 #[test]
 fn a_client_that_comes_again_during_a_flood_gets_room() {
     let state = state();
