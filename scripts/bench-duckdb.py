@@ -63,15 +63,17 @@ def main():
     duck.execute(f"CREATE VIEW strikes AS SELECT * FROM read_parquet({files!r}, union_by_name = true)")
     keyloft = lambda sql: [tuple(row.values()) for row in node.ask(sql)]
     duckdb_ = lambda sql: duck.execute(sql).fetchall()
-    print(f"{'query':32} {'keyloft ms':>10} {'duckdb ms':>10} {'ratio':>6}")
+    print(f"{'query':32} {'first ms':>10} {'second ms':>10} {'keyloft ms':>10} {'duckdb ms':>10} {'ratio':>6}")
     ratios = []
     for name, sql in QUERIES.items():
+        # What no query before has read twice comes from the store.
+        first, second = timed(keyloft, sql), timed(keyloft, sql)
         if in_order(keyloft(sql)) != in_order(duckdb_(sql)):
             sys.exit(f"{name}: the answers differ")
         turns = [(timed(keyloft, sql), timed(duckdb_, sql)) for _ in range(rounds)]
         ours, theirs = map(statistics.median, zip(*turns))
         ratios.append(ours / theirs)
-        print(f"{name:32} {ours:10.1f} {theirs:10.1f} {ratios[-1]:6.2f}", flush=True)
+        print(f"{name:32} {first:10.1f} {second:10.1f} {ours:10.1f} {theirs:10.1f} {ratios[-1]:6.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}, highest {max(ratios):.2f}")
 
 

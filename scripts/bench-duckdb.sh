@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SQL over HTTP beside DuckDB on the same Parquet objects: seven queries over ROWS bird strikes (default 3,000,000),
 # compacted, both with as many threads as this machine has cores. The two take turns, ROUNDS times (default 15); printed
-# are medians and their ratio. Both must give the same answers. Loopback only.
+# are medians and their ratio, and before them the first two times that Keyloft is asked, in which it reads columns from
+# the store that it keeps from then on. Both must give the same answers. Loopback only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh

@@ -10,7 +10,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("query.memory"),
         default: "512MiB",
         unit: "size",
-        doc: "Memory that all running queries share; a query that needs more fails.",
+        doc: "Memory that running queries share; one that needs more fails. A quarter keeps columns while it is free.",
         set: |config, text| {
             config.query.memory_bytes = size(text, 16 * MIB..=1024 * GIB)?;
             Ok(())

@@ -1,5 +1,7 @@
 //! Memory for the state of running queries: one pool, of which no tenant ever gets the last quarter.
 //!
+//! A quarter of it may hold columns that were read before, until a query needs it.
+//!
 //! Nothing is spilled, so what a heavy query has taken comes back only when it ends. Without a bound by tenant it would
 //! make the small queries of all others fail until then.
 
@@ -14,6 +16,7 @@ use datafusion::execution::memory_pool::{
 };
 use parking_lot::Mutex;
 
+use super::kept::KeptColumns;
 use crate::key::TenantId;
 
 /// The pool of an engine, and the shares of the tenants that have queries running.
@@ -22,12 +25,20 @@ pub(super) struct SharedMemory {
     whole: Arc<GreedyMemoryPool>,
     share_bytes: usize,
     tenants: Mutex<HashMap<TenantId, Weak<TenantMemory>>>,
+    columns: Arc<KeptColumns>,
 }
 
 impl SharedMemory {
     pub(super) fn new(bytes: usize) -> Self {
         let whole = Arc::new(GreedyMemoryPool::new(bytes));
-        Self { whole, share_bytes: bytes - bytes / 4, tenants: Mutex::default() }
+        let pool: Arc<dyn MemoryPool> = whole.clone();
+        let columns = Arc::new(KeptColumns::new(bytes / 4, &pool));
+        Self { whole, share_bytes: bytes - bytes / 4, tenants: Mutex::default(), columns }
+    }
+
+    /// The columns that are kept in this memory as long as no query needs it.
+    pub(super) fn columns(&self) -> &Arc<KeptColumns> {
+        &self.columns
     }
 
     /// The pool for a query of this tenant.
@@ -41,6 +52,7 @@ impl SharedMemory {
             whole: self.whole.clone(),
             share_bytes: self.share_bytes,
             used_bytes: AtomicUsize::new(0),
+            columns: self.columns.clone(),
         });
         tenants.insert(tenant.clone(), Arc::downgrade(&memory));
         memory
@@ -53,6 +65,7 @@ struct TenantMemory {
     whole: Arc<GreedyMemoryPool>,
     share_bytes: usize,
     used_bytes: AtomicUsize,
+    columns: Arc<KeptColumns>,
 }
 
 impl fmt::Display for TenantMemory {
@@ -89,7 +102,11 @@ impl MemoryPool for TenantMemory {
         self.used_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, within)
             .map_err(|used| resources_datafusion_err!("the tenant uses {used} of {} bytes", self.share_bytes))?;
-        self.whole.try_grow(reservation, additional).inspect_err(|_| {
+        let mut grown = self.whole.try_grow(reservation, additional);
+        while grown.is_err() && self.columns.give_back(additional) > 0 {
+            grown = self.whole.try_grow(reservation, additional);
+        }
+        grown.inspect_err(|_| {
             self.used_bytes.fetch_sub(additional, Ordering::Relaxed);
         })
     }

@@ -9,7 +9,7 @@
 //!    and `NATURAL` joins.
 //! 5. `tables`, `functions`, `json`: the tables and functions that exist.  `objects`, `columns`: the files of a table,
 //!    and their columns.  `reads`: how much that is, and may be.  `object_reader`, `named_objects`: reading them, and
-//!    naming one that cannot be read.
+//!    naming one that cannot be read.  `kept`: columns that were read before.
 //! 6. `expression_size`, `grouping_sets`, `intervals`: bound the size of a plan, and refuse what would be answered
 //!    wrongly.
 //! 7. `subqueries`, `correlation`, `mark_joins`: subqueries with three truth values, wherever they stand.
@@ -56,6 +56,7 @@ mod instants;
 mod interrupt;
 mod intervals;
 mod json;
+mod kept;
 mod mark_joins;
 mod memory;
 mod named_objects;

@@ -25,6 +25,7 @@ use futures::stream::{self, BoxStream};
 use object_store::ObjectStore;
 
 use super::failure;
+use super::kept::{Keeping, KeptScan};
 use super::objects::external;
 use crate::error::{Error, ErrorKind};
 use crate::stream::damaged::{DAMAGED, caught, caught_later};
@@ -36,20 +37,27 @@ pub(super) struct NamedObjects {
     source: Arc<dyn FileSource>,
     folder: Arc<StreamFolder>,
     footers: Arc<FileMetadataCache>,
+    keeping: Keeping,
 }
 
 impl NamedObjects {
-    /// The scan of `source`, which reads objects of `folder` and keeps their `footers`.
+    /// The scan of `source`, which reads objects of `folder` and keeps their `footers`. Objects that were read before
+    /// are read through the columns that are kept.
     pub(super) fn over(
         source: Arc<dyn FileSource>,
         folder: &StreamFolder,
         footers: Arc<FileMetadataCache>,
+        keeping: Keeping,
     ) -> Arc<dyn FileSource> {
-        Arc::new(Self { source, folder: Arc::new(folder.clone()), footers })
+        Arc::new(Self { source, folder: Arc::new(folder.clone()), footers, keeping })
     }
 
     fn with(&self, source: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { source, folder: self.folder.clone(), footers: self.footers.clone() })
+        self.keeping(source, self.keeping.clone())
+    }
+
+    fn keeping(&self, source: Arc<dyn FileSource>, keeping: Keeping) -> Arc<dyn FileSource> {
+        Arc::new(Self { source, folder: self.folder.clone(), footers: self.footers.clone(), keeping })
     }
 }
 
@@ -70,8 +78,9 @@ impl FileSource for NamedObjects {
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
         let morselizer = self.source.create_morselizer(store.clone(), config, partition)?;
+        let kept = KeptScan::of(&*self.source, config, &store, &self.footers, &self.keeping)?;
         let (folder, footers) = (self.folder.clone(), self.footers.clone());
-        Ok(Box::new(NamedMorselizer { morselizer, store, folder, footers }))
+        Ok(Box::new(NamedMorselizer { morselizer, kept, store, folder, footers }))
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -79,7 +88,7 @@ impl FileSource for NamedObjects {
     }
 
     fn with_batch_size(&self, batch_size: usize) -> Arc<dyn FileSource> {
-        self.with(self.source.with_batch_size(batch_size))
+        self.keeping(self.source.with_batch_size(batch_size), self.keeping.in_batches(batch_size))
     }
 
     fn filter(&self) -> Option<Arc<dyn PhysicalExpr>> {
@@ -120,7 +129,8 @@ impl FileSource for NamedObjects {
         order: &[PhysicalSortExpr],
         properties: &EquivalenceProperties,
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
-        Ok(self.source.try_pushdown_sort(order, properties)?.map(|source| self.with(source)))
+        let ordered = |source| self.keeping(source, self.keeping.in_order());
+        Ok(self.source.try_pushdown_sort(order, properties)?.map(ordered))
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
@@ -219,6 +229,7 @@ impl fmt::Debug for ReadObject {
 
 struct NamedMorselizer {
     morselizer: Box<dyn Morselizer>,
+    kept: Option<KeptScan>,
     store: Arc<dyn ObjectStore>,
     folder: Arc<StreamFolder>,
     footers: Arc<FileMetadataCache>,
@@ -234,7 +245,12 @@ impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let reader = ObjectReader::new(self.store.clone(), file.object_meta.clone());
         let object = ReadObject { reader, folder: self.folder.clone(), footers: self.footers.clone() };
-        Ok(object.planner(self.morselizer.plan_file(file)?))
+        // What goes wrong here goes wrong in the other reader too, which says so.
+        let kept = self.kept.as_ref().and_then(|kept| caught(|| kept.plan(&file))?.ok()?);
+        Ok(object.planner(match kept {
+            Some(kept) => Box::new(kept),
+            None => self.morselizer.plan_file(file)?,
+        }))
     }
 }
 

@@ -22,6 +22,11 @@ use object_store::{ObjectMeta, ObjectStore};
 
 use crate::stream::object_reader::ObjectReader;
 
+/// A scan of at most this many columns needs little memory per row.
+pub(super) const FEW_COLUMNS: usize = 16;
+/// So much of the end of an object is read for its footer. A request to a store takes as long as some hundred KiB.
+pub(super) const FOOTER_BYTES: usize = 512 * 1024;
+
 /// Makes the readers of one scan. They share the footers that were read before.
 #[derive(Debug)]
 pub(super) struct ObjectReaders {

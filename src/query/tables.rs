@@ -22,8 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
 use super::columns::{StreamColumns, Widened};
+use super::kept::{Keeping, KeptColumns};
 use super::named_objects::NamedObjects;
-use super::object_reader::{ObjectReaders, known_footer};
+use super::object_reader::{FEW_COLUMNS, FOOTER_BYTES, ObjectReaders, known_footer};
 use super::objects::{StreamObjects, files};
 use super::reads::{ReadDepth, Reads};
 use super::request::{Scope, TimeRange};
@@ -40,10 +41,6 @@ pub(super) const CATALOG: &str = "keyloft";
 pub(super) const SCHEMA: &str = "public";
 /// What scans call the bucket. No SQL can name it: tables are found by stream name only.
 pub(super) const BUCKET_URL: &str = "keyloft://bucket";
-/// A scan of at most this many columns needs little memory per row.
-const FEW_COLUMNS: usize = 16;
-/// So much of the end of an object is read for its footer. A request to a store takes as long as some hundred KiB.
-const FOOTER_BYTES: usize = 512 * 1024;
 
 /// The tables of one query.
 #[derive(Debug)]
@@ -53,6 +50,7 @@ pub(super) struct Tables {
     pub(super) scope: Scope,
     pub(super) range: TimeRange,
     pub(super) reads: Arc<Reads>,
+    pub(super) columns: Arc<KeptColumns>,
 }
 
 impl Tables {
@@ -87,7 +85,7 @@ impl Tables {
             range: self.range,
             reads: self.reads.clone(),
         };
-        let events = Arc::new(Events { objects, schema: schema.arrow() });
+        let events = Arc::new(Events { objects, schema: schema.arrow(), columns: self.columns.clone() });
         match within(self.range) {
             None => Ok(Some(events)),
             // The filter is part of what the name stands for, so no SQL can read around it.
@@ -177,6 +175,7 @@ fn known_rows(objects: &[EventObject], footers: &FileMetadataCache) -> Option<us
 struct Events {
     objects: StreamObjects,
     schema: SchemaRef,
+    columns: Arc<KeptColumns>,
 }
 
 #[async_trait]
@@ -230,7 +229,8 @@ impl TableProvider for Events {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema, projection)?)));
         }
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let source = NamedObjects::over(Arc::new(source), folder, footers);
+        let keeping = Keeping::new(self.columns.clone(), state.runtime_env().memory_pool.clone());
+        let source = NamedObjects::over(Arc::new(source), folder, footers, keeping);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(BUCKET_URL)?, source)
             .with_file_groups(groups)
             .with_statistics(Statistics {

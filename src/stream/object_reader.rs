@@ -67,6 +67,18 @@ impl ObjectReader {
         Ok(())
     }
 
+    /// Reads all of a short object at once. What is asked of the reader and of its clones then comes from memory.
+    ///
+    /// # Errors
+    /// When the store does not answer, or the object has another size.
+    pub async fn read_if_short(&mut self) -> Result<()> {
+        if self.body.is_none() && self.footer_bytes.is_some_and(|bytes| self.meta.size <= bytes as u64) {
+            let whole = 0..self.meta.size;
+            self.body = self.fetch(std::slice::from_ref(&whole)).await?.pop();
+        }
+        Ok(())
+    }
+
     /// These ranges, which are inside of the object, with one request.
     async fn fetch(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let parts = match self.store.get_ranges(&self.meta.location, ranges).await {
@@ -115,10 +127,7 @@ impl AsyncFileReader for ObjectReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
             ranges.iter().try_for_each(|range| self.check_range(range))?;
-            if self.body.is_none() && self.footer_bytes.is_some_and(|bytes| self.meta.size <= bytes as u64) {
-                let whole = 0..self.meta.size;
-                self.body = self.fetch(std::slice::from_ref(&whole)).await?.pop();
-            }
+            self.read_if_short().await?;
             let Some(body) = &self.body else { return self.fetch(&ranges).await };
             let part = |range: &Range<u64>| body.slice(range.start as usize..range.end as usize);
             Ok(ranges.iter().map(part).collect())

@@ -12,6 +12,7 @@ mod functions;
 mod hostile;
 mod isolation;
 mod json;
+mod kept;
 mod nulls;
 mod numbers;
 mod objects;

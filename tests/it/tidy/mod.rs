@@ -160,6 +160,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
             "query/engine.rs",
             "query/tables.rs",
             "query/failure.rs",
+            "query/kept/",
             "query/named_objects.rs",
             "query/object_reader.rs",
         ],
