@@ -142,9 +142,25 @@ const HEADER: &str = "request_header_";
 const COOKIE: &str = "request_cookie_";
 const PAYLOAD: &str = "payload_";
 
-/// Headers whose values are credentials.
-const SECRET_HEADERS: [&str; 6] =
-    ["authorization", "cookie", "keyloft_clearance", "proxy_authorization", "x_api_key", "x_auth_token"];
+/// Headers whose values are no secret. Any other may be one: each system names its credentials as it likes.
+const PLAIN_HEADERS: [&str; 16] = [
+    "accept",
+    "accept_encoding",
+    "accept_language",
+    "cache_control",
+    "connection",
+    "content_encoding",
+    "content_length",
+    "content_type",
+    "host",
+    "sec_ch_ua",
+    "sec_fetch_dest",
+    "sec_fetch_mode",
+    "sec_fetch_site",
+    "te",
+    "transfer_encoding",
+    "user_agent",
+];
 
 impl Field {
     /// A field by its name.
@@ -214,7 +230,7 @@ impl Field {
             // A referer carries the query of another page, a raw path may carry one by mistake.
             Self::Cookie(_) | Self::Query(_) | Self::Payload(_) | Self::RequestQuery | Self::Referer => true,
             Self::RequestPathRaw => true,
-            Self::Header(name) => &**name == "referer" || SECRET_HEADERS.contains(&&**name),
+            Self::Header(name) => !PLAIN_HEADERS.contains(&&**name),
             _ => false,
         }
     }

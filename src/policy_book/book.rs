@@ -41,8 +41,8 @@ pub struct PolicyBook {
 pub struct NewVersion {
     /// What its author says about it.
     pub comment: Option<String>,
-    /// The version that it must follow; otherwise it is refused.
-    pub follows: Option<u64>,
+    /// The versions one of which it must follow; otherwise it is refused.
+    pub follows: Option<Vec<u64>>,
     /// The version that it brings back.
     pub restores: Option<u64>,
     /// Whether it is only checked.
@@ -160,7 +160,7 @@ impl PolicyBook {
             let listing = self.versions.refresh(tenant).await?;
             let before = self.versions.get(tenant);
             let number = before.as_ref().map_or(0, |before| before.document.policy_set_version);
-            if new.follows.is_some_and(|follows| follows != number) {
+            if new.follows.as_ref().is_some_and(|follows| !follows.contains(&number)) {
                 let message = format!("version {number} is in force by now");
                 return Err(Error::new(ErrorKind::PreconditionFailed, message).into());
             }

@@ -135,10 +135,12 @@ pub fn explain<'s>(
     Explanation { exempt: set.exempt.as_ref().map(of), actions: actions.collect(), policies, decision }
 }
 
-/// Whether a field is part of an entity: of those, nothing but the pseudonym is shown.
+/// Whether a field is part of an entity, or says as much: of those, nothing but the pseudonym is shown.
 fn is_key(set: &CompiledSet, name: &str) -> bool {
+    let is_address = |name: &str| matches!(name, "client_ip" | "client_network");
     let slots = set.entities.iter().flat_map(|definition| &definition.key);
-    slots.filter_map(|slot| set.fields.get(*slot)).any(|field| field.name() == name)
+    let mut names = slots.filter_map(|slot| set.fields.get(*slot)).map(|field| field.name());
+    names.any(|key| key == name || is_address(&key) && is_address(name))
 }
 
 fn own_condition(window: &CompiledWindow) -> Option<&Program> {

@@ -77,8 +77,21 @@ async fn a_version_that_must_follow_another_is_refused_after_any_other() {
     put("\"0\"", "/b").await.refused(412, "precondition_failed");
     assert_eq!(put("\"1\"", "/b").await.status, 200);
     put("W/\"2\"", "/c").await.refused(412, "precondition_failed");
+    put("\"7\", \"8\"", "/c").await.refused(412, "precondition_failed");
+    assert_eq!(put("\"7\", \"2\"", "/b").await.status, 200);
     assert_eq!(put("*", "/c").await.status, 200);
     assert_eq!(admin.get(SET).await.json()["policySetVersion"], 3);
+}
+
+#[tokio::test]
+async fn what_a_get_shows_is_edited_and_put_back() {
+    let server = TestServer::spawn().await;
+    let admin = server.admin();
+    admin.put(SET, blocking("/a")).await;
+    let mut shown = admin.get(SET).await.json();
+    shown["policies"][0]["priority"] = json!(7);
+    let put = admin.put(SET, shown.clone()).await.json();
+    assert_eq!((&put["policySetVersion"], &put["policies"]), (&json!(2), &shown["policies"]));
 }
 
 #[tokio::test]

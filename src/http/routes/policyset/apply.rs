@@ -67,7 +67,7 @@ pub async fn run(
         return Ok(HttpResponse::Ok().insert_header((header::ETAG, etag(planned.number))).json(body));
     }
     // It must follow the version that the plan was made of: the plan says what is done.
-    let new = NewVersion { follows: Some(planned.number), ..asked.new.clone() };
+    let new = NewVersion { follows: Some(vec![planned.number]), ..asked.new.clone() };
     let deployed = super::deploy(&app, &operator, &tenant, new, edit).await?;
     let (receipt, status) = ReceiptView::of(&app, deployed.change_seq, asked.patience, asked.start).await;
     let results: Vec<Value> = plan

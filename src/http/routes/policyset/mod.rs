@@ -42,13 +42,10 @@ struct Asked {
 impl Asked {
     fn new(query: &ChangeQuery, request: &HttpRequest) -> Result<Self, Problem> {
         let start = Instant::now();
-        let follows = match named(request.headers()).as_deref() {
-            None => None,
-            Some([number]) => Some(*number),
-            Some(_) => {
-                return Err(Problem::new(Code::PreconditionFailed, "If-Match names no version of this policy set."));
-            }
-        };
+        let follows = named(request.headers());
+        if follows.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::new(Code::PreconditionFailed, "If-Match names no version of this policy set."));
+        }
         let new = NewVersion { follows, dry_run: query.dry_run, ..NewVersion::default() };
         Ok(Self { start, patience: patience(query.wait.as_deref())?, new })
     }

@@ -3,6 +3,7 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::view::PolicySetView;
 use super::{Asked, ChangeQuery};
@@ -22,6 +23,15 @@ use crate::policy_book::{Deployed, Refusal};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicySetBody {
     comment: Option<String>,
+    /// What a GET shows beside the set may be sent back, and says nothing.
+    #[serde(rename = "policySetVersion", default)]
+    _policy_set_version: IgnoredAny,
+    #[serde(rename = "createdAt", default)]
+    _created_at: IgnoredAny,
+    #[serde(rename = "createdBy", default)]
+    _created_by: IgnoredAny,
+    #[serde(rename = "restores", default)]
+    _restores: IgnoredAny,
     #[serde(default)]
     mode: SetMode,
     exempt: Option<String>,
