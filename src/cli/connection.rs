@@ -262,15 +262,16 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
             .map_err(|_| Failure::failed("the answer is not JSON: is this a Keyloft server?"));
     }
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut faults = faults(&problem).into_iter();
+    let first = faults.next();
     let detail = ["detail", "title"].into_iter().find_map(|field| problem[field].as_str());
-    let faults = faults(&problem);
-    let detail = faults.as_deref().or(detail).or(status.canonical_reason()).unwrap_or("no reason given");
+    let detail = first.as_deref().or(detail).or(status.canonical_reason()).unwrap_or("no reason given");
     let code = problem["code"].as_str().map_or_else(String::new, |code| format!(", {code}"));
     let message = format!("{detail} ({}{code})", status.as_u16());
     // 429 does not refuse the request itself: it may work later.
     let is_busy = status == StatusCode::TOO_MANY_REQUESTS;
     if status.is_client_error() && !is_busy {
-        Err(Failure::refused(message))
+        Err(Failure::refused(message).with_lines(faults))
     } else if status.is_server_error() || is_busy {
         Err(Failure::unavailable(message))
     } else {
@@ -278,9 +279,8 @@ fn read(status: StatusCode, body: &[u8]) -> Outcome<Value> {
     }
 }
 
-/// Every fault of a refused policy set, a line each; nothing of other refusals.
-fn faults(problem: &Value) -> Option<String> {
-    let faults = problem["errors"].as_array().filter(|faults| !faults.is_empty())?;
+/// Every fault of a refused policy set; nothing of other refusals.
+fn faults(problem: &Value) -> Vec<String> {
     let line = |fault: &Value| {
         let text = |member: &str| fault[member].as_str().unwrap_or_default();
         let place = match (fault["line"].as_u64(), fault["column"].as_u64()) {
@@ -290,7 +290,7 @@ fn faults(problem: &Value) -> Option<String> {
         let hint = fault["hint"].as_str().map_or_else(String::new, |hint| format!(" ({hint})"));
         format!("{}{place}: {}{hint}", text("path"), text("message"))
     };
-    Some(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
+    problem["errors"].as_array().into_iter().flatten().map(line).collect()
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -15,6 +15,8 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 pub struct Failure {
     kind: FailureKind,
     message: String,
+    /// More of the same, a line each.
+    more: Vec<String>,
 }
 
 /// What a script can do about a [`Failure`].
@@ -31,30 +33,40 @@ pub enum FailureKind {
 }
 
 impl Failure {
+    fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), more: Vec::new() }
+    }
+
     /// Any other failure.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Failed, message: message.into() }
+        Self::new(FailureKind::Failed, message)
     }
 
     /// The command is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Usage, message: message.into() }
+        Self::new(FailureKind::Usage, message)
     }
 
     /// The server refused.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Refused, message: message.into() }
+        Self::new(FailureKind::Refused, message)
     }
 
     /// There was no answer.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unavailable, message: message.into() }
+        Self::new(FailureKind::Unavailable, message)
     }
 
     /// The same with more text.
     #[must_use]
     pub fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    /// The same with more of the same, a line each.
+    #[must_use]
+    pub fn with_lines(self, more: impl IntoIterator<Item = String>) -> Self {
+        Self { more: more.into_iter().collect(), ..self }
     }
 
     /// The same with the place of the failure.
@@ -72,7 +84,8 @@ impl Failure {
 impl fmt::Display for Failure {
     /// Escaped for a terminal, because it may quote the server.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&escaped(&self.message))
+        f.write_str(&escaped(&self.message))?;
+        self.more.iter().try_for_each(|line| write!(f, "\n{}", escaped(line)))
     }
 }
 
@@ -108,7 +121,7 @@ impl From<Error> for Failure {
             | ErrorKind::KeyRevoked
             | ErrorKind::PreconditionFailed => FailureKind::Refused,
         };
-        Self { kind, message: error.message().to_owned() }
+        Self::new(kind, error.message())
     }
 }
 

@@ -59,6 +59,11 @@ impl Decider {
         }
     }
 
+    /// The secret of pseudonyms.
+    pub fn secret(&self) -> &RootSecret {
+        &self.secret
+    }
+
     /// Where decisions are recorded.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder

@@ -6,12 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::documents::instant::required;
-use crate::documents::{Document, Documents, Unreadable, stamped};
+use crate::documents::{Document, Documents, Found, Unreadable, stamped};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::secret::seed;
 use crate::layout::ObjectName;
@@ -25,6 +26,8 @@ const VERSION: u32 = 1;
 pub struct RootSecret {
     bucket: Bucket,
     known: OnceLock<Zeroizing<Vec<u8>>>,
+    /// Why the document cannot be used.
+    unreadable: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for RootSecret {
@@ -85,7 +88,13 @@ impl RootSecret {
         if let Some(given) = given {
             let _ = known.set(given);
         }
-        Self { bucket, known }
+        Self { bucket, known, unreadable: Mutex::default() }
+    }
+
+    /// Why the document cannot be used, and its name; `None` when it can, or was not read.
+    pub fn unreadable(&self) -> Option<(String, String)> {
+        let reason = self.unreadable.lock().clone()?;
+        Some((ObjectName::PolicySecret.path().into_string(), reason))
     }
 
     /// The secret; `None` before [`RootSecret::load`].
@@ -101,7 +110,12 @@ impl RootSecret {
     pub async fn load(&self, now: DateTime<Utc>) -> Result<&[u8]> {
         if self.get().is_none() {
             let secrets = Documents::<SecretDocument>::new(self.bucket.clone());
-            let found = match secrets.read(&()).await?.found.usable()? {
+            let read = secrets.read(&()).await?.found;
+            *self.unreadable.lock() = match &read {
+                Found::Unusable(reason) => Some(reason.to_string()),
+                _ => None,
+            };
+            let found = match read.usable()? {
                 Some(found) => found,
                 None => {
                     let _ours_or_another_nodes = secrets.create(&(), &made(now)?).await?;

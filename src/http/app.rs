@@ -333,6 +333,8 @@ impl App {
         documents.extend(self.keystore.replica().unreadable());
         documents.extend(self.catalog.unreadable());
         let of_audit = self.audit_rows.unreadable();
+        let of_policies = self.decider.secret().unreadable();
+        let of_audit = of_audit.into_iter().chain(of_policies);
         documents.extend(of_audit.map(|(object, reason)| ((TenantId::default(), object), reason)));
         documents
     }

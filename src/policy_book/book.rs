@@ -166,6 +166,7 @@ impl PolicyBook {
             }
             let old = before.as_ref().map_or_else(PolicySet::default, |before| before.document.clone().into_set());
             let set = edit(&old)?;
+            document(set.clone(), 0, context, &new)?; // Too large before anything else that is wrong with it.
             let compiled = compile(&set)?;
             let is_same = set == old && new.restores.is_none();
             if is_same || new.dry_run {

@@ -24,8 +24,10 @@ use crate::sync::{AuditAction, ChangedObject, HeldDocuments, LoggedChange};
 
 /// How many folders or documents are read at once.
 const READS: usize = 32;
+/// The highest number of a version: one that was written by hand leaves room for others.
+const MAX_NUMBER: u64 = 1_000_000_000_000;
 /// Why a file is no version.
-const NO_VERSION: &str = "its name is not <number:020>.json";
+const NO_VERSION: &str = "its name is not <number:020>.json, with a number from 1 to a million million";
 
 /// A version that is in force.
 #[derive(Debug)]
@@ -114,7 +116,9 @@ impl Versions {
         let mut listing = Listing::default();
         for object in self.bucket.list(&layout::policy_sets(tenant)).await? {
             match ObjectName::parse(&object.path) {
-                Some(ObjectName::PolicySet { version, .. }) => listing.versions.push((version, object.tag)),
+                Some(ObjectName::PolicySet { version, .. }) if (1..=MAX_NUMBER).contains(&version) => {
+                    listing.versions.push((version, object.tag))
+                }
                 _ => listing.foreign.push(object.path.into_string()),
             }
         }

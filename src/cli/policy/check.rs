@@ -93,8 +93,8 @@ fn new_id() -> Uuid {
 }
 
 fn wrong(file: &Path, faults: &[Fault]) -> Failure {
-    let lines: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", file.display())).collect();
-    Failure::usage(lines.join("\n"))
+    let mut lines = faults.iter().map(|fault| format!("{}: {fault}", file.display()));
+    Failure::usage(lines.next().unwrap_or_default()).with_lines(lines)
 }
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {

@@ -107,6 +107,15 @@ async fn a_file_is_applied_shown_compared_and_rolled_back() {
     typed(&server, &apply).failed(2, "version 1 is the only one");
     std::fs::write(&file, FILE.replace("mitigation: slow", "mitigation: slw")).unwrap();
     typed(&server, &apply).failed(3, "policies[0].mitigation: there is no mitigation named slw (slow)");
+    // A line for each fault, from the server and offline.
+    std::fs::write(&file, FILE.replace("mitigation: slow", "mitigation: slw").replace("request_path", "request_pth"))
+        .unwrap();
+    let check = format!("policy check -f {}", file.display());
+    for (line, code) in [(apply.as_str(), 3), (check.as_str(), 2)] {
+        let failed = typed(&server, line);
+        assert_eq!(failed.stderr.trim_end().lines().count(), 2, "{}", failed.stderr);
+        failed.failed(code, "actions[0].expression:1:29");
+    }
 }
 
 #[tokio::test]

@@ -83,3 +83,35 @@ async fn a_version_whose_node_ended_before_it_logged_it_is_that_of_its_author() 
     assert_eq!((&change["action"], &change["requestId"]), (&json!("policyset.deploy"), &json!("r-lost")));
     assert!(change["changedAt"].is_string());
 }
+
+#[tokio::test]
+async fn a_broken_secret_is_listed_and_nothing_is_decided_by_another_one() {
+    let server = TestServer::spawn().await;
+    server.admin().put(SET, blocking("/a")).await;
+    std::fs::write(server.path(".settings/keyloft/policy-secret.json"), "junk").unwrap();
+    let server = server.restart().await;
+    let key = json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "s"});
+    let key = server.admin().post("/api/v1/tenants/default/apikeys", key).await.json();
+    let edge = server.with_key(key["apiKey"].as_str().unwrap());
+    edge.post("/api/v1/decide", json!({"request": {"path": "/a"}})).await.refused(503, "not_ready");
+    for _ in 0..500 {
+        if unreadable(&server).await.iter().any(|object| object.ends_with("policy-secret.json")) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the secret is not listed");
+}
+
+#[tokio::test]
+async fn a_number_by_hand_that_leaves_no_room_is_no_version() {
+    let server = TestServer::spawn().await;
+    server.admin().put(SET, blocking("/a")).await;
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
+    stored["policySetVersion"] = json!(u64::MAX);
+    std::fs::write(file(&server, u64::MAX), stored.to_string()).unwrap();
+    sync(&server).await;
+    assert_eq!(server.admin().get(SET).await.json()["policySetVersion"], 1);
+    assert_eq!(server.admin().put(SET, blocking("/b")).await.json()["policySetVersion"], 2);
+    assert!(unreadable(&server).await.iter().any(|object| object.ends_with("18446744073709551615.json")));
+}
