@@ -6,7 +6,7 @@
 //!    from memory, the log and its history.  [`read`]: records out of them.
 //! 3. `requests`: those that changed nothing, until they are logged.  `flush`: which is done together.
 //! 4. `rows`: the system stream `keyloft_audit`.  `progress`: how far it is.
-//! 5. `settings`: changes of the settings of streams that were not logged.
+//! 5. `settings`, `versions`: changes of the settings of streams, and versions of policy sets, that were not logged.
 //! 6. [`verify`]: whether all of the record that there is belongs together.
 
 pub mod filter;
@@ -21,6 +21,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+mod versions;
 mod walk;
 
 pub use crate::sync::AuditOutcome;

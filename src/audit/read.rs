@@ -1,5 +1,6 @@
 //! Records out of the entries of the change log, the newest first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use super::record::{AuditId, Record};
 use super::requests::Requests;
 use super::walk::Walk;
 use crate::error::Result;
+use crate::key::TenantId;
 use crate::store::Bucket;
 use crate::sync::Replica;
 use crate::sync::log::LogEntry;
@@ -24,6 +26,8 @@ pub struct AuditLog {
     pub(super) bucket: Bucket,
     pub(super) recent: Arc<Mutex<Recent>>,
     pub(super) requests: Arc<Mutex<Requests>>,
+    /// The policy sets whose versions up to this number were looked for in the log.
+    pub(super) versions: Arc<Mutex<BTreeMap<TenantId, u64>>>,
 }
 
 /// Some records, and where the next ones are.
@@ -39,7 +43,7 @@ pub struct AuditPage {
 impl AuditLog {
     /// The audit of a bucket.
     pub fn new(bucket: Bucket) -> Self {
-        Self { bucket, recent: Arc::default(), requests: Arc::default() }
+        Self { bucket, recent: Arc::default(), requests: Arc::default(), versions: Arc::default() }
     }
 
     /// Keeps the entries in memory that a replica reads and writes from now on.

@@ -140,6 +140,7 @@ mod tests {
             "PATCH /api/v1/operators/{id}",
             "DELETE /api/v1/sessions/{id}",
             "POST /api/v1/sync",
+            "POST /api/v1/tenants/{tenant}/policyset/explain",
         ];
         for route in routes() {
             let method = Method::from_bytes(route.method.as_bytes()).unwrap();

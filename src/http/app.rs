@@ -243,10 +243,12 @@ impl App {
         self.keystore.sync().await
     }
 
-    /// Makes the streams in memory equal to the bucket, and logs changes of their settings that were not.
+    /// Makes the streams in memory equal to the bucket, and logs changes of their settings and versions of policy sets
+    /// that were not.
     async fn sync_streams(&self) -> crate::Result<()> {
         self.catalog.sync().await?;
-        self.audit.enter_settings(&self.catalog, &self.keystore).await
+        self.audit.enter_settings(&self.catalog, &self.keystore).await?;
+        self.audit.enter_versions(&self.policies, &self.keystore).await
     }
 
     /// Loads keys, tenants and streams, and retries with growing pauses until that succeeds: a node may start before

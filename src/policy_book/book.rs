@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use uuid::Uuid;
 
 use super::document::VersionId;
 use super::versions::{Listing, Version, Versions, changed};
@@ -114,6 +115,11 @@ impl PolicyBook {
     /// The version in force; `None` while the tenant has no set. From memory.
     pub fn in_force(&self, tenant: &TenantId) -> Option<Arc<Version>> {
         self.versions.get(tenant)
+    }
+
+    /// The version in force of every tenant. From memory.
+    pub fn all_in_force(&self) -> Vec<(TenantId, Arc<Version>)> {
+        self.versions.all()
     }
 
     /// Whether some tenant has a set. From memory.
@@ -288,6 +294,7 @@ impl PolicyBook {
 /// The document of a new version, if it is not too large.
 fn document(set: PolicySet, number: u64, context: &RequestContext, new: &NewVersion) -> Result<PolicySetDocument> {
     let mut document = PolicySetDocument::new(set, number, context.at, context.actor.to_string());
+    document.write_id = Some(new_id());
     document.request_id = context.request_id.map(|id| id.to_string());
     (document.comment, document.restores) = (new.comment.clone(), new.restores);
     if document.to_bytes().len() > MAX_DOCUMENT_BYTES {
@@ -295,4 +302,9 @@ fn document(set: PolicySet, number: u64, context: &RequestContext, new: &NewVers
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok(document)
+}
+
+#[allow(clippy::disallowed_methods)] // Nothing depends on which id it is.
+fn new_id() -> Uuid {
+    Uuid::new_v4()
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::documents::audited::fields;
-use crate::documents::{Audited, Document, Fields, LastWrite, Unreadable, stamped};
+use crate::documents::{Audited, Document, Fields, LastWrite, Unreadable};
 use crate::key::{Attribution, TenantId};
 use crate::layout::ObjectName;
 use crate::policy::set::limits::MAX_DOCUMENT_BYTES;
@@ -46,8 +46,9 @@ impl Document for PolicySetDocument {
         }
     }
 
+    /// A version is written once, with the id that it was made with.
     fn to_bytes(&self) -> Bytes {
-        stamped(self, |document, write_id| document.write_id = Some(write_id))
+        serde_json::to_vec_pretty(self).unwrap_or_default().into()
     }
 }
 
@@ -76,7 +77,7 @@ fn value(part: &impl Serialize) -> Value {
 }
 
 /// Who wrote a version, and when.
-pub(super) fn last_write(document: &PolicySetDocument) -> LastWrite {
+pub fn last_write(document: &PolicySetDocument) -> LastWrite {
     let by = Attribution {
         modified_by: document.created_by.parse().ok(),
         request_id: document.request_id.as_deref().and_then(|id| id.parse().ok()),

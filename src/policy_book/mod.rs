@@ -11,4 +11,4 @@ pub mod plan;
 pub mod versions;
 
 pub use book::{Deployed, Making, NewVersion, PolicyBook, Refusal, VersionInfo};
-pub use versions::{Version, Versions};
+pub use versions::{Version, Versions, entered};

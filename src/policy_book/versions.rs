@@ -90,6 +90,11 @@ impl Versions {
         self.looking.lock().entry(tenant.clone()).or_default().clone()
     }
 
+    /// The version in force of every tenant. From memory.
+    pub(super) fn all(&self) -> Vec<(TenantId, Arc<Version>)> {
+        self.memory.read().iter().map(|(tenant, version)| (tenant.clone(), version.clone())).collect()
+    }
+
     /// Whether some tenant has a set. From memory.
     pub(super) fn is_in_use(&self) -> bool {
         !self.memory.read().is_empty()
@@ -241,16 +246,26 @@ pub(super) fn changed(tenant: &TenantId) -> ChangedObject {
 /// The change of a set that a full reconcile has found and the log does not say.
 fn found(tenant: &TenantId, before: Option<&Version>, after: Option<&Version>) -> LoggedChange {
     let (before, after) = (before.map(|version| &version.document), after.map(|version| &version.document));
-    let written = after
-        .map(last_write)
-        .filter(|last| last.write_id.is_some() && before.is_none_or(|before| before.write_id != last.write_id));
-    let action = |after: &PolicySetDocument| match after.restores {
+    let is_written = |after: &&PolicySetDocument| {
+        after.write_id.is_some() && before.is_none_or(|before| before.write_id != after.write_id)
+    };
+    match after.filter(is_written) {
+        Some(after) => entered(tenant, before, after),
+        None => {
+            let name = after.or(before).map(|document| document.policy_set_version.to_string());
+            attributed(changed(tenant), None).named(name).between(before, after)
+        }
+    }
+}
+
+/// The change that made a version, as its document says, which its node has not logged.
+pub fn entered(tenant: &TenantId, before: Option<&PolicySetDocument>, after: &PolicySetDocument) -> LoggedChange {
+    let action = match after.restores {
         Some(_) => AuditAction::PolicySetRollback,
         None => AuditAction::PolicySetDeploy,
     };
-    let written = written.map(|last| (last, after.map(action)));
-    let name = after.or(before).map(|document| document.policy_set_version.to_string());
-    attributed(changed(tenant), written).named(name).between(before, after)
+    let change = attributed(changed(tenant), Some((last_write(after), Some(action))));
+    change.named(after.policy_set_version.to_string()).between(before, Some(after))
 }
 
 #[async_trait]

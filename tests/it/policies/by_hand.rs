@@ -115,3 +115,47 @@ async fn a_number_by_hand_that_leaves_no_room_is_no_version() {
     assert_eq!(server.admin().put(SET, blocking("/b")).await.json()["policySetVersion"], 2);
     assert!(unreadable(&server).await.iter().any(|object| object.ends_with("18446744073709551615.json")));
 }
+
+#[tokio::test]
+async fn a_version_that_a_node_has_started_with_and_nobody_has_logged_is_entered_once() {
+    let server = TestServer::spawn().await;
+    server.admin().put(SET, blocking("/a")).await;
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
+    let made = chrono::Utc::now() - chrono::TimeDelta::minutes(10);
+    for number in [2, 3] {
+        stored["policySetVersion"] = json!(number);
+        stored["createdAt"] = json!(made);
+        stored["writeId"] = json!(format!("6f1e2d3c-0000-4000-8000-00000000000{number}"));
+        stored["requestId"] = json!(format!("r-lost-{number}"));
+        stored["mode"] = json!(if number == 2 { "monitor" } else { "off" });
+        std::fs::write(file(&server, number), stored.to_string()).unwrap();
+    }
+    let server = server.restart().await;
+    assert_eq!(server.admin().get(SET).await.json()["policySetVersion"], 3);
+    for _ in 0..3 {
+        sync(&server).await;
+    }
+    let told: Vec<_> = changes(&server)
+        .into_iter()
+        .filter(|change| change["kind"] == "policy_set")
+        .map(|change| (change["action"].clone(), change["name"].clone(), change["requestId"].clone()))
+        .collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (at, number) in [(1, 2), (2, 3)] {
+        let expected = (json!("policyset.deploy"), json!(number.to_string()), json!(format!("r-lost-{number}")));
+        assert_eq!(told[at], expected);
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_is_on_record_once_however_often_nodes_look() {
+    let (a, b) = crate::support::pair::two(crate::support::pair::quick).await;
+    for path in ["/a", "/b", "/c"] {
+        a.admin().put(&format!("{SET}?wait=5s"), blocking(path)).await;
+        sync(&b).await;
+        sync(&a).await;
+        sync(&b).await;
+    }
+    let told = changes(&a).into_iter().filter(|change| change["kind"] == "policy_set").count();
+    assert_eq!(told, 3);
+}

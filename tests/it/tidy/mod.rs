@@ -32,7 +32,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("signin", &["clock", "error", "jwt", "key", "operators"]),
     (
         "audit",
-        &["clock", "documents", "error", "jitter", "key", "keystore", "layout", "operators", "store", "stream", "sync"],
+        &[
+            "clock",
+            "documents",
+            "error",
+            "jitter",
+            "key",
+            "keystore",
+            "layout",
+            "operators",
+            "policy",
+            "policy_book",
+            "store",
+            "stream",
+            "sync",
+        ],
     ),
     ("telemetry", &["error"]),
     (

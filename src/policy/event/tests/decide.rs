@@ -114,7 +114,7 @@ fn a_refusal_names_the_member_and_never_its_value() {
         "{unknown}"
     );
     let large = json!({"payload": "x".repeat(64 << 10)}).to_string();
-    assert_eq!(decide(&large, |_| ()).unwrap_err().to_string(), "an event has at most 64 KiB");
+    decide(&large, |_| ()).unwrap(); // Its client chooses how large it is.
 }
 
 #[test]
