@@ -1,5 +1,6 @@
 //! Versions that were written, broken or removed by hand.
 
+use keyloft::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use super::{SET, blocking};
@@ -121,7 +122,7 @@ async fn a_version_that_a_node_has_started_with_and_nobody_has_logged_is_entered
     let server = TestServer::spawn().await;
     server.admin().put(SET, blocking("/a")).await;
     let mut stored: Value = serde_json::from_slice(&std::fs::read(file(&server, 1)).unwrap()).unwrap();
-    let made = chrono::Utc::now() - chrono::TimeDelta::minutes(10);
+    let made = SystemClock.now() - chrono::TimeDelta::minutes(10);
     for number in [2, 3] {
         stored["policySetVersion"] = json!(number);
         stored["createdAt"] = json!(made);
