@@ -38,7 +38,7 @@ pub struct Recorder {
     clock: Arc<StoreClock>,
     waiting: Mutex<Waiting>,
     /// One flush at a time: after an unclear answer the very same rows are written again.
-    turn: tokio::sync::Mutex<Vec<SystemRows>>,
+    turn: tokio::sync::Mutex<Vec<Unwritten>>,
     full: Notify,
     dropped: AtomicU64,
 }
@@ -46,6 +46,14 @@ pub struct Recorder {
 #[derive(Debug, Default)]
 struct Waiting {
     rows: BTreeMap<TenantId, Vec<DecisionRow>>,
+    /// Of these rows, and of those that are being written.
+    bytes: usize,
+}
+
+/// Rows that are being written, under a name that they keep.
+#[derive(Debug, Clone)]
+struct Unwritten {
+    rows: SystemRows,
     bytes: usize,
 }
 
@@ -84,42 +92,33 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits. What cannot be written now is kept.
+    /// Writes what waits, and returns once all of it that was added before is durable. What cannot be written now is
+    /// kept.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store does not answer.
     pub async fn flush(&self) -> Result<()> {
         let mut unwritten = self.turn.lock().await;
-        if unwritten.is_empty() {
-            let rows = std::mem::take(&mut self.waiting.lock().rows);
-            let at = self.clock.now();
-            unwritten.extend(rows.into_iter().filter_map(|(tenant, rows)| self.prepared(tenant, rows, at)));
-        }
-        let all = std::mem::take(&mut *unwritten);
-        let writes = stream::iter(all).map(|rows| async { (self.write(rows.clone()).await, rows) });
+        let rows = std::mem::take(&mut self.waiting.lock().rows);
+        let at = self.clock.now();
+        unwritten.extend(rows.into_iter().filter_map(|(tenant, rows)| self.prepared(tenant, rows, at)));
+        // They stay there until they are written: a caller may give up in the middle.
+        let writes = stream::iter(unwritten.clone()).map(|unwritten| async move {
+            let place = (unwritten.rows.tenant.clone(), unwritten.rows.id);
+            (self.write(unwritten.rows).await, place, unwritten.bytes)
+        });
         let mut outcome = Ok(());
         let mut done = writes.buffer_unordered(WRITES);
-        while let Some((written, rows)) = done.next().await {
-            if let Err(error) = written {
-                unwritten.push(rows);
-                outcome = Err(error);
+        while let Some((written, (tenant, id), bytes)) = done.next().await {
+            match written {
+                Ok(()) => {
+                    unwritten.retain(|other| (&other.rows.tenant, other.rows.id) != (&tenant, id));
+                    self.waiting.lock().bytes -= bytes;
+                }
+                Err(error) => outcome = Err(error),
             }
         }
-        if unwritten.is_empty() {
-            let mut waiting = self.waiting.lock();
-            waiting.bytes = waiting.rows.values().flatten().map(DecisionRow::weight).sum();
-        }
         outcome
-    }
-
-    /// Writes what waits, and returns once all of it that was added before is durable.
-    ///
-    /// # Errors
-    /// As for [`Recorder::flush`].
-    pub async fn durable(&self) -> Result<()> {
-        // The first flush may only repeat what an earlier one could not write.
-        self.flush().await?;
-        self.flush().await
     }
 
     /// Flushes regularly, until dropped. A node that has decided nothing writes nothing.
@@ -145,19 +144,21 @@ impl Recorder {
         tenant: TenantId,
         rows: Vec<DecisionRow>,
         at: chrono::DateTime<chrono::Utc>,
-    ) -> Option<SystemRows> {
+    ) -> Option<Unwritten> {
         let stream = StreamName::parse(DECISIONS).ok()?;
         let about = rows.iter().map(|row| (Some(row.key_id), row.source_id.clone())).collect();
+        let bytes = rows.iter().map(DecisionRow::weight).sum();
         let (fields, columns) = columns(&rows);
         let id = self.stream.id(&tenant, &stream);
-        Some(SystemRows { tenant, stream, id, at, first_offset: None, about, fields, columns })
+        let rows = SystemRows { tenant, stream, id, at, first_offset: None, about, fields, columns };
+        Some(Unwritten { rows, bytes })
     }
 
     /// Writes the rows of one tenant. Rows that can never be written hold up nothing.
     async fn write(&self, rows: SystemRows) -> Result<()> {
         let (tenant, count) = (rows.tenant.clone(), rows.about.len());
         match self.stream.write(rows).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::StoreNotSafe) => Err(error),
+            Err(error) if is_over_soon(error.kind()) => Err(error),
             Err(error) => {
                 self.dropped.fetch_add(count as u64, Ordering::Relaxed);
                 tracing::error!(%tenant, count, "decisions do not fit their stream, and are dropped: {error:?}");
@@ -165,5 +166,122 @@ impl Recorder {
             }
             Ok(()) => Ok(()),
         }
+    }
+}
+
+/// Whether a write may succeed later.
+fn is_over_soon(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unavailable
+            | ErrorKind::StoreNotSafe
+            | ErrorKind::ClockWrong
+            | ErrorKind::Exhausted
+            | ErrorKind::Corrupt
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use async_trait::async_trait;
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::error::Error;
+    use crate::key::KeyId;
+
+    /// A stream that hangs, fails or takes everything.
+    #[derive(Debug, Default)]
+    struct Taken {
+        hangs: AtomicBool,
+        fails: AtomicBool,
+        rows: Mutex<BTreeMap<(TenantId, Uuid), usize>>,
+    }
+
+    #[async_trait]
+    impl SystemStream for Taken {
+        fn id(&self, _: &TenantId, _: &StreamName) -> Uuid {
+            Uuid::from_bytes(*KeyId::random().to_string().as_bytes().first_chunk().unwrap())
+        }
+
+        async fn write(&self, rows: SystemRows) -> Result<()> {
+            if self.hangs.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            if self.fails.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorKind::Unavailable, "away"));
+            }
+            self.rows.lock().insert((rows.tenant, rows.id), rows.about.len());
+            Ok(())
+        }
+    }
+
+    fn row() -> DecisionRow {
+        DecisionRow {
+            key_id: KeyId::random(),
+            source_id: None,
+            decision_id: "d".into(),
+            observed_at: DateTime::UNIX_EPOCH,
+            door: "decide",
+            policy_set_version: 1,
+            policy_id: "p".into(),
+            policy_name: "p".into(),
+            outcome: "block",
+            action: "block",
+            decided: "block",
+            reason: "policy",
+            actions: Vec::new(),
+            entity_definition_id: None,
+            entity: None,
+            window_count: None,
+            mitigation_id: "m".into(),
+            request_method: None,
+            request_host: None,
+            request_path: Some("x".repeat(1000)),
+            response_status: None,
+            late: false,
+        }
+    }
+
+    fn recorder() -> (Arc<Taken>, Recorder) {
+        let stream = Arc::new(Taken::default());
+        let clock = StoreClock::new(Arc::new(ManualClock::new(DateTime::UNIX_EPOCH)));
+        (stream.clone(), Recorder::new(stream, Arc::new(clock)))
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_gives_up_in_the_middle_loses_no_row() {
+        let (stream, recorder) = recorder();
+        let tenant = TenantId::default();
+        assert!(recorder.add(&tenant, vec![row(), row()]));
+        stream.hangs.store(true, Ordering::Relaxed);
+        let given_up = tokio::time::timeout(Duration::from_millis(20), recorder.flush()).await;
+        assert!(given_up.is_err());
+        stream.hangs.store(false, Ordering::Relaxed);
+        assert!(recorder.add(&tenant, vec![row()]));
+        recorder.flush().await.unwrap();
+        assert_eq!(stream.rows.lock().values().sum::<usize>(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_and_what_is_dropped_is_counted() {
+        let (stream, recorder) = recorder();
+        stream.fails.store(true, Ordering::Relaxed);
+        let rows = MAX_BYTES / row().weight();
+        for _ in 0..rows + 100 {
+            recorder.add(&TenantId::default(), vec![row()]);
+        }
+        assert!(recorder.flush().await.is_err());
+        assert!(!recorder.add(&TenantId::default(), vec![row()]), "what is being written counts, too");
+        let dropped = recorder.dropped();
+        assert!((100..110).contains(&dropped), "{dropped}");
+        stream.fails.store(false, Ordering::Relaxed);
+        recorder.flush().await.unwrap();
+        assert_eq!(stream.rows.lock().values().sum::<usize>() as u64 + dropped, rows as u64 + 101);
+        assert!(recorder.add(&TenantId::default(), vec![row()]));
     }
 }

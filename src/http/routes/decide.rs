@@ -73,7 +73,7 @@ pub async fn decide(
         decisions.push(decision);
     }
     if query.durable {
-        app.decider.recorder().durable().await?;
+        app.decider.recorder().flush().await?;
     }
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));

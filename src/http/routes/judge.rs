@@ -66,7 +66,7 @@ impl Traffic {
         if !app.decider.recorder().add(&key.tenant, rows) {
             return Err(Error::new(ErrorKind::Unavailable, "too many decisions wait to be recorded"));
         }
-        app.decider.recorder().durable().await
+        app.decider.recorder().flush().await
     }
 
     fn rows(self, app: &App, key: &ApiKey) -> std::result::Result<Vec<DecisionRow>, NotReady> {

@@ -119,7 +119,7 @@ pub async fn show(
 
 async fn results(app: &App, tenant: &TenantId, period: &Period, condition: &str) -> Result<Vec<PolicyResult>, Problem> {
     // What this node has decided and not written yet belongs to it; what cannot be written now follows later.
-    let _ = app.decider.recorder().durable().await;
+    let _ = app.decider.recorder().flush().await;
     let sql = format!(
         "SELECT policy_id, outcome, count(*) AS n, max(observed_at) AS last, max(policy_name) AS name \
          FROM {DECISIONS} WHERE {condition} AND {} GROUP BY policy_id, outcome",
