@@ -130,7 +130,14 @@ async fn other_origins_and_the_admin_plane_get_nothing() {
     }
     // Also without an origin the answer says that it depends on one.
     assert_eq!(fields(&reader.get("/api/v1/whoami").await), ["vary"]);
-    let data_plane = ["/api/v1/ingest", "/api/v1/logstream", "/api/v1/query", "/api/v1/whoami", "/api/v1/firehose"];
+    let data_plane = [
+        "/api/v1/ingest",
+        "/api/v1/logstream",
+        "/api/v1/query",
+        "/api/v1/whoami",
+        "/api/v1/firehose",
+        "/api/v1/decide",
+    ];
     for route in routes().into_iter().filter(|route| !data_plane.iter().any(|plane| route.path.starts_with(plane))) {
         let path = route.path.replace("{tenant}", "default").replace("{id}", "x").replace("{seq}", "1");
         let answer = preflight(&server.admin(), &path.replace("{stream}", "web"), PAGE).await;
