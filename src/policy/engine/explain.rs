@@ -83,7 +83,7 @@ pub struct ExplainedWindow {
     pub count: Option<ExplainedExpression>,
 }
 
-/// Explains what [`super::decide`] would decide. Nothing is counted, and nobody is held.
+/// Explains what `decide` would decide. Nothing is counted, and nobody is held.
 pub fn explain<'s>(
     set: &'s CompiledSet,
     state: &State,

@@ -1,7 +1,7 @@
 //! Decisions: what a policy set says about an event.
 //!
-//! 1. [`decide`]: the decision about one event.  [`step`]: what is known about it meanwhile.
-//! 2. [`explain`]: why it is so.
+//! 1. `decide`: the decision about one event.  [`step`]: what is known about it meanwhile.
+//! 2. `explain`: why it is so.
 //! 3. [`decision`]: what was decided, and why.  [`outside`]: what it depends on beside set, event and windows.
 
 mod decide;

@@ -4,7 +4,7 @@
 //! 2. [`document`]: the set, and the document of one of its versions.  [`limits`]: how large it may be.
 //! 3. [`named`]: a set as people write it in a file.  [`identify`]: ids for parts that came without one.
 //! 4. [`starters`]: the parts that every set knows without saying them.
-//! 5. [`check`], [`compile`]: its faults.  [`compiled`]: the set as it is evaluated.
+//! 5. `check`, `compile`: its faults.  [`compiled`]: the set as it is evaluated.
 
 mod check;
 mod compile;
