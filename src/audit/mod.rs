@@ -24,9 +24,15 @@ pub mod verify;
 mod versions;
 mod walk;
 
+use chrono::TimeDelta;
+
 pub use crate::sync::AuditOutcome;
 pub use filter::{AuditFilter, AuditScope};
 pub use read::{AuditLog, AuditPage};
 pub use record::{AuditId, Record};
 pub use rows::AuditRows;
 pub use verify::{Verification, verify};
+
+/// A node that lives logs its change within this time, or once the store answers again. What it logs later than another
+/// node has found it is a repetition, which says nothing was done.
+const PATIENCE: TimeDelta = TimeDelta::minutes(1);

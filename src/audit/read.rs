@@ -19,6 +19,8 @@ use crate::sync::log::LogEntry;
 
 /// A page asks the store for entries no more than this often; it may have few records then, or none.
 const MAX_ASKED: usize = 32;
+/// Records that are looked at together.
+const PAGE: usize = 100;
 
 /// What happened, as the change log and its history have it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -55,6 +57,28 @@ impl AuditLog {
     /// Keeps an entry in memory. The entries before the first one are taken in as they are read.
     pub(super) fn note(&self, seq: u64, entry: &LogEntry) {
         self.recent.lock().push(seq, Arc::new(entry.clone()));
+    }
+
+    /// Whether the log has a record of which this is true.
+    ///
+    /// # Errors
+    /// As for [`AuditLog::page`].
+    pub(super) async fn has(
+        &self,
+        scope: &AuditScope,
+        filter: &AuditFilter,
+        end: u64,
+        is_it: impl Fn(&Record) -> bool,
+    ) -> Result<bool> {
+        let mut cursor = None;
+        loop {
+            let page = self.page(scope, filter, end, cursor, PAGE).await?;
+            let has = page.items.iter().any(&is_it);
+            cursor = page.next_cursor;
+            if has || cursor.is_none() {
+                return Ok(has);
+            }
+        }
     }
 
     /// The records that stand before `cursor`, or from the entry `end` on: `limit` of them at most, the newest first.

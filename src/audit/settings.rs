@@ -1,21 +1,13 @@
 //! Changes of the settings of streams whose node ended before it could log them: a full look finds them in the
 //! documents, and enters each once.
 
-use chrono::TimeDelta;
-
 use super::read::AuditLog;
-use super::{AuditFilter, AuditScope};
+use super::{AuditFilter, AuditScope, PATIENCE, Record};
 use crate::error::Result;
 use crate::key::{StreamName, TenantId};
 use crate::keystore::Keystore;
 use crate::stream::{StreamCatalog, UnloggedChange};
 use crate::sync::{AuditAction, ChangedObject, LoggedChange, Replica};
-
-/// A node that lives logs a change within this time, or once the store answers again. What it logs later than another
-/// node has found it is a repetition, which says nothing was done.
-const PATIENCE: TimeDelta = TimeDelta::minutes(1);
-/// Records that are looked at together.
-const PAGE: usize = 100;
 
 type Unlogged = (TenantId, StreamName, UnloggedChange);
 
@@ -54,18 +46,11 @@ impl AuditLog {
         let action = Some(AuditAction::StreamUpdate.as_str().to_owned());
         let target = Some(stream.to_string());
         let filter = AuditFilter { from: Some(change.at), action, target, ..AuditFilter::default() };
-        let mut cursor = None;
-        loop {
-            let page = self.page(&scope, &filter, replica.log_end(), cursor, PAGE).await?;
-            let is_logged = page.items.iter().any(|record| {
-                record.request.id == change.by.request_id
-                    && (&record.before, &record.after) == (&change.difference.before, &change.difference.after)
-            });
-            cursor = page.next_cursor;
-            if is_logged || cursor.is_none() {
-                return Ok(is_logged);
-            }
-        }
+        let is_it = |record: &Record| {
+            record.request.id == change.by.request_id
+                && (&record.before, &record.after) == (&change.difference.before, &change.difference.after)
+        };
+        self.has(&scope, &filter, replica.log_end(), is_it).await
     }
 }
 

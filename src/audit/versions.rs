@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::read::AuditLog;
-use super::{AuditFilter, AuditScope};
+use super::{AuditFilter, AuditScope, PATIENCE};
 use crate::error::{ErrorKind, Result};
 use crate::key::TenantId;
 use crate::keystore::Keystore;
@@ -12,14 +12,10 @@ use crate::policy::set::PolicySetDocument;
 use crate::policy_book::{PolicyBook, entered};
 use crate::sync::{LoggedChange, Replica};
 
-/// A node that lives logs a version within this time, or once the store answers again.
-const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 /// Versions that are older were looked for before.
 const RECENT: TimeDelta = TimeDelta::hours(24);
 /// The clocks of nodes differ.
 const EARLIER: TimeDelta = TimeDelta::minutes(1);
-/// Records that are looked at together.
-const PAGE: usize = 100;
 
 impl AuditLog {
     /// Enters the recent versions of policy sets that the log does not have.
@@ -60,15 +56,7 @@ impl AuditLog {
         let from = Some(version.created_at - EARLIER);
         let filter = AuditFilter { from, action: Some("policyset".to_owned()), ..AuditFilter::default() };
         let name = version.policy_set_version.to_string();
-        let mut cursor = None;
-        loop {
-            let page = self.page(&scope, &filter, replica.log_end(), cursor, PAGE).await?;
-            let has = page.items.iter().any(|record| record.target.name.as_ref() == Some(&name));
-            cursor = page.next_cursor;
-            if has || cursor.is_none() {
-                return Ok(has);
-            }
-        }
+        self.has(&scope, &filter, replica.log_end(), |record| record.target.name.as_ref() == Some(&name)).await
     }
 }
 

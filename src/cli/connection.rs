@@ -50,6 +50,20 @@ impl ClientArgs {
         self.tenant.as_ref()
     }
 
+    /// The tenant that a file is about: both the file and the command line may name it, and must agree.
+    ///
+    /// # Errors
+    /// Usage, when they do not.
+    pub(super) fn tenant_of_file(&self, written: Option<TenantId>) -> Outcome<TenantId> {
+        match (&self.tenant, written) {
+            (Some(stated), Some(written)) if *stated != written => {
+                Err(Failure::usage(format!("the file is for tenant {written}, and --tenant says {stated}")))
+            }
+            (Some(tenant), _) => Ok(tenant.clone()),
+            (None, written) => Ok(written.unwrap_or_default()),
+        }
+    }
+
     /// `serve` is no client: an option that would do nothing is a mistake.
     pub(super) fn refuse_for_serve(&self) -> Outcome {
         if self.url.is_some() || self.tenant.is_some() || self.json {

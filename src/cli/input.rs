@@ -1,6 +1,7 @@
-//! Standard input: answers to questions, and an API key.
+//! Standard input: answers to questions, and an API key. And files, for which `-` is standard input.
 
 use std::io::{BufRead, IsTerminal, Read};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -25,6 +26,26 @@ pub(super) fn api_key() -> Outcome<Zeroizing<String>> {
     let end = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
     text.truncate(end);
     Ok(text)
+}
+
+/// Reads a whole file of at most `max` bytes; `-` is standard input.
+///
+/// # Errors
+/// Usage, when it cannot be read or is larger.
+pub(super) fn file(path: &Path, max: u64) -> Outcome<Vec<u8>> {
+    let shown = path.display();
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(|error| Failure::usage(format!("cannot open {shown}: {error}")))?)
+    };
+    let mut bytes = Vec::new();
+    let read = input.take(max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
+    if bytes.len() as u64 > max {
+        return Err(Failure::usage(format!("{shown} is larger than {max} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Whether there is a terminal to ask a question on.

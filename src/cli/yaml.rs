@@ -1,13 +1,11 @@
 //! Reading YAML within bounds. Errors name the line and the field, never a value.
 
-use std::io::Read;
-
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use serde_saphyr::Error;
 use serde_saphyr::options::MergeKeyPolicy;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, input};
 use crate::serde_text::without_values;
 
 /// The largest file that is read, in bytes.
@@ -15,19 +13,8 @@ pub(super) const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads a whole file; `-` is standard input.
 pub(super) fn text(path: &std::path::Path) -> Outcome<String> {
-    let shown = path.display();
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(|error| Failure::usage(format!("cannot open {shown}: {error}")))?)
-    };
-    let mut bytes = Vec::new();
-    let read = input.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("{shown} is larger than {MAX_BYTES} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{shown} is not UTF-8")))
+    let bytes = input::file(path, MAX_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{} is not UTF-8", path.display())))
 }
 
 /// Help for errors: the name of a field, and the words after "takes".

@@ -59,8 +59,10 @@ impl Attempts {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "paused-time")]
     use super::*;
 
+    #[cfg(feature = "paused-time")]
     #[tokio::test(start_paused = true)]
     async fn a_network_has_thirty_tries_a_minute_and_others_have_their_own() {
         let attempts = Attempts::default();

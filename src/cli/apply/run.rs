@@ -11,7 +11,7 @@ use super::super::yaml;
 use super::super::{Client, ClientArgs, Failure, Outcome, input, output};
 use super::file::{self, DeclaredKey, KeysFile};
 use super::{difference, secrets};
-use crate::key::{KeyName, KeyType, TenantId};
+use crate::key::{KeyName, KeyType};
 
 pub(in super::super) const EXAMPLES: &str = "The file:
   version: 1
@@ -54,7 +54,7 @@ pub struct ApplyArgs {
 
 pub(in super::super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     let file = file::read(&yaml::text(&apply.file)?).map_err(|failure| named(&apply.file, &failure))?;
-    let tenant = tenant(args, &file)?;
+    let tenant = args.tenant_of_file(file.tenant.clone())?;
     if file.keys.is_empty() && apply.prune {
         return Err(Failure::usage("the file declares no key: with --prune every key would be revoked"));
     }
@@ -101,16 +101,6 @@ fn placed(path: &Path, keys: &[DeclaredKey], failure: Failure) -> Failure {
     match keys.iter().filter(is_meant).max_by_key(|key| key.name.as_str().len()) {
         Some(key) => failure.at(&format!("{}: line {}", path.display(), key.line)),
         None => failure,
-    }
-}
-
-fn tenant(args: &ClientArgs, file: &KeysFile) -> Outcome<TenantId> {
-    match (args.stated_tenant(), &file.tenant) {
-        (Some(stated), Some(written)) if stated != written => {
-            Err(Failure::usage(format!("the file is for tenant {written}, and --tenant says {stated}")))
-        }
-        (Some(tenant), _) | (None, Some(tenant)) => Ok(tenant.clone()),
-        (None, None) => Ok(TenantId::default()),
     }
 }
 

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::super::key::wait::WaitArgs;
 use super::super::{ClientArgs, Failure, Outcome, input, output};
 use super::{file, history};
-use crate::key::TenantId;
 
 /// What to apply, and how.
 #[derive(Debug, Args)]
@@ -35,7 +34,7 @@ pub struct ApplyArgs {
 /// Shows what would change, asks, and applies it.
 pub(super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
     let (written, set) = file::read(&apply.file)?;
-    let tenant = tenant(args, written)?;
+    let tenant = args.tenant_of_file(written)?;
     let client = args.connect()?;
     let path = ["tenants", tenant.as_str(), "policyset", "apply"];
     let mut body = json!({ "policySet": set, "prune": apply.prune, "comment": apply.comment });
@@ -59,14 +58,4 @@ pub(super) fn run(args: &ClientArgs, apply: &ApplyArgs) -> Outcome {
         false => format!("Version {} is in force.", answer["policySetVersion"]),
     })?;
     apply.wait.report(args, &answer)
-}
-
-fn tenant(args: &ClientArgs, written: Option<TenantId>) -> Outcome<TenantId> {
-    match (args.stated_tenant(), written) {
-        (Some(stated), Some(written)) if *stated != written => {
-            Err(Failure::usage(format!("the file is for tenant {written}, and --tenant says {stated}")))
-        }
-        (Some(tenant), _) => Ok(tenant.clone()),
-        (None, written) => Ok(written.unwrap_or_default()),
-    }
 }

@@ -1,7 +1,6 @@
 //! `keyloft policy check`: a file of policies, offline: whether it is valid, and what it would have done on a log.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::output::{self, Column};
 use super::super::terminal::complain;
-use super::super::{ClientArgs, Failure, Outcome};
+use super::super::{ClientArgs, Failure, Outcome, input};
 use super::file;
 use crate::policy::Fault;
 use crate::policy::engine::{self, Outside};
@@ -82,7 +81,7 @@ pub(super) fn run(args: &ClientArgs, check: &CheckArgs) -> Outcome {
             false => format!("The set is valid: {policies} policies, {actions} actions."),
         });
     };
-    let bytes = read(log)?;
+    let bytes = input::file(log, MAX_LOG_BYTES)?;
     let (tallies, reading) = replay(&compiled, &bytes, &check.format);
     report(args, &set, &tallies, &reading)
 }
@@ -95,22 +94,6 @@ fn new_id() -> Uuid {
 fn wrong(file: &Path, faults: &[Fault]) -> Failure {
     let mut lines = faults.iter().map(|fault| format!("{}: {fault}", file.display()));
     Failure::usage(lines.next().unwrap_or_default()).with_lines(lines)
-}
-
-fn read(path: &Path) -> Outcome<Vec<u8>> {
-    let shown = path.display();
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(|error| Failure::usage(format!("cannot open {shown}: {error}")))?)
-    };
-    let mut bytes = Vec::new();
-    let read = input.take(MAX_LOG_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
-    if bytes.len() as u64 > MAX_LOG_BYTES {
-        return Err(Failure::usage(format!("{shown} is larger than {MAX_LOG_BYTES} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// Decides about every line of a log, in the order of their times.

@@ -53,6 +53,11 @@ async fn each_kind_of_part_is_made_shown_listed_changed_and_removed() {
         assert_eq!(changed.json()["name"], body["name"], "the rest stays");
         admin.patch(&path, json!({ id_member: uuid::Uuid::nil() })).await.refused(400, "invalid_request");
         admin.patch(&path, json!({"nothing": 1})).await.refused(400, "invalid_request");
+        let wrong = admin.patch(&path, json!({"name": {"canary": 1}})).await;
+        wrong.refused(400, "invalid_request");
+        assert!(!wrong.text().contains("canary"), "{}", wrong.text());
+        let tried = admin.delete(&format!("{path}?dryRun=true")).await.json();
+        assert_eq!((&tried["removed"], &tried["receipt"]), (&json!(false), &Value::Null));
         let removed = admin.delete(&path).await;
         version += 1;
         assert_eq!((removed.status.as_u16(), &removed.json()["removed"]), (200, &json!(true)));

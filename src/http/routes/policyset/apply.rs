@@ -14,7 +14,6 @@ use crate::http::operator::Operator;
 use crate::http::query_string::Query;
 use crate::http::routes::keys::parse_tenant;
 use crate::http::routes::place::etag;
-use crate::http::routes::receipt::ReceiptView;
 use crate::policy::set::{NamedPolicySet, PolicySet};
 use crate::policy_book::NewVersion;
 use crate::policy_book::plan::{plan, tag};
@@ -69,7 +68,7 @@ pub async fn run(
     // It must follow the version that the plan was made of: the plan says what is done.
     let new = NewVersion { follows: Some(vec![planned.number]), ..asked.new.clone() };
     let deployed = super::deploy(&app, &operator, &tenant, new, edit).await?;
-    let (receipt, status) = ReceiptView::of(&app, deployed.change_seq, asked.patience, asked.start).await;
+    let (receipt, status) = super::receipt(&app, &asked, &deployed).await;
     let results: Vec<Value> = plan
         .iter()
         .map(|step| json!({"action": step.action, "kind": step.kind, "name": step.name, "ok": true}))

@@ -12,9 +12,10 @@ pub mod whole;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
 use serde::Deserialize;
 
-use super::receipt::patience;
+use super::receipt::{ReceiptView, patience};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::if_match::named;
@@ -64,10 +65,24 @@ async fn deploy(
     new: NewVersion,
     edit: impl Fn(&PolicySet) -> Result<PolicySet, Refusal> + Send + Sync + 'static,
 ) -> Result<Deployed, Problem> {
+    prepare(app, &new).await?;
+    Ok(app.policies.deploy(operator.context(), tenant, new, edit).await?)
+}
+
+async fn prepare(app: &App, new: &NewVersion) -> Result<(), Problem> {
     if !new.dry_run {
         app.decider.prepare().await?;
     }
-    Ok(app.policies.deploy(operator.context(), tenant, new, edit).await?)
+    Ok(())
+}
+
+/// The receipt of a version, and the status of the answer; no receipt when nothing was written.
+async fn receipt(app: &App, asked: &Asked, deployed: &Deployed) -> (Option<ReceiptView>, StatusCode) {
+    if !deployed.is_new {
+        return (None, StatusCode::OK);
+    }
+    let (receipt, status) = ReceiptView::of(app, deployed.change_seq, asked.patience, asked.start).await;
+    (Some(receipt), status)
 }
 
 impl From<Refusal> for Problem {

@@ -21,6 +21,7 @@ use crate::http::routes::receipt::ReceiptView;
 use crate::key::TenantId;
 use crate::policy::set::{Action, EntityDefinition, Mitigation, Policy, PolicySet, compile};
 use crate::policy_book::Refusal;
+use crate::serde_text::read_value;
 
 /// An id for a part that came without one.
 #[allow(clippy::disallowed_methods)] // Nothing depends on which id it is.
@@ -214,8 +215,9 @@ pub async fn remove<P: Part>(
         }
     };
     let deployed = super::deploy(&app, &operator, &tenant, asked.new.clone(), edit).await?;
-    let (receipt, status) = ReceiptView::of(&app, deployed.change_seq, asked.patience, asked.start).await;
-    let body = json!({ P::ID: id, "removed": true, "policySetVersion": deployed.number, "receipt": receipt });
+    let (receipt, status) = super::receipt(&app, &asked, &deployed).await;
+    let removed = deployed.is_new;
+    let body = json!({ P::ID: id, "removed": removed, "policySetVersion": deployed.number, "receipt": receipt });
     Ok(HttpResponse::build(status).insert_header((header::ETAG, etag(deployed.number))).json(body))
 }
 
@@ -241,13 +243,7 @@ async fn changed<P: Part>(
     edit: impl Fn(&PolicySet) -> Result<PolicySet, Refusal> + Send + Sync + 'static,
 ) -> Result<HttpResponse, Problem> {
     let deployed = super::deploy(app, operator, tenant, asked.new.clone(), edit).await?;
-    let (receipt, late) = match deployed.is_new {
-        true => {
-            let (receipt, late) = ReceiptView::of(app, deployed.change_seq, asked.patience, asked.start).await;
-            (Some(receipt), late)
-        }
-        false => (None, StatusCode::OK),
-    };
+    let (receipt, late) = super::receipt(app, asked, &deployed).await;
     let part = P::of(&deployed.set).iter().find(|part| part.id() == Some(id)).ok_or_else(no_part)?;
     let view = PartView { part, policy_set_version: deployed.number, receipt };
     let mut answer = HttpResponse::build(if late == StatusCode::OK { status } else { late });
@@ -270,6 +266,5 @@ fn patched<P: Part>(part: &P, patch: &Map<String, Value>) -> Result<P, Refusal> 
             value => _ = members.insert(name.clone(), value.clone()),
         }
     }
-    serde_json::from_value(Value::Object(members))
-        .map_err(|error| Error::invalid(format!("the part is not valid: {error}")).into())
+    read_value(Value::Object(members)).map_err(|reason| Error::invalid(format!("the part: {reason}")).into())
 }

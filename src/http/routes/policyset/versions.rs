@@ -86,6 +86,7 @@ pub async fn roll_back(
 ) -> Result<HttpResponse, Problem> {
     let (tenant, asked) = (parse_tenant(&tenant)?, Asked::new(&query, &request)?.commented(body.comment));
     app.keystore.tenant_read_through(&tenant).await?;
+    super::prepare(&app, &asked.new).await?;
     let deployed = app.policies.roll_back(operator.context(), &tenant, body.to, asked.new.clone()).await?;
     Ok(whole::answer(&app, &asked, deployed).await)
 }

@@ -1,6 +1,6 @@
 //! The policy set as a whole.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -14,7 +14,6 @@ use crate::http::operator::Operator;
 use crate::http::query_string::{Nothing, Query};
 use crate::http::routes::keys::parse_tenant;
 use crate::http::routes::place::etag;
-use crate::http::routes::receipt::ReceiptView;
 use crate::policy::set::{Action, EntityDefinition, Mitigation, Policy, PolicySet, SetMode, Traffic};
 use crate::policy_book::{Deployed, Refusal};
 
@@ -88,14 +87,8 @@ pub async fn replace(
 
 /// The set after a change, with its receipt.
 pub(super) async fn answer(app: &App, asked: &Asked, deployed: Deployed) -> HttpResponse {
-    let Deployed { number, set, change_seq, is_new } = deployed;
-    let (receipt, status) = match is_new {
-        true => {
-            let (receipt, status) = ReceiptView::of(app, change_seq, asked.patience, asked.start).await;
-            (Some(receipt), status)
-        }
-        false => (None, StatusCode::OK),
-    };
+    let (receipt, status) = super::receipt(app, asked, &deployed).await;
+    let Deployed { number, set, .. } = deployed;
     let view = PolicySetView::of_set(number, set).with_receipt(receipt);
     HttpResponse::build(status).insert_header((header::ETAG, etag(number))).json(view)
 }
