@@ -12,6 +12,9 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Decide, Self::Gateway, Self::Ingest];
+
     /// The word of expressions and documents.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -35,6 +35,7 @@ pub use headers::MAX_HEADERS;
 pub use json::{Json, MAX_DEPTH, Text};
 pub use log::LogFormat;
 pub use names::Names;
+pub(in crate::policy) use path::stands_in_paths;
 pub use query::MAX_PAIRS;
 
 /// An event with more bytes of JSON is marked as malformed: its sender's client chooses how large it is.

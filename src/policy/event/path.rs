@@ -8,6 +8,7 @@ use super::text::hex_byte;
 ///
 /// - percent-decoded once, only what is the same path by RFC 3986 and RFC 3987: letters, digits, `-._~`, and characters
 ///   from U+00A0 on. `%2F` and `%25` stay, so nothing is ever decoded twice.
+/// - percent-encoded, what RFC 3986 has no place for in a path: a blank is `%20`, however it was sent.
 /// - `//` is `/`, `.` and `..` are resolved, a fragment is cut off. Case is kept.
 /// - it begins with `/`, or is `*`.
 ///
@@ -25,9 +26,14 @@ fn is_normal(raw: &str) -> bool {
     let plain = raw.bytes().all(|byte| {
         let apart = before == b'/' && matches!(byte, b'/' | b'.');
         before = byte;
-        byte.is_ascii() && !byte.is_ascii_control() && !matches!(byte, b'%' | b'#') && !apart
+        (byte == b'/' || stands_in_paths(byte)) && !apart
     });
     plain && raw.starts_with('/')
+}
+
+/// Whether it may stand in a segment of a path as it is (`pchar` of RFC 3986).
+pub(in crate::policy) fn stands_in_paths(byte: u8) -> bool {
+    is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte)
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -44,8 +50,9 @@ fn decoded(raw: &str, malformed: &mut bool) -> String {
             rest = escape(rest, &mut out, malformed);
             continue;
         }
-        if first.is_control() {
-            *malformed = true;
+        *malformed |= first.is_control();
+        let stands = |byte: u8| byte == b'/' || stands_in_paths(byte);
+        if first.is_control() || first.is_ascii() && !u8::try_from(first).is_ok_and(stands) {
             let mut bytes = [0; 4];
             first.encode_utf8(&mut bytes).bytes().for_each(|byte| push_escaped(byte, &mut out));
         } else {
@@ -161,7 +168,9 @@ mod tests {
             ("/%25", "/%25"),
             ("/Login", "/Login"),
             ("/a%3fb", "/a%3Fb"),
-            ("/a b", "/a b"),
+            ("/a b", "/a%20b"),
+            ("/a%20b", "/a%20b"),
+            ("/<a>\"|", "/%3Ca%3E%22%7C"),
             ("/caf%C3%A9", "/café"),
             ("/café", "/café"),
             ("/%F0%9F%A6%80%C3%A9", "/🦀é"),

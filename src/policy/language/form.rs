@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::typed::Part;
 use super::{MAX_VALUE_BYTES, tree::Comparison};
-use crate::policy::event::unwrapped;
+use crate::policy::event::{Door, stands_in_paths, unwrapped};
 use crate::policy::field::Field;
 
 /// Why a text never stands in a field, and what to write instead.
@@ -42,6 +42,9 @@ pub(super) fn text(field: &Field, part: Part, text: &str) -> Option<Never> {
         }
         Field::RequestScheme if text.contains([':', '/']) => {
             never("a scheme has no colon", text.split(':').next().unwrap_or_default())
+        }
+        Field::Door if part == Part::Whole && Door::ALL.iter().all(|door| door.as_str() != text) => {
+            never_at_all("events come by decide, ingest or gateway")
         }
         Field::RequestHost | Field::RefererHost => host(part, text),
         Field::RequestPath => path(part, text),
@@ -110,8 +113,19 @@ fn path(part: Part, text: &str) -> Option<Never> {
     if dots(true, ".") || dots(true, "..") {
         return never_at_all("the points of a path are resolved");
     }
+    if text.bytes().any(is_escaped) {
+        let escape = |c: char| match u8::try_from(c) {
+            Ok(byte) if is_escaped(byte) => format!("%{byte:02X}"),
+            _ => c.to_string(),
+        };
+        return never("paths have this escaped", text.chars().map(escape).collect::<String>());
+    }
     let decoded = decoded(text);
     (decoded != text).then(|| never("paths are decoded once, in what needs no escape", decoded)).flatten()
+}
+
+fn is_escaped(byte: u8) -> bool {
+    byte.is_ascii() && !matches!(byte, b'/' | b'%') && !stands_in_paths(byte)
 }
 
 fn merged(path: &str) -> String {

@@ -52,7 +52,7 @@ fn a_line_is_a_request_and_its_answer() {
     assert_eq!(read[9], text("true"));
     let common = r#"host.example - - [17/May/2015:10:05:03 +0000] "\x16\x03 GET / HTTP/1.0" 200 5"#;
     let read = combined(common, &NAMES).unwrap();
-    assert_eq!((&read[0], &read[3], &read[9]), (&None, &text("/GET /"), &text("true")));
+    assert_eq!((&read[0], &read[3], &read[9]), (&None, &text("/GET%20/"), &text("true")));
 }
 
 #[test]

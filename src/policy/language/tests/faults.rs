@@ -77,6 +77,8 @@ fn a_literal_that_no_value_can_equal_is_a_fault() {
     fault("request_path == '/a//b'", "1:17+7 this is never true: slashes are merged ('/a/b')");
     fault("request_path.contains('?id=')", "1:23+6 this is never true: the query stands in request_query");
     fault("request_path.contains('/../')", "1:23+6 this is never true: the points of a path are resolved");
+    fault("request_path == '/a b'", "1:17+6 this is never true: paths have this escaped ('/a%20b')");
+    fault("door == 'queue'", "1:9+7 this is never true: events come by decide, ingest or gateway");
     fault(
         "request_path == '/%7Ea%2fb'",
         "1:17+11 this is never true: paths are decoded once, in what needs no escape ('/~a%2Fb')",
