@@ -7,6 +7,7 @@ mod figures;
 mod ingest;
 mod nodes;
 mod parts;
+mod secrets;
 mod sets;
 
 use serde_json::{Value, json};
