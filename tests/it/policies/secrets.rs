@@ -111,7 +111,7 @@ async fn no_secret_of_a_request_and_no_value_of_an_entity_is_kept_or_said() {
     let mut broken = event();
     broken["request"]["cookies"] = json!(["canary-cookie"]);
     let mut unknown = event();
-    unknown["canary-payload"] = json!(1);
+    unknown["client"] = json!("canary-payload");
     let decide = || edge.request("POST", "/api/v1/decide?durable=true");
     for (place, body) in [
         ("decide", event()),
