@@ -45,6 +45,7 @@ CONF
     cat >"$work/nginx/conf" <<CONF
 load_module $others/usr/lib/nginx/modules/ngx_http_modsecurity_module.so;
 daemon off;
+user $(id -un) $(id -gn);
 worker_processes auto;
 pid $work/nginx/pid;
 error_log stderr crit;
@@ -55,17 +56,17 @@ http {
     client_body_temp_path $work/nginx/1; proxy_temp_path $work/nginx/2; fastcgi_temp_path $work/nginx/3;
     uwsgi_temp_path $work/nginx/4; scgi_temp_path $work/nginx/5;
     limit_req_zone \$http_x_client zone=clients:10m rate=10000r/s;
-    server { listen 127.0.0.1:$port_open; root $work/nginx/root; location / { error_page 405 =200 /answer; } }
+    server { listen 127.0.0.1:$port_open; root $work/nginx/root; location / { error_page 404 405 =200 /answer; } }
     server {
         listen 127.0.0.1:$port_rules; root $work/nginx/root;
         limit_req zone=clients burst=100000 nodelay;
-        location / { error_page 405 =200 /answer; }
+        location / { error_page 404 405 =200 /answer; }
     }
     server {
         listen 127.0.0.1:$port_crs; root $work/nginx/root;
         modsecurity on;
         modsecurity_rules_file $work/modsecurity;
-        location / { error_page 405 =200 /answer; }
+        location / { error_page 404 405 =200 /answer; }
     }
 }
 CONF
@@ -75,7 +76,7 @@ CONF
         -p "$work/nginx" -e stderr -c "$work/nginx/conf"
     url[nginx-open]="http://127.0.0.1:$port_open" url[nginx-rules]="http://127.0.0.1:$port_rules"
     url[modsecurity-rules]="http://127.0.0.1:$port_crs"
-    until_up "$work/nginx/daemon" curl -fs -o /dev/null "${url[modsecurity-rules]}/answer" || fail "$(tail -n 5 "$work/nginx/daemon.out")"
+    until_up "$work/nginx/daemon" curl -s -o /dev/null "${url[modsecurity-rules]}/answer" || fail "$(tail -n 5 "$work/nginx/daemon.out")"
 }
 
 start_haproxy() {
@@ -150,7 +151,7 @@ function init(arguments)
             requests[#requests + 1] = wrk.format("GET", nil)
         else
             requests[#requests + 1] = wrk.format("POST", nil, {["X-Client"] = address, ["User-Agent"] = agent,
-                ["Content-Type"] = "application/json"}, '{"user":"joe"}')
+                ["Host"] = "shop.example", ["Accept"] = "*/*", ["Content-Type"] = "application/json"}, '{"user":"joe"}')
         end
     end
 end
@@ -184,13 +185,24 @@ ratio() {
         END { printf "%-34s %.3f (%.3f-%.3f)   %+.3f ms\n", name, all[int((NR + 1) / 2)], all[1], all[NR], added }'
 }
 
+stop_servers() {
+    stop_keyloft
+    # Its workers end with it only if it is asked to.
+    if [ -e "$work/nginx/pid" ]; then
+        kill "$(cat "$work/nginx/pid")" || true
+        until ! is_alive "$work/nginx/daemon"; do sleep 0.1; done
+    fi
+    end_daemon "$work/haproxy/daemon" "$work"
+    rm -rf "$work"
+}
+
 servers() {
     provide_wrk
     provide debian/firewalls 'nginx haproxy modsecurity crs' others_run fetch_others
     keyloft=$(keyloft_program)
     work=$(mktemp -d "${TMPDIR:-/tmp}/keyloft-policy.XXXXXX"); server=
     declare -gA url=()
-    trap 'stop_keyloft; end_daemon "$work/nginx/daemon" "$work"; end_daemon "$work/haproxy/daemon" "$work"; rm -rf "$work"' EXIT
+    trap stop_servers EXIT
     build_and_machine "$keyloft"
     start_server
     start_nginx
