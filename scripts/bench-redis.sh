@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What an admission by limits costs, in memory and through a real Redis on loopback: how many a second, p50 and p99, with 1,
-# 8 and 32 at once; and how many took longer than a server waits by default. usage: scripts/bench-redis.sh
+# What an admission by limits costs, in memory and through a real Redis on loopback, and what the windows of a decision
+# cost there: how many a second, p50 and p99, with 1, 8 and 32 at once; and how many took longer than a server waits by
+# default. usage: scripts/bench-redis.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh

@@ -41,6 +41,7 @@
 //! | `cache` | all keys in memory, behind one lock |
 //! | `sync` | keeping memory equal to the bucket, and nodes to each other |
 //! | [`keystore`] | issue, list, update, revoke; tenants. **The front door** |
+//! | `shared_redis` | the Redis in which nodes count together (feature `server`) |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
 //! | `policy` | traffic policies: what is done about which requests, and when. Pure (feature `server`) |
 //! | `decisions` | decisions by policies as they run: from memory, and on record (feature `server`) |
@@ -120,6 +121,8 @@ mod query;
 #[cfg(feature = "server")]
 mod serde_text;
 #[cfg(feature = "server")]
+mod shared_redis;
+#[cfg(feature = "server")]
 mod signin;
 pub mod store;
 #[cfg(feature = "server")]
@@ -171,9 +174,11 @@ pub mod testing {
         pub use crate::access::limits::Cost;
         pub use crate::access::limits::gcra::{Gcra, Price};
         pub use crate::audit::verify;
+        pub use crate::decisions::shared::{Ask, Counted, SharedWindows, What};
         pub use crate::http::connection::HANG_UP_GRACE;
         pub use crate::http::unread::{MAX_LINGER, MAX_UNREAD_BYTES};
         pub use crate::ingest::SystemWriter;
+        pub use crate::shared_redis::SharedRedis;
         pub use crate::stream::{Field, FieldType, StreamCatalog, StreamSchema};
         pub use crate::usage::{Meter, Use};
 

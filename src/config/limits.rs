@@ -1,4 +1,4 @@
-//! Limits: the default of keys, and the Redis in which nodes count together.
+//! Limits: the default of keys, and the Redis in which nodes count limits and windows of policies together.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::key::Rate;
 pub struct LimitsConfig {
     /// The request limit of keys without one of their own; `None` without a limit.
     pub requests: Option<Rate>,
-    /// The Redis in which nodes count together; `None` when each node counts alone.
+    /// The Redis in which nodes count limits and windows of policies together; `None` when each node counts alone.
     pub redis: Option<RedisUrl>,
     /// The certificates of the authorities that its TLS certificate may come from, in PEM; `None` for those of the
     /// operating system.
     pub redis_ca: Option<Vec<u8>>,
-    /// How long a request waits for that Redis before its node decides alone.
+    /// How long a request waits for that Redis before its node counts alone.
     pub redis_timeout: Duration,
 }
 
@@ -58,7 +58,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: None,
         default: "none",
         unit: "redis[s]://[user:password@]host:port/db",
-        doc: "A Redis in which nodes count limits together, rediss:// over TLS; without one, each node counts for itself.",
+        doc: "A Redis in which nodes count limits, and windows of policies, together, rediss:// over TLS; without one, each node counts for itself.",
         set: |_, _| Ok(()),
     },
     OptionDoc {
@@ -88,7 +88,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         key: Some("limits.redis_timeout"),
         default: "50ms",
         unit: "duration",
-        doc: "How long a request waits for that Redis before its node decides alone.",
+        doc: "How long a request waits for that Redis before its node counts alone.",
         set: |config, text| {
             config.limits.redis_timeout = duration(text, Duration::from_millis(1)..=Duration::from_secs(10))?;
             Ok(())

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -72,12 +73,33 @@ impl Columns {
         self.rows
     }
 
+    /// Some of them, which arrived like that.
+    pub fn part<'a>(&'a self, rows: Range<usize>, arrival: Arrival<'a>) -> Rows<'a> {
+        Rows { columns: self, rows: rows.start..rows.end.min(self.rows), arrival }
+    }
+}
+
+/// Some rows of columns, one after the other.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    columns: &'a Columns,
+    rows: Range<usize>,
+    arrival: Arrival<'a>,
+}
+
+impl Rows<'_> {
+    /// When they arrived.
+    pub fn received_at_ms(&self) -> i64 {
+        self.arrival.received_at_ms
+    }
+
     /// Hands on each event, in order.
-    pub fn each(&self, arrival: Arrival<'_>, mut then: impl FnMut(&Event<'_>)) {
-        for row in 0..self.rows {
-            let members = self.columns.iter().filter_map(|(name, column)| member(name, column, row));
+    pub fn each(&self, mut then: impl FnMut(&Event<'_>)) {
+        let Columns { names, columns, .. } = self.columns;
+        for row in self.rows.clone() {
+            let members = columns.iter().filter_map(|(name, column)| member(name, column, row));
             let json = Json::Object(members.collect());
-            then(&Event::of_names(&self.names, &json, arrival));
+            then(&Event::of_names(names, &json, self.arrival));
         }
     }
 }

@@ -8,29 +8,32 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::columns::Columns;
+use super::columns::Rows;
 use super::row::DecisionRow;
-use super::{PolicySettings, Recorder, RootSecret};
+use super::shared::SharedWindows;
+use super::{Counted, Counts, PolicySettings, Recorder, RootSecret};
 use crate::error::Result;
 use crate::key::request_ids::RequestIds;
 use crate::key::{StreamName, TenantId};
 use crate::keystore::Keystore;
 use crate::policy::engine::{self, Decision, Outside};
 use crate::policy::entity::Pseudonyms;
-use crate::policy::event::{Arrival, Event};
+use crate::policy::event::Event;
 use crate::policy::set::CompiledSet;
 use crate::policy::window::State;
 use crate::policy_book::{PolicyBook, Version};
+use crate::shared_redis::SharedRedis;
 use crate::store::Bucket;
 
 /// Decides about the requests of all tenants of a node.
 #[derive(Debug)]
 pub struct Decider {
-    keystore: Keystore,
-    policies: PolicyBook,
+    pub(super) keystore: Keystore,
+    pub(super) policies: PolicyBook,
     secret: RootSecret,
     pseudonyms: RwLock<HashMap<TenantId, Arc<Pseudonyms>>>,
-    state: State,
+    pub(super) state: State,
+    pub(super) shared: Option<SharedWindows>,
     ids: RequestIds,
     recorder: Recorder,
 }
@@ -54,9 +57,16 @@ impl Decider {
             secret: RootSecret::new(bucket, settings.secret),
             pseudonyms: RwLock::default(),
             state: State::new(settings.memory),
+            shared: None,
             ids: RequestIds::default(),
             recorder,
         }
+    }
+
+    /// The same, whose windows are counted together with other nodes if there is a Redis for that.
+    #[must_use]
+    pub fn counting_in(self, redis: Option<Arc<SharedRedis>>) -> Self {
+        Self { shared: redis.map(SharedWindows::new), ..self }
     }
 
     /// The secret of pseudonyms.
@@ -93,19 +103,22 @@ impl Decider {
     }
 
     /// Decides about an event of a tenant, counts it, and records what matched. Without a set, everything is allowed.
+    /// `counts` are what [`Decider::count`] gave of the event.
     ///
     /// # Errors
     /// [`NotReady`] in the moment after the first set of all was deployed.
-    pub fn decide(&self, tenant: &TenantId, event: &Event<'_>) -> Result<Answer, NotReady> {
-        let Some(version) = self.policies.in_force(tenant) else { return Ok(Answer::without_set(self.ids.next())) };
+    pub fn decide(&self, tenant: &TenantId, event: &Event<'_>, counts: Counts<'_>) -> Result<Answer, NotReady> {
+        let version = counts.version().cloned().or_else(|| self.policies.in_force(tenant));
+        let Some(version) = version else { return Ok(Answer::without_set(self.ids.next())) };
         let pseudonyms = self.pseudonyms(tenant)?;
         let outside = Outside::at(self.keystore.now().timestamp_millis());
-        let decision = engine::decide(&version.compiled, &self.state, &pseudonyms, event, outside);
+        let windows = counts.beside(&self.state);
+        let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, outside);
         let number = version.document.policy_set_version;
         let id = self.ids.next();
         let rows = DecisionRow::all(id, number, &version.compiled, &decision, event);
         let _dropped_and_counted = self.recorder.add(tenant, rows);
-        Ok(Answer::new(id, number, &version.compiled, &decision))
+        Ok(Answer { degraded: counts.is_degraded(), ..Answer::new(id, number, &version.compiled, &decision) })
     }
 
     /// The version that judges the events of a stream; `None` when none does. From memory.
@@ -113,8 +126,8 @@ impl Decider {
         self.policies.in_force(tenant).filter(|version| version.judges(stream))
     }
 
-    /// Judges events of a stream, in order, and gives the rows of those that matched; nothing is recorded yet. `each`
-    /// learns of every decision.
+    /// Judges events of a stream, in order, and gives the rows of those that matched; nothing is recorded yet.
+    /// `counted` is what [`Decider::count_rows`] gave of them, and `each` learns of every decision.
     ///
     /// # Errors
     /// As for [`Decider::decide`].
@@ -122,24 +135,27 @@ impl Decider {
         &self,
         tenant: &TenantId,
         version: &Version,
-        columns: &Columns,
-        arrival: Arrival<'_>,
+        rows: &Rows<'_>,
+        counted: &Counted,
         mut each: impl FnMut(&Decision<'_>),
     ) -> Result<Vec<DecisionRow>, NotReady> {
         let pseudonyms = self.pseudonyms(tenant)?;
-        let (now_ms, number) = (arrival.received_at_ms, version.document.policy_set_version);
-        let mut rows = Vec::new();
-        columns.each(arrival, |event| {
-            let decision = engine::decide(&version.compiled, &self.state, &pseudonyms, event, Outside::at(now_ms));
+        let (now_ms, number) = (rows.received_at_ms(), version.document.policy_set_version);
+        let (mut matched, mut at) = (Vec::new(), 0);
+        rows.each(|event| {
+            let windows = counted.of(at).beside(&self.state);
+            let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, Outside::at(now_ms));
             each(&decision);
             if !decision.matches.is_empty() {
-                rows.extend(DecisionRow::all(self.ids.next(), number, &version.compiled, &decision, event));
+                matched.extend(DecisionRow::all(self.ids.next(), number, &version.compiled, &decision, event));
             }
+            at += 1;
         });
-        Ok(rows)
+        Ok(matched)
     }
 
-    /// Explains what a set would decide about an event. Nothing is counted and nothing recorded.
+    /// Explains what a set would decide about an event, whose windows [`Decider::look`] has asked. Nothing is counted
+    /// and nothing recorded.
     ///
     /// # Errors
     /// As for [`Decider::decide`].
@@ -149,20 +165,22 @@ impl Decider {
         version: Option<u64>,
         set: &CompiledSet,
         event: &Event<'_>,
+        counts: Counts<'_>,
     ) -> Result<Value, NotReady> {
         let pseudonyms = self.pseudonyms(tenant)?;
         let outside = Outside::at(self.keystore.now().timestamp_millis());
-        let explained = engine::explain(set, &self.state, &pseudonyms, event, outside);
+        let explained = engine::explain(set, &counts.beside(&self.state), &pseudonyms, event, outside);
         let decided = Answer::new(self.ids.next(), version.unwrap_or_default(), set, &explained.decision);
         let mut answer = json!(explained);
         answer["policySetVersion"] = json!(version);
         answer["action"] = json!(decided.action);
         answer["reason"] = json!(decided.reason);
+        answer["degraded"] = json!(counts.is_degraded());
         Ok(answer)
     }
 
     /// The key of a tenant's pseudonyms.
-    fn pseudonyms(&self, tenant: &TenantId) -> Result<Arc<Pseudonyms>, NotReady> {
+    pub(super) fn pseudonyms(&self, tenant: &TenantId) -> Result<Arc<Pseudonyms>, NotReady> {
         if let Some(known) = self.pseudonyms.read().get(tenant) {
             return Ok(known.clone());
         }

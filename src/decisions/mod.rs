@@ -3,7 +3,8 @@
 //! 1. [`settings`]: what an operator sets.  [`secret`]: the root secret of pseudonyms.
 //! 2. [`Decider`]: decisions, from memory.  [`answer`]: what is answered.
 //!    [`columns`]: ingested events, which are judged too.
-//! 3. [`row`]: a decision on record.  [`recorder`]: rows on their way into the stream `keyloft_decisions`.
+//! 3. [`shared`]: windows that all nodes count together.
+//! 4. [`row`]: a decision on record.  [`recorder`]: rows on their way into the stream `keyloft_decisions`.
 
 pub mod answer;
 pub mod columns;
@@ -12,6 +13,7 @@ pub mod recorder;
 pub mod row;
 pub mod secret;
 pub mod settings;
+pub mod shared;
 
 pub use columns::Columns;
 pub use decider::{Decider, NotReady};
@@ -19,3 +21,4 @@ pub use recorder::Recorder;
 pub use row::DecisionRow;
 pub use secret::RootSecret;
 pub use settings::PolicySettings;
+pub use shared::{Counted, Counts};

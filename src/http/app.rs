@@ -15,7 +15,7 @@ use crate::audit::{AuditLog, AuditRows};
 use crate::cache::{KeyCache, UnreadableDocuments};
 use crate::clock::Clock;
 use crate::compaction::Compactor;
-use crate::config::{Authentication, Config};
+use crate::config::{Authentication, Config, RedisUrl};
 use crate::decisions::{Decider, Recorder};
 use crate::ingest::firehose::Deliveries;
 use crate::ingest::{Fault, Ingest};
@@ -27,6 +27,7 @@ use crate::operators::{Accounts, Machines, Memberships, Signers};
 use crate::policy_book::{PolicyBook, Versions};
 #[cfg(feature = "query")]
 use crate::query::Engine;
+use crate::shared_redis::SharedRedis;
 use crate::signin::{self, Providers, PublicUrl};
 use crate::store::Bucket;
 use crate::stream::StreamCatalog;
@@ -174,11 +175,10 @@ impl App {
         let (clock_of_node, settings) = (clock.clone(), config.ingest.clone());
         let ingest = Ingest::new(bucket.clone(), catalog.clone(), clock_of_node, store_clock.clone(), settings);
         let system_streams = Arc::new(ingest.system_writer());
-        let mut limiter = Limiter::new(cache.clone(), clock.clone(), config.limits.requests);
-        if let Some(redis) = &config.limits.redis {
-            let ca = config.limits.redis_ca.as_deref();
-            limiter = limiter.with_redis(redis.expose(), ca, config.limits.redis_timeout)?;
-        }
+        let limits = &config.limits;
+        let redis = |url: &RedisUrl| SharedRedis::new(url.expose(), limits.redis_ca.as_deref(), limits.redis_timeout);
+        let redis = limits.redis.as_ref().map(redis).transpose()?.map(Arc::new);
+        let limiter = Limiter::new(cache.clone(), clock.clone(), limits.requests).counting_in(redis.clone());
         let compactor = Compactor::new(
             bucket.clone(),
             catalog.clone(),
@@ -189,7 +189,9 @@ impl App {
         );
         let policies = PolicyBook::new(keystore.clone(), policy_sets);
         let recorder = Recorder::new(system_streams.clone(), store_clock);
-        let decider = Decider::new(bucket.clone(), keystore.clone(), policies.clone(), recorder, config.policy.clone());
+        let policy = config.policy.clone();
+        let decider = Decider::new(bucket.clone(), keystore.clone(), policies.clone(), recorder, policy);
+        let decider = decider.counting_in(redis);
         let policy = sign_in_policy(&config.signin);
         let memberships = Memberships::new(keystore.clone(), members, people.clone(), &policy.platform_admins);
         let public_url = config.signin.public_url.clone();

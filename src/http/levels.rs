@@ -30,6 +30,11 @@ impl App {
 
     fn decision_levels(&self) -> DecisionLevels {
         let size = self.decider.state().size();
-        DecisionLevels { entities: size.entries, evicted: size.evicted, dropped: self.decider.recorder().dropped() }
+        DecisionLevels {
+            entities: size.entries,
+            evicted: size.evicted,
+            fallbacks: self.decider.fallbacks(),
+            dropped: self.decider.recorder().dropped(),
+        }
     }
 }

@@ -20,6 +20,7 @@ pub struct DecisionMetrics {
     seconds: Histogram,
     entities: Gauge,
     evicted: Counter,
+    fallbacks: Counter,
     dropped: Counter,
 }
 
@@ -41,6 +42,8 @@ pub struct DecisionLevels {
     pub entities: usize,
     /// Those that were forgotten for want of memory since the node started.
     pub evicted: u64,
+    /// Events whose windows this node counted alone since then, because Redis did not answer.
+    pub fallbacks: u64,
     /// Rows of decisions that could not be recorded since then.
     pub dropped: u64,
 }
@@ -73,6 +76,11 @@ impl DecisionMetrics {
             ),
             entities: add(registry, "policy_entities", "Windows of entities in memory"),
             evicted: add(registry, "policy_evicted", "Windows of entities that were forgotten for want of memory"),
+            fallbacks: add(
+                registry,
+                "policy_fallbacks",
+                "Requests whose windows this node counted alone, because Redis did not answer",
+            ),
             dropped: add(
                 registry,
                 "decisions_dropped",
@@ -99,6 +107,7 @@ impl DecisionMetrics {
     pub(super) fn set(&self, levels: DecisionLevels) {
         self.entities.set(i64::try_from(levels.entities).unwrap_or(i64::MAX));
         self.evicted.inner().store(levels.evicted, Ordering::Relaxed);
+        self.fallbacks.inner().store(levels.fallbacks, Ordering::Relaxed);
         self.dropped.inner().store(levels.dropped, Ordering::Relaxed);
     }
 }

@@ -12,6 +12,7 @@ use crate::cache::KeyCache;
 use crate::clock::{Clock, Mark};
 use crate::error::Result;
 use crate::key::{ApiKey, KeyId, Limits, Rate, TenantId};
+use crate::shared_redis::SharedRedis;
 
 /// How often limits that are full again are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -45,7 +46,13 @@ impl Limiter {
     /// [`crate::ErrorKind::Invalid`] when the URL or `ca` cannot be used, [`crate::ErrorKind::Internal`] when no thread
     /// can be started.
     pub fn with_redis(self, url: &str, ca: Option<&[u8]>, patience: Duration) -> Result<Self> {
-        Ok(Self { shared: Some(SharedLimits::new(url, ca, patience)?), ..self })
+        Ok(self.counting_in(Some(Arc::new(SharedRedis::new(url, ca, patience)?))))
+    }
+
+    /// The same, counted together with other nodes if there is a Redis for that, which may count other things, too.
+    #[must_use]
+    pub(crate) fn counting_in(self, redis: Option<Arc<SharedRedis>>) -> Self {
+        Self { shared: redis.map(SharedLimits::new), ..self }
     }
 
     /// Whether any limit applies to a key.

@@ -17,6 +17,8 @@ use crate::policy::event::{Arrival, Door, Event, InvalidEvent, Json, Text};
 
 /// The events of one request at most.
 const MAX_EVENTS: usize = 1000;
+/// How many of them are counted before they are decided about: what all nodes have counted of them is held in memory.
+const COUNTED_AT_ONCE: usize = 200;
 
 /// The query string.
 #[derive(Debug, Default, Deserialize)]
@@ -65,12 +67,15 @@ pub async fn decide(
         })
         .collect::<Result<_, _>>()?;
     let mut decisions = Vec::with_capacity(events.len());
-    for event in &events {
-        let start = Instant::now();
-        let decision = app.decider.decide(&key.tenant, event).map_err(not_ready)?;
-        let outcomes = decision.matched.iter().map(|matched| matched.outcome.as_str());
-        app.metrics.decisions.count(decision.action.as_str(), Door::Decide.as_str(), outcomes, start.elapsed());
-        decisions.push(decision);
+    for events in events.chunks(COUNTED_AT_ONCE) {
+        let counted = app.decider.count(&key.tenant, events).await;
+        for (at, event) in events.iter().enumerate() {
+            let start = Instant::now();
+            let decision = app.decider.decide(&key.tenant, event, counted.of(at)).map_err(not_ready)?;
+            let outcomes = decision.matched.iter().map(|matched| matched.outcome.as_str());
+            app.metrics.decisions.count(decision.action.as_str(), Door::Decide.as_str(), outcomes, start.elapsed());
+            decisions.push(decision);
+        }
     }
     if query.durable {
         app.decider.recorder().flush().await?;

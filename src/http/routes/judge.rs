@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use actix_web::web;
 
-use crate::decisions::{Columns, DecisionRow, NotReady};
+use crate::decisions::columns::Rows;
+use crate::decisions::{Columns, Counted, DecisionRow, NotReady};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::app::App;
 use crate::ingest::{Batch, Origin, StoredEvents, Unstored};
@@ -52,7 +53,9 @@ impl Traffic {
 
     /// Judges them, and returns once every match is durable.
     async fn judge(self, app: &web::Data<App>, key: &Arc<ApiKey>) -> Result<()> {
-        let rows = if self.columns.rows() <= INLINE_EVENTS {
+        let rows = if app.decider.counts_together() {
+            self.rows_together(app, key).await
+        } else if self.columns.rows() <= INLINE_EVENTS {
             self.rows(app, key)
         } else {
             let (app, key) = (app.clone(), key.clone());
@@ -71,18 +74,46 @@ impl Traffic {
 
     fn rows(self, app: &App, key: &ApiKey) -> std::result::Result<Vec<DecisionRow>, NotReady> {
         let key_id = key.key_id.to_string();
-        let arrival = Arrival {
-            source_id: key.settings.source_id.as_ref().map(|source| source.as_str()),
-            trust_level: Some(key.settings.trust_level.as_str()),
-            key_id: Some(&key_id),
-            ..Arrival::new(Door::Ingest, app.decider.now().timestamp_millis())
-        };
+        let rows = self.columns.part(0..self.columns.rows(), arrival(app, key, &key_id));
+        self.judged(app, key, &rows, &Counted::default())
+    }
+
+    /// The same where windows are counted together with other nodes: a part after the other is counted, then judged.
+    async fn rows_together(self, app: &App, key: &ApiKey) -> std::result::Result<Vec<DecisionRow>, NotReady> {
+        let key_id = key.key_id.to_string();
+        let arrival = arrival(app, key, &key_id);
+        let mut matched = Vec::new();
+        for first in (0..self.columns.rows()).step_by(INLINE_EVENTS) {
+            let rows = self.columns.part(first..first + INLINE_EVENTS, arrival);
+            let counted = app.decider.count_rows(&key.tenant, &self.version, &rows).await;
+            matched.extend(self.judged(app, key, &rows, &counted)?);
+        }
+        Ok(matched)
+    }
+
+    fn judged(
+        &self,
+        app: &App,
+        key: &ApiKey,
+        rows: &Rows<'_>,
+        counted: &Counted,
+    ) -> std::result::Result<Vec<DecisionRow>, NotReady> {
         let mut last = Instant::now();
-        app.decider.judge(&key.tenant, &self.version, &self.columns, arrival, |decision| {
+        app.decider.judge(&key.tenant, &self.version, rows, counted, |decision| {
             let outcomes = decision.matches.iter().map(|found| found.outcome.as_str());
             let (action, now) = (decision.verdict.as_str(), Instant::now());
             app.metrics.decisions.count(action, Door::Ingest.as_str(), outcomes, now - last);
             last = now;
         })
+    }
+}
+
+/// How events of a key arrive now.
+fn arrival<'a>(app: &App, key: &'a ApiKey, key_id: &'a str) -> Arrival<'a> {
+    Arrival {
+        source_id: key.settings.source_id.as_ref().map(|source| source.as_str()),
+        trust_level: Some(key.settings.trust_level.as_str()),
+        key_id: Some(key_id),
+        ..Arrival::new(Door::Ingest, app.decider.now().timestamp_millis())
     }
 }

@@ -8,13 +8,13 @@ use super::step::Step;
 use crate::policy::entity::{Entity, Pseudonyms};
 use crate::policy::event::Event;
 use crate::policy::set::{CompiledPolicy, CompiledSet, Mode, SetMode};
-use crate::policy::window::State;
+use crate::policy::window::Windows;
 
 /// Decides about an event, and counts it in the windows.
 ///
 /// The order is: who is exempt, who is held, what the policies say, what a clearance lifts. All policies are evaluated,
 /// and all that match are named; the strongest outcome decides, then the lowest priority, then the lowest id. The same
-/// set, state, event and outside give the same decision and the same state.
+/// set, windows, event and outside give the same decision and the same windows.
 ///
 /// - An exempt client is answered as if there were no policy, and its events are not counted: it may share an entity
 ///   with others. Policies that match it are named, as exempted.
@@ -24,7 +24,7 @@ use crate::policy::window::State;
 ///   both: a request that is reported twice is named once.
 pub fn decide<'s>(
     set: &'s CompiledSet,
-    state: &State,
+    windows: &dyn Windows,
     pseudonyms: &Pseudonyms,
     event: &Event<'_>,
     outside: Outside<'_>,
@@ -33,7 +33,7 @@ pub fn decide<'s>(
         return Decision::allow(Reason::None);
     }
     let values = event.values(&set.fields);
-    let mut step = Step::new(set, state, pseudonyms, event, &values, outside.now_ms);
+    let mut step = Step::new(set, windows, pseudonyms, event, &values, outside.now_ms);
     step.count();
     judge(&mut step, outside)
 }

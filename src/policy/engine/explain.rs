@@ -9,7 +9,7 @@ use super::step::Step as Known;
 use crate::policy::entity::{Entity, Pseudonyms};
 use crate::policy::event::Event;
 use crate::policy::set::{CompiledSet, CompiledWindow, Count};
-use crate::policy::window::State;
+use crate::policy::window::Windows;
 use crate::policy::{Program, Step};
 
 /// Why a set decides as it does about an event. It shows no secret, and no value that is part of an entity.
@@ -86,13 +86,13 @@ pub struct ExplainedWindow {
 /// Explains what `decide` would decide. Nothing is counted, and nobody is held.
 pub fn explain<'s>(
     set: &'s CompiledSet,
-    state: &State,
+    windows: &dyn Windows,
     pseudonyms: &Pseudonyms,
     event: &Event<'_>,
     outside: Outside<'_>,
 ) -> Explanation<'s> {
     let values = event.values(&set.fields);
-    let mut known = Known::new(set, state, pseudonyms, event, &values, outside.now_ms);
+    let mut known = Known::new(set, windows, pseudonyms, event, &values, outside.now_ms);
     known.look_ahead();
     let mut decision = judge(&mut known, outside);
     decision.holds.clear();

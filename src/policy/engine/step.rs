@@ -5,7 +5,7 @@ use crate::policy::event::Event;
 use crate::policy::set::{
     CompiledPolicy, CompiledSet, CompiledWindow, Count, EntityDefinitionId, OnMissing, SetMode, Threshold,
 };
-use crate::policy::window::State;
+use crate::policy::window::Windows;
 use crate::policy::{ActionBits, Program, Value, Values};
 
 /// Older events are judged without windows.
@@ -23,7 +23,7 @@ enum Known {
 
 pub(super) struct Step<'s, 'e> {
     set: &'s CompiledSet,
-    state: &'e State,
+    windows: &'e dyn Windows,
     pseudonyms: &'e Pseudonyms,
     event: &'e Event<'e>,
     values: &'e Values<'e>,
@@ -38,7 +38,7 @@ pub(super) struct Step<'s, 'e> {
 impl<'s, 'e> Step<'s, 'e> {
     pub fn new(
         set: &'s CompiledSet,
-        state: &'e State,
+        windows: &'e dyn Windows,
         pseudonyms: &'e Pseudonyms,
         event: &'e Event<'e>,
         values: &'e Values<'e>,
@@ -55,7 +55,7 @@ impl<'s, 'e> Step<'s, 'e> {
         let counts = vec![None; set.windows.len()];
         Self {
             set,
-            state,
+            windows,
             pseudonyms,
             event,
             values,
@@ -157,7 +157,7 @@ impl<'s, 'e> Step<'s, 'e> {
                 continue; // What is not there is no value.
             }
             let value = value.map(|value| self.pseudonyms.distinct(value));
-            let count = self.state.hit(entity, window.key, self.event.observed_at_ms(), value);
+            let count = self.windows.hit(entity, window.key, self.event.observed_at_ms(), value);
             if let Some(known) = self.counts.get_mut(at) {
                 *known = Some(count);
             }
@@ -203,7 +203,7 @@ impl<'s, 'e> Step<'s, 'e> {
         let entity = self.entity(window.entity)?;
         let known = self.counts.get_mut(at)?;
         let at_ms = self.event.observed_at_ms();
-        let count = known.get_or_insert_with(|| self.state.count(entity, window.key, at_ms));
+        let count = known.get_or_insert_with(|| self.windows.count(entity, window.key, at_ms));
         Some((*count, window.key.seconds))
     }
 
@@ -211,7 +211,7 @@ impl<'s, 'e> Step<'s, 'e> {
     pub fn below_in_ms(&mut self, threshold: Threshold) -> Option<i64> {
         let window = self.set.windows.get(threshold.window)?;
         let entity = self.entity(window.entity)?;
-        let below_at_ms = self.state.below_at_ms(entity, window.key, threshold.count)?;
+        let below_at_ms = self.windows.below_at_ms(entity, window.key, threshold.count)?;
         Some(below_at_ms.saturating_sub(self.event.observed_at_ms()))
     }
 }

@@ -12,6 +12,13 @@ pub(super) type Met = (u32, u32);
 #[derive(Debug, Clone)]
 pub(super) struct Values(Vec<Met>);
 
+impl From<Vec<Met>> for Values {
+    /// Values in the order of when each was last met.
+    fn from(met: Vec<Met>) -> Self {
+        Self(met)
+    }
+}
+
 impl Values {
     /// Those that were few.
     pub fn of(few: &[Met]) -> Self {

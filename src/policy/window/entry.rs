@@ -25,8 +25,9 @@ pub(super) struct Entry {
     hits: Hits,
 }
 
+/// The events of an entry, or the values that it counts instead.
 #[derive(Debug)]
-enum Hits {
+pub(super) enum Hits {
     Few { len: u8, times: [u32; FEW] },
     Many(Box<Many>),
     FewValues { len: u8, met: [Met; FEW_VALUES] },
@@ -42,6 +43,11 @@ impl Entry {
             Some(value) => Hits::FewValues { len: 1, met: [(value, at); FEW_VALUES] },
         };
         Self { key, last_ms: at_ms, before: u32::MAX, after: u32::MAX, seconds, came_again: false, hits }
+    }
+
+    /// One that is in no state.
+    pub fn of(last_ms: i64, seconds: u16, hits: Hits) -> Self {
+        Self { key: 0, last_ms, before: u32::MAX, after: u32::MAX, seconds, came_again: false, hits }
     }
 
     /// Bytes beside its own.

@@ -3,7 +3,7 @@
 /// How many parts a window has.
 const PARTS: i64 = 16;
 /// The part at hand, and those that overlap the window behind it.
-const KEPT: usize = 17;
+pub(super) const KEPT: usize = 17;
 
 /// How many events fell into each sixteenth of a window. The sum counts all events of the window, and of at most one
 /// sixteenth more.
@@ -19,6 +19,11 @@ impl Slots {
     /// No events, at a time.
     pub fn new(seconds: u32, at_ms: i64) -> Self {
         Self { counts: [0; KEPT], now: part(seconds, at_ms), seconds }
+    }
+
+    /// Those that were counted elsewhere, up to a part.
+    pub fn of(now: i64, counts: [u32; KEPT], seconds: u32) -> Self {
+        Self { counts, now, seconds }
     }
 
     /// Counts an event. Time does not run back: an older one counts in its own part while that is kept.

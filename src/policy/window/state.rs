@@ -1,5 +1,7 @@
 //! The windows of all entities.
 
+use std::fmt;
+
 use parking_lot::Mutex;
 
 use super::shard::{Hit, Shard};
@@ -37,6 +39,13 @@ impl WindowKey {
         // Odd multipliers spread the bits over both halves; an entity is as good as random already.
         let content = self.content.wrapping_add(u64::from(self.seconds)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         entity.bits() ^ (u128::from(content) << 64 | u128::from(content.rotate_left(31)))
+    }
+}
+
+/// What it counts, as a hash, and its length: the same on every node.
+impl fmt::Display for WindowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}", self.content, self.seconds)
     }
 }
 

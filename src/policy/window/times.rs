@@ -38,6 +38,11 @@ impl Many {
         Self { times, slots: None }
     }
 
+    /// Those that were kept elsewhere, oldest first.
+    pub fn with(times: Vec<u32>, slots: Option<Slots>) -> Self {
+        Self { times: times.into(), slots: slots.map(Box::new) }
+    }
+
     /// The bytes it takes.
     pub fn bytes(&self) -> usize {
         let slots = self.slots.as_ref().map_or(0, |_| Self::SLOTS);

@@ -7,8 +7,10 @@ mod figures;
 mod ingest;
 mod nodes;
 mod parts;
+mod redis;
 mod secrets;
 mod sets;
+mod windows;
 
 use serde_json::{Value, json};
 

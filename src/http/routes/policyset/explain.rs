@@ -57,7 +57,8 @@ pub async fn run(
         (None, None) => (Some(0), CompiledSet::default()),
     };
     app.decider.prepare().await?;
-    let explained = app.decider.explain(&tenant, number, &draft, &event).map_err(not_ready)?;
+    let counted = app.decider.look(&tenant, &draft, &event).await;
+    let explained = app.decider.explain(&tenant, number, &draft, &event, counted.of(0)).map_err(not_ready)?;
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(explained))
 }
 
