@@ -44,6 +44,7 @@
 //! | `shared_redis` | the Redis in which nodes count together (feature `server`) |
 //! | [`access`] | what a credential may do: **the one decision**, permits, query sessions, limits, the admin token |
 //! | `policy` | traffic policies: what is done about which requests, and when. Pure (feature `server`) |
+//! | `challenge` | work that a client does once, and what it shows afterwards. Pure (feature `server`) |
 //! | `decisions` | decisions by policies as they run: from memory, and on record (feature `server`) |
 //! | `policy_book` | the policy sets of tenants: their versions in the bucket (feature `server`) |
 //! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
@@ -78,6 +79,8 @@ pub mod access;
 mod audit;
 #[cfg_attr(not(feature = "server"), allow(dead_code))] // The server uses more of it than the keystore.
 mod cache;
+#[cfg(feature = "server")]
+mod challenge;
 #[cfg(feature = "server")]
 mod cli;
 mod clock;

@@ -215,7 +215,7 @@ impl Config {
             return Err(InvalidConfig::new("limits-redis-ca-file", "needs a rediss:// URL in KEYLOFT_LIMITS_REDIS"));
         }
         providers::complete(&mut config.signin, &environment)?;
-        config.policy.secret = policy::secret(&environment)?;
+        (config.policy.secret, config.policy.other_secret) = policy::secrets(&environment)?;
         config.admin.token = admin::token(environment)?;
         Ok(config)
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::challenges::Offer;
 use crate::key::RequestId;
 use crate::policy::engine::{Counted, Decision, Match, Outcome, Reason, Verdict};
 use crate::policy::set::{CompiledSet, Mode};
@@ -31,6 +32,8 @@ pub struct Answer {
     pub reason: Reason,
     /// After how long the client may come again, if that is known.
     pub retry_after_seconds: Option<u32>,
+    /// What the client has to solve, exactly when the action is `challenge`.
+    pub challenge: Option<Box<Offer>>,
     /// Whether other nodes could not be asked.
     pub degraded: bool,
 }
@@ -67,6 +70,7 @@ impl Answer {
             window: None,
             reason: Reason::None,
             retry_after_seconds: None,
+            challenge: None,
             degraded: false,
         }
     }
@@ -91,6 +95,7 @@ impl Answer {
             window: deciding.and_then(|found| found.window),
             reason: decision.reason,
             retry_after_seconds: deciding.and_then(|found| found.retry_after_seconds),
+            challenge: None,
             degraded: false,
         }
     }

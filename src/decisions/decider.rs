@@ -6,12 +6,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::answer::Answer;
+use super::challenges::Challenges;
 use super::columns::Rows;
 use super::row::DecisionRow;
 use super::shared::SharedWindows;
 use super::{Counted, Counts, PolicySettings, Recorder, RootSecret};
+use crate::challenge::Keys;
+use crate::challenge::shown::Judge;
 use crate::error::Result;
 use crate::key::request_ids::RequestIds;
 use crate::key::{StreamName, TenantId};
@@ -34,6 +38,7 @@ pub struct Decider {
     pseudonyms: RwLock<HashMap<TenantId, Arc<Pseudonyms>>>,
     pub(super) state: State,
     pub(super) shared: Option<SharedWindows>,
+    challenges: Challenges,
     ids: RequestIds,
     recorder: Recorder,
 }
@@ -54,6 +59,7 @@ impl Decider {
         Self {
             keystore,
             policies,
+            challenges: Challenges::new(settings.challenge_ttl, settings.other_secret),
             secret: RootSecret::new(bucket, settings.secret),
             pseudonyms: RwLock::default(),
             state: State::new(settings.memory),
@@ -111,14 +117,19 @@ impl Decider {
         let version = counts.version().cloned().or_else(|| self.policies.in_force(tenant));
         let Some(version) = version else { return Ok(Answer::without_set(self.ids.next())) };
         let pseudonyms = self.pseudonyms(tenant)?;
-        let outside = Outside::at(self.keystore.now().timestamp_millis());
+        let now_ms = self.keystore.now().timestamp_millis();
+        let judge = self.clearances(tenant, &version.compiled, &pseudonyms, now_ms)?;
+        let clearances = judge.good(event, event.phase().counts(false));
+        let outside = Outside { clearances: &clearances, ..Outside::at(now_ms) };
         let windows = counts.beside(&self.state);
         let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, outside);
         let number = version.document.policy_set_version;
         let id = self.ids.next();
         let rows = DecisionRow::all(id, number, &version.compiled, &decision, event);
         let _dropped_and_counted = self.recorder.add(tenant, rows);
-        Ok(Answer { degraded: counts.is_degraded(), ..Answer::new(id, number, &version.compiled, &decision) })
+        let challenge = self.challenges.offer(&judge, &decision, event, id.as_str()).map(Box::new);
+        let degraded = counts.is_degraded();
+        Ok(Answer { challenge, degraded, ..Answer::new(id, number, &version.compiled, &decision) })
     }
 
     /// The version that judges the events of a stream; `None` when none does. From memory.
@@ -168,7 +179,9 @@ impl Decider {
         counts: Counts<'_>,
     ) -> Result<Value, NotReady> {
         let pseudonyms = self.pseudonyms(tenant)?;
-        let outside = Outside::at(self.keystore.now().timestamp_millis());
+        let now_ms = self.keystore.now().timestamp_millis();
+        let clearances = self.clearances(tenant, set, &pseudonyms, now_ms)?.good(event, false);
+        let outside = Outside { clearances: &clearances, ..Outside::at(now_ms) };
         let explained = engine::explain(set, &counts.beside(&self.state), &pseudonyms, event, outside);
         let decided = Answer::new(self.ids.next(), version.unwrap_or_default(), set, &explained.decision);
         let mut answer = json!(explained);
@@ -177,6 +190,30 @@ impl Decider {
         answer["reason"] = json!(decided.reason);
         answer["degraded"] = json!(counts.is_degraded());
         Ok(answer)
+    }
+
+    /// Challenges, and the keys that sign them.
+    ///
+    /// # Errors
+    /// As for [`Decider::decide`].
+    pub fn keys(&self) -> Result<&Keys, NotReady> {
+        self.challenges.keys(self.secret.get()).ok_or(NotReady)
+    }
+
+    /// Permits for solutions of challenges that are computed again.
+    pub fn places(&self) -> &Arc<Semaphore> {
+        self.challenges.places()
+    }
+
+    /// What judges the clearances that events of a tenant show.
+    fn clearances<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        set: &'a CompiledSet,
+        pseudonyms: &'a Pseudonyms,
+        now_ms: i64,
+    ) -> Result<Judge<'a>, NotReady> {
+        Ok(Judge { tenant: tenant.as_str(), keys: self.keys()?, set, state: &self.state, pseudonyms, now_ms })
     }
 
     /// The key of a tenant's pseudonyms.

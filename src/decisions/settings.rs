@@ -1,5 +1,7 @@
 //! What an operator sets of traffic policies.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 /// The settings of decisions.
@@ -9,11 +11,15 @@ pub struct PolicySettings {
     pub memory: usize,
     /// The secret of pseudonyms and clearances; without it, a node makes one and keeps it in the bucket.
     pub secret: Option<Zeroizing<Vec<u8>>>,
+    /// A second secret, which verifies challenges and clearances and makes none.
+    pub other_secret: Option<Zeroizing<Vec<u8>>>,
+    /// How long a challenge can be solved.
+    pub challenge_ttl: Duration,
 }
 
 impl Default for PolicySettings {
     fn default() -> Self {
-        Self { memory: 64 << 20, secret: None }
+        Self { memory: 64 << 20, secret: None, other_secret: None, challenge_ttl: Duration::from_secs(600) }
     }
 }
 
@@ -22,6 +28,8 @@ impl std::fmt::Debug for PolicySettings {
         f.debug_struct("PolicySettings")
             .field("memory", &self.memory)
             .field("has_secret", &self.secret.is_some())
+            .field("has_other_secret", &self.other_secret.is_some())
+            .field("challenge_ttl", &self.challenge_ttl)
             .finish()
     }
 }

@@ -63,8 +63,8 @@ use route::{AdminInSession, InSession};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, audit, auth, bulk, decide, firehose, health, ingest, keys, machines, memberships, operators, platform,
-    policyset, rotation, sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
+    apply, audit, auth, bulk, challenge, decide, firehose, health, ingest, keys, machines, memberships, operators,
+    platform, policyset, rotation, sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -83,6 +83,8 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/liveness",                            Public,                 health::liveness),
         route("GET",    "/api/v1/readiness",                           Public,                 health::readiness),
         route("GET",    "/metrics",                                    Public,                 health::metrics),
+        route("GET",    "/.keyloft/challenge",                         Public,                 challenge::show),
+        route("POST",   "/.keyloft/challenge",                         Public,                 challenge::redeem),
 
         route("POST",   "/api/v1/ingest",                              Key(Action::Ingest),    ingest::by_header),
         route("GET",    "/api/v1/logstream",                           Key(Action::Query),     stream_list::readable),

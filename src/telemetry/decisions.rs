@@ -12,11 +12,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::register::{add, with_unit};
 
+/// What becomes of a challenge: it is issued, solved, or waited for instead; the wait is not over; what comes back is
+/// none of ours or no solution, comes too late, or while too many are verified.
+const CHALLENGE_OUTCOMES: [&str; 7] = ["issued", "solved", "waited", "too_early", "invalid", "expired", "busy"];
+
 /// What this node counts of decisions.
 #[derive(Debug)]
 pub struct DecisionMetrics {
     decisions: Family<DecisionLabels, Counter>,
     matches: Family<OutcomeLabels, Counter>,
+    challenges: Family<OutcomeLabels, Counter>,
     seconds: Histogram,
     entities: Gauge,
     evicted: Counter,
@@ -64,9 +69,15 @@ impl DecisionMetrics {
         for outcome in ["observe", "challenge", "cleared", "block", "exempted"] {
             drop(matches.get_or_create(&OutcomeLabels { outcome }));
         }
+        let challenges: Family<OutcomeLabels, Counter> =
+            add(registry, "challenges", "Challenges that were issued, and what came back, by outcome");
+        for outcome in CHALLENGE_OUTCOMES {
+            drop(challenges.get_or_create(&OutcomeLabels { outcome }));
+        }
         Self {
             decisions,
             matches,
+            challenges,
             seconds: with_unit(
                 registry,
                 "decide",
@@ -102,6 +113,11 @@ impl DecisionMetrics {
         for outcome in outcomes {
             self.matches.get_or_create(&OutcomeLabels { outcome }).inc();
         }
+    }
+
+    /// Counts what became of a challenge: one of [`CHALLENGE_OUTCOMES`].
+    pub fn count_challenge(&self, outcome: &'static str) {
+        self.challenges.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub(super) fn set(&self, levels: DecisionLevels) {

@@ -74,6 +74,9 @@ pub async fn decide(
             let decision = app.decider.decide(&key.tenant, event, counted.of(at)).map_err(not_ready)?;
             let outcomes = decision.matched.iter().map(|matched| matched.outcome.as_str());
             app.metrics.decisions.count(decision.action.as_str(), Door::Decide.as_str(), outcomes, start.elapsed());
+            if decision.challenge.is_some() && !query.observe {
+                app.metrics.decisions.count_challenge("issued");
+            }
             decisions.push(decision);
         }
     }

@@ -1,13 +1,14 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`decide`],
 //! [`whoami`]. Admin plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`],
 //! [`streams`], [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`policyset`],
-//! [`results`], [`sessions`], [`audit`], [`platform`]. Neither: [`health`].  [`place`]: what belongs to a tenant or to
-//! the platform.  [`receipt`]: which nodes have applied a change.
+//! [`results`], [`sessions`], [`audit`], [`platform`]. Neither: [`health`], [`challenge`].  [`place`]: what belongs to
+//! a tenant or to the platform.  [`receipt`]: which nodes have applied a change.
 
 pub mod apply;
 pub mod audit;
 pub mod auth;
 pub mod bulk;
+pub mod challenge;
 pub mod decide;
 pub mod firehose;
 pub mod health;

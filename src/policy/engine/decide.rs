@@ -126,7 +126,8 @@ fn outcome(policy: &CompiledPolicy, step: &Step<'_, '_>, outside: Outside<'_>) -
         _ if step.only_monitors() => Outcome::Observe,
         Mode::Monitor => Outcome::Observe,
         Mode::Challenge => {
-            let lifts = |challenge| outside.clearance.is_some_and(|clearance| clearance.lifts(challenge));
+            let definition = step.definition(policy);
+            let lifts = |challenge| outside.clearances.iter().any(|shown| shown.lifts(challenge, definition));
             if policy.challenge.as_ref().is_some_and(lifts) { Outcome::Cleared } else { Outcome::Challenge }
         }
         Mode::Block => Outcome::Block,

@@ -191,12 +191,17 @@ impl<'s> Decision<'s> {
         self.matches.first()
     }
 
-    /// The challenge that the client is given.
-    pub fn challenge(&self) -> Option<&'s Challenge> {
-        if self.verdict != Verdict::Challenge {
-            return None;
-        }
-        self.deciding().and_then(|deciding| deciding.policy.challenge.as_ref())
+    /// The challenge that the client is given: one that is enough for all policies which challenge it about the same
+    /// entities as the one that decided, so that it solves one and not one after the other.
+    pub fn challenge(&self) -> Option<Challenge> {
+        let deciding = self.deciding().filter(|_| self.verdict == Verdict::Challenge)?.policy;
+        let challenging = self.matches.iter().filter(|found| found.outcome == Outcome::Challenge);
+        let of_same = challenging.filter(|found| found.policy.entity == deciding.entity);
+        of_same.filter_map(|found| found.policy.challenge.clone()).reduce(|all, one| Challenge {
+            level: all.level.max(one.level),
+            ttl_seconds: all.ttl_seconds.min(one.ttl_seconds),
+            accept_weak: all.accept_weak && one.accept_weak,
+        })
     }
 
     /// The names of the actions that the event is.

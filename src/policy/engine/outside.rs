@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::policy::entity::Entity;
-use crate::policy::set::{Challenge, Level, PolicyId};
+use crate::policy::set::{Challenge, EntityDefinitionId, Level, PolicyId};
 
 /// Which entities are held by an active mitigation.
 pub trait Holds {
@@ -29,12 +29,15 @@ pub struct Clearance {
     pub level: Level,
     /// Whether it was given for waiting instead.
     pub is_weak: bool,
+    /// About which entities it was given; `None` when it was by a policy about none.
+    pub definition: Option<EntityDefinitionId>,
 }
 
 impl Clearance {
-    /// Whether it is good for a challenge.
-    pub fn lifts(self, challenge: &Challenge) -> bool {
-        self.level >= challenge.level && (!self.is_weak || challenge.accept_weak)
+    /// Whether it is good for a challenge of a policy about these entities.
+    pub fn lifts(self, challenge: &Challenge, definition: Option<EntityDefinitionId>) -> bool {
+        let is_enough = self.level >= challenge.level && (!self.is_weak || challenge.accept_weak);
+        is_enough && self.definition == definition
     }
 }
 
@@ -46,18 +49,18 @@ pub struct Outside<'a> {
     /// Who is held.
     pub holds: &'a dyn Holds,
     /// What the client showed.
-    pub clearance: Option<Clearance>,
+    pub clearances: &'a [Clearance],
 }
 
 impl fmt::Debug for Outside<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outside").field("now_ms", &self.now_ms).field("clearance", &self.clearance).finish()
+        f.debug_struct("Outside").field("now_ms", &self.now_ms).field("clearances", &self.clearances).finish()
     }
 }
 
 impl Outside<'_> {
     /// A time alone: nobody is held, and no clearance is shown.
     pub const fn at(now_ms: i64) -> Self {
-        Self { now_ms, holds: &NoHolds, clearance: None }
+        Self { now_ms, holds: &NoHolds, clearances: &[] }
     }
 }

@@ -139,6 +139,11 @@ impl<'s, 'e> Step<'s, 'e> {
         &self.set.policies
     }
 
+    /// The definition of the entities that a policy is about.
+    pub fn definition(&self, policy: &CompiledPolicy) -> Option<EntityDefinitionId> {
+        policy.entity.and_then(|at| self.set.entities.get(at)).map(|definition| definition.id)
+    }
+
     /// Whether a policy that matches is named for this event.
     pub fn names(&self, policy: &CompiledPolicy) -> bool {
         self.event.phase().counts(policy.reads_response)

@@ -167,6 +167,11 @@ impl<'a> Event<'a> {
         self
     }
 
+    /// Whether the request may be made again by going to its path.
+    pub fn is_replayable(&self) -> bool {
+        matches!(self.method.as_deref(), Some("GET" | "HEAD"))
+    }
+
     /// How it came.
     pub fn arrival(&self) -> &Arrival<'a> {
         &self.arrival

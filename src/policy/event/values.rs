@@ -103,6 +103,18 @@ impl Event<'_> {
         found.map_or(Value::Absent, |value| Value::Text(Cow::Borrowed(value)))
     }
 
+    /// All cookies, as the sender took them apart, else from the header.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let taken_apart = self.cookies.iter().flatten().map(|(name, value)| (&**name, &**value));
+        let header = self.headers.get("cookie").filter(|_| self.cookies.is_none());
+        taken_apart.chain(header.into_iter().flat_map(|header| query::cookies(header).0))
+    }
+
+    /// A header, as long as it is.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| &**value)
+    }
+
     /// A member of the payload: at each object the member with the longest name with which the rest begins is taken.
     fn payload_member(&self, path: &str) -> Value<'_> {
         if let Some((_, value)) = self.mapped_payload.iter().find(|(name, _)| **name == *path) {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod by_hand;
+mod challenge;
 mod decide;
 mod figures;
 mod ingest;

@@ -17,6 +17,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
     ("GET",    "/api/v1/liveness",                     [ 200,  200,  200,  200,  200,  200,  200]),
     ("GET",    "/api/v1/readiness",                    [ 200,  200,  200,  200,  200,  200,  200]),
     ("GET",    "/metrics",                             [ 200,  200,  200,  200,  200,  200,  200]),
+    ("GET",    "/.keyloft/challenge",                  [ 400,  400,  400,  400,  400,  400,  400]),
+    ("POST",   "/.keyloft/challenge",                  [ 400,  400,  400,  400,  400,  400,  400]),
     ("POST",   "/api/v1/firehose/{stream}",            [ 401,  401,  200,  403,  401,  401,  401]),
     ("POST",   "/api/v1/ingest",                       [ 401,  401,  200,  403,  401,  401,  401]),
     ("POST",   "/api/v1/logstream/{stream}",           [ 401,  401,  200,  403,  401,  401,  401]),

@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("key", &[]),
     ("serde_text", &[]),
     ("policy", &[]),
+    ("challenge", &["policy"]),
     ("layout", &["key"]),
     ("store", &["error", "key", "layout"]),
     ("jitter", &[]),
@@ -70,6 +71,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "decisions",
         &[
+            "challenge",
             "clock",
             "documents",
             "error",
@@ -106,6 +108,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "access",
             "audit",
             "cache",
+            "challenge",
             "clock",
             "compaction",
             "config",
@@ -162,7 +165,17 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["jwt/"]),
     ("redis", &["shared_redis.rs"]),
     ("reqwest", &["cli/connection.rs", "signin/fetch.rs"]),
-    ("ring", &["jwt/crypto.rs", "operators/signers.rs", "operators/token.rs", "policy/entity.rs"]),
+    (
+        "ring",
+        &[
+            "challenge/keys.rs",
+            "challenge/puzzle.rs",
+            "jwt/crypto.rs",
+            "operators/signers.rs",
+            "operators/token.rs",
+            "policy/entity.rs",
+        ],
+    ),
     ("sha2", &["key/digest.rs"]),
     ("rand", &["key/secret.rs"]),
     ("subtle", &["key/digest.rs"]),

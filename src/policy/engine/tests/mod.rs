@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::{Decision, Match, Outcome, Outside, decide};
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::{Arrival, Door, Event, Text};
-use crate::policy::set::{CompiledSet, PolicySet, compile};
+use crate::policy::set::{CompiledSet, EntityDefinitionId, PolicySet, compile};
 use crate::policy::window::{MIN_POLICY_MEMORY, State};
 
 /// 29 November 2026, 07:00 UTC.
@@ -20,6 +20,11 @@ const NOW_MS: i64 = 1_795_935_600_000;
 /// The ids of the tests.
 fn id(number: u32) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
+}
+
+/// The same as that of a definition.
+fn part(number: u32) -> EntityDefinitionId {
+    EntityDefinitionId(id(number).parse().unwrap())
 }
 
 /// A set with what the tests of this folder need besides policies: the entities `ip` (2) and `user` (3), which groups,

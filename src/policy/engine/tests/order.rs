@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{Site, id, matched, policy, set};
+use super::{Site, id, matched, part, policy, set};
 use crate::policy::engine::{Clearance, Holds, Outcome, Outside, Reason, Verdict};
 use crate::policy::entity::Entity;
 use crate::policy::event::Door;
-use crate::policy::set::{Level, PolicyId};
+use crate::policy::set::{Challenge, Level, PolicyId};
 
 /// Every entity is held by these policies.
 struct HeldBy(&'static [u32]);
@@ -99,7 +99,8 @@ fn a_clearance_lifts_challenges_of_its_level_and_never_a_block() {
         json!([policy(20, 11, json!({})), policy(21, 12, json!({"expression": "request_path == '/b'"}))]),
     ));
     let ask = |path: &str, level, is_weak| {
-        let outside = Outside { clearance: Some(Clearance { level, is_weak }), ..Outside::at(site.now_ms) };
+        let shown = [Clearance { level, is_weak, definition: None }];
+        let outside = Outside { clearances: &shown, ..Outside::at(site.now_ms) };
         let decision = site.at_door(Door::Decide, &json!({"request": {"path": path}}), outside);
         (decision.verdict, decision.reason)
     };
@@ -108,6 +109,46 @@ fn a_clearance_lifts_challenges_of_its_level_and_never_a_block() {
     assert_eq!(ask("/", Level::Low, false), (Verdict::Challenge, Reason::Policy));
     assert_eq!(ask("/", Level::High, true), (Verdict::Challenge, Reason::Policy), "it waited, and that is not enough");
     assert_eq!(ask("/b", Level::High, false), (Verdict::Block, Reason::Policy));
+}
+
+#[test]
+fn a_clearance_lifts_the_challenges_about_its_own_kind_of_entity_and_several_lift_their_own() {
+    let about = |definition| json!({"entityDefinitionId": id(definition)});
+    let policies = json!([policy(20, 11, about(2)), policy(21, 11, about(3)), policy(22, 11, json!({}))]);
+    let site = Site::new(set(json!({}), policies));
+    let of = |definition| Clearance { level: Level::Medium, is_weak: false, definition };
+    let (ip, user) = (of(Some(part(2))), of(Some(part(3))));
+    let ask = |shown: &[Clearance]| {
+        let event = json!({"clientIp": "203.0.113.7", "request": {"path": "/"}});
+        let decision = site.at_door(Door::Decide, &event, Outside { clearances: shown, ..Outside::at(site.now_ms) });
+        let mut cleared = matched(&decision);
+        cleared.retain(|(_, outcome)| *outcome == Outcome::Cleared);
+        (decision.verdict, cleared.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+    };
+    assert_eq!(ask(&[]), (Verdict::Challenge, vec![]));
+    assert_eq!(ask(&[ip]), (Verdict::Challenge, vec!["p20".to_owned()]));
+    assert_eq!(ask(&[ip, of(None)]), (Verdict::Challenge, vec!["p20".to_owned(), "p22".to_owned()]));
+    let all = vec!["p20".to_owned(), "p21".to_owned(), "p22".to_owned()];
+    assert_eq!(ask(&[of(Some(part(4))), of(None), user, ip]), (Verdict::Allow, all));
+}
+
+#[test]
+fn one_challenge_is_enough_for_all_policies_about_the_same_entities() {
+    let mitigation = |number: u32, level: &str, ttl: u32, weak: bool| {
+        json!({"mitigationId": id(number), "name": format!("m{number}"), "mode": "challenge",
+            "challenge": {"level": level, "ttlSeconds": ttl, "acceptWeak": weak}})
+    };
+    let mitigations = json!({"mitigations": [mitigation(30, "low", 900, true), mitigation(31, "high", 60, false)]});
+    let about = |path: &str| json!({"entityDefinitionId": id(2), "expression": format!("request_path != '{path}'")});
+    let other = json!({"entityDefinitionId": id(3)});
+    let site = Site::new(set(
+        mitigations,
+        json!([policy(20, 30, about("/b")), policy(21, 31, about("/a")), policy(22, 31, other)]),
+    ));
+    let asked = |path: &str| site.request(path, "203.0.113.7").challenge();
+    let challenge = |level, ttl_seconds, accept_weak| Some(Challenge { level, ttl_seconds, accept_weak });
+    assert_eq!(asked("/"), challenge(Level::High, 60, false));
+    assert_eq!(asked("/a"), challenge(Level::Low, 900, true), "what is about others has its own");
 }
 
 #[test]
