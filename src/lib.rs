@@ -47,6 +47,7 @@
 //! | `challenge` | work that a client does once, and what it shows afterwards. Pure (feature `server`) |
 //! | `decisions` | decisions by policies as they run: from memory, and on record (feature `server`) |
 //! | `policy_book` | the policy sets of tenants: their versions in the bucket (feature `server`) |
+//! | `mitigations` | whom policies hold, on all nodes (feature `server`) |
 //! | `operators` | people and machines that administer: roles, memberships, tokens (feature `server`) |
 //! | `jwt` | the tokens of identity providers (feature `server`) |
 //! | `signin` | finding out at an identity provider who somebody is (feature `server`) |
@@ -112,6 +113,8 @@ pub mod key;
 pub mod keystore;
 #[cfg_attr(not(feature = "server"), allow(dead_code))]
 mod layout;
+#[cfg(feature = "server")]
+mod mitigations;
 #[cfg(feature = "server")]
 mod operators;
 #[cfg(feature = "server")]

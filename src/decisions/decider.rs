@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::key::request_ids::RequestIds;
 use crate::key::{StreamName, TenantId};
 use crate::keystore::Keystore;
+use crate::mitigations::Mitigations;
 use crate::policy::engine::{self, Decision, Outside};
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::Event;
@@ -36,9 +37,10 @@ pub struct Decider {
     pub(super) policies: PolicyBook,
     secret: RootSecret,
     pseudonyms: RwLock<HashMap<TenantId, Arc<Pseudonyms>>>,
-    pub(super) state: State,
+    pub(super) state: Arc<State>,
     pub(super) shared: Option<SharedWindows>,
     challenges: Challenges,
+    mitigations: Arc<Mitigations>,
     ids: RequestIds,
     recorder: Recorder,
 }
@@ -53,17 +55,21 @@ impl Decider {
         bucket: Bucket,
         keystore: Keystore,
         policies: PolicyBook,
+        mitigations: Arc<Mitigations>,
         recorder: Recorder,
         settings: PolicySettings,
     ) -> Self {
+        let state = Arc::new(State::new(settings.memory));
+        mitigations.clear(state.clone());
         Self {
             keystore,
             policies,
             challenges: Challenges::new(settings.challenge_ttl, settings.other_secret),
             secret: RootSecret::new(bucket, settings.secret),
             pseudonyms: RwLock::default(),
-            state: State::new(settings.memory),
+            state,
             shared: None,
+            mitigations,
             ids: RequestIds::default(),
             recorder,
         }
@@ -120,11 +126,13 @@ impl Decider {
         let now_ms = self.keystore.now().timestamp_millis();
         let judge = self.clearances(tenant, &version.compiled, &pseudonyms, now_ms)?;
         let clearances = judge.good(event, event.phase().counts(false));
-        let outside = Outside { clearances: &clearances, ..Outside::at(now_ms) };
+        let holds = self.mitigations.of(tenant, now_ms);
+        let outside = Outside { now_ms, holds: &holds, clearances: &clearances };
         let windows = counts.beside(&self.state);
         let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, outside);
         let number = version.document.policy_set_version;
         let id = self.ids.next();
+        holds.add(number, id, &decision.holds);
         let rows = DecisionRow::all(id, number, &version.compiled, &decision, event);
         let _dropped_and_counted = self.recorder.add(tenant, rows);
         let challenge = self.challenges.offer(&judge, &decision, event, id.as_str()).map(Box::new);
@@ -155,10 +163,14 @@ impl Decider {
         let (mut matched, mut at) = (Vec::new(), 0);
         rows.each(|event| {
             let windows = counted.of(at).beside(&self.state);
-            let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, Outside::at(now_ms));
+            let holds = self.mitigations.of(tenant, now_ms);
+            let outside = Outside { holds: &holds, ..Outside::at(now_ms) };
+            let decision = engine::decide(&version.compiled, &windows, &pseudonyms, event, outside);
             each(&decision);
-            if !decision.matches.is_empty() {
-                matched.extend(DecisionRow::all(self.ids.next(), number, &version.compiled, &decision, event));
+            if !decision.matches.is_empty() || !decision.holds.is_empty() {
+                let id = self.ids.next();
+                holds.add(number, id, &decision.holds);
+                matched.extend(DecisionRow::all(id, number, &version.compiled, &decision, event));
             }
             at += 1;
         });
@@ -181,7 +193,8 @@ impl Decider {
         let pseudonyms = self.pseudonyms(tenant)?;
         let now_ms = self.keystore.now().timestamp_millis();
         let clearances = self.clearances(tenant, set, &pseudonyms, now_ms)?.good(event, false);
-        let outside = Outside { clearances: &clearances, ..Outside::at(now_ms) };
+        let holds = self.mitigations.of(tenant, now_ms);
+        let outside = Outside { now_ms, holds: &holds, clearances: &clearances };
         let explained = engine::explain(set, &counts.beside(&self.state), &pseudonyms, event, outside);
         let decided = Answer::new(self.ids.next(), version.unwrap_or_default(), set, &explained.decision);
         let mut answer = json!(explained);
@@ -228,6 +241,11 @@ impl Decider {
     /// The time of a decision that is made now.
     pub fn now(&self) -> DateTime<Utc> {
         self.keystore.now()
+    }
+
+    /// Whom policies hold.
+    pub fn mitigations(&self) -> &Arc<Mitigations> {
+        &self.mitigations
     }
 
     /// The windows.

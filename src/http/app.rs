@@ -22,6 +22,7 @@ use crate::ingest::{Fault, Ingest};
 use crate::key::request_ids::RequestIds;
 use crate::key::{RetentionDays, TenantId};
 use crate::keystore::Keystore;
+use crate::mitigations::Mitigations;
 use crate::operators::accounts::SignInPolicy;
 use crate::operators::{Accounts, Machines, Memberships, Signers};
 use crate::policy_book::{PolicyBook, Versions};
@@ -128,6 +129,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// Refused requests are logged, and the audit is in its stream, within a minute.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a start waits for active mitigations.
+const MITIGATIONS: Duration = Duration::from_secs(5);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
 /// How many requests with a key may look up at once how much streams hold.
@@ -156,13 +159,16 @@ impl App {
         let (machines, members) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
         let (people, signers) = (Arc::new(Held::new(bucket.clone())), Arc::new(Held::new(bucket.clone())));
         let policy_sets = Arc::new(Versions::new(bucket.clone()));
+        let mitigations = Arc::new(Mitigations::new(bucket.clone(), clock.clone(), policy_sets.clone()));
+        let held = mitigations.clone();
         let kinds: Vec<Arc<dyn HeldDocuments>> =
-            vec![machines.clone(), members.clone(), people.clone(), signers.clone(), policy_sets.clone()];
+            vec![machines.clone(), members.clone(), people.clone(), signers.clone(), policy_sets.clone(), held];
         let (ttl, most) = (config.session.ttl, config.session.max_per_tenant);
         let sessions = Sessions::new(cache.clone(), clock.clone(), ttl, most);
         follow_operators(&sessions, &kinds);
         let keystore = Keystore::holding(bucket.clone(), cache.clone(), clock.clone(), config.sync.clone(), kinds);
         share_streams(&keystore, &catalog);
+        mitigations.join(keystore.replica());
         let audit = AuditLog::new(bucket.clone());
         audit.listen(keystore.replica());
         let (tenants, by_default) = (cache.clone(), config.compaction.retention);
@@ -189,8 +195,8 @@ impl App {
         );
         let policies = PolicyBook::new(keystore.clone(), policy_sets);
         let recorder = Recorder::new(system_streams.clone(), store_clock);
-        let policy = config.policy.clone();
-        let decider = Decider::new(bucket.clone(), keystore.clone(), policies.clone(), recorder, policy);
+        let (of_decider, settings) = (bucket.clone(), config.policy.clone());
+        let decider = Decider::new(of_decider, keystore.clone(), policies.clone(), mitigations, recorder, settings);
         let decider = decider.counting_in(redis);
         let policy = sign_in_policy(&config.signin);
         let memberships = Memberships::new(keystore.clone(), members, people.clone(), &policy.platform_admins);
@@ -242,7 +248,18 @@ impl App {
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
         self.keystore.replica().publish().await?;
         self.sync_streams().await?;
+        self.load_mitigations().await;
         self.keystore.sync().await
+    }
+
+    /// Reads who is held, before the node is ready. It is ready all the same when that fails or takes long: decisions
+    /// by the policies alone are better than none, and the rest follows.
+    async fn load_mitigations(&self) {
+        match tokio::time::timeout(MITIGATIONS, self.decider.mitigations().load()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("active mitigations are read later: {error:?}"),
+            Err(_) => tracing::warn!("active mitigations are still being read: there are many"),
+        }
     }
 
     /// Makes the streams in memory equal to the bucket, and logs changes of their settings and versions of policy sets
@@ -281,6 +298,7 @@ impl App {
     async fn load(&self) -> crate::Result<crate::sync::Counts> {
         // The streams first: once the keys are loaded, the node is ready.
         self.catalog.sync().await?;
+        self.load_mitigations().await;
         self.keystore.load().await
     }
 
@@ -314,6 +332,7 @@ impl App {
             self.limiter.keep_small(),
             self.usage.follow(),
             self.decider.follow(),
+            self.decider.mitigations().follow(self.keystore.replica().settings()),
             self.audit.follow(self.keystore.replica(), self.audit_interval),
             self.audit_rows.follow(self.audit_interval),
         );

@@ -30,11 +30,15 @@ impl App {
 
     fn decision_levels(&self) -> DecisionLevels {
         let size = self.decider.state().size();
+        let held = self.decider.mitigations().levels();
         DecisionLevels {
             entities: size.entries,
             evicted: size.evicted,
             fallbacks: self.decider.fallbacks(),
             dropped: self.decider.recorder().dropped(),
+            held: held.active,
+            held_waiting: held.waiting,
+            held_dropped: held.dropped,
         }
     }
 }

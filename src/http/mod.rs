@@ -63,8 +63,8 @@ use route::{AdminInSession, InSession};
 #[doc(hidden)]
 pub use route::{Route, RouteAuth};
 use routes::{
-    apply, audit, auth, bulk, challenge, decide, firehose, health, ingest, keys, machines, memberships, operators,
-    platform, policyset, rotation, sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
+    apply, audit, auth, bulk, challenge, decide, firehose, health, ingest, keys, machines, memberships, mitigations,
+    operators, platform, policyset, rotation, sessions, stream_list, stream_objects, streams, tenants, verify, whoami,
 };
 pub use server::{Server, Stop};
 
@@ -138,6 +138,10 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ReadPolicies),    parts::show::<policy::EntityDefinition>),
         route("PATCH",  "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ManagePolicies),  parts::update::<policy::EntityDefinition>),
         route("DELETE", "/api/v1/tenants/{tenant}/entities/{id}",      Admin(ManagePolicies),  parts::remove::<policy::EntityDefinition>),
+        // Before `{id}`, which would match these paths too.
+        route("GET",    "/api/v1/tenants/{tenant}/mitigations/active", Admin(ReadPolicies),    mitigations::list),
+        route("GET",    "/api/v1/tenants/{tenant}/mitigations/active/{entity}", Admin(ReadPolicies), mitigations::show),
+        route("DELETE", "/api/v1/tenants/{tenant}/mitigations/active/{entity}", Admin(ManagePolicies), mitigations::release),
         route("POST",   "/api/v1/tenants/{tenant}/mitigations",        Admin(ManagePolicies),  parts::create::<policy::Mitigation>),
         route("GET",    "/api/v1/tenants/{tenant}/mitigations",        Admin(ReadPolicies),    parts::list::<policy::Mitigation>),
         route("GET",    "/api/v1/tenants/{tenant}/mitigations/{id}",   Admin(ReadPolicies),    parts::show::<policy::Mitigation>),

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::arrival::{ArrivalTime, events_of_day};
 use super::{
-    API_KEY_NAMES, API_KEYS, ARCHIVE, AUDIT, LOCK, LOG, MACHINES, NODES, OPERATORS, POLICIES, PROBE, SHEETS, SIGNERS,
-    SNAPSHOTS, STREAMS, USAGE, keyloft, root, settings,
+    API_KEY_NAMES, API_KEYS, ARCHIVE, AUDIT, LOCK, LOG, MACHINES, MITIGATIONS, NODES, OPERATORS, POLICIES, PROBE,
+    SHEETS, SIGNERS, SNAPSHOTS, STREAMS, USAGE, keyloft, root, settings,
 };
 use crate::key::{KeyId, MachineId, NameHash, StreamName, TenantId};
 
@@ -65,6 +65,11 @@ pub(super) fn parse_machine(file: &str) -> Option<MachineId> {
 /// The folder of the change log.
 pub fn log() -> RelativePathBuf {
     keyloft(LOG)
+}
+
+/// The folder of active mitigations.
+pub fn mitigations() -> RelativePathBuf {
+    keyloft(MITIGATIONS)
 }
 
 /// The folder of the history of the change log.

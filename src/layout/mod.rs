@@ -48,6 +48,7 @@ const OPERATORS: &str = "operators";
 const SIGNERS: &str = "signers";
 const POLICIES: &str = "policies";
 const POLICY_SECRET: &str = "policy-secret.json";
+const MITIGATIONS: &str = "mitigations";
 
 /// An object of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +153,11 @@ pub enum ObjectName {
     Admin,
     /// `.settings/keyloft/policy-secret.json`: the secret of pseudonyms and clearances, which a node has made.
     PolicySecret,
+    /// `.settings/keyloft/mitigations/<seq:020>.json`: whom policies hold, as nodes tell each other.
+    Mitigations {
+        /// Its number, counted from 1.
+        seq: u64,
+    },
     /// `.settings/keyloft/log/<seq:020>.json`: an entry of the change log.
     LogEntry {
         /// Its number, counted from 1 without a gap.
@@ -237,6 +243,7 @@ impl ObjectName {
             Self::Signer { id } => signers().join(format!("{id}.json")),
             Self::Admin => keyloft(ADMIN),
             Self::PolicySecret => keyloft(POLICY_SECRET),
+            Self::Mitigations { seq } => mitigations().join(format!("{}.json", number(*seq))),
             Self::LogEntry { seq } => log().join(format!("{}.json", number(*seq))),
             Self::HistoryRange { first, last } => {
                 history().join(format!("{}-{}.ndjson.zst", number(*first), number(*last)))

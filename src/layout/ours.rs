@@ -1,8 +1,8 @@
 //! The names below `.settings/keyloft/`, shared by all tenants, parsed back.
 
 use super::{
-    ADMIN, ARCHIVE, AUDIT, AUDIT_STREAM, LOG, MACHINES, MEMBERS, NODES, OPERATORS, ObjectName, POLICY_SECRET, PROBE,
-    SHEETS, SIGNERS, SNAPSHOTS, USAGE, parse_machine, parse_number, parse_uuid,
+    ADMIN, ARCHIVE, AUDIT, AUDIT_STREAM, LOG, MACHINES, MEMBERS, MITIGATIONS, NODES, OPERATORS, ObjectName,
+    POLICY_SECRET, PROBE, SHEETS, SIGNERS, SNAPSHOTS, USAGE, parse_machine, parse_number, parse_uuid,
 };
 use crate::key::{NodeId, OperatorId, SignerId};
 
@@ -15,6 +15,7 @@ pub(super) fn parse(parts: &[&str]) -> Option<ObjectName> {
         [MACHINES, file] => Some(ObjectName::PlatformMachine { id: parse_machine(file)? }),
         [OPERATORS, file] => Some(ObjectName::Account { id: OperatorId::parse(file.strip_suffix(".json")?).ok()? }),
         [SIGNERS, file] => Some(ObjectName::Signer { id: SignerId::parse(file.strip_suffix(".json")?).ok()? }),
+        [MITIGATIONS, file] => Some(ObjectName::Mitigations { seq: parse_number(file.strip_suffix(".json")?)? }),
         [LOG, file] => Some(ObjectName::LogEntry { seq: parse_number(file.strip_suffix(".json")?)? }),
         [AUDIT, AUDIT_STREAM] => Some(ObjectName::AuditStream),
         [AUDIT, file] => {

@@ -54,6 +54,7 @@ fn names() -> impl Strategy<Value = ObjectName> {
             21 => ObjectName::AuditStream,
             23 => ObjectName::PolicySecret,
             22 => ObjectName::PolicySet { tenant, version: number as u64 },
+            24 => ObjectName::Mitigations { seq: number as u64 },
             _ => ObjectName::Admin,
         }
     })

@@ -100,6 +100,11 @@ impl Versions {
         !self.memory.read().is_empty()
     }
 
+    /// Whether the version in force of some tenant is so. From memory.
+    pub fn any(&self, is_so: impl Fn(&Version) -> bool) -> bool {
+        self.memory.read().values().any(|version| is_so(version))
+    }
+
     /// Removes a version.
     ///
     /// # Errors

@@ -85,6 +85,8 @@ actions! {
     PolicySetDeploy = "policyset.deploy",
     /// An earlier version of a policy set was brought back.
     PolicySetRollback = "policyset.rollback",
+    /// Somebody who was held by active mitigations was let go.
+    MitigationRelease = "mitigation.release",
     /// It was asked whether a key allows something.
     KeyVerify = "key.verify",
     /// The audit was read.

@@ -27,6 +27,9 @@ pub struct DecisionMetrics {
     evicted: Counter,
     fallbacks: Counter,
     dropped: Counter,
+    held: Gauge,
+    held_waiting: Gauge,
+    held_dropped: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +54,12 @@ pub struct DecisionLevels {
     pub fallbacks: u64,
     /// Rows of decisions that could not be recorded since then.
     pub dropped: u64,
+    /// Entities that are held by policies.
+    pub held: usize,
+    /// Those of them that other nodes were not told of yet.
+    pub held_waiting: usize,
+    /// Those that were let go early, or kept to this node, since then.
+    pub held_dropped: u64,
 }
 
 impl DecisionMetrics {
@@ -97,6 +106,17 @@ impl DecisionMetrics {
                 "decisions_dropped",
                 "Matches that were not recorded, because too many waited for the store",
             ),
+            held: add(registry, "mitigations_active", "Active mitigations in memory"),
+            held_waiting: add(
+                registry,
+                "mitigations_waiting",
+                "Active mitigations that other nodes are not told of yet",
+            ),
+            held_dropped: add(
+                registry,
+                "mitigations_dropped",
+                "Active mitigations that ended early for want of memory, or stayed on this node",
+            ),
         }
     }
 
@@ -125,5 +145,8 @@ impl DecisionMetrics {
         self.evicted.inner().store(levels.evicted, Ordering::Relaxed);
         self.fallbacks.inner().store(levels.fallbacks, Ordering::Relaxed);
         self.dropped.inner().store(levels.dropped, Ordering::Relaxed);
+        self.held.set(i64::try_from(levels.held).unwrap_or(i64::MAX));
+        self.held_waiting.set(i64::try_from(levels.held_waiting).unwrap_or(i64::MAX));
+        self.held_dropped.inner().store(levels.held_dropped, Ordering::Relaxed);
     }
 }

@@ -3,12 +3,13 @@
 //! 1. [`apply`](mod@apply): the set as a file declares it.  [`check`](mod@check): the same offline, on a log.
 //! 2. [`history`]: its versions, what is different between two, and going back.
 //! 3. [`show`](mod@show): the set in force.  [`explain`]: why it decides as it does.  [`results`]: what it has done.
-//! 4. `file`: `policies.yaml`.
+//! 4. [`held`]: whom they hold, and letting somebody go.  `file`: `policies.yaml`.
 
 pub mod apply;
 pub mod check;
 pub mod explain;
 mod file;
+pub mod held;
 pub mod history;
 pub mod results;
 pub mod show;
@@ -61,6 +62,12 @@ pub enum PolicyCommand {
     /// Show what the policies have done
     #[command(after_help = "Examples:\n  keyloft policy results --from 1h\n  keyloft policy results --watch")]
     Results(results::ResultsArgs),
+    /// List whom policies hold, or show by which policies one entity is held
+    #[command(after_help = "Examples:\n  keyloft policy held\n  keyloft policy held e_ivgjinsfhoap7bufgxv3ixy27y")]
+    Held(held::HeldArgs),
+    /// Let an entity go that policies hold, on all nodes
+    #[command(after_help = "Example:\n  keyloft policy release e_ivgjinsfhoap7bufgxv3ixy27y --wait 5s")]
+    Release(held::ReleaseArgs),
     /// Deploy an earlier version once more
     #[command(after_help = "Example:\n  keyloft policy rollback 3 --comment 'too many challenges' --wait 5s")]
     Rollback(history::RollbackArgs),
@@ -77,6 +84,8 @@ pub(super) fn run(args: &ClientArgs, command: PolicyCommand) -> Outcome {
         PolicyCommand::Diff(diff) => history::diff(args, &diff),
         PolicyCommand::Explain(asked) => explain::run(args, &asked),
         PolicyCommand::Results(asked) => results::run(args, &asked),
+        PolicyCommand::Held(asked) => held::held(args, &asked),
+        PolicyCommand::Release(asked) => held::release(args, asked),
         PolicyCommand::Rollback(rollback) => history::roll_back(args, rollback),
     }
 }

@@ -8,7 +8,7 @@ use crate::decisions::columns::Rows;
 use crate::key::TenantId;
 use crate::policy::entity::Entity;
 use crate::policy::event::Event;
-use crate::policy::set::CompiledSet;
+use crate::policy::set::{CompiledSet, PolicyId};
 use crate::policy_book::Version;
 
 impl Decider {
@@ -49,17 +49,11 @@ impl Decider {
         shared.ask(tenant, &[asks]).await
     }
 
-    /// Forgets what the windows of this node know of an entity: those of the set in force.
-    pub fn forget(&self, tenant: &TenantId, entity: Entity) {
-        let Some(version) = self.policies.in_force(tenant) else { return };
-        self.state.forget(entity, version.compiled.windows.iter().map(|window| window.key));
-    }
-
-    /// Forgets what the windows of all nodes in Redis know of an entity, beside [`Decider::forget`] on each node.
+    /// Forgets what the windows of a policy, or of all, in Redis know of an entity that was released on all nodes.
     /// Whether it did: not while Redis does not answer. Without a Redis there is nothing to forget.
-    pub async fn forget_shared(&self, tenant: &TenantId, entity: Entity) -> bool {
+    pub async fn forget_shared(&self, tenant: &TenantId, entity: Entity, policy: Option<PolicyId>) -> bool {
         let (Some(shared), Some(version)) = (&self.shared, self.policies.in_force(tenant)) else { return true };
-        shared.forget(tenant, entity, version.compiled.windows.iter().map(|window| window.key)).await
+        shared.forget(tenant, entity, version.compiled.windows_of(policy)).await
     }
 
     /// Of how many events this node counted the windows alone, because Redis did not answer.

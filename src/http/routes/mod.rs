@@ -1,8 +1,8 @@
 //! The handlers, one file per resource. Data plane: [`ingest`], [`firehose`], [`query`], [`streams`], [`decide`],
 //! [`whoami`]. Admin plane: [`auth`], [`operators`], [`tenants`], [`memberships`], [`machines`], [`stream_list`],
 //! [`streams`], [`stream_objects`], [`keys`], [`rotation`], [`bulk`], [`apply`], [`verify`], [`policyset`],
-//! [`results`], [`sessions`], [`audit`], [`platform`]. Neither: [`health`], [`challenge`].  [`place`]: what belongs to
-//! a tenant or to the platform.  [`receipt`]: which nodes have applied a change.
+//! [`mitigations`], [`results`], [`sessions`], [`audit`], [`platform`]. Neither: [`health`], [`challenge`].  [`place`]:
+//! what belongs to a tenant or to the platform.  [`receipt`]: which nodes have applied a change.
 
 pub mod apply;
 pub mod audit;
@@ -17,6 +17,7 @@ mod judge;
 pub mod keys;
 pub mod machines;
 pub mod memberships;
+pub mod mitigations;
 pub mod operators;
 pub mod place;
 pub mod platform;

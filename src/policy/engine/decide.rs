@@ -89,7 +89,7 @@ fn match_of<'s>(policy: &'s CompiledPolicy, step: &mut Step<'s, '_>, outside: Ou
         None => None,
     };
     let is_held = |until_ms: &i64| *until_ms > outside.now_ms;
-    let held = entity.and_then(|entity| outside.holds.until_ms(policy.id, entity)).filter(is_held);
+    let held = entity.and_then(|entity| outside.holds.until_ms(policy, entity)).filter(is_held);
     let mut window = None;
     let applies = step.is_one_of(policy.actions.as_ref())
         && policy.window.is_none_or(|threshold| {

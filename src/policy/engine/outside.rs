@@ -3,12 +3,12 @@
 use std::fmt;
 
 use crate::policy::entity::Entity;
-use crate::policy::set::{Challenge, EntityDefinitionId, Level, PolicyId};
+use crate::policy::set::{Challenge, CompiledPolicy, EntityDefinitionId, Level};
 
 /// Which entities are held by an active mitigation.
 pub trait Holds {
-    /// Until when a policy holds an entity, in milliseconds since 1970; `None` when it does not.
-    fn until_ms(&self, policy: PolicyId, entity: Entity) -> Option<i64>;
+    /// Until when a policy holds an entity, in milliseconds since 1970; `None` when it does not, as it is now.
+    fn until_ms(&self, policy: &CompiledPolicy, entity: Entity) -> Option<i64>;
 }
 
 /// Nobody is held.
@@ -16,7 +16,7 @@ pub trait Holds {
 pub struct NoHolds;
 
 impl Holds for NoHolds {
-    fn until_ms(&self, _: PolicyId, _: Entity) -> Option<i64> {
+    fn until_ms(&self, _: &CompiledPolicy, _: Entity) -> Option<i64> {
         None
     }
 }

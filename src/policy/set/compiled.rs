@@ -25,6 +25,15 @@ pub struct CompiledSet {
     pub policies: Vec<CompiledPolicy>,
 }
 
+impl CompiledSet {
+    /// The windows of one policy, or of all.
+    pub fn windows_of(&self, policy: Option<PolicyId>) -> impl Iterator<Item = WindowKey> {
+        let of_policies = self.policies.iter().filter(move |one| policy.is_none_or(|policy| one.id == policy));
+        let thresholds = of_policies.filter_map(|policy| policy.window);
+        thresholds.filter_map(|threshold| self.windows.get(threshold.window)).map(|window| window.key)
+    }
+}
+
 /// An action.
 #[derive(Debug, Clone)]
 pub struct CompiledAction {

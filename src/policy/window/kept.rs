@@ -8,9 +8,9 @@ use super::times::{EXACT, Many};
 
 /// One entity in one window, read from bytes. It counts as an entry in memory does.
 ///
-/// The bytes, numbers big-endian: the letter `e` for events or `v` for values; eight bytes of whoever wrote them; the
-/// time of the last event in eight. Then, of events, how many times in one, and the times in four each, oldest first;
-/// if the window holds more, the number of its youngest sixteenth in eight and seventeen counts in four each. Of
+/// The bytes, numbers big-endian: the letter `e` for events or `v` for values; eight bytes of the call that wrote them;
+/// the time of the last event in eight. Then, of events, how many times in one, and the times in four each, oldest
+/// first; if the window holds more, the number of its youngest sixteenth in eight and seventeen counts in four each. Of
 /// values: each in four, and when it was last met in four, the one that was met last at the end.
 #[derive(Debug)]
 pub struct Kept(Entry);

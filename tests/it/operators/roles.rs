@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use crate::support::people::Signer;
 use crate::support::{Answer, Client, TestServer};
 
+/// Whom nobody holds.
+const ENTITY: &str = "e_ivgjinsfhoap7bufgxv3ixy27y";
+
 /// The columns of [`TABLE`]: of machines, then of people.
 const MACHINES: [&str; 5] = ["viewer", "analyst", "admin", "platform_viewer", "platform_admin"];
 const PEOPLE: [&str; 6] = ["viewer", "analyst", "admin", "owner", "platform_viewer", "platform_admin"];
@@ -50,6 +53,9 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET",    "/api/v1/tenants/{tenant}/entities/{id}",                            "yyyyy", "yyyyyy"),
     ("PATCH",  "/api/v1/tenants/{tenant}/entities/{id}",                            "--y-y", "--yy-y"),
     ("DELETE", "/api/v1/tenants/{tenant}/entities/{id}",                            "--y-y", "--yy-y"),
+    ("GET",    "/api/v1/tenants/{tenant}/mitigations/active",                       "yyyyy", "yyyyyy"),
+    ("GET",    "/api/v1/tenants/{tenant}/mitigations/active/{entity}",              "yyyyy", "yyyyyy"),
+    ("DELETE", "/api/v1/tenants/{tenant}/mitigations/active/{entity}",              "--y-y", "--yy-y"),
     ("POST",   "/api/v1/tenants/{tenant}/mitigations",                              "--y-y", "--yy-y"),
     ("GET",    "/api/v1/tenants/{tenant}/mitigations",                              "yyyyy", "yyyyyy"),
     ("GET",    "/api/v1/tenants/{tenant}/mitigations/{id}",                         "yyyyy", "yyyyyy"),
@@ -170,7 +176,7 @@ async fn ask_all(server: &TestServer, tenant: &str, client: &Client, machine: &s
             _ => &*key,
         };
         let url = path.replace("{tenant}", tenant).replace("{stream}", "web").replace("{id}", id).replace("{seq}", "1");
-        let url = url.replace("{sid}", "sid-00000000000000000000000000000001");
+        let url = url.replace("{entity}", ENTITY).replace("{sid}", "sid-00000000000000000000000000000001");
         let mut request = client.request(method, &url.replace("{kid}", "sig-00000000000000000000000000000001"));
         if let Some(body) = body(method, path, row) {
             request = request.json(&body);
@@ -223,6 +229,7 @@ async fn another_tenant_is_as_one_that_does_not_exist() {
         let mut answers = Vec::new();
         for tenant in ["other", "nobody"] {
             let url = path.replace("{tenant}", tenant).replace("{stream}", "web").replace("{id}", &key.id);
+            let url = url.replace("{entity}", ENTITY);
             let mut request = client.request(method, &url);
             if let Some(body) = body(method, path, row) {
                 request = request.json(&body);

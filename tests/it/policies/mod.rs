@@ -6,6 +6,7 @@ mod challenge;
 mod decide;
 mod figures;
 mod ingest;
+mod mitigations;
 mod nodes;
 mod parts;
 mod redis;

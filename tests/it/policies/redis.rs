@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use keyloft::config::RedisUrl;
-use keyloft::key::TenantId;
 use keyloft::policy::entity::Entity;
 use serde_json::{Value, json};
 
@@ -322,17 +321,14 @@ async fn an_entity_that_is_released_is_forgotten_by_every_node_and_by_redis() {
     let blocked = ask(&edges[0]).await;
     assert_eq!(blocked["action"], "block");
     let entity: Entity = blocked["entity"].as_str().unwrap().parse().unwrap();
-    let tenant = TenantId::default();
-    for node in [&nodes.0, &nodes.1] {
-        node.app.decider.forget(&tenant, entity);
-    }
-    assert_eq!(ask(&edges[1]).await["action"], "block", "Redis knows it still");
-    nodes.1.app.decider.forget(&tenant, entity);
-    assert!(nodes.0.app.decider.forget_shared(&tenant, entity).await);
+    let path = format!("/api/v1/tenants/default/mitigations/active/{entity}?wait=5s");
+    let released = nodes.0.admin().delete(&path).await.json();
+    assert_eq!((&released["degraded"], &released["receipt"]["behind"]), (&json!(false), &json!([])));
     assert_eq!(asks(&edges[0], 1).await, ["allow"]);
     assert_eq!(asks(&edges[1], 2).await, ["allow", "block"]);
     redis.pause();
-    assert!(!nodes.0.app.decider.forget_shared(&tenant, entity).await, "it does not claim what it could not do");
+    let released = nodes.0.admin().delete(&path).await.json();
+    assert_eq!(released["degraded"], json!(true), "it does not claim what it could not do");
 }
 
 #[tokio::test]

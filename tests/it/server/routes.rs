@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::support::server::ADMIN_TOKEN;
 use crate::support::{Answer, Client, TestServer};
 
+/// Whom nobody holds.
+const ENTITY: &str = "e_ivgjinsfhoap7bufgxv3ixy27y";
+
 /// The columns: nothing, garbage, an ingestion key, a query key, a revoked key, the admin token, a wrong admin token.
 /// Every credential is presented as `Authorization: Bearer`, which both planes read.
 type Statuses = [u16; 7];
@@ -83,6 +86,12 @@ const TABLE: &[(&str, &str, Statuses)] = &[
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
     ("DELETE",  "/api/v1/tenants/{tenant}/entities/{id}",
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/mitigations/active",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
+    ("GET",     "/api/v1/tenants/{tenant}/mitigations/active/{entity}",
+                                                       [ 401,  401,  401,  401,  401,  404,  401]),
+    ("DELETE",  "/api/v1/tenants/{tenant}/mitigations/active/{entity}",
+                                                       [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/mitigations",
                                                        [ 401,  401,  401,  401,  401,  201,  401]),
     ("GET",     "/api/v1/tenants/{tenant}/mitigations",
@@ -321,6 +330,7 @@ async fn every_route_answers_every_credential_as_the_table_says() {
         let key = admin.issue(&tenant, "k", "query").await;
         let url =
             path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &key.id).replace("{seq}", "1");
+        let url = url.replace("{entity}", ENTITY);
         for (round, ((name, credential), status)) in credentials.iter().zip(statuses).enumerate() {
             let credential = credential.map(|token| ("authorization", format!("Bearer {token}")));
             let mut request = Client::new(server.url(), credential).request(method, &url).header("x-p-stream", "web");
@@ -352,6 +362,7 @@ async fn a_parameter_that_an_admin_route_does_not_know_is_refused() {
         let id = server.admin().issue(&tenant, "k", "query").await.id;
         let url =
             path.replace("{tenant}", &tenant).replace("{stream}", "web").replace("{id}", &id).replace("{seq}", "1");
+        let url = url.replace("{entity}", ENTITY);
         let mut request = server.admin().request(method, &format!("{url}?strange=1"));
         if let Some(body) = body(method, path, 0) {
             request = request.json(&body);

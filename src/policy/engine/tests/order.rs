@@ -6,14 +6,14 @@ use super::{Site, id, matched, part, policy, set};
 use crate::policy::engine::{Clearance, Holds, Outcome, Outside, Reason, Verdict};
 use crate::policy::entity::Entity;
 use crate::policy::event::Door;
-use crate::policy::set::{Challenge, Level, PolicyId};
+use crate::policy::set::{Challenge, CompiledPolicy, Level};
 
 /// Every entity is held by these policies.
 struct HeldBy(&'static [u32]);
 
 impl Holds for HeldBy {
-    fn until_ms(&self, policy: PolicyId, _: Entity) -> Option<i64> {
-        self.0.iter().any(|number| policy.to_string() == id(*number)).then_some(super::NOW_MS + 1500)
+    fn until_ms(&self, policy: &CompiledPolicy, _: Entity) -> Option<i64> {
+        self.0.iter().any(|number| policy.id.to_string() == id(*number)).then_some(super::NOW_MS + 1500)
     }
 }
 
