@@ -1,10 +1,12 @@
 //! Traffic policies.
 
 mod apply;
+mod browser;
 mod by_hand;
 mod challenge;
 mod decide;
 mod figures;
+mod guarded;
 mod ingest;
 mod mitigations;
 mod nodes;

@@ -4,7 +4,7 @@ mod bounds;
 mod browsers;
 mod forged;
 mod solved;
-mod solver;
+pub mod solver;
 mod uses;
 
 use std::sync::Arc;
