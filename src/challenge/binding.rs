@@ -8,8 +8,8 @@ use crate::policy::Field;
 use crate::policy::event::Event;
 use crate::policy::set::{CompiledSet, EntityDefinitionId};
 
-/// The binding of the client that an event is about. The values cannot be read back. `None` when the set has no such definition
-/// any more.
+/// The binding of the client that an event is about. The values cannot be read back. `None` when the set has no such
+/// definition any more.
 ///
 /// The address, its network, country and number are left out: a phone that leaves the house would be challenged again.
 /// Instead, a clearance is good for few networks only ([`super::shown`]).

@@ -129,8 +129,6 @@ const MARGIN: Duration = Duration::from_secs(60);
 const CONTACT: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// Refused requests are logged, and the audit is in its stream, within a minute.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a start waits for active mitigations.
-const MITIGATIONS: Duration = Duration::from_secs(5);
 /// How many requests may do bulk work at once.
 const BULK_WORK: usize = 2;
 /// How many requests with a key may look up at once how much streams hold.
@@ -248,18 +246,8 @@ impl App {
     pub async fn sync(&self) -> crate::Result<crate::sync::Counts> {
         self.keystore.replica().publish().await?;
         self.sync_streams().await?;
-        self.load_mitigations().await;
+        self.decider.mitigations().load_patiently().await;
         self.keystore.sync().await
-    }
-
-    /// Reads who is held, before the node is ready. It is ready all the same when that fails or takes long: decisions
-    /// by the policies alone are better than none, and the rest follows.
-    async fn load_mitigations(&self) {
-        match tokio::time::timeout(MITIGATIONS, self.decider.mitigations().load()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("active mitigations are read later: {error:?}"),
-            Err(_) => tracing::warn!("active mitigations are still being read: there are many"),
-        }
     }
 
     /// Makes the streams in memory equal to the bucket, and logs changes of their settings and versions of policy sets
@@ -298,7 +286,7 @@ impl App {
     async fn load(&self) -> crate::Result<crate::sync::Counts> {
         // The streams first: once the keys are loaded, the node is ready.
         self.catalog.sync().await?;
-        self.load_mitigations().await;
+        self.decider.mitigations().load_patiently().await;
         self.keystore.load().await
     }
 

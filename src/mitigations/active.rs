@@ -1,4 +1,4 @@
-//! Who is held, and what is asked and told about that. Deciding takes no await, no store, and one short read lock.
+//! Who is held, and by which policies. Deciding takes no await, no store, and one short read lock.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ pub struct Mitigations {
     node: OnceLock<(NodeId, Arc<StoreClock>)>,
     windows: OnceLock<Arc<State>>,
     unreadable: Mutex<BTreeMap<String, String>>,
-    /// Others are to be told of somebody.
+    /// A hold waits to be shared.
     news: Notify,
 }
 
@@ -51,7 +51,7 @@ pub struct Mitigations {
 pub struct MitigationLevels {
     /// How many are held.
     pub active: usize,
-    /// How many of them other nodes were not told of yet.
+    /// How many of them are not shared with other nodes yet.
     pub waiting: usize,
     /// How many were let go early, or kept to this node, since it started.
     pub dropped: u64,

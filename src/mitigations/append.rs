@@ -1,4 +1,4 @@
-//! Writing to the chain. Only who has read all entries can write the next one, so what it tells has been compared with
+//! Writing to the chain. Only who has read all entries can write the next one, so its rows have been compared with
 //! every release before it: a position takes the entries in as they come.
 
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Mitigations {
         appended
     }
 
-    /// Creates an entry at the first free number, of the rows that are still to be told once all before it was read.
+    /// Creates an entry at the first free number, of the rows that are still to be shared once all before it was read.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when no number could be had.

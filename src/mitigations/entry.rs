@@ -1,4 +1,4 @@
-//! What nodes tell each other: whom they hold, and who was released.
+//! What nodes share: whom they hold, and who was released.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -15,14 +15,14 @@ const VERSION: u32 = 1;
 /// The most rows of an entry: with the longest names, far below the size of a document.
 pub const MAX_ROWS: usize = 1000;
 
-/// What one node tells in one go.
+/// What one node shares in one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// In this order.
     pub rows: Vec<Row>,
 }
 
-/// One thing that it tells.
+/// A row of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// A policy holds an entity.
@@ -34,7 +34,7 @@ pub enum Row {
         /// Until when, and why.
         hold: Hold,
     },
-    /// An entity was released: whatever was told before, nobody holds it.
+    /// An entity was released: no hold in an earlier entry counts.
     Released {
         /// In which tenant.
         tenant: TenantId,
@@ -160,7 +160,7 @@ impl Entry {
         Ok(Self { rows })
     }
 
-    /// When the last of those is let go whom it tells of.
+    /// When the last of its holds ends.
     pub fn until_ms(&self) -> i64 {
         let until = |row: &Row| match row {
             Row::Held { hold, .. } => hold.until_ms,

@@ -10,7 +10,7 @@ use crate::sync::{self, SyncSettings};
 const ENTRY_PERIOD: Duration = Duration::from_secs(1);
 
 impl Mitigations {
-    /// Reads whom other nodes hold, tells them whom this one does, and removes what has expired, until dropped.
+    /// Reads whom other nodes hold, shares whom this one does, and removes what has expired, until dropped.
     pub async fn follow(&self, settings: &SyncSettings) {
         tokio::join!(
             self.read_regularly(settings.poll_interval),
@@ -43,7 +43,7 @@ impl Mitigations {
                 continue;
             }
             let shared = self.share().await;
-            note("other nodes cannot be told whom this one holds", &shared, &mut answered);
+            note("holds cannot be shared with other nodes", &shared, &mut answered);
             tokio::time::sleep(ENTRY_PERIOD).await;
         }
     }

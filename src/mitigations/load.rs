@@ -17,12 +17,25 @@ const READS: usize = 32;
 /// After this long without contact, others may have removed entries that this node has not read.
 pub(super) const SILENCE: Duration = Duration::from_secs(30 * 60);
 
+/// How long a start waits for all that.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Mitigations {
+    /// Reads who is held, before the node is ready. It is ready all the same when that fails or takes long: decisions by
+    /// policies and windows alone are better than none, and the rest follows.
+    pub async fn load_patiently(&self) {
+        match tokio::time::timeout(PATIENCE, self.load()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("active mitigations are read later: {error:?}"),
+            Err(_) => tracing::warn!("active mitigations are still being read: there are many"),
+        }
+    }
+
     /// Reads who is held, if this was not done yet. One listing, and the entries that are in use.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: [`Mitigations::follow`] tries again.
-    pub async fn load(&self) -> Result<()> {
+    pub(super) async fn load(&self) -> Result<()> {
         self.keep_time();
         let mut position = self.position().lock().await;
         if position.is_loaded { Ok(()) } else { self.read_list(&mut position).await }
@@ -44,7 +57,7 @@ impl Mitigations {
         if position.is_loaded && is_followed { Ok(()) } else { self.read_list(position).await }
     }
 
-    /// Reads what a list shows behind the place of this node. Numbers may be missing: what they told has expired.
+    /// Reads what a list shows behind the place of this node. Numbers may be missing: their holds have ended.
     async fn read_list(&self, position: &mut Position) -> Result<()> {
         let asked = self.clock().mark();
         let listing = chain::list(self.bucket(), position.seq).await?;
@@ -96,7 +109,7 @@ impl Mitigations {
     }
 }
 
-/// Takes in what an entry of the past tells.
+/// Takes in the rows of an entry that was written before this node followed the chain.
 fn remember(past: &mut Memory, seq: u64, entry: &Entry, now_ms: i64) {
     for row in &entry.rows {
         match row {

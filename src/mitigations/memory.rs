@@ -23,7 +23,7 @@ pub struct Memory {
     tenants: HashMap<TenantId, OfTenant>,
     count: usize,
     most: usize,
-    /// Those that other nodes are to be told of, the first first. Each is looked up again when its turn comes.
+    /// Holds to share with other nodes, the first first. Each is looked up again when its turn comes.
     waiting: VecDeque<(TenantId, HoldKey)>,
     releases: VecDeque<Release>,
     released: u64,
@@ -41,9 +41,9 @@ struct OfTenant {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     hold: Hold,
-    /// The entry of the chain that tells of it.
+    /// The entry of the chain that holds it.
     entry: Option<u64>,
-    /// Whether this node has to tell others.
+    /// Whether this node has to share it.
     waits: bool,
 }
 
@@ -92,12 +92,12 @@ impl Memory {
         self.count
     }
 
-    /// How many had to give way, or could not be told to others.
+    /// How many had to give way, or could not be shared.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// How many others are to be told of.
+    /// How many wait to be shared.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -132,12 +132,12 @@ impl Memory {
         true
     }
 
-    /// Takes in what an entry of the chain tells.
+    /// Takes in a hold of an entry of the chain.
     pub fn read(&mut self, tenant: &TenantId, key: HoldKey, hold: Hold, entry: u64, now_ms: i64) {
         if hold.until_ms <= now_ms {
             return;
         }
-        // The clock of this node may be a little behind that of the one that tells it.
+        // The clock of this node may be a little behind that of the one that shares it.
         let hold = Hold { until_ms: hold.until_ms.min(now_ms.saturating_add(max_hold_ms())), ..hold };
         let of_tenant = self.tenants.get_mut(tenant);
         match of_tenant.and_then(|of_tenant| of_tenant.holds.get_mut(&key)) {
@@ -212,13 +212,13 @@ impl Memory {
         self.count = count;
     }
 
-    /// The first of those that others are to be told of. They wait no more: see [`Memory::wait_again`].
+    /// The first of those that wait to be shared. They wait no more: see [`Memory::wait_again`].
     pub fn take_waiting(&mut self, most: usize) -> Vec<(TenantId, HoldKey)> {
         let most = most.min(self.waiting.len());
         self.waiting.drain(..most).collect()
     }
 
-    /// Which of these others still have to be told of.
+    /// Which of these are still to be shared.
     pub fn still_waiting<'a>(
         &self,
         taken: &'a [(TenantId, HoldKey)],
@@ -230,12 +230,12 @@ impl Memory {
         })
     }
 
-    /// Lets these wait as before: nobody could be told.
+    /// Lets these wait as before: they could not be shared.
     pub fn wait_again(&mut self, taken: Vec<(TenantId, HoldKey)>) {
         taken.into_iter().rev().for_each(|one| self.waiting.push_front(one));
     }
 
-    /// Keeps to itself what others were not told of: they may have been released meanwhile.
+    /// Keeps on this node what is not shared yet: it may have been released meanwhile.
     pub fn keep_to_itself(&mut self) {
         for (tenant, key) in std::mem::take(&mut self.waiting) {
             let known = self.tenants.get_mut(&tenant).and_then(|of_tenant| of_tenant.holds.get_mut(&key));
@@ -246,8 +246,8 @@ impl Memory {
         }
     }
 
-    /// Tells others once more of all that entries up to this one tell, so that those can be removed.
-    pub fn tell_again(&mut self, last: u64) -> usize {
+    /// Shares once more what entries up to this one hold, so that those can be removed.
+    pub fn share_again(&mut self, last: u64) -> usize {
         let mut again = Vec::new();
         for (tenant, of_tenant) in &mut self.tenants {
             for (key, known) in &mut of_tenant.holds {
@@ -262,7 +262,7 @@ impl Memory {
         count
     }
 
-    /// The entries that tell of somebody who is held.
+    /// The entries whose holds are in force.
     pub fn entries_in_use(&self) -> HashSet<u64> {
         self.tenants.values().flat_map(|of_tenant| of_tenant.holds.values()).filter_map(|known| known.entry).collect()
     }
@@ -278,10 +278,10 @@ impl Memory {
         places.into_iter()
     }
 
-    /// Notes that others are to be told.
+    /// Notes that it is to be shared.
     fn wait_for_turn(&mut self, tenant: &TenantId, key: HoldKey) {
         if self.waiting.len() >= self.most.saturating_mul(2) {
-            // Whoever had to give way, or was released, waits no more; and nobody waits twice.
+            // What had to give way, or was released, waits no more; and nothing waits twice.
             let (tenants, mut seen) = (&self.tenants, HashSet::new());
             self.waiting.retain(|(tenant, key)| {
                 let known = tenants.get(tenant).and_then(|of_tenant| of_tenant.holds.get(key));

@@ -4,7 +4,7 @@
 //! holds through a chain of its own in the bucket, beside the change log, so that an attack delays no revocation.
 //!
 //! 1. [`hold`]: one of them.  [`memory`]: all of them, bounded.
-//! 2. [`entry`]: what nodes tell each other.  [`chain`]: the numbered objects that hold it.
+//! 2. [`entry`]: what nodes share.  [`chain`]: the numbered objects that hold it.
 //! 3. [`Mitigations`]: who is held. **The front door.**
 //! 4. [`position`]: the place of this node in the chain.  `reading`: reading on.  `load`: reading from a list.
 //!    `append`: writing.  `tidy`: removing what has expired.  `follow`: all that, as it runs.

@@ -13,6 +13,6 @@ pub struct Position {
     pub is_loaded: bool,
     /// When the store was last known to have nothing newer.
     pub contact: Option<Mark>,
-    /// Of each entry that was read or written: when the last of those is let go whom it tells of.
+    /// Of each entry that was read or written: when the last of its holds ends.
     pub ends: BTreeMap<u64, i64>,
 }

@@ -39,7 +39,7 @@ impl Mitigations {
         }
     }
 
-    /// Takes in what an entry tells, one of this node too.
+    /// Takes in the rows of an entry, also of one that this node has written.
     pub(super) fn take_in(&self, position: &mut Position, seq: u64, entry: &Entry) {
         position.ends.insert(seq, entry.until_ms());
         let now_ms = self.store_now_ms();
@@ -49,7 +49,7 @@ impl Mitigations {
                     self.change(|memory| memory.read(tenant, *key, *hold, seq, now_ms));
                 }
                 Row::Released { tenant, entity, policy } => {
-                    // The windows first: whoever asks in between is held, and counted from nothing.
+                    // The windows first: a request in between is refused by the hold, and counted from nothing.
                     self.forget_windows(tenant, *entity, *policy);
                     _ = self.change(|memory| memory.release(tenant, *entity, *policy));
                 }

@@ -28,8 +28,8 @@ pub struct Released {
 
 impl Mitigations {
     /// Lets an entity go, by one policy or by all, and forgets what the windows of these have counted of it: on this
-    /// node before the answer, on others when they have read it. Whoever is not held is released all the same: another
-    /// node may hold it since a moment ago.
+    /// node before the answer, on others when they have read it. An entity that is not held is released all the
+    /// same: another node may hold it since a moment ago.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when the store does not answer: release it again.

@@ -11,11 +11,11 @@ use crate::error::Result;
 /// How long an entry stays at least, by the clock of the store: twice as long as a node may be silent and still ask for
 /// the next number.
 const KEPT: TimeDelta = TimeDelta::hours(1);
-/// With more entries than this that are old and still in use, those whom they tell of are told of again, together.
+/// With more entries than this that are old and still in use, their holds are shared again, together.
 const MANY: usize = 256;
 
 impl Mitigations {
-    /// Removes the entries that are old and tell of nobody who is held, from the first on. The last one stays: its
+    /// Removes the entries that are old and whose holds have ended, from the first on. The last one stays: its
     /// number is where others go on. Says how many it has removed.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Mitigations {
             }
         }
         if let Some(last) = blocked.last().filter(|_| blocked.len() > MANY && is_whole) {
-            let again = self.change(|memory| memory.tell_again(*last));
+            let again = self.change(|memory| memory.share_again(*last));
             tracing::debug!(entries = blocked.len(), again, "old entries of active mitigations are written together");
             self.news().notify_one();
         }

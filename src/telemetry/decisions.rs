@@ -56,7 +56,7 @@ pub struct DecisionLevels {
     pub dropped: u64,
     /// Entities that are held by policies.
     pub held: usize,
-    /// Those of them that other nodes were not told of yet.
+    /// Those of them that are not shared with other nodes yet.
     pub held_waiting: usize,
     /// Those that were let go early, or kept to this node, since then.
     pub held_dropped: u64,
@@ -110,7 +110,7 @@ impl DecisionMetrics {
             held_waiting: add(
                 registry,
                 "mitigations_waiting",
-                "Active mitigations that other nodes are not told of yet",
+                "Active mitigations that are not shared with other nodes yet",
             ),
             held_dropped: add(
                 registry,

@@ -159,8 +159,9 @@ pub async fn show(
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body))
 }
 
-/// Lets an entity go on all nodes: by all policies, or by one. Whoever is not held is released all the same. `degraded`
-/// says that Redis, where windows are counted together, did not answer: what it has counted stays.
+/// Lets an entity go on all nodes: by all policies, or by one. An entity that is not held is
+/// released all the same. `degraded` says that Redis, where windows are counted together, did not answer: what it has
+/// counted stays.
 ///
 /// # Errors
 /// 400, 404, 410, 503.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::TimeDelta;
 
-use super::{Scene, acme, entity, hold, is_entry, key};
+use super::{Scene, entity, hold, is_entry, key, tenant};
 use crate::faults::{Fault, Kind};
 use crate::mitigations::chain;
 
@@ -64,7 +64,7 @@ async fn a_release_wins_over_what_was_made_before_it_on_any_node_and_a_later_cro
     let (a, b) = (scene.node().await, scene.node().await);
     a.cross(1..3, 600);
     a.share_all().await;
-    b.cross(1..2, 900); // It has not read that, nor told of its own.
+    b.cross(1..2, 900); // It has not read that, nor shared its own.
     a.release(1).await;
     assert_eq!((a.held(1), a.held(2)), (None, Some(600)));
     b.share_all().await;
@@ -133,10 +133,7 @@ async fn entries_go_once_all_of_them_is_over_and_the_last_one_stays() {
     let late = scene.node().await;
     late.cross(9..10, 600);
     late.share_all().await;
-    dbg!(late.held(9), &late.all, chain::list(&a.bucket, 0).await.unwrap(), late.all.position().lock().await);
-    dbg!(chain::read(&a.bucket, 6).await.unwrap(), a.all.position().lock().await);
     a.all.catch_up().await.unwrap();
-    dbg!(&a.all, a.all.position().lock().await, a.all.unreadable());
     assert_eq!(a.held(9), Some(600));
 }
 
@@ -167,7 +164,7 @@ async fn a_node_that_was_away_for_long_keeps_to_itself_what_it_could_not_tell() 
     b.faults.inject(Fault::ErrorBefore, |_| true);
     b.cross(1..2, 20_000);
     assert!(b.all.share().await.is_err());
-    // Meanwhile it is released, which is forgotten with the entry that told it.
+    // Meanwhile it is released, which is forgotten with its entry.
     a.release(1).await;
     for _ in 0..2 {
         a.advance(TimeDelta::seconds(3700));
@@ -182,7 +179,7 @@ async fn a_node_that_was_away_for_long_keeps_to_itself_what_it_could_not_tell() 
     assert_eq!((b.all.levels().waiting, b.all.levels().dropped), (0, 1));
     assert_eq!(b.held(2), Some(600), "it knows what the others do");
     a.all.catch_up().await.unwrap();
-    assert_eq!(a.held(1), None, "it has told nobody of whom they have released");
+    assert_eq!(a.held(1), None, "it has not shared whom they have released");
     b.release(1).await;
     assert_eq!(b.held(1), None);
 }
@@ -192,10 +189,10 @@ async fn a_policy_in_another_mode_or_without_a_duration_holds_nobody() {
     let scene = Scene::new();
     let node = scene.node().await;
     node.cross(1..2, 600);
-    assert_eq!((node.held(1), node.all.list(&acme(), None, 10).len()), (Some(600), 1));
+    assert_eq!((node.held(1), node.all.list(&tenant(), None, 10).len()), (Some(600), 1));
     for mode in ["challenge", "monitor"] {
         node.deploy(mode.into(), 600).await;
-        assert_eq!((node.held(1), node.all.holding(&acme(), entity(1)).len()), (None, 0), "{mode}");
+        assert_eq!((node.held(1), node.all.holding(&tenant(), entity(1)).len()), (None, 0), "{mode}");
     }
     assert!(!node.all.is_needed());
     node.deploy("block".into(), 600).await;
@@ -211,6 +208,6 @@ async fn a_clock_that_was_set_back_lets_everybody_go_rather_than_hold_for_years(
     node.advance(TimeDelta::days(-4000));
     assert_eq!(node.held(1), None);
     let memory = hold(node.now_ms(), node.now_ms() + 1000);
-    node.all.change(|all| all.read(&acme(), key(1), memory, 7, node.now_ms()));
+    node.all.change(|all| all.read(&tenant(), key(1), memory, 7, node.now_ms()));
     assert_eq!(node.held(1), Some(1), "a right one takes its place");
 }

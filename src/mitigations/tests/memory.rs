@@ -40,8 +40,8 @@ fn what_an_entry_tells_needs_not_be_told_again() {
     memory.read(&acme(), key(1), hold(0, 1000), 7, 1);
     assert_eq!(memory.still_waiting(&taken, 1).count(), 0);
     assert_eq!(memory.entries_in_use().into_iter().collect::<Vec<_>>(), [7]);
-    assert_eq!((memory.tell_again(6), memory.tell_again(7), memory.waiting()), (0, 1, 1));
-    assert!(memory.entries_in_use().contains(&7), "until another entry tells it");
+    assert_eq!((memory.share_again(6), memory.share_again(7), memory.waiting()), (0, 1, 1));
+    assert!(memory.entries_in_use().contains(&7), "until another entry holds it");
     memory.read(&acme(), key(1), hold(0, 1000), 9, 1);
     assert_eq!(memory.entries_in_use().into_iter().collect::<Vec<_>>(), [9]);
 }

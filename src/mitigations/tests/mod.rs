@@ -42,6 +42,11 @@ pub(super) fn acme() -> TenantId {
     TenantId::parse("acme").unwrap()
 }
 
+/// The tenant of nodes: one that is there without being made.
+pub(super) fn tenant() -> TenantId {
+    TenantId::default()
+}
+
 pub(super) fn entity(number: u64) -> Entity {
     let pseudonyms = Pseudonyms::new(b"secret", "acme");
     pseudonyms.entity(EntityDefinitionId(Uuid::from_u128(7)), [&crate::policy::Value::Text(number.to_string().into())])
@@ -52,13 +57,8 @@ pub(super) fn key(number: u64) -> HoldKey {
 }
 
 pub(super) fn hold(since_ms: i64, until_ms: i64) -> Hold {
-    Hold {
-        since_ms,
-        until_ms,
-        mode: Mode::Block,
-        version: 1,
-        decision: Uuid::from_u64_pair(1, until_ms.unsigned_abs()),
-    }
+    let decision = Uuid::from_u64_pair(1, until_ms.unsigned_abs());
+    Hold { since_ms, until_ms, mode: Mode::Block, version: 1, decision }
 }
 
 pub(super) fn is_entry(call: &Call) -> bool {
@@ -113,15 +113,15 @@ impl Scene {
 impl Node {
     /// Deploys the one policy of the tests.
     pub(super) async fn deploy(&self, mode: serde_json::Value, seconds: u32) {
-        let mitigation = Uuid::from_u128(0x301);
+        let (mitigation, network) = (Uuid::from_u128(0x301), "6b65796c-6f66-8000-8000-000000000202");
         let set: PolicySet = serde_json::from_value(json!({
             "mitigations": [{"mitigationId": mitigation, "name": "hold", "mode": mode, "durationSeconds": seconds}],
-            "policies": [{"policyId": POLICY.0, "name": "p", "entityDefinitionId": "6b65796c-6f66-8000-8000-000000000202",
+            "policies": [{"policyId": POLICY.0, "name": "p", "entityDefinitionId": network,
                 "mitigationId": mitigation, "window": {"seconds": 60, "threshold": 3}}],
         }))
         .unwrap();
         let edit = move |_: &PolicySet| Ok(set.clone());
-        let deployed = self.book.deploy(&RequestContext::admin(), &acme(), NewVersion::default(), edit).await;
+        let deployed = self.book.deploy(&RequestContext::admin(), &tenant(), NewVersion::default(), edit).await;
         assert!(deployed.is_ok());
     }
 
@@ -131,26 +131,26 @@ impl Node {
 
     /// Holds entities for so many seconds, as a decision does.
     pub(super) fn cross(&self, numbers: std::ops::Range<u64>, seconds: i64) {
-        let (tenant, version) = (acme(), self.book.in_force(&acme()).unwrap());
+        let (of, version) = (tenant(), self.book.in_force(&tenant()).unwrap());
         let policy = &version.compiled.policies[0];
-        let of = self.all.of(&tenant, self.now_ms());
+        let holds = self.all.of(&of, self.now_ms());
         for number in numbers {
             let until_ms = self.now_ms() + seconds * 1000;
-            of.add(1, decision(), &[engine::Hold { policy, entity: entity(number), until_ms }]);
+            holds.add(1, decision(), &[engine::Hold { policy, entity: entity(number), until_ms }]);
         }
     }
 
     /// For how many more seconds an entity is held.
     pub(super) fn held(&self, number: u64) -> Option<i64> {
-        let (tenant, version) = (acme(), self.book.in_force(&acme())?);
-        let of: HoldsOf<'_> = self.all.of(&tenant, self.now_ms());
-        let until_ms = of.until_ms(&version.compiled.policies[0], entity(number))?;
+        let (of, version) = (tenant(), self.book.in_force(&tenant())?);
+        let holds: HoldsOf<'_> = self.all.of(&of, self.now_ms());
+        let until_ms = holds.until_ms(&version.compiled.policies[0], entity(number))?;
         Some((until_ms - self.now_ms()) / 1000)
     }
 
     pub(super) async fn release(&self, number: u64) {
         let context = RequestContext::admin();
-        self.all.release(&self.keystore, &context, &acme(), entity(number), None).await.unwrap();
+        self.all.release(&self.keystore, &context, &tenant(), entity(number), None).await.unwrap();
     }
 
     /// Shares what waits, in as many entries as it takes.

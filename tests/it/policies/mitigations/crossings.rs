@@ -168,7 +168,7 @@ async fn a_restart_and_a_kill_keep_who_was_held_by_a_shared_entry() {
     drop(process); // kill -9
     let process = Process::serve(&store, &["--sync-poll-interval", "100ms"]);
     process.anonymous().until_ready().await;
-    // The first request of all: whoever is ready knows who is held.
+    // The first request of all: a node that is ready knows who is held.
     let answer = process.with_key(&api_key).post(DECIDE, event("203.0.113.7", "/login")).await.json();
     assert_eq!(told(&answer), ("block", "mitigation"));
 }

@@ -57,7 +57,7 @@ async fn the_audit_says_who_released_whom() {
 }
 
 #[tokio::test]
-async fn whoever_crosses_all_the_time_is_released_on_both_nodes_however_often() {
+async fn a_client_that_crosses_all_the_time_is_released_on_both_nodes_however_often() {
     let (a, b) = two(quick).await;
     let edge = asking(&a, holding(1000)).await;
     let other = b.with_key(&key_of_other(&b).await);
