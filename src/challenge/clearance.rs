@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::SKEW_SECONDS;
 use super::keys::{Keys, Purpose};
+use crate::policy::event::CLEARANCE_COOKIES;
 use crate::policy::set::{EntityDefinitionId, Level};
 
-/// How the names of our cookies begin. Browsers take a cookie with `__Host-` from this host alone, over https, for all
-/// paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
-pub const COOKIE_PREFIX: &str = "__Host-keyloft_";
 /// The header of programs that keep no cookies.
 pub const HEADER: &str = "keyloft-clearance";
 const PREFIX: &str = "kc1.";
@@ -84,6 +82,6 @@ impl ClearanceToken {
         let strength = if self.is_weak { "weak" } else { "" };
         let key = keys.find(&self.key, Purpose::Clearance, &self.tenant)?;
         let code = key.sign_texts(["cookie", &definition, level, &lasts, strength]);
-        Some(format!("{COOKIE_PREFIX}{}", URL_SAFE_NO_PAD.encode(code.get(..6)?)))
+        Some(format!("{CLEARANCE_COOKIES}{}", URL_SAFE_NO_PAD.encode(code.get(..6)?)))
     }
 }

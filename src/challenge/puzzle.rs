@@ -24,8 +24,8 @@ pub const WAIT_SECONDS: i64 = 10;
 const WEAK_SECONDS: i64 = 600;
 
 impl Level {
-    /// How often the function is repeated in a try. On one core of an AMD EPYC, 2026-11-29, a try takes 0.20, 0.39 and
-    /// 0.79 ms, and a solution, of 256 tries on average, 50, 100 and 200 ms.
+    /// How often the function is repeated in a try. On one core of an AMD EPYC, 2026-11-29, a try takes 0.19, 0.38 and
+    /// 0.76 ms, and a solution, of 256 tries on average, 48, 98 and 193 ms.
     pub(crate) const fn cost(self) -> u32 {
         match self {
             Self::Low => 1000,

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::binding;
-use super::clearance::{COOKIE_PREFIX, ClearanceToken, HEADER};
+use super::clearance::{ClearanceToken, HEADER};
 use super::keys::{Keys, Purpose};
 use crate::policy::Field;
 use crate::policy::engine::Clearance;
@@ -88,7 +88,6 @@ impl Judge<'_> {
 /// last (RFC 6265, section 5.4).
 fn texts<'e>(event: &'e Event<'_>) -> impl Iterator<Item = &'e str> {
     let given = [event.clearance(), event.header(HEADER)].into_iter().flatten();
-    let ours = event.cookies().filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).map(|(_, value)| value);
-    let ours: Vec<&str> = ours.collect();
+    let ours: Vec<&str> = event.clearance_cookies().collect();
     given.chain(ours.into_iter().rev()).filter(|text| !text.is_empty()).take(MAX_SHOWN)
 }

@@ -36,7 +36,7 @@ pub use json::{Json, MAX_DEPTH, Text};
 pub use log::LogFormat;
 pub use names::Names;
 pub(in crate::policy) use path::stands_in_paths;
-pub use query::MAX_PAIRS;
+pub use query::{CLEARANCE_COOKIES, MAX_PAIRS};
 
 /// An event with more bytes of JSON is marked as malformed: its sender's client chooses how large it is.
 pub const MAX_EVENT_BYTES: usize = 64 << 10;

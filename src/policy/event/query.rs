@@ -19,10 +19,19 @@ pub(super) fn pairs(query: &str) -> (impl Iterator<Item = Pair<'_>>, bool) {
 
 /// The first cookies of a `Cookie` header; whether there are more.
 pub(super) fn cookies(header: &str) -> (impl Iterator<Item = Pair<'_>>, bool) {
-    let present = || header.split(';').map(str::trim).filter(|pair| !pair.is_empty());
-    let read = present().take(MAX_PAIRS).map(|pair| pair.split_once('=').unwrap_or(("", pair)));
-    (read, present().nth(MAX_PAIRS).is_some())
+    (all_cookies(header).take(MAX_PAIRS), all_cookies(header).nth(MAX_PAIRS).is_some())
 }
+
+/// All cookies of a `Cookie` header.
+pub(super) fn all_cookies(header: &str) -> impl Iterator<Item = Pair<'_>> {
+    let present = header.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+    present.map(|pair| pair.split_once('=').unwrap_or(("", pair)))
+}
+
+/// How the names of cookies begin that hold clearances. Browsers take a cookie with `__Host-` from this host alone, over
+/// https, for all paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2). They send the newest cookie last (RFC 6265,
+/// section 5.4), so these are read beyond the bound: who has many cookies would be challenged for ever.
+pub const CLEARANCE_COOKIES: &str = "__Host-keyloft_";
 
 /// Decodes a name or value of a form: `+` is a space, `%20` too. What is no UTF-8 becomes U+FFFD.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {

@@ -103,11 +103,12 @@ impl Event<'_> {
         found.map_or(Value::Absent, |value| Value::Text(Cow::Borrowed(value)))
     }
 
-    /// All cookies, as the sender took them apart, else from the header.
-    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The cookies that may hold clearances, as the sender took them apart, else from the header.
+    pub fn clearance_cookies(&self) -> impl Iterator<Item = &str> {
         let taken_apart = self.cookies.iter().flatten().map(|(name, value)| (&**name, &**value));
         let header = self.headers.get("cookie").filter(|_| self.cookies.is_none());
-        taken_apart.chain(header.into_iter().flat_map(|header| query::cookies(header).0))
+        let all = taken_apart.chain(header.into_iter().flat_map(|header| query::all_cookies(header)));
+        all.filter(|(name, _)| name.starts_with(query::CLEARANCE_COOKIES)).map(|(_, value)| value)
     }
 
     /// A header, as long as it is.

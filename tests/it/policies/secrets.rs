@@ -98,7 +98,7 @@ async fn no_secret_of_a_request_and_no_value_of_an_entity_is_kept_or_said() {
     let root = tempfile::tempdir().unwrap();
     let store = root.path().join("store");
     let mut server = Process::serve(&store, &["--log-filter", "trace"]);
-    let admin = server.admin(&server.admin_token().unwrap().to_owned());
+    let admin = server.admin(server.admin_token().unwrap());
     let edge = json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "shop"});
     let edge = server.with_key(&key(&admin, edge).await);
     let reader = server.with_key(

@@ -16,11 +16,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
 use super::decide::not_ready;
-use crate::challenge::clearance::COOKIE_PREFIX;
 use crate::challenge::{Challenge, ClearanceToken, Keys, Refused, Solution, Verified};
 use crate::http::app::App;
 use crate::http::error::{Code, Problem};
 use crate::http::query_string::Query;
+use crate::policy::event::CLEARANCE_COOKIES;
 use answer::{Failure, Format, dressed, given, page, required};
 use sent::{Sent, Solved, unpacked};
 
@@ -81,7 +81,7 @@ fn shown(
 /// Whether a clearance of ours came as a cookie.
 fn has_clearance(request: &HttpRequest, keys: &Keys, now: i64) -> bool {
     let Ok(cookies) = request.cookies() else { return false };
-    let ours = cookies.iter().rev().filter(|cookie| cookie.name().starts_with(COOKIE_PREFIX));
+    let ours = cookies.iter().rev().filter(|cookie| cookie.name().starts_with(CLEARANCE_COOKIES));
     ours.take(MAX_COOKIES).any(|cookie| ClearanceToken::read(cookie.value(), keys, now).is_some())
 }
 

@@ -72,6 +72,24 @@ async fn a_clearance_of_low_level_is_not_enough_where_more_work_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_clearance_is_found_behind_many_other_cookies() {
+    let site = Site::new(asking()).await;
+    let clearance = site.clearance(&site.challenge(ada()).await).await;
+    let mut cookies = vec![("session".to_owned(), "ada".to_owned())];
+    cookies.extend((0..100).map(|n| (format!("other{n}"), "1".to_owned())));
+    cookies.push(("__Host-keyloft_x".to_owned(), clearance));
+    let mut whole = ada();
+    let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    whole["request"]["headers"]["cookie"] = json!(pairs.join("; "));
+    whole["request"]["cookies"] = json!(null);
+    let mut taken_apart = ada();
+    taken_apart["request"]["cookies"] = cookies.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    for event in [whole, taken_apart] {
+        assert_eq!(site.action(event, "").await, "allow");
+    }
+}
+
+#[tokio::test]
 async fn no_clearance_lifts_a_block() {
     let mut set = asking();
     set["policies"]
