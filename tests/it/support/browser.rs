@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A browser takes half a core while it starts, and 150 MB.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
-/// Keys by their names in WebDriver.
+/// Keys by their names in `WebDriver`.
 pub const TAB: &str = "\u{e004}";
 pub const ENTER: &str = "\u{e007}";
 
@@ -283,7 +283,7 @@ impl Browser {
         }
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     pub async fn command(&self, name: &str, parameters: Value) -> Value {
         self.try_command(name, parameters).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! WebDriver (<https://www.w3.org/TR/webdriver2/>), as far as tests need it: HTTP with JSON, which the tests have.
+//! `WebDriver` (<https://www.w3.org/TR/webdriver2/>), as far as tests need it: HTTP with JSON, which the tests have.
 //!
 //! Of the libraries, `thirtyfour` turns on `preserve_order` of `serde_json`: the server would write its documents in
 //! another order in tests than elsewhere. `fantoccini` brings some forty crates.
