@@ -55,6 +55,7 @@
 //! | `ingest` | JSON to durable Parquet, in groups (feature `server`) |
 //! | `compaction` | small objects of events become few large ones (feature `server`) |
 //! | `query` | SQL over what one session may read (feature `query`) |
+//! | `backtest` | policies, tried on stored traffic (feature `query`) |
 //! | `usage` | what each key was used for, counted and written down (feature `server`) |
 //! | `telemetry` | logs and metrics (feature `server`) |
 //! | `config` | options, one struct per concern (feature `server`) |
@@ -78,6 +79,8 @@
 pub mod access;
 #[cfg(feature = "server")]
 mod audit;
+#[cfg(feature = "query")]
+mod backtest;
 #[cfg_attr(not(feature = "server"), allow(dead_code))] // The server uses more of it than the keystore.
 mod cache;
 #[cfg(feature = "server")]

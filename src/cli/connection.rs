@@ -206,10 +206,19 @@ impl Client {
         path: &[&str],
         parameters: &[Parameter],
         body: Vec<u8>,
-        mut each: impl FnMut(&str) -> Outcome,
+        each: impl FnMut(&str) -> Outcome,
     ) -> Outcome {
-        let request = self.request(Method::POST, path)?.query(parameters).timeout(STREAM_TIMEOUT);
-        let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(body);
+        let request = self.request(Method::POST, path)?.query(parameters);
+        self.lines(request.header(CONTENT_TYPE, "application/x-ndjson").body(body), each)
+    }
+
+    /// `POST` with a JSON body that is answered by lines; each is given to `each` as it comes.
+    pub(super) fn stream_json(&self, path: &[&str], body: &Value, each: impl FnMut(&str) -> Outcome) -> Outcome {
+        self.lines(self.request(Method::POST, path)?.json(body), each)
+    }
+
+    fn lines(&self, request: RequestBuilder, mut each: impl FnMut(&str) -> Outcome) -> Outcome {
+        let request = request.timeout(STREAM_TIMEOUT);
         self.runtime.block_on(async {
             let mut answer = request.send().await.map_err(|error| self.unreachable(&error))?;
             let status = answer.status();

@@ -1,12 +1,12 @@
 //! Events as a stream holds them: columns, in which nested names are joined by `_`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
+use crate::policy::Value;
 use crate::policy::event::{Arrival, Event, Json, Names};
 use crate::policy::set::{Traffic, TrafficFormat};
 use crate::stream::Field;
@@ -44,26 +44,20 @@ const FAMILIES: [(&str, &str, &str); 3] = [
 #[derive(Debug)]
 pub struct Columns {
     names: Names,
-    /// With the dotted name of each. Of several with one name, the first that an event has counts.
-    columns: Vec<(String, ArrayRef)>,
+    /// With the place of the name of each. Of several with one name, the last that an event has counts.
+    columns: Vec<(usize, Vec<ArrayRef>)>,
     rows: usize,
 }
 
 impl Columns {
     /// Those of these columns that the traffic of a set names.
     pub fn new(traffic: &Traffic, fields: &[Field], columns: &[ArrayRef]) -> Self {
-        let names = match traffic.format {
-            TrafficFormat::Ecs => Names::ecs(),
-            TrafficFormat::Map => mapped(&traffic.map),
-            TrafficFormat::Keyloft => mapped(&ours(fields)),
-        };
-        // `{"url": {"path": ...}}` is the column `url_path`, `{"url.path": ...}` is `url.path`.
-        let is = |field: &Field, flat: &str| field.name.len() == flat.len() && field.name.replace('.', "_") == *flat;
+        let names = names(traffic, fields);
         let mut named = Vec::new();
-        for dotted in names.theirs() {
-            let flat = dotted.replace('.', "_");
-            let places = fields.iter().enumerate().filter(|(_, field)| is(field, &flat)).map(|(at, _)| at);
-            named.extend(places.filter_map(|at| Some((dotted.to_owned(), columns.get(at)?.clone()))));
+        for (name, dotted) in names.theirs().enumerate() {
+            let places = fields.iter().enumerate().filter(|(_, field)| holds(field, dotted)).map(|(at, _)| at);
+            let arrays: Vec<ArrayRef> = places.filter_map(|at| columns.get(at).cloned()).collect();
+            named.extend((!arrays.is_empty()).then_some((name, arrays)));
         }
         Self { columns: named, names, rows: columns.first().map_or(0, Array::len) }
     }
@@ -76,6 +70,15 @@ impl Columns {
     /// Some of them, which arrived like that.
     pub fn part<'a>(&'a self, rows: Range<usize>, arrival: Arrival<'a>) -> Rows<'a> {
         Rows { columns: self, rows: rows.start..rows.end.min(self.rows), arrival }
+    }
+
+    /// Hands on the event of a row.
+    pub fn event<T>(&self, row: usize, arrival: Arrival<'_>, then: impl FnOnce(&Event<'_>) -> T) -> T {
+        let given = self.columns.iter().filter_map(|(name, columns)| {
+            let value = columns.iter().rev().find_map(|column| value(column, row))?;
+            Some((*name, value))
+        });
+        then(&Event::of_given(&self.names, given, arrival))
     }
 }
 
@@ -95,13 +98,26 @@ impl Rows<'_> {
 
     /// Hands on each event, in order.
     pub fn each(&self, mut then: impl FnMut(&Event<'_>)) {
-        let Columns { names, columns, .. } = self.columns;
         for row in self.rows.clone() {
-            let members = columns.iter().filter_map(|(name, column)| member(name, column, row));
-            let json = Json::Object(members.collect());
-            then(&Event::of_names(names, &json, self.arrival));
+            self.columns.event(row, self.arrival, &mut then);
         }
     }
+}
+
+/// The names that events with these fields are read by.
+pub(super) fn names(traffic: &Traffic, fields: &[Field]) -> Names {
+    match traffic.format {
+        TrafficFormat::Ecs => Names::ecs(),
+        TrafficFormat::Map => mapped(&traffic.map),
+        TrafficFormat::Keyloft => mapped(&ours(fields)),
+    }
+}
+
+/// Whether a column holds what stands under a dotted name: `{"url": {"path": ...}}` is the column `url_path`,
+/// `{"url.path": ...}` is `url.path`.
+pub(super) fn holds(column: &Field, dotted: &str) -> bool {
+    let flat = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    column.name.len() == dotted.len() && column.name.bytes().map(flat).eq(dotted.bytes().map(flat))
 }
 
 /// Names that a set was checked with; what is no field has no meaning.
@@ -125,18 +141,20 @@ fn ours(fields: &[Field]) -> BTreeMap<String, String> {
     map
 }
 
-/// The value of a row under its name; none of null.
-fn member<'a>(name: &'a str, column: &'a ArrayRef, row: usize) -> Option<(Cow<'a, str>, Json<'a>)> {
+/// The value of a row; none of null.
+fn value(column: &ArrayRef, row: usize) -> Option<Value<'_>> {
     if column.is_null(row) {
         return None;
     }
-    let value = match column.data_type() {
-        DataType::Boolean => Json::Bool(column.as_boolean().value(row)),
-        DataType::Int64 => Json::Int(column.as_primitive::<Int64Type>().value(row)),
-        DataType::Float64 => Json::of_number(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Utf8 => Json::Text(Cow::Borrowed(column.as_string::<i32>().value(row))),
-        DataType::Utf8View => Json::Text(Cow::Borrowed(column.as_string_view().value(row))),
+    Some(match column.data_type() {
+        DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
+        DataType::Int64 => Value::Int(column.as_primitive::<Int64Type>().value(row)),
+        DataType::Float64 => match Json::of_number(column.as_primitive::<Float64Type>().value(row)) {
+            Json::Int(whole) => Value::Int(whole),
+            other => Value::Text(other.value().text().into_owned().into()),
+        },
+        DataType::Utf8 => Value::Text(column.as_string::<i32>().value(row).into()),
+        DataType::Utf8View => Value::Text(column.as_string_view().value(row).into()),
         _ => return None,
-    };
-    Some((Cow::Borrowed(name), value))
+    })
 }

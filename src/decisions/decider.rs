@@ -13,6 +13,8 @@ use super::challenges::Challenges;
 use super::columns::Rows;
 use super::row::DecisionRow;
 use super::shared::SharedWindows;
+use super::traffic::TrafficRow;
+use super::turns::Turns;
 use super::{Counted, Counts, PolicySettings, Recorder, RootSecret};
 use crate::challenge::Keys;
 use crate::challenge::shown::Judge;
@@ -24,7 +26,7 @@ use crate::mitigations::Mitigations;
 use crate::policy::engine::{self, Decision, Outside};
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::Event;
-use crate::policy::set::CompiledSet;
+use crate::policy::set::{CompiledSet, Record};
 use crate::policy::window::State;
 use crate::policy_book::{PolicyBook, Version};
 use crate::shared_redis::SharedRedis;
@@ -43,6 +45,8 @@ pub struct Decider {
     mitigations: Arc<Mitigations>,
     ids: RequestIds,
     recorder: Recorder,
+    traffic: Recorder<TrafficRow>,
+    backtests: Turns,
 }
 
 /// The secret of pseudonyms is not known yet, so nothing can be decided.
@@ -50,13 +54,13 @@ pub struct Decider {
 pub struct NotReady;
 
 impl Decider {
-    /// Decides by the sets in `policies`, and records through `recorder`.
+    /// Decides by the sets in `policies`, and records matches, and requests where a set says so.
     pub fn new(
         bucket: Bucket,
         keystore: Keystore,
         policies: PolicyBook,
         mitigations: Arc<Mitigations>,
-        recorder: Recorder,
+        (recorder, traffic): (Recorder, Recorder<TrafficRow>),
         settings: PolicySettings,
     ) -> Self {
         let state = Arc::new(State::new(settings.memory));
@@ -72,6 +76,8 @@ impl Decider {
             mitigations,
             ids: RequestIds::default(),
             recorder,
+            traffic,
+            backtests: Turns::new(settings.memory),
         }
     }
 
@@ -89,6 +95,17 @@ impl Decider {
     /// Where decisions are recorded.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// Where requests are recorded, of tenants that want all of them.
+    pub fn traffic(&self) -> &Recorder<TrafficRow> {
+        &self.traffic
+    }
+
+    /// The backtests that run on this node.
+    #[cfg(feature = "query")]
+    pub fn backtests(&self) -> &Turns {
+        &self.backtests
     }
 
     /// Reads or makes the secret of pseudonyms, so that decisions can be made.
@@ -111,7 +128,7 @@ impl Decider {
                 tokio::time::sleep(self.keystore.replica().settings().poll_interval).await;
             }
         };
-        tokio::join!(prepare, self.recorder.follow());
+        tokio::join!(prepare, self.recorder.follow(), self.traffic.follow());
     }
 
     /// Decides about an event of a tenant, counts it, and records what matched. Without a set, everything is allowed.
@@ -137,7 +154,12 @@ impl Decider {
         let _dropped_and_counted = self.recorder.add(tenant, rows);
         let challenge = self.challenges.offer(&judge, &decision, event, id.as_str()).map(Box::new);
         let degraded = counts.is_degraded();
-        Ok(Answer { challenge, degraded, ..Answer::new(id, number, &version.compiled, &decision) })
+        let answer = Answer { challenge, degraded, ..Answer::new(id, number, &version.compiled, &decision) };
+        if version.document.traffic.record == Record::All {
+            let row = TrafficRow::new(&version.compiled, &pseudonyms, event, &answer);
+            let _dropped_and_counted = self.traffic.add(tenant, vec![row]);
+        }
+        Ok(answer)
     }
 
     /// The version that judges the events of a stream; `None` when none does. From memory.
@@ -230,7 +252,10 @@ impl Decider {
     }
 
     /// The key of a tenant's pseudonyms.
-    pub(super) fn pseudonyms(&self, tenant: &TenantId) -> Result<Arc<Pseudonyms>, NotReady> {
+    ///
+    /// # Errors
+    /// As for [`Decider::decide`].
+    pub fn pseudonyms(&self, tenant: &TenantId) -> Result<Arc<Pseudonyms>, NotReady> {
         if let Some(known) = self.pseudonyms.read().get(tenant) {
             return Ok(known.clone());
         }

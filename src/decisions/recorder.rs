@@ -1,4 +1,5 @@
-//! Rows of decisions on their way into the stream `keyloft_decisions` of their tenant.
+//! Rows of decisions on their way into the stream `keyloft_decisions` of their tenant, and rows of requests on theirs
+//! into `keyloft_traffic`.
 //!
 //! A decision never waits for the store. Its rows are written every [`FLUSH`], or once there are [`FLUSH_BYTES`] of
 //! them; a crash loses those since then, as with usage. While the store is away they wait, within [`MAX_BYTES`]; what
@@ -14,12 +15,13 @@ use futures::stream;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::row::{DecisionRow, columns};
+use super::recorded::Recorded;
+use super::row::DecisionRow;
+use super::traffic::TrafficRow;
 use crate::clock::{Clock, StoreClock};
 use crate::error::{ErrorKind, Result};
 use crate::jitter;
 use crate::key::{StreamName, TenantId};
-use crate::stream::system::DECISIONS;
 use crate::stream::{SystemRows, SystemStream};
 
 /// How often rows are written.
@@ -33,21 +35,27 @@ const WRITES: usize = 4;
 
 /// The rows of a node that are not in the store yet.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct Recorder<R = DecisionRow> {
     stream: Arc<dyn SystemStream>,
     clock: Arc<StoreClock>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting<R>>,
     /// One flush at a time: after an unclear answer the very same rows are written again.
     turn: tokio::sync::Mutex<Vec<Unwritten>>,
     full: Notify,
     dropped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    rows: BTreeMap<TenantId, Vec<DecisionRow>>,
+#[derive(Debug)]
+struct Waiting<R> {
+    rows: BTreeMap<TenantId, Vec<R>>,
     /// Of these rows, and of those that are being written.
     bytes: usize,
+}
+
+impl<R> Default for Waiting<R> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), bytes: 0 }
+    }
 }
 
 /// Rows that are being written, under a name that they keep.
@@ -58,6 +66,13 @@ struct Unwritten {
 }
 
 impl Recorder {
+    /// A recorder of matches and one of requests, through the same streams.
+    pub fn both<S: SystemStream + 'static>(stream: &Arc<S>, clock: &Arc<StoreClock>) -> (Self, Recorder<TrafficRow>) {
+        (Self::new(stream.clone(), clock.clone()), Recorder::new(stream.clone(), clock.clone()))
+    }
+}
+
+impl<R: Recorded> Recorder<R> {
     /// Writes through `stream`, at the time of `clock`.
     pub fn new(stream: Arc<dyn SystemStream>, clock: Arc<StoreClock>) -> Self {
         let (waiting, turn, full, dropped) = Default::default();
@@ -65,11 +80,11 @@ impl Recorder {
     }
 
     /// Takes in rows of decisions, or none of them when too much waits already. Says whether it did.
-    pub fn add(&self, tenant: &TenantId, rows: Vec<DecisionRow>) -> bool {
+    pub fn add(&self, tenant: &TenantId, rows: Vec<R>) -> bool {
         if rows.is_empty() {
             return true;
         }
-        let bytes: usize = rows.iter().map(DecisionRow::weight).sum();
+        let bytes: usize = rows.iter().map(Recorded::weight).sum();
         let mut waiting = self.waiting.lock();
         if waiting.bytes + bytes > MAX_BYTES {
             drop(waiting);
@@ -128,8 +143,8 @@ impl Recorder {
             let _ = tokio::time::timeout(jitter::around(FLUSH), self.full.notified()).await;
             let flushed = self.flush().await;
             match &flushed {
-                Err(error) if answered => tracing::warn!("decisions cannot be recorded now, and wait: {error:?}"),
-                Ok(()) if !answered => tracing::info!("decisions are recorded again"),
+                Err(error) if answered => tracing::warn!("{} cannot be recorded now, and waits: {error:?}", R::STREAM),
+                Ok(()) if !answered => tracing::info!("{} is recorded again", R::STREAM),
                 _ => {}
             }
             if flushed.is_err() {
@@ -139,16 +154,11 @@ impl Recorder {
         }
     }
 
-    fn prepared(
-        &self,
-        tenant: TenantId,
-        rows: Vec<DecisionRow>,
-        at: chrono::DateTime<chrono::Utc>,
-    ) -> Option<Unwritten> {
-        let stream = StreamName::parse(DECISIONS).ok()?;
-        let about = rows.iter().map(|row| (Some(row.key_id), row.source_id.clone())).collect();
-        let bytes = rows.iter().map(DecisionRow::weight).sum();
-        let (fields, columns) = columns(&rows);
+    fn prepared(&self, tenant: TenantId, rows: Vec<R>, at: chrono::DateTime<chrono::Utc>) -> Option<Unwritten> {
+        let stream = StreamName::parse(R::STREAM).ok()?;
+        let about = rows.iter().map(Recorded::about).collect();
+        let bytes = rows.iter().map(Recorded::weight).sum();
+        let (fields, columns) = R::columns(&rows);
         let id = self.stream.id(&tenant, &stream);
         let rows = SystemRows { tenant, stream, id, at, first_offset: None, about, fields, columns };
         Some(Unwritten { rows, bytes })
@@ -161,7 +171,7 @@ impl Recorder {
             Err(error) if is_over_soon(error.kind()) => Err(error),
             Err(error) => {
                 self.dropped.fetch_add(count as u64, Ordering::Relaxed);
-                tracing::error!(%tenant, count, "decisions do not fit their stream, and are dropped: {error:?}");
+                tracing::error!(%tenant, count, "rows do not fit {}, and are dropped: {error:?}", R::STREAM);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -222,7 +232,7 @@ mod tests {
 
     fn row() -> DecisionRow {
         DecisionRow {
-            key_id: KeyId::random(),
+            key_id: Some(KeyId::random()),
             source_id: None,
             decision_id: "d".into(),
             observed_at: DateTime::UNIX_EPOCH,

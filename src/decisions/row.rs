@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "query")]
+use arrow::array::{Array, AsArray};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+#[cfg(feature = "query")]
+use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, SecondsFormat, Utc};
+#[cfg(feature = "query")]
+use serde_json::Value;
 
+use super::recorded::Recorded;
 use crate::key::{KeyId, Label, RequestId};
 use crate::policy::engine::{Decision, Match};
 use crate::policy::event::Event;
 use crate::policy::set::CompiledSet;
+use crate::stream::system::DECISIONS;
 use crate::stream::{Field, FieldType};
 
 /// A row of `keyloft_decisions`. It holds no value of a cookie, a header, a query or a payload; an entity is a
@@ -16,7 +24,7 @@ use crate::stream::{Field, FieldType};
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecisionRow {
     /// The key that asked.
-    pub key_id: KeyId,
+    pub key_id: Option<KeyId>,
     /// The system that asked.
     pub source_id: Option<Label>,
     /// The id of the decision, the same in all rows of a request.
@@ -73,8 +81,32 @@ impl DecisionRow {
         if decision.matches.is_empty() {
             return Vec::new();
         }
+        let key_id = event.arrival().key_id.and_then(|id| KeyId::parse(id).ok());
+        Self::of(key_id, id.to_string(), policy_set_version, set, decision, event)
+    }
+
+    /// The same of an event of the past, for people to see: without an id, as nothing was recorded.
+    #[cfg(feature = "query")]
+    pub fn shown(number: u64, set: &CompiledSet, decision: &Decision<'_>, event: &Event<'_>) -> Vec<Value> {
+        let rows = Self::of(None, String::new(), number, set, decision, event);
+        let (fields, columns) = columns(&rows);
+        let named = |row: usize| {
+            let columns = fields.iter().zip(&columns).filter(|(field, _)| &*field.name != "decision_id");
+            columns.map(|(field, column)| (field.name.to_string(), shown(column, row))).collect()
+        };
+        (0..rows.len()).map(|row| Value::Object(named(row))).collect()
+    }
+
+    /// The same for a key, under an id of the decision.
+    fn of(
+        key_id: Option<KeyId>,
+        decision_id: String,
+        policy_set_version: u64,
+        set: &CompiledSet,
+        decision: &Decision<'_>,
+        event: &Event<'_>,
+    ) -> Vec<Self> {
         let arrival = event.arrival();
-        let Some(key_id) = arrival.key_id.and_then(|id| KeyId::parse(id).ok()) else { return Vec::new() };
         let (method, host, path) = event.request();
         let text = |text: Option<&str>| text.map(str::to_owned);
         let (method, host, path) = (text(method), text(host), text(path));
@@ -84,7 +116,7 @@ impl DecisionRow {
         let row = |found: &Match<'_>| Self {
             key_id,
             source_id: arrival.source_id.and_then(|source| Label::parse(source).ok()),
-            decision_id: id.to_string(),
+            decision_id: decision_id.clone(),
             observed_at,
             door: arrival.door.as_str(),
             policy_set_version,
@@ -111,9 +143,16 @@ impl DecisionRow {
         };
         decision.matches.iter().map(row).collect()
     }
+}
 
-    /// About how many bytes it takes in memory.
-    pub fn weight(&self) -> usize {
+impl Recorded for DecisionRow {
+    const STREAM: &'static str = DECISIONS;
+
+    fn about(&self) -> (Option<KeyId>, Option<Label>) {
+        (self.key_id, self.source_id.clone())
+    }
+
+    fn weight(&self) -> usize {
         let texts = [&self.decision_id, &self.policy_id, &self.policy_name, &self.mitigation_id];
         let optional =
             [&self.entity_definition_id, &self.entity, &self.request_method, &self.request_host, &self.request_path];
@@ -122,10 +161,14 @@ impl DecisionRow {
         let actions: usize = self.actions.iter().map(|action| action.len() + 24).sum();
         size_of::<Self>() + texts + optional + actions
     }
+
+    fn columns(rows: &[Self]) -> (Vec<Field>, Vec<ArrayRef>) {
+        columns(rows)
+    }
 }
 
 /// The fields of the stream, and the columns of these rows.
-pub(super) fn columns(rows: &[DecisionRow]) -> (Vec<Field>, Vec<ArrayRef>) {
+fn columns(rows: &[DecisionRow]) -> (Vec<Field>, Vec<ArrayRef>) {
     let texts = |text: &dyn Fn(&DecisionRow) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(text).collect::<StringArray>())
     };
@@ -159,6 +202,20 @@ pub(super) fn columns(rows: &[DecisionRow]) -> (Vec<Field>, Vec<ArrayRef>) {
     columns.into_iter().map(|(name, field_type, column)| (Field { name: name.into(), field_type }, column)).unzip()
 }
 
-fn instant(at: DateTime<Utc>) -> String {
+/// A value of a row.
+#[cfg(feature = "query")]
+fn shown(column: &ArrayRef, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        _ => column.as_string::<i32>().value(row).into(),
+    }
+}
+
+/// A time as rows have it.
+pub(super) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

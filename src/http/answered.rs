@@ -121,7 +121,7 @@ fn attempted(method: &Method, pattern: &str) -> Option<AuditAction> {
         ("POST", "/policyset/rollback") => Do::PolicySetRollback,
         ("DELETE", "/mitigations/active/{entity}") => Do::MitigationRelease,
         ("GET" | "HEAD", "/audit") => Do::AuditRead,
-        ("POST", "/query") if of_tenant.is_some() => Do::QueryRun,
+        ("POST", "/query" | "/policyset/backtest") if of_tenant.is_some() => Do::QueryRun,
         _ => return None,
     })
 }

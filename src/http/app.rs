@@ -192,9 +192,9 @@ impl App {
             config.session.ttl + MARGIN,
         );
         let policies = PolicyBook::new(keystore.clone(), policy_sets);
-        let recorder = Recorder::new(system_streams.clone(), store_clock);
+        let recorders = Recorder::both(&system_streams, &store_clock);
         let (of_decider, settings) = (bucket.clone(), config.policy.clone());
-        let decider = Decider::new(of_decider, keystore.clone(), policies.clone(), mitigations, recorder, settings);
+        let decider = Decider::new(of_decider, keystore.clone(), policies.clone(), mitigations, recorders, settings);
         let decider = decider.counting_in(redis);
         let policy = sign_in_policy(&config.signin);
         let memberships = Memberships::new(keystore.clone(), members, people.clone(), &policy.platform_admins);

@@ -36,6 +36,7 @@ impl App {
             evicted: size.evicted,
             fallbacks: self.decider.fallbacks(),
             dropped: self.decider.recorder().dropped(),
+            traffic_dropped: self.decider.traffic().dropped(),
             held: held.active,
             held_waiting: held.waiting,
             held_dropped: held.dropped,

@@ -123,6 +123,8 @@ pub fn routes() -> Vec<Route> {
         route("GET",    "/api/v1/tenants/{tenant}/policyset/versions/{number}", Admin(ReadPolicies), policyset::versions::show),
         route("POST",   "/api/v1/tenants/{tenant}/policyset/apply",    Admin(ManagePolicies),  policyset::apply::run),
         route("POST",   "/api/v1/tenants/{tenant}/policyset/explain",  Admin(DraftPolicies),   policyset::explain::run),
+        #[cfg(feature = "query")]
+        route("POST",   "/api/v1/tenants/{tenant}/policyset/backtest", AdminInSession(DraftPolicies), policyset::backtest::run),
         route("POST",   "/api/v1/tenants/{tenant}/policyset/rollback", Admin(ManagePolicies),  policyset::versions::roll_back),
         #[cfg(feature = "query")]
         route("GET",    "/api/v1/tenants/{tenant}/results/policies",   Admin(ReadPolicies),    routes::results::list),

@@ -179,7 +179,9 @@ impl Stop {
         if !matches!(timeout_at(usage_end, self.app.audit.flush(self.app.keystore.replica())).await, Ok(Ok(()))) {
             tracing::warn!("requests that were refused since the last flush are not in the audit");
         }
-        if !matches!(timeout_at(usage_end, self.app.decider.recorder().flush()).await, Ok(Ok(()))) {
+        let recorded =
+            async { tokio::try_join!(self.app.decider.recorder().flush(), self.app.decider.traffic().flush()) };
+        if !matches!(timeout_at(usage_end, recorded).await, Ok(Ok(_))) {
             tracing::warn!("decisions since the last flush are not recorded: the store did not answer in time");
         }
         // After the last request has been counted.

@@ -12,6 +12,7 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// 128 bits in digits of 5 bits.
 const DIGITS: usize = 26;
 const PREFIX: &str = "e_";
+const VALUE_PREFIX: &str = "v_";
 
 /// One entity: 128 bits of an HMAC of its values. Written `e_` and 26 digits of base32 (RFC 4648) in lower case.
 ///
@@ -109,6 +110,18 @@ impl Pseudonyms {
         values.into_iter().for_each(|value| update(&mut context, value));
         let tag = context.sign();
         Entity(tag.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
+    }
+
+    /// A text that stands for the value of a field where the value is not kept: `v_` and 26 digits. A value has another
+    /// one in every field and in every tenant.
+    pub fn value(&self, field: &str, value: &Value<'_>) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(b"value");
+        update(&mut context, &Value::Text(field.into()));
+        update(&mut context, value);
+        let tag = context.sign();
+        let bits = tag.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte));
+        Entity(bits).to_string().replacen(PREFIX, VALUE_PREFIX, 1)
     }
 
     /// 32 bits that stand for a value where different values are counted. Without the key nobody finds two values that

@@ -306,6 +306,8 @@ impl Slot {
 pub struct Fields {
     fields: Vec<Field>,
     slots: HashMap<Field, Slot>,
+    /// By slot: whether an expression asks what is in it.
+    read: Vec<bool>,
 }
 
 /// A set reads more than [`Fields::MAX`] fields.
@@ -334,8 +336,22 @@ impl Fields {
         }
         let slot = u16::try_from(self.fields.len()).ok().filter(|slot| *slot < Self::MAX).ok_or(TooManyFields)?;
         self.fields.push(field.clone());
+        self.read.push(false);
         self.slots.insert(field, Slot(slot));
         Ok(Slot(slot))
+    }
+
+    /// Notes that an expression asks what is in a slot, not only whether there is something.
+    pub fn note_read(&mut self, slot: Slot) {
+        if let Some(read) = self.read.get_mut(slot.index()) {
+            *read = true;
+        }
+    }
+
+    /// All fields, each with whether an expression asks what is in it. Of others it matters only which values are the
+    /// same.
+    pub fn uses(&self) -> impl Iterator<Item = (&Field, bool)> {
+        self.fields.iter().zip(self.read.iter().copied())
     }
 
     /// The field of a slot.

@@ -88,13 +88,13 @@ impl Default for QuerySettings {
 /// The query engine. It can be dropped anywhere; what is still running then is stopped.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Arc<EngineState>,
-    threads: Threads,
+    pub(super) shared: Arc<EngineState>,
+    pub(super) threads: Threads,
 }
 
 #[derive(Debug)]
-struct Threads {
-    compute: Option<Runtime>,
+pub(super) struct Threads {
+    pub(super) compute: Option<Runtime>,
     /// Serves the connections to the store.
     connections: Option<Runtime>,
 }
@@ -136,12 +136,12 @@ fn stand_back() -> impl Fn() + Send + Sync + 'static {
 }
 
 #[derive(Debug)]
-struct EngineState {
-    bucket: Bucket,
-    streams: Arc<StreamCatalog>,
-    settings: QuerySettings,
-    environment: Arc<RuntimeEnv>,
-    memory: SharedMemory,
+pub(super) struct EngineState {
+    pub(super) bucket: Bucket,
+    pub(super) streams: Arc<StreamCatalog>,
+    pub(super) settings: QuerySettings,
+    pub(super) environment: Arc<RuntimeEnv>,
+    pub(super) memory: SharedMemory,
 }
 
 impl Engine {

@@ -18,7 +18,7 @@
 //!    `wrong_orders`, `rules`: corrections of the library.
 //! 9. `texts`: repeated texts are evaluated once per batch. `interrupt`, `memory`: end joins that compute for long
 //!    without a pause, and bound the memory of a tenant.
-//! 10. [`engine`]: plans and runs queries on threads of their own.
+//! 10. [`engine`]: plans and runs queries on threads of their own.  `beside`: other work there.
 //! 11. [`rows`], `encode`: the answer, streamed as JSON, NDJSON or CSV.  `explain`: that of `EXPLAIN`.
 //! 12. `failure`, `wording`, `type_names`: what a client may learn of an error, and in which words.
 //!
@@ -34,6 +34,7 @@
 //!
 //! Each file that corrects DataFusion or its parser names the issue, and the release with which it can be removed.
 
+mod beside;
 mod checked_arithmetic;
 mod clauses;
 mod columns;
@@ -88,6 +89,8 @@ mod using;
 mod wording;
 mod wrong_orders;
 
+pub use beside::{Beside, ListedStream, TakenMemory};
 pub use engine::{Engine, QuerySettings};
+pub use object_reader::CachingReader;
 pub use request::{Access, QueryRequest, Scope};
 pub use rows::Format;

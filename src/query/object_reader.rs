@@ -34,6 +34,14 @@ pub(super) struct ObjectReaders {
     pub(super) footers: Arc<FileMetadataCache>,
 }
 
+impl ObjectReaders {
+    /// A reader of one object.
+    pub(super) fn reader(&self, object: ObjectMeta, footer_bytes: Option<usize>) -> CachingReader {
+        let object = ObjectReader::new(self.store.clone(), object).with_footer_bytes(footer_bytes);
+        CachingReader { object, footers: self.footers.clone() }
+    }
+}
+
 impl ParquetFileReaderFactory for ObjectReaders {
     fn create_reader(
         &self,
@@ -42,9 +50,7 @@ impl ParquetFileReaderFactory for ObjectReaders {
         footer_bytes: Option<usize>,
         _: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let object = ObjectReader::new(self.store.clone(), file.object_meta);
-        let object = object.with_footer_bytes(footer_bytes);
-        Ok(Box::new(CachingReader { object, footers: self.footers.clone() }))
+        Ok(Box::new(self.reader(file.object_meta, footer_bytes)))
     }
 }
 
@@ -54,7 +60,9 @@ pub(super) fn known_footer(footers: &FileMetadataCache, object: &ObjectMeta) -> 
     Some(known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()?.parquet_metadata().clone())
 }
 
-struct CachingReader {
+/// Reads an object, and keeps its footer.
+#[derive(Debug)]
+pub struct CachingReader {
     object: ObjectReader,
     footers: Arc<FileMetadataCache>,
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::StreamName;
 
-const ADVICE: &str = "narrow it with startTime and endTime, or with a condition on p_timestamp";
+pub(super) const ADVICE: &str = "narrow it with startTime and endTime, or with a condition on p_timestamp";
 
 /// How much one query may read; 0 is no limit.
 #[derive(Debug, Clone, Copy)]

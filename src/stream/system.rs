@@ -20,8 +20,11 @@ pub const AUDIT: &str = crate::key::stream::AUDIT;
 /// What traffic policies have decided about the requests of a tenant.
 pub const DECISIONS: &str = "keyloft_decisions";
 
+/// The requests that traffic policies have decided about, of tenants that want all of them on record.
+pub const TRAFFIC: &str = "keyloft_traffic";
+
 /// Every stream that the server writes.
-pub const ALL: [&str; 4] = [USAGE, AUDIT, REJECTED, DECISIONS];
+pub const ALL: [&str; 5] = [USAGE, AUDIT, REJECTED, DECISIONS, TRAFFIC];
 
 /// Where the server writes rows about its own work. Callers take this trait, so that they do not depend on how
 /// events are stored.

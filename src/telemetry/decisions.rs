@@ -27,6 +27,7 @@ pub struct DecisionMetrics {
     evicted: Counter,
     fallbacks: Counter,
     dropped: Counter,
+    traffic_dropped: Counter,
     held: Gauge,
     held_waiting: Gauge,
     held_dropped: Counter,
@@ -54,6 +55,8 @@ pub struct DecisionLevels {
     pub fallbacks: u64,
     /// Rows of decisions that could not be recorded since then.
     pub dropped: u64,
+    /// Rows of requests that could not be recorded since then.
+    pub traffic_dropped: u64,
     /// Entities that are held by policies.
     pub held: usize,
     /// Those of them that are not shared with other nodes yet.
@@ -106,6 +109,11 @@ impl DecisionMetrics {
                 "decisions_dropped",
                 "Matches that were not recorded, because too many waited for the store",
             ),
+            traffic_dropped: add(
+                registry,
+                "traffic_dropped",
+                "Requests that were not recorded, because too many waited for the store",
+            ),
             held: add(registry, "mitigations_active", "Active mitigations in memory"),
             held_waiting: add(
                 registry,
@@ -145,6 +153,7 @@ impl DecisionMetrics {
         self.evicted.inner().store(levels.evicted, Ordering::Relaxed);
         self.fallbacks.inner().store(levels.fallbacks, Ordering::Relaxed);
         self.dropped.inner().store(levels.dropped, Ordering::Relaxed);
+        self.traffic_dropped.inner().store(levels.traffic_dropped, Ordering::Relaxed);
         self.held.set(i64::try_from(levels.held).unwrap_or(i64::MAX));
         self.held_waiting.set(i64::try_from(levels.held_waiting).unwrap_or(i64::MAX));
         self.held_dropped.inner().store(levels.held_dropped, Ordering::Relaxed);

@@ -1,6 +1,5 @@
 //! `keyloft policy check`: a file of policies, offline: whether it is valid, and what it would have done on a log.
 
-use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,9 +12,10 @@ use super::super::{ClientArgs, Failure, Outcome, input};
 use super::file;
 use crate::policy::Fault;
 use crate::policy::engine::{self, Outside};
-use crate::policy::entity::{Entity, Pseudonyms};
+use crate::policy::entity::Pseudonyms;
 use crate::policy::event::{Arrival, Door, LogFormat};
-use crate::policy::set::{CompiledSet, PolicyId, PolicySet, compile};
+use crate::policy::set::{CompiledSet, PolicySet, compile};
+use crate::policy::tally::{PolicyTally, Tallies};
 use crate::policy::window::State;
 
 /// The largest log that is read, in bytes.
@@ -43,7 +43,8 @@ fn format(name: &str) -> Result<LogFormat, &'static str> {
     LogFormat::parse(name).ok_or("must be combined, nginx-json, ecs or ndjson")
 }
 
-const COLUMNS: &[Column] = &[
+/// What policies would have done, for people.
+pub(super) const COLUMNS: &[Column] = &[
     ("POLICY", "name"),
     ("TOTAL", "total"),
     ("ENTITIES", "entities"),
@@ -52,13 +53,6 @@ const COLUMNS: &[Column] = &[
     ("BLOCK", "block"),
     ("EXEMPTED", "exempted"),
 ];
-
-/// What one policy would have done.
-#[derive(Debug, Default)]
-struct Tally {
-    outcomes: BTreeMap<&'static str, u64>,
-    entities: HashSet<Entity>,
-}
 
 /// What was read of a log.
 #[derive(Debug, Default)]
@@ -97,7 +91,7 @@ fn wrong(file: &Path, faults: &[Fault]) -> Failure {
 }
 
 /// Decides about every line of a log, in the order of their times.
-fn replay(set: &CompiledSet, log: &[u8], format: &LogFormat) -> (BTreeMap<PolicyId, Tally>, Reading) {
+fn replay(set: &CompiledSet, log: &[u8], format: &LogFormat) -> (Tallies, Reading) {
     let mut reading = Reading::default();
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(log.split(|byte| *byte == b'\n')) {
@@ -117,33 +111,24 @@ fn replay(set: &CompiledSet, log: &[u8], format: &LogFormat) -> (BTreeMap<Policy
     }
     lines.sort_by_key(|(at_ms, _)| *at_ms); // Stable: lines of one time stay in their order.
     let (state, pseudonyms) = (State::new(STATE_BYTES), Pseudonyms::new(b"offline", "offline"));
-    let mut tallies: BTreeMap<PolicyId, Tally> = BTreeMap::new();
+    let mut tallies = Tallies::default();
     for (at_ms, line) in lines {
         reading.events += 1;
         let judged = format.read(line, Arrival::new(Door::Ingest, 0), |event| {
             let decision = engine::decide(set, &state, &pseudonyms, &event, Outside::at(at_ms));
-            for found in &decision.matches {
-                let tally = tallies.entry(found.policy.id).or_default();
-                *tally.outcomes.entry(found.outcome.as_str()).or_default() += 1;
-                tally.entities.extend(found.entity);
-            }
+            tallies.add(at_ms, &decision.matches);
         });
         debug_assert!(judged.is_ok(), "it was read before");
     }
     (tallies, reading)
 }
 
-fn report(args: &ClientArgs, set: &PolicySet, tallies: &BTreeMap<PolicyId, Tally>, reading: &Reading) -> Outcome {
-    let item = |policy: &crate::policy::set::Policy| {
-        let nothing = Tally::default();
-        let tally = policy.policy_id.and_then(|id| tallies.get(&id)).unwrap_or(&nothing);
-        let of = |outcome: &str| tally.outcomes.get(outcome).copied().unwrap_or_default();
-        json!({
-            "name": policy.name, "total": tally.outcomes.values().sum::<u64>(), "entities": tally.entities.len(),
-            "observe": of("observe"), "challenge": of("challenge"), "block": of("block"), "exempted": of("exempted"),
-        })
-    };
-    let items: Vec<Value> = set.policies.iter().map(item).collect();
+fn report(args: &ClientArgs, set: &PolicySet, tallies: &Tallies, reading: &Reading) -> Outcome {
+    let items = set
+        .policies
+        .iter()
+        .map(|policy| json!(PolicyTally::new(&policy.name, policy.policy_id.and_then(|id| tallies.of(id)))));
+    let items: Vec<Value> = items.collect();
     if args.json {
         let unreadable: Vec<Value> =
             reading.named.iter().map(|(line, reason)| json!({ "line": line, "reason": reason })).collect();

@@ -3,9 +3,11 @@
 //! 1. [`apply`](mod@apply): the set as a file declares it.  [`check`](mod@check): the same offline, on a log.
 //! 2. [`history`]: its versions, what is different between two, and going back.
 //! 3. [`show`](mod@show): the set in force.  [`explain`]: why it decides as it does.  [`results`]: what it has done.
-//! 4. [`held`]: whom they hold, and letting somebody go.  `file`: `policies.yaml`.
+//! 4. [`backtest`]: a draft, or the set in force, on stored traffic.
+//! 5. [`held`]: whom they hold, and letting somebody go.  `file`: `policies.yaml`.
 
 pub mod apply;
+pub mod backtest;
 pub mod check;
 pub mod explain;
 mod file;
@@ -43,6 +45,10 @@ pub enum PolicyCommand {
     #[command(after_help = "Examples:\n  keyloft policy check -f policies.yaml\n  \
                             keyloft policy check -f policies.yaml --log access.log --format combined")]
     Check(check::CheckArgs),
+    /// Try a draft, or the set in force, on stored traffic
+    #[command(after_help = "Examples:\n  keyloft policy backtest -f policies.yaml --days 7\n  \
+                            keyloft policy backtest --stream web --from 2026-11-01 --to 2026-11-08 --json")]
+    Backtest(backtest::BacktestArgs),
     /// List the policies in force
     #[command(after_help = "Example:\n  keyloft policy list")]
     List,
@@ -78,6 +84,7 @@ pub(super) fn run(args: &ClientArgs, command: PolicyCommand) -> Outcome {
     match command {
         PolicyCommand::Apply(apply) => apply::run(args, &apply),
         PolicyCommand::Check(check) => check::run(args, &check),
+        PolicyCommand::Backtest(asked) => backtest::run(args, &asked),
         PolicyCommand::List => show::list(args),
         PolicyCommand::Show(show) => show::run(args, &show),
         PolicyCommand::Versions(versions) => history::versions(args, &versions),

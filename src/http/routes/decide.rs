@@ -82,6 +82,7 @@ pub async fn decide(
     }
     if query.durable {
         app.decider.recorder().flush().await?;
+        app.decider.traffic().flush().await?;
     }
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));

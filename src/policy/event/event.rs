@@ -11,7 +11,7 @@ use super::host;
 use super::json::Json;
 use super::path;
 use super::text::{cut, has_control, lower, upper};
-use crate::policy::{MAX_VALUE_BYTES, Value};
+use crate::policy::{Field, MAX_VALUE_BYTES, Value};
 
 /// What an event tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Event<'a> {
     pub(super) clearance: Option<&'a str>,
     pub(super) return_path: Option<&'a str>,
     pub(super) malformed: bool,
+    /// Of an event of the past, values of fields as they were kept.
+    pub(super) kept: Vec<(&'a Field, Value<'a>)>,
 }
 
 impl fmt::Debug for Event<'_> {
@@ -118,6 +120,7 @@ impl<'a> Event<'a> {
             clearance: None,
             return_path: None,
             malformed: false,
+            kept: Vec::new(),
         }
     }
 

@@ -4,7 +4,8 @@
 //! 2. [`json`]: JSON that is read without copying.  [`mend`]: JSON that others write.
 //! 3. [`decide`]: events as `decide` takes them.  [`names`]: events under names of others.  [`log`]: lines of logs.
 //! 4. [`address`], [`host`], [`path`], [`query`], [`headers`], [`text`], [`time`]: one spelling for each.
-//! 5. [`error`]: why an event cannot be judged.
+//! 5. [`given`]: which names give the value of a field.  [`kept`]: what is kept of an event.
+//! 6. [`error`]: why an event cannot be judged.
 
 mod address;
 mod arrival;
@@ -12,9 +13,11 @@ mod decide;
 mod error;
 #[allow(clippy::module_inception)] // The event itself.
 mod event;
+mod given;
 mod headers;
 mod host;
 mod json;
+mod kept;
 mod log;
 mod mend;
 mod names;
@@ -31,8 +34,10 @@ pub use address::{IPV6_NETWORK_BITS, unwrapped};
 pub use arrival::{Arrival, Door};
 pub use error::InvalidEvent;
 pub use event::{Event, Phase};
+pub use given::comes_with_every_event;
 pub use headers::MAX_HEADERS;
 pub use json::{Json, MAX_DEPTH, Text};
+pub use kept::{HEADERS as KEPT_HEADERS, KeptField, PLAIN as KEPT_FIELDS, is_plain, kept_as};
 pub use log::LogFormat;
 pub use names::Names;
 pub(in crate::policy) use path::stands_in_paths;

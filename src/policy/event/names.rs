@@ -180,6 +180,11 @@ impl Names {
         self.theirs.iter().map(|name| &**name)
     }
 
+    /// What means something, under which name, in that order.
+    pub(super) fn meanings(&self) -> impl Iterator<Item = (&Meaning, &str)> {
+        self.meanings.iter().zip(self.theirs())
+    }
+
     fn of_table(table: &[(&str, Meaning)]) -> Self {
         Self::of(table.iter().map(|(name, meaning)| (*name, meaning.clone())))
     }
@@ -235,15 +240,22 @@ impl<'a> Event<'a> {
     /// a whole batch. Members without a meaning are passed over; a value of the wrong type or form is absent, and the
     /// event is marked (`request_malformed`).
     pub fn of_names(names: &Names, json: &'a Json<'a>, arrival: Arrival<'a>) -> Self {
-        let mut event = Self::new(arrival);
         let mut found = vec![None; names.meanings.len()];
         names.tree.find(json, &mut found);
+        let given = found.into_iter().enumerate().filter_map(|(place, json)| Some((place, json?.value())));
+        Self::of_given(names, given, arrival)
+    }
+
+    /// The same out of what is given under some of the names, by their places in [`Names::theirs`], in order.
+    pub fn of_given(names: &Names, given: impl IntoIterator<Item = (usize, Value<'a>)>, arrival: Arrival<'a>) -> Self {
+        let mut event = Self::new(arrival);
         let mut stated: Option<&Meaning> = None;
-        for (meaning, json) in names.meanings.iter().zip(found) {
+        for (place, value) in given {
+            let Some(meaning) = names.meanings.get(place) else { continue };
             if stated == Some(meaning) || event.path.is_some() && meaning.is_path() {
                 continue; // An earlier name had it.
             }
-            if let Some(value) = json.map(Json::value).filter(is_said) {
+            if is_said(&value) {
                 event.state(meaning, value);
                 stated = Some(meaning);
             }

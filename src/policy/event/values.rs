@@ -37,6 +37,9 @@ impl Event<'_> {
 
     /// The value of a field, as long as it is.
     fn whole(&self, field: &Field) -> Value<'_> {
+        if let Some(kept) = self.kept_value(field) {
+            return kept.clone();
+        }
         match field {
             Field::SourceId => shown(self.arrival.source_id),
             Field::TrustLevel => shown(self.arrival.trust_level),

@@ -18,7 +18,7 @@ const OTHER_VARIABLES: &[&str] =
     &["KEYLOFT_API_KEY", "KEYLOFT_TOKEN", "KEYLOFT_TOKEN_FILE", "KEYLOFT_URL", "KEYLOFT_TARGET_DIR"];
 
 /// Streams of the system: they look like metrics.
-const SYSTEM_STREAMS: &[&str] = &["keyloft_audit", "keyloft_usage", "keyloft_rejected"];
+const SYSTEM_STREAMS: &[&str] = &["keyloft_audit", "keyloft_usage", "keyloft_rejected", "keyloft_traffic"];
 
 /// What stands between backticks outside of blocks, each with its place.
 fn quoted(page: &Page) -> Vec<(String, String)> {

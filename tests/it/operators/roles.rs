@@ -40,6 +40,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET",    "/api/v1/tenants/{tenant}/policyset/versions/{number}",              "yyyyy", "yyyyyy"),
     ("POST",   "/api/v1/tenants/{tenant}/policyset/apply",                          "--y-y", "--yy-y"),
     ("POST",   "/api/v1/tenants/{tenant}/policyset/explain",                        "-yy-y", "-yyy-y"),
+    ("POST",   "/api/v1/tenants/{tenant}/policyset/backtest",                       "-yy-y", "-yyy-y"),
     ("POST",   "/api/v1/tenants/{tenant}/policyset/rollback",                       "--y-y", "--yy-y"),
     ("GET",    "/api/v1/tenants/{tenant}/results/policies",                         "yyyyy", "yyyyyy"),
     ("GET",    "/api/v1/tenants/{tenant}/results/policies/{id}",                    "yyyyy", "yyyyyy"),
@@ -132,6 +133,9 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("POST", path) if path.ends_with("/memberships") => json!({"email": "ada@example.com", "role": "viewer"}),
         ("PUT", path) if path.ends_with("/policyset") => json!({}),
         ("POST", path) if path.ends_with("/policyset/apply") => json!({"policySet": {}}),
+        ("POST", path) if path.ends_with("/policyset/backtest") => {
+            json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"})
+        }
         ("POST", path) if path.ends_with("/policyset/explain") => json!({"event": {}}),
         ("POST", path) if path.ends_with("/policyset/rollback") => json!({"to": 1}),
         ("POST", path) if path.ends_with("/actions") => json!({"name": format!("a{round}"), "expression": "true"}),

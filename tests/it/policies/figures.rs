@@ -105,7 +105,7 @@ async fn results(server: &TestServer) -> Figures {
 }
 
 #[tokio::test]
-async fn a_real_log_gives_the_same_figures_by_decide_by_ingest_and_offline() {
+async fn a_real_log_gives_the_same_figures_by_decide_by_ingest_offline_and_by_backtest() {
     let text = log();
     let mut lines: Vec<Line> = text.lines().filter_map(Line::read).collect();
     lines.sort_by_key(|line| line.at);
@@ -139,6 +139,18 @@ async fn a_real_log_gives_the_same_figures_by_decide_by_ingest_and_offline() {
         ingest.with_key(reader["apiKey"].as_str().unwrap()).post("/api/v1/query", json!({"query": sql})).await;
     let clients = figures(&clients.json());
     assert_eq!(["thirty", "sixty", "hundred"].map(|name| clients[name]), [31, 2, 1]);
+    // What was ingested, once more, by the set in force and by the same as a draft.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("p.yaml"), FILE).unwrap();
+    for draft in ["", &format!(" -f {}", folder.path().join("p.yaml").display())] {
+        let line = format!("policy backtest{draft} --from 2015-05-01 --to 2015-06-01 --json");
+        let tried = typed(&ingest, &line).json();
+        assert_eq!((figures(&tried["items"]), &tried["events"]), (expected.clone(), &json!(9_999)));
+        let entities = |item: &Value| item["entities"].as_u64().unwrap();
+        let items = tried["items"].as_array().unwrap();
+        assert_eq!(items.iter().map(entities).collect::<Vec<_>>(), [31, 2, 1, 0, 0, 0, 0]);
+        assert_eq!(tried["changed"], json!([]));
+    }
     // By decide: a request each, and a report of its answer.
     let (decide, clock) = server().await;
     let edge = decide.admin().post(KEYS, json!({"keyName": "edge", "keyType": "ingestion", "sourceId": "edge"})).await;

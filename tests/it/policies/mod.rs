@@ -1,6 +1,7 @@
 //! Traffic policies.
 
 mod apply;
+mod backtest;
 mod browser;
 mod by_hand;
 mod challenge;

@@ -114,8 +114,8 @@ async fn the_session_says_who_asks_and_is_ended_by_an_admin() {
     let admin = person(server, &signer, 2, "admin").await;
     let (id, ci) = machine(server, "default", "analyst").await;
     let (all, audited) = (
-        json!(["*", "keyloft_usage", "keyloft_rejected", "keyloft_decisions"]),
-        json!(["*", "keyloft_usage", "keyloft_rejected", "keyloft_decisions", "keyloft_audit"]),
+        json!(["*", "keyloft_usage", "keyloft_rejected", "keyloft_decisions", "keyloft_traffic"]),
+        json!(["*", "keyloft_usage", "keyloft_rejected", "keyloft_decisions", "keyloft_traffic", "keyloft_audit"]),
     );
     for (client, operator, streams) in [
         (analyst.client(server), json!(analyst.id), &all),

@@ -64,6 +64,8 @@ const TABLE: &[(&str, &str, Statuses)] = &[
                                                        [ 401,  401,  401,  401,  401,  404,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/policyset/explain",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
+    ("POST",    "/api/v1/tenants/{tenant}/policyset/backtest",
+                                                       [ 401,  401,  401,  401,  401,  400,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/policyset/apply",
                                                        [ 401,  401,  401,  401,  401,  200,  401]),
     ("POST",    "/api/v1/tenants/{tenant}/actions",
@@ -288,6 +290,9 @@ fn body(method: &str, path: &str, round: usize) -> Option<Value> {
         ("PUT", "/api/v1/tenants/{tenant}/policyset") => json!({}),
         ("POST", "/api/v1/tenants/{tenant}/policyset/rollback") => json!({"to": 1}),
         ("POST", "/api/v1/tenants/{tenant}/policyset/explain") => json!({"event": {}}),
+        ("POST", path) if path.ends_with("/policyset/backtest") => {
+            json!({"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"})
+        }
         ("POST", "/api/v1/tenants/{tenant}/policyset/apply") => json!({"policySet": {}}),
         ("POST", "/api/v1/tenants/{tenant}/actions") => json!({"name": format!("a{round}"), "expression": "true"}),
         ("POST", "/api/v1/tenants/{tenant}/entities") => {

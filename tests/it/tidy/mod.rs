@@ -104,6 +104,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "stream",
         ],
     ),
+    ("backtest", &["decisions", "error", "key", "policy", "policy_book", "query", "stream"]),
     (
         "config",
         &[
@@ -125,6 +126,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "access",
             "audit",
+            "backtest",
             "cache",
             "challenge",
             "clock",

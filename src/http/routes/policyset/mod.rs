@@ -1,8 +1,10 @@
 //! The policy set of a tenant: as a whole ([`whole`]), as a file declares it ([`apply`](mod@apply)), part by part
-//! ([`parts`]), its versions ([`versions`]), and why it decides as it does
-//! ([`explain`]).
+//! ([`parts`]), its versions ([`versions`]), why it decides as it does ([`explain`]), and what it would have done with
+//! stored traffic (`backtest`).
 
 pub mod apply;
+#[cfg(feature = "query")]
+pub mod backtest;
 pub mod explain;
 pub mod parts;
 pub mod versions;

@@ -126,10 +126,11 @@ impl Checker<'_, '_> {
     }
 
     fn has(&mut self, node: &Node) -> Option<(What, Type)> {
-        match self.check(node)?.what {
-            What::Field(slot, _) => Some((What::Has(slot), Type::Bool)),
-            _ => self.fault(Problem::new(node.span, "has asks for a field").hint("has(referer)")),
+        if let Expr::Name(name) = &node.expr {
+            return self.field(name, node.span).map(|(slot, _)| (What::Has(slot), Type::Bool));
         }
+        self.check(node)?;
+        self.fault(Problem::new(node.span, "has asks for a field").hint("has(referer)"))
     }
 
     fn ip_in(&mut self, address: &Node, list: &Node) -> Option<(What, Type)> {

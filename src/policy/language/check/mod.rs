@@ -8,7 +8,7 @@ use super::span::{Problem, Span};
 use super::tree::{Expr, Node, Sign};
 use super::typed::{Type, Typed, What};
 use super::{MAX_FAULTS, Scope};
-use crate::policy::field::Field;
+use crate::policy::field::{Field, Slot};
 use crate::policy::nearest::nearest;
 
 /// Resolves the names of an expression, and checks its types.
@@ -86,14 +86,18 @@ impl Checker<'_, '_> {
     }
 
     fn name(&mut self, name: &str, span: Span) -> Option<(What, Type)> {
+        let (slot, field) = self.field(name, span)?;
+        self.scope.fields.note_read(slot);
+        let of = Type::of(field.kind());
+        Some((What::Field(slot, field), of))
+    }
+
+    fn field(&mut self, name: &str, span: Span) -> Option<(Slot, Field)> {
         match Field::parse(name) {
-            Ok(field) => {
-                let of = Type::of(field.kind());
-                match self.scope.fields.slot(field.clone()) {
-                    Ok(slot) => Some((What::Field(slot, field), of)),
-                    Err(error) => self.fault(Problem::new(span, error.to_string())),
-                }
-            }
+            Ok(field) => match self.scope.fields.slot(field.clone()) {
+                Ok(slot) => Some((slot, field)),
+                Err(error) => self.fault(Problem::new(span, error.to_string())),
+            },
             Err(unknown) => {
                 let problem = Problem::new(span, unknown.to_string());
                 self.fault(if self.scope.actions.get(name).is_some() {
