@@ -21,8 +21,8 @@ pub(super) const SILENCE: Duration = Duration::from_secs(30 * 60);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Mitigations {
-    /// Reads who is held, before the node is ready. It is ready all the same when that fails or takes long: decisions by
-    /// policies and windows alone are better than none, and the rest follows.
+    /// Reads who is held, before the node is ready. It is ready all the same when that fails or takes long: decisions
+    /// by policies and windows alone are better than none, and the rest follows.
     pub async fn load_patiently(&self) {
         match tokio::time::timeout(PATIENCE, self.load()).await {
             Ok(Ok(())) => {}
