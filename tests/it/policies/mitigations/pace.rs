@@ -52,21 +52,21 @@ async fn pace(store: &TestStore) -> Vec<Duration> {
     all
 }
 
-fn report(store: &str, waits: &[Duration]) {
+fn report(store: &str, waits: &[Duration]) -> String {
     let of = |share: usize| waits[(waits.len() * share / 100).min(waits.len() - 1)];
-    println!("{store}: {} waits, p50 {:?}, p99 {:?}, longest {:?}", waits.len(), of(50), of(99), waits.last().unwrap());
     assert!(of(99) < Duration::from_secs(6), "the goal is 2.5 s on a machine that does nothing else: {:?}", of(99));
+    format!("{store}: {} waits, p50 {:?}, p99 {:?}, longest {:?}", waits.len(), of(50), of(99), of(100))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_crosses_on_one_of_three_nodes_is_held_on_all_within_seconds() {
-    report("a directory", &pace(&TestStore::directory()).await);
+    println!("{}", report("a directory", &pace(&TestStore::directory()).await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg_attr(not(feature = "paused-time"), ignore = "needs Ceph: run scripts/test.sh")]
 async fn who_crosses_on_one_of_three_nodes_on_ceph_is_held_on_all_within_seconds() {
-    report("Ceph", &pace(&TestStore::ceph()).await);
+    println!("{}", report("Ceph", &pace(&TestStore::ceph()).await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
