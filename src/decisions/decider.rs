@@ -14,6 +14,7 @@ use super::columns::Rows;
 use super::row::DecisionRow;
 use super::shared::SharedWindows;
 use super::traffic::TrafficRow;
+#[cfg(feature = "query")]
 use super::turns::Turns;
 use super::{Counted, Counts, PolicySettings, Recorder, RootSecret};
 use crate::challenge::Keys;
@@ -46,6 +47,7 @@ pub struct Decider {
     ids: RequestIds,
     recorder: Recorder,
     traffic: Recorder<TrafficRow>,
+    #[cfg(feature = "query")]
     backtests: Turns,
 }
 
@@ -77,6 +79,7 @@ impl Decider {
             ids: RequestIds::default(),
             recorder,
             traffic,
+            #[cfg(feature = "query")]
             backtests: Turns::new(settings.memory),
         }
     }

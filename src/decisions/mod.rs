@@ -6,7 +6,7 @@
 //! 3. [`shared`]: windows that all nodes count together.
 //! 4. [`row`]: a decision on record.  [`traffic`]: a request on record.
 //!    [`recorded`], [`recorder`]: rows on their way into their streams.
-//!    `stored`: events out of streams again, so that policies can be tried on them.  [`turns`]: who may do so now.
+//!    `stored`: events out of streams again, so that policies can be tried on them.  `turns`: who may do so now.
 
 pub mod answer;
 pub mod challenges;
@@ -22,7 +22,7 @@ pub mod shared;
 pub mod stored;
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // Only a backtest reads rows again.
 pub mod traffic;
-#[cfg_attr(not(feature = "query"), allow(dead_code))]
+#[cfg(feature = "query")]
 pub mod turns;
 
 pub use columns::Columns;
