@@ -68,6 +68,8 @@ async fn challenged(browser: &Browser, url: &str) {
     let is_challenged = "(({responseStatus, type}) => responseStatus === 403 || type === 'reload')\
                          (performance.getEntriesByType('navigation')[0])";
     for _ in 0..20 {
+        // Going to the same `#part` again would load nothing.
+        browser.open("about:blank").await;
         browser.open(url).await;
         if browser.value(is_challenged).await == true {
             return;
