@@ -37,7 +37,7 @@ async fn enforce(req: dev::ServiceRequest, next: middleware::Next<body::BoxBody>
 async fn relay(req: &HttpRequest, url: String, body: web::Bytes) -> Result<HttpResponse> {
     let mut ask = if body.is_empty() { HTTP.get(url) } else { HTTP.post(url).body(body) };
     for name in ["accept", "content-type", "cookie", "sec-fetch-site"] {
-        ask = req.headers().get(name).into_iter().fold(ask, |ask, value| ask.header(name, value.as_bytes()));
+        ask = req.headers().get_all(name).fold(ask, |ask, value| ask.header(name, value.as_bytes()));
     }
     let answer = ask.send().await.map_err(error::ErrorBadGateway)?;
     let mut relayed = HttpResponse::build(http::StatusCode::from_u16(answer.status().as_u16()).expect("a status"));

@@ -13,6 +13,9 @@ use crate::sync::log::MAX_SEQ;
 
 /// Why a file is no entry.
 const NO_ENTRY: &str = "its name is not <number:020>.json";
+const TOO_FAR: &str = "its number is far behind those of the others";
+/// Nodes write one number after the other. So many may be missing, because what was broken is removed by hand.
+const MAX_GAP: u64 = 100;
 
 /// What stands at a number.
 #[derive(Debug)]
@@ -47,7 +50,9 @@ pub async fn read(bucket: &Bucket, seq: u64) -> Result<Slot> {
     match bucket.read(&name(seq)).await {
         Ok(None) => Ok(Slot::Free),
         Ok(Some(stored)) => Ok(Entry::parse(seq, &stored.body).map_or_else(Slot::Unreadable, Slot::Taken)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Slot::Unreadable("it is no document".to_owned())),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Ok(Slot::Unreadable("it is no document, or too large for one".to_owned()))
+        }
         Err(error) => Err(error),
     }
 }
@@ -60,11 +65,13 @@ pub async fn create(bucket: &Bucket, seq: u64, entry: &Entry, node: NodeId, at: 
     bucket.create(&name(seq), entry.to_bytes(seq, node, at)).await
 }
 
-/// Lists what is behind a number. Costs a listing, so do not call it every second.
+/// Lists what is behind a number. What is far behind was written by hand: a node that took it for the end would write
+/// where nobody reads. `has_missed` says that others may have removed what came next. Costs a listing, so do not call it
+/// every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.
-pub async fn list(bucket: &Bucket, after: u64) -> Result<Listing> {
+pub async fn list(bucket: &Bucket, after: u64, has_missed: bool) -> Result<Listing> {
     let folder = layout::mitigations();
     let listed = match after {
         0 => bucket.list(&folder).await?,
@@ -81,5 +88,14 @@ pub async fn list(bucket: &Bucket, after: u64) -> Result<Listing> {
     }
     listing.numbers.retain(|(seq, _)| *seq > after);
     listing.numbers.sort_unstable();
+    let mut before = (!has_missed).then_some(after);
+    let far = listing.numbers.iter().position(|(seq, _)| {
+        let is_far = before.is_some_and(|before| *seq > before.saturating_add(MAX_GAP));
+        before = Some(*seq);
+        is_far
+    });
+    let far = far.map_or_else(Vec::new, |far| listing.numbers.split_off(far));
+    let object = |seq: u64| name(seq).path().into_string();
+    listing.foreign.extend(far.into_iter().map(|(seq, _)| (object(seq), TOO_FAR.to_owned())));
     Ok(listing)
 }

@@ -60,7 +60,8 @@ impl Mitigations {
     /// Reads what a list shows behind the place of this node. Numbers may be missing: their holds have ended.
     async fn read_list(&self, position: &mut Position) -> Result<()> {
         let asked = self.clock().mark();
-        let listing = chain::list(self.bucket(), position.seq).await?;
+        let is_followed = position.contact.is_some_and(|contact| self.clock().since(&contact) < SILENCE);
+        let listing = chain::list(self.bucket(), position.seq, !position.is_loaded || !is_followed).await?;
         let numbers: Vec<u64> = listing.numbers.iter().map(|(seq, _)| *seq).collect();
         if !position.is_loaded {
             self.note_listed(&numbers, listing.foreign);

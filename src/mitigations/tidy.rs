@@ -41,7 +41,7 @@ impl Mitigations {
         let (_, clock) = self.node()?;
         let mut position = self.position().lock().await;
         self.find_place(&mut position).await?;
-        let listing = chain::list(self.bucket(), 0).await?;
+        let listing = chain::list(self.bucket(), 0, true).await?;
         self.read_on(&mut position).await?;
         let numbers: Vec<u64> = listing.numbers.iter().map(|(seq, _)| *seq).collect();
         self.note_listed(&numbers, listing.foreign);

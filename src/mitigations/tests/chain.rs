@@ -35,7 +35,7 @@ async fn nodes_that_write_at_once_lose_nothing() {
         node.all.catch_up().await.unwrap();
         assert_eq!(node.all.levels().active, 4500);
     }
-    let listing = chain::list(&nodes[0].bucket, 0).await.unwrap();
+    let listing = chain::list(&nodes[0].bucket, 0, true).await.unwrap();
     assert_eq!(listing.numbers.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
 }
 
@@ -51,7 +51,7 @@ async fn an_entry_that_was_written_without_an_answer_is_recognised_and_told_once
         assert_eq!((a.held(1), a.all.levels().waiting), (Some(600), 5), "this node holds on");
         a.faults.none();
         a.share_all().await;
-        let written = chain::list(&a.bucket, 0).await.unwrap().numbers.len();
+        let written = chain::list(&a.bucket, 0, true).await.unwrap().numbers.len();
         assert_eq!((written, a.all.levels().waiting), (1, 0), "{fault:?}");
         b.all.catch_up().await.unwrap();
         assert_eq!(b.held(4), Some(600));
@@ -111,6 +111,25 @@ async fn what_is_broken_or_foreign_is_passed_over_and_reported_and_numbers_may_b
 }
 
 #[tokio::test]
+async fn an_entry_far_ahead_parts_no_nodes() {
+    let scene = Scene::new();
+    let a = scene.node().await;
+    a.cross(0..3, 600);
+    a.share_all().await;
+    let by_hand = a.bucket.read(&chain::name(1)).await.unwrap().unwrap().body;
+    let by_hand = String::from_utf8(by_hand.to_vec()).unwrap().replace("\"seq\":1,", "\"seq\":900000,");
+    assert!(by_hand.contains("900000"));
+    a.bucket.put(&chain::name(900_000), Bytes::from(by_hand)).await.unwrap();
+    let late = scene.node().await;
+    late.cross(5..6, 600);
+    late.share_all().await;
+    a.all.catch_up().await.unwrap();
+    assert_eq!((a.held(5), late.held(1)), (Some(600), Some(600)));
+    let unreadable = late.all.unreadable();
+    assert!(unreadable.iter().any(|(_, reason)| reason.contains("far behind")), "{unreadable:?}");
+}
+
+#[tokio::test]
 async fn entries_go_once_all_of_them_is_over_and_the_last_one_stays() {
     let scene = Scene::new();
     let (a, b) = (scene.node().await, scene.node().await);
@@ -126,7 +145,7 @@ async fn entries_go_once_all_of_them_is_over_and_the_last_one_stays() {
     assert_eq!(scene.node().await.held(1), Some(4300));
     a.release(1).await;
     assert_eq!(a.all.tidy().await.unwrap(), 3, "who was released needs no entry");
-    let left = chain::list(&a.bucket, 0).await.unwrap().numbers;
+    let left = chain::list(&a.bucket, 0, true).await.unwrap().numbers;
     assert_eq!(left.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [5]);
     assert_eq!(scene.node().await.held(1), None);
     // Numbers go on behind it.

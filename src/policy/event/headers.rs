@@ -13,7 +13,8 @@ pub const MAX_HEADERS: usize = 64;
 pub(super) struct Headers<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Headers<'a> {
-    /// Adds one, and says how long its value is now. Repeated ones are joined by `, ` until that is too long.
+    /// Adds one, and says how long its value is now. Repeated ones are joined by `, ` until that is too long; cookies
+    /// by `; ` and as a whole: HTTP/2 may send each in a line of its own (RFC 9113, section 8.2.3).
     pub fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>, malformed: &mut bool) -> usize {
         let length = value.len();
         let Some((own, before)) = self.0.iter_mut().find(|(own, _)| is_same(own.bytes(), name.bytes())) else {
@@ -25,9 +26,10 @@ impl<'a> Headers<'a> {
             return length;
         };
         if own.eq_ignore_ascii_case(&name) {
-            if before.len() <= MAX_VALUE_BYTES {
+            let are_cookies = name.eq_ignore_ascii_case("cookie");
+            if are_cookies || before.len() <= MAX_VALUE_BYTES {
                 let joined = before.to_mut();
-                joined.push_str(", ");
+                joined.push_str(if are_cookies { "; " } else { ", " });
                 joined.push_str(&value);
             }
             return before.len();
@@ -68,6 +70,16 @@ mod tests {
         let (headers, malformed) = headers(&[("X-Foo", "a"), ("Accept", "b"), ("x-foo", "c")]);
         assert_eq!((headers.get("x_foo").unwrap().as_ref(), malformed), ("a, c", false));
         assert_eq!(headers.get("x_fo"), None);
+    }
+
+    #[test]
+    fn cookies_in_several_lines_are_one_list_however_long() {
+        let long = "a".repeat(MAX_VALUE_BYTES + 1);
+        let (mut headers, mut malformed) = (Headers::default(), false);
+        for line in [&*long, "b=1", "c=2"] {
+            headers.add("Cookie".into(), line.to_owned().into(), &mut malformed);
+        }
+        assert_eq!(headers.get("cookie").unwrap().as_ref(), format!("{long}; b=1; c=2"));
     }
 
     #[test]

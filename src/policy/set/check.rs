@@ -137,7 +137,7 @@ impl Check {
             if policy.entity_definition_id.is_none() {
                 self.faults.push(
                     Fault::new(format!("{path}.window"), "a window counts the events of an entity, and there is none")
-                        .hint("give entityDefinitionId"),
+                        .hint("name an entity"),
                 );
             }
         }

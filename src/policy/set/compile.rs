@@ -240,7 +240,7 @@ impl<'s> Compiler<'s> {
         };
         if mitigation.duration_seconds.is_some() && policy.entity_definition_id.is_none() {
             let message = format!("the mitigation {} holds an entity, and there is none", mitigation.name);
-            self.faults.push(Fault::new(format!("{path}.mitigationId"), message).hint("give entityDefinitionId"));
+            self.faults.push(Fault::new(format!("{path}.mitigationId"), message).hint("name an entity"));
         }
         if !policy.enabled {
             return;

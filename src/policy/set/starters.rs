@@ -20,9 +20,15 @@ pub fn actions() -> [Action; 1] {
     }]
 }
 
-/// `ip-user-agent`: one program on one network. `network`: everybody on one network.
+/// `ip-user-agent`: one program on one network; those that do not name themselves are one, too, so that nobody escapes
+/// by leaving out a header. `network`: everybody on one network.
 pub fn entities() -> [EntityDefinition; 2] {
-    [entity(0x0201, "ip-user-agent", &["client_network", "user_agent"]), entity(0x0202, "network", &["client_network"])]
+    let both = EntityDefinition {
+        match_expression: Some("has(client_network)".to_owned()),
+        on_missing: OnMissing::Group,
+        ..entity(0x0201, "ip-user-agent", &["client_network", "user_agent"])
+    };
+    [both, entity(0x0202, "network", &["client_network"])]
 }
 
 /// `monitor`, `challenge` and `block`: each mode, for the request at hand only.

@@ -64,7 +64,10 @@ fn shown(
 ) -> Result<HttpResponse, Failure> {
     let ready = || app.decider.keys().map_err(not_ready);
     let now = app.decider.now().timestamp();
-    if query.check.is_some() {
+    if let Some(check) = &query.check {
+        if check != "1" {
+            return Err(Problem::invalid("check is 1.").into());
+        }
         return match has_clearance(request, ready()?, now) {
             true => Ok(HttpResponse::NoContent().finish()),
             false => Err(Problem::new(Code::ClearanceMissing, "No cookie of ours came with the request.").into()),

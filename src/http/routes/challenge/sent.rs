@@ -13,6 +13,7 @@ use url::form_urlencoded;
 
 use super::Failure;
 use crate::challenge::{Challenge, Refused, Solution};
+use crate::http::error::{Code, Problem};
 use crate::http::extract::{check_length, read_body, without_mark};
 use crate::http::media_type::{media_type, refuse_encoded, unsupported};
 
@@ -53,7 +54,8 @@ pub(super) async fn read(request: &HttpRequest, payload: Payload, is_form: bool)
         _ => return Err(unsupported("Send application/json or application/x-www-form-urlencoded.").into()),
     }
     if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-        return Err(Refused::Invalid.into());
+        let message = "A page of another site has sent this: solve the challenge on the page that asks for it.";
+        return Err(Problem::new(Code::InvalidChallenge, message).into());
     }
     check_length(request, MAX_BYTES)?;
     let body = read_body(payload, MAX_BYTES, TIMEOUT).await?;

@@ -76,7 +76,7 @@ async fn a_clearance_is_found_behind_many_other_cookies() {
     let site = Site::new(asking()).await;
     let clearance = site.clearance(&site.challenge(ada()).await).await;
     let mut cookies = vec![("session".to_owned(), "ada".to_owned())];
-    cookies.extend((0..100).map(|n| (format!("other{n}"), "1".to_owned())));
+    cookies.extend((0..100).map(|n| (format!("z{n}"), "1".to_owned())));
     cookies.push(("__Host-keyloft_x".to_owned(), clearance));
     let mut whole = ada();
     let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
