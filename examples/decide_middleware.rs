@@ -47,7 +47,9 @@ async fn relay(req: &HttpRequest, url: String, body: web::Bytes) -> Result<HttpR
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    let check = |req: HttpRequest, body| async move { relay(&req, format!("{}{}", *URL, req.uri()), body).await };
+    // A request may name another host in its line: of what it says, only the query goes into the address.
+    let url = |req: &HttpRequest| format!("{}/.keyloft/challenge?{}", *URL, req.query_string());
+    let check = move |req: HttpRequest, body| async move { relay(&req, url(&req), body).await };
     let own = || web::scope("").wrap(middleware::from_fn(enforce)).default_service(web::to(|| async { "Welcome.\n" }));
     let app = move || App::new().route("/.keyloft/challenge", web::to(check)).service(own());
     HttpServer::new(app).bind(var("LISTEN").unwrap_or("127.0.0.1:8080".into()))?.run().await

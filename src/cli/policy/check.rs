@@ -66,8 +66,16 @@ struct Reading {
 /// Checks a file, and with a log says what it would have done.
 pub(super) fn run(args: &ClientArgs, check: &CheckArgs) -> Outcome {
     let (_, named) = file::read(&check.file)?;
-    let set = named.apply(&PolicySet::default(), true, new_id).map_err(|faults| wrong(&check.file, &faults))?;
-    let compiled = compile(&set).map_err(|faults| wrong(&check.file, &faults))?;
+    let checked = named.apply(&PolicySet::default(), true, new_id).and_then(|set| Ok((compile(&set)?, set)));
+    let (compiled, set) = match checked {
+        Ok(checked) => checked,
+        Err(faults) => {
+            if args.json {
+                output::print(&output::json(&json!({ "valid": false, "errors": faults })))?;
+            }
+            return Err(wrong(&check.file, &faults));
+        }
+    };
     let Some(log) = &check.log else {
         let (policies, actions) = (set.policies.len(), set.actions.len());
         return output::print(&match args.json {
