@@ -3,7 +3,7 @@
 //! 1. [`draft`]: what is tried, and on which streams.
 //! 2. [`parts`]: what is read at a time, and from when its events are.  [`order`]: events in the order in which they
 //!    happened.
-//! 3. [`trial`]: a set with windows of its own.  [`run`]: from the start to the report.
+//! 3. [`run`]: from the start to the report.
 //! 4. [`samples`]: some of many decisions.  [`report`]: what is answered.
 
 mod draft;
@@ -12,7 +12,6 @@ mod parts;
 mod report;
 mod run;
 mod samples;
-mod trial;
 
 pub use draft::{Draft, lacks};
 pub use report::{Progress, Report};

@@ -11,7 +11,6 @@ use super::order::{Ordered, Reading};
 use super::parts::{Arrived, Part, Source};
 use super::report::{Answers, PolicyItem, Progress, Report, instant};
 use super::samples::Samples;
-use super::trial::{Trial, shown};
 use crate::decisions::DecisionRow;
 use crate::decisions::stored::{StoredStream, TrustLevels};
 use crate::decisions::turns::Turn;
@@ -20,6 +19,7 @@ use crate::key::StreamName;
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::Event;
 use crate::policy::tally::Tallies;
+use crate::policy::trial::{Trial, shown};
 use crate::query::Beside;
 use crate::stream::objects::TimeRange;
 

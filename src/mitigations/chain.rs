@@ -66,8 +66,8 @@ pub async fn create(bucket: &Bucket, seq: u64, entry: &Entry, node: NodeId, at: 
 }
 
 /// Lists what is behind a number. What is far behind was written by hand: a node that took it for the end would write
-/// where nobody reads. `has_missed` says that others may have removed what came next. Costs a listing, so do not call it
-/// every second.
+/// where nobody reads. `has_missed` says that others may have removed what came next. Costs a listing, so do not call
+/// it every second.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] when the store does not answer.

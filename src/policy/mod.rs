@@ -11,7 +11,7 @@
 //! | [`entity`] | who acts, as a pseudonym |
 //! | [`window`] | how often entities did something lately |
 //! | [`engine`] | what a set says about an event |
-//! | [`tally`] | what a set would have done with events of the past |
+//! | [`trial`], [`tally`] | what a set would have done with events of the past |
 //! | `nearest` | names that come nearest to one that does not exist |
 
 pub mod engine;
@@ -23,6 +23,7 @@ mod language;
 mod nearest;
 pub mod set;
 pub mod tally;
+pub mod trial;
 mod value;
 pub mod window;
 

@@ -11,12 +11,11 @@ use super::super::terminal::complain;
 use super::super::{ClientArgs, Failure, Outcome, input};
 use super::file;
 use crate::policy::Fault;
-use crate::policy::engine::{self, Outside};
 use crate::policy::entity::Pseudonyms;
 use crate::policy::event::{Arrival, Door, LogFormat};
 use crate::policy::set::{CompiledSet, PolicySet, compile};
 use crate::policy::tally::{PolicyTally, Tallies};
-use crate::policy::window::State;
+use crate::policy::trial::Trial;
 
 /// The largest log that is read, in bytes.
 const MAX_LOG_BYTES: u64 = 4 << 30;
@@ -118,12 +117,12 @@ fn replay(set: &CompiledSet, log: &[u8], format: &LogFormat) -> (Tallies, Readin
         }
     }
     lines.sort_by_key(|(at_ms, _)| *at_ms); // Stable: lines of one time stay in their order.
-    let (state, pseudonyms) = (State::new(STATE_BYTES), Pseudonyms::new(b"offline", "offline"));
+    let (mut trial, pseudonyms) = (Trial::new(set, STATE_BYTES), Pseudonyms::new(b"offline", "offline"));
     let mut tallies = Tallies::default();
     for (at_ms, line) in lines {
         reading.events += 1;
         let judged = format.read(line, Arrival::new(Door::Ingest, 0), |event| {
-            let decision = engine::decide(set, &state, &pseudonyms, &event, Outside::at(at_ms));
+            let decision = trial.decide(&pseudonyms, &event);
             tallies.add(at_ms, &decision.matches);
         });
         debug_assert!(judged.is_ok(), "it was read before");

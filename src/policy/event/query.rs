@@ -28,9 +28,9 @@ pub(super) fn all_cookies(header: &str) -> impl Iterator<Item = Pair<'_>> {
     present.map(|pair| pair.split_once('=').unwrap_or(("", pair)))
 }
 
-/// How the names of cookies begin that hold clearances. Browsers take a cookie with `__Host-` from this host alone, over
-/// https, for all paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2). They send the newest cookie last (RFC 6265,
-/// section 5.4), so these are read beyond the bound: who has many cookies would be challenged for ever.
+/// How the names of cookies begin that hold clearances. Browsers take a cookie with `__Host-` from this host alone,
+/// over https, for all paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2). They send the newest cookie last (RFC
+/// 6265, section 5.4), so these are read beyond the bound: a client with many cookies would be challenged for ever.
 pub const CLEARANCE_COOKIES: &str = "__Host-keyloft_";
 
 /// Decodes a name or value of a form: `+` is a space, `%20` too. What is no UTF-8 becomes U+FFFD.

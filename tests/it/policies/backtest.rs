@@ -1,6 +1,7 @@
 //! Policies on stored traffic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keyloft::ManualClock;
@@ -24,7 +25,8 @@ async fn server() -> (TestServer, Client, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(start()));
     let server = TestServer::spawn_with(|setup| {
         setup.clock = clock.clone();
-        setup.config.compaction.interval = None; // Nothing is merged but when a test says so.
+        // Nothing is merged but when a test says so.
+        setup.config.compaction.interval = Some(Duration::from_secs(24 * 3600));
         setup.config.query.memory_bytes = 32 << 20;
     })
     .await;

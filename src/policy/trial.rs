@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::policy::engine::{self, Decision, Holds, Outside};
-use crate::policy::entity::{Entity, Pseudonyms};
-use crate::policy::event::Event;
-use crate::policy::set::{CompiledPolicy, CompiledSet, PolicyId};
-use crate::policy::window::State;
+use super::engine::{self, Decision, Holds, Outside};
+use super::entity::{Entity, Pseudonyms};
+use super::event::Event;
+use super::set::{CompiledPolicy, CompiledSet, PolicyId};
+use super::window::State;
 
 /// How many entities are held at once.
 const MAX_HELD: usize = 200_000;
