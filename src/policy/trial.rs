@@ -12,6 +12,7 @@ use super::window::State;
 const MAX_HELD: usize = 200_000;
 
 /// A set that is tried.
+#[derive(Debug)]
 pub struct Trial<'s> {
     set: &'s CompiledSet,
     state: State,

@@ -246,13 +246,8 @@ impl<'a> Event<'a> {
 
     pub(super) fn set_cookies(&mut self, cookies: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>) {
         let mut given = cookies.into_iter();
-        let mut read: Vec<_> = given.by_ref().take(super::MAX_PAIRS).collect();
-        for (name, value) in given {
-            self.malformed = true;
-            if name.starts_with(super::CLEARANCE_COOKIES) && read.len() < 2 * super::MAX_PAIRS {
-                read.push((name, value));
-            }
-        }
+        let read: Vec<_> = given.by_ref().take(super::MAX_PAIRS).collect();
+        self.malformed |= given.next().is_some();
         read.iter().for_each(|(_, value)| self.note_length(value));
         self.cookies = Some(read);
     }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::text::hex_byte;
 
-/// How many pairs of a query, or cookies, are read.
-pub const MAX_PAIRS: usize = 64;
+/// How many pairs of a query, or cookies, are read: more than applications read (PHP, and Express, 1,000), because a
+/// client could hide one behind others.
+pub const MAX_PAIRS: usize = 1024;
 
 /// A pair as it was sent.
 pub(super) type Pair<'a> = (&'a str, &'a str);
@@ -19,18 +20,13 @@ pub(super) fn pairs(query: &str) -> (impl Iterator<Item = Pair<'_>>, bool) {
 
 /// The first cookies of a `Cookie` header; whether there are more.
 pub(super) fn cookies(header: &str) -> (impl Iterator<Item = Pair<'_>>, bool) {
-    (all_cookies(header).take(MAX_PAIRS), all_cookies(header).nth(MAX_PAIRS).is_some())
-}
-
-/// All cookies of a `Cookie` header.
-pub(super) fn all_cookies(header: &str) -> impl Iterator<Item = Pair<'_>> {
-    let present = header.split(';').map(str::trim).filter(|pair| !pair.is_empty());
-    present.map(|pair| pair.split_once('=').unwrap_or(("", pair)))
+    let present = || header.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+    let read = present().take(MAX_PAIRS).map(|pair| pair.split_once('=').unwrap_or(("", pair)));
+    (read, present().nth(MAX_PAIRS).is_some())
 }
 
 /// How the names of cookies begin that hold clearances. Browsers take a cookie with `__Host-` from this host alone,
-/// over https, for all paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2). They send the newest cookie last (RFC
-/// 6265, section 5.4), so these are read beyond the bound: a client with many cookies would be challenged for ever.
+/// over https, for all paths (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
 pub const CLEARANCE_COOKIES: &str = "__Host-keyloft_";
 
 /// Decodes a name or value of a form: `+` is a space, `%20` too. What is no UTF-8 becomes U+FFFD.
@@ -74,10 +70,11 @@ mod tests {
     #[test]
     fn pairs_beyond_the_bound_are_not_read() {
         let query = |pairs| "a=1&".repeat(pairs);
-        assert_eq!((pairs(&query(64)).0.count(), pairs(&query(64)).1), (64, false));
-        assert_eq!((pairs(&query(65)).0.count(), pairs(&query(65)).1), (64, true));
-        let header = "a=1; ".repeat(65);
-        assert_eq!((cookies(&header).0.count(), cookies(&header).1), (64, true));
+        let (full, more) = (query(MAX_PAIRS), query(MAX_PAIRS + 1));
+        assert_eq!((pairs(&full).0.count(), pairs(&full).1), (MAX_PAIRS, false));
+        assert_eq!((pairs(&more).0.count(), pairs(&more).1), (MAX_PAIRS, true));
+        let header = "a=1; ".repeat(MAX_PAIRS + 1);
+        assert_eq!((cookies(&header).0.count(), cookies(&header).1), (MAX_PAIRS, true));
     }
 
     #[test]

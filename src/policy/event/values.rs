@@ -110,7 +110,7 @@ impl Event<'_> {
     pub fn clearance_cookies(&self) -> impl Iterator<Item = &str> {
         let taken_apart = self.cookies.iter().flatten().map(|(name, value)| (&**name, &**value));
         let header = self.headers.get("cookie").filter(|_| self.cookies.is_none());
-        let all = taken_apart.chain(header.into_iter().flat_map(|header| query::all_cookies(header)));
+        let all = taken_apart.chain(header.into_iter().flat_map(|header| query::cookies(header).0));
         all.filter(|(name, _)| name.starts_with(query::CLEARANCE_COOKIES)).map(|(_, value)| value)
     }
 

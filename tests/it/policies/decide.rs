@@ -311,3 +311,23 @@ async fn a_client_that_sends_very_much_is_judged_all_the_same_and_marked() {
         assert_eq!(actions["decisions"][1]["action"], "block");
     }
 }
+
+#[tokio::test]
+async fn a_client_hides_nothing_behind_other_headers_parameters_and_cookies() {
+    let server = TestServer::spawn().await;
+    let edge = asking(&server).await;
+    let block = "6b65796c-6f66-8000-8000-000000000303";
+    let conditions = ["user_agent == 'evil'", "request_query_a == 'evil'", "request_cookie_a == 'evil'"];
+    let policies: Vec<Value> =
+        (0..3).map(|n| json!({"name": format!("p{n}"), "expression": conditions[n], "mitigationId": block})).collect();
+    server.admin().put(SET, json!({"policies": policies})).await;
+    let many = |separator: &str| (0..900).map(|n| format!("x{n}=1{separator}")).collect::<String>() + "a=evil";
+    let mut headers: serde_json::Map<String, Value> = (0..900).map(|n| (format!("a-{n}"), json!("1"))).collect();
+    headers.insert("user-agent".to_owned(), json!("evil"));
+    for request in
+        [json!({"headers": headers}), json!({"query": many("&")}), json!({"headers": {"cookie": many("; ")}})]
+    {
+        let answer = edge.post(DECIDE, json!({"clientIp": "203.0.113.7", "request": request})).await.json();
+        assert_eq!(answer["action"], "block", "{answer}");
+    }
+}
