@@ -39,10 +39,10 @@ async fn relay(req: &HttpRequest, url: String, body: web::Bytes) -> Result<HttpR
     for name in ["accept", "content-type", "cookie", "sec-fetch-site"] {
         ask = req.headers().get_all(name).fold(ask, |ask, value| ask.header(name, value.as_bytes()));
     }
-    let answer = ask.send().await.map_err(error::ErrorBadGateway)?;
+    let answer = ask.send().await.map_err(|_| error::ErrorBadGateway("no answer"))?;
     let mut relayed = HttpResponse::build(http::StatusCode::from_u16(answer.status().as_u16()).expect("a status"));
     answer.headers().iter().for_each(|(name, value)| _ = relayed.append_header((name.as_str(), value.as_bytes())));
-    Ok(relayed.body(answer.bytes().await.map_err(error::ErrorBadGateway)?))
+    Ok(relayed.body(answer.bytes().await.map_err(|_| error::ErrorBadGateway("no answer"))?))
 }
 
 #[actix_web::main]

@@ -11,10 +11,13 @@ pub(super) fn normalized<'a>(text: Cow<'a, str>, malformed: &mut bool) -> Cow<'a
     if !text.is_empty() && text.bytes().all(is_plain) && !text.ends_with('.') {
         return text;
     }
-    let host = if text.starts_with('[') { bracketed(&text) } else { named(&text) };
-    Cow::Owned(host.unwrap_or_else(|| {
+    // A user and a password have no place here, and are no part of the host.
+    let host = text.rsplit_once('@').map_or(&*text, |(_, host)| host);
+    *malformed |= host.len() < text.len();
+    let name = if host.starts_with('[') { bracketed(host) } else { named(host) };
+    Cow::Owned(name.unwrap_or_else(|| {
         *malformed = true;
-        lower(text).into_owned()
+        lower(Cow::Borrowed(host)).into_owned()
     }))
 }
 
@@ -92,6 +95,7 @@ mod tests {
             assert!(read(none).1, "{none}");
         }
         assert_eq!(read("A B").0, "a b");
+        assert_eq!(read("user:secret@Shop.example:8443"), ("shop.example".to_owned(), true));
     }
 
     #[test]

@@ -162,6 +162,7 @@ async fn a_removal_that_the_store_cannot_take_ends_the_query_here_within_a_secon
     let (id, ci) = machine(&server, "default", "analyst").await;
     let asked = ask_later(ci, COMPUTING);
     server.until("a query computes", |server| server.open_sessions() == 1 && server.app.engine.live_tasks() > 0).await;
+    tokio::time::sleep(Duration::from_millis(500)).await; // It is planned by then, with the rights that it had.
     faults.inject(Fault::ErrorBefore, |call| call.is_write());
     let removed = server.admin().delete(&format!("{TENANT}/service-operators/{id}")).await;
     removed.refused(503, "store_unavailable");
