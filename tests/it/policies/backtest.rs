@@ -111,7 +111,7 @@ async fn objects_whose_times_interleave_give_the_counts_of_the_sorted_whole_also
     assert_eq!(found(again).to_string(), found(fresh.clone()).to_string());
     let day = (TenantId::default(), StreamName::parse("web").unwrap(), start().date_naive());
     clock.advance(TimeDelta::days(2));
-    assert!(server.app.compactor.compact(&day).await.unwrap());
+    server.app.compactor.compact(&day).await.unwrap();
     let merged = report(&server.admin(), asked(flood(3, 30, "block"))).await;
     assert_eq!(merged["objects"], 1);
     assert_eq!(found(merged), found(fresh));
